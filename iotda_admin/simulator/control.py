@@ -1,0 +1,69 @@
+"""The control port: what tests and demos use, and the product never does."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .control_faults import fault_routes
+from .control_things import thing_routes
+from .landmarks import landmarks
+from .simulator import Simulator
+
+
+class Reset(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    devices: int | None = Field(None, ge=0, le=1_000_000)
+    seed: int | None = None
+    settings: dict[str, Any] = {}
+
+
+def create_control(simulator: Simulator) -> FastAPI:
+    control = FastAPI(
+        title="IoTDA simulator, control", docs_url="/_sim/docs", openapi_url="/_sim/openapi.json"
+    )
+    control.add_exception_handler(RequestValidationError, _wrong)
+    control.add_exception_handler(ValidationError, _wrong)
+    control.include_router(thing_routes(simulator))
+    control.include_router(fault_routes(simulator))
+
+    @control.get("/_sim/health")
+    async def health() -> dict[str, Any]:
+        return {"status": "ok", "devices": len(simulator.world.devices)}
+
+    @control.post("/_sim/reset")
+    async def reset(wanted: Reset | None = None) -> dict[str, Any]:
+        simulator.reset(**(wanted or Reset()).model_dump())
+        return {"devices": len(simulator.world.devices)}
+
+    @control.get("/_sim/settings")
+    async def settings() -> dict[str, Any]:
+        return simulator.world.settings.model_dump()
+
+    @control.patch("/_sim/settings")
+    async def change(changes: dict[str, Any]) -> dict[str, Any]:
+        simulator.change(changes)
+        return simulator.world.settings.model_dump()
+
+    @control.get("/_sim/journal")
+    async def journal(after: int = 0, operation: str | None = None) -> JSONResponse:
+        return JSONResponse({"entries": list(simulator.journal.since(after, operation))})
+
+    @control.delete("/_sim/journal", status_code=204)
+    async def clear_journal() -> None:
+        simulator.journal.clear()
+
+    @control.get("/_sim/landmarks")
+    async def known() -> dict[str, Any]:
+        return landmarks(simulator.world)
+
+    return control
+
+
+async def _wrong(request: Request, exc: Exception) -> JSONResponse:
+    problems = exc.errors() if isinstance(exc, RequestValidationError | ValidationError) else []
+    texts = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in problems]
+    return JSONResponse({"error": "; ".join(texts)}, status_code=400)
