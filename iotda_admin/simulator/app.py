@@ -20,6 +20,7 @@ from .protocol import Wire
 from .routes import Operation, find
 from .signatures import query_pair
 from .simulator import Simulator
+from .tasks import advance
 from .world import World
 
 BODY_MAX = 12 * 1024 * 1024
@@ -122,6 +123,7 @@ def _as_if(call: Call) -> Answer:
 
 def _answer(world: World, operation: Operation | None, call: Call) -> Answer:
     call.now = world.now()
+    advance(world)
     try:
         if operation is None:
             raise no_such_api()

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .control_faults import fault_routes
 from .control_things import thing_routes
-from .landmarks import landmarks
 from .simulator import Simulator
+from .tasks import advance
 
 
 class Reset(BaseModel):
@@ -22,9 +22,10 @@ class Reset(BaseModel):
 
 
 def create_control(simulator: Simulator) -> FastAPI:
-    control = FastAPI(
-        title="IoTDA simulator, control", docs_url="/_sim/docs", openapi_url="/_sim/openapi.json"
-    )
+    async def catch_up() -> None:
+        advance(simulator.world)
+
+    control = FastAPI(title="IoTDA simulator, control", dependencies=[Depends(catch_up)], openapi_url=None)
     control.add_exception_handler(RequestValidationError, _wrong)
     control.add_exception_handler(ValidationError, _wrong)
     control.include_router(thing_routes(simulator))
@@ -58,7 +59,7 @@ def create_control(simulator: Simulator) -> FastAPI:
 
     @control.get("/_sim/landmarks")
     async def known() -> dict[str, Any]:
-        return landmarks(simulator.world)
+        return simulator.world.landmarks
 
     return control
 

@@ -3,15 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
+from .demo_data import STATUSES
 from .demo_names import DEFAULT_POLICY
 from .things import Device, Target
 from .world import World
 
 FREE = 10
+FULL_AT = 5
 SEARCHED = 200  # newest devices looked at
 
 
 def landmarks(world: World) -> dict[str, Any]:
+    """Of a fresh world: they stay as they are while it changes."""
     newest = list(world.device_records.newest_first())[:SEARCHED]
 
     def first(holds: Callable[[Device], bool]) -> str | None:
@@ -27,17 +30,22 @@ def landmarks(world: World) -> dict[str, Any]:
 
     parents = {device.gateway_id for device in newest if not device.direct}
     gateway = first(lambda device: device.device_id in parents and device.status == "ONLINE")
-    free = [d.device_id for d in newest if d.direct and not bound(d) and d.device_id not in parents]
+    alone = {status.lower(): idle(status) for status in STATUSES}
+    taken = parents | set(alone.values())
+    free = [d.device_id for d in newest if d.direct and not bound(d) and d.device_id not in taken]
     return {
-        **{
-            status.lower(): idle(status) for status in ("ONLINE", "OFFLINE", "INACTIVE", "ABNORMAL", "FROZEN")
-        },
+        **alone,
         "gateway": gateway,
         "child": first(lambda device: not device.direct and device.gateway_id == gateway),
-        "full": first(lambda device: bound(device) == world.settings.policies_per_target),
+        "full": first(lambda device: bound(device) == FULL_AT),
         "free": free[:FREE],
+        "free_by_space": {app_id: _in_space(world, app_id, free) for app_id in world.spaces},
         **_of_spaces(world),
     }
+
+
+def _in_space(world: World, app_id: str, device_ids: list[str]) -> list[str]:
+    return [one for one in device_ids if world.devices[one].product.space.app_id == app_id][:FREE]
 
 
 def _of_spaces(world: World) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from . import devices, iam, inventory, policies, targets
+from . import batchtasks, devices, iam, inventory, policies, search, targets
 from .calls import Answer, Call
 from .world import World
 
@@ -42,6 +42,13 @@ ROUTES: dict[tuple[str, str], Operation] = {
     ("POST", "device-policies/{policy_id}/list-targets"): _at(
         "ShowTargetsInDevicePolicy", targets.show_targets_in_device_policy
     ),
+    ("POST", "search/query-devices"): _at("SearchDevices", search.search_devices),
+    ("POST", "batchtasks"): _at("CreateBatchTask", batchtasks.create_batch_task),
+    ("GET", "batchtasks"): _at("ListBatchTasks", batchtasks.list_batch_tasks),
+    ("GET", "batchtasks/{task_id}"): _at("ShowBatchTask", batchtasks.show_batch_task),
+    ("DELETE", "batchtasks/{task_id}"): _at("DeleteBatchTask", batchtasks.delete_batch_task),
+    ("POST", "batchtasks/{task_id}/retry"): _at("RetryBatchTask", batchtasks.refuse_batch_task),
+    ("POST", "batchtasks/{task_id}/stop"): _at("StopBatchTask", batchtasks.refuse_batch_task),
 }
 
 IAM_ROUTES = {
@@ -64,7 +71,7 @@ def find(method: str, raw_path: str) -> tuple[Operation | None, dict[str, str]]:
     names = parts[4:]
     if operation := ROUTES.get((method, "/".join(names))):
         return operation, ids
-    if len(names) > 1 and (id_name := _IDS.get(names[0])):
+    if len(names) > 1 and names[1] and (id_name := _IDS.get(names[0])):
         ids[id_name] = unquote(names[1])
         names[1] = f"{{{id_name}}}"
     return ROUTES.get((method, "/".join(names))), ids

@@ -33,6 +33,9 @@ class Settings(BaseModel):
     after_unfreeze: Literal["offline", "inactive", "online"] = "offline"  # assumed; INACTIVE if never active
     create_policy_status: Literal[200, 201, 202] = 201  # assumed
     delete_policy_status: Literal[200, 202, 204] = 204  # assumed
+    echo_targets: Literal["create", "always"] = (
+        "create"  # assumed: 30,000 ids are not repeated with each poll
+    )
     create_task_status: Literal[200, 201, 202] = 201  # assumed
     empty_page_marker: Literal["absent", "empty", "echo"] = "absent"  # assumed
     count_after_marker: bool = False  # assumed: page.count is the total whatever the marker

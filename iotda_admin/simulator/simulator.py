@@ -8,6 +8,7 @@ from .config import Config
 from .demo_data import build_world
 from .faults import Faults
 from .journal import Journal
+from .landmarks import landmarks
 from .settings import Settings
 
 
@@ -15,6 +16,7 @@ class Simulator:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.journal = Journal()
+        self.tokens: dict[str, tuple[float, str]] = {}
         self.reset()
         gc.freeze()  # the demo's devices stay: the collector need not look at them again
 
@@ -33,6 +35,8 @@ class Simulator:
             config.seed if seed is None else seed,
             config.devices if devices is None else devices,
         )
+        self.world.landmarks = landmarks(self.world)
+        self.world.tokens = self.tokens  # a client's token outlives a reset, so tests need not log in anew
 
     def _at_start(self) -> dict[str, Any]:
         config = self.config

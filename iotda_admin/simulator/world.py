@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .bindings import Bindings
 from .config import Config
@@ -14,7 +14,7 @@ from .things import Device, Policy, Product, Space, Target
 from .throttle import Bucket
 
 if TYPE_CHECKING:
-    from .batchtasks import Task
+    from .tasks import Task
 
 
 class World:
@@ -35,6 +35,7 @@ class World:
         self.tasks: dict[str, Task] = {}
         self.running: list[Task] = []
         self.tokens: dict[str, tuple[float, str]] = {}  # until when, for which project
+        self.landmarks: dict[str, Any] = {}
         self.calls = Bucket()
         self.searches = Bucket()
 

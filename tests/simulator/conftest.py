@@ -1,0 +1,104 @@
+"""One simulator process for all of these tests; each test begins with a fresh, small world."""
+
+import json
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import requests
+
+LOGIN = {
+    "auth": {
+        "identity": {
+            "methods": ["password"],
+            "password": {
+                "user": {"name": "demo-user", "password": "demo-password", "domain": {"name": "demo-domain"}}
+            },
+        },
+        "scope": {"project": {"name": "cn-north-4"}},
+    }
+}
+
+
+class Sim:
+    """The control port, and the API as a logged-in client sees it."""
+
+    def __init__(self, api, control):
+        self.api, self.control = api, control
+        self.session = requests.Session()
+        self.token = None
+
+    def reset(self, devices=60, **settings):
+        self._control("POST", "/reset", {"devices": devices, "settings": settings})
+        self.known = SimpleNamespace(**self._control("GET", "/landmarks"))
+        self.root = f"/v5/iot/{self.known.project_id}"
+        if self.token is None:
+            self.token = self.login().headers["X-Subject-Token"]
+        self._control("DELETE", "/journal")
+
+    def login(self, **changes):
+        return self.session.post(self.api + "/v3/auth/tokens", json=LOGIN | changes)
+
+    def call(self, method, path, body=None, *, headers=None, timeout=5):
+        headers = {"X-Auth-Token": self.token} if headers is None else headers
+        url = self.api + (path if path.startswith("/v") else self.root + path)
+        data = None if body is None else json.dumps(body)
+        return self.session.request(
+            method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False
+        )
+
+    def get(self, path, **options):
+        return self.call("GET", path, **options)
+
+    def post(self, path, body=None, **options):
+        return self.call("POST", path, body, **options)
+
+    def bind(self, *ids, policy=None, act="bind", target_type="device", **options):
+        body = {"target_type": target_type, "target_ids": list(ids)}
+        return self.post(f"/device-policies/{policy or self.known.policy}/{act}", body, **options)
+
+    def search(self, sql):
+        return self.post("/search/query-devices", {"sql": sql}).json()["devices"]
+
+    def status(self, device_id):
+        return self.device(device_id)["status"]
+
+    def device(self, device_id):
+        return self._control("GET", f"/devices/{device_id}")
+
+    def journal(self, **query):
+        return self._control("GET", "/journal", query=query)["entries"]
+
+    def fault(self, fault, match=None, **args):
+        return self._control("POST", "/faults", {"match": match or {}, "fault": fault, "args": args})["id"]
+
+    def patch(self, path="/settings", /, **changes):
+        return self._control("PATCH", path, changes)
+
+    def _control(self, method, path, body=None, query=None):
+        answer = self.session.request(method, f"{self.control}/_sim{path}", json=body, params=query)
+        assert answer.ok, answer.text
+        return answer.json() if answer.content else None
+
+
+def start_simulator(*flags, **environ):
+    ports = {"SIMULATOR_PORT": "0", "SIMULATOR_CONTROL_PORT": "0", "DEMO_DEVICES": "60"}
+    command = [sys.executable, "-m", "iotda_admin.simulator", *flags]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env=os.environ | ports | environ, **pipes)
+
+
+@pytest.fixture(scope="session")
+def running_simulator():
+    process = start_simulator()
+    yield Sim(**json.loads(process.stdout.readline()))
+    process.terminate()
+    process.wait(10)
+
+
+@pytest.fixture
+def sim(running_simulator):
+    running_simulator.reset()
+    return running_simulator

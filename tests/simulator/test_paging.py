@@ -1,0 +1,95 @@
+import pytest
+
+
+def walk(sim, path, name, limit=50, **query):
+    """Everything, by marker."""
+    seen, marker = [], ""
+    while True:
+        extra = "".join(f"&{key}={value}" for key, value in query.items()) + marker
+        answer = sim.get(f"{path}?limit={limit}{extra}").json()
+        seen += answer[name]
+        if len(answer[name]) < limit:
+            return seen
+        marker = "&marker=" + answer["page"]["marker"]
+
+
+def test_it_gives_ten_when_no_limit_is_given(sim):
+    answer = sim.get("/devices").json()
+    assert len(answer["devices"]) == 10
+    assert answer["page"]["count"] == 60
+
+
+def test_it_walks_every_device_once_by_marker(sim):
+    ids = [device["device_id"] for device in walk(sim, "/devices", "devices", limit=7)]
+    assert len(ids) == len(set(ids)) == 60
+
+
+def test_it_counts_an_offset_from_the_marker(sim):
+    whole = [device["device_id"] for device in walk(sim, "/devices", "devices")]
+    marker = sim.get("/devices?limit=20").json()["page"]["marker"]
+    window = sim.get(f"/devices?limit=5&offset=10&marker={marker}").json()["devices"]
+    assert [device["device_id"] for device in window] == whole[30:35]
+
+
+def test_it_lists_the_newest_first(sim):
+    product = sim.known.product
+    new = sim._control("POST", "/devices", {"product_id": product, "node_id": "brand-new"})
+    assert sim.get("/devices?limit=1").json()["devices"][0]["device_id"] == new["device_id"]
+
+
+def test_it_keeps_a_marker_walk_whole_while_devices_are_added(sim):
+    first = sim.get("/devices?limit=30").json()
+    sim._control("POST", "/devices", {"product_id": sim.known.product, "node_id": "late"})
+    rest = sim.get(f"/devices?limit=50&marker={first['page']['marker']}").json()["devices"]
+    assert len(rest) == 30
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("limit=0", "IOTDA.000017"),
+        ("limit=51", "IOTDA.000017"),
+        ("limit=x", "IOTDA.000017"),
+        ("offset=501", "IOTDA.000006"),
+        ("offset=-1", "IOTDA.000006"),
+        ("marker=short", "IOTDA.000018"),
+        ("marker=" + "g" * 24, "IOTDA.000018"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/devices", "/products", "/device-policies"])
+def test_it_refuses_a_window_out_of_range(sim, path, query, code):
+    answer = sim.get(f"{path}?{query}")
+    assert (answer.status_code, answer.json()["error_code"]) == (400, code)
+
+
+def test_it_takes_the_window_of_list_targets_from_the_body(sim):
+    path = f"/device-policies/{sim.known.policy}/list-targets"
+    answer = sim.post(path, {"limit": 2}).json()
+    assert (len(answer["targets"]), answer["page"]["count"]) == (2, 3)
+    rest = sim.post(path, {"limit": 2, "marker": answer["page"]["marker"]}).json()["targets"]
+    assert len(rest) == 1
+
+
+def test_it_refuses_a_wrong_window_of_list_targets(sim):
+    answer = sim.post(f"/device-policies/{sim.known.policy}/list-targets", {"limit": 51})
+    assert answer.json()["error_code"] == "IOTDA.000017"
+
+
+@pytest.mark.parametrize(
+    ("setting", "page"),
+    [
+        ("absent", {"count": 60}),
+        ("empty", {"count": 60, "marker": ""}),
+        ("echo", {"count": 60, "marker": "0" * 24}),
+    ],
+)
+def test_it_ends_a_listing_as_set(sim, setting, page):
+    sim.patch(empty_page_marker=setting)
+    answer = sim.get("/devices?marker=" + "0" * 24).json()
+    assert answer == {"devices": [], "page": page}
+
+
+def test_it_may_count_only_what_is_behind_the_marker(sim):
+    marker = sim.get("/devices?limit=20").json()["page"]["marker"]
+    sim.patch(count_after_marker=True)
+    assert sim.get(f"/devices?marker={marker}").json()["page"]["count"] == 40
