@@ -1,139 +1,87 @@
-// Comfort on top of pages that work without it. Listeners sit on the document, so swapped content needs no set-up.
-// Sentences come from <body data-msg-…>, so that they are translated with the page.
+// Comfort for pages that work without it. Listeners sit on the document, so swapped content needs no set-up.
+// Sentences come from <body data-msg-…>, translated with the page.
 (() => {
-  const root = document.documentElement
-  const one = (selector, within = document) => within.querySelector(selector)
-  const all = (selector, within = document) => [...within.querySelectorAll(selector)]
-  const on = (type, handle, capture) => document.addEventListener(type, handle, capture)
-  const onClick = (selector, handle) => on("click", event => {
-    const found = event.target.closest?.(selector)
-    if (found) handle(found, event)
+  const one = (query, within = document) => within.querySelector(query)
+  const all = (query, within = document) => [...within.querySelectorAll(query)]
+  const on = (type, act) => document.addEventListener(type, act, true)
+  const click = (query, act) => on("click", event => {
+    const found = event.target.closest(query)
+    if (found) act(found, event)
   })
-  const message = name => document.body.dataset["msg" + name]
-
-  // Live regions
-  let quiet
-  const say = text => {
-    const region = one("#status")
-    region.textContent = text
-    clearTimeout(quiet)
-    quiet = setTimeout(() => { if (region.textContent === text) region.textContent = "" }, 4000)
+  const tell = (region, name, status) => {
+    const text = document.body.dataset["msg" + name].replace("{status}", status)
+    if (one(region).textContent !== text) one(region).textContent = text
   }
-  const warn = text => { if (one("#alert").textContent !== text) one("#alert").textContent = text }
-  onClick("[data-dismiss]", button => { one(button.dataset.dismiss).textContent = "" })
-  const unanswered = () => warn(message("SendError"))
-  on("htmx:sendError", unanswered)
-  on("htmx:timeout", unanswered)
+
+  // Failures of the network
+  for (const type of ["htmx:sendError", "htmx:timeout"]) on(type, () => tell("#alert", "SendError"))
   on("htmx:beforeSwap", ({ detail }) => { detail.xhr.shown = detail.shouldSwap })
-  on("htmx:responseError", ({ detail: { xhr } }) => {
-    if (!xhr.shown) warn(message("ResponseError").replace("{status}", xhr.status))
-  })
+  on("htmx:responseError", ({ detail: { xhr } }) => xhr.shown || tell("#alert", "ResponseError", xhr.status))
+  click("[data-dismiss]", button => one(button.dataset.dismiss).replaceChildren())
 
   // Dialog
   let opener
-  const dialog = () => one("#dialog")
-  const edited = () => all("input, textarea", dialog()).some(field => field.value !== field.defaultValue)
-  const openDialog = body => {
-    if (!dialog().open) {
-      opener = document.activeElement?.id
-      dialog().showModal()
+  const close = dialog => dialog.close()
+  const open = body => {
+    const dialog = one("#dialog")
+    if (!dialog.open) {
+      opener = document.activeElement.id
+      dialog.showModal()
     }
-    const first = one("[aria-invalid=true], [autofocus]", body) || one("[data-focus], input:not([type=hidden]), select, textarea", body)
-    first?.focus()
-  }
-  onClick("[data-close-dialog]", button => button.closest("dialog").close())
-  on("mousedown", event => { if (event.target.matches("dialog") && !edited()) event.target.close() })
-  on("dialog:close", () => dialog().close())
-  on("close", event => setTimeout(() => {  // after the swap that closed it
-    if (event.target !== dialog()) return
-    if (!event.target.open) one("#dialog-body").replaceChildren()
-    if (!document.activeElement || document.activeElement === document.body) (document.getElementById(opener) || one("#main")).focus()
-  }), true)
-
-  // Selection
-  let last
-  const rows = head => all(`input[name="${head.dataset.checkAll}"]:enabled`, head.closest("form, table"))
-  const count = head => {
-    const scope = head.closest("form") || document
-    const boxes = rows(head)
-    const ticked = boxes.filter(box => box.checked).length
-    const matching = one("[data-check-matching]:checked", scope)
-    const total = matching ? +matching.dataset.checkMatching : ticked
-    head.checked = ticked > 0 && ticked === boxes.length
-    head.indeterminate = ticked > 0 && ticked < boxes.length
-    for (const place of all("[data-selected-count]", scope)) place.textContent = total.toLocaleString(root.lang)
-    for (const bar of all("[data-selection-bar]", scope)) {
-      bar.hidden = !total
-      for (const button of all("button", bar)) button.disabled = !total
+    for (const query of ["[aria-invalid=true]", "[autofocus]", "input:not([type=hidden]), select, textarea"]) {
+      const field = one(query, body)
+      if (field) return field.focus()
     }
   }
-  on("click", ({ target, shiftKey }) => {
-    if (target.type !== "checkbox") return
-    const scope = target.closest("form, table") || document
-    const head = all("[data-check-all]", scope).find(head => head === target || head.dataset.checkAll === target.name)
-    if (head === target) for (const box of rows(head)) box.checked = head.checked
-    else if (head) {
-      const boxes = rows(head)
-      const ends = [boxes.indexOf(last), boxes.indexOf(target)].sort((a, b) => a - b)
-      if (shiftKey && ends[0] >= 0) for (const box of boxes.slice(ends[0], ends[1])) box.checked = target.checked
-      last = target
-    }
-    all("[data-check-all]", scope).forEach(count)
+  click("[data-close-dialog]", button => close(button.closest("dialog")))
+  on("dialog:close", () => close(one("#dialog")))
+  on("mousedown", ({ target }) => {  // the backdrop; nothing typed is lost by a stray click
+    if (target.matches("dialog") && all("input, textarea", target).every(field => field.value === field.defaultValue)) close(target)
   })
+  on("close", ({ target }) => setTimeout(() => {  // after the swap that closed it
+    if (target.id !== "dialog" || target.open) return
+    one("#dialog-body").replaceChildren()
+    if (document.activeElement === document.body) (document.getElementById(opener) || one("#main")).focus()
+  }))
 
   // Copy
-  onClick("[data-copy], [data-copy-target]", async button => {
-    const text = button.dataset.copy ?? one(button.dataset.copyTarget).textContent.trim()
-    try { await navigator.clipboard.writeText(text) } catch { return say(message("CopyFailed")) }
-    say(message("Copied"))
-    button.toggleAttribute("data-copied", true)
-    setTimeout(() => button.removeAttribute("data-copied"), 1500)
+  click("[data-copy], [data-copy-target]", async ({ dataset }) => {
+    try {
+      await navigator.clipboard.writeText(dataset.copy ?? one(dataset.copyTarget).textContent.trim())
+      tell("#status", "Copied")
+      dataset.copied = ""
+      setTimeout(() => { delete dataset.copied; one("#status").replaceChildren() }, 2500)
+    } catch { tell("#status", "CopyFailed") }
   })
 
   // Keys
   on("keydown", event => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, select, textarea, [contenteditable], dialog[open]") || one("dialog[open]")) return
-    const search = event.key === "/" && one("[data-search]")
-    if (search) {
-      event.preventDefault()
-      search.focus()
-    }
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea") || one("dialog[open]")) return
     if (event.key === "?") one("#help")?.showModal()
-  })
-
-  // Theme
-  const nameTheme = () => {
-    for (const button of all("[data-theme-toggle]")) one("span", button).textContent = button.dataset[root.dataset.theme || "auto"]
-  }
-  onClick("[data-theme-toggle]", () => {
-    const next = { undefined: "light", light: "dark", dark: "" }[root.dataset.theme]
-    if (next) root.dataset.theme = next
-    else delete root.dataset.theme
-    try { localStorage.setItem("theme", next) } catch { /* kept for this page only */ }
-    nameTheme()
-  })
-
-  // Whatever arrives, at first and by a swap
-  const settle = within => {
-    for (const time of all("time[data-local]", within)) {
-      const at = new Date(time.dateTime)
-      time.title = at.toISOString().slice(0, 19).replace("T", " ") + " UTC"
-      time.textContent = at.toLocaleString(root.lang, { dateStyle: "medium", timeStyle: time.dataset.local || "short" })
-      time.removeAttribute("data-local")
+    if (event.key === "/" && one("[data-search]")) {
+      event.preventDefault()
+      one("[data-search]").focus()
     }
-    all("[data-check-all]").forEach(count)
-    nameTheme()
+  })
+
+  // What arrives, at first and by swaps
+  const localTimes = () => {
+    for (const time of all("time[data-local]")) {
+      const at = new Date(time.dateTime)
+      const year = at.getFullYear() === new Date().getFullYear() ? undefined : "numeric"
+      const second = time.dataset.local ? "2-digit" : undefined
+      time.title = at.toISOString().slice(0, 19).replace("T", " ") + " UTC"
+      time.textContent = at.toLocaleString(document.documentElement.lang, { year, month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second })
+      delete time.dataset.local
+    }
   }
-  on("htmx:afterSwap", ({ detail }) => {
-    settle(document)
-    if (detail.target.id === "dialog-body" && detail.target.children.length) openDialog(detail.target)
+  on("htmx:afterSwap", ({ detail: { target } }) => {
+    localTimes()
+    if (target.id === "dialog-body" && target.children.length) open(target)
   })
-  on("htmx:oobAfterSwap", () => settle(document))
-  on("htmx:afterSettle", ({ target, detail }) => {
-    if (!detail.requestConfig?.triggeringEvent) return  // polls and loads do not move the reader
-    const found = target.matches("[data-focus]") ? target : one("[data-focus]", target)
-    found?.focus()
+  on("htmx:oobAfterSwap", localTimes)
+  on("htmx:afterSettle", ({ target, detail }) => {  // polls and loads have no triggering event: they do not move the reader
+    if (detail.requestConfig?.triggeringEvent) (target.closest("[data-focus]") || one("[data-focus]", target))?.focus()
   })
-  settle(document)
-  addEventListener("pageshow", () => settle(document))
+  localTimes()
 })()

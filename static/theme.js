@@ -1,5 +1,10 @@
-// Not deferred: the reader's theme is set before the first paint.
-try {
-  const theme = localStorage.getItem("theme")
-  if (theme) document.documentElement.dataset.theme = theme
-} catch { /* storage is blocked: follow the system */ }
+// In the head and not deferred: the reader's theme is set before the first paint. "" follows the system.
+(() => {
+  const page = document.documentElement.dataset
+  try { page.theme = localStorage.theme ?? "" } catch { page.theme = "" }
+  document.addEventListener("click", ({ target }) => {
+    if (!target.closest("[data-theme-toggle]")) return
+    page.theme = { "": "light", light: "dark", dark: "" }[page.theme]
+    try { localStorage.theme = page.theme } catch { /* kept for this page only */ }
+  })
+})()
