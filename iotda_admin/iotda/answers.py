@@ -1,0 +1,221 @@
+"""From an HTTP answer, or the lack of one, to a document or an error. All foreign exceptions end here."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Never
+
+import requests
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from .deadline import Budget
+from .errors import BadAnswer, Rejected, Throttled, Unauthorized, Unreachable
+from .fields import Json, Malformed
+from .transport import BODY_LIMIT, Answer, NoSlot
+
+# ShowDevice answers with a device's credentials. They are dropped while the text is parsed, so that no
+# object, log line, traceback or error report of ours can show them.
+SECRET_KEYS = frozenset(
+    {"secret", "secondary_secret", "fingerprint", "secondary_fingerprint", "encoded_authorization_message"}
+)
+RATE_CODES = frozenset({"IOTDA.021101", "IOTDA.021102"})  # documented for the device side; assumed here too
+TOKEN_CODES = frozenset({"IOTDA.000004"})  # 403 "access token not valid": the same to us as a 401
+ERROR_KEYS = frozenset({"error_code", "errorCode", "error"})
+RETRY_AFTER_CAP_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What is asked. `done` lists the statuses that mean success."""
+
+    name: str
+    write: bool = False
+    done: frozenset[int] = frozenset(range(200, 300))
+
+
+def wire_error(exc: Exception, operation: Operation, budget: Budget) -> Unreachable:
+    """No usable answer. What counts is whether the request may have left before it failed."""
+    if isinstance(exc, requests.RequestException):
+        exc.request = exc.response = None  # they hold the token
+    maybe = operation.write and budget.sent
+    return Unreachable(
+        _reason(exc, budget), operation=operation.name, maybe_applied=maybe, retryable=not maybe
+    )
+
+
+def _reason(exc: BaseException, budget: Budget) -> str:
+    kinds = [type(link) for link in _links(exc)]
+    for kinds_of_error, reason in _REASONS:
+        if any(issubclass(kind, kinds_of_error) for kind in kinds):
+            return reason
+    if budget.spent:
+        return "no complete answer in time"
+    return "the connection was closed before a complete answer" if budget.sent else "connection failed"
+
+
+_REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+    (NoSlot, "all connections are busy"),
+    (ProxyError, "the proxy cannot be used"),
+    (NameResolutionError, "the host name is not known"),
+    (NewConnectionError, "connection refused or no route"),
+    (ConnectTimeoutError, "no connection in time"),
+    (SSLError, "no trusted TLS connection"),
+    ((ReadTimeoutError, TimeoutError), "no complete answer in time"),
+)
+
+
+def _links(exc: BaseException) -> list[BaseException]:
+    """The exception and the ones it wraps, the way requests and urllib3 wrap: reason, cause or context."""
+    found: list[BaseException] = []
+    link: BaseException | None = exc
+    while link is not None and link not in found:
+        found.append(link)
+        inner = [arg for arg in link.args if isinstance(arg, BaseException)]
+        link = (
+            getattr(link, "reason", None)
+            if isinstance(getattr(link, "reason", None), BaseException)
+            else None
+        )
+        link = link or (inner[-1] if inner else found[-1].__cause__)
+    return found
+
+
+def too_large(operation: Operation) -> BadAnswer:
+    return BadAnswer(
+        f"the body is larger than {BODY_LIMIT} bytes",
+        operation=operation.name,
+        maybe_applied=operation.write,
+    )
+
+
+def bad_answer(operation: Operation, answer: Answer, message: str, **facts: Any) -> BadAnswer:
+    facts.setdefault("retryable", not operation.write)
+    return BadAnswer(
+        message,
+        operation=operation.name,
+        status=answer.status,
+        request_id=answer.request_id,
+        maybe_applied=operation.write,
+        **facts,
+    )
+
+
+def check(operation: Operation, answer: Answer) -> Json:
+    """The answer's document ({} for an empty one where the operation allows that), or an error."""
+    if answer.status >= 400:
+        raise _refusal(operation, answer)
+    if answer.status not in operation.done:
+        redirect = 300 <= answer.status < 400
+        what = "a redirect, which is never followed" if redirect else "not the documented status"
+        raise bad_answer(operation, answer, f"HTTP {answer.status} is {what}", retryable=False)
+    if answer.status == 204 and not answer.body:
+        return {}
+    document, problem = _parse(answer.body)
+    if problem:
+        raise bad_answer(operation, answer, problem)
+    if not ERROR_KEYS.isdisjoint(document):
+        code, message = _code_and_message(document)
+        raise bad_answer(operation, answer, message or "an error under a success status", code=code)
+    return document
+
+
+def read[T](operation: Operation, answer: Answer, build: Callable[[Json], T]) -> T:
+    """`build` applied to the answer's document; a document without what it must have is a BadAnswer."""
+    document = check(operation, answer)
+    try:
+        return build(document)
+    except Malformed as exc:
+        raise bad_answer(operation, answer, str(exc)) from exc
+
+
+def _parse(body: bytes) -> tuple[Json, str]:
+    """The document and "", or {} and what is wrong. Not an exception: json's would carry the whole text."""
+    try:
+        document = json.loads(body.decode(), object_pairs_hook=_pairs, parse_constant=_no_constant)
+    except Malformed as exc:
+        return {}, str(exc)
+    except (ValueError, RecursionError):
+        return {}, "the body is not JSON" if body else "the body is empty"
+    return (document, "") if isinstance(document, dict) else ({}, "the body is not a JSON object")
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> Json:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise Malformed("a key is repeated")
+    if not SECRET_KEYS.isdisjoint(document):
+        return {key: value for key, value in pairs if key not in SECRET_KEYS}
+    return document
+
+
+def _no_constant(name: str) -> Never:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _code_and_message(document: Json) -> tuple[str, str]:
+    """IoTDA's and the gateway's spelling, the SDK's other spellings, and IAM's one level deeper."""
+    for layer in (document, *(value for value in document.values() if isinstance(value, dict))):
+        for code, message in (("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message")):
+            if isinstance(layer.get(code), str | int):
+                said = layer.get(message)
+                return str(layer[code]), said if isinstance(said, str) else ""
+    return "", ""
+
+
+def _refusal(operation: Operation, answer: Answer) -> Rejected:
+    document, _ = _parse(answer.body)
+    code, message = _code_and_message(document)
+    retry_after = _retry_after(answer)
+    facts: dict[str, Any] = {
+        "operation": operation.name,
+        "code": code,
+        "status": answer.status,
+        "request_id": answer.request_id or str(document.get("request_id", "")),
+        "retry_after": retry_after,
+    }
+    message = message or f"HTTP status {answer.status}"
+    if answer.status == 429 or code in RATE_CODES or (answer.status == 503 and retry_after is not None):
+        return Throttled(message, retryable=True, **facts)
+    if answer.status == 401 or code in TOKEN_CODES:
+        return Unauthorized(message, clock_skew_s=_clock_skew(answer), **facts)
+    lost = answer.status >= 500
+    return Rejected(
+        message, retryable=lost and not operation.write, maybe_applied=lost and operation.write, **facts
+    )
+
+
+def is_unauthorized(operation: Operation, answer: Answer) -> bool:
+    return answer.status in (401, 403) and isinstance(_refusal(operation, answer), Unauthorized)
+
+
+def _date(value: str | None) -> datetime | None:
+    try:
+        return parsedate_to_datetime(value or "").astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _retry_after(answer: Answer) -> float | None:
+    """Seconds, from a number or an HTTP date (counted from the answer's own Date)."""
+    value = answer.headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value[:9]), RETRY_AFTER_CAP_S)
+    at = _date(value)
+    if at is None:
+        return None
+    now = _date(answer.headers.get("Date")) or datetime.now(UTC)
+    return min(max((at - now).total_seconds(), 0.0), RETRY_AFTER_CAP_S)
+
+
+def _clock_skew(answer: Answer) -> float | None:
+    theirs = _date(answer.headers.get("Date"))
+    return (datetime.now(UTC) - theirs).total_seconds() if theirs else None

@@ -1,0 +1,99 @@
+"""The endpoints of batch tasks: the platform's own way to freeze and unfreeze thousands of devices."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from .answers import Operation
+from .calls import Caller
+from .devices import NO_CONTENT
+from .fields import Json, need
+from .ids import checked, checked_list
+from .listing import FIRST_PAGE, Page, PageQuery
+from .models import Ack, BatchTask, TaskDetail
+
+BATCH_TARGET_LIMIT = 30_000  # device ids in one task
+RUNNING_TASK_LIMIT = 10  # tasks running at once in a resource space
+TASK_TYPES = ("freezeDevices", "unfreezeDevices")
+
+TaskType = Literal["freezeDevices", "unfreezeDevices"]
+
+_TASK_NAME = re.compile(r"[A-Za-z0-9_\u4e00-\u9fff]{1,128}")
+
+
+def _known(task_type: str) -> str:
+    if task_type not in TASK_TYPES:
+        raise ValueError(f"task_type is one of {', '.join(TASK_TYPES)}, not {task_type!r}")
+    return task_type
+
+
+def _path(task_id: str) -> str:
+    return f"/batchtasks/{checked(task_id, 'task id')}"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTaskDetails:
+    """A batch task with one page of how its targets ended."""
+
+    task: BatchTask
+    details: Page[TaskDetail]
+
+
+class TaskCalls(Caller):
+    def create_batch_task(
+        self, task_name: str, task_type: TaskType, targets: Collection[str], *, app_id: str = ""
+    ) -> BatchTask:
+        """Freeze or unfreeze 1 to BATCH_TARGET_LIMIT devices, in the platform's own time.
+
+        The name is 1 to 128 of letters, Chinese characters, digits and ``_``; no hyphen, no space. Targets
+        are looked at later: each ends in its own row of `show_batch_task`. RUNNING_TASK_LIMIT tasks may run
+        at once; the code of one more is not documented. The task cannot be retried or stopped.
+        """
+        if not _TASK_NAME.fullmatch(task_name):
+            raise ValueError("a task's name is 1 to 128 letters, Chinese characters, digits and underscores")
+        body: Json = {
+            "task_name": task_name,
+            "task_type": _known(task_type),
+            "targets": checked_list(targets, BATCH_TARGET_LIMIT, "target id"),
+        }
+        if app_id:
+            body["app_id"] = checked(app_id, "app id")
+        operation = Operation("CreateBatchTask", write=True)
+        task, answer = self._call(operation, "POST", "/batchtasks", BatchTask.from_json, body=body)
+        return replace(task, http_status=answer.status, request_id=answer.request_id)
+
+    def show_batch_task(
+        self, task_id: str, page: PageQuery = FIRST_PAGE, *, task_detail_status: str = "", target: str = ""
+    ) -> BatchTaskDetails:
+        """A task and one page of its targets, all or those of one status or device id.
+
+        Status 404 when there is none. A task that failed as a whole says why in `status_desc` and may have
+        no rows.
+        """
+
+        def build(doc: Json) -> BatchTaskDetails:
+            task = BatchTask.from_json(need(doc, "batchtask", dict))
+            return BatchTaskDetails(task, _details(doc, task, page.limit))
+
+        query = {"task_detail_status": task_detail_status, "target": target, **page.to_json()}
+        return self._read("ShowBatchTask", "GET", _path(task_id), build, query=query)
+
+    def list_batch_tasks(
+        self, task_type: TaskType, page: PageQuery = FIRST_PAGE, *, app_id: str = "", status: str = ""
+    ) -> Page[BatchTask]:
+        """One page of the tasks of one type; the API has no list of all types."""
+        filters = {"task_type": _known(task_type), "app_id": app_id, "status": status}
+        return self._page("ListBatchTasks", "/batchtasks", page, filters, "batchtasks", BatchTask.from_json)
+
+    def delete_batch_task(self, task_id: str) -> Ack:
+        """Delete a finished task and its rows; 204 is the one documented success."""
+        operation = Operation("DeleteBatchTask", write=True, done=NO_CONTENT)
+        return self._acknowledged(operation, "DELETE", _path(task_id))
+
+
+def _details(doc: Json, task: BatchTask, limit: int) -> Page[TaskDetail]:
+    """A task that has not started may leave its rows out (assumed); a finished one may not."""
+    if "task_details" not in doc and not task.finished:
+        return Page((), 0, "", limit)
+    return Page.from_json(doc, "task_details", TaskDetail.from_json, limit)
