@@ -38,6 +38,9 @@ class Sim:
             self.token = self.login().headers["X-Subject-Token"]
         self._control("DELETE", "/journal")
 
+    def login_identity(self):
+        return LOGIN["auth"]["identity"]
+
     def login(self, **changes):
         return self.session.post(self.api + "/v3/auth/tokens", json=LOGIN | changes)
 

@@ -1,0 +1,87 @@
+import pytest
+
+STATEMENT = [{"effect": "ALLOW", "actions": ["iotda:devices:publish"], "resources": ["topic:/v1/a"]}]
+
+
+def create(sim, **changes):
+    return sim.post("/device-policies", {"policy_name": "mine", "statement": STATEMENT} | changes)
+
+
+def test_it_creates_a_policy_in_the_default_space(sim):
+    answer = create(sim)
+    policy = answer.json()
+    assert (answer.status_code, policy["app_id"], policy["statement"]) == (201, sim.known.space, STATEMENT)
+    assert sim.get(f"/device-policies/{policy['policy_id']}").json() == policy
+
+
+@pytest.mark.parametrize("status", [200, 201, 202])
+def test_it_creates_a_policy_with_the_status_set(sim, status):
+    sim.patch(create_policy_status=status)
+    assert create(sim).status_code == status
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"policy_name": "not good"},
+        {"policy_name": "x" * 129},
+        {"statement": []},
+        {"statement": STATEMENT * 11},
+        {"statement": [STATEMENT[0] | {"effect": "MAYBE"}]},
+        {"statement": [STATEMENT[0] | {"actions": ["iotda:devices:delete"]}]},
+        {"statement": [STATEMENT[0] | {"resources": ["topic:ä"]}]},
+        {"statement": [STATEMENT[0] | {"resources": ["topic:/a"] * 11}]},
+        {"statement": [STATEMENT[0] | {"resources": ["topic:" + "a" * 11_000]}]},
+        {"statement": None},
+    ],
+)
+def test_it_refuses_a_wrong_policy(sim, changes):
+    answer = create(sim, **changes)
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "IOTDA.000006")
+
+
+def test_it_ignores_unknown_keys(sim):
+    assert create(sim, colour="red").status_code == 201
+
+
+def test_it_refuses_a_name_that_is_taken(sim):
+    create(sim)
+    assert create(sim).json()["error_code"] == "IOTDA.015202"
+    assert create(sim, app_id=sim.known.other_space).status_code == 201
+
+
+def test_it_keeps_to_the_number_of_policies(sim):
+    sim.patch(policies=13)
+    assert create(sim).status_code == 403
+
+
+def test_it_lists_policies_without_their_statements(sim):
+    page = sim.get("/device-policies?limit=50").json()
+    assert page["page"]["count"] == len(page["policies"]) == 13
+    assert "statement" not in page["policies"][0]
+    named = sim.get("/device-policies?policy_name=system_default_policy").json()
+    assert named["page"]["count"] == 4
+
+
+def test_it_updates_only_what_is_given(sim):
+    policy = sim.call("PUT", f"/device-policies/{sim.known.policy}", {"policy_name": "renamed"}).json()
+    assert policy["policy_name"] == "renamed"
+    assert policy["statement"][0]["effect"] == "DENY"
+
+
+def test_it_unbinds_every_target_of_a_deleted_policy(sim):
+    answer = sim.call("DELETE", f"/device-policies/{sim.known.policy}")
+    assert answer.status_code == 204
+    assert sim._control("GET", "/bindings", query={"policy_id": sim.known.policy})["bindings"] == []
+
+
+def test_it_deletes_a_policy_with_the_status_set(sim):
+    sim.patch(delete_policy_status=200)
+    assert sim.call("DELETE", f"/device-policies/{sim.known.policy}").status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_it_does_not_know_an_unknown_policy(sim, method):
+    sim.patch(unknown_policy_code="IOTDA.777")
+    answer = sim.call(method, "/device-policies/" + "0" * 24, {})
+    assert (answer.status_code, answer.json()["error_code"]) == (404, "IOTDA.777")
