@@ -16,7 +16,7 @@ from typing import Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError, ProtocolError
 
 from .deadline import current
 
@@ -37,13 +37,17 @@ def _limit(sock: socket.socket) -> None:
 class TimedSocket(socket.socket):
     """A plain socket that never blocks beyond the budget of the thread that uses it."""
 
+    ended = False  # the peer has closed its side, and we have read that
+
     def recv(self, *args: Any) -> bytes:
         _limit(self)
         return super().recv(*args)
 
     def recv_into(self, *args: Any) -> int:
         _limit(self)
-        return super().recv_into(*args)
+        count = super().recv_into(*args)
+        self.ended = not count
+        return count
 
     def send(self, *args: Any) -> int:
         _limit(self)
@@ -57,9 +61,13 @@ class TimedSocket(socket.socket):
 class TimedTLS(ssl.SSLSocket):
     """The same for TLS: `recv`, `recv_into` and `sendall` of SSLSocket end in these three."""
 
+    ended = False
+
     def read(self, *args: Any) -> Any:
         _limit(self)
-        return super().read(*args)
+        found = super().read(*args)
+        self.ended = not found
+        return found
 
     def send(self, *args: Any) -> int:
         _limit(self)
@@ -146,7 +154,13 @@ class _Timed(HTTPConnection):
         super().request(*args, **kwargs)
 
     def getresponse(self) -> Any:
+        sock = self.sock
         response = super().getresponse()
+        # http.client takes the end of the stream for the end of the headers. Nothing is read ahead of them, so
+        # whoever has met the end by now holds an answer that was cut off.
+        if getattr(sock, "ended", False):
+            response.close()
+            raise ProtocolError("the connection was closed within the headers")
         self.last_used = monotonic()
         return response
 

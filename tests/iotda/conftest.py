@@ -1,0 +1,95 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from iotda_admin.iotda import Client, PasswordToken, StaticToken
+
+from .wire import Wire
+
+PROJECT = "5c0ffee05c0ffee05c0ffee05c0ffee0"
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def wire():
+    server = Wire()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def client_for():
+    """Makes clients and closes them."""
+    clients = []
+
+    def make(url, auth=None, **options):
+        options = {"project_id": PROJECT, "deadline": 0.4, "connect_timeout": 0.3, "pool_size": 4} | options
+        clients.append(Client(endpoint=url, auth=auth or StaticToken("tok"), **options))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def client(wire, client_for):
+    return client_for(wire.url)
+
+
+class Sim:
+    """The simulator's control port."""
+
+    def __init__(self, api, control):
+        self.api, self.control = api, control
+
+    def _ask(self, method, path, **options):
+        answer = requests.request(method, f"{self.control}/_sim{path}", timeout=10, **options)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def reset(self, devices):
+        self._ask("POST", "/reset", json={"devices": devices})
+        self.known = self._ask("GET", "/landmarks")
+
+    def fault(self, operation, fault, **args):
+        self._ask("POST", "/faults", json={"match": {"operation": operation}, "fault": fault, "args": args})
+
+    def journal(self):
+        return self._ask("GET", "/journal")
+
+
+@pytest.fixture(scope="session")
+def sim_process(tmp_path_factory):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "iotda_admin.simulator", "--port", "0", "--control-port", "0"],
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, "HOME": str(tmp_path_factory.mktemp("home"))},
+        text=True,
+    )
+    yield Sim(**json.loads(process.stdout.readline()))
+    process.terminate()
+    process.wait(10)
+
+
+@pytest.fixture
+def sim(sim_process):
+    sim_process.reset(devices=1200)
+    return sim_process
+
+
+@pytest.fixture
+def password_token(sim):
+    return PasswordToken(
+        iam_endpoint=sim.api,
+        user="demo-user",
+        password="demo-password",
+        domain="demo-domain",
+        project_name="cn-north-4",
+    )

@@ -1,0 +1,241 @@
+"""Whatever happens on the wire: the right error, the truth about "maybe applied", in time, in little memory."""
+
+import socket
+import time
+import tracemalloc
+
+import pytest
+
+from iotda_admin.iotda import BadAnswer, Rejected, Throttled, Unauthorized, Unreachable
+
+from . import wire as w
+
+DEADLINE = 0.4
+POLICY = "66b0c0ffee00112233445566"
+DEEP = b"[" * 100_000
+ERROR = {"error_code": "IOTDA.014000", "error_msg": "no such device"}
+
+CALLS = {
+    "read": lambda client: client.list_devices(),
+    "post_read": lambda client: client.show_targets_in_device_policy(POLICY),
+    "bind": lambda client: client.bind_device_policy(POLICY, "device", ["d1"]),
+    "freeze": lambda client: client.freeze_device("d1"),
+}
+
+LOST = {  # no usable HTTP answer, although the request was sent
+    "hang": w.hang,
+    "drip_status": w.drip(b"HTTP/1.1 2"),
+    "drip_headers": w.drip(b"HTTP/1.1 200 OK\r\nX-A: "),
+    "drip_100": w.drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "drip_body": w.drip(w.head() + b"Content-Length: 100000\r\n\r\n", b" "),
+    "drip_body_until_close": w.drip(w.head() + b"\r\n", b" "),
+    "drip_chunks": w.drip(w.head(200, "Transfer-Encoding: chunked") + b"\r\n", b"1\r\n \r\n"),
+    "reset": w.reset,
+    "close": w.then_close(),
+    "close_in_headers": w.then_close(b"HTTP/1.1 200 OK\r\nContent-Le"),
+    "not_http": w.then_close(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"),
+    "truncated": w.then_close(w.head() + b'Content-Length: 1000\r\n\r\n{"devices": ['),
+    "truncated_chunk": w.then_close(w.head(200, "Transfer-Encoding: chunked") + b"\r\nff\r\n{"),
+    "not_gzip": w.reply(b"plain", 200, "Content-Encoding: gzip"),
+}
+
+UNUSABLE = {  # an HTTP answer that proves nothing
+    "truncated_without_length": w.then_close(w.head() + b'\r\n{"devices": ['),
+    "html": w.reply(b"<html>proxy</html>"),
+    "empty": w.reply(b""),
+    "no_content": w.reply(b"", 205),
+    "deep": w.reply(DEEP),
+    "deep_objects": w.reply(b'{"a":' * 100_000),
+    "duplicate_key": w.reply(b'{"devices": [], "devices": [], "page": {"count": 0}}'),
+    "nan": w.reply(b'{"devices": NaN}'),
+    "array": w.reply([]),
+    "text": w.reply(b'"ok"'),
+    "not_utf8": w.reply(b'{"devices": "\xff"}'),
+    "error_body": w.reply(ERROR),
+    "nested_error_body": w.reply({"error": {"code": 500, "message": "x"}}),
+    "redirect": w.reply(b"", 302, "Location: http://127.0.0.1:9/"),
+    "not_modified": w.reply(b"", 304),
+}
+
+
+def failure(client, call):
+    """The error of a call, which must come within 1.1 deadlines."""
+    started = time.monotonic()
+    with pytest.raises((Unreachable, BadAnswer, Rejected)) as caught:
+        CALLS[call](client)
+    assert time.monotonic() - started <= 1.1 * DEADLINE
+    return caught.value
+
+
+@pytest.mark.parametrize("call", ["read", "bind"])
+@pytest.mark.parametrize("fault", LOST)
+def test_it_is_unreachable_when_the_answer_is_lost(wire, client, fault, call):
+    wire.answer = LOST[fault]
+    error = failure(client, call)
+    assert type(error) is Unreachable
+    assert (error.maybe_applied, error.retryable) == (call != "read", call == "read")
+    assert len(wire.requests) == 1
+
+
+def test_a_success_without_a_body_needs_all_its_headers(wire, client):
+    wire.answer = w.then_close(b"HTTP/1.1 204 No Content\r\nX-Requ")
+    error = failure(client, "freeze")
+    assert (type(error), error.maybe_applied) == (Unreachable, True)
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("fault", UNUSABLE)
+def test_it_does_not_believe_an_unusable_answer(wire, client, fault, call):
+    wire.answer = UNUSABLE[fault]
+    error = failure(client, call)
+    assert type(error) is BadAnswer
+    assert error.maybe_applied is (call in ("bind", "freeze"))
+    assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize("call", ["read", "bind"])
+@pytest.mark.parametrize("fault", ["huge", "bomb"])
+def test_it_stops_reading_at_the_cap(wire, client, fault, call):
+    wire.answer = w.huge(wire) if fault == "huge" else w.bomb()
+    tracemalloc.start()
+    error = failure(client, call)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert type(error) is BadAnswer
+    assert error.maybe_applied is (call == "bind")
+    assert peak < 32e6
+    assert wire.sent < 24e6
+
+
+@pytest.mark.parametrize("status", [302, 307, 308])
+def test_it_sends_nothing_to_where_it_is_redirected(wire, client, status):
+    other = w.Wire()
+    wire.answer = w.reply(b"x" * 100, status, f"Location: {other.url}/v5/elsewhere")
+    error = failure(client, "bind")
+    assert (error.status, error.retryable, error.maybe_applied) == (status, False, True)
+    assert other.connections == 0
+    other.close()
+
+
+@pytest.mark.parametrize("call", ["read", "bind"])
+@pytest.mark.parametrize(
+    ("status", "kind", "lost"),
+    [
+        (400, Rejected, False),
+        (401, Unauthorized, False),
+        (403, Rejected, False),
+        (404, Rejected, False),
+        (409, Rejected, False),
+        (429, Throttled, False),
+        (500, Rejected, True),
+        (502, Rejected, True),
+        (503, Rejected, True),
+        (504, Rejected, True),
+    ],
+)
+def test_it_says_what_a_status_means(wire, client, status, kind, lost, call):
+    wire.answer = w.reply(ERROR, status)
+    error = failure(client, call)
+    assert type(error) is kind
+    assert error.maybe_applied is (lost and call == "bind")
+    assert error.retryable is (kind is Throttled or (lost and call == "read"))
+    assert (error.status, error.code, error.request_id) == (status, "IOTDA.014000", "req-1")
+
+
+@pytest.mark.parametrize("code", ["IOTDA.021101", "IOTDA.021102"])
+def test_it_knows_the_rate_codes(wire, client, code):
+    wire.answer = w.reply({"error_code": code, "error_msg": "slow down"}, 403)
+    error = failure(client, "bind")
+    assert (type(error), error.retryable, error.maybe_applied) == (Throttled, True, False)
+
+
+def test_it_takes_a_503_with_retry_after_as_not_executed(wire, client):
+    wire.answer = w.reply(ERROR, 503, "Retry-After: 7")
+    error = failure(client, "bind")
+    assert (type(error), error.retry_after, error.maybe_applied) == (Throttled, 7.0, False)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("2", 2.0),
+        ("0", 0.0),
+        ("999999999999999999999", 3600.0),
+        ("Sun, 22 Nov 2026 10:00:30 GMT", 30.0),
+        ("Sun, 22 Nov 2026 09:00:00 GMT", 0.0),
+        ("-5", None),
+        ("soon", None),
+        ("²", None),
+        ("", None),
+    ],
+)
+def test_it_reads_retry_after(wire, client, header, seconds):
+    date = "Date: Sun, 22 Nov 2026 10:00:00 GMT"
+    wire.answer = w.reply(ERROR, 429, date, f"Retry-After: {header}".encode().decode("latin-1"))
+    assert failure(client, "read").retry_after == seconds
+
+
+@pytest.mark.parametrize("call", ["read", "bind"])
+def test_a_refused_connection_sent_nothing(client_for, call):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    error = failure(client_for(f"http://127.0.0.1:{port}"), call)
+    assert (type(error), error.maybe_applied, error.retryable) == (Unreachable, False, True)
+
+
+def test_an_unknown_name_sent_nothing(client_for):
+    error = failure(client_for("https://iotda.invalid"), "bind")
+    assert (type(error), error.maybe_applied, error.retryable) == (Unreachable, False, True)
+    assert error.message == "the host name is not known"
+
+
+def test_a_slow_name_lookup_ends_in_time(client_for, monkeypatch):
+    real = socket.getaddrinfo
+
+    def slow(host, port, *args, flags=0, **kwargs):
+        if not flags:
+            time.sleep(2)
+        return real(host, port, *args, flags=flags, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    error = failure(client_for("http://localhost:9"), "bind")
+    assert (type(error), error.maybe_applied) == (Unreachable, False)
+
+
+def test_a_connect_that_is_not_accepted_ends_in_time(client_for):
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(3)]
+        for sock in waiting:
+            sock.setblocking(False)
+            sock.connect_ex(full.getsockname())
+        error = failure(client_for(f"http://127.0.0.1:{full.getsockname()[1]}"), "bind")
+        for sock in waiting:
+            sock.close()
+    assert (type(error), error.maybe_applied, error.message) == (Unreachable, False, "no connection in time")
+
+
+def test_a_call_that_finds_no_free_connection_sent_nothing(wire, client_for):
+    client = client_for(wire.url, pool_size=1)
+    wire.answer = w.hang
+    assert client._transport._slots.acquire(timeout=1)
+    error = failure(client, "bind")
+    assert (error.message, error.maybe_applied) == ("all connections are busy", False)
+    assert not wire.requests
+
+
+def test_a_slot_is_given_back_after_each_failure(wire, client_for):
+    client = client_for(wire.url, pool_size=1)
+    for answer in (w.reset, w.then_close(), w.reply(b"x", 500), w.reply(b"x", 302), w.reply(DEEP)):
+        wire.answer = answer
+        failure(client, "read")
+    wire.answer = w.reply({"devices": [], "page": {"count": 0}})
+    assert client.list_devices().items == ()
+
+
+def test_a_dripped_body_after_a_kept_connection_ends_in_time_too(wire, client):
+    client.list_devices()
+    wire.answer = LOST["drip_body"]
+    assert failure(client, "bind").maybe_applied
+    assert wire.connections == 1
