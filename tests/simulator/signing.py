@@ -41,8 +41,4 @@ def sign(method, url, algorithm="SDK-HMAC-SHA256", at=None, ak="DEMOAK", sk="DEM
     if algorithm == "SDK-HMAC-SHA256":
         return Signer(credentials).sign(request).header_params
     scope = {"service": "iotdm", "region": "cn-north-4"} | scope
-    return (
-        DerivationAKSKSigner(credentials)
-        .sign(request, scope["service"], scope["region"])
-        .header_params
-    )
+    return DerivationAKSKSigner(credentials).sign(request, scope["service"], scope["region"]).header_params

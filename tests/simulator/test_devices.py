@@ -144,7 +144,9 @@ def test_it_shows_products_and_spaces(sim):
     assert sim.get(f"/products/{sim.known.product}").json()["service_capabilities"]
     spaces = sim.get("/apps").json()["applications"]
     assert [space["default_app"] for space in spaces] == [True, False, False, False]
-    assert [s["app_id"] for s in sim.get("/apps?default_app=true").json()["applications"]] == [sim.known.space]
+    assert [s["app_id"] for s in sim.get("/apps?default_app=true").json()["applications"]] == [
+        sim.known.space
+    ]
     assert sim.get(f"/apps/{sim.known.space}").json()["app_name"] == "plant-north"
 
 

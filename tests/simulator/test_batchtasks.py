@@ -1,0 +1,177 @@
+import time
+
+import pytest
+
+LATER = "20991231T235959Z"
+
+
+@pytest.fixture
+def sim(sim):
+    sim.patch(task_delay_s=0, task_speed=1e6)
+    return sim
+
+
+def create(sim, *targets, **changes):
+    body = {"task_name": "recall_召回", "task_type": "freezeDevices", "targets": list(targets)}
+    return sim.post("/batchtasks", body | changes)
+
+
+def finished(sim, *targets, **changes):
+    task_id = create(sim, *targets, **changes).json()["task_id"]
+    end = time.monotonic() + 2
+    while True:
+        answer = sim.get(f"/batchtasks/{task_id}?limit=50").json()
+        if answer["batchtask"]["status"] in {"Success", "Fail", "PartialSuccess"}:
+            return answer
+        assert time.monotonic() < end
+
+
+def test_it_freezes_every_device(sim):
+    answer = finished(sim, *sim.known.free)
+    assert answer["batchtask"]["status"] == "Success"
+    assert {sim.status(one) for one in sim.known.free} == {"FROZEN"}
+
+
+def test_it_unfreezes(sim):
+    finished(sim, sim.known.frozen, task_type="unfreezeDevices")
+    assert sim.status(sim.known.frozen) == "OFFLINE"
+
+
+def test_it_tells_of_each_device_what_became_of_it(sim):
+    answer = finished(sim, sim.known.online, sim.known.child, sim.known.frozen, "nobody")
+    assert answer["batchtask"]["status"] == "PartialSuccess"
+    rows = {row["target"]: row.get("error", {}).get("error_code") for row in answer["task_details"]}
+    assert rows == {
+        sim.known.online: None,
+        sim.known.child: "IOTDA.014038",
+        sim.known.frozen: "IOTDA.014039",
+        "nobody": "IOTDA.014000",
+    }
+
+
+def test_it_fails_when_every_device_does(sim):
+    assert finished(sim, "nobody")["batchtask"]["status"] == "Fail"
+
+
+def test_it_takes_its_time(sim):
+    sim.patch(task_speed=0.001)
+    task_id = create(sim, *sim.known.free).json()["task_id"]
+    task = sim.get(f"/batchtasks/{task_id}").json()["batchtask"]
+    progress = task["task_progress"]
+    assert task["status"] == "Processing"
+    assert (progress["total"], progress["processing"], progress["waitting"]) == (10, 1, 9)
+
+
+@pytest.mark.parametrize(("delay", "status"), [(1000, "Initializing"), (0, "Waitting")])
+def test_it_starts_slowly(sim, delay, status):
+    sim.patch(task_delay_s=delay)
+    tomorrow = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + 86_400))
+    policy = {} if delay else {"task_policy": {"schedule_time": tomorrow}}
+    task_id = create(sim, sim.known.online, **policy).json()["task_id"]
+    assert sim.get(f"/batchtasks/{task_id}").json()["batchtask"]["status"] == status
+    assert sim.status(sim.known.online) == "ONLINE"
+
+
+def test_it_keeps_its_numbers_consistent(sim):
+    sim.patch(task_speed=2000)
+    task_id = create(sim, *(f"nobody{n}" for n in range(100))).json()["task_id"]
+    for _ in range(20):
+        task = sim.get(f"/batchtasks/{task_id}").json()["batchtask"]
+        progress = task["task_progress"]
+        assert progress.pop("total") == sum(progress.values()) == 100
+
+
+def test_it_pages_details_by_target_and_status(sim):
+    task_id = finished(sim, *sim.known.free, "nobody")["batchtask"]["task_id"]
+    failed = sim.get(f"/batchtasks/{task_id}?task_detail_status=Fail").json()
+    assert [row["target"] for row in failed["task_details"]] == ["nobody"]
+    one = sim.get(f"/batchtasks/{task_id}?target={sim.known.free[3]}").json()
+    assert [row["target"] for row in one["task_details"]] == [sim.known.free[3]]
+    first = sim.get(f"/batchtasks/{task_id}?limit=6").json()
+    rest = sim.get(f"/batchtasks/{task_id}?limit=6&marker={first['page']['marker']}").json()
+    rows = first["task_details"] + rest["task_details"]
+    assert {row["target"] for row in rows} == {*sim.known.free, "nobody"}
+
+
+def test_it_lists_tasks_of_one_type(sim):
+    finished(sim, sim.known.online)
+    rows = sim.get("/batchtasks?task_type=freezeDevices&status=Success").json()["batchtasks"]
+    assert [row["task_name"] for row in rows] == ["recall_召回"]
+    assert sim.get("/batchtasks?task_type=unfreezeDevices").json()["batchtasks"] == []
+
+
+def test_it_lists_only_with_a_type(sim):
+    assert sim.get("/batchtasks").json()["error_code"] == "IOTDA.000006"
+
+
+def test_it_deletes_a_finished_task_only(sim):
+    sim.patch(task_speed=0.001)
+    task_id = create(sim, sim.known.online, sim.known.offline).json()["task_id"]
+    assert sim.call("DELETE", f"/batchtasks/{task_id}").status_code == 400
+    sim.patch(task_speed=1e9)
+    assert sim.call("DELETE", f"/batchtasks/{task_id}").status_code == 204
+    assert sim.get(f"/batchtasks/{task_id}").status_code == 404
+
+
+@pytest.mark.parametrize("act", ["retry", "stop"])
+def test_it_neither_retries_nor_stops_a_freeze(sim, act):
+    task_id = finished(sim, "nobody")["batchtask"]["task_id"]
+    assert sim.post(f"/batchtasks/{task_id}/{act}", {}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"task_name": "with-hyphen"},
+        {"task_name": "with space"},
+        {"task_name": "x" * 129},
+        {"task_type": "paintDevices"},
+        {"targets": []},
+        {"targets": "x"},
+        {"task_policy": {"retry_count": 6, "retry_interval": 1}},
+        {"task_policy": {"retry_count": 1}},
+        {"task_policy": {"schedule_time": LATER}},
+        {"task_policy": {"schedule_time": "soon"}},
+    ],
+)
+def test_it_refuses_a_wrong_task(sim, changes):
+    assert create(sim, "x", **changes).status_code == 400
+
+
+def test_it_takes_so_many_targets_and_no_more(sim):
+    assert create(sim, *(f"n{n}" for n in range(30_000))).status_code == 201
+    assert create(sim, *(f"n{n}" for n in range(30_001))).json()["error_code"] == "IOTDA.000006"
+
+
+def test_it_runs_ten_tasks_a_space(sim):
+    sim.patch(task_delay_s=1000)
+    answers = [create(sim, "x", app_id=sim.known.space).status_code for _ in range(11)]
+    assert answers == [201] * 10 + [403]
+    assert create(sim, "x", app_id=sim.known.other_space).status_code == 201
+
+
+def test_it_creates_with_the_status_set(sim):
+    sim.patch(create_task_status=200)
+    assert create(sim, "x").status_code == 200
+
+
+def test_it_repeats_the_targets_once_or_always(sim):
+    created = create(sim, sim.known.online).json()
+    assert created["targets"] == [sim.known.online]
+    assert "targets" not in sim.get(f"/batchtasks/{created['task_id']}").json()["batchtask"]
+    sim.patch(echo_targets="always")
+    task_id = create(sim, sim.known.offline).json()["task_id"]
+    assert sim.get(f"/batchtasks/{task_id}").json()["batchtask"]["targets"] == [sim.known.offline]
+
+
+def test_it_fails_a_task_for_a_group_that_is_not_there(sim):
+    answer = finished(sim, targets=None, targets_filter={"group_ids": ["none"]})
+    assert (answer["batchtask"]["status"], answer["task_details"]) == ("Fail", [])
+    assert answer["batchtask"]["status_desc"]
+
+
+def test_it_journals_what_a_task_changed(sim):
+    finished(sim, sim.known.online, sim.known.frozen)
+    done = sim.journal(operation="freezeDevices")
+    assert [one for entry in done for one in entry["applied"]] == [sim.known.online]
+    assert done[0]["request_id"] == sim.journal(operation="CreateBatchTask")[0]["request_id"]

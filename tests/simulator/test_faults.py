@@ -1,0 +1,249 @@
+import json
+import time
+
+import pytest
+import requests
+
+from iotda_admin.simulator.fault_kinds import KINDS
+
+BIND = {"operation": "BindDevicePolicy"}
+
+
+def bound(sim):
+    return [one for one in sim.known.free[:2] if sim.device(one)["policy_ids"]]
+
+
+def bind(sim, **options):
+    return sim.bind(*sim.known.free[:2], **options)
+
+
+def last(sim):
+    return sim.journal(operation="BindDevicePolicy")[-1]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(
+    ("fault", "args", "status", "code"),
+    [
+        ("status", {"status": 503, "error_code": "IOTDA.9"}, 503, "IOTDA.9"),
+        ("throttle", {}, 429, "APIGW.0308"),
+        ("error_200", {"error_code": "IOTDA.8"}, 200, "IOTDA.8"),
+        ("html", {"status": 502}, 502, None),
+        ("empty", {}, 200, None),
+        ("bad_json", {}, 200, None),
+        ("redirect", {}, 307, None),
+    ],
+)
+def test_it_answers_otherwise(sim, fault, args, status, code, moment):
+    sim.fault(fault, BIND, moment=moment, **args)
+    answer = bind(sim)
+    entry = last(sim)
+    assert (answer.status_code, entry["status"], entry["error_code"]) == (status, status, code)
+    assert (entry["fault"], entry["answered"]) == (fault, True)
+    assert entry["applied"] == bound(sim) == (sim.known.free[:2] if moment == "after" else [])
+
+
+def test_it_sends_the_status_with_what_was_given(sim):
+    sim.fault("status", status=503, retry_after=7, body={"own": True})
+    answer = sim.get("/devices")
+    assert (answer.json(), answer.headers["Retry-After"]) == ({"own": True}, "7")
+
+
+def test_it_tells_when_to_come_back(sim):
+    sim.fault("throttle", retry_after=3)
+    assert sim.get("/devices").headers["Retry-After"] == "3"
+
+
+def test_it_sends_a_page_of_html(sim):
+    sim.fault("html")
+    answer = sim.get("/devices")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html")
+    assert answer.text.startswith("<!DOCTYPE html>")
+
+
+def test_it_points_to_another_host(sim):
+    sim.fault("redirect", location="http://127.0.0.3/")
+    assert sim.get("/devices").headers["Location"] == "http://127.0.0.3/"
+
+
+@pytest.mark.parametrize(("moment", "applied"), [("before", 0), ("after", 2)])
+@pytest.mark.parametrize(
+    ("fault", "args"),
+    [
+        ("drop", {}),
+        ("reset", {}),
+        ("reset", {"started": True}),
+        ("truncate", {}),
+        ("hang", {"seconds": 0.01}),
+    ],
+)
+def test_it_breaks_the_connection(sim, fault, args, moment, applied):
+    sim.fault(fault, BIND, moment=moment, **args)
+    with pytest.raises(requests.RequestException):
+        bind(sim)
+    assert len(bound(sim)) == len(last(sim)["applied"]) == applied
+    assert (last(sim)["fault"], last(sim)["answered"]) == (fault, False)
+
+
+def test_it_truncates_without_giving_it_away(sim):
+    sim.fault("truncate", BIND, length=False)
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(bind(sim).content)
+
+
+def test_it_hangs_until_the_client_leaves(sim):
+    sim.fault("hang", BIND)
+    with pytest.raises(requests.ReadTimeout):
+        bind(sim, timeout=0.05)
+    assert (last(sim)["answered"], bound(sim)) == (False, [])
+
+
+def test_it_holds_nobody_else_up_while_it_hangs(sim):
+    sim.fault("hang", BIND | {"times": 1})
+    with pytest.raises(requests.ReadTimeout):
+        bind(sim, timeout=0.02)
+    assert bind(sim).status_code == 200
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_it_is_slow_and_still_right(sim, moment):
+    sim.fault("latency", BIND, seconds=0.03, moment=moment)
+    start = time.monotonic()
+    assert bind(sim).json()["success_targets"] == bound(sim) != []
+    assert time.monotonic() - start >= 0.03
+
+
+def test_it_applies_late_what_the_client_gave_up(sim):
+    sim.fault("latency", BIND, seconds=0.08)
+    with pytest.raises(requests.ReadTimeout):
+        bind(sim, timeout=0.02)
+    assert bound(sim) == []
+    while last(sim)["status"] is None:
+        time.sleep(0.01)
+    assert (len(bound(sim)), last(sim)["answered"]) == (2, False)
+
+
+@pytest.mark.parametrize("fault", ["drip_body", "drip_headers"])
+def test_it_drips(sim, fault):
+    sim.fault(fault, BIND, seconds=0, moment="after")
+    assert bind(sim).json()["success_targets"] == sim.known.free[:2]
+
+
+def test_it_pours_out_a_huge_body(sim):
+    sim.fault("huge", bytes=300_000)
+    assert len(sim.get("/devices").content) == 300_000
+
+
+def test_it_sends_a_bomb(sim):
+    sim.fault("gzip_bomb", bytes=3_000_000)
+    answer = sim.get("/devices")
+    assert len(answer.content) == 3_000_000
+    assert int(answer.headers["Content-Length"]) < 10_000
+
+
+def test_it_nests_deep(sim):
+    sim.fault("deep_json", depth=100_000)
+    with pytest.raises(RecursionError):
+        json.loads(sim.get("/devices").content)
+
+
+def test_it_repeats_a_key(sim):
+    sim.fault("dup_key", BIND, moment="after")
+    pairs = json.loads(bind(sim).content, object_pairs_hook=list)
+    assert [name for name, _ in pairs].count("success_targets") == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "holds"),
+    [
+        ("missing_target", lambda ok, bad, ids: ok == ids[1:]),
+        ("extra_target", lambda ok, bad, ids: len(ok) == 3),
+        ("dup_target", lambda ok, bad, ids: ok == [*ids, ids[0]]),
+        ("both_lists", lambda ok, bad, ids: bad[0]["target_id"] in ok),
+        ("bad_types", lambda ok, bad, ids: isinstance(ok, dict) and isinstance(bad, str)),
+    ],
+)
+def test_it_spoils_the_shape_of_an_answer_and_applies_the_call(sim, fault, holds):
+    sim.fault(fault, BIND)
+    answer = bind(sim).json()
+    assert holds(answer["success_targets"], answer["failure_targets"], sim.known.free[:2])
+    assert len(bound(sim)) == 2
+
+
+def test_it_answers_for_another_policy(sim):
+    sim.fault("wrong_policy_id", BIND)
+    assert bind(sim).json()["policy_id"] == "0" * 24
+
+
+def test_it_lets_someone_delete_the_policy_first(sim):
+    sim.fault("delete_policy", BIND)
+    assert bind(sim).status_code == 404
+
+
+def test_it_lets_every_token_expire(sim):
+    sim.fault("expire_tokens", {"times": 1})
+    assert sim.get("/devices").status_code == 401
+    sim.token = sim.login().headers["X-Subject-Token"]
+    assert sim.get("/devices").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("match", "failed"),
+    [
+        ({}, [1, 2, 3, 4]),
+        ({"nth": [1, 3]}, [1, 3]),
+        ({"nth": 2}, [2]),
+        ({"times": 2}, [1, 2]),
+        ({"operation": ["FreezeDevice"]}, []),
+        ({"policy_id": "0" * 24}, []),
+        ({"ids": ["elsewhere"]}, []),
+        ({"p": 0}, []),
+    ],
+)
+def test_it_hits_only_what_matches(sim, match, failed):
+    sim.fault("status", BIND | match)
+    answers = [bind(sim).status_code for _ in range(4)]
+    assert [number for number, status in enumerate(answers, 1) if status == 500] == failed
+
+
+def test_it_hits_by_target(sim):
+    sim.fault("status", {"ids": [sim.known.online]})
+    assert sim.post(f"/devices/{sim.known.online}/freeze").status_code == 500
+    assert sim.post(f"/devices/{sim.known.offline}/freeze").status_code == 204
+
+
+def test_it_keeps_its_schedule(sim):
+    def schedule():
+        sim.reset()
+        sim.fault("status", {"p": 0.5, "seed": 7})
+        return [sim.get("/devices?limit=1").status_code for _ in range(20)]
+
+    first = schedule()
+    assert {200, 500} == set(first)
+    assert schedule() == first
+
+
+def test_it_counts_and_lifts_faults(sim):
+    number = sim.fault("status", {"times": 1})
+    sim.get("/devices"), sim.get("/devices")
+    shown = sim._control("GET", "/faults")["faults"]
+    assert [(fault["id"], fault["seen"], fault["fired"]) for fault in shown] == [(number, 2, 1)]
+    sim._control("DELETE", f"/faults/{number}")
+    assert sim._control("GET", "/faults")["faults"] == []
+
+
+def test_it_lifts_every_fault(sim):
+    sim.fault("status")
+    sim._control("DELETE", "/faults")
+    assert sim.get("/devices").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "order", [{"fault": "nonsense"}, {"fault": "drop", "match": {"typo": 1}}, {"match": {}}, {"fault": 1}]
+)
+def test_it_refuses_a_fault_it_does_not_know(sim, order):
+    assert sim.session.post(sim.control + "/_sim/faults", json=order).status_code == 400
+
+
+def test_it_has_every_fault_under_its_name():
+    assert len(KINDS) == 26

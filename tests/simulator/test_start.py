@@ -1,0 +1,62 @@
+import json
+import signal
+
+import pytest
+import requests
+
+from iotda_admin.simulator.config import WrongSetting, read_config
+
+from .conftest import start_simulator
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_where_it_listens_and_ends_cleanly(sent):
+    process = start_simulator("--devices", "3")
+    where = json.loads(process.stdout.readline())
+    health = requests.get(where["control"] + "/_sim/health", timeout=5).json()
+    assert health == {"status": "ok", "devices": 3}
+    process.send_signal(sent)
+    out, err = process.communicate(timeout=5)
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_it_stops_at_a_wrong_setting_with_one_sentence():
+    process = start_simulator(DEMO_DEVICES="many")
+    out, err = process.communicate(timeout=5)
+    assert (process.returncode, out, err.count("\n")) == (2, "", 1)
+    assert "DEMO_DEVICES" in err
+
+
+def test_it_stops_when_its_port_is_taken(sim):
+    process = start_simulator(SIMULATOR_PORT=sim.api.rpartition(":")[2])
+    assert "SIMULATOR_PORT" in process.communicate(timeout=5)[1]
+    assert process.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SIMULATOR_PORT", "65536"),
+        ("SIMULATOR_CONTROL_PORT", "-1"),
+        ("DEMO_DEVICES", "1e3"),
+        ("SIMULATOR_RATE", "fast"),
+        ("SIMULATOR_LATENCY_MS", "nan"),
+        ("SIMULATOR_PROJECT_ID", "short"),
+    ],
+)
+def test_it_names_the_wrong_setting(name, value):
+    with pytest.raises(WrongSetting, match=name):
+        read_config({name: value}, [])
+
+
+@pytest.mark.parametrize(("port", "control"), [("", 8101), ("9000", 9001), ("0", 0)])
+def test_it_puts_the_control_port_next_to_the_api(port, control):
+    assert read_config({"SIMULATOR_PORT": port}, []).control_port == control
+
+
+def test_it_prefers_flags_to_the_environment():
+    assert read_config({"SIMULATOR_RATE": "1"}, ["--rate", "2.5"]).rate == 2.5
+
+
+def test_it_keeps_credentials_out_of_its_repr():
+    assert "DEMOSK" not in repr(read_config({}, []))
