@@ -66,7 +66,9 @@ def read_config(environ: Mapping[str, str], arguments: Sequence[str]) -> Config:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m iotda_admin.simulator", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m iotda_admin.simulator", description="A stand-in IoTDA for demos and tests."
+    )
     for field in FLAGS:
         parser.add_argument("--" + field.replace("_", "-"), help=f"overrules {ENVIRONMENT[field]}")
     return parser

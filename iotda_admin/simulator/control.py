@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from .control_devices import device_routes
 from .control_faults import fault_routes
 from .control_things import thing_routes
 from .simulator import Simulator
@@ -28,6 +29,7 @@ def create_control(simulator: Simulator) -> FastAPI:
     control = FastAPI(title="IoTDA simulator, control", dependencies=[Depends(catch_up)], openapi_url=None)
     control.add_exception_handler(RequestValidationError, _wrong)
     control.add_exception_handler(ValidationError, _wrong)
+    control.include_router(device_routes(simulator))
     control.include_router(thing_routes(simulator))
     control.include_router(fault_routes(simulator))
 

@@ -1,38 +1,15 @@
-"""Changes behind the product's back: what another console, or a device itself, would do."""
+"""Bindings, policies and names behind the product's back: what another console would do."""
 
 import time
+from collections.abc import Iterable
 from typing import Any, Literal
 
-from fastapi import APIRouter, HTTPException
-from pydantic import BaseModel, ConfigDict
+from fastapi import APIRouter
 
-from .devices import whole
+from .control_devices import Strict, missing
 from .simulator import Simulator
-from .things import Device, Policy, Target
+from .things import Binding, Policy, Target
 from .world import World
-
-Status = Literal["ONLINE", "OFFLINE", "ABNORMAL", "INACTIVE", "FROZEN"]
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class DeviceChange(Strict):
-    status: Status | None = None
-    device_name: str | None = None
-    description: str | None = None
-    product_id: str | None = None
-    tags: list[tuple[str, str]] | None = None
-
-
-class NewDevice(Strict):
-    product_id: str
-    node_id: str
-    device_id: str | None = None
-    device_name: str | None = None
-    gateway_id: str | None = None
-    status: Status = "INACTIVE"
 
 
 class Name(Strict):
@@ -53,33 +30,12 @@ class Bound(Strict):
 def thing_routes(simulator: Simulator) -> APIRouter:
     router = APIRouter(prefix="/_sim")
 
-    @router.get("/devices/{device_id}")
-    async def show_device(device_id: str) -> dict[str, Any]:
-        return _device_shown(simulator.world, _device(simulator.world, device_id))
-
-    @router.post("/devices", status_code=201)
-    async def add_device(new: NewDevice) -> dict[str, Any]:
-        world = simulator.world
-        world.add_device(device := _made(world, new))
-        return _device_shown(world, device)
-
-    @router.patch("/devices/{device_id}")
-    async def change_device(device_id: str, change: DeviceChange) -> dict[str, Any]:
-        world = simulator.world
-        device = _device(world, device_id)
-        _change_device(world, device, change)
-        return _device_shown(world, device)
-
-    @router.delete("/devices/{device_id}", status_code=204)
-    async def delete_device(device_id: str) -> None:
-        simulator.world.remove_device(_device(simulator.world, device_id))
-
     @router.get("/bindings")
     async def bindings(
         target_type: str | None = None, target_id: str | None = None, policy_id: str | None = None
     ) -> dict[str, list[dict[str, Any]]]:
-        rows = [{"policy_id": one.policy_id, **one.row()} for one in simulator.world.bindings.every()]
         wanted = {"target_type": target_type, "target_id": target_id, "policy_id": policy_id}
+        rows = ({"policy_id": one.policy_id, **one.row()} for one in _bindings(simulator.world, policy_id))
         return {"bindings": [r for r in rows if all(v in (None, r[name]) for name, v in wanted.items())]}
 
     @router.post("/bindings", status_code=201)
@@ -106,71 +62,22 @@ def thing_routes(simulator: Simulator) -> APIRouter:
 
     @router.patch("/products/{product_id}")
     async def rename_product(product_id: str, given: Name) -> dict[str, str]:
-        product = simulator.world.products.get(product_id) or _missing("product")
+        product = simulator.world.products.get(product_id) or missing("product")
         product.name = given.name
         return {"product_id": product_id, "name": product.name}
 
     @router.patch("/spaces/{app_id}")
     async def rename_space(app_id: str, given: Name) -> dict[str, str]:
-        space = simulator.world.spaces.get(app_id) or _missing("resource space")
+        space = simulator.world.spaces.get(app_id) or missing("resource space")
         space.app_name = given.name
         return {"app_id": app_id, "app_name": space.app_name}
 
     return router
 
 
-def _missing(what: str) -> Any:
-    raise HTTPException(404, f"There is no such {what}.")
-
-
-def _device(world: World, device_id: str) -> Device:
-    return world.devices.get(device_id) or _missing("device")
-
-
 def _policy(world: World, policy_id: str) -> Policy:
-    return world.policies.get(policy_id) or _missing("policy")
+    return world.policies.get(policy_id) or missing("policy")
 
 
-def _device_shown(world: World, device: Device) -> dict[str, Any]:
-    policies = list(world.bindings.on(Target("device", device.device_id)))
-    shown = {name: value for name, value in whole(world, device).items() if name != "auth_info"}
-    return shown | {"policy_ids": policies}
-
-
-def _made(world: World, new: NewDevice) -> Device:
-    product = world.products.get(new.product_id) or _missing("product")
-    device_id = new.device_id or f"{product.product_id}_{new.node_id}"
-    if device_id in world.devices:
-        raise HTTPException(409, "There is such a device already.")
-    now = time.time()
-    return Device(
-        record=world.record_ids(now),
-        device_id=device_id,
-        node_id=new.node_id,
-        gateway_id=new.gateway_id or device_id,
-        device_name=new.device_name or new.node_id,
-        node_type="ENDPOINT" if new.gateway_id else "GATEWAY",
-        status=new.status,
-        product=product,
-        created=now,
-        active=None if new.status == "INACTIVE" else now,
-        seen=None if new.status == "INACTIVE" else now,
-    )
-
-
-def _change_device(world: World, device: Device, change: DeviceChange) -> None:
-    product = world.products.get(change.product_id or device.product.product_id) or _missing("product")
-    if product is not device.product:
-        bound = list(world.bindings.on(Target("device", device.device_id)))
-        world.remove_device(device)
-        device.product = product
-        world.add_device(device)
-        for policy_id in bound:
-            world.bindings.add(policy_id, Target("device", device.device_id), time.time())
-    for name, value in change.model_dump(exclude_none=True, exclude={"product_id", "tags"}).items():
-        setattr(device, name, value)
-    if change.tags is not None:
-        device.tags = tuple(change.tags)
-    if change.status:
-        device.seen = time.time()
-        device.active = device.active or (None if change.status == "INACTIVE" else device.seen)
+def _bindings(world: World, policy_id: str | None) -> Iterable[Binding]:
+    return world.bindings.of(policy_id).items if policy_id else world.bindings.every()

@@ -1,17 +1,20 @@
 """ListDevices, ShowDevice, FreezeDevice, UnfreezeDevice."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from typing import Any
 
 from .calls import Answer, Call
 from .clock import basic, precise
-from .errors import Refusal
+from .errors import Refusal, invalid
 from .filters import choice, moment, text
 from .paging import Window, page
 from .records import Records
 from .things import Device
 from .world import World
+
+_DEVICE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 def row(device: Device) -> dict[str, Any]:
@@ -113,8 +116,15 @@ def _conditions(query: dict[str, str]) -> list[Callable[[Device], bool]]:
     return [] if alone else wanted
 
 
+def _device(world: World, call: Call) -> Device:
+    device_id = call.path["device_id"]
+    if not _DEVICE_ID.fullmatch(device_id):
+        raise invalid("device_id must have at most 128 letters, digits, _ or -.")
+    return world.device(device_id)
+
+
 def show_device(world: World, call: Call) -> Answer:
-    return Answer(200, whole(world, world.device(call.path["device_id"])))
+    return Answer(200, whole(world, _device(world, call)))
 
 
 def freeze(world: World, device: Device, now: float) -> bool:
@@ -154,7 +164,7 @@ def unfreeze_device(world: World, call: Call) -> Answer:
 
 
 def _switch(world: World, call: Call, act: Callable[[World, Device, float], bool]) -> Answer:
-    device = world.device(call.path["device_id"])
+    device = _device(world, call)
     if act(world, device, call.now):
         call.entry.applied.append(device.device_id)
     return Answer(204)

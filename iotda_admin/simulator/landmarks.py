@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from .demo_data import STATUSES
+from .demo_devices import STATUSES
 from .demo_names import DEFAULT_POLICY
 from .things import Device, Target
 from .world import World

@@ -98,7 +98,7 @@ def running_simulator():
     process = start_simulator()
     yield Sim(**json.loads(process.stdout.readline()))
     process.terminate()
-    process.wait(10)
+    process.communicate(timeout=10)
 
 
 @pytest.fixture

@@ -122,9 +122,14 @@ def test_it_unfreezes_to_inactive_what_never_connected(sim):
 
 
 def test_it_routes_an_encoded_slash_as_part_of_the_id(sim):
-    new = {"product_id": sim.known.product, "node_id": "x", "device_id": "a/b c"}
-    sim._control("POST", "/devices", new)
-    assert sim.get("/devices/a%2Fb%20c").json()["device_id"] == "a/b c"
+    sim.get("/devices/a%2Fb%20c")
+    assert sim.journal()[0].items() >= {"operation": "ShowDevice", "target_ids": ["a/b c"]}.items()
+
+
+@pytest.mark.parametrize("device_id", ["a%2Fb", "a%20b", "x" * 129, "a%0A"])
+def test_it_refuses_an_id_that_cannot_be_one(sim, device_id):
+    answer = sim.get(f"/devices/{device_id}")
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "IOTDA.000006")
 
 
 def test_it_knows_no_other_path_or_method(sim):

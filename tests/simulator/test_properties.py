@@ -1,0 +1,120 @@
+"""Promises that hold for any input."""
+
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+
+import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from iotda_admin.simulator.errors import Refusal
+from iotda_admin.simulator.paging import Window
+from iotda_admin.simulator.records import LAST, Records, marker
+from iotda_admin.simulator.sql import read_sql
+
+from .signing import sign
+
+IN_ONE_WORLD = {"suppress_health_check": [HealthCheck.function_scoped_fixture], "deadline": None}
+WORDS = st.sampled_from(
+    ["select", "from", "device", "where", "status", "=", "!=", "<", ">", "like", "in", "not", "(", ")", ",", "*", "count", "1", "'ONLINE'", "'pump%'", "and", "or", "order", "by", "marker", "limit", "10", "create_time", "tag_key", "device_id", "null", "''", '"', "'"]
+)
+
+
+@dataclass
+class Item:
+    record: int
+
+
+@given(st.sets(st.integers(0, 200)), st.sets(st.integers(0, 200)))
+def test_it_keeps_records_in_order(added, removed):
+    records = Records()
+    for number in added:
+        records.add(Item(number))
+    for number in added & removed:
+        records.remove(Item(number))
+    assert [item.record for item in records.items] == sorted(added - removed)
+
+
+@given(
+    st.sets(st.integers(0, 200)),
+    st.integers(1, 50),
+    st.integers(0, 60),
+    st.one_of(st.just(LAST), st.integers(0, 220)),
+)
+def test_it_gives_the_window_that_is_asked_for(numbers, limit, offset, below):
+    records = Records([Item(number) for number in sorted(numbers)])
+    found = [item.record for item in records.window(below, offset, limit)]
+    newest_first = sorted((number for number in numbers if number < below), reverse=True)
+    assert found == newest_first[offset : offset + limit]
+
+
+@given(st.integers(0, LAST), st.integers(1, 50), st.integers(0, 500))
+def test_it_reads_the_window_it_is_told(record, limit, offset):
+    given_as_text = {"limit": str(limit), "offset": str(offset), "marker": marker(record)}
+    assert Window.read(given_as_text) == Window(limit, offset, record)
+
+
+@given(st.one_of(st.text(), st.lists(WORDS, max_size=25).map(" ".join)))
+@settings(max_examples=500)
+def test_it_reads_or_refuses_any_sql(sql):
+    try:
+        read_sql(sql)
+    except Refusal as no:
+        assert no.status == 400
+
+
+@given(
+    query=st.dictionaries(st.text(min_size=1, max_size=5), st.text(max_size=5), max_size=3),
+    name=st.text(min_size=1, max_size=10),
+    derived=st.booleans(),
+)
+@settings(max_examples=60, **IN_ONE_WORLD)
+def test_it_verifies_what_the_vendor_signs(sim, query, name, derived):
+    # "." and ".." are taken out of a path by every HTTP client.
+    path = f"{sim.root}/devices/{quote(name.replace('.', '_'), safe='')}"
+    url = f"{sim.api}{path}?{urlencode(query, quote_via=quote, safe='~')}"
+    algorithm = "V11-HMAC-SHA256" if derived else "SDK-HMAC-SHA256"
+    answer = requests.get(url, headers=sign("GET", url, algorithm=algorithm), timeout=5)
+    assert answer.status_code in (400, 404)  # an odd id, not an odd signature
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "target_type",
+                    "target_ids",
+                    "limit",
+                    "marker",
+                    "offset",
+                    "sql",
+                    "targets",
+                    "auth",
+                    "task_type",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(
+    body=JUNK, path=st.sampled_from(["bind", "unbind", "list-targets", "search", "tasks", "token", "policy"])
+)
+@settings(max_examples=150, **IN_ONE_WORLD)
+def test_it_never_breaks_over_a_body(sim, body, path):
+    sim.patch(search_rate=0)
+    policy = f"/device-policies/{sim.known.policy}"
+    places = {
+        "search": "/search/query-devices",
+        "tasks": "/batchtasks",
+        "token": "/v3/auth/tokens",
+        "policy": "/device-policies",
+    }
+    assert sim.post(places.get(path, f"{policy}/{path}"), body).status_code < 500
