@@ -16,6 +16,8 @@ ANOMALY_LIMIT = 50  # sentences kept of one answer; a body may name thousands of
 
 
 class Outcome(StrEnum):
+    """What an answer proves about one id."""
+
     OK = "ok"
     FAILED = "failed"
     UNKNOWN = "unknown"

@@ -55,7 +55,7 @@ def vendor(tmp_path_factory):
 @pytest.mark.filterwarnings("ignore:datetime.datetime.utc:DeprecationWarning")
 @pytest.mark.parametrize("region", ["", "cn-north-4"])
 def test_it_signs_as_the_vendor_does(vendor, region):
-    @settings(max_examples=1200, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(
         access=keys,
         secret=keys,
@@ -82,7 +82,7 @@ def prepared(url, auth, **options):
     return requests.Request("GET", url, auth=auth, **options).prepare()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(texts, texts), max_size=4))
 def test_it_sends_the_query_it_signed(query):
     auth = AkSk("AK", "SK", clock=lambda: NOW)

@@ -1,0 +1,134 @@
+"""What a bind answer proves about each id, and what it does not."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iotda_admin.iotda import BadAnswer, BindAnswer, Outcome, TargetFailure, Verdict
+
+from . import wire as w
+
+POLICY = "66b0c0ffee00112233445566"
+FULL = TargetFailure("b", "IOTDA.015204", "five already")
+
+
+def answer(succeeded=(), failed=()):
+    return BindAnswer(POLICY, "device", tuple(succeeded), tuple(failed))
+
+
+def outcomes(verdicts):
+    return {target: verdict.outcome.value for target, verdict in verdicts.by_id.items()}
+
+
+def test_a_sound_answer_settles_every_id():
+    verdicts = answer(["a"], [FULL]).verdicts(["b", "a"])
+    assert list(verdicts.by_id) == ["b", "a"]
+    assert verdicts.by_id["a"] == Verdict(Outcome.OK)
+    assert verdicts.by_id["b"] == Verdict(Outcome.FAILED, "IOTDA.015204", "five already")
+    assert verdicts.anomalies == ()
+
+
+def test_an_id_in_neither_list_is_unknown():
+    verdicts = answer(["a"]).verdicts(["a", "b"])
+    assert outcomes(verdicts) == {"a": "ok", "b": "unknown"}
+    assert verdicts.anomalies == ("not named: b",)
+
+
+def test_an_id_in_both_lists_is_unknown():
+    verdicts = answer(["b"], [FULL]).verdicts(["b"])
+    assert outcomes(verdicts) == {"b": "unknown"}
+    assert verdicts.anomalies == ("both bound and refused: b",)
+
+
+def test_an_id_that_was_not_sent_decides_nothing():
+    verdicts = answer(["a", "z\n"]).verdicts(["a"])
+    assert outcomes(verdicts) == {"a": "ok"}
+    assert verdicts.anomalies == ("not sent: 'z\\n'",)
+
+
+def test_an_id_named_twice_counts_once():
+    verdicts = answer(["a", "a"]).verdicts(["a"])
+    assert outcomes(verdicts) == {"a": "ok"}
+    assert verdicts.anomalies == ("named more than once: a",)
+
+
+ids = st.lists(st.sampled_from("abcdefgh"), max_size=6)
+
+
+@given(sent=ids.map(lambda names: list(dict.fromkeys(names))), succeeded=ids, failed=ids)
+def test_ok_always_means_named_as_bound_and_nowhere_else(sent, succeeded, failed):
+    verdicts = answer(succeeded, [TargetFailure(f, "c", "m") for f in failed]).verdicts(sent)
+    assert list(verdicts.by_id) == sent
+    for target, outcome in outcomes(verdicts).items():
+        assert (outcome == "ok") == (target in succeeded and target not in failed)
+        assert (outcome == "failed") == (target in failed and target not in succeeded)
+    sound = sorted(succeeded + failed) == sorted(sent)
+    assert sound == (not verdicts.anomalies)
+
+
+def test_thousands_of_strangers_make_a_short_report():
+    assert len(answer([f"x{n}" for n in range(9999)]).verdicts(["a"]).anomalies) == 50
+
+
+GOOD = {"policy_id": POLICY, "target_type": "device", "success_targets": ["a"], "failure_targets": []}
+
+
+def bind(wire, client, document):
+    wire.answer = w.reply(document)
+    return client.bind_device_policy(POLICY, "device", ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"policy_id": "66b0c0ffee00112233445567"},
+        {"policy_id": None},
+        {"target_type": "product"},
+        {"success_targets": None},
+        {"success_targets": "a"},
+        {"success_targets": {"a": 1}},
+        {"success_targets": [1]},
+        {"success_targets": [None]},
+        {"failure_targets": None},
+        {"failure_targets": ["b"]},
+        {"failure_targets": [{"target_id": "b"}]},
+        {"failure_targets": [{"target_id": 7, "error_code": "x"}]},
+        {"failure_targets": [{"target_id": "b", "error_code": 15204}]},
+    ],
+)
+def test_an_answer_of_another_shape_proves_nothing(wire, client, change):
+    with pytest.raises(BadAnswer) as caught:
+        bind(wire, client, GOOD | change)
+    assert caught.value.maybe_applied
+
+
+@pytest.mark.parametrize("key", GOOD)
+def test_a_missing_list_or_policy_is_loud(wire, client, key):
+    document = {name: value for name, value in GOOD.items() if name != key}
+    if key == "target_type":
+        assert bind(wire, client, document).success_targets == ("a",)
+        return
+    with pytest.raises(BadAnswer):
+        bind(wire, client, document)
+
+
+def test_it_keeps_status_and_request_id(wire, client):
+    got = bind(wire, client, GOOD | {"new_key": 1})
+    assert (got.status, got.request_id, got.success_targets) == (200, "req-1", ("a",))
+
+
+@pytest.mark.parametrize("count", [0, 21])
+def test_it_sends_one_to_twenty_ids(wire, client, count):
+    with pytest.raises(ValueError, match="1 to 20"):
+        client.bind_device_policy(POLICY, "device", [f"d{n}" for n in range(count)])
+    assert not wire.requests
+
+
+@pytest.mark.parametrize(
+    ("kind", "ids", "error"),
+    [("device", ["a", "a"], ValueError), ("device", "abc", TypeError), ("gateway", ["a"], ValueError)],
+)
+def test_a_callers_mistake_is_refused_before_any_io(wire, client, kind, ids, error):
+    with pytest.raises(error):
+        client.bind_device_policy(POLICY, kind, ids)
+    assert not wire.connections

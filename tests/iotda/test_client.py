@@ -1,0 +1,339 @@
+"""What goes out, what comes back, and what never appears anywhere."""
+
+import gc
+import importlib
+import json
+import pkgutil
+import subprocess
+import sys
+import traceback
+
+import pytest
+
+from iotda_admin import iotda
+from iotda_admin.iotda import (
+    BadAnswer,
+    Client,
+    InvalidId,
+    IotdaError,
+    PageQuery,
+    Rejected,
+    Statement,
+    StaticToken,
+    Throttled,
+    Unreachable,
+)
+
+from . import wire as w
+
+ID = "66b0c0ffee00112233445566"
+PROJECT = "5c0ffee05c0ffee05c0ffee05c0ffee0"
+DEVICE = {
+    "device_id": "p_pump-014",
+    "gateway_id": "p_pump-014",
+    "status": "FROZEN",
+    "device_name": "Pump 14",
+    "tags": [{"tag_key": "site", "tag_value": "north"}],
+    "auth_info": {
+        "auth_type": "SECRET",
+        "secret": "s3cr3t-1",
+        "secondary_secret": "s3cr3t-2",
+        "fingerprint": "s3cr3t-3",
+        "secondary_fingerprint": "s3cr3t-4",
+        "secure_access": True,
+    },
+    "extension_info": {"nested": {"secret": "s3cr3t-5"}},
+}
+STATEMENT = Statement("DENY", ("iotda:devices:publish",), ("topic:/v1/#",))
+POLICY = {"policy_id": ID, "policy_name": "p", "statement": [STATEMENT.to_json()]}
+TASK = {"task_id": "t1", "task_type": "freezeDevices", "status": "Waitting", "task_progress": {"waitting": 2}}
+PAGE = {"page": {"count": 0}}
+BOUND = {"policy_id": ID, "target_type": "device", "success_targets": [], "failure_targets": []}
+PAGED = "limit=50&offset=0"
+
+
+@pytest.mark.parametrize(
+    ("call", "answer", "sent"),
+    [
+        (lambda c: c.list_devices(), {"devices": [], **PAGE}, f"GET /devices?{PAGED}"),
+        (
+            lambda c: c.list_devices(PageQuery(5, ID, 10), gateway_id="g", is_cascade_query=False),
+            {"devices": [], **PAGE},
+            f"GET /devices?gateway_id=g&is_cascade_query=false&limit=5&marker={ID}&offset=10",
+        ),
+        (
+            lambda c: c.list_devices(device_name="a b&c*~"),
+            {"devices": [], **PAGE},
+            f"GET /devices?device_name=a%20b%26c%2A~&{PAGED}",
+        ),
+        (lambda c: c.show_device("d1"), DEVICE, "GET /devices/d1"),
+        (lambda c: c.freeze_device("d1"), 204, "POST /devices/d1/freeze"),
+        (lambda c: c.unfreeze_device("d1"), 204, "POST /devices/d1/unfreeze"),
+        (lambda c: c.search_devices("select *"), {"count": 3}, 'POST /search/query-devices {"sql": "select *"}'),
+        (lambda c: c.list_products(app_id="a"), {"products": [], **PAGE}, f"GET /products?app_id=a&{PAGED}"),
+        (lambda c: c.show_product("p1"), {"product_id": "p1"}, "GET /products/p1"),
+        (lambda c: c.show_applications(), {"applications": []}, "GET /apps"),
+        (lambda c: c.show_applications(default_app=True), {"applications": []}, "GET /apps?default_app=true"),
+        (lambda c: c.list_device_policies(), {"policies": [], **PAGE}, f"GET /device-policies?{PAGED}"),
+        (lambda c: c.show_device_policy(ID), POLICY, f"GET /device-policies/{ID}"),
+        (
+            lambda c: c.create_device_policy("n", [STATEMENT], app_id="a"),
+            POLICY,
+            f'POST /device-policies {{"policy_name": "n", "statement": [{json.dumps(STATEMENT.to_json())}],'
+            ' "app_id": "a"}',
+        ),
+        (
+            lambda c: c.update_device_policy(ID, policy_name="n"),
+            POLICY,
+            f'PUT /device-policies/{ID} {{"policy_name": "n"}}',
+        ),
+        (lambda c: c.delete_device_policy(ID), 204, f"DELETE /device-policies/{ID}"),
+        (
+            lambda c: c.bind_device_policy(ID, "device", ["b", "a"]),
+            BOUND,
+            f'POST /device-policies/{ID}/bind {{"target_type": "device", "target_ids": ["b", "a"]}}',
+        ),
+        (
+            lambda c: c.unbind_device_policy(ID, "device", ["a"]),
+            BOUND,
+            f'POST /device-policies/{ID}/unbind {{"target_type": "device", "target_ids": ["a"]}}',
+        ),
+        (
+            lambda c: c.show_targets_in_device_policy(ID, target_type="app"),
+            {"targets": [], **PAGE},
+            f'POST /device-policies/{ID}/list-targets {{"limit": 50, "offset": 0, "target_type": "app"}}',
+        ),
+        (
+            lambda c: c.create_batch_task("t_1", "freezeDevices", ["a"]),
+            TASK,
+            'POST /batchtasks {"task_name": "t_1", "task_type": "freezeDevices", "targets": ["a"]}',
+        ),
+        (
+            lambda c: c.show_batch_task("t1", target="d1"),
+            {"batchtask": TASK, "task_details": [], **PAGE},
+            f"GET /batchtasks/t1?limit=50&offset=0&target=d1",
+        ),
+        (
+            lambda c: c.list_batch_tasks("freezeDevices"),
+            {"batchtasks": [TASK], "page": {"count": 1}},
+            f"GET /batchtasks?{PAGED}&task_type=freezeDevices",
+        ),
+        (lambda c: c.delete_batch_task("t1"), 204, "DELETE /batchtasks/t1"),
+    ],
+)
+def test_it_asks_as_documented(wire, client, call, answer, sent):
+    wire.answer = w.reply(b"", 204) if answer == 204 else w.reply(answer)
+    call(client)
+    (request,) = wire.requests
+    target = request["target"].removeprefix(f"/v5/iot/{PROJECT}")
+    line = f"{request['method']} {target} {request['body'].decode()}".strip()
+    assert line == sent
+    assert request["headers"]["content-type"] == "application/json"
+    assert request["headers"]["x-project-id"] == PROJECT
+
+
+def test_it_names_the_instance_when_told(wire, client_for):
+    client_for(wire.url, instance_id="inst-1").list_devices()
+    assert wire.requests[0]["headers"]["instance-id"] == "inst-1"
+
+
+def test_it_reads_a_device(wire, client):
+    wire.answer = w.reply(DEVICE)
+    device = client.show_device("p_pump-014")
+    assert (device.status, device.device_name, device.is_child) == ("FROZEN", "Pump 14", False)
+    assert (device.tags[0].tag_value, device.auth_type, device.secure_access) == ("north", "SECRET", True)
+
+
+def test_a_devices_secrets_are_in_no_object(wire, client):
+    wire.answer = w.reply(DEVICE)
+    device = client.show_device("p_pump-014")
+    gc.collect()
+    assert "s3cr3t" not in repr(device)
+    ours = [o for o in gc.get_objects() if str(type(o).__module__).startswith("iotda_admin.iotda")]
+    assert ours
+    assert "s3cr3t" not in repr(ours)
+
+
+def chain(error):
+    """The error and all it was raised from or during."""
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+@pytest.mark.parametrize(
+    "body", [{**DEVICE, "status": None}, json.dumps(DEVICE).encode()[:-5], b'{"a":1,"a":2,' + b'"secret":"s3cr3t"}']
+)
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_devices_secrets_are_in_no_error(wire, client, body, status):
+    wire.answer = w.reply(body, status)
+    with pytest.raises(IotdaError) as caught:
+        client.show_device("p_pump-014")
+    for link in chain(caught.value):
+        assert "s3cr3t" not in repr((vars(link), link.args))
+        frames = [frame for frame, _ in traceback.walk_tb(link.__traceback__)]
+        ours = [frame.f_locals for frame in frames if "iotda_admin/iotda" in frame.f_code.co_filename]
+        assert ours
+        assert "s3cr3t" not in repr(ours)
+
+
+def test_a_token_is_in_no_error(client_for):
+    client = client_for("http://127.0.0.1:9", StaticToken("t0k3n"))
+    with pytest.raises(Unreachable) as caught:
+        client.list_devices()
+    for link in chain(caught.value):
+        assert getattr(link, "request", None) is None
+        assert "t0k3n" not in repr((vars(link), link.args))
+
+
+@pytest.mark.parametrize("device", [{"status": "ONLINE"}, {"device_id": "d"}, {"device_id": 7, "status": "x"}, "d"])
+def test_a_row_without_what_it_must_have_is_loud(wire, client, device):
+    wire.answer = w.reply({"devices": [device], "page": {"count": 1}})
+    with pytest.raises(BadAnswer):
+        client.list_devices()
+
+
+@pytest.mark.parametrize("body", [{}, {"devices": []}, {"devices": [], "page": {}}, {"page": {"count": 1}}])
+def test_a_list_without_what_it_must_have_is_loud(wire, client, body):
+    wire.answer = w.reply(body)
+    with pytest.raises(BadAnswer):
+        client.list_devices()
+
+
+def test_text_that_databases_refuse_is_mended(wire, client):
+    body = rb'{"device_id": "d", "status": "x", "device_name": "a\u0000b\ud800c"}'
+    wire.answer = w.reply(body)
+    assert client.show_device("d").device_name == "ab?c"
+
+
+def test_a_gzipped_answer_is_read(wire, client):
+    wire.answer = w.gzipped({"devices": [], "page": {"count": 0}})
+    assert client.list_devices().count == 0
+
+
+BAD_IDS = ["", "a/b", "..", "a b", "d\n", "ä", "a%2Fb", "x" * 129, "a?b", "\x00", None, 5]
+
+
+@pytest.mark.parametrize("bad", BAD_IDS)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda c, i: c.show_device(i),
+        lambda c, i: c.freeze_device(i),
+        lambda c, i: c.show_product(i),
+        lambda c, i: c.delete_device_policy(i),
+        lambda c, i: c.bind_device_policy(ID, "device", [i]),
+        lambda c, i: c.bind_device_policy(i, "device", ["a"]),
+        lambda c, i: c.create_batch_task("t", "freezeDevices", [i]),
+        lambda c, i: c.delete_batch_task(i),
+    ],
+)
+def test_a_bad_id_is_refused_before_any_io(wire, client, call, bad):
+    with pytest.raises(InvalidId):
+        call(client, bad)
+    assert not wire.connections
+
+
+@pytest.mark.parametrize("name", ["", "a-b", "a b", "x" * 129, "a\n"])
+def test_a_bad_task_name_is_refused(client, name):
+    with pytest.raises(ValueError, match="name"):
+        client.create_batch_task(name, "freezeDevices", ["a"])
+
+
+def test_an_error_is_one_clean_line(wire, client):
+    message = "line\r\n\x1b[31mred\u202e <b>" + "x" * 100_000
+    wire.answer = w.reply({"error_code": "IOTDA.1", "error_msg": message}, 400)
+    with pytest.raises(Rejected) as caught:
+        client.freeze_device("d1")
+    line = str(caught.value)
+    assert line.startswith("FreezeDevice: IOTDA.1: line [31mred <b>xxx")
+    assert line.endswith("x (request req-1)")
+    assert len(caught.value.message) == 512
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error_code": "C", "error_msg": "M"},
+        {"errorCode": "C", "errorMsg": "M"},
+        {"code": "C", "message": "M"},
+        {"error": {"code": "C", "message": "M"}},
+    ],
+)
+def test_it_reads_every_spelling_of_an_error(wire, client, body):
+    wire.answer = w.reply(body, 404)
+    with pytest.raises(Rejected) as caught:
+        client.show_device("d1")
+    assert (caught.value.code, caught.value.message) == ("C", "M")
+
+
+def test_users_get_a_sentence_without_jargon():
+    lost = Unreachable("no complete answer in time", operation="FreezeDevice", maybe_applied=True)
+    assert lost.user_message == (
+        "IoTDA gave no answer: no complete answer in time."
+        " The change may or may not have been made; check before trying again."
+    )
+    assert "slow down" in Throttled("x", status=429).user_message
+
+
+def test_retryable_and_maybe_applied_exclude_each_other():
+    assert not IotdaError(retryable=True, maybe_applied=True).retryable
+
+
+def test_an_observer_hears_of_each_call(wire, client_for):
+    heard = []
+    client = client_for(wire.url, observer=heard.append)
+    client.list_devices()
+    wire.answer = w.reply({"error_code": "C", "error_msg": "M"}, 403)
+    with pytest.raises(Rejected):
+        client.freeze_device("d1")
+    wire.answer = w.reset
+    with pytest.raises(Unreachable):
+        client.freeze_device("d1")
+    assert [(r.operation, r.status, r.code, r.request_id) for r in heard] == [
+        ("ListDevices", 200, "", "req-1"),
+        ("FreezeDevice", 403, "C", "req-1"),
+        ("FreezeDevice", None, "", ""),
+    ]
+    assert all(0 < r.seconds < 1 for r in heard)
+
+
+def test_a_failing_observer_does_not_spoil_the_call(wire, client_for):
+    wire.answer = w.reply(b"", 204)
+    assert client_for(wire.url, observer=lambda record: 1 / 0).freeze_device("d1").status == 204
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["http://example.com", "ftp://127.0.0.1", "https://", "example.com", "https://h/path", "https://u:p@h", ""],
+)
+def test_an_endpoint_is_https_or_local(endpoint):
+    with pytest.raises(ValueError, match="https"):
+        Client(endpoint=endpoint, project_id=PROJECT, auth=StaticToken("t"))
+
+
+@pytest.mark.parametrize("endpoint", ["https://h/", "http://localhost:1", "http://127.9.9.9", "http://[::1]:8"])
+def test_plain_http_is_for_this_machine(endpoint):
+    Client(endpoint=endpoint, project_id=PROJECT, auth=StaticToken("t")).close()
+
+
+def test_all_that_is_exported_exists_and_is_documented():
+    for name in iotda.__all__:
+        exported = getattr(iotda, name)
+        if isinstance(exported, type):
+            assert exported.__doc__, name
+
+
+def test_each_endpoint_is_documented():
+    methods = [m for m in vars(Client).keys() | set(dir(Client)) if not m.startswith("_")]
+    assert all(getattr(Client, method).__doc__ for method in methods)
+
+
+def test_it_needs_neither_django_nor_the_rest_of_us():
+    modules = [f"iotda_admin.iotda.{m.name}" for m in pkgutil.iter_modules(iotda.__path__)]
+    code = f"import sys, {', '.join(modules)}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    ours = {m for m in loaded.split() if m.startswith("iotda_admin")}
+    assert not [m for m in loaded.split() if m.startswith(("django", "huaweicloud"))]
+    assert all(m == "iotda_admin" or m.startswith("iotda_admin.iotda") for m in ours)
+    assert importlib.import_module("iotda_admin.iotda") is iotda

@@ -1,0 +1,176 @@
+"""Connections: kept, but not too long; trusted, or not used; and nothing taken from the environment."""
+
+import ssl
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from iotda_admin.iotda import AkSk, Unreachable, sockets
+
+from . import wire as w
+
+
+def test_it_reuses_a_connection(wire, client):
+    for _ in range(5):
+        client.list_devices()
+    assert wire.connections == 1
+
+
+def test_it_does_not_reuse_one_that_was_idle_too_long(wire, client, monkeypatch):
+    assert sockets.IDLE_LIMIT_S == 15
+    monkeypatch.setattr(sockets, "IDLE_LIMIT_S", 0.1)
+    client.list_devices()
+    client.list_devices()
+    time.sleep(0.15)
+    client.list_devices()
+    assert wire.connections == 2
+
+
+def test_it_does_not_reuse_one_that_the_server_closed(wire, client):
+    def once(sock, request):
+        w.reply({"devices": [], "page": {"count": 0}})(sock, request)
+        return False
+
+    wire.answer = once
+    for _ in range(3):
+        client.list_devices()
+        time.sleep(0.02)
+    assert wire.connections == 3
+
+
+def test_a_late_answer_is_never_taken_for_the_next_one(wire, client):
+    def late(sock, request):
+        time.sleep(0.6)
+        w.reply(b"", 204)(sock, request)
+
+    wire.answer = late
+    with pytest.raises(Unreachable):
+        client.freeze_device("d1")
+    wire.answer = w.reply({"devices": [], "page": {"count": 7}})
+    time.sleep(0.3)
+    assert client.list_devices().count == 7
+    assert wire.connections == 2
+
+
+def test_it_makes_as_many_calls_at_a_time_as_it_has_connections(wire, client_for):
+    def slow(sock, request):
+        time.sleep(0.1)
+        w.reply({"devices": [], "page": {"count": 0}})(sock, request)
+
+    wire.answer = slow
+    client = client_for(wire.url, pool_size=4, deadline=5)
+    started = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: client.list_devices(), range(8)))
+    assert 0.2 <= time.monotonic() - started < 0.4
+    assert wire.connections <= 4
+
+
+def test_it_ignores_the_environment(wire, client_for, monkeypatch, tmp_path):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login l password p\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    client_for(wire.url).list_devices()
+    assert "authorization" not in wire.requests[0]["headers"]
+
+
+def test_it_uses_a_proxy_when_told(wire, client_for):
+    client_for("http://localhost:9", proxy=wire.url).list_devices()
+    assert wire.requests[0]["target"].startswith("http://localhost:9/v5/iot/")
+
+
+def test_it_keeps_no_cookies(wire, client):
+    wire.answer = w.reply({"devices": [], "page": {"count": 0}}, 200, "Set-Cookie: a=b; Path=/")
+    client.list_devices()
+    client.list_devices()
+    assert "cookie" not in wire.requests[1]["headers"]
+
+
+def test_the_derived_signature_needs_a_region_from_the_start(client_for):
+    with pytest.raises(ValueError, match="region"):
+        client_for("https://host", AkSk("AK", "SK", signature="derived"))
+    client_for("https://host", AkSk("AK", "SK", signature="derived"), region="cn-north-4")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A self-signed certificate for localhost."""
+    folder = tmp_path_factory.mktemp("tls")
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    alternative = ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run([*command.split(), *alternative], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    return context, str(cert)
+
+
+@pytest.fixture
+def tls_wire(certificate):
+    server = w.Wire(tls=certificate[0])
+    yield server
+    server.close()
+
+
+def in_time(call):
+    started = time.monotonic()
+    with pytest.raises(Unreachable) as caught:
+        call()
+    assert time.monotonic() - started <= 1.1 * 0.4
+    return caught.value
+
+
+def test_it_speaks_tls_with_whom_it_trusts(tls_wire, client_for, certificate):
+    client = client_for(tls_wire.url, ca_bundle=certificate[1])
+    for _ in range(3):
+        client.list_devices()
+    assert tls_wire.connections == 1
+
+
+def test_it_sends_nothing_to_whom_it_does_not_trust(tls_wire, client_for):
+    error = in_time(lambda: client_for(tls_wire.url).freeze_device("d1"))
+    assert (error.message, error.maybe_applied) == ("no trusted TLS connection", False)
+    assert not tls_wire.requests
+
+
+def test_it_sends_nothing_to_a_host_of_another_name(tls_wire, client_for, certificate):
+    url = tls_wire.url.replace("localhost", "127.0.0.1")
+    error = in_time(lambda: client_for(url, ca_bundle=certificate[1]).freeze_device("d1"))
+    assert (error.message, error.maybe_applied) == ("no trusted TLS connection", False)
+
+
+def test_a_silent_handshake_ends_in_time_and_sent_nothing(wire, client_for):
+    client = client_for(wire.url.replace("http:", "https:"))
+    wire.answer = w.hang
+    error = in_time(lambda: client.freeze_device("d1"))
+    assert not error.maybe_applied
+
+
+@pytest.mark.parametrize("start", [b"HTTP/1.1 2", w.head() + b"Content-Length: 100000\r\n\r\n"])
+def test_a_dripped_answer_over_tls_ends_in_time(tls_wire, client_for, certificate, start):
+    tls_wire.answer = w.drip(start, b" ")
+    client = client_for(tls_wire.url, ca_bundle=certificate[1])
+    assert in_time(lambda: client.freeze_device("d1")).maybe_applied
+
+
+def test_an_answer_cut_over_tls_is_lost(tls_wire, client_for, certificate):
+    tls_wire.answer = w.then_close(b"HTTP/1.1 204 No Content\r\nX-Requ")
+    client = client_for(tls_wire.url, ca_bundle=certificate[1])
+    assert in_time(lambda: client.freeze_device("d1")).maybe_applied
+
+
+def test_a_request_that_the_server_does_not_read_ends_in_time(client_for):
+    """30,000 ids do not fit into the socket buffers of a server that reads nothing."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client = client_for(f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        ids = [f"{number:0128d}" for number in range(30_000)]
+        client._transport.prepare  # noqa: B018
+        error = in_time(lambda: client.create_batch_task("t", "freezeDevices", ids))
+    assert error.maybe_applied

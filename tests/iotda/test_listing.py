@@ -1,0 +1,142 @@
+"""Walking a list gives every row once, in order, whatever happens to the list meanwhile."""
+
+import threading
+import time
+
+import pytest
+
+from iotda_admin.iotda import BadAnswer, Page, PageQuery, walk, walk_windows
+
+
+class List:
+    """A list as IoTDA pages it; `hook(query)` runs before each page."""
+
+    def __init__(self, rows, count=None):
+        self.rows = [f"{number:024x}" for number in range(rows, 0, -1)]
+        self.count = count
+        self.queries, self.busy, self.most = [], 0, 0
+        self.hook = lambda query: None
+        self.lock = threading.Lock()
+
+    def page(self, query):
+        with self.lock:
+            self.queries.append(query)
+            self.hook(query)
+            rows = [row for row in self.rows if not query.marker or row < query.marker]
+            count = len(self.rows) if self.count is None else self.count(self, rows)
+            self.busy += 1
+            self.most = max(self.most, self.busy)
+        time.sleep(0.001)
+        with self.lock:
+            self.busy -= 1
+        rows = rows[query.offset : query.offset + query.limit]
+        return Page(tuple(rows), count, rows[-1] if rows else "", query.limit)
+
+
+def whole(fetch, **options):
+    return list(walk_windows(fetch, key=str, **options))
+
+
+SIZES = [0, 1, 49, 50, 51, 99, 100, 550, 551, 600, 601, 1150, 1234]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_both_walks_give_every_row_in_order(size):
+    source = List(size)
+    assert list(walk(source.page)) == source.rows
+    assert whole(source.page) == source.rows
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("count", [lambda lst, rows: len(rows), lambda lst, rows: 0, lambda lst, rows: 10**6])
+def test_a_walk_does_not_depend_on_the_count(size, count):
+    source = List(size, count)
+    assert whole(source.page) == source.rows
+
+
+def test_it_asks_for_no_more_pages_than_there_are():
+    source = List(1234)
+    whole(source.page)
+    assert len(source.queries) == 25
+
+
+def test_it_keeps_several_pages_in_flight_and_no_more():
+    source = List(3000)
+    whole(source.page, in_flight=8)
+    assert 4 <= source.most <= 8
+
+
+def test_a_row_deleted_meanwhile_hides_no_other():
+    source = List(1200)
+    kept = list(source.rows)
+
+    def delete_one(query):
+        if query.offset == 150 and len(source.rows) == 1200:
+            kept.remove(source.rows.pop(60))
+
+    source.hook = delete_one
+    got = whole(source.page, in_flight=1)
+    assert set(kept) <= set(got)
+    assert got == sorted(set(got), reverse=True)
+
+
+def test_a_row_added_meanwhile_doubles_no_other():
+    source = List(1200)
+    before = list(source.rows)
+
+    def add_one(query):
+        if query.offset == 300 and len(source.rows) == 1200:
+            source.rows.insert(0, f"{99999:024x}")
+
+    source.hook = add_one
+    assert whole(source.page) == before
+
+
+def test_a_row_seen_in_two_pages_is_given_once():
+    source = List(120)
+    rows = source.rows
+
+    def overlapping(query):
+        page = source.page(query)
+        shifted = query.marker and query.offset == 50
+        return Page((rows[99], *page.items), 120, page.marker) if shifted else page
+
+    assert whole(overlapping) == rows
+
+
+@pytest.mark.parametrize("walker", [lambda fetch: list(walk(fetch)), whole])
+@pytest.mark.parametrize("marker", ["", "f" * 24])
+def test_a_full_page_that_leads_nowhere_is_an_error(walker, marker):
+    with pytest.raises(BadAnswer):
+        walker(lambda query: Page(tuple(map(str, range(50))), 100, marker))
+
+
+def test_an_error_ends_a_walk():
+    source = List(2000)
+
+    def fail(query):
+        if query.offset == 300:
+            raise BadAnswer("odd")
+
+    source.hook = fail
+    with pytest.raises(BadAnswer):
+        whole(source.page)
+
+
+def test_a_walk_holds_two_windows_at_most():
+    source = List(5000)
+    rows = walk_windows(source.page, key=str)
+    for _ in range(60):
+        next(rows)
+    time.sleep(0.1)
+    assert len(source.queries) <= 1 + 11 * 2
+    rows.close()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"limit": 0}, {"limit": 51}, {"offset": -1}, {"offset": 501}, {"marker": "x"}, {"marker": "F" * 24}],
+)
+def test_a_page_out_of_range_is_refused_before_it_is_asked(wrong):
+    with pytest.raises(ValueError, match="must be"):
+        PageQuery(**wrong)

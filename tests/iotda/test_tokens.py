@@ -1,0 +1,223 @@
+"""One renewal however many threads, one repeat, and no password offered again and again."""
+
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from iotda_admin.iotda import PasswordToken, StaticToken, Throttled, Unauthorized, Unreachable
+
+from . import wire as w
+
+REFUSED = {"error_code": "IOTDA.000002", "error_msg": "authentication failed"}
+EMPTY = w.reply({"devices": [], "page": {"count": 0}})
+
+
+class Cloud:
+    """IAM and IoTDA on one port: the newest token is the only good one."""
+
+    def __init__(self, wire):
+        self.wire, self.issued, self.valid = wire, 0, None
+        self.lives = timedelta(hours=24)
+        self.login = self.issue
+        self.answer = EMPTY
+        self.refuse = w.reply(REFUSED, 401)
+        wire.answer = self.serve
+
+    def serve(self, sock, request):
+        if request["target"].startswith("/v3/auth/tokens"):
+            return self.login(sock, request)
+        good = request["headers"].get("x-auth-token") == self.valid
+        return (self.answer if good else self.refuse)(sock, request)
+
+    def issue(self, sock, request):
+        self.issued += 1
+        self.valid = f"token-{self.issued}"
+        time.sleep(0.02)
+        expires = (datetime.now(UTC) + self.lives).isoformat().replace("+00:00", "Z")
+        body = {"token": {"expires_at": expires, "catalog": [{"type": "x"}]}}
+        w.reply(body, 201, f"X-Subject-Token: {self.valid}")(sock, request)
+
+    def expire(self):
+        self.valid = "nothing"
+
+    def logins(self):
+        return [r for r in self.wire.requests if r["target"].startswith("/v3")]
+
+
+@pytest.fixture
+def cloud(wire):
+    return Cloud(wire)
+
+
+@pytest.fixture
+def auth(wire):
+    return PasswordToken(iam_endpoint=wire.url, user="u", password="pass-word", domain="d", project_name="r")
+
+
+@pytest.fixture
+def client(wire, client_for, auth):
+    return client_for(wire.url, auth, pool_size=16, deadline=5)
+
+
+def in_threads(count, call):
+    start = threading.Barrier(count)
+
+    def one(_):
+        start.wait()
+        try:
+            return call()
+        except Exception as exc:
+            return exc
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
+
+
+def test_it_logs_in_the_way_iam_wants(cloud, client):
+    client.list_devices()
+    (login,) = cloud.logins()
+    assert login["target"] == "/v3/auth/tokens?nocatalog=true"
+    auth = json.loads(login["body"])["auth"]
+    assert auth["identity"]["password"]["user"] == {
+        "name": "u",
+        "password": "pass-word",
+        "domain": {"name": "d"},
+    }
+    assert auth["scope"] == {"project": {"name": "r"}}
+
+
+def test_it_keeps_its_token(cloud, client):
+    for _ in range(3):
+        client.list_devices()
+    assert cloud.issued == 1
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_sixteen_threads_cause_one_login(cloud, client, warm):
+    if warm:
+        client.list_devices()
+        cloud.expire()
+    results = in_threads(16, client.list_devices)
+    assert [r.items for r in results] == [()] * 16
+    assert cloud.issued == 1 + warm
+
+
+def test_a_write_refused_for_its_token_is_repeated_once(cloud, client):
+    client.list_devices()
+    cloud.expire()
+    cloud.answer = w.reply(b"", 204)
+    assert client.freeze_device("d1").status == 204
+    freezes = [r["headers"]["x-auth-token"] for r in cloud.wire.requests if r["target"].endswith("/freeze")]
+    assert freezes == ["token-1", "token-2"]
+
+
+def test_a_403_about_the_token_renews_it_too(cloud, client):
+    client.list_devices()
+    cloud.expire()
+    cloud.refuse = w.reply({"error_code": "IOTDA.000004", "error_msg": "token not valid"}, 403)
+    client.list_devices()
+    assert cloud.issued == 2
+
+
+def test_a_second_refusal_is_raised(cloud, client):
+    cloud.answer = cloud.refuse
+    with pytest.raises(Unauthorized) as caught:
+        client.freeze_device("d1")
+    assert (caught.value.operation, caught.value.maybe_applied) == ("FreezeDevice", False)
+    assert (cloud.issued, len(cloud.wire.requests)) == (2, 4)
+
+
+def test_it_renews_before_the_end(cloud, client):
+    cloud.lives = timedelta(seconds=0.4)
+    client.list_devices()
+    time.sleep(0.31)
+    client.list_devices()
+    assert cloud.issued == 2
+    assert [r["headers"]["x-auth-token"] for r in cloud.wire.requests if "devices" in r["target"]] == [
+        "token-1",
+        "token-2",
+    ]
+
+
+def test_a_wrong_password_is_offered_once(cloud, client):
+    cloud.login = w.reply({"error": {"code": 401, "message": "wrong password", "title": "Unauthorized"}}, 401)
+    results = in_threads(16, lambda: client.freeze_device("d1"))
+    assert {type(r) for r in results} == {Unauthorized}
+    assert {(r.operation, r.code, r.message, r.maybe_applied) for r in results} == {
+        ("CreateToken", "401", "wrong password", False)
+    }
+    assert len(cloud.logins()) == 1
+    assert len({id(r) for r in results}) == 16
+
+
+def test_a_throttled_login_is_not_held_against_the_password(cloud, client):
+    cloud.login = w.reply(REFUSED, 429)
+    with pytest.raises(Throttled):
+        client.list_devices()
+    cloud.login = cloud.issue
+    assert client.list_devices().items == ()
+
+
+@pytest.mark.parametrize("login", [w.hang, w.drip(w.head(201) + b"\r\n", b" ")])
+def test_a_silent_iam_counts_against_the_deadline_and_nothing_was_sent(cloud, client_for, auth, login):
+    cloud.login = login
+    client = client_for(cloud.wire.url, auth, deadline=0.4)
+    started = time.monotonic()
+    results = in_threads(4, lambda: client.freeze_device("d1"))
+    assert time.monotonic() - started <= 1.1 * 0.4
+    assert {(type(r), r.maybe_applied, r.retryable) for r in results} == {(Unreachable, False, True)}
+
+
+def test_a_renewal_and_the_repeat_share_one_deadline(cloud, client_for, auth):
+    def slow(answer):
+        return lambda sock, request: time.sleep(0.15) or answer(sock, request)
+
+    client = client_for(cloud.wire.url, auth, deadline=0.4)
+    client.list_devices()
+    cloud.expire()
+    cloud.refuse, cloud.login, cloud.answer = slow(cloud.refuse), slow(cloud.issue), w.hang
+    started = time.monotonic()
+    with pytest.raises(Unreachable) as caught:
+        client.freeze_device("d1")
+    assert time.monotonic() - started <= 1.1 * 0.4
+    assert caught.value.maybe_applied
+
+
+@pytest.mark.parametrize("answer", [w.reply({"token": {}}, 201), w.reply(b"<html>", 200)])
+def test_a_login_without_a_token_is_an_error(cloud, client, answer):
+    cloud.login = answer
+    with pytest.raises(Exception, match="CreateToken") as caught:
+        client.freeze_device("d1")
+    assert not caught.value.maybe_applied
+
+
+def test_a_static_token_is_not_renewed(wire, client_for):
+    wire.answer = w.reply(REFUSED, 401)
+    with pytest.raises(Unauthorized):
+        client_for(wire.url).list_devices()
+    assert len(wire.requests) == 1
+    assert wire.requests[0]["headers"]["x-auth-token"] == "tok"
+
+
+def test_a_refusal_tells_how_far_the_clocks_are_apart(wire, client_for):
+    theirs = format_datetime(datetime.now(UTC) - timedelta(minutes=20), usegmt=True)
+    wire.answer = w.reply(REFUSED, 401, f"Date: {theirs}")
+    with pytest.raises(Unauthorized) as caught:
+        client_for(wire.url).list_devices()
+    assert caught.value.clock_skew_s == pytest.approx(1200, abs=2)
+
+
+def test_credentials_hide_their_secrets(auth):
+    assert "pass-word" not in repr(auth)
+    assert "tok" not in repr(StaticToken("tok")).replace("StaticToken", "")
+
+
+@pytest.mark.parametrize("token", ["", "a\r\nX-Evil: 1", "é"])
+def test_a_token_that_no_header_can_carry_is_refused(token):
+    with pytest.raises(ValueError, match="token"):
+        StaticToken(token)
