@@ -1,0 +1,65 @@
+from typing import Any
+
+from django import forms
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext_lazy as _
+
+from devices.models import Device, Product, Space
+
+
+class FilterForm(forms.Form):
+    """What the list of devices can be narrowed by. All of it stands in the URL."""
+
+    q = forms.CharField(label=_("Search devices"), required=False, max_length=256)
+    status = forms.ChoiceField(label=_("Status"), required=False)
+    product = forms.ChoiceField(label=_("Product"), required=False)
+    space = forms.ChoiceField(label=_("Resource space"), required=False)
+    node_type = forms.ChoiceField(label=_("Connection"), required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.choose("status", _("Any status"), Device.Status.choices)
+        self.choose("product", _("Any product"), Product.objects.values_list("product_id", "name"))
+        self.choose("space", _("Any space"), Space.objects.values_list("app_id", "name"))
+        self.choose("node_type", _("Any connection"), Device.NodeType.choices)
+
+    def choose(self, name: str, empty: Any, choices: Any) -> None:
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [("", empty), *choices]
+
+    def devices(self) -> QuerySet[Device]:
+        """The devices that match. A filter that makes no sense finds nothing, and the page says why."""
+        if not self.is_valid():
+            return Device.objects.none()
+        asked = self.cleaned_data
+        found = Device.objects.all()
+        for name, column in [
+            ("status", "status"),
+            ("product", "product_id"),
+            ("space", "app_id"),
+            ("node_type", "node_type"),
+        ]:
+            if asked[name]:
+                found = found.filter(**{column: asked[name]})
+        return matching(found, asked["q"]) if asked["q"] else found
+
+    def applied(self) -> list[tuple[str, Any, Any]]:
+        """Name, label and value of each filter that is on, for the chips."""
+        if not self.is_valid():
+            return []
+        result = []
+        for name, value in self.cleaned_data.items():
+            field = self.fields[name]
+            if value:
+                shown = dict(field.choices)[value] if isinstance(field, forms.ChoiceField) else value  # type: ignore[arg-type]
+                result.append((name, field.label, shown))
+        return result
+
+
+def matching(devices: QuerySet[Device], text: str) -> QuerySet[Device]:
+    """Any part of a name or an id; a whole id is found by the index alone."""
+    exact = devices.filter(Q(device_id=text) | Q(node_id=text))
+    if exact.exists():
+        return exact
+    return devices.filter(Q(device_id__icontains=text) | Q(node_id__icontains=text) | Q(name__icontains=text))

@@ -1,0 +1,109 @@
+"""Our mirror of the platform's resource spaces, products and devices.
+
+No foreign keys between them: the platform is read listing by listing, and a device may be seen
+before its product.
+"""
+
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+
+class Space(models.Model):
+    """A resource space: IoTDA's "app"."""
+
+    app_id = models.CharField(max_length=36, primary_key=True)
+    name = models.CharField(max_length=256)
+    default = models.BooleanField(default=False)
+    read_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        default_permissions = ()
+        ordering = ["name", "app_id"]
+
+    def __str__(self) -> str:
+        return self.name or self.app_id
+
+
+class Product(models.Model):
+    product_id = models.CharField(max_length=36, primary_key=True)
+    name = models.CharField(max_length=256)
+    app_id = models.CharField(max_length=36, db_index=True)
+    app_name = models.CharField(max_length=256, blank=True)
+    device_type = models.CharField(max_length=64, blank=True)
+    protocol_type = models.CharField(max_length=32, blank=True)
+    manufacturer_name = models.CharField(max_length=256, blank=True)
+    read_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        default_permissions = ()
+        ordering = ["name", "product_id"]
+
+    def __str__(self) -> str:
+        return self.name or self.product_id
+
+
+class Device(models.Model):
+    class Status(models.TextChoices):
+        ONLINE = "ONLINE", _("Online")
+        OFFLINE = "OFFLINE", _("Offline")
+        ABNORMAL = "ABNORMAL", _("Abnormal")
+        INACTIVE = "INACTIVE", _("Never connected")
+        FROZEN = "FROZEN", _("Frozen")
+
+    class NodeType(models.TextChoices):
+        GATEWAY = "GATEWAY", _("Directly connected")
+        ENDPOINT = "ENDPOINT", _("Behind a gateway")
+
+    device_id = models.CharField(max_length=128, primary_key=True)
+    node_id = models.CharField(max_length=64, db_index=True)
+    name = models.CharField(max_length=256, blank=True, db_index=True)
+    # No choices on these two: the platform may send a value nobody has written down.
+    status = models.CharField(max_length=16)
+    node_type = models.CharField(max_length=16)
+    gateway_id = models.CharField(max_length=128, blank=True, db_index=True)
+    product_id = models.CharField(max_length=36)
+    product_name = models.CharField(max_length=256, blank=True)
+    app_id = models.CharField(max_length=36)
+    app_name = models.CharField(max_length=256, blank=True)
+    fw_version = models.CharField(max_length=256, blank=True)
+    sw_version = models.CharField(max_length=256, blank=True)
+    description = models.CharField(max_length=2048, blank=True)
+    tags = models.JSONField(default=list)
+    read_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        default_permissions = ()
+        permissions = [("freeze_device", _("Can freeze and unfreeze devices"))]
+        ordering = ["device_id"]
+        # Each filter of the list is followed by the key that the list is paged by.
+        indexes = [
+            models.Index(fields=["status", "device_id"]),
+            models.Index(fields=["product_id", "device_id"]),
+            models.Index(fields=["app_id", "device_id"]),
+            models.Index(fields=["node_type", "device_id"]),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.device_id
+
+    def get_absolute_url(self) -> str:
+        return reverse("devices:device", args=[self.device_id])
+
+    @property
+    def direct(self) -> bool:
+        """Only a directly connected device can be frozen."""
+        return self.gateway_id == self.device_id or self.node_type == self.NodeType.GATEWAY
+
+    @property
+    def frozen(self) -> bool:
+        return self.status == self.Status.FROZEN
+
+    @property
+    def status_label(self) -> str:
+        return dict(self.Status.choices).get(self.status, self.status)  # type: ignore[return-value]
+
+    @property
+    def node_type_label(self) -> str:
+        return dict(self.NodeType.choices).get(self.node_type, self.node_type)  # type: ignore[return-value]

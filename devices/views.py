@@ -1,0 +1,151 @@
+from django.contrib.auth.decorators import permission_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django_htmx.http import retarget, trigger_client_event
+
+from devices.forms import FilterForm
+from devices.mirrors import remember
+from devices.models import Device
+from iotda_admin.accounts.access import asker_of
+from iotda_admin.connection import client
+from iotda_admin.iotda import IotdaError
+from iotda_admin.operations.door import Refused, Wanted, ask, start
+from iotda_admin.operations.forms import AskForm, TargetsForm, chosen_targets
+from iotda_admin.operations.results import history_of, outcome_of, result_context
+from iotda_admin.operations.verbs import verb_named
+from iotda_admin.paging import page_of
+from iotda_admin.web import render, wants_fragment
+
+
+@require_safe
+def devices(request: HttpRequest) -> HttpResponse:
+    form = FilterForm(request.GET)
+    found = form.devices()
+    context = {"form": form, "page": page_of(found, request), "total": found.count()}
+    return render(request, "devices/devices.html", context, part="list")
+
+
+@require_safe
+def device(request: HttpRequest, device_id: str) -> HttpResponse:
+    """Read from the platform at this moment; where that fails, as the inventory has it, and said so."""
+    error = live = None
+    try:
+        live = client().show_device(device_id)
+        row = remember(live)
+    except IotdaError as refusal:
+        error = refusal
+        row = known_device(device_id, gone=refusal.status == 404)
+    context = {
+        "device": row,
+        "live": live,
+        "error": error,
+        "gone": error is not None and error.status == 404,
+        "history": history_of("device", device_id),
+    }
+    return render(request, "devices/device.html", context, status=200 if error is None else status_of(error))
+
+
+def known_device(device_id: str, *, gone: bool) -> Device:
+    row = Device.objects.filter(pk=device_id).first()
+    if row is None and gone:
+        raise Http404(_("IoTDA knows no device with this ID."))
+    return row or Device(device_id=device_id)
+
+
+def status_of(error: IotdaError) -> int:
+    if error.status == 404:
+        return 404
+    return 503 if error.retryable else 502
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@permission_required("devices.freeze_device", raise_exception=True)
+def freeze(request: HttpRequest, device_id: str) -> HttpResponse:
+    return change_one(request, device_id, "device.freeze")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@permission_required("devices.freeze_device", raise_exception=True)
+def unfreeze(request: HttpRequest, device_id: str) -> HttpResponse:
+    return change_one(request, device_id, "device.unfreeze")
+
+
+def change_one(request: HttpRequest, device_id: str, verb: str) -> HttpResponse:
+    device = get_object_or_404(Device, pk=device_id)
+    form = AskForm(request.POST or None)
+    context = {"device": device, "verb": verb_named(verb), "form": form}
+    if request.method != "POST" or not form.is_valid():
+        status = 200 if request.method != "POST" else 422
+        return dialog(request, "devices/change.html", context, status)
+    try:
+        operation = ask(
+            verb,
+            [Wanted(device.pk, device.name)],
+            asker=asker_of(request),
+            reason=form.cleaned_data["reason"],
+            ticket=form.cleaned_data["ticket"],
+            form_key=form.cleaned_data["key"],
+        )
+    except Refused as refusal:
+        return dialog(request, "devices/change.html", context | {"refusal": refusal}, refusal.status)
+    start(operation, client())
+    if not wants_fragment(request):
+        return redirect(operation)
+    outcome = outcome_of(operation)
+    if not outcome.good:
+        context = {"operation": operation, **result_context(operation)}
+        return dialog(request, "operations/in_dialog.html", context, outcome.http_status)
+    device.refresh_from_db()
+    context = {"device": device, "operation": operation, "outcome": outcome}
+    return trigger_client_event(render(request, "devices/changed.html", context), "dialog:close")
+
+
+def dialog(request: HttpRequest, template: str, context: dict[str, object], status: int) -> HttpResponse:
+    """A page of its own without htmx; with it, the content of the page's dialog."""
+    response = render(request, template, context, part="dialog", status=status)
+    return retarget(response, "#dialog-body")
+
+
+@require_POST
+@permission_required("devices.freeze_device", raise_exception=True)
+def freeze_many(request: HttpRequest) -> HttpResponse:
+    return change_many(request, "device.freeze")
+
+
+@require_POST
+@permission_required("devices.freeze_device", raise_exception=True)
+def unfreeze_many(request: HttpRequest) -> HttpResponse:
+    return change_many(request, "device.unfreeze")
+
+
+def change_many(request: HttpRequest, verb: str) -> HttpResponse:
+    """First shows exactly which devices will be changed, then changes exactly those."""
+    asked = "key" in request.POST
+    form = TargetsForm(request.POST) if asked else TargetsForm()
+    rows = list(Device.objects.filter(pk__in=chosen_targets(request.POST)))
+    context = {
+        "form": form,
+        "verb": verb_named(verb),
+        "freezing": verb == "device.freeze",
+        "changing": [row for row in rows if row.direct],
+        "left_out": [row for row in rows if not row.direct],
+    }
+    if not asked or not form.is_valid():
+        return render(request, "devices/change_many.html", context, status=422 if asked else 200)
+    try:
+        operation = ask(
+            verb,
+            [Wanted(row.pk, row.name) for row in rows],
+            asker=asker_of(request),
+            reason=form.cleaned_data["reason"],
+            ticket=form.cleaned_data["ticket"],
+            form_key=form.cleaned_data["key"],
+        )
+    except Refused as refusal:
+        return render(
+            request, "devices/change_many.html", context | {"refusal": refusal}, status=refusal.status
+        )
+    start(operation, client())
+    return redirect(operation)

@@ -1,0 +1,29 @@
+import os
+from typing import Any
+
+from django.contrib.auth.models import Group, User
+from django.core.management.base import BaseCommand, CommandError
+
+# Login, and the role it has.
+DEMO_USERS = {
+    "viewer": "viewer",
+    "operator": "operator",
+    "policyadmin": "policy admin",
+    "auditor": "auditor",
+    "admin": "admin",
+}
+
+
+class Command(BaseCommand):
+    help = "Makes one user for each role, with the password in DEMO_PASSWORD. For the demo only."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        password = os.environ.get("DEMO_PASSWORD")
+        if not password:
+            raise CommandError("DEMO_PASSWORD is not set.")
+        for login, role in DEMO_USERS.items():
+            user, _made = User.objects.get_or_create(username=login)
+            user.is_staff = user.is_superuser = login == "admin"
+            user.set_password(password)
+            user.save()
+            user.groups.set([Group.objects.get(name=role)])

@@ -1,0 +1,53 @@
+"""The one configured connection to IoTDA, shared by the threads of this process."""
+
+from functools import cache
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from requests.auth import AuthBase
+
+from iotda_admin.iotda import AkSk, Client, PasswordToken, StaticToken
+
+
+@cache
+def client() -> Client:
+    """Made at the first call, so after a server's forks. Raises ImproperlyConfigured."""
+    try:
+        return Client(
+            endpoint=settings.IOTDA_ENDPOINT,
+            project_id=settings.IOTDA_PROJECT_ID,
+            auth=auth(),
+            instance_id=settings.IOTDA_INSTANCE_ID,
+            region=settings.IOTDA_REGION,
+            connect_timeout=settings.IOTDA_CONNECT_TIMEOUT,
+            deadline=settings.IOTDA_DEADLINE,
+            pool_size=settings.IOTDA_CONNECTIONS,
+            proxy=settings.IOTDA_PROXY,
+        )
+    except ValueError as error:
+        raise ImproperlyConfigured(f"The connection to IoTDA is not configured rightly: {error}.") from error
+
+
+def auth() -> AuthBase:
+    match settings.IOTDA_AUTH:
+        case "token":
+            return StaticToken(settings.IOTDA_TOKEN)
+        case "password":
+            return PasswordToken(
+                iam_endpoint=settings.IAM_ENDPOINT,
+                domain=settings.IAM_DOMAIN,
+                user=settings.IAM_USER,
+                password=settings.IAM_PASSWORD,
+                project_id=settings.IOTDA_PROJECT_ID,
+                connect_timeout=settings.IOTDA_CONNECT_TIMEOUT,
+                deadline=settings.IOTDA_DEADLINE,
+                proxy=settings.IOTDA_PROXY,
+            )
+        case _:
+            return AkSk(
+                settings.IOTDA_AK,
+                settings.IOTDA_SK,
+                region=settings.IOTDA_REGION,
+                signature=settings.IOTDA_SIGNATURE,  # type: ignore[arg-type]
+                security_token=settings.IOTDA_SECURITY_TOKEN,
+            )

@@ -1,0 +1,112 @@
+"""Settings from the environment: a wrong value stops the start with a sentence that names it."""
+
+import os
+import re
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ  # type: ignore[import-untyped]
+from django.core.exceptions import ImproperlyConfigured
+
+TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+
+def text(name: str, default: str = "", *, pattern: str = "", means: str = "") -> str:
+    value = os.environ.get(name, default).strip()
+    if pattern and not re.fullmatch(pattern, value):
+        raise ImproperlyConfigured(f"{name} must be {means}, not {value!r}.")
+    return value
+
+
+def secret(name: str, default: str = "") -> str:
+    """Like text, but a value that must never be printed; NAME_FILE names a file that holds it."""
+    path = os.environ.get(f"{name}_FILE")
+    if not path:
+        return os.environ.get(name, default).strip()
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}_FILE: cannot read {path!r} ({error.strerror}).") from error
+
+
+def flag(name: str, default: bool) -> bool:
+    value = os.environ.get(name, str(default)).strip().lower()
+    if value not in TRUE | FALSE:
+        raise ImproperlyConfigured(f"{name} must be True or False, not {value!r}.")
+    return value in TRUE
+
+
+def number(name: str, default: float, *, low: float, high: float) -> float:
+    value = os.environ.get(name, str(default)).strip()
+    try:
+        result = float(value)
+    except ValueError:
+        result = float("nan")
+    if not low <= result <= high:
+        raise ImproperlyConfigured(f"{name} must be a number from {low:g} to {high:g}, not {value!r}.")
+    return result
+
+
+def choice(name: str, default: str, allowed: Sequence[str]) -> str:
+    value = os.environ.get(name, default).strip().lower()
+    if value not in allowed:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
+    return value
+
+
+def words(name: str, default: str = "") -> list[str]:
+    return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]
+
+
+def url(name: str, default: str, *, schemes: Sequence[str] = ("https", "http")) -> str:
+    value = os.environ.get(name, default).strip().rstrip("/")
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in schemes and parts.hostname and not parts.query and parts.port != 0
+    except ValueError:
+        good = False
+    if value and not good:
+        raise ImproperlyConfigured(f"{name} must be an address such as https://host, not {value!r}.")
+    return value
+
+
+def require(wanted: bool, **values: str) -> None:
+    """Stop where a chosen way to work lacks a value."""
+    missing = [name for name, value in values.items() if wanted and not value]
+    if missing:
+        raise ImproperlyConfigured(f"{missing[0]} is missing: IOTDA_AUTH asks for it.")
+
+
+def database(name: str, default: str) -> dict[str, object]:
+    try:
+        config: dict[str, object] = environ.Env.db_url_config(os.environ.get(name) or default)
+    except (ValueError, ImproperlyConfigured):
+        config = {}
+    engine = str(config.get("ENGINE", ""))
+    if engine not in {"django.db.backends.sqlite3", "django.db.backends.postgresql"}:
+        # The value can hold a password, so it is not repeated.
+        raise ImproperlyConfigured(
+            f"{name} must be sqlite:///path or postgres://user:password@host:port/name."
+        )
+    return config
+
+
+def kept_secret(name: str, path: Path) -> str:
+    """The secret from the environment, else one made at the first start and kept in `path`."""
+    value = secret(name)
+    if value:
+        return value
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"{name} is not set and cannot be kept in {path} ({error.strerror})."
+        ) from error
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_urlsafe(48))
+    return path.read_text().strip()

@@ -1,0 +1,31 @@
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from iotda_admin.connection import client
+from iotda_admin.inventory import sync
+from iotda_admin.inventory.models import SyncRun
+
+
+class Command(BaseCommand):
+    help = "Reads resource spaces, products, devices, policies and bindings from IoTDA into the inventory."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--if-due", action="store_true", help="only if the last reading has grown old")
+        parser.add_argument("--wait-for", type=float, default=0, metavar="SECONDS", help="try for this long")
+
+    def handle(self, *args: Any, if_due: bool, wait_for: float, **options: Any) -> None:
+        sync.give_up_silent()
+        if if_due and not sync.is_due():
+            self.stdout.write("The inventory is fresh.")
+            return
+        started = time.monotonic()
+        run = SyncRun.objects.create()
+        while not sync.perform(run, client()):
+            if time.monotonic() - started > wait_for:
+                raise CommandError(run.error or "Another reading is under way.")
+            time.sleep(0.3)
+            run = SyncRun.objects.create()
+        self.stdout.write(f"{run.rows} rows read in {time.monotonic() - started:.1f} s.")

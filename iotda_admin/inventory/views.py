@@ -1,0 +1,30 @@
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import trigger_client_event
+
+from iotda_admin.inventory import sync
+from iotda_admin.inventory.models import SyncRun
+from iotda_admin.web import render, wants_fragment
+
+
+@require_safe
+def freshness(request: HttpRequest) -> HttpResponse:
+    """How old the inventory is. Polled while a reading is under way; the lists reload at its end."""
+    response = render(request, "inventory/freshness.html", {}, part="line")
+    last = SyncRun.objects.first()
+    if last is not None and last.state in (SyncRun.State.DONE, SyncRun.State.FAILED):
+        trigger_client_event(response, "inventory:read")
+    return response
+
+
+@require_POST
+def refresh(request: HttpRequest) -> HttpResponse:
+    sync.ask()
+    if wants_fragment(request):
+        return render(request, "inventory/freshness.html", {}, part="line")
+    back_to = request.POST.get("next", "")
+    if not url_has_allowed_host_and_scheme(back_to, allowed_hosts={request.get_host()}):
+        back_to = "/"
+    return redirect(back_to)

@@ -1,0 +1,147 @@
+"""What the platform's error codes mean to a support agent.
+
+One readable table. A code that is not in it is shown as the platform sent it and said to be unknown:
+no meaning is guessed. Sources: the platform's error code pages and the pages of the calls.
+"""
+
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+# Ours: what happened before or instead of an answer of the platform.
+NOT_SENT = "not_sent"
+NOT_APPLIED = "not_applied"
+CHANGED_SINCE = "changed_since"
+NO_ANSWER = "no_answer"
+NOT_DIRECT = "not_directly_connected"
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    meaning: str | Promise
+    next_step: str | Promise
+    retryable: bool = False
+
+
+UNKNOWN_CODE = Knowledge(
+    _("We do not know this code."),
+    _("Read IoTDA's own words. With the request ID, Huawei Cloud support can look it up."),
+)
+
+CODES: dict[str, Knowledge] = {
+    NOT_SENT: Knowledge(
+        _("IoTDA could not be reached. Nothing was sent and nothing was changed."),
+        _("Check that IoTDA is reachable, then ask again."),
+        retryable=True,
+    ),
+    NOT_APPLIED: Knowledge(
+        _("IoTDA did not answer. We looked twice afterwards: it did not make the change."),
+        _("Ask again."),
+        retryable=True,
+    ),
+    CHANGED_SINCE: Knowledge(
+        _("IoTDA did not answer, and the target was changed again before we could look."),
+        _("Open the target to see how it stands now."),
+    ),
+    NO_ANSWER: Knowledge(
+        _("IoTDA gave no clear answer. The change may or may not have been made."),
+        _("Wait: we look at IoTDA and settle it. Do not send it again until then."),
+    ),
+    NOT_DIRECT: Knowledge(
+        _("This device is behind a gateway. IoTDA freezes only directly connected devices."),
+        _("If you want all devices behind the gateway to lose their connection, freeze the gateway."),
+    ),
+    # Devices
+    "IOTDA.014000": Knowledge(
+        _("The device does not exist."),
+        _("Check the ID. The device may have been deleted, or belong to another project or instance."),
+    ),
+    "IOTDA.014038": Knowledge(
+        _("This device is behind a gateway. IoTDA freezes only directly connected devices."),
+        _("If you want all devices behind the gateway to lose their connection, freeze the gateway."),
+    ),
+    "IOTDA.014039": Knowledge(_("The device is already frozen."), _("Nothing to do.")),
+    "IOTDA.014040": Knowledge(_("The device is not frozen."), _("Nothing to do.")),
+    # Policies
+    "IOTDA.015204": Knowledge(
+        _("The target already has 5 policies, the most that IoTDA allows."),
+        _("Unbind a policy it no longer needs, then bind this one again."),
+    ),
+    # Resource spaces
+    "IOTDA.001000": Knowledge(_("The resource space does not exist."), _("Check the ID of the space.")),
+    "IOTDA.001001": Knowledge(_("The resource space was given wrongly."), _("Check the ID of the space.")),
+    "IOTDA.001002": Knowledge(
+        _("Our account may not use this resource space."), _("Ask the account's administrator for access.")
+    ),
+    "IOTDA.001007": Knowledge(
+        _("The resource space belongs to another account."), _("Check the ID of the space.")
+    ),
+    # Any call
+    "IOTDA.000002": Knowledge(
+        _("IoTDA did not accept our credentials."),
+        _("Tell an administrator: `manage.py check_iotda` says what is wrong."),
+    ),
+    "IOTDA.000004": Knowledge(
+        _("IoTDA did not accept our token."),
+        _("Tell an administrator: `manage.py check_iotda` says what is wrong."),
+    ),
+    "IOTDA.000006": Knowledge(
+        _("IoTDA did not accept one of the values sent."), _("Check the IDs. If they are right, report this.")
+    ),
+    "IOTDA.000008": Knowledge(
+        _("IoTDA could not read the request."), _("This is a fault of ours: report it with the request ID.")
+    ),
+    "IOTDA.000020": Knowledge(
+        _("IoTDA could not handle our token."),
+        _("Ask again later, then open a ticket at Huawei Cloud."),
+        retryable=True,
+    ),
+    "IOTDA.000021": Knowledge(
+        _("IoTDA is not active for our account at this address."),
+        _("Tell an administrator: instance address, region or project is wrong."),
+    ),
+    "IOTDA.000022": Knowledge(
+        _("Our account lacks the permission for this."),
+        _("Ask the cloud account's administrator for the permission. Asking again will not help."),
+    ),
+    "IOTDA.021101": Knowledge(
+        _("IoTDA's limit of calls was reached. It was not carried out."),
+        _("Ask again later."),
+        retryable=True,
+    ),
+    "IOTDA.021102": Knowledge(
+        _("The account's limit of calls was reached. It was not carried out."),
+        _("Ask again later."),
+        retryable=True,
+    ),
+    # The gateway before the platform
+    "APIGW.0101": Knowledge(
+        _("There is no such call at this address."), _("Tell an administrator: the address is wrong.")
+    ),
+    "APIGW.0201": Knowledge(
+        _("The gateway before IoTDA could not pass the request on."), _("Ask again later."), retryable=True
+    ),
+    "APIGW.0301": Knowledge(
+        _("The gateway did not accept our credentials."),
+        _("Tell an administrator: keys, token or the clock of our server are wrong."),
+    ),
+    "APIGW.0302": Knowledge(
+        _("Our account may not make this call."),
+        _("Ask the cloud account's administrator for the permission."),
+    ),
+    "APIGW.0303": Knowledge(
+        _("The gateway did not accept our credentials."),
+        _("Tell an administrator: keys or the clock of our server are wrong."),
+    ),
+    "APIGW.0308": Knowledge(
+        _("IoTDA's limit of calls was reached. It was not carried out."),
+        _("Ask again later."),
+        retryable=True,
+    ),
+}
+
+
+def explain(code: str) -> Knowledge:
+    # A dedicated gateway spells the same errors APIG.
+    return CODES.get(code) or CODES.get(code.replace("APIG.", "APIGW.")) or UNKNOWN_CODE

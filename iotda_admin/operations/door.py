@@ -1,0 +1,221 @@
+"""The one door: every change of the platform is asked for here and recorded before anything is sent."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import batched
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from iotda_admin.iotda import Client
+from iotda_admin.operations.models import Chunk, Operation, Target
+from iotda_admin.operations.runner import run
+from iotda_admin.operations.tasks import nudge
+from iotda_admin.operations.trail import event
+from iotda_admin.operations.verbs import Verb, verb_named
+
+INSERT_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks, from where: stored as it is now, whatever becomes of the account."""
+
+    user: User
+    role: str
+    source: str
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One target as the asker saw it. stood_before: whether it already stood as asked, None if unknown."""
+
+    id: str
+    name: str = ""
+    stood_before: bool | None = None
+
+
+class Refused(Exception):
+    """The door stays shut; the text is for the person who asked."""
+
+    status = 409
+
+
+class NotAllowed(Refused):
+    status = 403
+
+
+class TooMany(Refused):
+    status = 422
+
+
+class KeyReused(Refused):
+    pass
+
+
+class InFlight(Refused):
+    pass
+
+
+def ask(
+    verb_name: str,
+    wanted: Sequence[Wanted],
+    *,
+    asker: Asker,
+    reason: str,
+    ticket: str = "",
+    form_key: str,
+    target_type: str = "device",
+    policy_id: str = "",
+    policy_name: str = "",
+) -> Operation:
+    """Record what is asked, with its targets and its audit event, in one transaction of its own.
+
+    Nothing is sent yet: `start` does that. Asking again with the same form key and the same
+    input returns the operation that the first asking made.
+
+    Raises NotAllowed, TooMany, KeyReused (same key, other input) and InFlight (another operation
+    is changing one of the targets at this moment).
+    """
+    verb = verb_named(verb_name)
+    wanted = list({target.id: target for target in wanted}.values())
+    operation = Operation(
+        verb=verb_name,
+        target_type=target_type,
+        policy_id=policy_id,
+        policy_name=policy_name,
+        reason=reason,
+        ticket=ticket,
+        actor=asker.user,
+        actor_name=asker.user.get_username(),
+        role=asker.role,
+        source=asker.source,
+        address=asker.address,
+        form_key=form_key,
+    )
+    operation.input_digest = digest(operation, wanted)
+    if earlier := asked_before(operation):
+        return earlier
+    check_allowed(verb, operation, wanted)
+    try:
+        with transaction.atomic(durable=True):
+            record(verb, operation, wanted)
+    except IntegrityError:
+        # Somebody was quicker: the same form sent twice, or another change of the same target.
+        if earlier := asked_before(operation):
+            return earlier
+        check_in_flight(verb, operation, wanted)
+        raise
+    return operation
+
+
+def start(operation: Operation, client: Client) -> None:
+    """Send what was asked: one chunk here and now, more by the workers."""
+    open_chunks = list(operation.chunks.exclude(state=Chunk.State.DONE).values_list("pk", flat=True)[:2])
+    if len(open_chunks) == 1:
+        run(open_chunks[0], client, inline=True)
+    if operation.chunks.filter(state=Chunk.State.PENDING).exists():
+        nudge(operation.pk)
+    operation.refresh_from_db()
+
+
+def digest(operation: Operation, wanted: Sequence[Wanted]) -> str:
+    parts = [operation.verb, operation.target_type, operation.policy_id, operation.reason, operation.ticket]
+    return hashlib.sha256(json.dumps([*parts, sorted(t.id for t in wanted)]).encode()).hexdigest()
+
+
+def asked_before(operation: Operation) -> Operation | None:
+    earlier = Operation.objects.filter(actor=operation.actor, form_key=operation.form_key).first()
+    if earlier and earlier.input_digest != operation.input_digest:
+        raise KeyReused(
+            _("This form was already sent as %(operation)s with other content. Open it again.")
+            % {"operation": earlier}
+        )
+    return earlier
+
+
+def check_allowed(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) -> None:
+    permission = verb.permission(operation.target_type)
+    if not operation.actor.has_perm(permission):  # type: ignore[union-attr]
+        event(
+            "denied",
+            operation,
+            summary=summary(verb, operation, wanted),
+            outcome="denied",
+            detail={"needs": permission, "targets": [t.id for t in wanted[:20]]},
+        )
+        raise NotAllowed(_("Your role does not allow this."))
+    if not wanted:
+        raise TooMany(_("Choose at least one target."))
+    if len(wanted) > settings.TARGETS_LIMIT:
+        raise TooMany(
+            _("%(count)d targets are more than the %(limit)d that one operation may have.")
+            % {"count": len(wanted), "limit": settings.TARGETS_LIMIT}
+        )
+    check_in_flight(verb, operation, wanted)
+
+
+def check_in_flight(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) -> None:
+    for some in batched(wanted, 500):
+        subjects = [verb.subject(operation, target.id) for target in some]
+        busy = (
+            Target.objects.filter(subject__in=subjects, state__in=Target.IN_FLIGHT)
+            .select_related("operation")
+            .first()
+        )
+        if busy:
+            raise InFlight(
+                _(
+                    "%(operation)s by %(who)s has been changing %(target)s since %(since)s UTC. Wait for it."
+                )
+                % {
+                    "operation": busy.operation,
+                    "who": busy.operation.actor_name,
+                    "target": busy.name or busy.target_id,
+                    "since": date_format(busy.operation.created_at, "H:i:s"),
+                }
+            )
+
+
+def record(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) -> None:
+    operation.save(force_insert=True)
+    groups = list(batched(wanted, verb.chunk_size))
+    chunks = Chunk.objects.bulk_create(
+        [Chunk(operation=operation, number=number) for number, _group in enumerate(groups, start=1)],
+        batch_size=INSERT_BATCH,
+    )
+    Target.objects.bulk_create(
+        [
+            Target(
+                operation=operation,
+                chunk=chunk,
+                target_id=target.id,
+                name=target.name[:256],
+                subject=verb.subject(operation, target.id),
+                stood_before=target.stood_before,
+            )
+            for chunk, group in zip(chunks, groups, strict=True)
+            for target in group
+        ],
+        batch_size=INSERT_BATCH,
+    )
+    event(
+        "operation.asked",
+        operation,
+        summary=summary(verb, operation, wanted),
+        detail={"targets": len(wanted), "first_targets": [t.id for t in wanted[:20]]},
+    )
+
+
+def summary(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) -> str:
+    """Kept in the trail, so in plain English and without anything that may change its meaning later."""
+    what = f"{operation.policy_name or operation.policy_id} " if operation.policy_id else ""
+    first = wanted[0].name or wanted[0].id if wanted else "nothing"
+    others = f" and {len(wanted) - 1} more" if len(wanted) > 1 else ""
+    return f"{verb.name}: {what}{operation.target_type} {first}{others}"[:500]

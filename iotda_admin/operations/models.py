@@ -1,0 +1,152 @@
+"""A change that someone asked for, the calls it is made of, and how each target ended."""
+
+from django.contrib.auth import get_user_model
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+
+class Operation(models.Model):
+    """A change that someone asked for, recorded before the first byte leaves. Shown as OP-1042."""
+
+    class State(models.TextChoices):
+        RUNNING = "running", _("Running")
+        DONE = "done", _("Done")
+        STOPPED = "stopped", _("Stopped")
+
+    verb = models.CharField(max_length=40)
+    target_type = models.CharField(max_length=16)
+    policy_id = models.CharField(max_length=36, blank=True)
+    policy_name = models.CharField(max_length=128, blank=True)
+    reason = models.CharField(max_length=500)
+    ticket = models.CharField(max_length=64, blank=True, db_index=True)
+
+    actor = models.ForeignKey(get_user_model(), models.SET_NULL, null=True, related_name="+")
+    # History keeps the name and the role as they were, whatever becomes of the account.
+    actor_name = models.CharField(max_length=150)
+    role = models.CharField(max_length=100, blank=True)
+    source = models.CharField(max_length=10)
+    address = models.CharField(max_length=45, blank=True)
+
+    # Twice is once: the same key and input is the same operation.
+    form_key = models.CharField(max_length=64)
+    input_digest = models.CharField(max_length=64)
+    retry_of = models.ForeignKey("self", models.PROTECT, null=True, related_name="retries")
+    undo_of = models.ForeignKey("self", models.PROTECT, null=True, related_name="undos")
+
+    state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
+    # Why it was stopped before its end: a refusal that the remaining calls would meet as well.
+    stop_code = models.CharField(max_length=64, blank=True)
+    stop_message = models.CharField(max_length=512, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+    finished_at = models.DateTimeField(null=True)
+    # When a worker was last called for it; the sweeper calls again where that led to nothing.
+    nudged_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = [("view_own_operation", _("Can see own operations"))]
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["actor", "form_key"], name="one_operation_a_form"),
+        ]
+
+    def __str__(self) -> str:
+        return f"OP-{self.pk}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("operations:operation", args=[self.pk])
+
+    @property
+    def running(self) -> bool:
+        return self.state == self.State.RUNNING
+
+
+class Chunk(models.Model):
+    """The targets of one write request."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("Waiting")
+        SENT = "sent", _("Sent")
+        UNKNOWN = "unknown", _("No clear answer")
+        DONE = "done", _("Answered")
+
+    operation = models.ForeignKey(Operation, models.PROTECT, related_name="chunks")
+    number = models.PositiveIntegerField()
+    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    attempts = models.PositiveIntegerField(default=0)
+    # Whoever holds the lease acts; a later holder has a higher token, and the earlier one's words are void.
+    token = models.PositiveIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True)
+    # Not to be sent, or read back, before this moment.
+    due_at = models.DateTimeField(default=timezone.now)
+    # How often the platform was asked whether an unanswered change took effect, and did not show it.
+    misses = models.PositiveIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True)
+    answered_at = models.DateTimeField(null=True)
+    http_status = models.PositiveSmallIntegerField(null=True)
+    request_id = models.CharField(max_length=128, blank=True)
+    # What went wrong with the call as a whole; what went wrong with one target stands at the target.
+    error_code = models.CharField(max_length=64, blank=True)
+    error_message = models.CharField(max_length=512, blank=True)
+
+    class Meta:
+        default_permissions = ()
+        ordering = ["operation", "number"]
+        constraints = [models.UniqueConstraint(fields=["operation", "number"], name="chunk_number_once")]
+        indexes = [
+            models.Index(fields=["due_at"], condition=~models.Q(state="done"), name="chunk_open"),
+        ]
+
+    def __str__(self) -> str:
+        return f"chunk {self.number} of OP-{self.operation_id}"
+
+
+class Target(models.Model):
+    """One device, product or resource space of an operation."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("Waiting")
+        SENT = "sent", _("Sent")
+        OK = "ok", _("Done")
+        ALREADY = "already", _("Already so")
+        FAILED = "failed", _("Failed")
+        UNKNOWN = "unknown", _("Unknown")
+        SKIPPED = "skipped", _("Not sent")
+        CANCELLED = "cancelled", _("Cancelled")
+
+    IN_FLIGHT = (State.PENDING, State.SENT)
+
+    operation = models.ForeignKey(Operation, models.PROTECT, related_name="targets")
+    chunk = models.ForeignKey(Chunk, models.PROTECT, related_name="targets")
+    target_id = models.CharField(max_length=128)
+    name = models.CharField(max_length=256, blank=True)
+    # What must not be changed by two operations at once, e.g. "status of device x".
+    subject = models.CharField(max_length=256)
+    # Whether it stood as asked before we sent anything; None where nobody knew.
+    stood_before = models.BooleanField(null=True)
+    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    error_code = models.CharField(max_length=64, blank=True)
+    error_message = models.CharField(max_length=512, blank=True)
+    settled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["operation", "target_id"], name="target_once"),
+            models.UniqueConstraint(
+                fields=["subject"],
+                condition=models.Q(state__in=["pending", "sent"]),
+                name="one_intent_in_flight",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["operation", "state"]),
+            models.Index(fields=["subject"]),
+            models.Index(fields=["target_id"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.target_id} {self.state}"

@@ -1,0 +1,21 @@
+"""An operation's events in the audit trail."""
+
+from typing import Any
+
+from iotda_admin import audit
+from iotda_admin.operations.models import Operation
+
+
+def event(kind: str, operation: Operation, **facts: Any) -> None:
+    audit.record(
+        kind,
+        actor=operation.actor,
+        role=operation.role,
+        source=operation.source,
+        address=operation.address,
+        operation=operation.pk,
+        verb=operation.verb,
+        reason=operation.reason,
+        ticket=operation.ticket,
+        **facts,
+    )

@@ -1,0 +1,104 @@
+from typing import Any
+
+from django.contrib.auth.decorators import permission_required
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST, require_safe
+
+from iotda_admin.connection import client
+from iotda_admin.operations import recovery
+from iotda_admin.operations.models import Chunk, Operation, Target
+from iotda_admin.operations.results import counts_by_operation, result_context
+from iotda_admin.operations.verbs import verb_named
+from iotda_admin.paging import page_of
+from iotda_admin.web import render, wants_fragment
+
+# Who may see all operations may see the own ones too, so this is what every page asks for.
+SEE = "operations.view_own_operation"
+
+
+def visible(request: HttpRequest) -> QuerySet[Operation]:
+    """All operations for those who may see all, else the own ones."""
+    assert isinstance(request.user, User)
+    if request.user.has_perm("operations.view_operation"):
+        return Operation.objects.all()
+    return Operation.objects.filter(actor=request.user)
+
+
+def visible_or_404(request: HttpRequest, number: int) -> Operation:
+    operation = visible(request).filter(pk=number).first()
+    if operation is None:
+        raise Http404
+    return operation
+
+
+@require_safe
+@permission_required(SEE, raise_exception=True)
+def operations(request: HttpRequest) -> HttpResponse:
+    rows = visible(request)
+    if state := request.GET.get("state", ""):
+        rows = rows.filter(state=state)
+    page = page_of(rows, request, key="id", descending=True)
+    context = {
+        "page": page,
+        "rows": with_counts(page.items),
+        "states": Operation.State.choices,
+        "state": state,
+    }
+    return render(request, "operations/operations.html", context, part="list")
+
+
+def with_counts(rows: Any) -> list[dict[str, Any]]:
+    counts = counts_by_operation(rows)
+    return [
+        {
+            "operation": row,
+            "verb": verb_named(row.verb),
+            "counts": counts[row.pk],
+            "total": sum(counts[row.pk].values()),
+        }
+        for row in rows
+    ]
+
+
+@require_safe
+@permission_required(SEE, raise_exception=True)
+def operation(request: HttpRequest, number: int) -> HttpResponse:
+    """The result, at its own URL for ever; polled as a fragment until it has ended."""
+    row = visible_or_404(request, number)
+    return render(
+        request, "operations/operation.html", {"operation": row, **result_context(row)}, part="result"
+    )
+
+
+@require_safe
+@permission_required(SEE, raise_exception=True)
+def targets(request: HttpRequest, number: int) -> HttpResponse:
+    row = visible_or_404(request, number)
+    rows = row.targets.all()
+    if state := request.GET.get("state", ""):
+        rows = rows.filter(state=state)
+    context = {
+        "operation": row,
+        "verb": verb_named(row.verb),
+        "state": state,
+        "states": Target.State.choices,
+        "page": page_of(rows, request, key="id", size=200),
+    }
+    return render(request, "operations/targets.html", context, part="list")
+
+
+@require_POST
+@permission_required(SEE, raise_exception=True)
+def check(request: HttpRequest, number: int) -> HttpResponse:
+    """Read the platform back now for what got no clear answer, as far as it is not too early."""
+    row = visible_or_404(request, number)
+    recovery.give_up_leases()
+    unclear = row.chunks.filter(state=Chunk.State.UNKNOWN, due_at__isnull=False)
+    for chunk_id in list(unclear.values_list("pk", flat=True)[:20]):
+        recovery.read_back(chunk_id, client())
+    if not wants_fragment(request):
+        return redirect(row)
+    return operation(request, number)

@@ -1,0 +1,56 @@
+from typing import Any
+
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from devices.models import Device, Product, Space
+from iotda_admin.inventory.models import SyncRun
+from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.views import SEE, visible, with_counts
+from iotda_admin.web import render
+
+
+@require_safe
+def overview(request: HttpRequest) -> HttpResponse:
+    counts = dict(Device.objects.order_by().values_list("status").annotate(Count("pk")))
+    context = {
+        "total": sum(counts.values()),
+        "bars": bars(counts),
+        "frozen": counts.get(Device.Status.FROZEN, 0),
+        "products": Product.objects.count(),
+        "spaces": Space.objects.count(),
+        "last_run": SyncRun.objects.exclude(finished_at=None).first(),
+    }
+    if request.user.has_perm(SEE):
+        own = visible(request)
+        unsettled = Target.objects.filter(operation__in=own, state=Target.State.UNKNOWN)
+        context |= {
+            "may_see_operations": True,
+            "recent": with_counts(list(own[:8])),
+            "running": own.filter(state=Operation.State.RUNNING).count(),
+            "unknown": unsettled.count(),
+        }
+    return render(request, "overview.html", context, part="overview")
+
+
+def bars(counts: dict[str, int]) -> list[dict[str, Any]]:
+    """Devices by status, as segments of a bar 100 wide."""
+    total = sum(counts.values()) or 1
+    labels = dict(Device.Status.choices)
+    known = [status for status in Device.Status.values if counts.get(status)]
+    others = sorted(set(counts) - set(labels))
+    result, x = [], 0.0
+    for status in [*known, *others]:
+        width = 100 * counts[status] / total
+        result.append(
+            {
+                "status": status,
+                "label": labels.get(status, status),
+                "count": counts[status],
+                "x": f"{x:.2f}",
+                "width": f"{max(width - 0.2, 0.1):.2f}",
+            }
+        )
+        x += width
+    return result

@@ -1,0 +1,208 @@
+"""Settings. Each value that a deployment may change is read here, once, and stands in the README."""
+
+from pathlib import Path
+
+import environ  # type: ignore[import-untyped]
+from django.utils.csp import CSP
+from django.utils.translation import gettext_lazy as _
+
+from iotda_admin import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+environ.Env.read_env(BASE_DIR / ".env")
+
+DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "var")))
+SECRET_KEY = env.kept_secret("SECRET_KEY", DATA_DIR / "secret_key")
+DEBUG = env.flag("DEBUG", False)
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+HTTPS = env.flag("HTTPS", True)
+
+# --- The platform -------------------------------------------------------------------------------
+# The defaults are the simulator's. With IOTDA_ENDPOINT, IOTDA_PROJECT_ID, IOTDA_REGION,
+# IOTDA_INSTANCE_ID, IOTDA_AK and IOTDA_SK changed, everything talks to a real IoTDA.
+IOTDA_ENDPOINT = env.url("IOTDA_ENDPOINT", "http://127.0.0.1:8100")
+IOTDA_PROJECT_ID = env.text(
+    "IOTDA_PROJECT_ID", "5c0ffee05c0ffee05c0ffee05c0ffee0", pattern=r"[0-9a-f]{32}", means="32 hex digits"
+)
+IOTDA_REGION = env.text(
+    "IOTDA_REGION", "cn-north-4", pattern=r"[a-z]{2}(-[a-z]+)+-\d+", means="a region such as cn-north-4"
+)
+IOTDA_INSTANCE_ID = env.text(
+    "IOTDA_INSTANCE_ID", pattern=r"[A-Za-z0-9-]{0,64}", means="an instance id (letters, digits, -)"
+)
+IOTDA_AUTH = env.choice("IOTDA_AUTH", "aksk", ("aksk", "password", "token"))
+IOTDA_AK = env.secret("IOTDA_AK", "DEMOAK")
+IOTDA_SK = env.secret("IOTDA_SK", "DEMOSK")
+IOTDA_SECURITY_TOKEN = env.secret("IOTDA_SECURITY_TOKEN")
+IOTDA_SIGNATURE = env.choice("IOTDA_SIGNATURE", "auto", ("auto", "sdk", "derived"))
+IOTDA_TOKEN = env.secret("IOTDA_TOKEN")
+IAM_ENDPOINT = env.url("IAM_ENDPOINT", f"https://iam.{IOTDA_REGION}.myhuaweicloud.com")
+IAM_DOMAIN = env.text("IAM_DOMAIN")
+IAM_USER = env.text("IAM_USER")
+IAM_PASSWORD = env.secret("IAM_PASSWORD")
+env.require(IOTDA_AUTH == "aksk", IOTDA_AK=IOTDA_AK, IOTDA_SK=IOTDA_SK)
+env.require(IOTDA_AUTH == "token", IOTDA_TOKEN=IOTDA_TOKEN)
+env.require(IOTDA_AUTH == "password", IAM_DOMAIN=IAM_DOMAIN, IAM_USER=IAM_USER, IAM_PASSWORD=IAM_PASSWORD)
+IOTDA_PROXY = env.url("IOTDA_PROXY", "")
+IOTDA_CONNECT_TIMEOUT = env.number("IOTDA_CONNECT_TIMEOUT", 5, low=0.1, high=60)
+IOTDA_DEADLINE = env.number("IOTDA_DEADLINE", 10, low=0.2, high=120)
+IOTDA_CONNECTIONS = int(env.number("IOTDA_CONNECTIONS", 16, low=1, high=64))
+
+# --- What this product does ---------------------------------------------------------------------
+INVENTORY_REFRESH = env.number("INVENTORY_REFRESH", 300, low=10, high=86_400)
+INVENTORY_IN_FLIGHT = int(env.number("INVENTORY_IN_FLIGHT", 4, low=1, high=11))
+# Seconds between the two looks that must both miss a change before it counts as not applied.
+READ_BACK_GAP = env.number("READ_BACK_GAP", 5, low=0, high=600)
+TARGETS_LIMIT = int(env.number("TARGETS_LIMIT", 10_000, low=20, high=30_000))
+
+# A listing of the platform, and the table that mirrors it, in the order they are read.
+INVENTORY_MIRRORS = [
+    "devices.mirrors.Spaces",
+    "devices.mirrors.Products",
+    "devices.mirrors.Devices",
+    "policies.mirrors.Policies",
+    "policies.mirrors.Bindings",
+]
+
+# All that can be done to the platform. To add a verb, see the README.
+OPERATION_VERBS = {
+    "device.freeze": "devices.verbs.Freeze",
+    "device.unfreeze": "devices.verbs.Unfreeze",
+    "policy.bind": "policies.verbs.Bind",
+    "policy.unbind": "policies.verbs.Unbind",
+}
+
+# What `manage.py worker` does besides running tasks: a callable, and the seconds between two calls.
+WORKER_JOBS = {
+    "iotda_admin.operations.recovery.sweep": 1,
+    "iotda_admin.inventory.sync.sync_if_due": 1,
+}
+
+# --- Django -------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "iotda_admin.accounts",
+    "iotda_admin.audit",
+    "iotda_admin.inventory",
+    "iotda_admin.operations",
+    "devices",
+    "policies",
+    "django_htmx",
+    "django_tasks_db",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "iotda_admin.accounts.middleware.SignIn",
+    "iotda_admin.accounts.middleware.RecordDenied",
+    "iotda_admin.web.NoStore",
+]
+
+ROOT_URLCONF = "iotda_admin.urls"
+WSGI_APPLICATION = "iotda_admin.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Icons are included as templates, straight from where they live.
+        "DIRS": [BASE_DIR / "templates", BASE_DIR / "static"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "builtins": ["iotda_admin.templatetags.iotda_admin"],
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+DATABASES = {"default": env.database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'iotda-admin.sqlite3'}")}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        # IMMEDIATE: a transaction that will write waits for its turn instead of failing half-way.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        # FULL: an intent survives a power cut, not only a crash of the process.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+    }
+else:
+    DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 40}}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English"))]
+LOCALE_PATHS = [BASE_DIR / "iotda_admin" / "locale"]
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+# --- Sessions, passwords, headers ---------------------------------------------------------------
+LOGIN_URL = "accounts:login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "accounts:login"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+BEHIND_PROXY = env.flag("BEHIND_PROXY", False)
+if BEHIND_PROXY:
+    # Only a proxy that sets this header itself may be trusted with it.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+X_FRAME_OPTIONS = "DENY"
+SECURE_CSP = {
+    "default-src": [CSP.NONE],
+    "script-src": [CSP.SELF],
+    "style-src": [CSP.SELF],
+    "img-src": [CSP.SELF],
+    "connect-src": [CSP.SELF],
+    "form-action": [CSP.SELF],
+    "base-uri": [CSP.NONE],
+    "frame-ancestors": [CSP.NONE],
+}
+# 10,000 pasted ids of 128 characters, and room for the rest of the form.
+DATA_UPLOAD_MAX_MEMORY_SIZE = TARGETS_LIMIT * 130 + 1_000_000
+DATA_UPLOAD_MAX_NUMBER_FIELDS = TARGETS_LIMIT + 1_000
+
+CSRF_FAILURE_VIEW = "iotda_admin.web.csrf_failure"
+
+LOG_LEVEL = env.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error"))
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL.upper()},
+}

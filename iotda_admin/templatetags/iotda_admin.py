@@ -1,0 +1,125 @@
+"""Icons, badges and times, so that they look the same everywhere."""
+
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from django import template
+from django.template.loader import get_template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+from devices.models import Device
+from iotda_admin.inventory.models import SyncRun
+from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.verbs import verb_named
+
+register = template.Library()
+
+# Colour never stands alone: each state has an icon and a word.
+BADGES: dict[str, tuple[str, Any]] = {
+    "ONLINE": ("online", Device.Status.ONLINE.label),
+    "OFFLINE": ("offline", Device.Status.OFFLINE.label),
+    "ABNORMAL": ("warning", Device.Status.ABNORMAL.label),
+    "INACTIVE": ("inactive", Device.Status.INACTIVE.label),
+    "FROZEN": ("freeze", Device.Status.FROZEN.label),
+    "pending": ("clock", Target.State.PENDING.label),
+    "sent": ("sent", Target.State.SENT.label),
+    "ok": ("check", Target.State.OK.label),
+    "already": ("already", Target.State.ALREADY.label),
+    "failed": ("cross", Target.State.FAILED.label),
+    "unknown": ("unknown", Target.State.UNKNOWN.label),
+    "skipped": ("skip", Target.State.SKIPPED.label),
+    "cancelled": ("stop", Target.State.CANCELLED.label),
+    "running": ("running", Operation.State.RUNNING.label),
+    "done": ("check", Operation.State.DONE.label),
+    "stopped": ("stop", Operation.State.STOPPED.label),
+}
+
+
+@register.simple_tag
+@cache
+def icon(name: str) -> str:
+    return get_template(f"icons/{name}.svg").render()
+
+
+@register.simple_tag
+def state_icon(state: str) -> str:
+    return icon(BADGES.get(state, ("unknown", ""))[0])
+
+
+@register.simple_tag
+def badge(state: str) -> SafeString:
+    """A device status or an outcome. A value nobody has written down is shown as it came."""
+    name, label = BADGES.get(state, ("unknown", state or _("Unknown")))
+    return format_html('<span class="badge" data-state="{}">{}{}</span>', state, icon(name), label)
+
+
+@register.simple_tag
+def moment(at: datetime | None) -> SafeString | str:
+    """A time: UTC as it is sent, the reader's own zone once the script has run."""
+    if at is None:
+        return ""
+    return format_html(
+        '<time datetime="{}" data-local>{} UTC</time>', f"{at:%Y-%m-%dT%H:%M:%SZ}", f"{at:%Y-%m-%d %H:%M:%S}"
+    )
+
+
+@register.simple_tag
+def platform_moment(text: str) -> SafeString | str:
+    """A time as the platform writes it, in either of its spellings; what is neither is shown as it came."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return moment(at.astimezone(UTC))
+
+
+@register.simple_tag
+def verb_title(name: str) -> Any:
+    return verb_named(name).title
+
+
+@register.simple_tag
+def outcome_words(state: str) -> Any:
+    return Target.State(state).label
+
+
+@register.filter
+def get(mapping: dict[str, Any], key: str) -> Any:
+    return mapping.get(key, 0)
+
+
+@register.simple_tag
+def space_name(names: dict[str, str], app_id: str) -> str:
+    return names.get(app_id, app_id)
+
+
+@register.inclusion_tag("inventory/line.html", takes_context=True)
+def freshness(context: template.Context) -> dict[str, Any]:
+    """How old the inventory is, and a button to read it again."""
+    runs = list(SyncRun.objects.all()[:1])
+    last = runs[0] if runs else None
+    fresh_at = SyncRun.fresh_at()
+    age = timesince(fresh_at, now()) if fresh_at else ""
+    reading = last is not None and last.state in (SyncRun.State.ASKED, SyncRun.State.RUNNING)
+    return {
+        "fresh_at": fresh_at,
+        "age": age,
+        "reading": reading,
+        "last": last,
+        "failed": last is not None and last.state == SyncRun.State.FAILED,
+        "request": context["request"],
+    }
+
+
+@register.simple_tag(takes_context=True)
+def without(context: template.Context, name: str) -> str:
+    """This page's query without one filter, from the first page on."""
+    query = context["request"].GET.copy()
+    for gone in (name, "after", "before"):
+        query.pop(gone, None)
+    return f"?{query.urlencode()}"

@@ -1,0 +1,22 @@
+from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
+from django.urls import include, path, register_converter
+
+from iotda_admin import web
+from iotda_admin.ids import IdConverter
+from iotda_admin.overview import overview
+
+# Before the urls of the apps are included, which use it.
+register_converter(IdConverter, "id")
+
+urlpatterns = [
+    path("", overview, name="overview"),
+    path("devices/", include("devices.urls")),
+    path("policies/", include("policies.urls")),
+    path("operations/", include("iotda_admin.operations.urls")),
+    path("audit/", include("iotda_admin.audit.urls")),
+    path("inventory/", include("iotda_admin.inventory.urls")),
+    path("accounts/", include("iotda_admin.accounts.urls")),
+    path("admin/", admin.site.urls),
+    path("healthz", login_not_required(web.healthz), name="healthz"),
+]

@@ -1,0 +1,12 @@
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "iotda_admin.settings")
+
+application = get_wsgi_application()
+
+# A wrong setting stops the start, not the first click.
+from iotda_admin.connection import client  # noqa: E402
+
+client()

@@ -1,0 +1,27 @@
+"""Which policies are in effect on a device, and through what."""
+
+from typing import Any
+
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from devices.models import Device
+from policies.models import POLICIES_PER_TARGET, Binding, TargetType
+
+THROUGH = {
+    TargetType.DEVICE: _("This device"),
+    TargetType.PRODUCT: _("Its product"),
+    TargetType.SPACE: _("Its resource space"),
+}
+
+
+def in_effect(device: Device) -> dict[str, Any]:
+    wanted = (
+        Q(target_type=TargetType.DEVICE, target_id=device.device_id)
+        | Q(target_type=TargetType.PRODUCT, target_id=device.product_id)
+        | Q(target_type=TargetType.SPACE, target_id=device.app_id)
+    )
+    bindings = Binding.objects.filter(wanted).select_related("policy").order_by("target_type", "policy__name")
+    rows = [(binding, THROUGH[TargetType(binding.target_type)]) for binding in bindings]
+    own = sum(binding.target_type == TargetType.DEVICE for binding in bindings)
+    return {"bindings": rows, "own": own, "limit": POLICIES_PER_TARGET}

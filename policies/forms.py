@@ -1,0 +1,61 @@
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from devices.models import Space
+from iotda_admin.operations.forms import AskForm, IdsField, PastedIdsField
+from policies.models import Policy, TargetType
+
+
+class PolicyTargetsForm(AskForm):
+    """A policy on chosen targets. A whole resource space needs its name to be typed."""
+
+    target_type = forms.ChoiceField(
+        choices=TargetType, error_messages={"required": _("Choose a kind of target.")}
+    )
+    target = IdsField(required=False)
+    space_name = forms.CharField(label=_("Name of the resource space"), required=False, max_length=256)
+
+    def targets(self) -> list[str]:
+        targets: list[str] = self.cleaned_data.get("target", [])
+        return targets
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        complete = not {"target", "pasted", "target_type"} & set(self.errors)
+        if complete and not self.targets():
+            raise ValidationError({"target": _("Choose at least one target.")})
+        if complete and cleaned["target_type"] == TargetType.SPACE:
+            self.confirm_space(self.targets(), cleaned.get("space_name", ""))
+        return cleaned
+
+    def confirm_space(self, targets: list[str], typed: str) -> None:
+        if len(targets) > 1:
+            raise ValidationError({"target": _("One resource space at a time.")})
+        space = Space.objects.filter(pk=targets[0]).first()
+        if space is None:
+            raise ValidationError(
+                {"target": _("This resource space is not in the inventory. Refresh it first.")}
+            )
+        if typed != space.name:
+            message = _("Type the name exactly as it is shown: %(name)s")
+            raise ValidationError({"space_name": ValidationError(message, params={"name": space.name})})
+
+
+class BindForm(PolicyTargetsForm):
+    policy = forms.ModelChoiceField(
+        Policy.objects.all(),
+        label=_("Policy"),
+        empty_label=_("Choose a policy"),
+        error_messages={
+            "required": _("Choose a policy."),
+            "invalid_choice": _("This policy is not in the inventory any more. Choose another."),
+        },
+    )
+    pasted = PastedIdsField(label=_("Paste IDs"), required=False)
+
+    def targets(self) -> list[str]:
+        """What was picked, then what was pasted; an id named twice counts once."""
+        return list(dict.fromkeys([*super().targets(), *self.cleaned_data.get("pasted", [])]))

@@ -1,0 +1,113 @@
+"""The multi-select of the bind form: find targets, choose them, see what stands in the way."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import Count, Q, QuerySet
+from django.http import QueryDict
+
+from devices.models import Device, Product, Space
+from iotda_admin.operations.forms import only_ids
+from policies.models import POLICIES_PER_TARGET, Binding, TargetType
+
+FOUND_SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A target as the picker shows it."""
+
+    id: str
+    name: str
+    status: str = ""
+    policies: int = 0
+    has_policy: bool = False
+    known: bool = True
+
+    @property
+    def full(self) -> bool:
+        return self.policies >= POLICIES_PER_TARGET and not self.has_policy
+
+
+@dataclass(frozen=True, slots=True)
+class Picker:
+    target_type: str
+    query: str
+    found: Sequence[Choice]
+    more: bool
+    chosen: Sequence[Choice]
+    devices_reached: int | None
+
+    @property
+    def chosen_ids(self) -> set[str]:
+        return {choice.id for choice in self.chosen}
+
+
+def read(data: QueryDict, policy_id: str) -> Picker:
+    """What the form says was chosen and looked for, with the buttons that were pressed applied."""
+    pressed, _colon, value = data.get("act", "").partition(":")
+    target_type = value if pressed == "kind" else data.get("target_type", TargetType.DEVICE)
+    if target_type not in TargetType.values:
+        target_type = TargetType.DEVICE
+    chosen = [] if pressed == "kind" else only_ids(data.getlist("target"))
+    if pressed == "add":
+        chosen = only_ids([*chosen, value] if target_type != TargetType.SPACE else [value])
+    query = "" if pressed == "kind" else data.get("q", "").strip()[:128]
+    found = search(target_type, query)
+    names = describe(target_type, chosen, policy_id)
+    return Picker(
+        target_type,
+        query,
+        annotated(target_type, found[:FOUND_SHOWN], policy_id),
+        len(found) > FOUND_SHOWN,
+        [names[id] for id in chosen],
+        reached(target_type, chosen),
+    )
+
+
+def search(target_type: str, query: str) -> list[Choice]:
+    """At most one more than is shown, so that one knows whether there are more."""
+    if target_type == TargetType.DEVICE:
+        if not query:
+            return []
+        like = Q(device_id__icontains=query) | Q(node_id__icontains=query) | Q(name__icontains=query)
+        return [as_choice(row) for row in Device.objects.filter(like)[: FOUND_SHOWN + 1]]
+    rows: QuerySet[Product] | QuerySet[Space]
+    if target_type == TargetType.PRODUCT:
+        rows = Product.objects.filter(Q(product_id__icontains=query) | Q(name__icontains=query))
+    else:
+        rows = Space.objects.filter(Q(app_id__icontains=query) | Q(name__icontains=query))
+    return [as_choice(row) for row in rows[: FOUND_SHOWN + 1]]
+
+
+def as_choice(row: Device | Product | Space) -> Choice:
+    return Choice(row.pk, str(row), getattr(row, "status", ""))
+
+
+def describe(target_type: str, ids: Sequence[str], policy_id: str) -> dict[str, Choice]:
+    """Each id with what the inventory knows of it; the platform may know ids that it does not."""
+    model = {TargetType.DEVICE: Device, TargetType.PRODUCT: Product, TargetType.SPACE: Space}[
+        TargetType(target_type)
+    ]
+    known = {row.pk: as_choice(row) for row in model._default_manager.filter(pk__in=ids)}  # type: ignore[arg-type]
+    choices = [known.get(id) or Choice(id, id, known=False) for id in ids]
+    return {choice.id: choice for choice in annotated(target_type, choices, policy_id)}
+
+
+def annotated(target_type: str, choices: Sequence[Choice], policy_id: str) -> list[Choice]:
+    """With the number of policies each has by our records, and whether this one is among them."""
+    ids = [choice.id for choice in choices]
+    bindings = Binding.objects.filter(target_type=target_type, target_id__in=ids).order_by()
+    counts = dict(bindings.values_list("target_id").annotate(Count("pk")))
+    having = (
+        set(bindings.filter(policy=policy_id).values_list("target_id", flat=True)) if policy_id else set()
+    )
+    return [Choice(c.id, c.name, c.status, counts.get(c.id, 0), c.id in having, c.known) for c in choices]
+
+
+def reached(target_type: str, ids: Sequence[str]) -> int | None:
+    """How many devices a product or a whole space brings under the policy."""
+    if target_type == TargetType.DEVICE or not ids:
+        return None
+    column = "product_id" if target_type == TargetType.PRODUCT else "app_id"
+    return Device.objects.filter(**{f"{column}__in": ids}).count()

@@ -1,0 +1,14 @@
+from django.urls import path
+
+from policies import views
+
+app_name = "policies"
+urlpatterns = [
+    path("", views.policies, name="policies"),
+    # No id has a dot, so these can never be meant as a policy.
+    path("selection.bind/", views.bind, name="bind_selection"),
+    path("of.device/<id:device_id>/", views.of_device, name="of_device"),
+    path("<id:policy_id>/", views.policy, name="policy"),
+    path("<id:policy_id>/bind/", views.bind, name="bind"),
+    path("<id:policy_id>/unbind/", views.unbind, name="unbind"),
+]

@@ -1,0 +1,130 @@
+"""Bind and unbind: how IoTDA is asked, and how one sees whether it took effect."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import ClassVar, cast
+
+from django.utils.translation import gettext_lazy as _
+
+from iotda_admin.iotda import BIND_LIMIT, BindAnswer, Client, IotdaError, walk
+from iotda_admin.iotda import TargetType as PlatformTargetType
+from iotda_admin.iotda import Verdict as TargetVerdict
+from iotda_admin.operations.codes import CODES
+from iotda_admin.operations.models import Operation
+from iotda_admin.operations.verbs import Answer, State, Verb, Verdict
+from policies.models import Binding, TargetType
+
+type Call = Callable[[str, PlatformTargetType, Sequence[str]], BindAnswer]
+
+
+class PolicyOnTargets(Verb):
+    """The platform takes up to 20 targets a call and answers for each of them."""
+
+    chunk_size = BIND_LIMIT
+    # Whether the targets shall have the policy afterwards.
+    bound: ClassVar[bool]
+
+    def permission(self, target_type: str) -> str:
+        return "policies.bind_space" if target_type == TargetType.SPACE else "policies.bind_policy"
+
+    def subject(self, operation: Operation, target_id: str) -> str:
+        return f"{operation.policy_id} on {operation.target_type} {target_id}"
+
+    def call(self, client: Client) -> Call:
+        raise NotImplementedError
+
+    def send(self, client: Client, operation: Operation, ids: Sequence[str]) -> Answer:
+        answer = self.call(client)(operation.policy_id, type_of(operation), ids)
+        verdicts = {id: verdict_of(verdict) for id, verdict in answer.verdicts(ids).by_id.items()}
+        verdicts |= self.already(client, operation, verdicts)
+        return Answer(verdicts, answer.status, answer.request_id)
+
+    def already(
+        self, client: Client, operation: Operation, verdicts: Mapping[str, Verdict]
+    ) -> dict[str, Verdict]:
+        """How IoTDA answers what is already so is not documented (assumed: success or any failure
+        code). Where a refusal may mean that, the platform is asked whether the target stands as wanted."""
+        failed = {id: v for id, v in verdicts.items() if v.state == State.FAILED}
+        stood = self.standing(operation, list(failed))
+        doubtful = [id for id, v in failed.items() if v.code not in CODES or id in stood]
+        if not doubtful:
+            return {}
+        with suppress(IotdaError):
+            stands = self.read_back(client, operation, doubtful)
+            return {
+                id: Verdict(State.ALREADY, failed[id].code, failed[id].message)
+                for id in doubtful
+                if stands[id]
+            }
+        return {}
+
+    def standing(self, operation: Operation, ids: Sequence[str]) -> set[str]:
+        """Which targets stand as wanted by our own records."""
+        return standing(operation.policy_id, operation.target_type, ids, bound=self.bound)
+
+    def read_back(self, client: Client, operation: Operation, ids: Sequence[str]) -> Mapping[str, bool]:
+        missing = set(ids)
+        list_targets = partial(
+            client.show_targets_in_device_policy, operation.policy_id, target_type=type_of(operation)
+        )
+        for target in walk(list_targets):
+            missing.discard(target.target_id)
+            if not missing:
+                break
+        return {id: (id not in missing) == self.bound for id in ids}
+
+    def stops(self, error: IotdaError) -> bool:
+        # All that an answer to the whole request says of rights or of the policy is true for the rest too.
+        return super().stops(error) or error.status in (403, 404)
+
+
+def verdict_of(verdict: TargetVerdict) -> Verdict:
+    return Verdict(State(verdict.outcome), verdict.error_code, verdict.error_msg)
+
+
+def type_of(operation: Operation) -> PlatformTargetType:
+    return cast(PlatformTargetType, operation.target_type)
+
+
+def standing(policy_id: str, target_type: str, ids: Sequence[str], *, bound: bool) -> set[str]:
+    have = set(
+        Binding.objects.filter(policy=policy_id, target_type=target_type, target_id__in=ids).values_list(
+            "target_id", flat=True
+        )
+    )
+    return have if bound else set(ids) - have
+
+
+class Bind(PolicyOnTargets):
+    name = "policy.bind"
+    title = _("Bind")
+    bound = True
+
+    def call(self, client: Client) -> Call:
+        return client.bind_device_policy
+
+    def settled(self, operation: Operation, ids: Sequence[str]) -> None:
+        Binding.objects.bulk_create(
+            [
+                Binding(policy_id=operation.policy_id, target_type=operation.target_type, target_id=id)
+                for id in ids
+            ],
+            update_conflicts=True,
+            unique_fields=["policy", "target_type", "target_id"],
+            update_fields=["read_at"],
+        )
+
+
+class Unbind(PolicyOnTargets):
+    name = "policy.unbind"
+    title = _("Unbind")
+    bound = False
+
+    def call(self, client: Client) -> Call:
+        return client.unbind_device_policy
+
+    def settled(self, operation: Operation, ids: Sequence[str]) -> None:
+        Binding.objects.filter(
+            policy=operation.policy_id, target_type=operation.target_type, target_id__in=ids
+        ).delete()

@@ -1,0 +1,183 @@
+from collections.abc import Sequence
+
+from django.contrib.auth.decorators import permission_required
+from django.db.models import Count
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_safe
+from django_htmx.http import push_url
+
+from devices.models import Device, Product, Space
+from iotda_admin.accounts.access import asker_of
+from iotda_admin.connection import client
+from iotda_admin.iotda import IotdaError
+from iotda_admin.operations.door import Refused, Wanted, ask, start
+from iotda_admin.operations.models import Operation
+from iotda_admin.operations.results import history_of_policy, outcome_of, result_context
+from iotda_admin.paging import page_of
+from iotda_admin.web import render, wants_fragment
+from policies import picker
+from policies.effect import in_effect
+from policies.forms import BindForm, PolicyTargetsForm
+from policies.mirrors import remember
+from policies.models import Binding, Policy, TargetType
+from policies.verbs import standing
+
+
+@require_safe
+def policies(request: HttpRequest) -> HttpResponse:
+    rows = Policy.objects.annotate(
+        targets=Count("bindings"),
+    ).order_by("name", "policy_id")
+    return render(request, "policies/policies.html", {"policies": rows, "spaces": space_names()}, part="list")
+
+
+def space_names() -> dict[str, str]:
+    return dict(Space.objects.values_list("app_id", "name"))
+
+
+@require_safe
+def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
+    """Read from the platform at this moment; where that fails, as the inventory has it, and said so."""
+    error = None
+    try:
+        row = remember(client().show_device_policy(policy_id))
+    except IotdaError as refusal:
+        error = refusal
+        row = known_policy(policy_id)
+    bound = Binding.objects.filter(policy=policy_id)
+    page = page_of(bound, request)
+    context = {
+        "policy": row,
+        "error": error,
+        "space": space_names().get(row.app_id, row.app_id),
+        "total": bound.count(),
+        "page": page,
+        "targets": named(page.items),
+        "history": history_of_policy(policy_id),
+    }
+    return render(request, "policies/policy.html", context, part="targets")
+
+
+def known_policy(policy_id: str) -> Policy:
+    row = Policy.objects.filter(pk=policy_id).first()
+    if row is None:
+        raise Http404(_("IoTDA knows no policy with this ID."))
+    return row
+
+
+def named(bindings: Sequence[Binding]) -> list[tuple[Binding, str]]:
+    """Each binding with its target's name."""
+    names: dict[tuple[str, str], str] = {}
+    for kind, model in [
+        (TargetType.DEVICE, Device),
+        (TargetType.PRODUCT, Product),
+        (TargetType.SPACE, Space),
+    ]:
+        ids = [b.target_id for b in bindings if b.target_type == kind]
+        names |= {
+            (kind, id): name
+            for id, name in model._default_manager.filter(pk__in=ids).values_list("pk", "name")
+        }
+    return [(b, names.get((b.target_type, b.target_id)) or b.target_id) for b in bindings]
+
+
+@require_safe
+def of_device(request: HttpRequest, device_id: str) -> HttpResponse:
+    """The policies in effect on a device, for its page."""
+    device = get_object_or_404(Device, pk=device_id)
+    return render(
+        request, "policies/of_device.html", {"device": device, **in_effect(device)}, part="policies"
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@permission_required("policies.bind_policy", raise_exception=True)
+def bind(request: HttpRequest, policy_id: str = "") -> HttpResponse:
+    """Choose and look again with any button, bind with the last one. Works the same without JavaScript."""
+    data = request.POST if request.method == "POST" else QueryDict()
+    policy_id = data.get("policy", "") or policy_id
+    if data.get("act") != "bind":
+        form = BindForm(
+            initial={name: data.get(name) for name in ("reason", "ticket", "pasted", "key") if name in data}
+        )
+        return show_form(request, form, data, policy_id)
+    form = BindForm(data)
+    if not form.is_valid():
+        return show_form(request, form, data, policy_id, status=422)
+    policy = form.cleaned_data["policy"]
+    try:
+        operation = ask_for(request, "policy.bind", policy, form)
+    except Refused as refusal:
+        return show_form(request, form, data, policy_id, status=refusal.status, refusal=refusal)
+    return send(request, operation)
+
+
+def show_form(
+    request: HttpRequest,
+    form: BindForm,
+    data: QueryDict,
+    policy_id: str,
+    *,
+    status: int = 200,
+    refusal: Refused | None = None,
+) -> HttpResponse:
+    context = {
+        "form": form,
+        "policy": Policy.objects.filter(pk=policy_id).first(),
+        "policies": Policy.objects.all(),
+        "picker": picker.read(data, policy_id),
+        "refusal": refusal,
+        "kinds": TargetType.choices,
+    }
+    return render(request, "policies/bind.html", context, part="form", status=status)
+
+
+def ask_for(request: HttpRequest, verb: str, policy: Policy, form: PolicyTargetsForm) -> Operation:
+    target_type, ids = form.cleaned_data["target_type"], form.targets()
+    names = picker.describe(target_type, ids, policy.pk)
+    so = standing(policy.pk, target_type, ids, bound=verb == "policy.bind")
+    return ask(
+        verb,
+        [Wanted(id, names[id].name, id in so) for id in ids],
+        asker=asker_of(request),
+        reason=form.cleaned_data["reason"],
+        ticket=form.cleaned_data["ticket"],
+        form_key=form.cleaned_data["key"],
+        target_type=target_type,
+        policy_id=policy.pk,
+        policy_name=policy.name,
+    )
+
+
+def send(request: HttpRequest, operation: Operation) -> HttpResponse:
+    start(operation, client())
+    if not wants_fragment(request):
+        return redirect(operation)
+    context = {"operation": operation, **result_context(operation)}
+    response = render(
+        request, "operations/operation.html", context, part="result", status=outcome_of(operation).http_status
+    )
+    return push_url(response, operation.get_absolute_url())
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@permission_required("policies.bind_policy", raise_exception=True)
+def unbind(request: HttpRequest, policy_id: str) -> HttpResponse:
+    """First shows exactly what will lose the policy, then unbinds exactly that."""
+    policy = get_object_or_404(Policy, pk=policy_id)
+    data = request.POST if request.method == "POST" else request.GET
+    asked = request.method == "POST" and "key" in data
+    form = PolicyTargetsForm(data) if asked else PolicyTargetsForm()
+    choices = picker.read(data, policy_id)
+    context = {"policy": policy, "form": form, "picker": choices}
+    if not asked or not form.is_valid():
+        return render(request, "policies/unbind.html", context, part="dialog", status=422 if asked else 200)
+    try:
+        operation = ask_for(request, "policy.unbind", policy, form)
+    except Refused as refusal:
+        context |= {"refusal": refusal}
+        return render(request, "policies/unbind.html", context, part="dialog", status=refusal.status)
+    start(operation, client())
+    return redirect(operation)

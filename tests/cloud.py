@@ -1,0 +1,74 @@
+"""The simulated platform, as the tests use it: another process, reached over HTTP only."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Cloud:
+    """The simulator and its control port. Tests look at its state and its journal, never at mocks."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "iotda_admin.simulator"],
+            cwd=ROOT,
+            env=os.environ | {"SIMULATOR_PORT": "0", "SIMULATOR_CONTROL_PORT": "0", "DEMO_DEVICES": "60"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout
+        addresses = json.loads(self.process.stdout.readline())
+        self.api: str = addresses["api"]
+        self.control: str = addresses["control"]
+        self.http = requests.Session()
+        self.http.trust_env = False
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(10)
+
+    def call(self, method: str, path: str, **kwargs: Any) -> Any:
+        response = self.http.request(method, f"{self.control}/_sim/{path}", timeout=10, **kwargs)
+        response.raise_for_status()
+        return response.json() if response.content else None
+
+    def reset(self, devices: int = 60, **settings: Any) -> None:
+        self.call("POST", "reset", json={"devices": devices, "settings": settings})
+        self.landmarks: dict[str, Any] = self.call("GET", "landmarks")
+
+    def switch(self, **settings: Any) -> None:
+        self.call("PATCH", "settings", json=settings)
+
+    def fault(self, operation: str, fault: str, *, match: dict[str, Any] | None = None, **args: Any) -> None:
+        self.call(
+            "POST",
+            "faults",
+            json={"match": {"operation": operation, **(match or {})}, "fault": fault, "args": args},
+        )
+
+    def heal(self) -> None:
+        self.call("DELETE", "faults")
+
+    def journal(self, operation: str = "") -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = self.call("GET", "journal", params={"operation": operation})["entries"]
+        return entries
+
+    def status(self, device_id: str) -> str:
+        return str(self.call("GET", f"devices/{device_id}")["status"])
+
+    def bound(self, policy_id: str, target_type: str = "device") -> set[str]:
+        params = {"policy_id": policy_id, "target_type": target_type}
+        rows = self.call("GET", "bindings", params=params)["bindings"]
+        return {row["target_id"] for row in rows}
+
+    def free(self, n: int) -> Sequence[str]:
+        """Devices without any policy of their own."""
+        return list(self.landmarks["free"][:n])

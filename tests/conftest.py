@@ -1,0 +1,96 @@
+"""The cast and the stage: a simulated platform, an inventory that was read from it, and one user a role."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+
+from iotda_admin import connection
+from iotda_admin.inventory.models import SyncRun
+from iotda_admin.inventory.sync import perform
+from iotda_admin.operations.door import Asker
+from tests.cloud import Cloud
+
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture(scope="session")
+def cloud_process() -> Iterator[Cloud]:
+    cloud = Cloud()
+    yield cloud
+    cloud.close()
+
+
+@pytest.fixture
+def cloud(cloud_process: Cloud, settings: Any) -> Iterator[Cloud]:
+    """A fresh simulated platform, and our connection pointed at it."""
+    cloud_process.reset()
+    settings.IOTDA_ENDPOINT = cloud_process.api
+    connection.client.cache_clear()
+    yield cloud_process
+    connection.client().close()
+    connection.client.cache_clear()
+
+
+@pytest.fixture
+def inventory(cloud: Cloud, db: None) -> Cloud:
+    """The simulated platform, with all it has already read into our tables."""
+    assert perform(SyncRun.objects.create(), connection.client())
+    return cloud
+
+
+def make_user(role: str) -> User:
+    user = User.objects.create_user(role.replace(" ", ""), password="a-password-1")
+    user.groups.add(Group.objects.get(name=role))
+    return user
+
+
+def signed_in(role: str) -> Client:
+    client = Client()
+    client.force_login(make_user(role))
+    return client
+
+
+@pytest.fixture
+def viewer(db: None) -> Client:
+    return signed_in("viewer")
+
+
+@pytest.fixture
+def operator(db: None) -> Client:
+    return signed_in("operator")
+
+
+@pytest.fixture
+def policyadmin(db: None) -> Client:
+    return signed_in("policy admin")
+
+
+@pytest.fixture
+def auditor(db: None) -> Client:
+    return signed_in("auditor")
+
+
+@pytest.fixture
+def admin(db: None) -> Client:
+    return signed_in("admin")
+
+
+@pytest.fixture
+def anonymous(db: None) -> Client:
+    return Client()
+
+
+@pytest.fixture
+def asker(db: None) -> Asker:
+    """Somebody who may do everything, for tests of the door itself."""
+    return Asker(make_user("admin"), "admin", "test", "127.0.0.1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    # The vendor's SDK writes into the home folder when it is imported.
+    os.environ["HOME"] = str(tmp_path_factory.mktemp("home"))

@@ -1,0 +1,26 @@
+"""The product's own settings, with what a test run needs: no HTTPS, short deadlines, a database of its own."""
+
+import os
+import tempfile
+
+os.environ.update(
+    DATA_DIR=os.environ.get("TEST_DATA_DIR") or tempfile.mkdtemp(prefix="iotda-admin-test-"),
+    DEBUG="False",
+    HTTPS="False",
+    IOTDA_DEADLINE="2",
+    READ_BACK_GAP="0",
+    LOG_LEVEL="error",
+)
+from iotda_admin.settings import *  # noqa: E402, F403
+from iotda_admin.settings import DATA_DIR, DATABASES  # noqa: E402
+
+if "sqlite3" in str(DATABASES["default"]["ENGINE"]):
+    # A file, not memory: the live server, the worker and the test are different connections.
+    DATABASES["default"]["TEST"] = {"NAME": DATA_DIR / "test.sqlite3"}
+# Argon2 costs a tenth of a second for each user of each test.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+WHITENOISE_AUTOREFRESH = True
