@@ -156,8 +156,8 @@ class _Timed(HTTPConnection):
     def getresponse(self) -> Any:
         sock = self.sock
         response = super().getresponse()
-        # http.client takes the end of the stream for the end of the headers. Nothing is read ahead of them, so
-        # whoever has met the end by now holds an answer that was cut off.
+        # http.client takes the end of the stream for the end of the headers. Nothing is read beyond what has
+        # arrived, so a stream that has ended by now was cut off within them.
         if getattr(sock, "ended", False):
             response.close()
             raise ProtocolError("the connection was closed within the headers")

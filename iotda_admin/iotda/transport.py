@@ -5,6 +5,7 @@ import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -49,14 +50,21 @@ class _Session(requests.Session):
         """Never follow: requests would send the body and X-Auth-Token to the other host."""
 
 
+@cache
+def _tls_context(ca_bundle: str) -> ssl.SSLContext:
+    """One for all: parsing the bundle takes about 20 ms."""
+    context = create_urllib3_context()
+    context.sslsocket_class = TimedTLS
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(ca_bundle)
+    return context
+
+
 class _Adapter(HTTPAdapter):
     """urllib3's pools with our connections in them."""
 
     def __init__(self, pool_size: int, ca_bundle: str) -> None:
-        self._tls = create_urllib3_context()
-        self._tls.sslsocket_class = TimedTLS
-        self._tls.verify_mode = ssl.CERT_REQUIRED
-        self._tls.load_verify_locations(ca_bundle or DEFAULT_CA_BUNDLE_PATH)
+        self._tls = _tls_context(ca_bundle or DEFAULT_CA_BUNDLE_PATH)
         super().__init__(pool_maxsize=pool_size, max_retries=0, pool_block=True)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:

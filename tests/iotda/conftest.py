@@ -58,10 +58,15 @@ class Sim:
         self.known = self._ask("GET", "/landmarks")
 
     def fault(self, operation, fault, **args):
-        self._ask("POST", "/faults", json={"match": {"operation": operation}, "fault": fault, "args": args})
+        """Strikes once."""
+        match = {"operation": operation, "times": 1}
+        self._ask("POST", "/faults", json={"match": match, "fault": fault, "args": args})
 
     def journal(self):
-        return self._ask("GET", "/journal")
+        return self._ask("GET", "/journal")["entries"]
+
+    def change(self, **settings):
+        self._ask("PATCH", "/settings", json=settings)
 
 
 @pytest.fixture(scope="session")

@@ -69,7 +69,11 @@ PAGED = "limit=50&offset=0"
         (lambda c: c.show_device("d1"), DEVICE, "GET /devices/d1"),
         (lambda c: c.freeze_device("d1"), 204, "POST /devices/d1/freeze"),
         (lambda c: c.unfreeze_device("d1"), 204, "POST /devices/d1/unfreeze"),
-        (lambda c: c.search_devices("select *"), {"count": 3}, 'POST /search/query-devices {"sql": "select *"}'),
+        (
+            lambda c: c.search_devices("select *"),
+            {"count": 3},
+            'POST /search/query-devices {"sql": "select *"}',
+        ),
         (lambda c: c.list_products(app_id="a"), {"products": [], **PAGE}, f"GET /products?app_id=a&{PAGED}"),
         (lambda c: c.show_product("p1"), {"product_id": "p1"}, "GET /products/p1"),
         (lambda c: c.show_applications(), {"applications": []}, "GET /apps"),
@@ -111,7 +115,7 @@ PAGED = "limit=50&offset=0"
         (
             lambda c: c.show_batch_task("t1", target="d1"),
             {"batchtask": TASK, "task_details": [], **PAGE},
-            f"GET /batchtasks/t1?limit=50&offset=0&target=d1",
+            f"GET /batchtasks/t1?{PAGED}&target=d1",
         ),
         (
             lambda c: c.list_batch_tasks("freezeDevices"),
@@ -162,7 +166,8 @@ def chain(error):
 
 
 @pytest.mark.parametrize(
-    "body", [{**DEVICE, "status": None}, json.dumps(DEVICE).encode()[:-5], b'{"a":1,"a":2,' + b'"secret":"s3cr3t"}']
+    "body",
+    [{**DEVICE, "status": None}, json.dumps(DEVICE).encode()[:-5], b'{"a":1,"a":2,' + b'"secret":"s3cr3t"}'],
 )
 @pytest.mark.parametrize("status", [200, 500])
 def test_a_devices_secrets_are_in_no_error(wire, client, body, status):
@@ -186,7 +191,9 @@ def test_a_token_is_in_no_error(client_for):
         assert "t0k3n" not in repr((vars(link), link.args))
 
 
-@pytest.mark.parametrize("device", [{"status": "ONLINE"}, {"device_id": "d"}, {"device_id": 7, "status": "x"}, "d"])
+@pytest.mark.parametrize(
+    "device", [{"status": "ONLINE"}, {"device_id": "d"}, {"device_id": 7, "status": "x"}, "d"]
+)
 def test_a_row_without_what_it_must_have_is_loud(wire, client, device):
     wire.answer = w.reply({"devices": [device], "page": {"count": 1}})
     with pytest.raises(BadAnswer):
@@ -305,14 +312,24 @@ def test_a_failing_observer_does_not_spoil_the_call(wire, client_for):
 
 @pytest.mark.parametrize(
     "endpoint",
-    ["http://example.com", "ftp://127.0.0.1", "https://", "example.com", "https://h/path", "https://u:p@h", ""],
+    [
+        "http://example.com",
+        "ftp://127.0.0.1",
+        "https://",
+        "example.com",
+        "https://h/path",
+        "https://u:p@h",
+        "",
+    ],
 )
 def test_an_endpoint_is_https_or_local(endpoint):
     with pytest.raises(ValueError, match="https"):
         Client(endpoint=endpoint, project_id=PROJECT, auth=StaticToken("t"))
 
 
-@pytest.mark.parametrize("endpoint", ["https://h/", "http://localhost:1", "http://127.9.9.9", "http://[::1]:8"])
+@pytest.mark.parametrize(
+    "endpoint", ["https://h/", "http://localhost:1", "http://127.9.9.9", "http://[::1]:8"]
+)
 def test_plain_http_is_for_this_machine(endpoint):
     Client(endpoint=endpoint, project_id=PROJECT, auth=StaticToken("t")).close()
 

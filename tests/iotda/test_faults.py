@@ -1,4 +1,4 @@
-"""Whatever happens on the wire: the right error, the truth about "maybe applied", in time, in little memory."""
+"""Whatever happens on the wire: the right error, the truth about "maybe applied", in time and memory."""
 
 import socket
 import time

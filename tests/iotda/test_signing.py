@@ -18,9 +18,10 @@ INSTANCE = "https://abc.st1.iotda-app.cn-north-4.myhuaweicloud.com"
 REGIONAL = "https://iotda.cn-north-4.myhuaweicloud.com"
 
 keys = st.text(string.ascii_letters + string.digits + "/+=", min_size=1, max_size=40)
-segment = st.text(min_size=0, max_size=8).filter(lambda text: text not in (".", ".."))
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-header_names = st.sampled_from("Content-Type X-Project-Id Instance-Id X-Security-Token X_Odd User-Agent".split())
+paths = st.lists(texts, max_size=3).map(lambda parts: "/" + "/".join(quote(part, safe="~") for part in parts))
+header_names = st.sampled_from(["Content-Type", "X-Project-Id", "Instance-Id", "X_Odd", "User-Agent"])
+
 header_values = st.one_of(
     st.sampled_from(["application/json", "application/json;charset=utf8", "application/bson", "text/plain"]),
     st.text(string.printable.replace("\n", "").replace("\r", ""), max_size=20),
@@ -53,27 +54,27 @@ def vendor(tmp_path_factory):
 
 
 @pytest.mark.filterwarnings("ignore:datetime.datetime.utc:DeprecationWarning")
-@pytest.mark.parametrize("region", ["", "cn-north-4"])
-def test_it_signs_as_the_vendor_does(vendor, region):
+def test_it_signs_as_the_vendor_does(vendor):
     @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(
         access=keys,
         secret=keys,
         method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "get"]),
-        path=st.lists(segment, max_size=4).map(lambda parts: "/" + "/".join(quote(p, safe="~") for p in parts)),
-        query=st.lists(st.tuples(texts, texts), max_size=4),
-        headers=st.dictionaries(header_names, header_values, max_size=4),
+        path=paths,
+        query=st.lists(st.tuples(texts, texts), max_size=3),
+        headers=st.dictionaries(header_names, header_values, max_size=3),
         body=st.binary(max_size=40),
     )
     def same(access, secret, method, path, query, headers, body):
-        key = signing.Key(access, secret, region)
         headers = {**headers, "Host": "h:8080", "X-Sdk-Date": "20260314T081500Z"}
-        theirs = vendor(region, key, method, path, query, headers, body)
-        # The vendor adds a header for bodies that are not JSON; ours is given the headers it ended up with.
-        extra = {name: value for name, value in theirs.header_params.items() if "Sha256" in name}
-        ours = signing.authorization(key, method, path, query, {**headers, **extra}, body)
-        assert ours == theirs.header_params["Authorization"]
-        assert signing.canonical_query(query) == theirs.uri.partition("?")[2]
+        for region in ("", "cn-north-4"):
+            key = signing.Key(access, secret, region)
+            theirs = vendor(region, key, method, path, query, headers, body)
+            # The vendor adds a header for bodies that are not JSON; ours is given the headers it ended up with.
+            extra = {name: value for name, value in theirs.header_params.items() if "Sha256" in name}
+            ours = signing.authorization(key, method, path, query, {**headers, **extra}, body)
+            assert ours == theirs.header_params["Authorization"]
+            assert signing.canonical_query(query) == theirs.uri.partition("?")[2]
 
     same()
 
@@ -102,7 +103,11 @@ def test_it_spells_odd_characters_as_the_gateway_expects():
         (INSTANCE, {}, "V11-HMAC-SHA256 Credential=AK/20260314/cn-north-4/iotdm,"),
         (INSTANCE, {"region": "ap-x"}, "V11-HMAC-SHA256 Credential=AK/20260314/ap-x/iotdm,"),
         (INSTANCE, {"signature": "sdk"}, "SDK-HMAC-SHA256 Access=AK,"),
-        (REGIONAL, {"signature": "derived", "region": "r"}, "V11-HMAC-SHA256 Credential=AK/20260314/r/iotdm,"),
+        (
+            REGIONAL,
+            {"signature": "derived", "region": "r"},
+            "V11-HMAC-SHA256 Credential=AK/20260314/r/iotdm,",
+        ),
     ],
 )
 def test_it_chooses_the_algorithm_by_host(host, options, algorithm):
@@ -125,7 +130,9 @@ def test_a_path_is_signed_decoded():
 
 
 def test_it_hides_its_secrets():
-    shown = repr(AkSk("AK", "very-secret", security_token="also-secret")) + repr(signing.Key("AK", "very-secret"))
+    shown = repr(AkSk("AK", "very-secret", security_token="also-secret")) + repr(
+        signing.Key("AK", "very-secret")
+    )
     assert "very-secret" not in shown
     assert "also-secret" not in shown
 

@@ -7,6 +7,7 @@ import struct
 import threading
 import time
 import zlib
+from contextlib import suppress
 
 JSON = b"Content-Type: application/json\r\n"
 
@@ -28,10 +29,8 @@ class Wire:
 
     def close(self):
         for sock in [self._listener, *self._open]:
-            try:
+            with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             sock.close()
 
     def _accept(self):

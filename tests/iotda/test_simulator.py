@@ -1,0 +1,179 @@
+"""The client against the simulator: another process, written from the same notes by someone else."""
+
+import pytest
+
+from iotda_admin.iotda import (
+    AkSk,
+    BadAnswer,
+    IotdaError,
+    PageQuery,
+    Rejected,
+    Statement,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+    walk,
+    walk_windows,
+)
+
+KINDS = ["password", "sdk", "derived"]
+PUBLISH = Statement("DENY", ("iotda:devices:publish",), ("topic:/v1/${devices.deviceId}/debug/#",))
+
+
+@pytest.fixture
+def auth(request, password_token):
+    kind = getattr(request, "param", "password")
+    return password_token if kind == "password" else AkSk("DEMOAK", "DEMOSK", "cn-north-4", signature=kind)
+
+
+@pytest.fixture
+def client(sim, client_for, auth):
+    return client_for(sim.api, auth, deadline=5)
+
+
+def impatient(client_for, sim, auth):
+    client = client_for(sim.api, auth, deadline=0.4)
+    client.show_applications()  # has its token and a connection
+    return client
+
+
+@pytest.mark.parametrize("auth", KINDS, indirect=True)
+def test_it_is_let_in_with_every_kind_of_credentials(sim, client):
+    device = client.show_device(sim.known["online"])
+    assert client.list_devices(device_name=device.device_name).items[0].device_id == device.device_id
+    assert client.list_devices(device_name="no *such~ d&vice/ü").items == ()
+    assert client.freeze_device(device.device_id).status == 204
+    assert client.show_device(device.device_id).status == "FROZEN"
+
+
+def test_a_wrong_secret_key_is_explained(sim, client_for):
+    with pytest.raises(Unauthorized) as caught:
+        client_for(sim.api, AkSk("DEMOAK", "wrong"), deadline=5).list_devices()
+    assert abs(caught.value.clock_skew_s) < 5
+
+
+def test_a_clock_that_is_off_is_explained(sim, client_for):
+    sim.change(clock_skew_s=-1500)
+    with pytest.raises(Unauthorized) as caught:
+        client_for(sim.api, AkSk("DEMOAK", "DEMOSK"), deadline=5).list_devices()
+    assert caught.value.clock_skew_s == pytest.approx(1500, abs=5)
+
+
+def test_both_walks_agree(client):
+    one_by_one = [device.device_id for device in walk(client.list_devices)]
+    assert len(one_by_one) == len(set(one_by_one)) == 1200
+    assert [d.device_id for d in walk_windows(client.list_devices, key=lambda d: d.device_id)] == one_by_one
+
+
+def test_it_freezes_and_unfreezes(sim, client):
+    device_id = sim.known["offline"]
+    assert client.freeze_device(device_id).request_id
+    with pytest.raises(Rejected, match=r"IOTDA\.014039"):
+        client.freeze_device(device_id)
+    client.unfreeze_device(device_id)
+    with pytest.raises(Rejected, match=r"IOTDA\.014040"):
+        client.unfreeze_device(device_id)
+    with pytest.raises(Rejected, match=r"IOTDA\.014038"):
+        client.freeze_device(sim.known["child"])
+
+
+def test_it_binds_what_it_can(sim, client):
+    policy, full, free = sim.known["policy"], sim.known["full"], sim.known["free"][0]
+    verdicts = client.bind_device_policy(policy, "device", [full, free]).verdicts([full, free])
+    assert [v.error_code or v.outcome for v in verdicts.by_id.values()] == ["IOTDA.015204", "ok"]
+    targets = {t.target_id for t in walk(lambda page: client.show_targets_in_device_policy(policy, page))}
+    assert free in targets
+    assert full not in targets
+    client.unbind_device_policy(policy, "device", [free])
+    assert free not in {t.target_id for t in client.show_targets_in_device_policy(policy).items}
+
+
+def test_a_policy_lives_and_dies(client):
+    policy = client.create_device_policy("debug_off", [PUBLISH])
+    assert policy.request_id
+    assert client.show_device_policy(policy.policy_id).statement == (PUBLISH,)
+    assert client.update_device_policy(policy.policy_id, policy_name="quiet").policy_name == "quiet"
+    assert "quiet" in {row.policy_name for row in client.list_device_policies().items}
+    client.delete_device_policy(policy.policy_id)
+    with pytest.raises(Rejected) as caught:
+        client.show_device_policy(policy.policy_id)
+    assert caught.value.status == 404
+
+
+def test_a_batch_task_is_created_listed_and_shown(sim, client):
+    task = client.create_batch_task("recall_17", "freezeDevices", [sim.known["offline"], sim.known["child"]])
+    assert (task.http_status, task.progress.total) == (201, 2)
+    assert task.task_id in {row.task_id for row in client.list_batch_tasks("freezeDevices").items}
+    shown = client.show_batch_task(task.task_id, PageQuery(limit=1))
+    assert (len(shown.details.items), shown.details.count) == (1, 2)
+
+
+def test_products_and_spaces_are_read(sim, client):
+    assert {space.app_id for space in client.show_applications()} >= {sim.known["space"]}
+    product = client.list_products(app_id=sim.known["space"]).items[0]
+    assert client.show_product(product.product_id).name == product.name
+
+
+def test_search_counts_and_finds(client):
+    assert client.search_devices("select count(*) from device").count == 1200
+
+
+def test_search_is_throttled_by_the_platform(client):
+    client.search_devices("select count(*) from device")
+    with pytest.raises(Throttled):
+        client.search_devices("select count(*) from device")
+
+
+def test_an_expired_token_costs_no_write(sim, client):
+    client.show_applications()
+    sim.fault("FreezeDevice", "expire_tokens")
+    assert client.freeze_device(sim.known["offline"]).status == 204
+    assert [e["operation"] for e in sim.journal() if e["applied"]] == ["FreezeDevice"]
+
+
+LOST = ["hang", "drop", "reset", "truncate", "drip_body", "drip_headers"]
+UNUSABLE = ["html", "empty", "error_200", "bad_json", "redirect", "huge", "gzip_bomb", "deep_json", "dup_key"]
+
+
+@pytest.mark.parametrize("fault", LOST + UNUSABLE)
+def test_a_bind_that_was_applied_but_not_answered_may_have_been_applied(sim, client_for, auth, fault):
+    client = impatient(client_for, sim, auth)
+    sim.fault("BindDevicePolicy", fault, moment="after", bytes=16_000_000)
+    with pytest.raises(Unreachable if fault in LOST else BadAnswer) as caught:
+        client.bind_device_policy(sim.known["policy"], "device", sim.known["free"][:2])
+    assert caught.value.maybe_applied
+    (entry,) = [e for e in sim.journal() if e["operation"] == "BindDevicePolicy"]
+    assert entry["applied"] == sim.known["free"][:2]
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcomes"),
+    [
+        ("missing_target", ["unknown", "ok"]),
+        ("extra_target", ["ok", "ok"]),
+        ("dup_target", ["ok", "ok"]),
+        ("both_lists", ["unknown", "ok"]),
+    ],
+)
+def test_an_odd_answer_is_read_with_care(sim, client, fault, outcomes):
+    ids = sim.known["free"][:2]
+    sim.fault("BindDevicePolicy", fault)
+    verdicts = client.bind_device_policy(sim.known["policy"], "device", ids).verdicts(ids)
+    assert [v.outcome for v in verdicts.by_id.values()] == outcomes
+    assert len(verdicts.anomalies) == 1
+
+
+@pytest.mark.parametrize("fault", ["wrong_policy_id", "bad_types"])
+def test_an_answer_about_something_else_is_not_believed(sim, client, fault):
+    sim.fault("BindDevicePolicy", fault)
+    with pytest.raises(BadAnswer) as caught:
+        client.bind_device_policy(sim.known["policy"], "device", sim.known["free"][:2])
+    assert caught.value.maybe_applied
+
+
+def test_a_refusal_before_anything_happened_says_so(sim, client):
+    sim.fault("FreezeDevice", "throttle")
+    with pytest.raises(IotdaError) as caught:
+        client.freeze_device(sim.known["offline"])
+    assert (type(caught.value), caught.value.maybe_applied) == (Throttled, False)
+    assert not any(e["applied"] for e in sim.journal())
