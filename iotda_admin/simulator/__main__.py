@@ -34,6 +34,7 @@ def _server(app: object, protocol: object) -> Server:
             interface="asgi3",
             log_config=None,
             access_log=False,
+            proxy_headers=False,
             server_header=False,
             date_header=False,
             timeout_keep_alive=75,

@@ -53,7 +53,7 @@ def create_control(simulator: Simulator) -> FastAPI:
 
     @control.get("/_sim/journal")
     async def journal(after: int = 0, operation: str | None = None) -> JSONResponse:
-        return JSONResponse({"entries": list(simulator.journal.since(after, operation))})
+        return JSONResponse({"entries": list(simulator.journal.since(after, operation or None))})
 
     @control.delete("/_sim/journal", status_code=204)
     async def clear_journal() -> None:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, ConfigDict
 
 from .devices import whole
+from .registration import register
 from .simulator import Simulator
 from .things import Device, Target
 from .world import World
@@ -44,9 +45,7 @@ def device_routes(simulator: Simulator) -> APIRouter:
 
     @router.post("/devices", status_code=201)
     async def add_device(new: NewDevice) -> dict[str, Any]:
-        world = simulator.world
-        world.add_device(device := _made(world, new))
-        return _device_shown(world, device)
+        return _device_shown(simulator.world, _register(simulator.world, new))
 
     @router.patch("/devices/{device_id}")
     async def change_device(device_id: str, change: DeviceChange) -> dict[str, Any]:
@@ -76,25 +75,11 @@ def _device_shown(world: World, device: Device) -> dict[str, Any]:
     return shown | {"policy_ids": policies}
 
 
-def _made(world: World, new: NewDevice) -> Device:
+def _register(world: World, new: NewDevice) -> Device:
     product = world.products.get(new.product_id) or missing("product")
-    device_id = new.device_id or f"{product.product_id}_{new.node_id}"
-    if device_id in world.devices:
+    if (new.device_id or f"{new.product_id}_{new.node_id}") in world.devices:
         raise HTTPException(409, "There is such a device already.")
-    now = time.time()
-    return Device(
-        record=world.record_ids(now),
-        device_id=device_id,
-        node_id=new.node_id,
-        gateway_id=new.gateway_id or device_id,
-        device_name=new.device_name or new.node_id,
-        node_type="ENDPOINT" if new.gateway_id else "GATEWAY",
-        status=new.status,
-        product=product,
-        created=now,
-        active=None if new.status == "INACTIVE" else now,
-        seen=None if new.status == "INACTIVE" else now,
-    )
+    return register(world, product, **new.model_dump(exclude={"product_id"}))
 
 
 def _change_device(world: World, device: Device, change: DeviceChange) -> None:

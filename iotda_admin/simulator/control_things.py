@@ -36,7 +36,7 @@ def thing_routes(simulator: Simulator) -> APIRouter:
     ) -> dict[str, list[dict[str, Any]]]:
         wanted = {"target_type": target_type, "target_id": target_id, "policy_id": policy_id}
         rows = ({"policy_id": one.policy_id, **one.row()} for one in _bindings(simulator.world, policy_id))
-        return {"bindings": [r for r in rows if all(v in (None, r[name]) for name, v in wanted.items())]}
+        return {"bindings": [r for r in rows if all(v in (None, "", r[name]) for name, v in wanted.items())]}
 
     @router.post("/bindings", status_code=201)
     async def bind(bound: Bound) -> dict[str, bool]:

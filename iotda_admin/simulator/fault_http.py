@@ -5,6 +5,7 @@ from typing import Any
 
 from .calls import Answer
 from .faults import Kind, Shot
+from .registration import register
 from .things import Policy
 
 PAGE = b"<!DOCTYPE html><html><head><title>502</title></head><body><h1>Bad Gateway</h1></body></html>"
@@ -79,6 +80,14 @@ async def delete_policy(shot: Shot) -> None:
         shot.world.remove_policy(policy)
 
 
+async def list_mutates(shot: Shot) -> None:
+    """Before each page one device is registered, and the newest of those there were is gone."""
+    world = shot.world
+    oldest, newest = world.device_records.items[0], world.device_records.items[-1]
+    world.remove_device(newest)
+    register(world, oldest.product, f"late-{world.record_ids.last % 2**32:x}")
+
+
 HTTP: dict[str, Kind] = {
     "status": Kind(status),
     "throttle": Kind(throttle),
@@ -89,5 +98,6 @@ HTTP: dict[str, Kind] = {
     "redirect": Kind(redirect),
     "latency": Kind(wait_after, applies=True, early=wait),
     "expire_tokens": Kind(unchanged, applies=True, early=expire_tokens),
+    "list_mutates": Kind(unchanged, applies=True, early=list_mutates),
     "delete_policy": Kind(unchanged, applies=True, early=delete_policy),
 }

@@ -46,7 +46,7 @@ def show_product(world: World, call: Call) -> Answer:
     app_id = text(call.query, "app_id", 36)
     product = world.products.get(call.path["product_id"])
     if product is None or app_id not in (None, product.space.app_id):
-        raise Refusal(404, "IOTDA.000029", "The product does not exist.")  # assumed code; the status is known
+        raise Refusal(404, world.settings.unknown_product_code, "The product does not exist.")
     return Answer(200, product_row(product) | {"service_capabilities": list(product.service_capabilities)})
 
 

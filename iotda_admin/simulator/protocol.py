@@ -12,6 +12,7 @@ class Wire(H11Protocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.app_state = {**self.app_state, "wire": self}
+        self._hanging = False
 
     @property
     def gone(self) -> bool:
@@ -29,14 +30,24 @@ class Wire(H11Protocol):
         self.transport.close()
 
     def reset(self) -> None:
+        if self.gone:
+            return
         self.cycle.disconnected = True
         connection = self.transport.get_extra_info("socket")
         if connection is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
+    def shutdown(self) -> None:
+        """The simulator ends, and waits for the calls on their way, but not for one that hangs."""
+        if self._hanging:
+            self.reset()
+        else:
+            super().shutdown()
+
     async def until_gone(self, seconds: float) -> None:
         """The client left, or this long has passed."""
+        self._hanging = True
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while not self.gone and loop.time() < end:

@@ -23,6 +23,7 @@ class Settings(BaseModel):
     cross_space_code: str = "IOTDA.001007"  # assumed
     unknown_target_code: str = "IOTDA.014000"  # assumed
     unknown_policy_code: str = "IOTDA.015201"  # assumed; the status is 404
+    unknown_product_code: str = "IOTDA.000029"  # assumed; the status is 404
     policy_name_taken_code: str = "IOTDA.015202"  # assumed
     policy_quota_code: str = "IOTDA.015206"  # assumed
     unknown_task_code: str = "IOTDA.014201"  # assumed; the status is 404

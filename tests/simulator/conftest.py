@@ -98,7 +98,7 @@ def running_simulator():
     process = start_simulator()
     yield Sim(**json.loads(process.stdout.readline()))
     process.terminate()
-    process.communicate(timeout=10)
+    assert process.communicate(timeout=10) == ("", ""), "it complained while it ran"
 
 
 @pytest.fixture

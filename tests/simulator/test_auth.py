@@ -38,6 +38,11 @@ def test_it_words_a_wrong_password_as_keystone_does(sim):
     assert (answer.status_code, answer.json()["error"]["title"]) == (401, "Unauthorized")
 
 
+def test_it_gives_no_token_for_another_project(sim):
+    auth = {"identity": sim.login_identity(), "scope": {"project": {"name": "eu-west-0"}}}
+    assert sim.login(auth=auth).status_code == 401
+
+
 def test_it_finds_the_project(sim):
     projects = sim.get("/v3/projects?name=cn-north-4").json()["projects"]
     assert [project["id"] for project in projects] == [sim.known.project_id]

@@ -62,6 +62,12 @@ def test_it_takes_its_time(sim):
     assert (progress["total"], progress["processing"], progress["waitting"]) == (10, 1, 9)
 
 
+def test_it_is_not_done_before_the_last_device(sim):
+    sim.patch(task_speed=0.001)
+    task_id = create(sim, sim.known.online).json()["task_id"]
+    assert sim.get(f"/batchtasks/{task_id}").json()["batchtask"]["status"] == "Processing"
+
+
 @pytest.mark.parametrize(("delay", "status"), [(1000, "Initializing"), (0, "Waitting")])
 def test_it_starts_slowly(sim, delay, status):
     sim.patch(task_delay_s=delay)

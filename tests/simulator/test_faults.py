@@ -180,6 +180,13 @@ def test_it_lets_someone_delete_the_policy_first(sim):
     assert bind(sim).status_code == 404
 
 
+def test_it_changes_a_list_while_it_is_read(sim):
+    sim.fault("list_mutates", {"operation": "ListDevices"})
+    pages = [sim.get("/devices?limit=1").json() for _ in range(3)]
+    assert [page["page"]["count"] for page in pages] == [60] * 3
+    assert len({page["devices"][0]["device_id"] for page in pages}) == 3
+
+
 def test_it_lets_every_token_expire(sim):
     sim.fault("expire_tokens", {"times": 1})
     assert sim.get("/devices").status_code == 401
@@ -246,4 +253,4 @@ def test_it_refuses_a_fault_it_does_not_know(sim, order):
 
 
 def test_it_has_every_fault_under_its_name():
-    assert len(KINDS) == 26
+    assert len(KINDS) == 27

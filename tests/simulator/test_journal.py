@@ -42,6 +42,7 @@ def test_it_numbers_entries_in_order(sim):
     assert [entry["seq"] - first["seq"] for entry in rest] == [1, 2]
     assert sim.journal(after=first["seq"]) == rest
     assert [entry["operation"] for entry in sim.journal(operation="ListProducts")] == ["ListProducts"]
+    assert len(sim.journal(operation="")) == 3
 
 
 def test_it_keeps_no_secret(sim):

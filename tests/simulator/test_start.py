@@ -1,5 +1,6 @@
 import json
 import signal
+import socket
 
 import pytest
 import requests
@@ -18,6 +19,19 @@ def test_it_says_where_it_listens_and_ends_cleanly(sent):
     process.send_signal(sent)
     out, err = process.communicate(timeout=5)
     assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_it_ends_while_a_call_hangs():
+    process = start_simulator()
+    where = json.loads(process.stdout.readline())
+    requests.post(where["control"] + "/_sim/faults", json={"fault": "hang"}, timeout=5)
+    with socket.create_connection(("127.0.0.1", int(where["api"].rpartition(":")[2]))) as waiting:
+        waiting.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        while not requests.get(where["control"] + "/_sim/journal", timeout=5).json()["entries"]:
+            pass
+        process.terminate()
+        assert process.communicate(timeout=5) == ("", "")
+    assert process.returncode == 0
 
 
 def test_it_stops_at_a_wrong_setting_with_one_sentence():

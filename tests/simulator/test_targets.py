@@ -16,6 +16,8 @@ def test_it_binds_and_unbinds(sim):
     assert policies_on(sim, one) == [sim.known.policy]
     sim.bind(one, two, act="unbind")
     assert policies_on(sim, one) == []
+    listed = sim.post(f"/device-policies/{sim.known.policy}/list-targets", {"target_type": "device"}).json()
+    assert listed["page"]["count"] == 3
 
 
 @pytest.mark.parametrize(("kind", "which"), [("product", "product"), ("app", "space")])
