@@ -30,22 +30,27 @@ from .listing import (
     walk,
     walk_windows,
 )
-from .models import (
-    Ack,
-    Application,
-    BatchTask,
-    Device,
+from .models import Ack, Application, Device, Product, SearchAnswer, Tag
+from .policies import (
+    BIND_LIMIT,
+    POLICIES_PER_TARGET,
+    POLICY_LIMIT,
+    TARGET_TYPES,
     DevicePolicy,
     PolicyTarget,
-    Product,
-    SearchAnswer,
     Statement,
-    Tag,
+    TargetType,
+)
+from .tasks import (
+    BATCH_TARGET_LIMIT,
+    RUNNING_TASK_LIMIT,
+    TASK_TYPES,
+    BatchTask,
+    BatchTaskDetails,
     TaskDetail,
     TaskProgress,
+    TaskType,
 )
-from .policies import BIND_LIMIT, POLICIES_PER_TARGET, POLICY_LIMIT, TARGET_TYPES, TargetType
-from .tasks import BATCH_TARGET_LIMIT, RUNNING_TASK_LIMIT, TASK_TYPES, BatchTaskDetails, TaskType
 from .transport import BODY_LIMIT
 
 __all__ = [

@@ -1,11 +1,10 @@
 """From an HTTP answer, or the lack of one, to a document or an error. All foreign exceptions end here."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Never
+from typing import Any
 
 import requests
 from urllib3.exceptions import (
@@ -18,28 +17,24 @@ from urllib3.exceptions import (
 )
 
 from .deadline import Budget
+from .documents import ERROR_KEYS, code_and_message, parse
 from .errors import BadAnswer, Rejected, Throttled, Unauthorized, Unreachable
 from .fields import Json, Malformed
 from .transport import BODY_LIMIT, Answer, NoSlot
 
-# ShowDevice answers with a device's credentials. They are dropped while the text is parsed, so that no
-# object, log line, traceback or error report of ours can show them.
-SECRET_KEYS = frozenset(
-    {"secret", "secondary_secret", "fingerprint", "secondary_fingerprint", "encoded_authorization_message"}
-)
 RATE_CODES = frozenset({"IOTDA.021101", "IOTDA.021102"})  # documented for the device side; assumed here too
 TOKEN_CODES = frozenset({"IOTDA.000004"})  # 403 "access token not valid": the same to us as a 401
-ERROR_KEYS = frozenset({"error_code", "errorCode", "error"})
 RETRY_AFTER_CAP_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What is asked. `done` lists the statuses that mean success."""
+    """What is asked. `done`: the statuses that mean success. `bodiless`: they may come without a document."""
 
     name: str
     write: bool = False
     done: frozenset[int] = frozenset(range(200, 300))
+    bodiless: bool = False
 
 
 def wire_error(exc: Exception, operation: Operation, budget: Budget) -> Unreachable:
@@ -117,13 +112,13 @@ def check(operation: Operation, answer: Answer) -> Json:
         redirect = 300 <= answer.status < 400
         what = "a redirect, which is never followed" if redirect else "not the documented status"
         raise bad_answer(operation, answer, f"HTTP {answer.status} is {what}", retryable=False)
-    if answer.status == 204 and not answer.body:
+    if operation.bodiless and not answer.body:
         return {}
-    document, problem = _parse(answer.body)
+    document, problem = parse(answer.body)
     if problem:
         raise bad_answer(operation, answer, problem)
     if not ERROR_KEYS.isdisjoint(document):
-        code, message = _code_and_message(document)
+        code, message = code_and_message(document)
         raise bad_answer(operation, answer, message or "an error under a success status", code=code)
     return document
 
@@ -137,43 +132,9 @@ def read[T](operation: Operation, answer: Answer, build: Callable[[Json], T]) ->
         raise bad_answer(operation, answer, str(exc)) from exc
 
 
-def _parse(body: bytes) -> tuple[Json, str]:
-    """The document and "", or {} and what is wrong. Not an exception: json's would carry the whole text."""
-    try:
-        document = json.loads(body.decode(), object_pairs_hook=_pairs, parse_constant=_no_constant)
-    except Malformed as exc:
-        return {}, str(exc)
-    except (ValueError, RecursionError):
-        return {}, "the body is not JSON" if body else "the body is empty"
-    return (document, "") if isinstance(document, dict) else ({}, "the body is not a JSON object")
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> Json:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        raise Malformed("a key is repeated")
-    if not SECRET_KEYS.isdisjoint(document):
-        return {key: value for key, value in pairs if key not in SECRET_KEYS}
-    return document
-
-
-def _no_constant(name: str) -> Never:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _code_and_message(document: Json) -> tuple[str, str]:
-    """IoTDA's and the gateway's spelling, the SDK's other spellings, and IAM's one level deeper."""
-    for layer in (document, *(value for value in document.values() if isinstance(value, dict))):
-        for code, message in (("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message")):
-            if isinstance(layer.get(code), str | int):
-                said = layer.get(message)
-                return str(layer[code]), said if isinstance(said, str) else ""
-    return "", ""
-
-
 def _refusal(operation: Operation, answer: Answer) -> Rejected:
-    document, _ = _parse(answer.body)
-    code, message = _code_and_message(document)
+    document, _ = parse(answer.body)
+    code, message = code_and_message(document)
     retry_after = _retry_after(answer)
     facts: dict[str, Any] = {
         "operation": operation.name,

@@ -69,7 +69,7 @@ class DeviceCalls(Caller):
 
     def _switch(self, name: str, device_id: str, action: str) -> Ack:
         path = f"/devices/{checked(device_id, 'device id')}/{action}"
-        return self._acknowledged(Operation(name, write=True, done=NO_CONTENT), "POST", path)
+        return self._acknowledged(Operation(name, write=True, done=NO_CONTENT, bodiless=True), "POST", path)
 
     def search_devices(self, sql: str) -> SearchAnswer:
         """Run a statement of at most SQL_LIMIT characters and five conditions.

@@ -124,7 +124,8 @@ class Rejected(IotdaError):
 
     def _says(self) -> str:
         said = self.message or f"HTTP status {self.status}"
-        return f"IoTDA refused: {said} ({self.code})." if self.code else f"IoTDA refused: {said}."
+        what = "failed" if (self.status or 0) >= 500 else "refused"
+        return f"IoTDA {what}: {said} ({self.code})." if self.code else f"IoTDA {what}: {said}."
 
 
 class Throttled(Rejected):

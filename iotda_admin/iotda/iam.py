@@ -112,6 +112,9 @@ class PasswordToken(AuthBase):
         except BaseException as exc:
             with self._lock:
                 self._flight = None
+            if not isinstance(exc, IotdaError):  # a signal, or a bug: ours alone
+                flight.set_exception(_no_token("the login was interrupted"))
+                raise
             flight.set_exception(exc)
         else:
             with self._lock:
@@ -127,7 +130,7 @@ class PasswordToken(AuthBase):
                 exc
             ) from exc  # each thread its own, or their tracebacks would grow into each other
         except TimeoutError as exc:
-            raise Unreachable("no token in time", operation=CREATE_TOKEN.name, retryable=True) from exc
+            raise _no_token("no token in time") from exc
 
     def _fetch(self) -> _Token:
         if self._refused and monotonic() < self._refused[0]:
@@ -164,6 +167,10 @@ class PasswordToken(AuthBase):
 
     def close(self) -> None:
         self._transport.close()
+
+
+def _no_token(reason: str) -> Unreachable:
+    return Unreachable(reason, operation=CREATE_TOKEN.name, retryable=True)
 
 
 def _renew_at(expires_at: str) -> datetime:

@@ -7,11 +7,10 @@ Strings come without NUL and lone surrogates, and otherwise as sent: escape them
 from dataclasses import dataclass
 from typing import Self
 
-from .fields import Json, flag, need, need_id, number, optional_rows, rows, section, strings, text
+from .fields import Json, flag, need, need_id, optional_rows, rows, section, text
 
 # Spelled as the API spells them.
 ONLINE, OFFLINE, ABNORMAL, INACTIVE, FROZEN = "ONLINE", "OFFLINE", "ABNORMAL", "INACTIVE", "FROZEN"
-TASK_FINISHED = frozenset({"Success", "Fail", "PartialSuccess", "Stopped"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,126 +132,6 @@ class Application:
             text(doc, "app_name"),
             text(doc, "create_time"),
             bool(flag(doc, "default_app")),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """One rule of a policy. `effect` ALLOW or DENY; `actions` iotda:devices:publish and :subscribe;
-    `resources` 1 to 10 of ``topic:<filter>``."""
-
-    effect: str
-    actions: tuple[str, ...]
-    resources: tuple[str, ...]
-
-    @classmethod
-    def from_json(cls, doc: Json) -> Self:
-        return cls(need(doc, "effect", str), strings(doc, "actions"), strings(doc, "resources"))
-
-    def to_json(self) -> Json:
-        return {"effect": self.effect, "actions": list(self.actions), "resources": list(self.resources)}
-
-
-@dataclass(frozen=True, slots=True)
-class DevicePolicy:
-    policy_id: str  # required
-    policy_name: str  # required
-    app_id: str
-    create_time: str
-    update_time: str
-    statement: tuple[Statement, ...]  # () in ListDevicePolicies, which leaves it out
-    status: int = 0  # HTTP; 0 in a list row
-    request_id: str = ""
-
-    @classmethod
-    def from_json(cls, doc: Json) -> Self:
-        return cls(
-            policy_id=need_id(doc, "policy_id"),
-            policy_name=need_id(doc, "policy_name"),
-            app_id=text(doc, "app_id"),
-            create_time=text(doc, "create_time"),
-            update_time=text(doc, "update_time"),
-            statement=optional_rows(doc, "statement", Statement.from_json),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyTarget:
-    target_type: str  # device product app
-    target_id: str  # required
-
-    @classmethod
-    def from_json(cls, doc: Json) -> Self:
-        return cls(text(doc, "target_type"), need_id(doc, "target_id"))
-
-
-@dataclass(frozen=True, slots=True)
-class TaskProgress:
-    total: int
-    processing: int
-    success: int
-    fail: int
-    waitting: int  # the API's spelling
-    fail_wait_retry: int
-    stopped: int
-    removed: int
-
-    @classmethod
-    def from_json(cls, doc: Json) -> Self:
-        return cls(**{name: number(doc, name) for name in cls.__slots__})
-
-
-@dataclass(frozen=True, slots=True)
-class BatchTask:
-    """The platform's own task. The targets it echoes (up to 30,000) are not kept."""
-
-    task_id: str  # required
-    task_type: str  # required
-    status: str  # required; Initializing Waitting Processing Success Fail PartialSuccess Stopped Stopping
-    task_name: str
-    status_desc: str  # why the whole task failed
-    create_time: str
-    progress: TaskProgress
-    http_status: int = 0  # 0 in a list row
-    request_id: str = ""
-
-    @classmethod
-    def from_json(cls, doc: Json) -> Self:
-        return cls(
-            task_id=need_id(doc, "task_id"),
-            task_type=need_id(doc, "task_type"),
-            status=need_id(doc, "status"),
-            task_name=text(doc, "task_name"),
-            status_desc=text(doc, "status_desc"),
-            create_time=text(doc, "create_time"),
-            progress=TaskProgress.from_json(section(doc, "task_progress")),
-        )
-
-    @property
-    def finished(self) -> bool:
-        return self.status in TASK_FINISHED
-
-
-@dataclass(frozen=True, slots=True)
-class TaskDetail:
-    """How one target of a batch task ended. `status` Waitting Processing Success Fail FailWaitRetry Stopped
-    Removed."""
-
-    target: str  # required
-    status: str  # required
-    output: str
-    error_code: str
-    error_msg: str
-
-    @classmethod
-    def from_json(cls, doc: Json) -> Self:
-        error = section(doc, "error")
-        return cls(
-            need_id(doc, "target"),
-            need_id(doc, "status"),
-            text(doc, "output"),
-            text(error, "error_code"),
-            text(error, "error_msg"),
         )
 
 

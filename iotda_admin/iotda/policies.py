@@ -1,16 +1,16 @@
 """The endpoints of device policies: who may publish and subscribe to which custom topics."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 from .answers import Operation
 from .binding import BindAnswer
 from .calls import Caller
-from .fields import Json
+from .fields import Json, need, need_id, optional_rows, strings, text
 from .ids import checked, checked_list
 from .listing import FIRST_PAGE, Page, PageQuery
-from .models import Ack, DevicePolicy, PolicyTarget, Statement
+from .models import Ack
 
 BIND_LIMIT = 20  # target ids in one bind or unbind (Huawei's pages from 2025-12 on)
 POLICY_LIMIT = 50  # policies of an instance, so one page holds them all
@@ -18,6 +18,56 @@ POLICIES_PER_TARGET = 5
 TARGET_TYPES = ("device", "product", "app")
 
 TargetType = Literal["device", "product", "app"]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One rule of a policy. `effect` ALLOW or DENY; `actions` iotda:devices:publish and :subscribe;
+    `resources` 1 to 10 of ``topic:<filter>``."""
+
+    effect: str
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+
+    @classmethod
+    def from_json(cls, doc: Json) -> Self:
+        return cls(need(doc, "effect", str), strings(doc, "actions"), strings(doc, "resources"))
+
+    def to_json(self) -> Json:
+        return {"effect": self.effect, "actions": list(self.actions), "resources": list(self.resources)}
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePolicy:
+    policy_id: str  # required
+    policy_name: str  # required
+    app_id: str
+    create_time: str
+    update_time: str
+    statement: tuple[Statement, ...]  # () in ListDevicePolicies, which leaves it out
+    status: int = 0  # HTTP; 0 in a list row
+    request_id: str = ""
+
+    @classmethod
+    def from_json(cls, doc: Json) -> Self:
+        return cls(
+            policy_id=need_id(doc, "policy_id"),
+            policy_name=need_id(doc, "policy_name"),
+            app_id=text(doc, "app_id"),
+            create_time=text(doc, "create_time"),
+            update_time=text(doc, "update_time"),
+            statement=optional_rows(doc, "statement", Statement.from_json),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTarget:
+    target_type: str  # device product app
+    target_id: str  # required
+
+    @classmethod
+    def from_json(cls, doc: Json) -> Self:
+        return cls(text(doc, "target_type"), need_id(doc, "target_id"))
 
 
 def _path(policy_id: str) -> str:
@@ -71,7 +121,9 @@ class PolicyCalls(Caller):
 
     def delete_device_policy(self, policy_id: str) -> Ack:
         """Delete a policy, which also unbinds all its targets. Any success status will do (204 assumed)."""
-        return self._acknowledged(Operation("DeleteDevicePolicy", write=True), "DELETE", _path(policy_id))
+        return self._acknowledged(
+            Operation("DeleteDevicePolicy", write=True, bodiless=True), "DELETE", _path(policy_id)
+        )
 
     def bind_device_policy(
         self, policy_id: str, target_type: TargetType, target_ids: Collection[str]

@@ -3,18 +3,19 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Self
 
 from .answers import Operation
 from .calls import Caller
 from .devices import NO_CONTENT
-from .fields import Json, need
+from .fields import Json, need, need_id, number, section, text
 from .ids import checked, checked_list
 from .listing import FIRST_PAGE, Page, PageQuery
-from .models import Ack, BatchTask, TaskDetail
+from .models import Ack
 
 BATCH_TARGET_LIMIT = 30_000  # device ids in one task
 RUNNING_TASK_LIMIT = 10  # tasks running at once in a resource space
+TASK_FINISHED = frozenset({"Success", "Fail", "PartialSuccess", "Stopped"})
 TASK_TYPES = ("freezeDevices", "unfreezeDevices")
 
 TaskType = Literal["freezeDevices", "unfreezeDevices"]
@@ -30,6 +31,76 @@ def _known(task_type: str) -> str:
 
 def _path(task_id: str) -> str:
     return f"/batchtasks/{checked(task_id, 'task id')}"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskProgress:
+    total: int
+    processing: int
+    success: int
+    fail: int
+    waitting: int  # the API's spelling
+    fail_wait_retry: int
+    stopped: int
+    removed: int
+
+    @classmethod
+    def from_json(cls, doc: Json) -> Self:
+        return cls(**{name: number(doc, name) for name in cls.__slots__})
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTask:
+    """The platform's own task. The targets it echoes (up to 30,000) are not kept."""
+
+    task_id: str  # required
+    task_type: str  # required
+    status: str  # required; Initializing Waitting Processing Success Fail PartialSuccess Stopped Stopping
+    task_name: str
+    status_desc: str  # why the whole task failed
+    create_time: str
+    progress: TaskProgress
+    http_status: int = 0  # 0 in a list row
+    request_id: str = ""
+
+    @classmethod
+    def from_json(cls, doc: Json) -> Self:
+        return cls(
+            task_id=need_id(doc, "task_id"),
+            task_type=need_id(doc, "task_type"),
+            status=need_id(doc, "status"),
+            task_name=text(doc, "task_name"),
+            status_desc=text(doc, "status_desc"),
+            create_time=text(doc, "create_time"),
+            progress=TaskProgress.from_json(section(doc, "task_progress")),
+        )
+
+    @property
+    def finished(self) -> bool:
+        return self.status in TASK_FINISHED
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDetail:
+    """How one target of a batch task ended. `status` Waitting Processing Success Fail FailWaitRetry Stopped
+    Removed."""
+
+    target: str  # required
+    status: str  # required
+    output: str
+    error_code: str
+    error_msg: str
+
+    @classmethod
+    def from_json(cls, doc: Json) -> Self:
+        error = section(doc, "error")
+        return cls(
+            need_id(doc, "target"),
+            need_id(doc, "status"),
+            text(doc, "output"),
+            text(error, "error_code"),
+            text(error, "error_msg"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +159,7 @@ class TaskCalls(Caller):
 
     def delete_batch_task(self, task_id: str) -> Ack:
         """Delete a finished task and its rows; 204 is the one documented success."""
-        operation = Operation("DeleteBatchTask", write=True, done=NO_CONTENT)
+        operation = Operation("DeleteBatchTask", write=True, done=NO_CONTENT, bodiless=True)
         return self._acknowledged(operation, "DELETE", _path(task_id))
 
 

@@ -141,6 +141,12 @@ def test_it_names_the_instance_when_told(wire, client_for):
     assert wire.requests[0]["headers"]["instance-id"] == "inst-1"
 
 
+@pytest.mark.parametrize("status", [200, 202, 204])
+def test_deleting_a_policy_may_end_in_any_success(wire, client, status):
+    wire.answer = w.reply(b"", status)
+    assert client.delete_device_policy(ID).status == status
+
+
 def test_it_reads_a_device(wire, client):
     wire.answer = w.reply(DEVICE)
     device = client.show_device("p_pump-014")
@@ -281,6 +287,11 @@ def test_users_get_a_sentence_without_jargon():
         " The change may or may not have been made; check before trying again."
     )
     assert "slow down" in Throttled("x", status=429).user_message
+
+
+def test_a_failure_of_the_platform_is_not_called_a_refusal():
+    assert Rejected("x", status=403, code="C").user_message == "IoTDA refused: x (C)."
+    assert Rejected("x", status=502).user_message == "IoTDA failed: x."
 
 
 def test_retryable_and_maybe_applied_exclude_each_other():

@@ -84,6 +84,15 @@ def test_it_uses_a_proxy_when_told(wire, client_for):
     assert wire.requests[0]["target"].startswith("http://localhost:9/v5/iot/")
 
 
+@pytest.mark.parametrize("answer", [w.reply(b"no", 407), w.hang, w.drip(b"HTTP/1.1 2"), w.then_close()])
+def test_a_proxy_that_makes_no_tunnel_sent_nothing(wire, client_for, answer):
+    wire.answer = answer
+    client = client_for("https://iotda.example", proxy=wire.url)
+    assert not in_time(lambda: client.freeze_device("d1")).maybe_applied
+    assert wire.requests[0]["target"] == "iotda.example:443"
+    assert "tok" not in wire.requests[0]["headers"].values()
+
+
 def test_it_keeps_no_cookies(wire, client):
     wire.answer = w.reply({"devices": [], "page": {"count": 0}}, 200, "Set-Cookie: a=b; Path=/")
     client.list_devices()

@@ -1,5 +1,6 @@
 """Whatever happens on the wire: the right error, the truth about "maybe applied", in time and memory."""
 
+import random
 import socket
 import time
 import tracemalloc
@@ -239,3 +240,36 @@ def test_a_dripped_body_after_a_kept_connection_ends_in_time_too(wire, client):
     wire.answer = LOST["drip_body"]
     assert failure(client, "bind").maybe_applied
     assert wire.connections == 1
+
+
+PIECES = [
+    b"HTTP/1.1 200 OK\r\n",
+    b"HTTP/1.1 204 X\r\n",
+    b"HTTP/1.1 100 C\r\n\r\n",
+    b"HTTP/9.9 -1 \r\n",
+    b"Content-Length: 2\r\n",
+    b"Content-Length: -1\r\n",
+    b"Content-Length: 1, 2\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Content-Encoding: gzip, gzip\r\n",
+    b"Retry-After: \xff\r\n",
+    b"X-Request-Id: \x00\x1b\xff\r\n",
+    b"Location: //\r\n",
+    b" folded\r\n",
+    b"\r\n",
+    b"zz\r\n",
+    b"{}",
+    b"\x1f\x8b\x08\x00",
+    b"\xff\xfe\x00",
+]
+
+
+def test_noise_is_never_a_success_nor_a_foreign_error(wire, client):
+    chance = random.Random(20261122)
+    for _ in range(400):
+        noise = b"".join(chance.choices(PIECES, k=chance.randint(1, 8)))
+        wire.answer = w.then_close(noise)
+        with pytest.raises((Unreachable, BadAnswer, Rejected)) as caught:
+            client.bind_device_policy(POLICY, "device", ["d1"])
+        assert caught.value.maybe_applied
+        assert str(caught.value).isprintable()

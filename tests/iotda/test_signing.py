@@ -70,7 +70,7 @@ def test_it_signs_as_the_vendor_does(vendor):
         for region in ("", "cn-north-4"):
             key = signing.Key(access, secret, region)
             theirs = vendor(region, key, method, path, query, headers, body)
-            # The vendor adds a header for bodies that are not JSON; ours is given the headers it ended up with.
+            # The vendor adds a header for bodies that are not JSON; ours is given what it ended up with.
             extra = {name: value for name, value in theirs.header_params.items() if "Sha256" in name}
             ours = signing.authorization(key, method, path, query, {**headers, **extra}, body)
             assert ours == theirs.header_params["Authorization"]
