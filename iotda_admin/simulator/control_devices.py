@@ -91,10 +91,10 @@ def _change_device(world: World, device: Device, change: DeviceChange) -> None:
         world.add_device(device)
         for policy_id in bound:
             world.bindings.add(policy_id, Target("device", device.device_id), time.time())
-    for name, value in change.model_dump(exclude_none=True, exclude={"product_id", "tags"}).items():
+    for name, value in change.model_dump(exclude_none=True, exclude={"product_id", "status", "tags"}).items():
         setattr(device, name, value)
     if change.tags is not None:
         device.tags = tuple(change.tags)
     if change.status:
-        device.seen = time.time()
+        device.become(change.status, world.now())
         device.active = device.active or (None if change.status == "INACTIVE" else device.seen)

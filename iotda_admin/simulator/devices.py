@@ -38,6 +38,17 @@ def row(device: Device) -> dict[str, Any]:
     }
 
 
+def listed(world: World, now: float) -> Callable[[Device], dict[str, Any]]:
+    """A row of a list, which may lag behind."""
+    since = now - world.settings.stale_list_ms / 1000
+
+    def lagging(device: Device) -> dict[str, Any]:
+        late = device.before and device.seen and device.seen > since
+        return row(device) | {"status": device.before} if late else row(device)
+
+    return lagging if world.settings.stale_list_ms else row
+
+
 def whole(world: World, device: Device) -> dict[str, Any]:
     return row(device) | {
         "auth_info": _auth_info(world, device),
@@ -67,7 +78,7 @@ def list_devices(world: World, call: Call) -> Answer:
     wanted = _conditions(query)
     if wanted:
         records = Records([device for device in records.items if all(holds(device) for holds in wanted)])
-    return Answer(200, page("devices", records, Window.read(query), row, world.settings))
+    return Answer(200, page("devices", records, Window.read(query), listed(world, call.now), world.settings))
 
 
 def _narrowest(world: World, query: dict[str, str]) -> Records[Device]:
@@ -137,7 +148,7 @@ def freeze(world: World, device: Device, now: float) -> bool:
         if world.settings.repeat_freeze == "ok":
             return False
         raise Refusal(403, "IOTDA.014039", "Operation not allowed. The device is already frozen.")
-    device.status, device.seen = "FROZEN", now
+    device.become("FROZEN", now)
     return True
 
 
@@ -150,8 +161,7 @@ def unfreeze(world: World, device: Device, now: float) -> bool:
         if world.settings.repeat_unfreeze == "ok":
             return False
         raise Refusal(403, "IOTDA.014040", "Operation not allowed. The device is not frozen.")
-    device.status = world.settings.after_unfreeze.upper() if device.active else "INACTIVE"
-    device.seen = now
+    device.become(world.settings.after_unfreeze.upper() if device.active else "INACTIVE", now)
     return True
 
 

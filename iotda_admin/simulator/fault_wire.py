@@ -20,7 +20,7 @@ def head(shot: Shot, *headers: str) -> bytes:
 
 
 async def hang(shot: Shot) -> None:
-    await shot.wire.until_gone(float(shot.args.get("seconds", HANG_AT_MOST)))
+    await shot.wire.until_gone(min(float(shot.args.get("seconds", HANG_AT_MOST)), HANG_AT_MOST))
     shot.wire.reset()
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from .calls import Answer, Call
 from .clock import read_precise
-from .devices import row
+from .devices import listed
 from .records import LAST, marker
 from .sql import Condition, Select, read_sql
 from .things import Device
@@ -41,8 +41,8 @@ def search_devices(world: World, call: Call) -> Answer:
         # Without an order the real one promises none: the same rows come differently each time.
         salt = call.entry.request_id
         found = iter(sorted(found, key=lambda device: crc32((salt + device.device_id).encode())))
-    rows = islice(found, select.offset, select.offset + select.rows)
-    return Answer(200, {"devices": [_row(device, select.fields) for device in rows]})
+    rows, shown = islice(found, select.offset, select.offset + select.rows), listed(world, call.now)
+    return Answer(200, {"devices": [_row(shown(device), device, select.fields) for device in rows]})
 
 
 def _found(world: World, select: Select) -> Iterator[Device]:
@@ -87,7 +87,7 @@ def _value(name: str, text: str) -> Any:
     return read_precise(text) if name == "create_time" else text
 
 
-def _row(device: Device, fields: tuple[str, ...]) -> dict[str, Any]:
-    whole = row(device) | {"groups": [], "modules": [], "marker": marker(device.record)}
+def _row(shown: dict[str, Any], device: Device, fields: tuple[str, ...]) -> dict[str, Any]:
+    whole = shown | {"groups": [], "modules": [], "marker": marker(device.record)}
     del whole["description"]
     return {name: whole[name] for name in fields} if fields else whole

@@ -41,6 +41,9 @@ class Settings(BaseModel):
     empty_page_marker: Literal["absent", "empty", "echo"] = "absent"  # assumed
     count_after_marker: bool = False  # assumed: page.count is the total whatever the marker
 
+    # Lists, searches and list-targets learn of a freeze or a binding this much later; ShowDevice at once.
+    stale_list_ms: float = Field(0, ge=0)  # assumed: not at all
+
     # Who is asked, and how.
     host_kind: Literal["any", "regional", "regional_unsubscribed", "instance"] = "any"
     instance_id: str = ""  # when set, another Instance-Id is refused

@@ -9,6 +9,7 @@ from .calls import Answer, Call
 from .errors import Refusal, invalid
 from .paging import Window, page
 from .policies import find_policy
+from .records import Records
 from .things import Binding, Policy, Target
 from .world import World
 
@@ -96,5 +97,8 @@ def show_targets_in_device_policy(world: World, call: Call) -> Answer:
     asked = call.read(TargetsAsked) if call.body else TargetsAsked()
     policy = find_policy(world, call)
     records = world.bindings.of(policy.policy_id, asked.target_type)
+    if world.settings.stale_list_ms:
+        since = call.now - world.settings.stale_list_ms / 1000
+        records = Records([binding for binding in records.items if binding.at <= since])
     window = Window.read(asked.model_dump(exclude_none=True))
     return Answer(200, page("targets", records, window, Binding.row, world.settings))

@@ -50,6 +50,11 @@ class Device:
     tags: tuple[tuple[str, str], ...] = ()
     auth_type: str = "SECRET"
 
+    before: str = ""  # the status it had until `seen`
+
+    def become(self, status: str, now: float) -> None:
+        self.before, self.status, self.seen = self.status, status, now
+
     @property
     def direct(self) -> bool:
         """Connected itself, not through a gateway; only such a device can be frozen."""
