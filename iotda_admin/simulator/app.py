@@ -153,15 +153,14 @@ def _note(call: Call, answer: Answer) -> None:
 
 async def _read_body(receive: Receive) -> bytes | None:
     """At most BODY_MAX of it is kept; that many stands for "too large"."""
-    body = b""
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
-        if len(body) < BODY_MAX:
-            body += message["body"][: BODY_MAX - len(body)]
+        body += message["body"][: BODY_MAX - len(body)]
         if not message["more_body"]:
-            return body
+            return bytes(body)
 
 
 async def _send(send: Send, world: World, call: Call, answer: Answer) -> None:
