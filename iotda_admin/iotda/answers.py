@@ -1,6 +1,6 @@
 """From an HTTP answer, or the lack of one, to a document or an error. All foreign exceptions end here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -33,7 +33,7 @@ class Operation:
 
     name: str
     write: bool = False
-    done: frozenset[int] = frozenset(range(200, 300))
+    done: Collection[int] = range(200, 300)
     bodiless: bool = False
 
 
@@ -69,18 +69,13 @@ _REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str
 
 
 def _links(exc: BaseException) -> list[BaseException]:
-    """The exception and the ones it wraps, the way requests and urllib3 wrap: reason, cause or context."""
+    """The exception and those it wraps, the ways urllib3 and requests wrap: reason, argument or cause."""
     found: list[BaseException] = []
     link: BaseException | None = exc
     while link is not None and link not in found:
         found.append(link)
-        inner = [arg for arg in link.args if isinstance(arg, BaseException)]
-        link = (
-            getattr(link, "reason", None)
-            if isinstance(getattr(link, "reason", None), BaseException)
-            else None
-        )
-        link = link or (inner[-1] if inner else found[-1].__cause__)
+        wrapped = (getattr(link, "reason", None), *link.args, link.__cause__)
+        link = next((inner for inner in wrapped if isinstance(inner, BaseException)), None)
     return found
 
 
