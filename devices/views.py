@@ -3,7 +3,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
-from django_htmx.http import retarget, trigger_client_event
+from django_htmx.http import reswap, retarget, trigger_client_event
 
 from devices.forms import FilterForm
 from devices.mirrors import remember
@@ -105,7 +105,11 @@ def change_one(request: HttpRequest, device_id: str, verb: str) -> HttpResponse:
 def dialog(request: HttpRequest, template: str, context: dict[str, object], status: int) -> HttpResponse:
     """A page of its own without htmx; with it, the content of the page's dialog."""
     response = render(request, template, context, part="dialog", status=status)
-    return retarget(response, "#dialog-body")
+    if request.method == "POST" and wants_fragment(request):
+        # Not the row that was hoped for: it stays in the dialog.
+        retarget(response, "#dialog-body")
+        reswap(response, "innerHTML")
+    return response
 
 
 @require_POST

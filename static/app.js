@@ -77,7 +77,7 @@
   }
   on("htmx:afterSwap", ({ detail: { target } }) => {
     localTimes()
-    if (target.id === "dialog-body" && target.children.length) open(target)
+    if (target?.id === "dialog-body" && target.children.length) open(target)
   })
   on("htmx:oobAfterSwap", localTimes)
   on("htmx:afterSettle", ({ target, detail }) => {  // polls and loads have no triggering event: they do not move the reader

@@ -58,7 +58,9 @@ class Cloud:
         self.call("DELETE", "faults")
 
     def journal(self, operation: str = "") -> list[dict[str, Any]]:
-        entries: list[dict[str, Any]] = self.call("GET", "journal", params={"operation": operation})["entries"]
+        entries: list[dict[str, Any]] = self.call("GET", "journal", params={"operation": operation})[
+            "entries"
+        ]
         return entries
 
     def status(self, device_id: str) -> str:

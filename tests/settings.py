@@ -11,8 +11,8 @@ os.environ.update(
     READ_BACK_GAP="0",
     LOG_LEVEL="error",
 )
-from iotda_admin.settings import *  # noqa: E402, F403
-from iotda_admin.settings import DATA_DIR, DATABASES  # noqa: E402
+from iotda_admin.settings import *  # noqa: F403
+from iotda_admin.settings import DATA_DIR, DATABASES
 
 if "sqlite3" in str(DATABASES["default"]["ENGINE"]):
     # A file, not memory: the live server, the worker and the test are different connections.

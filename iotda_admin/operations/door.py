@@ -16,7 +16,7 @@ from iotda_admin.iotda import Client
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.runner import run
 from iotda_admin.operations.tasks import nudge
-from iotda_admin.operations.trail import event
+from iotda_admin.operations.trail import deed, event
 from iotda_admin.operations.verbs import Verb, verb_named
 
 INSERT_BATCH = 1000
@@ -146,7 +146,7 @@ def check_allowed(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) ->
         event(
             "denied",
             operation,
-            summary=summary(verb, operation, wanted),
+            summary=summary(operation, wanted),
             outcome="denied",
             detail={"needs": permission, "targets": [t.id for t in wanted[:20]]},
         )
@@ -171,9 +171,7 @@ def check_in_flight(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) 
         )
         if busy:
             raise InFlight(
-                _(
-                    "%(operation)s by %(who)s has been changing %(target)s since %(since)s UTC. Wait for it."
-                )
+                _("%(operation)s by %(who)s has been changing %(target)s since %(since)s UTC. Wait for it.")
                 % {
                     "operation": busy.operation,
                     "who": busy.operation.actor_name,
@@ -208,14 +206,13 @@ def record(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) -> None:
     event(
         "operation.asked",
         operation,
-        summary=summary(verb, operation, wanted),
+        summary=summary(operation, wanted),
         detail={"targets": len(wanted), "first_targets": [t.id for t in wanted[:20]]},
     )
 
 
-def summary(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) -> str:
+def summary(operation: Operation, wanted: Sequence[Wanted]) -> str:
     """Kept in the trail, so in plain English and without anything that may change its meaning later."""
-    what = f"{operation.policy_name or operation.policy_id} " if operation.policy_id else ""
     first = wanted[0].name or wanted[0].id if wanted else "nothing"
     others = f" and {len(wanted) - 1} more" if len(wanted) > 1 else ""
-    return f"{verb.name}: {what}{operation.target_type} {first}{others}"[:500]
+    return f"{deed(operation)} {operation.target_type} {first}{others}"[:500]

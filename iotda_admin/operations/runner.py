@@ -21,7 +21,7 @@ from iotda_admin.operations.codes import NOT_SENT
 from iotda_admin.operations.judgement import Judgement, judge
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.results import counts_of, counts_text
-from iotda_admin.operations.trail import event
+from iotda_admin.operations.trail import deed, event
 from iotda_admin.operations.verbs import Answer, Verdict, verb_named
 
 State = Target.State
@@ -212,4 +212,10 @@ def end(operation: Operation) -> None:
             state=Operation.State.DONE
         )
         counts = counts_of(operation)
-        event("operation.ended", operation, outcome=counts_text(counts), detail={"counts": counts})
+        event(
+            "operation.ended",
+            operation,
+            summary=f"{deed(operation)} {sum(counts.values())} {operation.target_type}",
+            outcome=counts_text(counts),
+            detail={"counts": counts},
+        )

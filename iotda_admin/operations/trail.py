@@ -6,6 +6,13 @@ from iotda_admin import audit
 from iotda_admin.operations.models import Operation
 
 
+def deed(operation: Operation) -> str:
+    """What is done, as the trail keeps it: "freeze", "bind quarantine to"."""
+    verb = operation.verb.rpartition(".")[2]
+    preposition = "from" if verb == "unbind" else "to"
+    return f"{verb} {operation.policy_name} {preposition}" if operation.policy_id else verb
+
+
 def event(kind: str, operation: Operation, **facts: Any) -> None:
     audit.record(
         kind,

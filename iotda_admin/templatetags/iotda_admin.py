@@ -1,6 +1,6 @@
 """Icons, badges and times, so that they look the same everywhere."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -104,7 +104,7 @@ def freshness(context: template.Context) -> dict[str, Any]:
     runs = list(SyncRun.objects.all()[:1])
     last = runs[0] if runs else None
     fresh_at = SyncRun.fresh_at()
-    age = timesince(fresh_at, now()) if fresh_at else ""
+    age = timesince(fresh_at) if fresh_at and now() - fresh_at > timedelta(minutes=1) else ""
     reading = last is not None and last.state in (SyncRun.State.ASKED, SyncRun.State.RUNNING)
     return {
         "fresh_at": fresh_at,
