@@ -48,7 +48,7 @@ UNUSABLE = {  # an HTTP answer that proves nothing
     "deep": w.reply(DEEP),
     "deep_objects": w.reply(b'{"a":' * 100_000),
     "duplicate_key": w.reply(b'{"devices": [], "devices": [], "page": {"count": 0}}'),
-    "nan": w.reply(b'{"devices": NaN}'),
+    "nan": w.reply(b'{"devices": [], "targets": [], "page": {"count": 0}, "x": NaN}'),
     "array": w.reply([]),
     "text": w.reply(b'"ok"'),
     "not_utf8": w.reply(b'{"devices": "\xff"}'),
@@ -92,6 +92,12 @@ def test_it_does_not_believe_an_unusable_answer(wire, client, fault, call):
     assert type(error) is BadAnswer
     assert error.maybe_applied is (call in ("bind", "freeze"))
     assert len(wire.requests) == 1
+
+
+def test_an_error_under_a_success_status_keeps_its_code(wire, client):
+    wire.answer = w.reply({"devices": [], "page": {"count": 0}, **ERROR})
+    error = failure(client, "read")
+    assert (type(error), error.status, error.code) == (BadAnswer, 200, "IOTDA.014000")
 
 
 @pytest.mark.parametrize("call", ["read", "bind"])

@@ -151,6 +151,8 @@ def test_a_wrong_password_is_offered_once(cloud, client):
     assert {(r.operation, r.code, r.message, r.maybe_applied) for r in results} == {
         ("CreateToken", "401", "wrong password", False)
     }
+    with pytest.raises(Unauthorized):
+        client.list_devices()
     assert len(cloud.logins()) == 1
     assert len({id(r) for r in results}) == 16
 
@@ -186,6 +188,19 @@ def test_a_renewal_and_the_repeat_share_one_deadline(cloud, client_for, auth):
         client.freeze_device("d1")
     assert time.monotonic() - started <= 1.1 * 0.4
     assert caught.value.maybe_applied
+
+
+def test_a_repeat_that_cannot_be_sent_changed_nothing(cloud, client):
+    def last_login(sock, request):
+        cloud.wire.deafen()
+        cloud.issue(sock, request)
+
+    client.list_devices()
+    cloud.expire()
+    cloud.refuse, cloud.login = w.reply(REFUSED, 401, "Connection: close"), last_login
+    with pytest.raises(Unreachable) as caught:
+        client.freeze_device("d1")
+    assert (caught.value.message, caught.value.maybe_applied) == ("connection refused or no route", False)
 
 
 @pytest.mark.parametrize("answer", [w.reply({"token": {}}, 201), w.reply(b"<html>", 200)])

@@ -33,6 +33,12 @@ class Wire:
                 sock.shutdown(socket.SHUT_RDWR)
             sock.close()
 
+    def deafen(self):
+        """Accept no further connections."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
     def _accept(self):
         while True:
             try:
