@@ -1,0 +1,87 @@
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from iotda_admin import connection
+
+
+@pytest.fixture
+def check(cloud, settings):
+    """Runs the command with other settings; gives what it prints and whether all was well."""
+
+    def run(**changes):
+        for name, value in changes.items():
+            setattr(settings, name, value)
+        connection.client.cache_clear()
+        out = StringIO()
+        try:
+            call_command("check_iotda", stdout=out)
+        except CommandError as error:
+            return f"{out.getvalue()}{error}", False
+        return out.getvalue(), True
+
+    return run
+
+
+def test_it_says_what_can_be_read(check):
+    said, good = check()
+    assert good
+    assert "devices: 60" in said
+
+
+@pytest.mark.parametrize(
+    ("cloud_is", "settings_are", "sentence"),
+    [
+        ({}, {"IOTDA_SK": "another"}, "AK or SK are wrong"),
+        ({"host_kind": "instance"}, {"IOTDA_SIGNATURE": "sdk"}, "Set IOTDA_SIGNATURE=derived"),
+        ({"host_kind": "regional"}, {"IOTDA_SIGNATURE": "derived"}, "Set IOTDA_SIGNATURE=sdk"),
+        ({"host_kind": "regional_unsubscribed"}, {}, "use the instance's own host"),
+        ({"clock_skew_s": 1500}, {}, "25 minutes behind"),
+        ({"clock_skew_s": -1500}, {}, "25 minutes ahead"),
+        ({}, {"IOTDA_PROJECT_ID": "0" * 32}, "Check IOTDA_PROJECT_ID"),
+        ({}, {"IOTDA_AUTH": "token", "IOTDA_TOKEN": "stale"}, "Set a new IOTDA_TOKEN"),
+        ({}, {"IOTDA_ENDPOINT": "http://127.0.0.1:9"}, "could not be reached"),
+    ],
+)
+def test_it_explains_what_is_wrong(check, cloud, cloud_is, settings_are, sentence):
+    cloud.switch(**cloud_is)
+    said, good = check(**settings_are)
+    assert not good
+    assert sentence in said
+
+
+def test_it_explains_a_missing_permission_and_goes_on(check, cloud):
+    cloud.fault("ListProducts", "status", status=403, error_code="IOTDA.000022", error_msg="no")
+    said, good = check()
+    assert not good
+    assert "iotda:products:queryList" in said
+    assert "policies: " in said
+
+
+def test_it_explains_a_wrong_iam_login(check, cloud, settings):
+    said, good = check(
+        IOTDA_AUTH="password",
+        IAM_ENDPOINT=cloud.api,
+        IAM_DOMAIN="demo-domain",
+        IAM_USER="x",
+        IAM_PASSWORD="y",
+    )
+    assert not good
+    assert "IAM refuses the login" in said
+
+
+def test_it_works_with_an_iam_login(check, cloud, settings):
+    _said, good = check(
+        IOTDA_AUTH="password",
+        IAM_ENDPOINT=cloud.api,
+        IAM_DOMAIN="demo-domain",
+        IAM_USER="demo-user",
+        IAM_PASSWORD="demo-password",
+    )
+    assert good
+
+
+def test_it_prints_no_secret(check):
+    said, _good = check(IOTDA_SK="canary-secret-key")
+    assert "canary-secret-key" not in said
