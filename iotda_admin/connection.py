@@ -25,7 +25,9 @@ def client() -> Client:
             proxy=settings.IOTDA_PROXY,
         )
     except ValueError as error:
-        raise ImproperlyConfigured(f"IOTDA_ENDPOINT or the credentials that go with it are wrong: {error}.") from error
+        raise ImproperlyConfigured(
+            f"IOTDA_ENDPOINT or the credentials that go with it are wrong: {error}."
+        ) from error
 
 
 def auth() -> AuthBase:

@@ -76,6 +76,7 @@ OPERATION_VERBS = {
 WORKER_JOBS = {
     "iotda_admin.operations.recovery.sweep": 1,
     "iotda_admin.inventory.sync.sync_if_due": 1,
+    "iotda_admin.operations.tasks.prune": 3600,
 }
 
 # --- Django -------------------------------------------------------------------------------------

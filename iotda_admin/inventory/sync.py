@@ -48,8 +48,8 @@ def is_due() -> bool:
     return timezone.now() - last.finished_at > timedelta(seconds=wait)
 
 
-def give_up_silent() -> None:
-    silent_since = timezone.now() - timedelta(seconds=SILENCE_SECONDS)
+def give_up_silent(seconds: float = SILENCE_SECONDS) -> None:
+    silent_since = timezone.now() - timedelta(seconds=seconds)
     SyncRun.objects.filter(state=State.RUNNING, alive_at__lt=silent_since).update(
         state=State.FAILED, finished_at=timezone.now(), error="The worker stopped while reading."
     )

@@ -14,6 +14,7 @@ NOT_SENT = "not_sent"
 NOT_APPLIED = "not_applied"
 CHANGED_SINCE = "changed_since"
 NO_ANSWER = "no_answer"
+STOPPED = "stopped"
 NOT_DIRECT = "not_directly_connected"
 
 
@@ -47,6 +48,11 @@ CODES: dict[str, Knowledge] = {
     NO_ANSWER: Knowledge(
         _("IoTDA gave no clear answer. The change may or may not have been made."),
         _("Wait: we look at IoTDA and settle it. Do not send it again until then."),
+    ),
+    STOPPED: Knowledge(
+        _("Not sent: the operation was stopped before."),
+        _("Solve what stopped it, then ask again for these."),
+        retryable=True,
     ),
     NOT_DIRECT: Knowledge(
         _("This device is behind a gateway. IoTDA freezes only directly connected devices."),
@@ -142,6 +148,21 @@ CODES: dict[str, Knowledge] = {
 }
 
 
-def explain(code: str) -> Knowledge:
+# Where the code tells nothing, the HTTP status of the refused request still does.
+STATUSES: dict[int, Knowledge] = {
+    403: Knowledge(
+        _("IoTDA refused it for lack of rights."),
+        _("Ask the cloud account's administrator. Asking again will not help."),
+    ),
+    404: Knowledge(
+        _("IoTDA does not know what was to be changed. It may have been deleted."),
+        _("Refresh the inventory and look again."),
+    ),
+    429: Knowledge(_("IoTDA's limit of calls was reached."), _("Ask again later."), retryable=True),
+}
+
+
+def explain(code: str, status: int | None = None) -> Knowledge:
     # A dedicated gateway spells the same errors APIG.
-    return CODES.get(code) or CODES.get(code.replace("APIG.", "APIGW.")) or UNKNOWN_CODE
+    known = CODES.get(code) or CODES.get(code.replace("APIG.", "APIGW."))
+    return known or STATUSES.get(status or 0) or UNKNOWN_CODE

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Count
 from django.utils import timezone
 
-from iotda_admin.operations.codes import CHANGED_SINCE, NO_ANSWER, NOT_SENT, Knowledge, explain
+from iotda_admin.operations.codes import CHANGED_SINCE, NO_ANSWER, NOT_SENT, STOPPED, Knowledge, explain
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.verbs import verb_named
 
@@ -74,9 +74,17 @@ def cause(operation: Operation, state: str, code: str, count: int) -> Cause:
     messages = (
         alike.exclude(error_message="").order_by().values_list("error_message", flat=True).distinct()[:3]
     )
-    # Without an answer there is no code of the platform's; and while it is open, its code explains nothing.
-    known_as = NO_ANSWER if state == State.UNKNOWN and code != CHANGED_SINCE else code
-    return Cause(state, code, list(messages), count, list(alike[:SHOWN]), explain(known_as))
+    shown = list(alike.select_related("chunk")[:SHOWN])
+    return Cause(state, code, list(messages), count, shown, knowledge_of(state, code, shown[0].chunk))
+
+
+def knowledge_of(state: str, code: str, chunk: Chunk) -> Knowledge:
+    if state == State.SKIPPED:
+        return explain(STOPPED)
+    if state == State.UNKNOWN and code != CHANGED_SINCE:
+        # Without a clear answer, whatever code there is explains nothing.
+        return explain(NO_ANSWER)
+    return explain(code, chunk.http_status)
 
 
 @dataclass(frozen=True, slots=True)

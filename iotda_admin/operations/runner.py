@@ -204,6 +204,8 @@ def stop(operation: Operation, code: str, message: str) -> None:
 
 def end(operation: Operation) -> None:
     """Once nothing is open any more, the operation has ended; exactly one caller writes that down."""
+    # Of two that settle the last two chunks at once, the second must see what the first has written.
+    Operation.objects.select_for_update().get(pk=operation.pk)
     if Chunk.objects.filter(operation=operation).exclude(state=Chunk.State.DONE).exists():
         return
     ended = Operation.objects.filter(pk=operation.pk, finished_at=None)

@@ -2,6 +2,7 @@
 
 import time
 
+from django.core.management import call_command
 from django.tasks import task
 from django.utils import timezone
 
@@ -28,6 +29,11 @@ def advance(operation_id: int) -> None:
         if time.monotonic() > until:
             nudge(operation_id)
             return
+
+
+def prune() -> None:
+    """Run by the worker now and then: finished calls for attention are of no use to anyone."""
+    call_command("prune_db_task_results", min_age_days=1, verbosity=0)
 
 
 def next_due(operation_id: int) -> int | None:

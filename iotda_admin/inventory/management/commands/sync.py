@@ -14,10 +14,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--if-due", action="store_true", help="only if the last reading has grown old")
+        parser.add_argument(
+            "--take-over", action="store_true", help="give up a reading that another process has begun"
+        )
         parser.add_argument("--wait-for", type=float, default=0, metavar="SECONDS", help="try for this long")
 
-    def handle(self, *args: Any, if_due: bool, wait_for: float, **options: Any) -> None:
-        sync.give_up_silent()
+    def handle(self, *args: Any, if_due: bool, take_over: bool, wait_for: float, **options: Any) -> None:
+        sync.give_up_silent(0 if take_over else sync.SILENCE_SECONDS)
         if if_due and not sync.is_due():
             self.stdout.write("The inventory is fresh.")
             return
