@@ -1,0 +1,47 @@
+"""What the tests of asking for a change share."""
+
+from typing import Any
+
+from iotda_admin.operations.models import Operation
+from iotda_admin.operations.results import counts_of
+from tests.cloud import Cloud
+
+KEY = "0123456789abcdef0123456789abcdef"
+OTHER_KEY = "f" * 32
+WRITES = {
+    "FreezeDevice",
+    "UnfreezeDevice",
+    "BindDevicePolicy",
+    "UnbindDevicePolicy",
+    "CreateBatchTask",
+    "CreateDevicePolicy",
+    "UpdateDevicePolicy",
+    "DeleteDevicePolicy",
+}
+
+
+def asked(**more: Any) -> dict[str, Any]:
+    """A form as it is sent: reason, ticket and key, and what belongs to the one view."""
+    return {"reason": "billing dispute", "ticket": "INC-1", "key": KEY, **more}
+
+
+def bind_form(policy: str, *ids: str, **more: Any) -> dict[str, Any]:
+    return asked(act="bind", policy=policy, target_type="device", target=list(ids), **more)
+
+
+def writes(cloud: Cloud) -> list[dict[str, Any]]:
+    """The requests that could have changed the platform, applied or not."""
+    return [entry for entry in cloud.journal() if entry["operation"] in WRITES]
+
+
+def outcome(operation: Operation) -> dict[str, int]:
+    operation.refresh_from_db()
+    return counts_of(operation)
+
+
+def states(operation: Operation) -> dict[str, str]:
+    return dict(operation.targets.values_list("target_id", "state"))
+
+
+def codes(operation: Operation) -> dict[str, str]:
+    return dict(operation.targets.values_list("target_id", "error_code"))

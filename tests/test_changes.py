@@ -1,0 +1,233 @@
+"""The same checklist for every view that changes the platform."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from iotda_admin.audit.models import Event
+from iotda_admin.operations.models import Operation
+from tests.asking import KEY, OTHER_KEY, asked, writes
+from tests.cloud import Cloud
+from tests.conftest import HTMX, signed_in
+
+ROLES = {"viewer", "operator", "policy admin", "auditor", "admin"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One view: its address, its form, another input for the same form, and who may use it."""
+
+    name: str
+    verb: str
+    url: Callable[[dict[str, Any]], str]
+    form: Callable[[dict[str, Any]], dict[str, Any]]
+    other_url: Callable[[dict[str, Any]], str]
+    other_form: Callable[[dict[str, Any]], dict[str, Any]]
+    allowed: frozenset[str]
+    has_form: bool = True  # whether GET shows it; else only POST is answered
+
+
+def at(pattern: str) -> Callable[[dict[str, Any]], str]:
+    return lambda known: pattern.format(**known)
+
+
+def with_targets(name: str, **more: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def form(known: dict[str, Any]) -> dict[str, Any]:
+        return asked(target=known[name], **{key: value.format(**known) for key, value in more.items()})
+
+    return form
+
+
+def plain(known: dict[str, Any]) -> dict[str, Any]:
+    return asked()
+
+
+BIND = {"act": "bind", "policy": "{other_policy}", "target_type": "device"}
+FREEZERS = frozenset({"operator", "admin"})
+BINDERS = frozenset({"policy admin", "admin"})
+CHANGES = [
+    Change(
+        "freeze", "device.freeze",
+        at("/devices/{online}/freeze/"), plain, at("/devices/{offline}/freeze/"), plain, FREEZERS,
+    ),
+    Change(
+        "unfreeze", "device.unfreeze",
+        at("/devices/{frozen}/unfreeze/"), plain, at("/devices/{offline}/unfreeze/"), plain, FREEZERS,
+    ),
+    Change(
+        "freeze many", "device.freeze",
+        at("/devices/selection.freeze/"), with_targets("online"),
+        at("/devices/selection.freeze/"), with_targets("free"), FREEZERS, has_form=False,
+    ),
+    Change(
+        "unfreeze many", "device.unfreeze",
+        at("/devices/selection.unfreeze/"), with_targets("frozen"),
+        at("/devices/selection.unfreeze/"), with_targets("free"), FREEZERS, has_form=False,
+    ),
+    Change(
+        "bind", "policy.bind",
+        at("/policies/{other_policy}/bind/"), with_targets("online", **BIND),
+        at("/policies/{other_policy}/bind/"), with_targets("free", **BIND), BINDERS,
+    ),
+    Change(
+        "bind selection", "policy.bind",
+        at("/policies/selection.bind/"), with_targets("online", **BIND),
+        at("/policies/selection.bind/"), with_targets("free", **BIND), BINDERS,
+    ),
+    Change(
+        "unbind", "policy.unbind",
+        at("/policies/{policy}/unbind/"), with_targets("bound", target_type="device"),
+        at("/policies/{policy}/unbind/"), with_targets("online", target_type="device"), BINDERS,
+    ),
+]  # fmt: skip
+every_change = pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
+
+
+@pytest.fixture
+def known(inventory: Cloud) -> dict[str, Any]:
+    """The ids of the stage, and one device that has the policy."""
+    landmarks = inventory.landmarks
+    return landmarks | {"bound": sorted(inventory.bound(landmarks["policy"]))[0]}
+
+
+def someone_allowed(change: Change) -> Client:
+    return signed_in(max(change.allowed - {"admin"}))
+
+
+def send(client: Client, change: Change, known: dict[str, Any], **more: Any) -> Any:
+    return client.post(change.url(known), change.form(known), **more)
+
+
+@every_change
+def test_it_changes_the_platform_once(change, known, cloud):
+    send(someone_allowed(change), change, known)
+    (entry,) = writes(cloud)
+    assert entry["applied"]
+    assert Operation.objects.get().verb == change.verb
+
+
+@every_change
+def test_it_leads_to_the_operation(change, known):
+    response = send(someone_allowed(change), change, known)
+    assert response.status_code == 302
+    assert response.url == Operation.objects.get().get_absolute_url()
+
+
+@every_change
+def test_it_sends_nothing_on_get(change, known, cloud):
+    response = someone_allowed(change).get(change.url(known), change.form(known))
+    assert response.status_code == (200 if change.has_form else 405)
+    assert not writes(cloud)
+    assert not Operation.objects.exists()
+
+
+@every_change
+def test_it_needs_a_login(change, known, cloud, anonymous):
+    response = send(anonymous, change, known)
+    assert response.status_code == 302
+    assert response.url.startswith("/accounts/login/?next=")
+    assert not writes(cloud)
+
+
+@every_change
+def test_it_sends_a_swap_without_a_session_to_the_login_page(change, known, cloud, anonymous):
+    headers = {**HTMX, "HX-Current-URL": "http://testserver/devices/?status=ONLINE"}
+    response = send(anonymous, change, known, headers=headers)
+    assert response.headers["HX-Redirect"] == "/accounts/login/?next=/devices/%3Fstatus%3DONLINE"
+    assert not writes(cloud)
+
+
+@pytest.mark.parametrize(
+    ("change", "role"),
+    [(c, role) for c in CHANGES for role in sorted(ROLES - c.allowed)],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_it_refuses_and_records_who_may_not(change, role, known, cloud):
+    response = send(signed_in(role), change, known)
+    denied = Event.objects.get(kind="denied")
+    assert response.status_code == 403
+    assert (denied.role, denied.detail["path"], denied.address) == (role, change.url(known), "127.0.0.1")
+    assert not writes(cloud)
+    assert not Operation.objects.exists()
+
+
+@every_change
+def test_it_refuses_a_forged_form(change, known, cloud):
+    client = Client(enforce_csrf_checks=True)
+    client.cookies = someone_allowed(change).cookies
+    assert send(client, change, known).status_code == 403
+    assert not writes(cloud)
+    assert not Operation.objects.exists()
+
+
+@pytest.mark.parametrize("reason", ["   ", None])
+@every_change
+def test_it_asks_for_a_reason_and_keeps_what_was_typed(change, reason, known, cloud):
+    form = change.form(known) | {"reason": reason, "ticket": "INC-4711"}
+    response = someone_allowed(change).post(
+        change.url(known), {k: v for k, v in form.items() if v is not None}
+    )
+    assert response.status_code == 422
+    assert "Say why" in response.text
+    assert 'value="INC-4711"' in response.text
+    assert f'value="{KEY}"' in response.text
+    assert not writes(cloud)
+
+
+@pytest.mark.parametrize("key", ["", KEY + "\n"])
+@every_change
+def test_it_refuses_a_form_without_its_key(change, key, known, cloud):
+    form = change.form(known) | {"key": key}
+    response = someone_allowed(change).post(change.url(known), form)
+    assert response.status_code == 422
+    assert "This form was not complete" in response.text
+    assert not writes(cloud)
+
+
+@every_change
+def test_the_same_form_twice_is_one_operation(change, known, cloud):
+    client = someone_allowed(change)
+    first, second = send(client, change, known), send(client, change, known)
+    assert first.url == second.url
+    assert len(writes(cloud)) == 1
+
+
+@every_change
+def test_the_same_form_with_other_content_is_refused(change, known, cloud):
+    client = someone_allowed(change)
+    send(client, change, known)
+    response = client.post(change.other_url(known), change.other_form(known))
+    assert response.status_code == 409
+    assert f"already sent as {Operation.objects.get()}" in response.text
+    assert len(writes(cloud)) == 1
+
+
+@every_change
+def test_it_says_who_is_changing_the_target_already(change, known, cloud):
+    cloud.fault(OPERATION_OF[change.verb], "throttle", retry_after=60)
+    send(someone_allowed(change), change, known)
+    Operation.objects.update(actor_name="chen", created_at="2026-01-02T03:04:05Z")
+    response = signed_in("admin").post(change.url(known), change.form(known) | {"key": OTHER_KEY})
+    assert response.status_code == 409
+    assert f"{Operation.objects.get()} by chen has been changing" in response.text
+    assert "since 03:04:05 UTC" in response.text
+
+
+OPERATION_OF = {
+    "device.freeze": "FreezeDevice",
+    "device.unfreeze": "UnfreezeDevice",
+    "policy.bind": "BindDevicePolicy",
+    "policy.unbind": "UnbindDevicePolicy",
+}
+
+
+@every_change
+def test_the_reason_stands_in_the_trail_as_text(change, known):
+    form = change.form(known) | {"reason": "<script>alert(1)</script>", "ticket": "=1+1"}
+    client = someone_allowed(change)
+    response = client.get(client.post(change.url(known), form).url)
+    assert "<script>alert" not in response.text
+    assert Event.objects.get(kind="operation.asked").reason == "<script>alert(1)</script>"
