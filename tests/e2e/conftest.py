@@ -1,0 +1,89 @@
+"""A real browser before a real server: one Chromium for each test process, a fresh context for each test."""
+
+import importlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import User
+from django.db.models.signals import post_migrate
+from django.test import Client
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.conftest import make_user
+from tests.e2e.stage import FLAGS, Stage, Worker, noise
+
+OpenPage = Callable[..., Page]
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if item.path.parent == Path(__file__).parent:
+        item.add_marker(pytest.mark.browser)
+
+
+def restore_roles(**_: Any) -> None:
+    """The tables are emptied after each test here, and with them the groups that a migration made."""
+    importlib.import_module("iotda_admin.accounts.migrations.0001_roles").make_roles(apps, None)
+
+
+post_migrate.connect(restore_roles, sender=apps.get_app_config("auth"))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        missing("Chromium is not installed (on Debian: apt-get install chromium)")
+    # Playwright keeps an event loop in this thread; Django would take it for an asynchronous view.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium: Browser, live_server: Any) -> Iterator[OpenPage]:
+    """A page of a fresh browser, signed in as the role that is named. Noise on its console fails the test."""
+    contexts: list[BrowserContext] = []
+    heard: list[str] = []
+
+    def open_page(role: str = "", **options: Any) -> Page:
+        context = chromium.new_context(base_url=live_server.url, **options)
+        contexts.append(context)
+        if role:
+            sign_in(context, live_server.url, role)
+        page = context.new_page()
+        page.set_default_timeout(7000)
+        noise(page, heard)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert heard == []
+
+
+def sign_in(context: BrowserContext, url: str, role: str) -> None:
+    client = Client()
+    client.force_login(User.objects.filter(username=role.replace(" ", "")).first() or make_user(role))
+    context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": url}])
+
+
+@pytest.fixture
+def stage(live_server: Any, inventory: Any, open_page: OpenPage) -> Stage:
+    """Everything together: the platform, what was read from it, and pages to look at it."""
+    return Stage(inventory, open_page)
+
+
+@pytest.fixture
+def worker(inventory: Any) -> Iterator[Worker]:
+    """The real worker process, on the test's database and platform. Not started yet."""
+    worker = Worker(inventory)
+    yield worker
+    worker.stop()

@@ -1,0 +1,92 @@
+"""The job that the product exists for, as a person does it."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.conftest import make_user
+
+WHY = "Unpaid since March"
+SAID = "Operation not allowed. The target cannot have more policies, the limit of 5 is reached."
+
+
+def log_in(page: Page, name: str) -> None:
+    page.goto("/")
+    page.get_by_label("User name").fill(name)
+    page.get_by_label("Password").fill("a-password-1")
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/")
+
+
+def find(page: Page, text: str) -> None:
+    page.goto("/devices/")
+    page.get_by_label("Search devices").fill(text)
+    expect(page.locator("#rows tbody tr")).to_have_count(1)
+
+
+def bind_three(page: Page, stage) -> None:
+    """Two devices that may still be bound, and one that has all the policies it may have."""
+    page.goto(f"/policies/{stage.cloud.landmarks['policy']}/bind/")
+    for device in [*stage.cloud.free(2), stage.cloud.landmarks["full"]]:
+        page.get_by_label("Find devices").fill(device)
+        page.locator(f'[value="add:{device}"]').click()
+        expect(page.locator(f'#chosen [value="{device}"]')).to_be_checked()
+    page.get_by_label("Reason").fill(WHY)
+    page.get_by_role("button", name="Bind", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("OP-")
+
+
+@pytest.mark.parametrize("role", ["operator", "policy admin", "admin"])
+def test_it_logs_in(stage, open_page, role):
+    page = open_page()
+    make_user(role)
+    log_in(page, role.replace(" ", ""))
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+
+
+def test_it_freezes_a_device_in_its_row(stage, open_page):
+    device = stage.cloud.landmarks["online"]
+    page = open_page("operator")
+    find(page, device)
+    page.get_by_role("link", name=re.compile("^Freeze")).click()
+    page.get_by_label("Reason").fill(WHY)
+    page.get_by_role("dialog").get_by_role("button", name="Freeze").click()
+
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.locator(f"#device-{device}")).to_contain_text("Frozen")
+    expect(page.get_by_role("status")).to_contain_text("is frozen")
+    expect(page.get_by_role("link", name=re.compile("^Unfreeze"))).to_be_focused()
+    assert stage.cloud.status(device) == "FROZEN"
+
+
+def test_it_tells_who_succeeded_and_who_failed_and_why(stage, open_page):
+    page = open_page("policy admin")
+    bind_three(page, stage)
+    expect(page.locator(".counts [data-state=ok] b")).to_have_text("2")
+    expect(page.locator(".counts [data-state=failed] b")).to_have_text("1")
+    failure = page.locator(".failure")
+    expect(failure).to_contain_text("IOTDA.015204")
+    expect(failure).to_contain_text(stage.cloud.landmarks["full"])
+    expect(failure.locator("blockquote")).to_have_text(SAID)
+    assert stage.cloud.bound(stage.cloud.landmarks["policy"]) >= set(stage.cloud.free(2))
+
+
+def test_it_shows_the_same_result_at_its_own_address(stage, open_page):
+    page = open_page("policy admin")
+    bind_three(page, stage)
+    at_once = page.locator("#operation").inner_text()
+    assert re.search(r"/operations/\d+/$", page.url)
+    page.reload()
+    assert page.locator("#operation").inner_text() == at_once
+
+
+def test_it_does_not_send_twice_what_is_pressed_twice(stage, open_page):
+    page = open_page("policy admin")
+    page.goto(f"/policies/{stage.cloud.landmarks['policy']}/bind/")
+    page.get_by_text("Paste IDs").click()
+    page.get_by_label(re.compile("^IDs")).fill(stage.cloud.free(1)[0])
+    page.get_by_label("Reason").fill(WHY)
+    page.get_by_role("button", name="Bind", exact=True).dblclick()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("OP-")
+    assert len(stage.cloud.journal("BindDevicePolicy")) == 1
