@@ -1,16 +1,21 @@
 """How policies and what they are bound to are read into our tables."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
+from itertools import islice
 from operator import attrgetter
 
 from django.db.models import Model
 from django.utils import timezone
 
 from iotda_admin.inventory.mirror import Mirror, listing, patient
-from iotda_admin.iotda import Client, Rejected
+from iotda_admin.iotda import PAGE_LIMIT, Client, IotdaError, Rejected, walk
 from iotda_admin.iotda import DevicePolicy as PlatformPolicy
 from policies.models import Binding, Policy
+
+# Up to here, what a policy is bound to is read again before a change of it: at most four calls.
+REREAD_LIMIT = 4 * PAGE_LIMIT
 
 
 class Policies(Mirror):
@@ -65,3 +70,24 @@ def remember(policy: PlatformPolicy) -> Policy:
     row = mirrored(policy)
     Policies().save([row])
     return row
+
+
+def reread(client: Client, policy_id: str) -> None:
+    """Read a policy and what it is bound to again, as a change of it is about to be asked for.
+
+    Where that fails, the inventory stays as it is: the change itself will meet the same error and say so.
+    """
+    with suppress(IotdaError):
+        remember(client.show_device_policy(policy_id))
+        bindings = Binding.objects.filter(policy=policy_id)
+        if bindings.count() <= REREAD_LIMIT:
+            started = timezone.now()
+            found = walk(partial(client.show_targets_in_device_policy, policy_id))
+            Bindings().save(
+                [
+                    Binding(policy_id=policy_id, target_type=target.target_type, target_id=target.target_id)
+                    for target in islice(found, 2 * REREAD_LIMIT)
+                ]
+            )
+            if next(found, None) is None:
+                bindings.filter(read_at__lt=started).delete()

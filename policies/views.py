@@ -20,7 +20,7 @@ from iotda_admin.web import render, wants_fragment
 from policies import picker
 from policies.effect import in_effect
 from policies.forms import BindForm, PolicyTargetsForm
-from policies.mirrors import remember
+from policies.mirrors import remember, reread
 from policies.models import Binding, Policy, TargetType
 from policies.verbs import standing
 
@@ -136,6 +136,7 @@ def show_form(
 
 def ask_for(request: HttpRequest, verb: str, policy: Policy, form: PolicyTargetsForm) -> Operation:
     target_type, ids = form.cleaned_data["target_type"], form.targets()
+    reread(client(), policy.pk)
     names = picker.describe(target_type, ids, policy.pk)
     so = standing(policy.pk, target_type, ids, bound=verb == "policy.bind")
     return ask(

@@ -1,0 +1,24 @@
+from iotda_admin.operations.models import Target
+
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+def bind(client, policy, device):
+    data = {"policy": policy, "target_type": "device", "target": device, "act": "bind", "reason": "r", "key": KEY}
+    client.post("/policies/selection.bind/", data)
+    return Target.objects.get().state
+
+
+def test_it_sees_a_binding_made_elsewhere_before_it_binds(policyadmin, inventory):
+    policy, device = inventory.landmarks["policy"], inventory.free(1)[0]
+    binding = {"policy_id": policy, "target_type": "device", "target_id": device}
+    inventory.call("POST", "bindings", json=binding)
+    assert bind(policyadmin, policy, device) == "already"
+
+
+def test_it_forgets_a_binding_removed_elsewhere_before_it_binds(policyadmin, inventory):
+    policy = inventory.landmarks["policy"]
+    device = min(inventory.bound(policy))
+    binding = {"policy_id": policy, "target_type": "device", "target_id": device}
+    inventory.call("DELETE", "bindings", params=binding)
+    assert bind(policyadmin, policy, device) == "ok"
