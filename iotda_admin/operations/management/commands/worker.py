@@ -21,7 +21,14 @@ class Command(BaseCommand):
             importlib.import_module(path.rpartition(".")[0])
             job = threading.Thread(target=repeat, args=(import_string(path), seconds), name=path, daemon=True)
             job.start()
-        call_command("db_worker", interval=0.3, reload=False, startup_delay=False, queue_name="*")
+        call_command(
+            "db_worker",
+            interval=0.3,
+            reload=False,
+            startup_delay=False,
+            queue_name="*",
+            verbosity=options["verbosity"],
+        )
 
 
 def repeat(job: Callable[[], None], seconds: float) -> None:
