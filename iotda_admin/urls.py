@@ -20,3 +20,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("healthz", login_not_required(web.healthz), name="healthz"),
 ]
+
+handler400 = "iotda_admin.web.bad_request"
+handler403 = "iotda_admin.web.permission_denied"
+handler404 = "iotda_admin.web.not_found"

@@ -3,9 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render as django_render
 from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext as _
+from django_htmx.http import reswap, retarget
 
 
 def wants_fragment(request: HttpRequest) -> bool:
@@ -36,8 +40,31 @@ class NoStore:
         return response
 
 
+def refuse(request: HttpRequest, status: int, template: str, sentence: str) -> HttpResponse:
+    """A page that says why not; where a fragment was asked for, the sentence alone, in the page's alert."""
+    if hasattr(request, "htmx") and wants_fragment(request):
+        return reswap(retarget(HttpResponse(sentence, status=status), "#alert"), "innerHTML")
+    return django_render(request, template, {"sentence": sentence}, status=status)
+
+
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    return django_render(request, "errors/csrf.html", {}, status=403)
+    sentence = _("Nothing was sent: this form is too old. Reload the page and send it again.")
+    return refuse(request, 403, "errors/csrf.html", sentence)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if isinstance(exception, RequestDataTooBig | TooManyFieldsSent):
+        sentence = _("Nothing was sent: too much at once. One operation takes up to %(limit)s targets.")
+        return refuse(request, 413, "errors/refused.html", sentence % {"limit": settings.TARGETS_LIMIT})
+    return refuse(request, 400, "errors/refused.html", _("Nothing was sent: the request made no sense."))
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return refuse(request, 403, "403.html", _("Your role does not allow this. Nothing was changed."))
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return refuse(request, 404, "404.html", _("It is no longer there. Reload the page."))
 
 
 def healthz(request: HttpRequest) -> HttpResponse:

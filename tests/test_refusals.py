@@ -1,0 +1,24 @@
+from tests.conftest import HTMX
+
+
+def test_it_says_clearly_that_a_paste_is_too_large(policyadmin, settings, cloud):
+    response = policyadmin.post("/policies/selection.bind/", {"pasted": "device-1\n" * 2_000_000})
+    assert response.status_code == 413
+    assert "up to 10000 targets" in response.text
+    assert cloud.journal() == []
+
+
+def test_it_says_clearly_that_there_are_too_many_fields(policyadmin):
+    response = policyadmin.post("/policies/selection.bind/", {"target": ["d"] * 12_000})
+    assert response.status_code == 413
+
+
+def test_it_puts_a_refusal_into_the_alert_of_the_page_that_asked(viewer, inventory):
+    response = viewer.get(f"/devices/{inventory.landmarks['online']}/freeze/", headers=HTMX)
+    assert response.status_code == 403
+    assert response["HX-Retarget"] == "#alert"
+    assert "<" not in response.text
+
+
+def test_it_answers_a_wrong_host_without_a_fault(client):
+    assert client.get("/", headers={"host": "evil.example"}).status_code == 400
