@@ -2,7 +2,7 @@
 
 from enum import Enum, auto
 
-from iotda_admin.iotda import IotdaError, Throttled
+from iotda_admin.iotda import IotdaError, Rejected, Throttled
 from iotda_admin.operations.verbs import Verb
 
 
@@ -20,7 +20,8 @@ def judge(error: IotdaError, verb: Verb, targets: int) -> Judgement:
         return Judgement.UNKNOWN
     if isinstance(error, Throttled):
         return Judgement.WAIT
-    if error.retryable:
+    if error.retryable or not isinstance(error, Rejected):
+        # What is no refusal and was not applied was met on the way, or in the look before the write.
         return Judgement.NOT_SENT
     if verb.stops(error):
         return Judgement.STOP
