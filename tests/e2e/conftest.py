@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.conftest import make_user
-from tests.e2e.stage import FLAGS, Stage, Worker, noise
+from tests.e2e.stage import FLAGS, Stage, Worker, find_chromium, noise
 
 OpenPage = Callable[..., Page]
 
@@ -35,7 +34,7 @@ post_migrate.connect(restore_roles, sender=apps.get_app_config("auth"))
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    path = find_chromium()
     if path is None:
         missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         missing("Chromium is not installed (on Debian: apt-get install chromium)")

@@ -1,10 +1,12 @@
 """What the browser tests and the screenshots share."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -18,6 +20,7 @@ from iotda_admin.operations.forms import new_key
 from iotda_admin.operations.models import Operation
 from policies.models import Policy
 from tests.cloud import ROOT, Cloud
+from tests.conftest import make_user
 
 FLAGS = [
     "--no-sandbox",
@@ -30,10 +33,24 @@ FLAGS = [
 ]
 
 
+def find_chromium() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+TELEPHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+
+
 @dataclass
 class Stage:
     cloud: Cloud
-    open_page: Callable[..., Page]
+    new_page: Callable[..., Page]
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def open_page(self, role: str = "") -> Page:
+        return self.new_page(role, **self.options)
+
+    def user(self, role: str) -> User:
+        return User.objects.filter(groups__name=role).first() or make_user(role)
 
     def ask(
         self, verb: str, ids: list[str], *, who: User, policy: str = "", kind: str = "device"

@@ -1,0 +1,24 @@
+"""Not collected as a test: `python -m tests.e2e.shots` runs it, because it needs the same stage."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.stage import TELEPHONE
+from tests.e2e.tour import TOURS
+
+SIZES = {"1280": {"viewport": {"width": 1280, "height": 800}}, "390": TELEPHONE}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("tour", TOURS, ids=lambda tour: tour.__name__)
+def test_shots(stage, tour, size):
+    stage.options = SIZES[size]
+    for name, page in tour(stage):
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            page.wait_for_timeout(200)  # what moves has come to rest
+            path = Path(os.environ["SHOTS"]) / f"{name}-{size}-{scheme}.png"
+            page.screenshot(path=path, full_page=True, caret="initial")
+        page.emulate_media(color_scheme="light")

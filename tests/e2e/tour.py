@@ -1,0 +1,227 @@
+"""Every page in each of its important states, for axe and for `python -m tests.e2e.shots`."""
+
+import re
+from collections.abc import Iterator
+
+from playwright.sync_api import Page, expect
+
+from devices.models import Device
+from iotda_admin.inventory.models import SyncRun
+from iotda_admin.operations.models import Operation
+from iotda_admin.operations.tasks import advance
+from policies.models import Policy
+from tests.e2e.stage import Stage
+
+type Views = Iterator[tuple[str, Page]]
+WHY = "Unpaid since March"
+
+
+def door(stage: Stage) -> Views:
+    page = stage.open_page()
+    page.goto("/accounts/login/")
+    yield "login", page
+    page.get_by_label("User name").fill("nobody")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    yield "login-failed", page
+    page.goto("/devices/?status=FROZEN")
+    yield "login-and-return", page
+
+
+def lists(stage: Stage) -> Views:
+    page = stage.open_page("admin")
+    for name, url in [
+        ("devices", "/devices/"),
+        ("devices-filtered", "/devices/?status=FROZEN&node_type=GATEWAY"),
+        ("devices-none", "/devices/?q=no-such-device"),
+        ("devices-wrong-filter", "/devices/?status=MELTED"),
+        ("policies", "/policies/"),
+    ]:
+        page.goto(url)
+        yield name, page
+    page.goto("/devices/")
+    for box in page.get_by_label(re.compile("^Select (?!all)")).all()[:3]:
+        box.check()
+    yield "devices-selected", page
+    page.get_by_role("button", name=re.compile("^Freeze")).click()
+    yield "freeze-many", page
+    viewer = stage.open_page("viewer")
+    viewer.goto("/devices/")
+    yield "devices-viewer", viewer
+    viewer.goto("/")
+    yield "overview-viewer", viewer
+    SyncRun.objects.all().delete()
+    Device.objects.all().delete()
+    Policy.objects.all().delete()
+    for name, url in [
+        ("devices-empty", "/devices/"),
+        ("policies-empty", "/policies/"),
+        ("overview-empty", "/"),
+    ]:
+        page.goto(url)
+        yield name, page
+
+
+def device(stage: Stage) -> Views:
+    page = stage.open_page("admin")
+    known = stage.cloud.landmarks
+    stage.ask("device.freeze", [known["online"]], who=stage.user("admin"))
+    for name, device in [
+        ("device-direct", known["offline"]),
+        ("device-child", known["child"]),
+        ("device-frozen", known["online"]),
+        ("device-full", known["full"]),
+    ]:
+        page.goto(f"/devices/{device}/")
+        expect(page.get_by_text("used on the device itself")).to_be_visible()
+        yield name, page
+    page.goto(f"/policies/devices/{known['full']}/")
+    yield "device-policies", page
+    stage.cloud.call("DELETE", f"devices/{known['inactive']}")
+    page.goto(f"/devices/{known['inactive']}/")
+    yield "device-gone", page
+    stage.cloud.fault("ShowDevice", "status", status=500)
+    page.goto(f"/devices/{known['offline']}/")
+    yield "device-unreachable", page
+
+
+def freezing(stage: Stage) -> Views:
+    page = stage.open_page("operator")
+    online, frozen = stage.cloud.landmarks["online"], stage.cloud.landmarks["frozen"]
+    page.goto(f"/devices/{online}/freeze/")
+    yield "freeze-page", page
+    page.goto(f"/devices/{frozen}/unfreeze/")
+    yield "unfreeze-page", page
+    page.goto("/devices/?status=ONLINE&product=" + Device.objects.get(pk=online).product_id)
+    page.locator(f"#act-{online}").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    yield "dialog", page
+    page.get_by_label("Reason").fill("   ")
+    page.get_by_role("dialog").get_by_role("button", name="Freeze").click()
+    expect(page.locator("#dialog .error")).to_be_visible()
+    yield "dialog-error", page
+    stage.cloud.fault(
+        "FreezeDevice", "status", status=403, error_code="IOTDA.000022", error_msg="No permission."
+    )
+    page.get_by_label("Reason").fill(WHY)
+    page.get_by_role("dialog").get_by_role("button", name="Freeze").click()
+    expect(page.locator("#dialog .failure")).to_be_visible()
+    yield "dialog-failed", page
+    page.keyboard.press("Escape")
+    stage.cloud.heal()
+    page.locator(f"#act-{online}").click()
+    page.get_by_label("Reason").fill(WHY)
+    page.get_by_role("dialog").get_by_role("button", name="Freeze").click()
+    expect(page.get_by_role("status")).to_contain_text("is frozen")
+    yield "row-frozen", page
+    page.keyboard.press("Shift+?")
+    yield "help", page
+
+
+def binding(stage: Stage) -> Views:
+    page = stage.open_page("admin")
+    known = stage.cloud.landmarks
+    page.goto(f"/policies/{known['policy']}/bind/")
+    yield "bind-empty", page
+    page.get_by_label("Find devices").fill("pump")
+    expect(page.locator("#found li .button").first).to_be_visible()
+    for number in range(3):
+        page.locator("#found li .button:enabled").first.click()
+        expect(page.locator("#chosen .chip")).to_have_count(number + 1)
+    yield "bind-filled", page
+    page.get_by_text("Paste IDs").click()
+    page.get_by_label(re.compile("^IDs")).fill("good_one\nbad one!\nother/bad")
+    page.get_by_role("button", name="Bind", exact=True).click()
+    expect(page.locator("#pasted-error")).to_be_visible()
+    yield "bind-errors", page
+    for kind, name in [("product", "Products"), ("app", "A whole resource space")]:
+        page.get_by_role("button", name=name).click()
+        expect(page.locator(f'[value="kind:{kind}"]')).to_have_attribute("aria-pressed", "true")
+        page.locator("#found li .button").first.click()
+        expect(page.locator("#chosen .chip")).to_have_count(1)
+        yield f"bind-{kind}", page
+        page.get_by_role("button", name="Bind", exact=True).click()
+        expect(page.locator(".error").first).to_be_visible()
+        yield f"bind-{kind}-errors", page
+
+
+def policy(stage: Stage) -> Views:
+    page = stage.open_page("admin")
+    known = stage.cloud.landmarks
+    stage.ask("policy.bind", stage.cloud.free(2), who=stage.user("admin"), policy=known["policy"])
+    page.goto(f"/policies/{known['policy']}/")
+    yield "policy", page
+    page.locator("#targets .button").first.click()
+    yield "unbind", page
+    page.get_by_role("button", name="Unbind").click()
+    expect(page.locator(".error").first).to_be_visible()
+    yield "unbind-errors", page
+    stage.cloud.fault("ShowDevicePolicy", "status", status=500)
+    page.goto(f"/policies/{known['policy']}/")
+    yield "policy-unreachable", page
+
+
+def results(stage: Stage) -> Views:
+    page = stage.open_page("admin")
+    known, me = stage.cloud.landmarks, stage.user("admin")
+    policy, free = known["policy"], stage.cloud.free(10)
+    many = list(Device.objects.values_list("pk", flat=True))
+
+    def shown(name: str, operation: Operation) -> tuple[str, Page]:
+        page.goto(operation.get_absolute_url())
+        return name, page
+
+    partial = stage.ask("policy.bind", [*free[:2], known["full"], "nobody_knows-it"], who=me, policy=policy)
+    yield shown("operation-partial", partial)
+    page.goto(f"{partial.get_absolute_url()}targets/")
+    yield "targets", page
+    page.goto(f"{partial.get_absolute_url()}targets/?state=unknown")
+    yield "targets-none", page
+    yield shown("operation-done", stage.ask("policy.bind", free[:2], who=me, policy=known["other_policy"]))
+    stage.cloud.fault("BindDevicePolicy", "drop", moment="after")
+    yield shown("operation-unknown", stage.ask("policy.bind", free[2:4], who=me, policy=policy))
+    stage.cloud.heal()
+    running = stage.ask("policy.bind", [*many[:45], known["full"]], who=me, policy=known["other_policy"])
+    yield shown("operation-running", running)
+    stage.cloud.fault("FreezeDevice", "throttle", retry_after=600)
+    throttled = stage.ask("device.freeze", free[:4], who=me)
+    advance.call(throttled.pk)
+    yield shown("operation-throttled", throttled)
+    stage.cloud.heal()
+    stage.cloud.fault(
+        "FreezeDevice", "status", status=403, error_code="IOTDA.000022", error_msg="No permission."
+    )
+    stopped = stage.ask("device.freeze", free[4:8], who=me)
+    advance.call(stopped.pk)
+    yield shown("operation-stopped", stopped)
+    for name, url in [
+        ("operations", "/operations/"),
+        ("operations-running", "/operations/?state=running"),
+        ("overview", "/"),
+        ("audit", "/audit/"),
+        ("audit-none", "/audit/?q=no-such-thing"),
+    ]:
+        page.goto(url)
+        yield name, page
+
+
+def oddities(stage: Stage) -> Views:
+    page = stage.open_page("viewer")
+    page.goto(f"/devices/{stage.cloud.landmarks['online']}/freeze/")
+    yield "403", page
+    page.goto("/devices/no_such-device/")
+    yield "404", page
+    page.goto("/inventory/")
+    yield "inventory", page
+    page.goto("/")
+    page.context.clear_cookies(name="csrftoken")
+    page.get_by_role("button", name="Refresh").evaluate("button => { button.form.submit() }")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("too old")
+    yield "csrf", page
+    operator = stage.open_page("operator")
+    operator.goto("/operations/")
+    yield "operations-none", operator
+
+
+TOURS = [door, lists, device, freezing, binding, policy, results, oddities]
