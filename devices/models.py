@@ -94,7 +94,7 @@ class Device(models.Model):
     @property
     def direct(self) -> bool:
         """Only a directly connected device can be frozen."""
-        return self.gateway_id == self.device_id or self.node_type == self.NodeType.GATEWAY
+        return self.gateway_id in ("", self.device_id)
 
     @property
     def frozen(self) -> bool:

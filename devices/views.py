@@ -74,7 +74,7 @@ def unfreeze(request: HttpRequest, device_id: str) -> HttpResponse:
 
 def change_one(request: HttpRequest, device_id: str, verb: str) -> HttpResponse:
     device = get_object_or_404(Device, pk=device_id)
-    form = AskForm(request.POST or None)
+    form = AskForm(request.POST) if request.method == "POST" else AskForm()
     context = {"device": device, "verb": verb_named(verb), "form": form}
     if request.method != "POST" or not form.is_valid():
         status = 200 if request.method != "POST" else 422
@@ -128,7 +128,10 @@ def change_many(request: HttpRequest, verb: str) -> HttpResponse:
     """First shows exactly which devices will be changed, then changes exactly those."""
     asked = "key" in request.POST
     form = TargetsForm(request.POST) if asked else TargetsForm()
-    rows = list(Device.objects.filter(pk__in=chosen_targets(request.POST)))
+    chosen = chosen_targets(request.POST)
+    known = Device.objects.in_bulk(chosen)
+    # What the inventory has lost since it was ticked stays: the platform says what became of it.
+    rows = [known.get(id) or Device(device_id=id) for id in chosen]
     context = {
         "form": form,
         "verb": verb_named(verb),

@@ -26,23 +26,29 @@ def page_of[T: Model](
     size: int = PAGE_SIZE,
 ) -> Page[T]:
     """The page that ?after= or ?before= names; a key that makes no sense gives the first page."""
-    after, before = request.GET.get("after", ""), request.GET.get("before", "")
     field = rows.model._meta.pk if key == "pk" else rows.model._meta.get_field(key)
-    after, before = valid(field, after), valid(field, before)
-    backwards = bool(before)
-    if edge := before or after:
-        rows = rows.filter(**{f"{key}__{'gt' if backwards == descending else 'lt'}": edge})
-    found = list(rows.order_by(key if backwards == descending else f"-{key}")[: size + 1])
-    more, items = len(found) > size, found[:size]
-    if backwards:
-        items.reverse()
-    earlier = bool(items) and (more if backwards else bool(after))
-    later = bool(items) and (bool(before) or more)
-    return Page(
-        items,
-        next=link(request, after=getattr(items[-1], key)) if later else "",
-        previous=link(request, before=getattr(items[0], key)) if earlier else "",
-    )
+    after, before = (valid(field, request.GET.get(name, "")) for name in ("after", "before"))
+
+    def at(after: str, before: str) -> Page[T]:
+        backwards = bool(before)
+        edge = before or after
+        up = backwards == descending
+        beyond = rows.filter(**{f"{key}__{'gt' if up else 'lt'}": edge}) if edge else rows
+        found = list(beyond.order_by(key if up else f"-{key}")[: size + 1])
+        more, items = len(found) > size, found[:size]
+        if backwards:
+            items.reverse()
+        earlier = bool(items) and (more if backwards else bool(after))
+        later = bool(items) and (backwards or more)
+        return Page(
+            items,
+            next=link(request, after=getattr(items[-1], key)) if later else "",
+            previous=link(request, before=getattr(items[0], key)) if earlier else "",
+        )
+
+    page = at(after, before)
+    # Past either end, for rows have gone or the key made no sense: from the start again.
+    return page if page.items or not (after or before) else at("", "")
 
 
 def valid(field: object, value: str) -> str:

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from iotda_admin import connection
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.results import counts_of
+from iotda_admin.operations.tasks import advance
 from tests.cloud import Cloud
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -45,3 +47,15 @@ def states(operation: Operation) -> dict[str, str]:
 
 def codes(operation: Operation) -> dict[str, str]:
     return dict(operation.targets.values_list("target_id", "error_code"))
+
+
+def work() -> None:
+    """What the worker does, here: every call for attention that was made, once."""
+    for operation_id in Operation.objects.filter(state="running").values_list("pk", flat=True):
+        advance.func(operation_id)
+
+
+def unreachable(settings: Any) -> None:
+    """From here on nobody listens where IoTDA should be."""
+    settings.IOTDA_ENDPOINT = "http://127.0.0.1:9"
+    connection.client.cache_clear()

@@ -1,18 +1,178 @@
+"""Freeze and unfreeze one device, and what each answer of the platform becomes."""
+
+import pytest
+
+from devices.models import Device
+from iotda_admin.audit.models import Event
+from iotda_admin.operations.models import Operation
+from tests.asking import asked, outcome, unreachable, writes
 from tests.conftest import HTMX
 
-KEY = "0123456789abcdef0123456789abcdef"
-ASK = {"reason": "billing dispute", "ticket": "INC-1", "key": KEY}
+NOT_IDS = [
+    "a" * 129,
+    "..",
+    "%2F",
+    "a%2Fb",
+    "a%00b",
+    "a%0A",
+    "d%20d",
+    "%D0%B0bc",
+    "<b>",
+    "a.b",
+    "%F0%9F%98%80",
+]
+
+
+def freeze(client, device, **more):
+    return client.post(f"/devices/{device}/freeze/", asked(), **more)
 
 
 def test_it_freezes_the_device(operator, inventory):
     device = inventory.landmarks["online"]
-    operator.post(f"/devices/{device}/freeze/", ASK)
+    freeze(operator, device)
     assert inventory.status(device) == "FROZEN"
+    assert Device.objects.get(pk=device).frozen
+
+
+def test_it_unfreezes_the_device(operator, inventory):
+    device = inventory.landmarks["frozen"]
+    operator.post(f"/devices/{device}/unfreeze/", asked())
+    assert inventory.status(device) == "OFFLINE"
+    assert Device.objects.get(pk=device).status == "OFFLINE"
 
 
 def test_it_answers_a_swap_with_the_row(operator, inventory):
     device = inventory.landmarks["online"]
-    response = operator.post(f"/devices/{device}/freeze/", ASK, headers=HTMX)
+    response = freeze(operator, device, headers=HTMX)
     assert response.status_code == 200
     assert f'<tr id="device-{device}">' in response.text
     assert "Unfreeze" in response.text
+    assert "<html" not in response.text
+
+
+def test_it_asks_in_a_dialog_or_on_a_page(operator, inventory):
+    url = f"/devices/{inventory.landmarks['online']}/freeze/"
+    assert "<html" not in operator.get(url, headers=HTMX).text
+    assert "<html" in operator.get(url, headers={**HTMX, "HX-History-Restore-Request": "true"}).text
+    assert "<html" in operator.get(url).text
+
+
+def test_it_keeps_a_wrong_form_in_the_dialog(operator, inventory):
+    url = f"/devices/{inventory.landmarks['online']}/freeze/"
+    response = operator.post(url, {"ticket": "INC-9"}, headers=HTMX)
+    assert response.status_code == 422
+    assert response.headers["HX-Retarget"] == "#dialog-body"
+    assert 'value="INC-9"' in response.text
+
+
+def test_an_empty_form_names_what_is_missing(operator, inventory):
+    response = operator.post(f"/devices/{inventory.landmarks['online']}/freeze/")
+    assert response.status_code == 422
+    assert "Say why" in response.text
+
+
+def test_who_asked_and_why_is_recorded(operator, inventory):
+    device = inventory.landmarks["online"]
+    freeze(operator, device)
+    kept = Operation.objects.get()
+    assert (kept.actor_name, kept.role, kept.source, kept.address) == (
+        "operator", "operator", "web", "127.0.0.1",
+    )  # fmt: skip
+    assert (kept.reason, kept.ticket, kept.targets.get().target_id) == ("billing dispute", "INC-1", device)
+
+
+def test_a_device_frozen_before_is_already(operator, inventory):
+    device = inventory.landmarks["frozen"]
+    response = freeze(operator, device, headers=HTMX)
+    assert outcome(Operation.objects.get()) == {"already": 1}
+    assert "was frozen already" in response.text
+    assert not writes(inventory)
+
+
+@pytest.mark.parametrize("repeat", ["ok", "error"])
+def test_a_device_frozen_between_the_look_and_the_call_stands_as_asked(operator, inventory, repeat):
+    inventory.switch(repeat_freeze=repeat)
+    device = inventory.landmarks["online"]
+    code = {"status": 403, "error_code": "IOTDA.014039", "error_msg": "The device is already frozen."}
+    if repeat == "error":
+        inventory.fault("FreezeDevice", "status", **code)
+    freeze(operator, device)
+    assert outcome(Operation.objects.get()) == {"already" if repeat == "error" else "ok": 1}
+
+
+@pytest.mark.parametrize("which", ["online", "inactive"])
+def test_a_device_that_is_not_frozen_is_already_unfrozen(operator, inventory, which):
+    operator.post(f"/devices/{inventory.landmarks[which]}/unfreeze/", asked())
+    assert outcome(Operation.objects.get()) == {"already": 1}
+    assert not writes(inventory)
+
+
+def test_a_device_behind_a_gateway_is_refused_without_a_call(operator, inventory):
+    response = freeze(operator, inventory.landmarks["child"], headers=HTMX)
+    assert outcome(Operation.objects.get()) == {"failed": 1}
+    assert "This device is behind a gateway" in response.text
+    assert not writes(inventory)
+
+
+REFUSED = [
+    (403, "IOTDA.014038", "Operation not allowed. A child device cannot be frozen or unfrozen."),
+    (404, "IOTDA.014000", "The device does not exist. <b>Really.</b>"),
+    (400, "IOTDA.000006", "Invalid input."),
+    (409, "IOTDA.099999", "Something nobody has written down."),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "said"), REFUSED)
+def test_a_refusal_is_shown_in_the_platforms_own_words(operator, inventory, status, code, said):
+    inventory.fault("FreezeDevice", "status", status=status, error_code=code, error_msg=said)
+    response = freeze(operator, inventory.landmarks["online"], headers=HTMX)
+    target = Operation.objects.get().targets.get()
+    assert response.status_code == 200
+    assert (target.state, target.error_code, target.error_message) == ("failed", code, said)
+    assert code in response.text
+    assert said.replace("<", "&lt;").replace(">", "&gt;") in response.text
+
+
+def test_a_device_that_is_gone_is_failed(operator, inventory):
+    device = inventory.landmarks["online"]
+    inventory.call("DELETE", f"devices/{device}")
+    freeze(operator, device)
+    target = Operation.objects.get().targets.get()
+    assert (target.state, target.error_code) == ("failed", "IOTDA.014000")
+
+
+def test_a_platform_that_cannot_be_reached_is_said_and_recorded(operator, inventory, settings):
+    unreachable(settings)
+    response = freeze(operator, inventory.landmarks["online"], headers=HTMX)
+    target = Operation.objects.get().targets.get()
+    assert response.status_code == 502
+    assert (target.state, target.error_code) == ("failed", "not_sent")
+    assert "Nothing was sent" in response.text
+    assert Event.objects.get(kind="operation.ended").outcome == "1 failed"
+
+
+def test_a_throttled_freeze_waits_as_long_as_asked(operator, inventory):
+    inventory.fault("FreezeDevice", "throttle", retry_after=30)
+    response = freeze(operator, inventory.landmarks["online"], headers=HTMX)
+    chunk = Operation.objects.get().chunks.get()
+    assert "asks us to slow down" in response.text
+    assert outcome(chunk.operation) == {"pending": 1}
+    assert 25 < (chunk.due_at - chunk.sent_at).total_seconds() < 35
+
+
+@pytest.mark.parametrize("value", NOT_IDS)
+@pytest.mark.parametrize("end", ["", "freeze/", "unfreeze/"])
+def test_what_is_not_an_id_reaches_nothing(operator, inventory, value, end):
+    seen = len(inventory.journal())
+    url = f"/devices/{value}/{end}"
+    assert operator.post(url, asked()).status_code == (405 if operator.get(url).status_code == 200 else 404)
+    assert operator.get(url).status_code == 404
+    assert len(inventory.journal()) == seen
+
+
+@pytest.mark.parametrize("length", [127, 128])
+def test_the_longest_id_is_still_an_id(operator, inventory, length):
+    assert freeze(operator, "x" * length).status_code == 404
+    response = operator.get(f"/devices/{'x' * length}/")
+    assert response.status_code == 404
+    assert inventory.journal("ShowDevice")[-1]["path"].endswith("x" * length)

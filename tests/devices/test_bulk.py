@@ -1,0 +1,94 @@
+"""Freeze and unfreeze what was ticked: first shown, then changed, exactly that."""
+
+import pytest
+
+from iotda_admin.operations.models import Operation
+from tests.asking import asked, codes, outcome, states, work, writes
+
+BAD = [
+    "a" * 129, "a\0b", "..", "a%2Fb", "abc\n", "\u0430bc", "a b", " abc", "<b>x</b>", "a/b", "",
+]  # fmt: skip
+
+
+def select(client, *ids, verb="freeze", **form):
+    return client.post(f"/devices/selection.{verb}/", {"target": list(ids), **form})
+
+
+def test_it_first_shows_exactly_what_will_be_changed(operator, inventory):
+    chosen = [*inventory.free(2), inventory.landmarks["child"]]
+    response = select(operator, *chosen)
+    assert [f'name="target" value="{id}"' in response.text for id in chosen] == [True, True, False]
+    assert "1 is left out" in response.text
+    assert not Operation.objects.exists()
+
+
+def test_it_records_more_than_one_chunk_and_answers_at_once(operator, inventory):
+    response = select(operator, *inventory.free(3), **asked())
+    operation = Operation.objects.get()
+    assert response.url == operation.get_absolute_url()
+    assert outcome(operation) == {"pending": 3}
+    assert not writes(inventory)
+
+
+def test_a_device_ticked_twice_is_one_target(operator, inventory):
+    device = inventory.free(1)[0]
+    select(operator, device, device, **asked())
+    assert states(Operation.objects.get()) == {device: "ok"}
+
+
+def test_a_device_that_the_inventory_lost_meanwhile_is_not_left_out_silently(operator, inventory):
+    device = inventory.free(1)[0]
+    select(operator, device, "gone-since", **asked())
+    assert set(states(Operation.objects.get())) == {device, "gone-since"}
+
+
+def test_nothing_ticked_is_said(operator, inventory):
+    assert "No device was chosen" in select(operator).text
+    response = select(operator, **asked())
+    assert response.status_code == 422
+    assert "Choose at least one" in response.text
+
+
+@pytest.mark.parametrize("value", BAD)
+@pytest.mark.parametrize("verb", ["freeze", "unfreeze"])
+def test_what_is_not_an_id_is_named_and_nothing_is_sent(operator, inventory, verb, value):
+    response = select(operator, inventory.free(1)[0], value, verb=verb, **asked())
+    assert response.status_code == 422
+    assert "is not an ID" in response.text
+    assert ascii(value)[1:-1][:60].replace("<", "&lt;").replace(">", "&gt;") in response.text
+    assert 'value="billing dispute"' in response.text
+    assert not writes(inventory)
+
+
+def test_more_than_the_limit_is_refused_whole(operator, inventory, settings):
+    settings.TARGETS_LIMIT = 2
+    response = select(operator, *inventory.free(3), **asked())
+    assert response.status_code == 422
+    assert "3 targets are more than the 2" in response.text
+    assert not Operation.objects.exists()
+
+
+def test_one_busy_device_refuses_the_whole_selection(operator, inventory):
+    first, second = inventory.free(2)
+    inventory.fault("FreezeDevice", "throttle", retry_after=60)
+    operator.post(f"/devices/{first}/freeze/", asked())
+    response = select(operator, second, first, **asked(key="f" * 32))
+    assert response.status_code == 409
+    assert Operation.objects.count() == 1
+
+
+def test_each_device_has_its_own_outcome(operator, inventory):
+    good, gone = inventory.free(2)
+    frozen = inventory.landmarks["frozen"]
+    inventory.call("DELETE", f"devices/{gone}")
+    select(operator, good, gone, frozen, **asked())
+    work()
+    operation = Operation.objects.get()
+    assert states(operation) == {good: "ok", gone: "failed", frozen: "already"}
+    assert codes(operation)[gone] == "IOTDA.014000"
+
+
+def test_only_what_is_not_an_id_is_named_too(operator, inventory):
+    response = select(operator, "a b", **asked())
+    assert response.status_code == 422
+    assert "“a b” is not an ID" in response.text

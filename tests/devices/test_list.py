@@ -1,0 +1,153 @@
+"""Finding devices: filters and pages."""
+
+import re
+from itertools import chain
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from devices.models import Device
+from iotda_admin.inventory.models import SyncRun
+from tests.conftest import HTMX
+
+
+def shown(response):
+    return re.findall(r'<tr id="device-([^"]+)"', response.text)
+
+
+def find(client, **query):
+    response = client.get("/devices/", query)
+    assert response.status_code == 200
+    return shown(response)
+
+
+@pytest.mark.parametrize("field", ["device_id", "node_id", "name"])
+def test_it_finds_a_device_by_what_it_is_called(viewer, inventory, field):
+    device = Device.objects.get(pk=inventory.landmarks["online"])
+    assert device.device_id in find(viewer, q=getattr(device, field))
+
+
+def test_a_whole_id_finds_that_device_alone(viewer, inventory):
+    device = Device.objects.get(pk=inventory.landmarks["online"])
+    assert find(viewer, q=device.device_id) == [device.device_id]
+    assert find(viewer, q=f"  {device.node_id} ") == [device.device_id]
+
+
+def test_it_finds_by_part_of_a_name_in_any_case(viewer, inventory):
+    device = Device.objects.exclude(name="").first()
+    part = device.name[1:6].upper()
+    found = set(find(viewer, q=part))
+    assert device.device_id in found
+    assert found == {
+        d.device_id
+        for d in Device.objects.all()
+        if any(part.lower() in text.lower() for text in (d.device_id, d.node_id, d.name))
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [("status", "status"), ("product", "product_id"), ("space", "app_id"), ("node_type", "node_type")],
+)
+def test_it_finds_by_a_filter(viewer, inventory, name, column):
+    value = getattr(Device.objects.get(pk=inventory.landmarks["child"]), column)
+    expected = set(Device.objects.filter(**{column: value}).values_list("pk", flat=True)[:50])
+    found = find(viewer, **{name: value})
+    assert expected
+    assert set(found) <= set(Device.objects.filter(**{column: value}).values_list("pk", flat=True))
+    assert len(found) == len(expected)
+
+
+def test_filters_hold_together(viewer, inventory):
+    device = Device.objects.get(pk=inventory.landmarks["frozen"])
+    found = find(viewer, status="FROZEN", space=device.app_id)
+    assert device.pk in found
+    assert set(found) == {d.pk for d in Device.objects.filter(status="FROZEN", app_id=device.app_id)}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("status", "MELTED"), ("product", "nope"), ("space", "' OR 1=1 --"), ("node_type", "<b>x</b>"),
+        ("status", "ONLINE\0"), ("q", "a\0b"), ("q", "x" * 257),
+    ],
+)  # fmt: skip
+def test_a_filter_that_makes_no_sense_finds_nothing_and_says_so(viewer, inventory, name, value):
+    response = viewer.get("/devices/", {name: value})
+    assert response.status_code == 200
+    assert "This filter finds nothing." in response.text
+    assert not shown(response)
+
+
+@pytest.mark.parametrize("text", ["%", "_", "'", '"><script>', "\\", "..", "\u202e", "é"])
+def test_any_text_may_be_looked_for(viewer, inventory, text):
+    response = viewer.get("/devices/", {"q": text})
+    expected = Device.objects.filter(name__contains=text) | Device.objects.filter(device_id__contains=text)
+    assert response.status_code == 200
+    assert len(shown(response)) == min(50, expected.distinct().count())
+    assert "<script>" not in response.text.replace("<script src", "")
+
+
+def walk(client, url, rel):
+    """Every row on the way, from a page on to the last that it leads to."""
+    rows = []
+    while url:
+        response = client.get(url)
+        rows.append(shown(response))
+        link = re.search(rf'href="([^"]+)" rel="{rel}"', response.text)
+        url = "/devices/" + link[1].replace("&amp;", "&") if link else ""
+        last = response.request["QUERY_STRING"]
+    return rows, f"/devices/?{last}"
+
+
+@pytest.fixture
+def crowd(db):
+    Device.objects.bulk_create(
+        Device(device_id=f"d-{n:04}", node_id=f"n{n}", gateway_id=f"d-{n:04}", status="ONLINE")
+        for n in range(120)
+    )
+
+
+@pytest.mark.parametrize("query", ["?", "?status=ONLINE&"])
+def test_paging_forth_and_back_shows_each_row_once(viewer, crowd, query):
+    forth, last = walk(viewer, f"/devices/{query}", "next")
+    back, _first = walk(viewer, last, "prev")
+    assert [len(rows) for rows in forth] == [50, 50, 20]
+    assert list(chain.from_iterable(forth)) == [f"d-{n:04}" for n in range(120)]
+    assert back == forth[::-1]
+
+
+@pytest.mark.parametrize("edge", ["after", "before"])
+@pytest.mark.parametrize("key", ["", "nonsense", "~", "!", "\0", "9" * 40, "'", "\ud7ff", "d-0060\n"])
+def test_a_key_that_makes_no_sense_still_shows_rows(viewer, crowd, edge, key):
+    assert find(viewer, **{edge: key})
+
+
+def test_a_swap_gets_the_list_alone(viewer, crowd):
+    response = viewer.get("/devices/", headers=HTMX)
+    assert "<html" not in response.text
+    assert len(shown(response)) == 50
+    assert "HX-Request" in response.headers["Vary"]
+
+
+def test_however_many_rows_the_queries_stay_the_same(admin, crowd):
+    counts = {}
+    for devices in (120, 1):
+        Device.objects.filter(pk__gte=f"d-{devices:04}").delete()
+        with CaptureQueriesContext(connection) as queries:
+            assert len(find(admin)) == min(50, devices)
+        counts[devices] = len(queries)
+    assert counts[120] == counts[1] < 20
+
+
+def test_it_says_how_old_the_rows_are(viewer, crowd):
+    assert "has not been read yet" in viewer.get("/devices/").text
+    SyncRun.objects.create(state="done", started_at="2026-01-01T00:00Z", finished_at="2026-01-01T00:00Z")
+    assert "Inventory read" in viewer.get("/devices/").text
+    assert "ago" in viewer.get("/devices/").text
+
+
+def test_it_lists_a_device_whose_gateway_nobody_knows(operator, db):
+    Device.objects.create(device_id="d1", node_id="n1", node_type="UNKNOWN", status="ONLINE")
+    assert find(operator) == ["d1"]
