@@ -106,7 +106,7 @@ def freezing(stage: Stage) -> Views:
     )
     page.get_by_label("Reason").fill(WHY)
     page.get_by_role("dialog").get_by_role("button", name="Freeze").click()
-    expect(page.locator("#dialog .failure")).to_be_visible()
+    expect(page.locator("#dialog .verbatim")).to_be_visible()
     yield "dialog-failed", page
     page.keyboard.press("Escape")
     stage.cloud.heal()
