@@ -28,7 +28,7 @@ def asked(**more: Any) -> dict[str, Any]:
 
 
 def bind_form(policy: str, *ids: str, **more: Any) -> dict[str, Any]:
-    return asked(act="bind", policy=policy, target_type="device", target=list(ids), **more)
+    return asked(**{"act": "bind", "policy": policy, "target_type": "device", "target": list(ids), **more})
 
 
 def writes(cloud: Cloud) -> list[dict[str, Any]]:

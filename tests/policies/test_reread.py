@@ -4,7 +4,14 @@ KEY = "0123456789abcdef0123456789abcdef"
 
 
 def bind(client, policy, device):
-    data = {"policy": policy, "target_type": "device", "target": device, "act": "bind", "reason": "r", "key": KEY}
+    data = {
+        "policy": policy,
+        "target_type": "device",
+        "target": device,
+        "act": "bind",
+        "reason": "r",
+        "key": KEY,
+    }
     client.post("/policies/selection.bind/", data)
     return Target.objects.get().state
 

@@ -1,0 +1,221 @@
+"""Bind and unbind policies, and what each answer for a target becomes."""
+
+import pytest
+from django.contrib.auth.models import Permission
+
+from devices.models import Space
+from iotda_admin.audit.models import Event
+from iotda_admin.operations.models import Operation
+from policies.models import Binding
+from tests.asking import asked, bind_form, codes, outcome, states, unreachable, work, writes
+from tests.conftest import HTMX
+
+BAD = ["a" * 129, "a\0b", "..", "a%2Fb", "\u0430bc", "<b>x</b>", "a/b", "x.y", "a\u202eb"]
+
+
+def bind(client, cloud, *ids, policy="other_policy", headers=None, **form):
+    policy = cloud.landmarks[policy]
+    return client.post(f"/policies/{policy}/bind/", bind_form(policy, *ids, **form), headers=headers or {})
+
+
+def unbind(client, cloud, *ids, **form):
+    url = f"/policies/{cloud.landmarks['policy']}/unbind/"
+    return client.post(url, asked(target_type="device", target=list(ids), **form))
+
+
+def only():
+    return Operation.objects.get()
+
+
+def test_it_binds_several_and_says_who_failed_and_why(policyadmin, inventory):
+    good, full = inventory.free(2), inventory.landmarks["full"]
+    response = bind(policyadmin, inventory, *good, full, policy="policy", headers=HTMX)
+    assert response.status_code == 200
+    assert states(only()) == {good[0]: "ok", good[1]: "ok", full: "failed"}
+    assert inventory.bound(inventory.landmarks["policy"]) >= set(good)
+    for words in ("IOTDA.015204", "the limit of 5 is reached", "already has 5 policies"):
+        assert words in response.text
+
+
+def test_the_inventory_follows(policyadmin, inventory):
+    good, full = inventory.free(1)[0], inventory.landmarks["full"]
+    bind(policyadmin, inventory, good, full, policy="policy")
+    rows = Binding.objects.filter(policy=inventory.landmarks["policy"])
+    assert rows.filter(target_id=good).exists()
+    assert not rows.filter(target_id=full).exists()
+
+
+def test_a_swap_gets_the_result_and_its_address(policyadmin, inventory):
+    response = bind(policyadmin, inventory, *inventory.free(1), headers=HTMX)
+    assert response.headers["HX-Push-Url"] == only().get_absolute_url()
+    assert 'id="operation"' in response.text
+    assert "<html" not in response.text
+
+
+def test_pasted_ids_count_once(policyadmin, inventory):
+    one, two = inventory.free(2)
+    bind(policyadmin, inventory, one, pasted=f"{one}, {two}\r\n\r\n{two};{one}\n")
+    assert states(only()) == {one: "ok", two: "ok"}
+
+
+@pytest.mark.parametrize("length", [127, 128])
+def test_the_longest_id_is_sent_and_refused_by_the_platform(policyadmin, inventory, length):
+    bind(policyadmin, inventory, pasted="x" * length)
+    assert codes(only()) == {"x" * length: "IOTDA.014000"}
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_a_pasted_line_that_is_no_id_is_named(policyadmin, inventory, value):
+    good = inventory.free(1)[0]
+    response = bind(policyadmin, inventory, pasted=f"{good}\n\n{value}\n")
+    shown = ascii(value)[1:-1][:60].replace("<", "&lt;").replace(">", "&gt;")
+    assert response.status_code == 422
+    assert f"Line 3: “{shown}" in response.text
+    assert good in response.text
+    assert not writes(inventory)
+
+
+@pytest.mark.parametrize("value", [*BAD, "abc\n", " abc", ""])
+@pytest.mark.parametrize("ask", [bind, unbind])
+def test_a_chosen_target_that_is_no_id_is_named(policyadmin, inventory, ask, value):
+    response = ask(policyadmin, inventory, inventory.free(1)[0], value)
+    assert response.status_code == 422
+    assert ascii(value)[1:-1][:60].replace("<", "&lt;").replace(">", "&gt;") + (
+        "” is" if len(value) < 60 else ""
+    )
+    assert "is not an ID" in response.text
+    assert not writes(inventory)
+
+
+@pytest.mark.parametrize("value", ["a" * 129, "..", "%2F", "a%00b", "a%0A", "%D0%B0bc", "<b>"])
+@pytest.mark.parametrize("end", ["", "bind/", "unbind/"])
+def test_a_policy_that_is_no_id_reaches_nothing(policyadmin, inventory, value, end):
+    seen = len(inventory.journal())
+    assert policyadmin.get(f"/policies/{value}/{end}").status_code == 404
+    assert len(inventory.journal()) == seen
+
+
+@pytest.mark.parametrize("value", ["", "nope", "a\0b", "' OR 1=1", "x" * 500])
+def test_a_policy_that_is_not_there_is_a_field_error(policyadmin, inventory, value):
+    form = bind_form(value, *inventory.free(1))
+    response = policyadmin.post("/policies/selection.bind/", form)
+    assert response.status_code == 422
+    assert "policy-error" in response.text
+    assert 'value="billing dispute"' in response.text
+
+
+@pytest.mark.parametrize(
+    "data", [{"q": "a\0b", "act": "find"}, {"policy": "\0", "act": "add:\0"}, {"target_type": "\0"}]
+)
+def test_looking_for_nonsense_shows_the_form(policyadmin, inventory, data):
+    assert policyadmin.post("/policies/selection.bind/", data).status_code == 200
+
+
+def test_nothing_chosen_is_said(policyadmin, inventory):
+    response = bind(policyadmin, inventory)
+    assert response.status_code == 422
+    assert "Choose at least one target" in response.text
+
+
+def test_picking_needs_no_script(policyadmin, inventory):
+    device = inventory.free(1)[0]
+    data = {
+        "policy": inventory.landmarks["other_policy"],
+        "act": f"add:{device}",
+        "reason": "why",
+        "pasted": "x",
+    }
+    response = policyadmin.post("/policies/selection.bind/", data)
+    assert f'name="target" value="{device}"' in response.text
+    assert 'value="why"' in response.text
+    assert not Operation.objects.exists()
+
+
+@pytest.mark.parametrize("answer", ["success", "failure"])
+@pytest.mark.parametrize("known", [True, False])
+def test_what_was_bound_before_is_already(policyadmin, inventory, answer, known):
+    inventory.switch(already_bound=answer)
+    device = min(inventory.bound(inventory.landmarks["policy"]))
+    if not known:
+        Binding.objects.all().delete()
+    bind(policyadmin, inventory, device, policy="policy")
+    assert outcome(only()) == {"already": 1}
+
+
+@pytest.mark.parametrize("answer", ["success", "failure"])
+def test_what_is_not_bound_is_already_unbound(policyadmin, inventory, answer):
+    inventory.switch(not_bound=answer)
+    unbind(policyadmin, inventory, inventory.free(1)[0])
+    assert outcome(only()) == {"already": 1}
+
+
+def test_it_unbinds(policyadmin, inventory):
+    policy = inventory.landmarks["policy"]
+    device, *others = sorted(inventory.bound(policy))
+    unbind(policyadmin, inventory, device)
+    assert outcome(only()) == {"ok": 1}
+    assert inventory.bound(policy) == set(others)
+    assert not Binding.objects.filter(policy=policy, target_id=device).exists()
+
+
+def test_it_binds_to_a_product(policyadmin, inventory):
+    product = inventory.landmarks["product"]
+    bind(policyadmin, inventory, product, target_type="product")
+    assert inventory.bound(inventory.landmarks["other_policy"], "product") == {product}
+
+
+def test_a_whole_space_needs_its_name_typed(policyadmin, inventory):
+    space = inventory.landmarks["space"]
+    response = bind(policyadmin, inventory, space, target_type="app", space_name="almost")
+    assert response.status_code == 422
+    assert "Type the name exactly" in response.text
+    assert not writes(inventory)
+
+
+def test_a_whole_space_is_bound_once_its_name_is_typed(policyadmin, inventory):
+    space = Space.objects.get(pk=inventory.landmarks["space"])
+    bind(policyadmin, inventory, space.pk, target_type="app", space_name=space.name)
+    assert inventory.bound(inventory.landmarks["other_policy"], "app") == {space.pk}
+
+
+def test_a_whole_space_needs_a_right_of_its_own(policyadmin, inventory):
+    Permission.objects.get(codename="bind_space").group_set.clear()
+    space = Space.objects.get(pk=inventory.landmarks["space"])
+    response = bind(policyadmin, inventory, space.pk, target_type="app", space_name=space.name)
+    assert response.status_code == 403
+    assert Event.objects.get(kind="denied").detail["needs"] == "policies.bind_space"
+    assert not writes(inventory)
+
+
+def test_an_unreachable_platform_is_said_and_recorded(policyadmin, inventory, settings):
+    unreachable(settings)
+    response = bind(policyadmin, inventory, *inventory.free(2), headers=HTMX)
+    assert response.status_code == 502
+    assert outcome(only()) == {"failed": 2}
+    assert set(codes(only()).values()) == {"not_sent"}
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(404, "IOTDA.015201"), (403, "IOTDA.000022"), (401, "APIGW.0301")]
+)
+def test_a_refusal_of_the_first_call_stops_the_rest(policyadmin, inventory, status, code):
+    inventory.fault("BindDevicePolicy", "status", status=status, error_code=code, error_msg="No.")
+    ids = [f"d{n}" for n in range(45)]
+    bind(policyadmin, inventory, pasted="\n".join(ids))
+    work()
+    assert outcome(only()) == {"failed": 20, "skipped": 25}
+    assert only().state == "stopped"
+    assert only().stop_code == code
+    assert len(writes(inventory)) == 1
+
+
+def test_one_bad_id_does_not_spoil_its_neighbours(policyadmin, inventory):
+    ids = inventory.free(3)
+    inventory.fault(
+        "BindDevicePolicy", "status", match={"ids": [ids[1]]}, status=400, error_code="IOTDA.000006"
+    )
+    bind(policyadmin, inventory, *ids)
+    assert outcome(only()) == {"pending": 3}
+    work()
+    assert states(only()) == {ids[0]: "ok", ids[1]: "failed", ids[2]: "ok"}
+    assert codes(only())[ids[1]] == "IOTDA.000006"
