@@ -1,0 +1,96 @@
+"""Each setting is checked at the start, documented, and never printed when it is a secret."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SETTINGS = (ROOT / "iotda_admin" / "settings.py").read_text()
+NAMES = sorted(set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', SETTINGS)))
+DEMO = re.findall(r'"\$\{([A-Z_]+):=', (ROOT / "bin" / "demo").read_text())
+
+
+def start(tmp_path, **changes):
+    """Starts `manage.py check` with these settings; gives the exit status and what it says."""
+    environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), **changes}
+    command = [sys.executable, "manage.py", "check"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_it_reads_settings():
+    assert {"IOTDA_ENDPOINT", "DATABASE_URL", "SECRET_KEY"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", [*NAMES, *DEMO])
+def test_each_setting_is_in_the_readme(name):
+    assert f"`{name}`" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("IOTDA_ENDPOINT", "iotda.example.com"),
+        ("IOTDA_PROJECT_ID", "my-project"),
+        ("IOTDA_REGION", "Beijing 4"),
+        ("IOTDA_INSTANCE_ID", "../other"),
+        ("IOTDA_AUTH", "oauth"),
+        ("IOTDA_SIGNATURE", "md5"),
+        ("IAM_ENDPOINT", "ftp://iam"),
+        ("IOTDA_PROXY", "proxy:3128"),
+        ("IOTDA_CONNECT_TIMEOUT", "soon"),
+        ("IOTDA_DEADLINE", "-1"),
+        ("IOTDA_CONNECTIONS", "0"),
+        ("INVENTORY_REFRESH", "never"),
+        ("INVENTORY_IN_FLIGHT", "99"),
+        ("READ_BACK_GAP", "nan"),
+        ("TARGETS_LIMIT", "1e9"),
+        ("DATABASE_URL", "mysql://root@localhost/x"),
+        ("HTTPS", "maybe"),
+        ("BEHIND_PROXY", "2"),
+        ("DEBUG", "on please"),
+        ("LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_wrong_value_stops_the_start_with_a_sentence_that_names_it(tmp_path, name, value):
+    status, said = start(tmp_path, **{name: value})
+    assert status == 1
+    assert said.startswith(f"IoTDA Admin cannot start: {name} ")
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("auth", ["password", "token"])
+def test_a_way_to_log_in_asks_for_what_it_needs(tmp_path, auth):
+    status, said = start(tmp_path, IOTDA_AUTH=auth)
+    assert status == 1
+    assert "is missing: IOTDA_AUTH asks for it" in said
+
+
+def test_it_does_not_print_the_password_of_a_wrong_database_address(tmp_path):
+    _status, said = start(tmp_path, DATABASE_URL="mysql://root:canary-password@localhost/x")
+    assert "canary-password" not in said
+
+
+def test_a_secret_can_stand_in_a_file(tmp_path):
+    (tmp_path / "token").write_text("a-token\n")
+    status, _said = start(tmp_path, IOTDA_AUTH="token", IOTDA_TOKEN_FILE=str(tmp_path / "token"))
+    assert status == 0
+
+
+def test_a_file_of_a_secret_that_is_not_there_is_named(tmp_path):
+    status, said = start(tmp_path, IOTDA_SK_FILE="/nowhere")
+    assert status == 1
+    assert "IOTDA_SK_FILE" in said
+
+
+def test_it_keeps_the_secret_key_it_made(tmp_path):
+    start(tmp_path)
+    made = (tmp_path / "secret_key").read_text()
+    start(tmp_path)
+    assert (tmp_path / "secret_key").read_text() == made
+    assert len(made) >= 50
+    assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0
