@@ -1,0 +1,104 @@
+import csv
+from io import StringIO
+
+import pytest
+
+from iotda_admin.audit.models import Event
+from tests.conftest import make_user
+
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+def freeze(client, device, **more):
+    ask = {"reason": "billing dispute", "ticket": "INC-4711", "key": KEY, **more}
+    return client.post(f"/devices/{device}/freeze/", ask)
+
+
+def test_it_says_who_did_what_and_why(operator, inventory):
+    freeze(operator, inventory.landmarks["online"])
+    event = Event.objects.get(kind="operation.asked")
+    assert (event.actor_name, event.role, event.source) == ("operator", "operator", "web")
+    assert (event.verb, event.reason, event.ticket) == ("device.freeze", "billing dispute", "INC-4711")
+    assert event.detail["first_targets"] == [inventory.landmarks["online"]]
+
+
+def test_it_says_how_it_ended(operator, inventory):
+    freeze(operator, inventory.landmarks["child"])
+    assert Event.objects.get(kind="operation.ended").outcome == "1 failed"
+
+
+def test_it_keeps_the_denied_try(viewer, inventory):
+    freeze(viewer, inventory.landmarks["online"])
+    event = Event.objects.get(kind="denied")
+    assert event.actor_name == "viewer"
+    assert event.detail["path"].endswith("/freeze/")
+
+
+def test_it_keeps_logins_and_failed_logins(anonymous):
+    make_user("viewer")
+    anonymous.post("/accounts/login/", {"username": "viewer", "password": "wrong"})
+    anonymous.post("/accounts/login/", {"username": "viewer", "password": "a-password-1"})
+    kinds = [event.kind for event in Event.objects.order_by("id")]
+    assert kinds == ["login.failed", "login"]
+
+
+def test_it_does_not_keep_a_password_typed_as_a_name(anonymous):
+    anonymous.post("/accounts/login/", {"username": "hunter2-my-password", "password": "x"})
+    assert "hunter2" not in str(Event.objects.values())
+
+
+def test_a_row_is_never_changed_or_deleted(anonymous):
+    anonymous.post("/accounts/login/", {"username": "x", "password": "x"})
+    event = Event.objects.get()
+    with pytest.raises(TypeError):
+        event.save()
+    with pytest.raises(TypeError):
+        event.delete()
+
+
+def test_nothing_is_changed_that_cannot_be_recorded(operator, inventory, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Event.objects, "create", full)
+    with pytest.raises(OSError, match="disk full"):
+        freeze(operator, inventory.landmarks["online"])
+    assert inventory.journal("FreezeDevice") == []
+
+
+def test_it_finds_an_operation_by_its_ticket(operator, auditor, inventory):
+    freeze(operator, inventory.landmarks["online"])
+    page = auditor.get("/audit/", {"q": "INC-4711"}).text
+    assert "billing dispute" in page
+    assert "Signed in" not in page.split("<tbody>")[1]
+
+
+@pytest.mark.parametrize(
+    "query", ["?after=x", "?before=-1", "?kind=nonsense", "?q=%00", "?q=OP-99999999999999999999"]
+)
+def test_odd_filters_do_not_break_it(auditor, query):
+    assert auditor.get(f"/audit/{query}").status_code == 200
+
+
+def export(client, **query):
+    response = client.get("/audit/export.csv", query)
+    return list(csv.DictReader(StringIO(b"".join(response.streaming_content).decode())))
+
+
+def test_its_csv_has_every_matching_event(operator, auditor, inventory):
+    freeze(operator, inventory.landmarks["online"])
+    rows = export(auditor, q="INC-4711")
+    assert [row["kind"] for row in rows] == ["operation.ended", "operation.asked"]
+    assert rows[0]["reason"] == "billing dispute"
+
+
+def test_the_export_is_an_event_itself(auditor):
+    export(auditor)
+    assert Event.objects.get(kind="export").actor_name == "auditor"
+
+
+@pytest.mark.parametrize("formula", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "＝1", ' "=1'])
+def test_its_csv_holds_no_formula(operator, auditor, inventory, formula):
+    freeze(operator, inventory.landmarks["online"], reason=f"{formula}x", ticket="T")
+    (reason,) = {row["reason"] for row in export(auditor, q="T") if row["ticket"] == "T"}
+    assert reason[0] not in "=+-@\t\r＝"
