@@ -58,9 +58,10 @@ class DeviceStatus(Verb):
         try:
             device = client.show_device(device_id)
         except Rejected as error:
-            if error.status == 404:
-                return False
-            raise
+            # A device that is gone does not stand; a gateway's 404 says nothing of a device.
+            if error.status != 404 or not error.code.startswith("IOTDA."):
+                raise
+            return False
         remember(device)
         return (device.status == FROZEN) == self.frozen
 

@@ -7,7 +7,7 @@ from typing import ClassVar, cast
 
 from django.utils.translation import gettext_lazy as _
 
-from iotda_admin.iotda import BIND_LIMIT, BindAnswer, Client, IotdaError, walk
+from iotda_admin.iotda import BIND_LIMIT, BindAnswer, Client, IotdaError, Rejected, walk
 from iotda_admin.iotda import TargetType as PlatformTargetType
 from iotda_admin.iotda import Verdict as TargetVerdict
 from iotda_admin.operations.codes import CODES
@@ -68,10 +68,15 @@ class PolicyOnTargets(Verb):
         list_targets = partial(
             client.show_targets_in_device_policy, operation.policy_id, target_type=type_of(operation)
         )
-        for target in walk(list_targets):
-            missing.discard(target.target_id)
-            if not missing:
-                break
+        try:
+            for target in walk(list_targets):
+                missing.discard(target.target_id)
+                if not missing:
+                    break
+        except Rejected as error:
+            # A policy that is gone is bound to nothing; a gateway's 404 says nothing of a policy.
+            if error.status != 404 or not error.code.startswith("IOTDA."):
+                raise
         return {id: (id not in missing) == self.bound for id in ids}
 
     def stops(self, error: IotdaError) -> bool:

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from django.utils import timezone
+
 from iotda_admin import connection
-from iotda_admin.operations.models import Operation
+from iotda_admin.operations import recovery
+from iotda_admin.operations.models import Chunk, Operation
 from iotda_admin.operations.results import counts_of
 from iotda_admin.operations.tasks import advance
 from tests.cloud import Cloud
@@ -59,3 +62,9 @@ def unreachable(settings: Any) -> None:
     """From here on nobody listens where IoTDA should be."""
     settings.IOTDA_ENDPOINT = "http://127.0.0.1:9"
     connection.client.cache_clear()
+
+
+def look() -> None:
+    """Time passes until an unanswered change may be read back, and the worker looks once."""
+    Chunk.objects.filter(state=Chunk.State.UNKNOWN).update(due_at=timezone.now())
+    recovery.sweep()

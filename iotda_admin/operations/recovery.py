@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 LOOKS = 2
 RETRY_SECONDS = 15
 NUDGE_SECONDS = 10
+CHANGED_NOTHING = (State.ALREADY, State.FAILED, State.SKIPPED, State.CANCELLED)
 
 
 def sweep() -> None:
@@ -107,10 +108,10 @@ def record_reading(chunk: Chunk, stands: dict[str, bool]) -> None:
 
 
 def changed_since(chunk: Chunk, ids: list[str]) -> dict[str, Verdict]:
-    """Where a later operation touched the same target, the platform no longer tells about this one."""
+    """Where a later operation changed the same target, the platform no longer tells about this one."""
     own = chunk.targets.filter(target_id__in=ids)
     later = Target.objects.filter(subject=OuterRef("subject"), pk__gt=OuterRef("pk")).exclude(
-        state__in=[State.SKIPPED, State.CANCELLED]
+        state__in=CHANGED_NOTHING
     )
     verdict = Verdict(
         State.UNKNOWN,

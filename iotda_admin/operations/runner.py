@@ -121,6 +121,7 @@ def record_error(chunk: Chunk, ids: Sequence[str], error: IotdaError, *, inline:
                 split(chunk)
         case Judgement.FAILED:
             fail(chunk, ids, error.code, error.message, said)
+    stop_what_waits(chunk)
 
 
 def read_back_from(chunk: Chunk) -> Any:
@@ -200,6 +201,13 @@ def stop(operation: Operation, code: str, message: str) -> None:
         state=State.SKIPPED, error_code=code[:64], error_message=message[:512], settled_at=timezone.now()
     )
     end(operation)
+
+
+def stop_what_waits(chunk: Chunk) -> None:
+    """Another chunk may have stopped the operation while this one was under way: it does not wait then."""
+    operation = Operation.objects.select_for_update().get(pk=chunk.operation_id)
+    if operation.state == Operation.State.STOPPED:
+        stop(operation, operation.stop_code, operation.stop_message)
 
 
 def end(operation: Operation) -> None:

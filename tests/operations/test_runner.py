@@ -1,0 +1,170 @@
+"""Many chunks: claimed once, fenced, stopped, split, and counted at every step."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection as database
+from django.utils import timezone
+
+from iotda_admin.connection import client
+from iotda_admin.iotda import Rejected, Throttled
+from iotda_admin.operations import recovery, runner
+from iotda_admin.operations.models import Chunk, Target
+from iotda_admin.operations.verbs import Answer, Verdict
+from tests.asking import outcome, work, writes
+
+State = Target.State
+
+
+@pytest.fixture
+def many(inventory):
+    """Targets for three chunks: forty-five ids, of which the platform knows the first ten."""
+    return [*inventory.free(10), *(f"nobody-{n}" for n in range(35))]
+
+
+def test_more_than_a_chunk_waits_for_the_worker(do, many, inventory):
+    operation = do("policy.bind", *many)
+    assert [chunk.targets.count() for chunk in operation.chunks.all()] == [20, 20, 5]
+    assert outcome(operation) == {"pending": 45}
+    assert not writes(inventory)
+
+
+def test_the_worker_sends_each_chunk_once(do, many, inventory):
+    operation = do("policy.bind", *many)
+    work()
+    assert outcome(operation) == {"ok": 10, "failed": 35}
+    assert sorted(id for entry in writes(inventory) for id in entry["target_ids"]) == sorted(many)
+
+
+def test_every_target_is_counted_at_every_step(begin, many, inventory):
+    operation = begin("policy.bind", *many)
+    inventory.fault("BindDevicePolicy", "drop", match={"nth": 2})
+    steps = [outcome(operation)]
+    for chunk in operation.chunks.all():
+        claimed = runner.claim(chunk.pk)
+        steps.append(outcome(operation))
+        Chunk.objects.filter(pk=chunk.pk).update(state="pending", token=claimed.token)
+        chunk.targets.update(state="pending")
+        runner.run(chunk.pk, client())
+        steps.append(outcome(operation))
+    assert [sum(step.values()) for step in steps] == [45] * 7
+    assert steps[-1] == {"ok": 10, "failed": 15, "unknown": 20}
+
+
+def test_a_late_answer_of_an_earlier_holder_is_void(begin, inventory):
+    operation = begin("device.freeze", inventory.free(1)[0])
+    chunk = runner.claim(operation.chunks.get().pk)
+    Chunk.objects.update(lease_until=timezone.now())
+    recovery.give_up_leases()
+    runner.record_answer(chunk, Answer({operation.targets.get().target_id: Verdict(State.OK)}, 204, "r"))
+    assert outcome(operation) == {"unknown": 1}
+    assert operation.chunks.get().request_id == ""
+
+
+def test_a_late_error_of_an_earlier_holder_is_void(begin, inventory):
+    operation = begin("device.freeze", inventory.free(1)[0])
+    chunk = runner.claim(operation.chunks.get().pk)
+    Chunk.objects.update(lease_until=timezone.now())
+    recovery.give_up_leases()
+    for error in (Throttled("slow", status=429), Rejected("no", status=403), Rejected("no", status=404)):
+        runner.record_error(chunk, [operation.targets.get().target_id], error, inline=False)
+    assert outcome(operation) == {"unknown": 1}
+    assert operation.chunks.get().state == "unknown"
+
+
+def test_a_chunk_in_somebodys_hands_is_not_claimed(begin, inventory):
+    operation = begin("device.freeze", inventory.free(1)[0])
+    assert runner.claim(operation.chunks.get().pk).attempts == 1
+    assert runner.claim(operation.chunks.get().pk) is None
+
+
+def test_a_chunk_is_not_claimed_before_it_is_due(begin, inventory):
+    operation = begin("device.freeze", inventory.free(1)[0])
+    Chunk.objects.update(due_at="2100-01-01T00:00Z")
+    assert runner.claim(operation.chunks.get().pk) is None
+
+
+def test_throttling_holds_the_whole_operation_back_and_then_goes_on(do, many, inventory):
+    inventory.fault("BindDevicePolicy", "throttle", match={"nth": 2}, retry_after=30)
+    operation = do("policy.bind", *many)
+    work()
+    assert outcome(operation) == {"ok": 10, "failed": 10, "pending": 25}
+    assert all(c.due_at > timezone.now() for c in operation.chunks.filter(state="pending"))
+    Chunk.objects.update(due_at=timezone.now())
+    work()
+    assert outcome(operation) == {"ok": 10, "failed": 35}
+
+
+def test_a_stop_reaches_what_another_worker_puts_back(begin, many, inventory):
+    operation = begin("policy.bind", *many)
+    first, second, _third = operation.chunks.all()
+    held = runner.claim(second.pk)
+    inventory.fault("BindDevicePolicy", "status", status=403, error_code="IOTDA.000022", error_msg="No.")
+    runner.run(first.pk, client())
+    ids = list(held.targets.values_list("target_id", flat=True))
+    runner.record_error(held, ids, Throttled("Slower.", status=429, retryable=True), inline=False)
+    assert outcome(operation) == {"failed": 20, "skipped": 25}
+    assert operation.finished_at
+
+
+def test_a_stop_reaches_what_another_worker_splits(begin, many, inventory):
+    operation = begin("policy.bind", *many)
+    first, second, _third = operation.chunks.all()
+    held = runner.claim(second.pk)
+    inventory.fault("BindDevicePolicy", "status", status=403, error_code="IOTDA.000022", error_msg="No.")
+    runner.run(first.pk, client())
+    ids = list(held.targets.values_list("target_id", flat=True))
+    runner.record_error(held, ids, Rejected("Invalid.", status=400), inline=False)
+    assert outcome(operation) == {"failed": 20, "skipped": 25}
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(401, "APIGW.0301"), (403, "IOTDA.000022"), (403, "APIGW.0302")]
+)
+def test_no_rights_stop_a_freeze_after_one_call(do, inventory, status, code):
+    inventory.fault("FreezeDevice", "status", status=status, error_code=code, error_msg="No.")
+    operation = do("device.freeze", *inventory.free(5))
+    work()
+    assert outcome(operation) == {"failed": 1, "skipped": 4}
+    assert operation.state == "stopped"
+    assert len(writes(inventory)) == 1
+
+
+def test_a_refusal_of_one_device_stops_nothing(do, inventory):
+    ids = inventory.free(4)
+    inventory.fault("FreezeDevice", "status", match={"ids": ids[:1]}, status=403, error_code="IOTDA.014038")
+    operation = do("device.freeze", *ids)
+    work()
+    assert outcome(operation) == {"failed": 1, "ok": 3}
+
+
+def test_the_worker_tries_three_times_what_was_not_sent(do, inventory):
+    inventory.fault("ShowDevice", "drop")
+    operation = do("device.freeze", *inventory.free(2))
+    for _attempt in range(3):
+        assert outcome(operation) == {"pending": 2}
+        Chunk.objects.update(due_at=timezone.now())
+        work()
+    assert outcome(operation) == {"failed": 2}
+    assert set(operation.chunks.values_list("attempts", flat=True)) == {3}
+    assert not writes(inventory)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_four_workers_send_each_chunk_once(many_freezes, inventory):
+    chunks = list(many_freezes.chunks.values_list("pk", flat=True))
+
+    def worker(_n):
+        for pk in chunks:
+            runner.run(pk, client())
+        database.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(worker, range(4)))
+    assert outcome(many_freezes) == {"ok": len(chunks)}
+    assert len(writes(inventory)) == len(chunks)
+
+
+@pytest.fixture
+def many_freezes(transactional_db, inventory, begin):
+    return begin("device.freeze", *inventory.free(10))

@@ -1,0 +1,222 @@
+"""A change without a clear answer is unknown until the platform was read back; it is never sent again."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from iotda_admin import connection
+from iotda_admin.audit.models import Event
+from iotda_admin.operations import recovery
+from iotda_admin.operations.models import Chunk
+from tests.asking import codes, look, outcome, states, unreachable, writes
+from tests.conftest import HTMX
+
+WIRE = [
+    "hang",
+    "drop",
+    "reset",
+    "truncate",
+    "html",
+    "error_200",
+    "empty",
+    "bad_json",
+    "redirect",
+    "deep_json",
+    "drip_headers",
+]
+STATUSES = [500, 502, 504]
+SHAPES = ["missing_target", "both_lists", "wrong_policy_id", "bad_types"]
+CALLS = {"device.freeze": "FreezeDevice", "device.unfreeze": "UnfreezeDevice"}
+CALLS |= {"policy.bind": "BindDevicePolicy", "policy.unbind": "UnbindDevicePolicy"}
+
+
+@pytest.fixture
+def targets(inventory):
+    """For each verb something that it would change."""
+    known = inventory.landmarks
+    return {
+        "device.freeze": [known["online"]],
+        "device.unfreeze": [known["frozen"]],
+        "policy.bind": inventory.free(2),
+        "policy.unbind": sorted(inventory.bound(known["policy"]))[:2],
+    }
+
+
+@pytest.fixture
+def spoil(inventory, settings):
+    """The next write goes wrong, before or after the platform has made the change."""
+
+    def spoil(verb, fault, moment):
+        settings.IOTDA_DEADLINE = 0.4
+        connection.client.cache_clear()
+        args = {"status": fault} if isinstance(fault, int) else {}
+        name = "status" if isinstance(fault, int) else fault
+        inventory.fault(CALLS[verb], name, match={"times": 1}, moment=moment, **args)
+
+    return spoil
+
+
+def spoilt(do, spoil, targets, verb, fault, moment):
+    spoil(verb, fault, moment)
+    return do(verb, *targets[verb], policy="policy" if verb == "policy.unbind" else "other_policy")
+
+
+@pytest.mark.parametrize(
+    ("verb", "fault"),
+    [(verb, fault) for verb in ("device.freeze", "policy.bind") for fault in (*WIRE, *STATUSES)
+     # A freeze is answered by 204 without a body: nothing of it can be cut off or nested.
+     if verb == "policy.bind" or fault not in ("truncate", "deep_json")],
+)  # fmt: skip
+def test_what_was_applied_is_settled_as_done(do, spoil, targets, inventory, verb, fault):
+    operation = spoilt(do, spoil, targets, verb, fault, "after")
+    n = len(targets[verb])
+    assert outcome(operation) == {"unknown": n}
+    look()
+    assert outcome(operation) == {"ok": n}
+    assert len(writes(inventory)) == 1
+
+
+@pytest.mark.parametrize("verb", ["device.freeze", "policy.bind"])
+@pytest.mark.parametrize("fault", [*WIRE, *STATUSES])
+def test_what_was_not_applied_is_failed_after_two_looks(do, spoil, targets, inventory, verb, fault):
+    operation = spoilt(do, spoil, targets, verb, fault, "before")
+    n = len(targets[verb])
+    for expected in ("unknown", "unknown", "failed"):
+        assert outcome(operation) == {expected: n}
+        look()
+    assert set(codes(operation).values()) == {"not_applied"}
+    assert len(writes(inventory)) == 1
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("verb", ["device.unfreeze", "policy.unbind"])
+def test_taking_back_is_settled_alike(do, spoil, targets, verb, moment):
+    operation = spoilt(do, spoil, targets, verb, "drop", moment)
+    look()
+    look()
+    assert outcome(operation) == {"ok" if moment == "after" else "failed": len(targets[verb])}
+
+
+@pytest.mark.parametrize("fault", SHAPES)
+def test_an_answer_that_contradicts_itself_is_read_back(do, spoil, targets, inventory, fault):
+    operation = spoilt(do, spoil, targets, "policy.bind", fault, "after")
+    assert outcome(operation)["unknown"] >= 1
+    look()
+    assert outcome(operation) == {"ok": 2}
+    assert len(writes(inventory)) == 1
+
+
+@pytest.mark.parametrize("fault", ["extra_target", "dup_target"])
+def test_what_nobody_asked_for_changes_nothing(do, spoil, targets, fault):
+    operation = spoilt(do, spoil, targets, "policy.bind", fault, "after")
+    assert sum(outcome(operation).values()) == 2
+    assert "nobody_asked-for-this" not in states(operation)
+
+
+def test_only_the_doubtful_target_is_unknown(do, spoil, targets):
+    operation = spoilt(do, spoil, targets, "policy.bind", "missing_target", "after")
+    assert outcome(operation) == {"ok": 1, "unknown": 1}
+
+
+def test_it_is_not_read_back_before_the_calls_deadline(do, spoil, targets, inventory):
+    operation = spoilt(do, spoil, targets, "device.freeze", "drop", "after")
+    chunk = operation.chunks.get()
+    assert chunk.due_at == chunk.sent_at + timedelta(seconds=0.4)
+    Chunk.objects.update(due_at=timezone.now() + timedelta(seconds=60))
+    recovery.sweep()
+    assert outcome(operation) == {"unknown": 1}
+
+
+def test_the_second_look_is_apart_from_the_first(do, spoil, targets, settings):
+    settings.READ_BACK_GAP = 60
+    operation = spoilt(do, spoil, targets, "device.freeze", "drop", "before")
+    look()
+    recovery.sweep()
+    assert outcome(operation) == {"unknown": 1}
+    assert operation.chunks.get().misses == 1
+
+
+def test_one_look_is_not_enough_where_lists_lag(do, spoil, targets, inventory):
+    inventory.switch(stale_list_ms=60_000)
+    operation = spoilt(do, spoil, targets, "policy.bind", "drop", "after")
+    look()
+    inventory.switch(stale_list_ms=0)
+    look()
+    assert outcome(operation) == {"ok": 2}
+
+
+def test_a_platform_that_is_down_is_asked_again_later(do, spoil, targets, settings, inventory):
+    operation = spoilt(do, spoil, targets, "device.freeze", "drop", "after")
+    unreachable(settings)
+    look()
+    chunk = operation.chunks.get()
+    assert outcome(operation) == {"unknown": 1}
+    assert timezone.now() < chunk.due_at < timezone.now() + timedelta(seconds=20)
+
+
+def test_a_later_change_of_the_same_target_hides_the_earlier(do, spoil, targets, inventory):
+    operation = spoilt(do, spoil, targets, "device.freeze", "drop", "after")
+    assert outcome(do("device.unfreeze", *targets["device.freeze"])) == {"ok": 1}
+    look()
+    target = operation.targets.get()
+    assert (target.state, target.error_code) == ("unknown", "changed_since")
+    assert operation.chunks.get().state == "done"
+    assert inventory.status(target.target_id) == "OFFLINE"
+
+
+def test_a_later_try_that_changed_nothing_hides_nothing(do, spoil, targets):
+    operation = spoilt(do, spoil, targets, "device.freeze", "drop", "after")
+    assert outcome(do("device.freeze", *targets["device.freeze"])) == {"already": 1}
+    look()
+    assert outcome(operation) == {"ok": 1}
+
+
+@pytest.mark.parametrize(("verb", "expected"), [("policy.bind", "failed"), ("policy.unbind", "ok")])
+def test_a_policy_that_is_gone_is_bound_to_nothing(do, spoil, targets, inventory, verb, expected):
+    operation = spoilt(do, spoil, targets, verb, "drop", "before")
+    inventory.call("DELETE", f"policies/{operation.policy_id}")
+    look()
+    look()
+    assert outcome(operation) == {expected: 2}
+
+
+def test_a_device_that_is_gone_was_not_frozen(do, spoil, targets, inventory):
+    operation = spoilt(do, spoil, targets, "device.freeze", "drop", "before")
+    inventory.call("DELETE", f"devices/{targets['device.freeze'][0]}")
+    look()
+    look()
+    assert codes(operation) == {targets["device.freeze"][0]: "not_applied"}
+
+
+@pytest.mark.parametrize(
+    ("verb", "read"),
+    [("device.freeze", "ShowDevice"), ("policy.unbind", "ShowTargetsInDevicePolicy")],
+)
+def test_a_404_that_is_not_the_platforms_settles_nothing(do, spoil, targets, inventory, verb, read):
+    operation = spoilt(do, spoil, targets, verb, "drop", "after")
+    inventory.fault(read, "status", status=404, error_code="APIGW.0101", error_msg="The API does not exist.")
+    look()
+    look()
+    assert outcome(operation) == {"unknown": len(targets[verb])}
+
+
+def test_the_operation_ends_once_all_is_settled(do, spoil, targets):
+    operation = spoilt(do, spoil, targets, "device.freeze", "drop", "after")
+    assert (operation.state, operation.finished_at) == ("running", None)
+    assert not Event.objects.filter(kind="operation.ended").exists()
+    look()
+    look()
+    operation.refresh_from_db()
+    assert operation.finished_at
+    assert Event.objects.get(kind="operation.ended").outcome == "1 ok"
+
+
+def test_the_one_who_asked_is_told_plainly(do, spoil, targets, operator):
+    spoil("device.freeze", "drop", "after")
+    url = f"/devices/{targets['device.freeze'][0]}/freeze/"
+    form = {"reason": "why", "key": "a" * 32}
+    response = operator.post(url, form, headers=HTMX)
+    assert response.status_code == 200
+    assert "no clear answer" in response.text
+    assert "Do not send it again" in response.text
