@@ -13,6 +13,11 @@
     if (one(region).textContent !== text) one(region).textContent = text
   }
 
+  // A link to a list names only the filters that are on
+  on("htmx:configRequest", ({ detail: { verb, formData } }) => {
+    if (verb === "get") for (const [name, value] of [...formData]) if (!value) formData.delete(name)
+  })
+
   // Failures of the network
   for (const type of ["htmx:sendError", "htmx:timeout"]) on(type, () => tell("#alert", "SendError"))
   on("htmx:beforeSwap", ({ detail }) => { detail.xhr.shown = detail.shouldSwap })

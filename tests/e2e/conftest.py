@@ -53,7 +53,7 @@ def open_page(chromium: Browser, live_server: Any) -> Iterator[OpenPage]:
     heard: list[str] = []
 
     def open_page(role: str = "", **options: Any) -> Page:
-        context = chromium.new_context(base_url=live_server.url, **options)
+        context = chromium.new_context(base_url=live_server.url, reduced_motion="reduce", **options)
         contexts.append(context)
         if role:
             sign_in(context, live_server.url, role)

@@ -127,7 +127,7 @@ def binding(stage: Stage) -> Views:
     page.get_by_label("Find devices").fill("pump")
     expect(page.locator("#found li .button").first).to_be_visible()
     for number in range(3):
-        page.locator("#found li .button:enabled").first.click()
+        page.locator("#found li .button[type=submit]").first.click()
         expect(page.locator("#chosen .chip")).to_have_count(number + 1)
     yield "bind-filled", page
     page.get_by_text("Paste IDs").click()

@@ -1,0 +1,114 @@
+"""The whole job with the keys alone, and a focus that is never lost."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.conftest import make_user
+
+WHY = "Unpaid since March"
+
+
+@pytest.fixture
+def page(stage):
+    return stage.open_page("admin")
+
+
+def tab_to(page: Page, query: str, key: str = "Tab") -> None:
+    """As often as it takes; what cannot be reached so cannot be used without a mouse."""
+    for _ in range(60):
+        page.keyboard.press(key)
+        if page.evaluate("query => document.activeElement.matches(query)", query):
+            return
+    raise AssertionError(f"{query} was not reached")
+
+
+def find(page: Page, device: str) -> None:
+    page.goto("/devices/")
+    page.keyboard.press("/")
+    page.keyboard.type(device)
+    expect(page.locator("#rows tbody tr")).to_have_count(1)
+
+
+def test_it_logs_in(stage):
+    page = stage.open_page()
+    make_user("operator")
+    page.goto("/")
+    page.keyboard.type("operator")
+    page.keyboard.press("Tab")
+    page.keyboard.type("a-password-1\n")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+
+
+def test_it_freezes(page, stage):
+    device = stage.cloud.landmarks["online"]
+    find(page, device)
+    tab_to(page, f"#act-{device}")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Reason")).to_be_focused()
+    page.keyboard.type(f"{WHY}\n")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.locator(f"#act-{device}")).to_be_focused()
+    assert stage.cloud.status(device) == "FROZEN"
+
+
+def test_it_keeps_the_focus_in_the_dialog_and_gives_it_back(page, stage):
+    device = stage.cloud.landmarks["online"]
+    find(page, device)
+    tab_to(page, f"#act-{device}")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Reason")).to_be_focused()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        assert page.evaluate(
+            "document.activeElement === document.body || document.activeElement.closest('dialog')"
+        )
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.locator(f"#act-{device}")).to_be_focused()
+
+
+def test_it_binds(page, stage):
+    policy, device = stage.cloud.landmarks["policy"], stage.cloud.free(1)[0]
+    page.goto(f"/policies/{policy}/bind/")
+    page.keyboard.press("/")
+    page.keyboard.type(device)
+    expect(page.locator(f'[value="add:{device}"]')).to_be_visible()
+    tab_to(page, f'[value="add:{device}"]')
+    page.keyboard.press("Space")
+    expect(page.locator("#chosen .chip")).to_have_count(1)
+    tab_to(page, "[name=reason]")
+    page.keyboard.type(WHY)
+    tab_to(page, '[value="bind"]')
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    assert device in stage.cloud.bound(policy)
+
+
+def test_it_does_not_lose_its_place_when_a_target_is_added(page, stage):
+    device = stage.cloud.free(1)[0]
+    page.goto(f"/policies/{stage.cloud.landmarks['policy']}/bind/")
+    page.keyboard.press("/")
+    page.keyboard.type(device)
+    expect(page.locator(f'[value="add:{device}"]')).to_be_visible()
+    tab_to(page, f'[value="add:{device}"]')
+    page.keyboard.press("Enter")
+    expect(page.locator("#chosen .chip")).to_have_count(1)
+    expect(page.get_by_role("button", name="Added")).to_be_focused()
+
+
+def test_it_removes_a_chosen_target(page, stage):
+    page.goto("/devices/")
+    page.get_by_label(re.compile("^Select (?!all)")).first.check()
+    page.get_by_role("button", name="Bind a policy").click()
+    tab_to(page, "#chosen input")
+    page.keyboard.press("Space")
+    expect(page.locator("#chosen input")).not_to_be_checked()
+
+
+def test_it_types_a_slash_where_one_writes(page):
+    page.goto("/devices/")
+    page.keyboard.press("/")
+    page.keyboard.type("a/b")
+    expect(page.get_by_label("Search devices")).to_have_value("a/b")

@@ -1,0 +1,163 @@
+"""What happens between two pages: swaps, history, polling, and answers that nobody hopes for."""
+
+import re
+
+import pytest
+from django.contrib.sessions.models import Session
+from playwright.sync_api import Page, expect
+
+from devices.models import Device
+
+WHY = "Unpaid since March"
+EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+BOXES = "rows => rows.map(row => JSON.stringify(row.getBoundingClientRect()))"
+
+
+@pytest.fixture
+def page(stage):
+    return stage.open_page("admin")
+
+
+def is_whole(page: Page) -> bool:
+    return (
+        page.locator("html > body > .shell .nav").count() == 1
+        and page.locator("link[rel=stylesheet]").count() == 3
+    )
+
+
+def freeze(page: Page, device: str) -> None:
+    page.locator(f"#act-{device}").click()
+    page.get_by_label("Reason").fill(WHY)
+    page.get_by_role("dialog").get_by_role("button", name="Freeze").click()
+
+
+def bind(page: Page, stage, *devices: str) -> None:
+    page.goto(f"/policies/{stage.cloud.landmarks['policy']}/bind/")
+    page.get_by_text("Paste IDs").click()
+    page.get_by_label(re.compile("^IDs")).fill("\n".join(devices))
+    page.get_by_label("Reason").fill(WHY)
+    page.get_by_role("button", name="Bind", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("OP-")
+
+
+def test_it_never_shows_a_bare_fragment(page, stage):
+    page.goto("/")
+    page.goto("/devices/")
+    page.get_by_label("Status", exact=True).select_option("FROZEN")
+    expect(page.locator("#rows tbody tr")).to_have_count(2)
+    page.get_by_role("link", name=re.compile("^Füllstand|^Test bench")).first.click()
+    expect(page.get_by_role("heading", level=2, name="Policies in effect")).to_be_visible()
+    page.go_back()
+    expect(page.locator("#rows tbody tr")).to_have_count(2)
+    assert is_whole(page)
+    expect(page.get_by_label("Status", exact=True)).to_have_value("FROZEN")
+    page.go_back()
+    expect(page.get_by_text("60 devices")).to_be_visible()
+    assert is_whole(page)
+    page.go_forward()
+    expect(page.locator("#rows tbody tr")).to_have_count(2)
+    page.reload()
+    assert is_whole(page)
+
+
+def test_it_puts_only_the_filters_that_are_on_into_the_address(page):
+    page.goto("/devices/")
+    page.get_by_label("Status", exact=True).select_option("FROZEN")
+    page.wait_for_url("**/devices/?status=FROZEN")
+    page.get_by_label("Status", exact=True).select_option("")
+    page.wait_for_url("**/devices/")
+
+
+def test_it_goes_back_from_a_result_to_a_whole_page(page, stage):
+    bind(page, stage, *stage.cloud.free(1))
+    page.go_back()
+    expect(page.get_by_label("Reason")).to_be_visible()
+    assert is_whole(page)
+    page.go_forward()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("OP-")
+    assert is_whole(page)
+
+
+def test_it_comes_back_after_the_session_expired_in_mid_swap(page, stage):
+    page.goto("/devices/?status=FROZEN")
+    Session.objects.all().delete()
+    page.get_by_label("Product").select_option("")
+    page.get_by_label("Search devices").fill("bench")
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Password").fill("a-password-1")
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/devices/?status=FROZEN")
+    assert is_whole(page)
+
+
+def test_it_follows_a_running_operation_and_then_stops_asking(page, stage, worker):
+    devices = list(Device.objects.values_list("pk", flat=True)[:25])
+    operation = stage.ask(
+        "policy.bind", devices, who=stage.user("admin"), policy=stage.cloud.landmarks["other_policy"]
+    )
+    page.goto(operation.get_absolute_url())
+    expect(page.locator("#progress-label")).to_have_text("0 of 25 answered")
+    worker.start()
+    expect(page.locator("progress")).to_have_count(0, timeout=15000)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(2000)
+    assert asked == []
+
+
+def test_it_shows_what_the_platform_says_as_text(page, stage):
+    stage.cloud.fault("BindDevicePolicy", "status", status=403, error_code="IOTDA.1<b>", error_msg=EVIL)
+    bind(page, stage, *stage.cloud.free(1))
+    expect(page.locator("blockquote").first).to_have_text(EVIL)
+    assert page.locator("main img, main script, main b:has-text('alert')").count() == 0
+
+
+def test_it_shows_a_device_name_as_text(page, stage):
+    device = stage.cloud.landmarks["online"]
+    stage.cloud.call("PATCH", f"devices/{device}", json={"device_name": EVIL})
+    page.goto(f"/devices/{device}/")
+    expect(page.get_by_role("heading", level=1)).to_contain_text(EVIL)
+    page.goto(f"/devices/?q={device}")
+    freeze(page, device)
+    expect(page.get_by_role("status")).to_contain_text(f"{EVIL} is frozen")
+    assert page.locator("main img, main script").count() == 0
+
+
+def test_it_moves_nothing_when_a_row_is_swapped(page, stage):
+    device = stage.cloud.landmarks["online"]
+    page.goto(f"/devices/?product={Device.objects.get(pk=device).product_id}")
+    before = page.locator("#rows tr, #rows th").evaluate_all(BOXES)
+    freeze(page, device)
+    expect(page.locator(f"#device-{device}")).to_contain_text("Frozen")
+    assert page.locator("#rows tr, #rows th").evaluate_all(BOXES) == before
+
+
+def test_it_keeps_the_dialog_and_says_why_when_it_was_not_done(page, stage):
+    device = stage.cloud.landmarks["online"]
+    stage.cloud.fault("FreezeDevice", "status", status=403, error_code="IOTDA.000022", error_msg="No.")
+    page.goto(f"/devices/?q={device}")
+    freeze(page, device)
+    expect(page.get_by_role("dialog")).to_contain_text("IOTDA.000022")
+    page.keyboard.press("Escape")
+    expect(page.locator(f"#device-{device}")).to_contain_text("Online")
+
+
+def test_it_binds_a_whole_space_only_by_its_name(page, stage):
+    known = stage.cloud.landmarks
+    page.goto(f"/policies/{known['policy']}/bind/")
+    page.get_by_role("button", name="A whole resource space").click()
+    page.locator(f'[value="add:{known["other_space"]}"]').click()
+    page.get_by_label("Type the name").fill("plant-nowhere")
+    page.get_by_label("Reason").fill(WHY)
+    page.get_by_role("button", name="Bind", exact=True).click()
+
+    expect(page.locator("#space-error")).to_contain_text("exactly")
+    expect(page.get_by_label("Type the name")).to_have_value("plant-nowhere")
+    expect(page.get_by_label("Reason")).to_have_value(WHY)
+    assert stage.cloud.bound(known["policy"], "app") == set()
+
+    page.get_by_label("Type the name").fill(page.locator("#space-hint").inner_text())
+    page.get_by_role("button", name="Bind", exact=True).click()
+    expect(page.locator(".counts [data-state=ok] b")).to_have_text("1")
+    assert stage.cloud.bound(known["policy"], "app") == {known["other_space"]}

@@ -1,0 +1,109 @@
+"""Everything works as plain pages and forms."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from iotda_admin.inventory.models import SyncRun
+
+WHY = "Unpaid since March"
+
+
+@pytest.fixture
+def page(stage):
+    stage.options = {"java_script_enabled": False}
+    return stage.open_page("admin")
+
+
+def press(page, name):
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def explain(page, button):
+    page.get_by_label("Reason").fill(WHY)
+    press(page, button)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("OP-")
+
+
+def test_it_filters(page, stage):
+    page.goto("/devices/")
+    page.get_by_label("Status").select_option("FROZEN")
+    press(page, "Find")
+    expect(page.get_by_role("link", name="Remove the filter Status")).to_be_visible()
+    expect(page.locator("#rows tbody tr")).to_have_count(2)
+
+
+def test_it_freezes(page, stage):
+    device = stage.cloud.landmarks["online"]
+    page.goto(f"/devices/?q={device}")
+    page.get_by_role("link", name=re.compile("^Freeze")).click()
+    explain(page, "Freeze")
+    assert stage.cloud.status(device) == "FROZEN"
+
+
+def test_it_freezes_many(page, stage):
+    page.goto("/devices/?status=ONLINE&node_type=GATEWAY")
+    for box in page.get_by_label(re.compile("^Select (?!all)")).all()[:3]:
+        box.check()
+    press(page, "Freeze")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Freeze 3 devices")
+    explain(page, "Freeze 3")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("3 targets")
+
+
+def test_it_finds_adds_removes_and_binds(page, stage):
+    one, other, unwanted = stage.cloud.free(3)
+    page.goto(f"/policies/{stage.cloud.landmarks['policy']}/bind/")
+    for device in (one, unwanted):
+        page.get_by_label("Find devices").fill(device)
+        page.locator("#found").get_by_role("button", name="Find").click()
+        page.locator(f'[value="add:{device}"]').click()
+    page.locator(f'#chosen label:has([value="{unwanted}"])').click()
+    page.get_by_text("Paste IDs").click()
+    page.get_by_label(re.compile("^IDs")).fill(f"{other}, {one}")
+    explain(page, "Bind")
+    expect(page.locator(".counts [data-state=ok] b")).to_have_text("2")
+    assert stage.cloud.bound(stage.cloud.landmarks["policy"]) >= {one, other}
+    assert unwanted not in stage.cloud.bound(stage.cloud.landmarks["policy"])
+
+
+def test_it_binds_to_another_kind(page, stage):
+    known = stage.cloud.landmarks
+    page.goto(f"/policies/{known['policy']}/bind/")
+    press(page, "Products")
+    page.locator(f'[value="add:{known["product"]}"]').click()
+    explain(page, "Bind")
+    assert known["product"] in stage.cloud.bound(known["policy"], "product")
+
+
+def test_it_unbinds(page, stage):
+    policy = stage.cloud.landmarks["policy"]
+    before = stage.cloud.bound(policy)
+    page.goto(f"/policies/{policy}/")
+    page.get_by_role("link", name=re.compile("^Unbind")).first.click()
+    explain(page, "Unbind")
+    assert len(stage.cloud.bound(policy)) == len(before) - 1
+
+
+def test_it_asks_for_a_refresh_and_stays_where_it_was(page, stage):
+    page.goto("/devices/?status=FROZEN")
+    press(page, "Refresh")
+    assert page.url.endswith("/devices/?status=FROZEN")
+    assert SyncRun.objects.first().state == SyncRun.State.ASKED
+
+
+def test_it_shows_the_policies_of_a_device(page, stage):
+    page.goto(f"/devices/{stage.cloud.landmarks['full']}/")
+    page.get_by_role("link", name="Show the policies in effect").click()
+    expect(page.get_by_text("5 of 5 used on the device itself")).to_be_visible()
+
+
+def test_it_looks_again_at_what_is_unknown(page, stage):
+    stage.cloud.fault("BindDevicePolicy", "drop", moment="after")
+    policy, one = stage.cloud.landmarks["policy"], stage.cloud.free(1)
+    operation = stage.ask("policy.bind", list(one), who=stage.user("admin"), policy=policy)
+    operation.chunks.update(due_at=operation.created_at)
+    page.goto(operation.get_absolute_url())
+    press(page, "Look now")
+    expect(page.locator(".counts [data-state=ok] b")).to_have_text("1")
