@@ -1,0 +1,123 @@
+"""kill -9 of the real web process between the call and its answer; SIGTERM of the real worker."""
+
+import shutil
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from tests.asking import writes
+from tests.operations.deployment import Browser, Deployment, until
+
+AFTERWARDS = """
+import json
+from iotda_admin.operations import recovery
+from iotda_admin.operations.models import Chunk, Target
+
+def tell():
+    target = Target.objects.get()
+    print(json.dumps([target.state, target.error_code, target.chunk.state]))
+
+tell()
+recovery.sweep()
+tell()
+Chunk.objects.update(lease_until="2026-01-01T00:00Z")
+recovery.give_up_leases()
+tell()
+for _look in range(2):
+    recovery.sweep()
+    tell()
+"""
+
+AGAIN = """
+import json
+from django.contrib.auth.models import User
+from django.test import Client
+from iotda_admin.operations.models import Operation
+client = Client(SERVER_NAME="127.0.0.1")
+client.force_login(User.objects.get(username="operator"))
+answer = client.post({path!r}, {form!r})
+print(json.dumps([answer.status_code, Operation.objects.count()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def prepared(cloud_process, tmp_path_factory):
+    """A folder with the users and the inventory, made once; the platform is the same after each reset."""
+    cloud_process.reset()
+    folder = tmp_path_factory.mktemp("deployment")
+    Deployment(folder, cloud_process).prepare()
+    return folder
+
+
+@pytest.fixture
+def deployment(cloud, prepared, tmp_path):
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    deployment = Deployment(tmp_path, cloud)
+    yield deployment
+    deployment.kill()
+
+
+@pytest.mark.parametrize(
+    ("moment", "in_the_end"), [("after", ["ok", "", "done"]), ("before", ["failed", "not_applied", "done"])]
+)
+def test_what_a_killed_web_process_left_is_settled(deployment, cloud, moment, in_the_end):
+    cloud.fault("FreezeDevice", "hang", moment=moment)
+    path = f"/devices/{cloud.landmarks['online']}/freeze/"
+    browser = Browser(deployment.start_web(), "operator")
+    form = browser.form(path) | {"reason": "crash"}
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(browser.send, path, form)
+        until(lambda: cloud.journal("FreezeDevice"))
+        deployment.kill()
+        with pytest.raises(requests.ConnectionError):
+            answer.result()
+    assert deployment.rows("select state from operations_target") == [("sent",)]
+    cloud.heal()
+    # Sent; not touched while its lease runs; unknown; after the first look and after the second.
+    sent, still, unknown, first, second = deployment.shell(AFTERWARDS)
+    assert (sent, still, unknown) == (["sent", "", "sent"],) * 2 + (["unknown", "", "unknown"],)
+    assert second == in_the_end
+    assert first == (in_the_end if moment == "after" else unknown)
+    # The same form, sent once more by a patient browser, is the same operation.
+    assert deployment.shell(AGAIN.format(path=path, form=form)) == [[302, 1]]
+    assert len(writes(cloud)) == 1
+
+
+ASK = """
+from django.contrib.auth.models import User
+from iotda_admin.connection import client
+from iotda_admin.operations.door import Asker, Wanted, ask, start
+asker = Asker(User.objects.get(username="operator"), "operator", "test")
+start(ask("device.freeze", [Wanted(id) for id in {ids!r}], asker=asker, reason="r", form_key="k"), client())
+"""
+
+
+def test_a_worker_that_is_told_to_stop_leaves_nothing_half_done(deployment, cloud):
+    deployment.shell(ASK.format(ids=list(cloud.free(10))))
+    cloud.fault("FreezeDevice", "latency", seconds=0.05)
+    worker = deployment.start("manage.py", "worker")
+    until(lambda: cloud.journal("FreezeDevice"))
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(10) == 0
+    states = {state for (state,) in deployment.rows("select state from operations_chunk")}
+    assert states <= {"done", "pending"}
+    assert "done" in states
+
+
+def test_a_worker_takes_over_what_a_killed_one_left(deployment, cloud):
+    deployment.shell(ASK.format(ids=list(cloud.free(3))))
+    cloud.fault("FreezeDevice", "hang", match={"nth": 2}, moment="after")
+    deployment.start("manage.py", "worker")
+    until(lambda: len(cloud.journal("FreezeDevice")) == 2)
+    deployment.kill()
+    cloud.heal()
+    expire = "update operations_chunk set lease_until='2026-01-01' where state='sent'"
+    deployment.rows(expire)
+    # Its call for attention died with it: long ago enough for the sweeper to call again.
+    deployment.rows("update operations_operation set nudged_at='2026-01-01'")
+    deployment.start("manage.py", "worker")
+    done = "select count(*) from operations_target where state='ok'"
+    until(lambda: deployment.rows(done) == [(3,)])
+    assert len(writes(cloud)) == 3
