@@ -5,6 +5,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Space
+from iotda_admin.ids import is_id
 from iotda_admin.operations.forms import AskForm, IdsField, PastedIdsField
 from policies.models import Policy, TargetType
 
@@ -44,8 +45,17 @@ class PolicyTargetsForm(AskForm):
             raise ValidationError({"space_name": ValidationError(message, params={"name": space.name})})
 
 
+class PolicyField(forms.ModelChoiceField):  # type: ignore[type-arg]
+    def to_python(self, value: Any) -> Policy | None:
+        # PostgreSQL refuses to look for what cannot be an id at all.
+        if value and not is_id(str(value)):
+            raise ValidationError(self.error_messages["invalid_choice"], code="invalid_choice")
+        policy: Policy | None = super().to_python(value)
+        return policy
+
+
 class BindForm(PolicyTargetsForm):
-    policy = forms.ModelChoiceField(
+    policy = PolicyField(
         Policy.objects.all(),
         label=_("Policy"),
         empty_label=_("Choose a policy"),

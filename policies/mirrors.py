@@ -1,7 +1,7 @@
 """How policies and what they are bound to are read into our tables."""
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
 from operator import attrgetter
@@ -27,7 +27,12 @@ class Policies(Mirror):
         # The list leaves the statements out, so each policy is read by itself: there are at most 50.
         show = patient(client.show_device_policy)
         for page in listing(client.list_device_policies, attrgetter("policy_id")):
-            yield [mirrored(show(policy.policy_id)) for policy in page]
+            rows: list[Model] = []
+            for policy in page:
+                # Deleted since it was listed: it is just not there any more.
+                with unless_gone():
+                    rows.append(mirrored(show(policy.policy_id)))
+            yield rows
 
 
 class Bindings(Mirror):
@@ -38,16 +43,22 @@ class Bindings(Mirror):
     def pages(self, client: Client) -> Iterator[list[Model]]:
         for policy in Policy.objects.all():
             targets = partial(client.show_targets_in_device_policy, policy.policy_id)
-            try:
+            # Deleted since the policies were listed: it has no targets any more.
+            with unless_gone():
                 for page in listing(targets, attrgetter("target_type", "target_id")):
                     yield [
                         Binding(policy=policy, target_type=target.target_type, target_id=target.target_id)
                         for target in page
                     ]
-            except Rejected as error:
-                # Deleted since the policies were listed: it has no targets any more.
-                if error.status != 404:
-                    raise
+
+
+@contextmanager
+def unless_gone() -> Iterator[None]:
+    try:
+        yield
+    except Rejected as error:
+        if error.status != 404:
+            raise
 
 
 def mirrored(policy: PlatformPolicy) -> Policy:

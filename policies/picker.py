@@ -52,7 +52,7 @@ def read(data: QueryDict, policy_id: str) -> Picker:
     chosen = [] if pressed == "kind" else only_ids(data.getlist("target"))
     if pressed == "add":
         chosen = only_ids([*chosen, value] if target_type != TargetType.SPACE else [value])
-    query = "" if pressed == "kind" else data.get("q", "").strip()[:128]
+    query = "" if pressed == "kind" else data.get("q", "").replace("\0", "").strip()[:128]
     found = search(target_type, query)
     names = describe(target_type, chosen, policy_id)
     return Picker(

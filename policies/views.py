@@ -11,6 +11,7 @@ from django_htmx.http import push_url
 from devices.models import Device, Product, Space
 from iotda_admin.accounts.access import asker_of
 from iotda_admin.connection import client
+from iotda_admin.ids import is_id
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.door import Refused, Wanted, ask, start
 from iotda_admin.operations.models import Operation
@@ -98,6 +99,7 @@ def bind(request: HttpRequest, policy_id: str = "") -> HttpResponse:
     """Choose and look again with any button, bind with the last one. Works the same without JavaScript."""
     data = request.POST if request.method == "POST" else QueryDict()
     policy_id = data.get("policy", "") or policy_id
+    policy_id = policy_id if is_id(policy_id) else ""
     if data.get("act") != "bind":
         form = BindForm(
             initial={name: data.get(name) for name in ("reason", "ticket", "pasted", "key") if name in data}

@@ -20,7 +20,8 @@ COLUMNS = [
 def matching(request: HttpRequest) -> QuerySet[Event]:
     """The filter of the page and of its export: one for both."""
     rows = Event.objects.all()
-    if kind := request.GET.get("kind", ""):
+    kind = request.GET.get("kind", "")
+    if kind in Event.Kind.values:
         rows = rows.filter(kind=kind)
     if text := request.GET.get("q", "").replace("\0", "")[:200].strip():
         columns = ("actor_name", "ticket", "reason", "summary")

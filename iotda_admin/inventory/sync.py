@@ -70,7 +70,7 @@ def perform(run: SyncRun, client: Client) -> bool:
         finish(run, State.FAILED, "Reading stopped by a fault of ours; see the log.")
         raise
     finish(run, State.DONE)
-    return True
+    return run.state == State.DONE
 
 
 def begin(run: SyncRun) -> bool:
@@ -92,7 +92,10 @@ def alive(run: SyncRun, rows: int) -> None:
 
 
 def finish(run: SyncRun, state: State, error: str = "") -> None:
-    SyncRun.objects.filter(pk=run.pk).update(state=state, finished_at=timezone.now(), error=error[:600])
+    # Unless it was given up in between: then what it read may be mixed with another reading's.
+    SyncRun.objects.filter(pk=run.pk, state=State.RUNNING).update(
+        state=state, finished_at=timezone.now(), error=error[:600]
+    )
     run.refresh_from_db()
     keep = SyncRun.objects.values_list("pk", flat=True)[:200]
     SyncRun.objects.exclude(pk__in=list(keep)).delete()

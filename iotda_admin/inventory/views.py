@@ -1,5 +1,4 @@
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import trigger_client_event
@@ -27,4 +26,4 @@ def refresh(request: HttpRequest) -> HttpResponse:
     back_to = request.POST.get("next", "")
     if not url_has_allowed_host_and_scheme(back_to, allowed_hosts={request.get_host()}):
         back_to = "/"
-    return redirect(back_to)
+    return HttpResponseRedirect(back_to)

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.decorators import permission_required
@@ -38,7 +39,7 @@ def visible_or_404(request: HttpRequest, number: int) -> Operation:
 @permission_required(SEE, raise_exception=True)
 def operations(request: HttpRequest) -> HttpResponse:
     rows = visible(request)
-    if state := request.GET.get("state", ""):
+    if state := one_of(Operation.State.values, request):
         rows = rows.filter(state=state)
     page = page_of(rows, request, key="id", descending=True)
     context = {
@@ -48,6 +49,12 @@ def operations(request: HttpRequest) -> HttpResponse:
         "state": state,
     }
     return render(request, "operations/operations.html", context, part="list")
+
+
+def one_of(states: Sequence[str], request: HttpRequest) -> str:
+    """The state that is asked for; a word that is none asks for all."""
+    state = request.GET.get("state", "")
+    return state if state in states else ""
 
 
 def with_counts(rows: Any) -> list[dict[str, Any]]:
@@ -78,7 +85,7 @@ def operation(request: HttpRequest, number: int) -> HttpResponse:
 def targets(request: HttpRequest, number: int) -> HttpResponse:
     row = visible_or_404(request, number)
     rows = row.targets.all()
-    if state := request.GET.get("state", ""):
+    if state := one_of(Target.State.values, request):
         rows = rows.filter(state=state)
     context = {
         "operation": row,
