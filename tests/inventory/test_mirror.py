@@ -1,0 +1,144 @@
+"""What the tables hold after a reading that the platform disturbed."""
+
+from datetime import timedelta
+
+import pytest
+import stamina
+from django.utils import timezone
+
+from devices.models import Device, Product, Space
+from iotda_admin import connection
+from iotda_admin.inventory import sync
+from iotda_admin.inventory.models import SyncRun
+from policies.models import Binding, Policy
+from tests.asking import unreachable
+
+
+def read_again():
+    return sync.perform(SyncRun.objects.create(), connection.client())
+
+
+FIELDS = ["node_id", "status", "node_type", "gateway_id", "product_id", "product_name", "app_id", "app_name"]
+FIELDS += ["fw_version", "sw_version", "description"]
+
+
+def test_each_device_is_the_platforms_device(inventory):
+    for row in Device.objects.all():
+        theirs = inventory.call("GET", f"devices/{row.pk}")
+        assert [getattr(row, name) for name in FIELDS] == [theirs[name] or "" for name in FIELDS]
+        assert (row.name, row.tags) == (
+            theirs["device_name"],
+            [[tag["tag_key"], tag["tag_value"]] for tag in theirs["tags"]],
+        )
+
+
+def test_a_device_that_moved_is_not_there_twice(inventory):
+    device = Device.objects.get(pk=inventory.landmarks["online"])
+    other = Product.objects.exclude(pk=device.product_id).first()
+    inventory.call("PATCH", f"devices/{device.pk}", json={"product_id": other.pk})
+    assert read_again()
+    moved = Device.objects.get(pk=device.pk)
+    assert (moved.product_id, moved.app_id) == (other.pk, other.app_id)
+    assert Device.objects.count() == 60
+
+
+def test_renamed_things_are_renamed(inventory):
+    space, product = inventory.landmarks["space"], inventory.landmarks["product"]
+    inventory.call("PATCH", f"spaces/{space}", json={"name": "Renamed"})
+    inventory.call("PATCH", f"products/{product}", json={"name": "Renamed too"})
+    assert read_again()
+    assert Space.objects.get(pk=space).name == "Renamed"
+    assert Product.objects.get(pk=product).name == "Renamed too"
+
+
+def test_a_policy_that_goes_takes_its_bindings_along(inventory):
+    policy = inventory.landmarks["policy"]
+    assert Binding.objects.filter(policy=policy).exists()
+    inventory.call("DELETE", f"policies/{policy}")
+    assert read_again()
+    assert not Policy.objects.filter(pk=policy).exists()
+    assert not Binding.objects.filter(policy=policy).exists()
+
+
+def test_what_was_bound_and_unbound_elsewhere_follows(inventory):
+    policy, device = inventory.landmarks["policy"], inventory.free(1)[0]
+    gone = min(inventory.bound(policy))
+    inventory.call("POST", "bindings", json={"policy_id": policy, "target_id": device})
+    inventory.call("DELETE", "bindings", params={"policy_id": policy, "target_id": gone})
+    assert read_again()
+    bound = set(
+        Binding.objects.filter(policy=policy, target_type="device").values_list("target_id", flat=True)
+    )
+    assert bound == inventory.bound(policy)
+
+
+@pytest.mark.parametrize("call", ["ShowDevicePolicy", "ShowTargetsInDevicePolicy"])
+def test_a_policy_deleted_while_it_is_read_is_just_gone(inventory, call):
+    before = Policy.objects.count()
+    inventory.fault(call, "delete_policy", match={"nth": 1})
+    assert read_again()
+    assert read_again()
+    assert Policy.objects.count() == before - 1
+
+
+def test_a_list_that_changes_while_it_is_read_has_no_device_twice(inventory):
+    inventory.reset(devices=200)
+    inventory.fault("ListDevices", "list_mutates")
+    assert read_again()
+    inventory.heal()
+    assert read_again()
+    assert Device.objects.count() == 200
+
+
+@pytest.mark.parametrize("fault", ["html", "bad_json", "drop"])
+def test_a_hiccup_is_read_again(inventory, fault):
+    inventory.fault("ListProducts", fault, match={"times": 1})
+    assert read_again()
+
+
+def test_a_platform_that_is_down_changes_nothing(inventory, settings):
+    unreachable(settings)
+    rows = Device.objects.count(), Policy.objects.count(), Binding.objects.count()
+    fresh = SyncRun.fresh_at()
+    with stamina.set_testing(True, attempts=1):
+        assert not read_again()
+    assert (Device.objects.count(), Policy.objects.count(), Binding.objects.count()) == rows
+    assert SyncRun.fresh_at() == fresh
+    assert "refused" in SyncRun.objects.first().error
+
+
+def test_a_reading_that_was_given_up_does_not_report_success(inventory):
+    run = SyncRun.objects.create()
+    assert sync.begin(run)
+    SyncRun.objects.filter(pk=run.pk).update(alive_at=timezone.now() - timedelta(hours=1))
+    sync.give_up_silent()
+    sync.finish(run, SyncRun.State.DONE)
+    assert run.state == "failed"
+
+
+def test_a_failed_reading_is_tried_again_soon(inventory):
+    run = SyncRun.objects.create(state="failed", finished_at=timezone.now())
+    assert not sync.is_due()
+    SyncRun.objects.filter(pk=run.pk).update(finished_at=timezone.now() - timedelta(seconds=31))
+    assert sync.is_due()
+
+
+def test_only_one_of_two_begins_the_same_reading(inventory):
+    run = SyncRun.objects.create()
+    assert [sync.begin(run), sync.begin(run)] == [True, False]
+
+
+def test_old_readings_are_forgotten(inventory):
+    SyncRun.objects.bulk_create(SyncRun(state="done", finished_at=timezone.now()) for _ in range(250))
+    read_again()
+    assert SyncRun.objects.count() == 200
+    assert SyncRun.objects.first().rows > 60
+
+
+def test_a_404_that_is_not_the_platforms_removes_nothing(inventory):
+    before = Policy.objects.count()
+    inventory.fault(
+        "ShowDevicePolicy", "status", status=404, error_code="APIGW.0101", error_msg="No such API."
+    )
+    assert not read_again()
+    assert Policy.objects.count() == before

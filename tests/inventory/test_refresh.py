@@ -1,0 +1,59 @@
+"""The button that reads the inventory again, and the line that says how old it is."""
+
+import pytest
+from django.test import Client
+
+from iotda_admin.inventory import sync
+from iotda_admin.inventory.models import SyncRun
+from tests.conftest import HTMX
+
+
+def test_anyone_signed_in_may_ask(viewer):
+    response = viewer.post("/inventory/refresh/", {"next": "/devices/?status=FROZEN"})
+    assert response.url == "/devices/?status=FROZEN"
+    assert SyncRun.objects.get().state == "asked"
+
+
+def test_a_swap_gets_the_line_which_asks_again_until_it_is_read(viewer, inventory):
+    response = viewer.post("/inventory/refresh/", headers=HTMX)
+    assert 'hx-trigger="load delay:1s"' in response.text
+    assert "<html" not in response.text
+    sync.sync_if_due()
+    response = viewer.get("/inventory/", headers=HTMX)
+    assert "hx-trigger" not in response.text
+    assert "inventory:read" in response.headers["HX-Trigger"]
+
+
+def test_asking_again_does_not_pile_up(viewer):
+    for _ in range(3):
+        viewer.post("/inventory/refresh/")
+    assert SyncRun.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "back_to",
+    ["https://evil.example/", "//evil.example", "javascript:alert(1)", "/\\evil", "nowhere", "devices", ""],
+)
+def test_it_leads_nowhere_else(viewer, back_to):
+    response = viewer.post("/inventory/refresh/", {"next": back_to})
+    assert response.status_code == 302
+    assert response.url == "/" or (response.url == back_to and "evil" not in back_to and ":" not in back_to)
+
+
+def test_it_needs_a_login(anonymous):
+    assert anonymous.post("/inventory/refresh/").url.startswith("/accounts/login/")
+    assert not SyncRun.objects.exists()
+
+
+def test_it_refuses_a_forged_form(viewer):
+    client = Client(enforce_csrf_checks=True)
+    client.cookies = viewer.cookies
+    assert client.post("/inventory/refresh/").status_code == 403
+    assert not SyncRun.objects.exists()
+
+
+def test_it_says_why_the_last_reading_failed_as_text(viewer, inventory):
+    SyncRun.objects.create(state="failed", finished_at="2026-01-01T00:00Z", error="<script>no</script>")
+    text = viewer.get("/inventory/").text
+    assert "The last reading failed: &lt;script&gt;no" in text
+    assert "Inventory read just now" in text
