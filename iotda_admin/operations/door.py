@@ -111,7 +111,8 @@ def ask(
         if earlier := asked_before(operation):
             return earlier
         check_in_flight(verb, operation, wanted)
-        raise
+        # That other change is over by now; this one was not recorded.
+        raise InFlight(_("A target was being changed at this very moment. Send it again.")) from None
     return operation
 
 

@@ -74,10 +74,12 @@ def with_counts(rows: Any) -> list[dict[str, Any]]:
 @permission_required(SEE, raise_exception=True)
 def operation(request: HttpRequest, number: int) -> HttpResponse:
     """The result, at its own URL for ever; polled as a fragment until it has ended."""
-    row = visible_or_404(request, number)
-    return render(
-        request, "operations/operation.html", {"operation": row, **result_context(row)}, part="result"
-    )
+    return result(request, visible_or_404(request, number))
+
+
+def result(request: HttpRequest, row: Operation) -> HttpResponse:
+    context = {"operation": row, **result_context(row)}
+    return render(request, "operations/operation.html", context, part="result")
 
 
 @require_safe
@@ -108,4 +110,5 @@ def check(request: HttpRequest, number: int) -> HttpResponse:
         recovery.read_back(chunk_id, client())
     if not wants_fragment(request):
         return redirect(row)
-    return operation(request, number)
+    row.refresh_from_db()
+    return result(request, row)

@@ -1,0 +1,94 @@
+"""A device's page: read from the platform at this moment, and from the inventory where that fails."""
+
+import pytest
+
+from devices.models import Device
+from policies.models import Binding
+from tests.asking import asked, unreachable
+
+
+def page(client, device):
+    return client.get(f"/devices/{device}/")
+
+
+def test_it_is_read_at_this_moment_and_the_inventory_follows(viewer, inventory):
+    device = inventory.landmarks["online"]
+    inventory.call("PATCH", f"devices/{device}", json={"status": "FROZEN", "device_name": "renamed"})
+    response = page(viewer, device)
+    assert "Read from IoTDA just now" in response.text
+    assert Device.objects.get(pk=device).name == "renamed"
+    assert 'data-state="FROZEN"' in response.text
+
+
+def test_a_platform_that_is_down_leaves_the_inventory_with_its_age(viewer, inventory, settings):
+    device = Device.objects.get(pk=inventory.landmarks["online"])
+    unreachable(settings)
+    response = page(viewer, device.pk)
+    assert response.status_code == 503
+    assert "IoTDA could not be read just now" in response.text
+    assert "From the inventory, read" in response.text
+    assert device.node_id in response.text
+
+
+def test_a_refusal_is_told_with_code_and_request(viewer, inventory):
+    inventory.fault("ShowDevice", "status", status=403, error_code="IOTDA.000022", error_msg="<b>No.</b>")
+    response = page(viewer, inventory.landmarks["online"])
+    assert response.status_code == 502
+    assert "&lt;b&gt;No.&lt;/b&gt;" in response.text
+    assert inventory.journal("ShowDevice")[-1]["request_id"] in response.text
+
+
+@pytest.mark.parametrize("fault", ["html", "bad_json", "drop", "empty", "error_200"])
+def test_an_answer_that_is_none_leaves_the_inventory(viewer, inventory, fault):
+    inventory.fault("ShowDevice", fault)
+    response = page(viewer, inventory.landmarks["online"])
+    assert response.status_code in (502, 503)
+    assert inventory.landmarks["online"] in response.text
+
+
+def test_a_device_that_was_deleted_is_shown_as_gone(operator, inventory):
+    device = inventory.landmarks["online"]
+    inventory.call("DELETE", f"devices/{device}")
+    response = page(operator, device)
+    assert response.status_code == 404
+    assert "IoTDA no longer knows this device" in response.text
+    assert f"/devices/{device}/freeze/" not in response.text
+
+
+def test_a_device_that_nobody_knows_is_not_found(viewer, inventory):
+    assert page(viewer, "nobody").status_code == 404
+
+
+def test_a_device_the_inventory_does_not_know_yet_is_found(viewer, inventory):
+    product = inventory.landmarks["product"]
+    inventory.call(
+        "POST", "devices", json={"product_id": product, "node_id": "new", "device_id": "brand-new"}
+    )
+    assert page(viewer, "brand-new").status_code == 200
+    assert Device.objects.filter(pk="brand-new").exists()
+
+
+def test_what_the_platform_says_is_text(viewer, inventory):
+    device = inventory.landmarks["online"]
+    inventory.call(
+        "PATCH", f"devices/{device}", json={"device_name": "<script>x</script>", "tags": [["<i>", "<u>"]]}
+    )
+    text = page(viewer, device).text
+    assert "<script>x" not in text
+    assert "<i>" not in text
+
+
+def test_what_was_done_to_it_stands_there(operator, viewer, inventory):
+    device = inventory.landmarks["online"]
+    operator.post(f"/devices/{device}/freeze/", asked())
+    assert "billing dispute" in page(operator, device).text
+    assert "/operations/" not in page(viewer, device).text
+
+
+def test_its_policies_come_with_what_they_come_through(viewer, inventory):
+    device = Device.objects.get(pk=inventory.landmarks["free"][0])
+    policy = inventory.landmarks["policy"]
+    Binding.objects.create(policy_id=policy, target_type="product", target_id=device.product_id)
+    response = viewer.get(f"/policies/of.device/{device.pk}/")
+    assert "Its product" in response.text
+    assert f"/policies/{policy}/" in response.text

@@ -1,0 +1,148 @@
+"""The list of operations, an operation's page while it runs and for ever after, and looking now."""
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from iotda_admin.operations.models import Chunk
+from tests.asking import outcome, unreachable, work, writes
+from tests.conftest import HTMX
+
+POLLING = 'hx-trigger="load delay:'
+
+
+@pytest.fixture
+def unknown(do, inventory):
+    """A freeze that was applied and not answered, and may be looked at now."""
+    inventory.fault("FreezeDevice", "drop", match={"times": 1}, moment="after")
+    operation = do("device.freeze", inventory.free(1)[0])
+    Chunk.objects.update(due_at=timezone.now())
+    return operation
+
+
+def test_it_polls_until_all_is_answered_and_then_stops(auditor, do, inventory):
+    operation = do("policy.bind", *inventory.free(10), *(f"nobody-{n}" for n in range(15)))
+    running = auditor.get(operation.get_absolute_url(), headers=HTMX)
+    assert POLLING in running.text
+    assert "0 of 25 answered" in running.text
+    work()
+    ended = auditor.get(operation.get_absolute_url(), headers=HTMX)
+    assert "hx-trigger" not in ended.text
+    assert "<progress" not in ended.text
+
+
+def test_it_says_when_it_goes_on(auditor, do, inventory):
+    inventory.fault("FreezeDevice", "throttle", retry_after=90)
+    operation = do("device.freeze", inventory.free(1)[0])
+    assert "Going on at" in auditor.get(operation.get_absolute_url()).text
+
+
+def test_failures_are_grouped_by_cause(auditor, do, inventory):
+    full = inventory.landmarks["full"]
+    operation = do("policy.bind", full, "nobody-1", "nobody-2", *inventory.free(1), policy="policy")
+    text = auditor.get(operation.get_absolute_url()).text
+    assert text.count('class="failure"') == 2
+    assert text.index("IOTDA.014000") < text.index("IOTDA.015204")
+    assert "1 succeeded" in text
+
+
+def test_the_reason_of_a_stop_is_on_top(auditor, do, inventory):
+    inventory.fault("FreezeDevice", "status", status=403, error_code="IOTDA.000022", error_msg="<i>No.</i>")
+    operation = do("device.freeze", *inventory.free(2))
+    work()
+    text = auditor.get(operation.get_absolute_url()).text
+    assert "Stopped: the rest would have been refused" in text
+    assert "&lt;i&gt;No.&lt;/i&gt;" in text
+
+
+def test_looking_now_settles_it(admin_too, unknown):
+    response = admin_too.post(f"{unknown.get_absolute_url()}check/")
+    assert response.url == unknown.get_absolute_url()
+    assert outcome(unknown) == {"ok": 1}
+
+
+def test_looking_now_swaps_the_result(admin_too, unknown):
+    response = admin_too.post(f"{unknown.get_absolute_url()}check/", headers=HTMX)
+    assert response.status_code == 200
+    assert 'id="operation"' in response.text
+    assert "hx-trigger" not in response.text
+    assert "<html" not in response.text
+
+
+def test_looking_too_early_asks_nothing(admin_too, unknown, inventory):
+    Chunk.objects.update(due_at="2100-01-01T00:00Z")
+    asked = len(inventory.journal())
+    admin_too.post(f"{unknown.get_absolute_url()}check/")
+    assert len(inventory.journal()) == asked
+
+
+def test_looking_at_a_platform_that_is_down_says_so(admin_too, unknown, settings):
+    unreachable(settings)
+    response = admin_too.post(f"{unknown.get_absolute_url()}check/", headers=HTMX)
+    assert response.status_code == 200
+    assert outcome(unknown) == {"unknown": 1}
+
+
+def test_looking_refuses_a_forged_form(admin_too, unknown):
+    client = Client(enforce_csrf_checks=True)
+    client.cookies = admin_too.cookies
+    assert client.post(f"{unknown.get_absolute_url()}check/").status_code == 403
+    assert outcome(unknown) == {"unknown": 1}
+
+
+def test_looking_sends_no_change(admin_too, unknown, inventory):
+    admin_too.post(f"{unknown.get_absolute_url()}check/")
+    assert len(writes(inventory)) == 1
+
+
+@pytest.mark.parametrize("page", ["", "targets/", "check/"])
+def test_an_operator_sees_only_the_own(operator, unknown, page):
+    url = f"{unknown.get_absolute_url()}{page}"
+    assert operator.get(url).status_code in (404, 405)
+    assert operator.post(url).status_code in (404, 405)
+    assert str(unknown) not in operator.get("/operations/").text
+    assert outcome(unknown) == {"unknown": 1}
+
+
+@pytest.fixture
+def admin_too(asker):
+    """The one who asked, signed in."""
+    client = Client()
+    client.force_login(asker.user)
+    return client
+
+
+@pytest.mark.parametrize("state", ["running", "done", "stopped", "nonsense", "\0", "<b>"])
+def test_the_list_can_be_narrowed(auditor, unknown, state):
+    response = auditor.get("/operations/", {"state": state})
+    assert response.status_code == 200
+    assert (str(unknown) in response.text) == (state not in ("done", "stopped"))
+    assert "<b></" not in response.text
+
+
+@pytest.mark.parametrize("state", ["unknown", "ok", "nonsense", "\0"])
+def test_targets_can_be_narrowed(auditor, unknown, state):
+    response = auditor.get(f"{unknown.get_absolute_url()}targets/", {"state": state})
+    assert response.status_code == 200
+    assert (unknown.targets.get().target_id in response.text) == (state != "ok")
+
+
+@pytest.mark.parametrize("number", ["0", "999999", "9" * 19, "9" * 40, "-1", "1x", "%00"])
+def test_an_operation_that_is_not_there_is_not_found(auditor, number):
+    assert auditor.get(f"/operations/{number}/").status_code == 404
+
+
+@pytest.mark.parametrize("edge", ["after", "before"])
+@pytest.mark.parametrize("key", ["x", "-1", "9" * 18, "9" * 30, "1e3", "\0", "²", "0"])
+def test_a_key_that_makes_no_sense_still_lists(auditor, unknown, edge, key):
+    response = auditor.get("/operations/", {edge: key})
+    assert response.status_code == 200
+    assert str(unknown) in response.text
+
+
+def test_the_list_asks_as_much_for_many_as_for_one(auditor, begin, inventory, django_assert_max_num_queries):
+    for device in inventory.free(8):
+        begin("device.freeze", device)
+    with django_assert_max_num_queries(12):
+        response = auditor.get("/operations/")
+    assert response.text.count("OP-") >= 8

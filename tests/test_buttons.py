@@ -1,0 +1,82 @@
+"""What is shown is what is allowed: each button stands there for exactly those whom its view lets in."""
+
+import re
+
+import pytest
+from django.urls import resolve
+
+from tests.conftest import signed_in
+
+ROLES = ["viewer", "operator", "policy admin", "auditor", "admin"]
+PAGES = {
+    "the list of devices": "/devices/",
+    "a device": "/devices/{online}/",
+    "a frozen device": "/devices/{frozen}/",
+    "a device behind a gateway": "/devices/{child}/",
+    "its policies": "/policies/of.device/{full}/",
+    "the list of policies": "/policies/",
+    "a policy": "/policies/{policy}/",
+    "the overview": "/",
+}
+# What each role is offered somewhere, and nothing else that changes the platform.
+FREEZES = {"devices:freeze", "devices:unfreeze", "devices:freeze_many", "devices:unfreeze_many"}
+BINDS = {"policies:bind", "policies:bind_selection", "policies:unbind"}
+OFFERED = {
+    "viewer": set(),
+    "operator": FREEZES,
+    "policy admin": BINDS,
+    "auditor": set(),
+    "admin": FREEZES | BINDS,
+}
+
+
+def offered(text: str) -> dict[str, tuple[str, str]]:
+    """The changes that links, forms and buttons of a page lead to: name, address and method."""
+    found = {}
+    for tag in re.findall(r"<(?:a|form|button)\b[^>]*>", text):
+        method = "post" if 'method="post"' in tag or "formaction" in tag else "get"
+        for url in re.findall(r'(?:href|action|formaction)="(/[^"?#]*)', tag):
+            name = resolve(url).view_name
+            if name in FREEZES | BINDS:
+                found[name] = (method, url)
+    return found
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_is_offered_what_it_may_do(role, inventory):
+    client = signed_in(role)
+    pages = [client.get(url.format(**inventory.landmarks)).text for url in PAGES.values()]
+    assert set().union(*(offered(page) for page in pages)) == OFFERED[role]
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("place", PAGES)
+def test_nothing_is_offered_that_is_refused(role, place, inventory):
+    client = signed_in(role)
+    response = client.get(PAGES[place].format(**inventory.landmarks))
+    assert response.status_code == 200
+    for method, url in offered(response.text).values():
+        assert getattr(client, method)(url).status_code in (200, 422)
+
+
+def test_a_device_behind_a_gateway_has_no_freeze(admin, inventory):
+    text = admin.get(PAGES["a device behind a gateway"].format(**inventory.landmarks)).text
+    assert "devices:freeze" not in offered(text)
+    assert "Go to its gateway" in text
+
+
+@pytest.mark.parametrize(
+    ("role", "shown"), [("viewer", 0), ("auditor", 0), ("operator", 51), ("policy admin", 51)]
+)
+def test_rows_can_be_ticked_by_those_who_can_do_something_with_them(role, shown, inventory):
+    assert signed_in(role).get("/devices/").text.count('type="checkbox"') == shown
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_menu_leads_nowhere_that_is_refused(role, inventory):
+    client = signed_in(role)
+    menu = re.search(r'<nav class="nav".*?</nav>', client.get("/").text, re.S)[0]
+    links = [url for url in re.findall(r'href="([^"]+)"', menu) if not url.startswith("/admin/")]
+    assert [client.get(url).status_code for url in links] == [200] * len(links)
+    assert ("/audit/" in links) == (role in ("auditor", "admin"))
+    assert ("/operations/" in links) == (role != "viewer")
