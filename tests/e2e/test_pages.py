@@ -3,6 +3,7 @@
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from devices.models import Device
 from tests.e2e.stage import TELEPHONE
 from tests.e2e.tour import TOURS
 
@@ -41,3 +42,16 @@ def test_it_works_on_a_telephone_without_scrolling_sideways(stage, tour):
     stage.options = TELEPHONE
     widths = {name: page.evaluate("document.documentElement.scrollWidth") for name, page in tour(stage)}
     assert {name: width for name, width in widths.items() if width > 390} == {}
+
+
+@pytest.mark.parametrize("width", [390, 1000, 1280])
+def test_it_keeps_the_buttons_in_reach_beside_the_longest_names(stage, width):
+    stage.options = {"viewport": {"width": width, "height": 800}}
+    device = Device.objects.get(pk=stage.cloud.landmarks["online"])
+    device.pk = device.gateway_id = "x" * 128
+    device.name = "W" * 256
+    device.save()
+    page = stage.open_page("admin")
+    page.goto(f"/devices/?q={device.pk}")
+    button = page.locator(f"#act-{device.pk}").bounding_box()
+    assert button["x"] + button["width"] < width
