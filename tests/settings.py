@@ -1,4 +1,4 @@
-"""The product's own settings, with what a test run needs: no HTTPS, short deadlines, a database of its own."""
+"""The product's own settings, with what a test run needs: no HTTPS, short deadlines, its own database."""
 
 import os
 import tempfile
