@@ -1,11 +1,14 @@
 """The cast and the stage: a simulated platform, an inventory that was read from it, and one user a role."""
 
+import importlib
 import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import Group, User
+from django.db.models.signals import post_migrate
 from django.test import Client
 
 from iotda_admin import connection
@@ -15,6 +18,14 @@ from iotda_admin.operations.door import Asker
 from tests.cloud import Cloud
 
 HTMX = {"HX-Request": "true"}
+
+
+def restore_roles(**_: Any) -> None:
+    """A test with transactions of its own empties the tables, and with them the groups of a migration."""
+    importlib.import_module("iotda_admin.accounts.migrations.0001_roles").make_roles(apps, None)
+
+
+post_migrate.connect(restore_roles, sender=apps.get_app_config("auth"))
 
 
 @pytest.fixture(scope="session")

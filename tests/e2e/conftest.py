@@ -1,15 +1,12 @@
 """A real browser before a real server: one Chromium for each test process, a fresh context for each test."""
 
-import importlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.contrib.auth.models import User
-from django.db.models.signals import post_migrate
 from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -22,14 +19,6 @@ OpenPage = Callable[..., Page]
 def pytest_itemcollected(item: pytest.Item) -> None:
     if item.path.parent == Path(__file__).parent:
         item.add_marker(pytest.mark.browser)
-
-
-def restore_roles(**_: Any) -> None:
-    """The tables are emptied after each test here, and with them the groups that a migration made."""
-    importlib.import_module("iotda_admin.accounts.migrations.0001_roles").make_roles(apps, None)
-
-
-post_migrate.connect(restore_roles, sender=apps.get_app_config("auth"))
 
 
 @pytest.fixture(scope="session")

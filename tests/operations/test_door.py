@@ -1,0 +1,103 @@
+"""The door itself: nothing gets in twice, and nothing unrecorded."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection as database
+from django.db import transaction
+
+from iotda_admin.audit.models import Event
+from iotda_admin.operations import door
+from iotda_admin.operations.door import InFlight, KeyReused, NotAllowed, TooMany, Wanted, ask
+from iotda_admin.operations.models import Operation
+from tests.asking import writes
+from tests.conftest import make_user
+
+
+def test_nothing_is_sent_by_asking(begin, inventory):
+    operation = begin("device.freeze", *inventory.free(1))
+    assert operation.targets.get().state == "pending"
+    assert not writes(inventory)
+
+
+def test_what_is_asked_is_in_the_trail_before_it_is_sent(begin, inventory):
+    operation = begin("device.freeze", *inventory.free(1), ticket="INC-1")
+    event = Event.objects.get(kind="operation.asked")
+    assert (event.operation, event.reason, event.ticket) == (operation.pk, "because", "INC-1")
+    assert event.detail["first_targets"] == list(inventory.free(1))
+
+
+def test_it_refuses_who_may_not_and_records_the_try(asker, inventory):
+    viewer = door.Asker(make_user("viewer"), "viewer", "test")
+    with pytest.raises(NotAllowed):
+        ask("device.freeze", [Wanted("d1")], asker=viewer, reason="r", form_key="k")
+    event = Event.objects.get(kind="denied")
+    assert (event.actor_name, event.detail["needs"]) == ("viewer", "devices.freeze_device")
+    assert not Operation.objects.exists()
+
+
+def test_nothing_wanted_is_refused(begin):
+    with pytest.raises(TooMany):
+        begin("device.freeze")
+
+
+@pytest.mark.parametrize("more", [{"reason": "another"}, {"ticket": "INC-2"}])
+def test_another_reason_is_another_input(begin, inventory, more):
+    begin("device.freeze", *inventory.free(1), form_key="same")
+    with pytest.raises(KeyReused):
+        begin("device.freeze", *inventory.free(1), form_key="same", **more)
+
+
+def test_the_order_of_targets_is_no_other_input(begin, inventory):
+    ids = inventory.free(3)
+    first = begin("device.freeze", *ids, form_key="same")
+    assert begin("device.freeze", *reversed(ids), form_key="same") == first
+
+
+def test_freezing_and_unfreezing_exclude_each_other(begin, inventory):
+    begin("device.freeze", *inventory.free(1))
+    with pytest.raises(InFlight, match="has been changing"):
+        begin("device.unfreeze", *inventory.free(1))
+
+
+def test_two_policies_on_one_device_do_not(begin, inventory):
+    begin("policy.bind", *inventory.free(1), policy="policy")
+    begin("policy.bind", *inventory.free(1), policy="other_policy")
+    assert Operation.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_refuses_to_stand_in_somebodys_transaction(asker):
+    with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
+        ask("device.freeze", [Wanted("d1")], asker=asker, reason="r", form_key="k")
+
+
+def together(n, act):
+    def one(i):
+        try:
+            return act(i)
+        except InFlight:
+            return None
+        finally:
+            database.close()
+
+    with ThreadPoolExecutor(n) as pool:
+        return list(pool.map(one, range(n)))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_form_sent_by_eight_at_once_is_one_operation(asker):
+    def send(_i):
+        return ask("device.freeze", [Wanted("d1")], asker=asker, reason="r", form_key="k").pk
+
+    assert len(set(together(8, send))) == 1
+    assert Operation.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_eight_who_change_one_target_at_once_one_is_let_in(asker):
+    def send(i):
+        return ask("device.freeze", [Wanted("d1")], asker=asker, reason="r", form_key=f"k{i}").pk
+
+    assert sum(pk is not None for pk in together(8, send)) == 1
+    assert Event.objects.filter(kind="operation.asked").count() == 1
