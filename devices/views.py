@@ -9,7 +9,7 @@ from devices.forms import FilterForm
 from devices.mirrors import remember
 from devices.models import Device
 from iotda_admin.accounts.access import asker_of
-from iotda_admin.connection import client
+from iotda_admin.connection import client, status_of
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.door import Refused, Wanted, ask, start
 from iotda_admin.operations.forms import AskForm, TargetsForm, chosen_targets
@@ -52,12 +52,6 @@ def known_device(device_id: str, *, gone: bool) -> Device:
     if row is None and gone:
         raise Http404(_("IoTDA knows no device with this ID."))
     return row or Device(device_id=device_id)
-
-
-def status_of(error: IotdaError) -> int:
-    if error.status == 404:
-        return 404
-    return 503 if error.retryable else 502
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from requests.auth import AuthBase
 
-from iotda_admin.iotda import AkSk, Client, PasswordToken, StaticToken
+from iotda_admin.iotda import AkSk, Client, IotdaError, PasswordToken, StaticToken
 
 
 @cache
@@ -53,3 +53,10 @@ def auth() -> AuthBase:
                 signature=settings.IOTDA_SIGNATURE,  # type: ignore[arg-type]
                 security_token=settings.IOTDA_SECURITY_TOKEN,
             )
+
+
+def status_of(error: IotdaError) -> int:
+    """What a page answers that could not read from IoTDA what it is about."""
+    if error.status == 404:
+        return 404
+    return 503 if error.retryable else 502

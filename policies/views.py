@@ -10,7 +10,7 @@ from django_htmx.http import push_url
 
 from devices.models import Device, Product, Space
 from iotda_admin.accounts.access import asker_of
-from iotda_admin.connection import client
+from iotda_admin.connection import client, status_of
 from iotda_admin.ids import is_id
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.door import Refused, Wanted, ask, start
@@ -58,7 +58,8 @@ def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
         "targets": named(page.items),
         "history": history_of_policy(policy_id),
     }
-    return render(request, "policies/policy.html", context, part="targets")
+    status = 200 if error is None else status_of(error)
+    return render(request, "policies/policy.html", context, part="targets", status=status)
 
 
 def known_policy(policy_id: str) -> Policy:

@@ -1,0 +1,70 @@
+"""The list of policies and a policy's page."""
+
+import pytest
+
+from iotda_admin.inventory.models import SyncRun
+from policies.models import Binding, Policy
+from tests.asking import unreachable
+
+
+def test_the_list_says_what_each_policy_says_and_how_many_it_is_bound_to(viewer, inventory):
+    text = viewer.get("/policies/").text
+    assert all(policy.name in text for policy in Policy.objects.all())
+    assert "Deny to publish and subscribe to" in " ".join(text.split())
+
+
+def test_the_list_stands_while_the_platform_is_down(viewer, inventory, settings):
+    unreachable(settings)
+    response = viewer.get("/policies/")
+    assert response.status_code == 200
+    assert Policy.objects.first().name in response.text
+
+
+def test_the_list_asks_as_much_for_many_as_for_one(viewer, inventory, django_assert_max_num_queries):
+    Policy.objects.bulk_create(Policy(policy_id=f"p{n}", name=f"p{n}") for n in range(40))
+    SyncRun.objects.all().delete()
+    with django_assert_max_num_queries(12):
+        viewer.get("/policies/")
+
+
+def test_a_policy_is_read_at_this_moment(viewer, inventory):
+    policy = inventory.landmarks["policy"]
+    inventory.call("PATCH", f"policies/{policy}", json={"policy_name": "renamed"})
+    response = viewer.get(f"/policies/{policy}/")
+    assert "<h1>renamed</h1>" in response.text
+    assert Policy.objects.get(pk=policy).name == "renamed"
+
+
+@pytest.mark.parametrize(("fault", "status"), [(None, 503), ("html", 503), ("redirect", 502)])
+def test_a_policy_that_cannot_be_read_is_shown_from_the_inventory(viewer, inventory, settings, fault, status):
+    policy = Policy.objects.get(pk=inventory.landmarks["policy"])
+    inventory.fault("ShowDevicePolicy", fault) if fault else unreachable(settings)
+    response = viewer.get(f"/policies/{policy.pk}/")
+    assert response.status_code == status
+    assert "From the inventory, read" in response.text
+    assert policy.name in response.text
+
+
+def test_a_policy_that_was_deleted_is_shown_as_gone(viewer, inventory):
+    policy = inventory.landmarks["policy"]
+    inventory.call("DELETE", f"policies/{policy}")
+    response = viewer.get(f"/policies/{policy}/")
+    assert response.status_code == 404
+    assert "IoTDA no longer knows this policy" in response.text
+
+
+def test_a_policy_that_nobody_knows_is_not_found(viewer, inventory):
+    assert viewer.get("/policies/nobody/").status_code == 404
+
+
+def test_its_targets_are_paged(viewer, inventory):
+    policy = inventory.landmarks["policy"]
+    Binding.objects.bulk_create(
+        Binding(policy_id=policy, target_type="device", target_id=f"d{n}") for n in range(60)
+    )
+    total = Binding.objects.filter(policy=policy).count()
+    first = viewer.get(f"/policies/{policy}/").text
+    after = list(Binding.objects.filter(policy=policy))[49].pk
+    assert f"Bound to {total} targets" in first
+    assert f'href="?after={after}"' in first
+    assert "d59" in viewer.get(f"/policies/{policy}/?after={after}").text
