@@ -67,7 +67,8 @@ def url(name: str, default: str, *, schemes: Sequence[str] = ("https", "http")) 
         good = parts.scheme in schemes and parts.hostname and not parts.query and parts.port != 0
     except ValueError:
         good = False
-    if value and not good:
+    # Empty only where there is none by default.
+    if (value or default) and not good:
         raise ImproperlyConfigured(f"{name} must be an address such as https://host, not {value!r}.")
     return value
 

@@ -35,6 +35,7 @@ def test_each_setting_is_in_the_readme(name):
     ("name", "value"),
     [
         ("IOTDA_ENDPOINT", "iotda.example.com"),
+        ("IOTDA_ENDPOINT", ""),
         ("IOTDA_PROJECT_ID", "my-project"),
         ("IOTDA_REGION", "Beijing 4"),
         ("IOTDA_INSTANCE_ID", "../other"),
