@@ -9,7 +9,7 @@ from devices.forms import FilterForm
 from devices.mirrors import remember
 from devices.models import Device
 from iotda_admin.accounts.access import asker_of
-from iotda_admin.connection import client, status_of
+from iotda_admin.connection import client, status_of, unknown_to_iotda
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.door import Refused, Wanted, ask, start
 from iotda_admin.operations.forms import AskForm, TargetsForm, chosen_targets
@@ -36,12 +36,12 @@ def device(request: HttpRequest, device_id: str) -> HttpResponse:
         row = remember(live)
     except IotdaError as refusal:
         error = refusal
-        row = known_device(device_id, gone=refusal.status == 404)
+        row = known_device(device_id, gone=unknown_to_iotda(refusal))
     context = {
         "device": row,
         "live": live,
         "error": error,
-        "gone": error is not None and error.status == 404,
+        "gone": error is not None and unknown_to_iotda(error),
         "history": history_of("device", device_id),
     }
     return render(request, "devices/device.html", context, status=200 if error is None else status_of(error))

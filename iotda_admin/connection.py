@@ -55,8 +55,13 @@ def auth() -> AuthBase:
             )
 
 
+def unknown_to_iotda(error: IotdaError) -> bool:
+    """A gateway's 404 says nothing of a device or a policy: only the platform's own counts."""
+    return error.status == 404 and error.code.startswith("IOTDA.")
+
+
 def status_of(error: IotdaError) -> int:
     """What a page answers that could not read from IoTDA what it is about."""
-    if error.status == 404:
+    if unknown_to_iotda(error):
         return 404
     return 503 if error.retryable else 502

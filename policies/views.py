@@ -10,7 +10,7 @@ from django_htmx.http import push_url
 
 from devices.models import Device, Product, Space
 from iotda_admin.accounts.access import asker_of
-from iotda_admin.connection import client, status_of
+from iotda_admin.connection import client, status_of, unknown_to_iotda
 from iotda_admin.ids import is_id
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.door import Refused, Wanted, ask, start
@@ -46,12 +46,13 @@ def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
         row = remember(client().show_device_policy(policy_id))
     except IotdaError as refusal:
         error = refusal
-        row = known_policy(policy_id)
+        row = known_policy(policy_id, gone=unknown_to_iotda(refusal))
     bound = Binding.objects.filter(policy=policy_id)
     page = page_of(bound, request)
     context = {
         "policy": row,
         "error": error,
+        "gone": error is not None and unknown_to_iotda(error),
         "space": space_names().get(row.app_id, row.app_id),
         "total": bound.count(),
         "page": page,
@@ -62,11 +63,11 @@ def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
     return render(request, "policies/policy.html", context, part="targets", status=status)
 
 
-def known_policy(policy_id: str) -> Policy:
+def known_policy(policy_id: str, *, gone: bool) -> Policy:
     row = Policy.objects.filter(pk=policy_id).first()
-    if row is None:
+    if row is None and gone:
         raise Http404(_("IoTDA knows no policy with this ID."))
-    return row
+    return row or Policy(policy_id=policy_id)
 
 
 def named(bindings: Sequence[Binding]) -> list[tuple[Binding, str]]:

@@ -57,6 +57,15 @@ def test_a_policy_that_nobody_knows_is_not_found(viewer, inventory):
     assert viewer.get("/policies/nobody/").status_code == 404
 
 
+@pytest.mark.parametrize("answer", [None, {"status": 404, "error_code": "APIGW.0101", "error_msg": "No."}])
+def test_only_the_platform_says_that_nobody_knows_it(policyadmin, inventory, settings, answer):
+    inventory.fault("ShowDevicePolicy", "status", **answer) if answer else unreachable(settings)
+    response = policyadmin.get("/policies/nobody/")
+    assert response.status_code in (502, 503)
+    assert "IoTDA could not be read just now" in response.text
+    assert "/policies/nobody/bind/" not in response.text
+
+
 def test_its_targets_are_paged(viewer, inventory):
     policy = inventory.landmarks["policy"]
     Binding.objects.bulk_create(
