@@ -98,7 +98,7 @@ def reread(client: Client, policy_id: str) -> None:
             Bindings().save(
                 [
                     Binding(policy_id=policy_id, target_type=target.target_type, target_id=target.target_id)
-                    for target in islice(found, 2 * REREAD_LIMIT)
+                    for target in islice(found, REREAD_LIMIT)
                 ]
             )
             if next(found, None) is None:

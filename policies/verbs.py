@@ -3,8 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from math import inf
+from time import monotonic
 from typing import ClassVar, cast
 
+from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.iotda import BIND_LIMIT, BindAnswer, Client, IotdaError, Rejected, walk
@@ -51,11 +54,11 @@ class PolicyOnTargets(Verb):
         if not doubtful:
             return {}
         with suppress(IotdaError):
-            stands = self.read_back(client, operation, doubtful)
+            stands = self.read_back(client, operation, doubtful, seconds=settings.IOTDA_DEADLINE)
             return {
                 id: Verdict(State.ALREADY, failed[id].code, failed[id].message)
                 for id in doubtful
-                if stands[id]
+                if stands.get(id)
             }
         return {}
 
@@ -63,7 +66,11 @@ class PolicyOnTargets(Verb):
         """Which targets stand as wanted by our own records."""
         return standing(operation.policy_id, operation.target_type, ids, bound=self.bound)
 
-    def read_back(self, client: Client, operation: Operation, ids: Sequence[str]) -> Mapping[str, bool]:
+    def read_back(
+        self, client: Client, operation: Operation, ids: Sequence[str], *, seconds: float = inf
+    ) -> Mapping[str, bool]:
+        """With seconds, only what could be told in that time: a policy may have very many targets."""
+        until = monotonic() + seconds
         missing = set(ids)
         list_targets = partial(
             client.show_targets_in_device_policy, operation.policy_id, target_type=type_of(operation)
@@ -73,6 +80,8 @@ class PolicyOnTargets(Verb):
                 missing.discard(target.target_id)
                 if not missing:
                     break
+                if monotonic() > until:
+                    return {id: self.bound for id in ids if id not in missing}
         except Rejected as error:
             # A policy that is gone is bound to nothing; a gateway's 404 says nothing of a policy.
             if error.status != 404 or not error.code.startswith("IOTDA."):

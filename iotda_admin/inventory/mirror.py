@@ -44,6 +44,8 @@ class Mirror:
     def save(self, rows: Sequence[Model], started: datetime | None = None) -> None:
         """Insert or overwrite. What an action has read while the listing was under way is newer: it stays."""
         rows = self.without_newer(rows, started) if started else rows
+        for row in rows:
+            clip(row)
         self.model._default_manager.bulk_create(
             rows,
             update_conflicts=True,
@@ -58,6 +60,15 @@ class Mirror:
         newer = self.model._default_manager.filter(**{f"{first}__in": names}, read_at__gt=started)
         kept = set(newer.values_list(*self.key))
         return [row for row in rows if tuple(getattr(row, name) for name in self.key) not in kept]
+
+
+def clip(row: Model) -> None:
+    """Cut what the platform sends longer than it says: one odd value must not stop a whole reading."""
+    for field in row._meta.concrete_fields:
+        limit = getattr(field, "max_length", None)
+        value = getattr(row, field.attname)
+        if limit and isinstance(value, str) and len(value) > limit:
+            setattr(row, field.attname, value[:limit])
 
 
 @cache

@@ -32,7 +32,7 @@ UNKNOWN_CODE = Knowledge(
 
 CODES: dict[str, Knowledge] = {
     NOT_SENT: Knowledge(
-        _("IoTDA could not be reached. Nothing was sent and nothing was changed."),
+        _("IoTDA could not be reached or read. Nothing was sent and nothing was changed."),
         _("Check that IoTDA is reachable, then ask again."),
         retryable=True,
     ),
@@ -162,7 +162,13 @@ STATUSES: dict[int, Knowledge] = {
 }
 
 
+SERVER_FAULT = Knowledge(
+    _("IoTDA had a fault of its own. Nothing was sent."), _("Ask again later."), retryable=True
+)
+
+
 def explain(code: str, status: int | None = None) -> Knowledge:
     # A dedicated gateway spells the same errors APIG.
     known = CODES.get(code) or CODES.get(code.replace("APIG.", "APIGW."))
-    return known or STATUSES.get(status or 0) or UNKNOWN_CODE
+    by_status = SERVER_FAULT if status and status >= 500 else STATUSES.get(status or 0)
+    return known or by_status or UNKNOWN_CODE

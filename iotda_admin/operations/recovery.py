@@ -4,19 +4,20 @@ Nothing here is ever sent again: somebody may have changed the target since.
 """
 
 import logging
+from collections.abc import Collection
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from iotda_admin.connection import client as configured_client
 from iotda_admin.iotda import Client, IotdaError
 from iotda_admin.operations.codes import CHANGED_SINCE, NOT_APPLIED
 from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.runner import State, settle
+from iotda_admin.operations.runner import State, hold, settle
 from iotda_admin.operations.tasks import nudge
 from iotda_admin.operations.verbs import Verdict, verb_named
 
@@ -26,7 +27,13 @@ log = logging.getLogger(__name__)
 LOOKS = 2
 RETRY_SECONDS = 15
 NUDGE_SECONDS = 10
-CHANGED_NOTHING = (State.ALREADY, State.FAILED, State.SKIPPED, State.CANCELLED)
+# A reader that has not come back after this long is taken for dead.
+READER_SECONDS = 120
+# A later operation on the same target that may still change it: until it is settled, nothing can be told.
+OPEN = (State.PENDING, State.SENT, State.UNKNOWN)
+# A later operation did change it: the platform no longer tells about this one.
+CHANGED = Verdict(State.UNKNOWN, CHANGED_SINCE)
+MISSED = Verdict(State.FAILED, NOT_APPLIED)
 
 
 def sweep() -> None:
@@ -42,6 +49,7 @@ def give_up_leases() -> None:
     expired = Chunk.objects.filter(state=Chunk.State.SENT, lease_until__lt=timezone.now())
     for chunk in expired.select_related("operation"):
         with transaction.atomic():
+            hold(chunk)
             taken = Chunk.objects.filter(pk=chunk.pk, token=chunk.token, state=Chunk.State.SENT).update(
                 state=Chunk.State.UNKNOWN, token=chunk.token + 1, lease_until=None, due_at=timezone.now()
             )
@@ -73,7 +81,7 @@ def read_back(chunk_id: int, client: Client) -> None:
     try:
         stands = verb_named(chunk.operation.verb).read_back(client, chunk.operation, ids)
     except IotdaError as error:
-        Chunk.objects.filter(pk=chunk.pk, state=Chunk.State.UNKNOWN).update(
+        mine(chunk).update(
             due_at=timezone.now() + timedelta(seconds=RETRY_SECONDS), error_message=error.message[:512]
         )
         return
@@ -82,40 +90,42 @@ def read_back(chunk_id: int, client: Client) -> None:
 
 def take(chunk: Chunk) -> bool:
     """Exactly one reader at a time, and another one if this one dies."""
-    later = timezone.now() + timedelta(seconds=2 * settings.IOTDA_DEADLINE)
-    return bool(
-        Chunk.objects.filter(pk=chunk.pk, state=Chunk.State.UNKNOWN, due_at=chunk.due_at).update(due_at=later)
-    )
+    later = timezone.now() + timedelta(seconds=READER_SECONDS)
+    taken = mine(chunk).filter(due_at=chunk.due_at).update(token=chunk.token + 1, due_at=later)
+    chunk.token += taken
+    return bool(taken)
+
+
+def mine(chunk: Chunk) -> QuerySet[Chunk]:
+    """The chunk, as long as no other reader has taken it over."""
+    return Chunk.objects.filter(pk=chunk.pk, state=Chunk.State.UNKNOWN, token=chunk.token)
 
 
 @transaction.atomic
 def record_reading(chunk: Chunk, stands: dict[str, bool]) -> None:
-    before = dict(chunk.targets.values_list("target_id", "stood_before"))
-    verdicts = changed_since(chunk, list(stands))
-    verdicts |= {id: Verdict(State.OK) for id, so in stands.items() if so and id not in verdicts}
-    missing = [id for id in stands if id not in verdicts]
-    last_look = chunk.misses + 1 >= LOOKS
-    if last_look:
-        message = _("IoTDA did not apply it. Nothing was changed.")
-        verdicts |= {id: Verdict(State.FAILED, NOT_APPLIED, message) for id in missing}
-    if missing and not last_look:
-        Chunk.objects.filter(pk=chunk.pk).update(
-            misses=chunk.misses + 1, due_at=timezone.now() + timedelta(seconds=settings.READ_BACK_GAP)
-        )
+    """Settle what the reading tells. The first reading that is recorded counts; a late one is void."""
+    hold(chunk)
+    waiting = touched_later(chunk, stands, OPEN)
+    told = {id: so for id, so in stands.items() if id not in waiting}
+    verdicts = dict.fromkeys(touched_later(chunk, told, (State.OK,)), CHANGED)
+    verdicts |= {id: Verdict(State.OK) for id, so in told.items() if so and id not in verdicts}
+    missing = [id for id in told if id not in verdicts]
+    changes: dict[str, Any]
+    if waiting:
+        changes = {"due_at": timezone.now() + timedelta(seconds=RETRY_SECONDS)}
+    elif missing and chunk.misses + 1 < LOOKS:
+        again = timezone.now() + timedelta(seconds=settings.READ_BACK_GAP)
+        changes = {"due_at": again, "misses": chunk.misses + 1}
     else:
-        Chunk.objects.filter(pk=chunk.pk).update(state=Chunk.State.DONE)
-    settle(chunk, verdicts, before)
+        changes = {"state": Chunk.State.DONE}
+        verdicts |= dict.fromkeys(missing, MISSED)
+    if mine(chunk).update(**changes):
+        before = dict(chunk.targets.values_list("target_id", "stood_before"))
+        settle(chunk, verdicts, before)
 
 
-def changed_since(chunk: Chunk, ids: list[str]) -> dict[str, Verdict]:
-    """Where a later operation changed the same target, the platform no longer tells about this one."""
+def touched_later(chunk: Chunk, ids: Collection[str], states: Collection[State]) -> set[str]:
+    """The targets that a later operation touched as well and that stand there in one of these states."""
+    later = Target.objects.filter(subject=OuterRef("subject"), pk__gt=OuterRef("pk"), state__in=states)
     own = chunk.targets.filter(target_id__in=ids)
-    later = Target.objects.filter(subject=OuterRef("subject"), pk__gt=OuterRef("pk")).exclude(
-        state__in=CHANGED_NOTHING
-    )
-    verdict = Verdict(
-        State.UNKNOWN,
-        CHANGED_SINCE,
-        _("It was changed again before it could be checked: see its later operations."),
-    )
-    return dict.fromkeys(own.filter(Exists(later)).values_list("target_id", flat=True), verdict)
+    return set(own.filter(Exists(later)).values_list("target_id", flat=True))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from iotda_admin.operations.codes import CHANGED_SINCE, NO_ANSWER, NOT_SENT, STOPPED, Knowledge, explain
@@ -65,16 +65,20 @@ def counts_by_operation(operations: Sequence[Operation]) -> dict[int, dict[str, 
 def causes_of(operation: Operation) -> list[Cause]:
     trouble = operation.targets.filter(state__in=TROUBLE).order_by()
     rows = trouble.values_list("state", "error_code").annotate(n=Count("pk")).order_by("-n")
-    causes = [cause(operation, state, code, count) for state, code, count in rows]
+    found = [cause(operation, state, code, count) for state, code, count in rows]
+    causes = [cause for cause in found if cause]
     return sorted(causes, key=lambda cause: TROUBLE.index(State(cause.state)))
 
 
-def cause(operation: Operation, state: str, code: str, count: int) -> Cause:
+def cause(operation: Operation, state: str, code: str, count: int) -> Cause | None:
     alike = operation.targets.filter(state=state, error_code=code)
     messages = (
         alike.exclude(error_message="").order_by().values_list("error_message", flat=True).distinct()[:3]
     )
     shown = list(alike.select_related("chunk")[:SHOWN])
+    if not shown:
+        # Settled in the moment between the two looks.
+        return None
     return Cause(state, code, list(messages), count, shown, knowledge_of(state, code, shown[0].chunk))
 
 
@@ -106,7 +110,8 @@ class Outcome:
 
 def outcome_of(operation: Operation) -> Outcome:
     counts = counts_of(operation)
-    unreached = operation.targets.filter(state=State.FAILED, error_code=NOT_SENT).count()
+    no_answer = Q(error_code=NOT_SENT) | Q(chunk__http_status__gte=500)
+    unreached = operation.targets.filter(no_answer, state=State.FAILED).count()
     if unreached and unreached == sum(counts.values()):
         return Outcome({NOT_SENT: unreached})
     return Outcome(counts)

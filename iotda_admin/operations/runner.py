@@ -79,8 +79,15 @@ def release(chunk: Chunk, **changes: Any) -> bool:
     )
 
 
+def hold(chunk: Chunk) -> Operation:
+    """Lock the operation before anything of it is written: one order for all who settle, so no deadlock,
+    and of two that settle the last two chunks at once, the second sees what the first has written."""
+    return Operation.objects.select_for_update().get(pk=chunk.operation_id)
+
+
 @transaction.atomic
 def record_answer(chunk: Chunk, answer: Answer) -> None:
+    hold(chunk)
     sent = dict(chunk.targets.filter(state=State.SENT).values_list("target_id", "stood_before"))
     verdicts = {id: answer.verdicts.get(id, Verdict(State.UNKNOWN)) for id in sent}
     unclear = any(verdict.state == State.UNKNOWN for verdict in verdicts.values())
@@ -95,6 +102,7 @@ def record_answer(chunk: Chunk, answer: Answer) -> None:
 
 @transaction.atomic
 def record_error(chunk: Chunk, ids: Sequence[str], error: IotdaError, *, inline: bool) -> None:
+    hold(chunk)
     verb = verb_named(chunk.operation.verb)
     said = {
         "http_status": error.status,
@@ -112,7 +120,7 @@ def record_error(chunk: Chunk, ids: Sequence[str], error: IotdaError, *, inline:
         case Judgement.NOT_SENT if not inline and chunk.attempts < ATTEMPTS:
             put_back(chunk, said, wait=backoff(chunk.attempts))
         case Judgement.NOT_SENT:
-            fail(chunk, ids, NOT_SENT, error.message, said)
+            fail(chunk, ids, error.code or NOT_SENT, error.message, said)
         case Judgement.STOP:
             if fail(chunk, ids, error.code, error.message, said):
                 stop(chunk.operation, error.code, error.message)
@@ -178,7 +186,8 @@ def settle(
         if verdict.state == State.OK and stood_before.get(id):
             verdict = Verdict(State.ALREADY)
         same[verdict].append(id)
-    targets = Target.objects.filter(chunk=chunk)
+    # What is settled stays settled, whoever comes late.
+    targets = Target.objects.filter(chunk=chunk, state__in=[State.SENT, State.UNKNOWN])
     for verdict, ids in same.items():
         targets.filter(target_id__in=ids).update(
             state=verdict.state,
@@ -205,15 +214,13 @@ def stop(operation: Operation, code: str, message: str) -> None:
 
 def stop_what_waits(chunk: Chunk) -> None:
     """Another chunk may have stopped the operation while this one was under way: it does not wait then."""
-    operation = Operation.objects.select_for_update().get(pk=chunk.operation_id)
+    operation = hold(chunk)
     if operation.state == Operation.State.STOPPED:
         stop(operation, operation.stop_code, operation.stop_message)
 
 
 def end(operation: Operation) -> None:
     """Once nothing is open any more, the operation has ended; exactly one caller writes that down."""
-    # Of two that settle the last two chunks at once, the second must see what the first has written.
-    Operation.objects.select_for_update().get(pk=operation.pk)
     if Chunk.objects.filter(operation=operation).exclude(state=Chunk.State.DONE).exists():
         return
     ended = Operation.objects.filter(pk=operation.pk, finished_at=None)

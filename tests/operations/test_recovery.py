@@ -90,3 +90,48 @@ def test_an_operation_that_stopped_is_not_sent_on(do, inventory):
     work()
     assert outcome(operation) == {"failed": 1, "skipped": 2}
     assert connection.client().show_device(operation.targets.last().target_id).status != "FROZEN"
+
+
+@pytest.fixture
+def unanswered(begin, inventory):
+    """An operation on one device whose sender died, and its chunk."""
+
+    def make(device):
+        operation = begin("device.freeze", device)
+        runner.claim(operation.chunks.get().pk)
+        Chunk.objects.filter(operation=operation).update(lease_until=timezone.now() - timedelta(seconds=1))
+        recovery.give_up_leases()
+        return operation, operation.chunks.get()
+
+    return make
+
+
+def test_the_first_reading_counts_and_a_late_one_is_void(unanswered, inventory):
+    (device,) = inventory.free(1)
+    operation, slow = unanswered(device)
+    Chunk.objects.update(misses=1)
+    assert recovery.take(slow)
+    Chunk.objects.update(due_at=timezone.now())
+    quick = operation.chunks.get()
+    assert recovery.take(quick)
+    recovery.record_reading(quick, {device: True})
+    recovery.record_reading(slow, {device: False})
+    assert outcome(operation) == {"ok": 1}
+
+
+def test_nothing_is_told_while_a_later_try_is_open(unanswered, inventory):
+    (device,) = inventory.free(1)
+    first, chunk = unanswered(device)
+    unanswered(device)
+    recovery.read_back(chunk.pk, connection.client())
+    assert outcome(first) == {"unknown": 1}
+    assert first.chunks.get().state == "unknown"
+
+
+def test_two_tries_that_were_both_not_applied_are_both_said_to_have_failed(unanswered, inventory):
+    (device,) = inventory.free(1)
+    operations = [unanswered(device)[0], unanswered(device)[0]]
+    for _look in range(6):
+        Chunk.objects.exclude(state="done").update(due_at=timezone.now())
+        recovery.sweep()
+    assert [outcome(operation) for operation in operations] == [{"failed": 1}, {"failed": 1}]
