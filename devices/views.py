@@ -2,7 +2,7 @@ from django.contrib.auth.decorators import permission_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import reswap, retarget, trigger_client_event
 
 from devices.forms import FilterForm
@@ -106,13 +106,13 @@ def dialog(request: HttpRequest, template: str, context: dict[str, object], stat
     return response
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @permission_required("devices.freeze_device", raise_exception=True)
 def freeze_many(request: HttpRequest) -> HttpResponse:
     return change_many(request, "device.freeze")
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @permission_required("devices.freeze_device", raise_exception=True)
 def unfreeze_many(request: HttpRequest) -> HttpResponse:
     return change_many(request, "device.unfreeze")
@@ -120,6 +120,9 @@ def unfreeze_many(request: HttpRequest) -> HttpResponse:
 
 def change_many(request: HttpRequest, verb: str) -> HttpResponse:
     """First shows exactly which devices will be changed, then changes exactly those."""
+    if request.method != "POST":
+        # As after a login in between: what was ticked is gone.
+        return redirect("devices:devices")
     asked = "key" in request.POST
     form = TargetsForm(request.POST) if asked else TargetsForm()
     chosen = chosen_targets(request.POST)

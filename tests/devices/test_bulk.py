@@ -22,6 +22,13 @@ def test_it_first_shows_exactly_what_will_be_changed(operator, inventory):
     assert not Operation.objects.exists()
 
 
+@pytest.mark.parametrize("verb", ["freeze", "unfreeze"])
+def test_without_a_selection_it_leads_to_the_list(operator, inventory, verb):
+    response = operator.get(f"/devices/selection.{verb}/", {"target": inventory.free(1), **asked()})
+    assert response.url == "/devices/"
+    assert not Operation.objects.exists()
+
+
 def test_it_records_more_than_one_chunk_and_answers_at_once(operator, inventory):
     response = select(operator, *inventory.free(3), **asked())
     operation = Operation.objects.get()
