@@ -86,7 +86,7 @@ def result(request: HttpRequest, row: Operation) -> HttpResponse:
 @permission_required(SEE, raise_exception=True)
 def targets(request: HttpRequest, number: int) -> HttpResponse:
     row = visible_or_404(request, number)
-    rows = row.targets.all()
+    rows = row.targets.select_related("chunk")
     if state := one_of(Target.State.values, request):
         rows = rows.filter(state=state)
     context = {

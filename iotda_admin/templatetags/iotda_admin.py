@@ -1,5 +1,6 @@
 """Icons, badges and times, so that they look the same everywhere."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -91,6 +92,12 @@ def outcome_words(state: str) -> Any:
 @register.filter
 def get(mapping: dict[str, Any], key: str) -> Any:
     return mapping.get(key, 0)
+
+
+@register.simple_tag
+def request_ids(targets: Iterable[Target]) -> list[str]:
+    """The first few of the calls that these targets went with."""
+    return list(dict.fromkeys(t.chunk.request_id for t in targets if t.chunk.request_id))[:3]
 
 
 @register.simple_tag

@@ -130,6 +130,7 @@ def test_a_refusal_is_shown_in_the_platforms_own_words(operator, inventory, stat
     assert response.status_code == 200
     assert (target.state, target.error_code, target.error_message) == ("failed", code, said)
     assert code in response.text
+    assert inventory.journal("FreezeDevice")[-1]["request_id"] in response.text
     assert said.replace("<", "&lt;").replace(">", "&gt;") in response.text
 
 

@@ -46,6 +46,13 @@ def test_failures_are_grouped_by_cause(auditor, do, inventory):
     assert "1 succeeded" in text
 
 
+@pytest.mark.parametrize("page", ["", "targets/"])
+def test_a_failure_comes_with_the_request_that_support_asks_for(auditor, do, inventory, page):
+    operation = do("policy.bind", inventory.landmarks["full"], policy="policy")
+    request = inventory.journal("BindDevicePolicy")[-1]["request_id"]
+    assert f'data-copy="{request}"' in auditor.get(f"{operation.get_absolute_url()}{page}").text
+
+
 def test_the_reason_of_a_stop_is_on_top(auditor, do, inventory):
     inventory.fault("FreezeDevice", "status", status=403, error_code="IOTDA.000022", error_msg="<i>No.</i>")
     operation = do("device.freeze", *inventory.free(2))
