@@ -128,16 +128,29 @@ def walk_windows[T](fetch_page: FetchPage[T], *, key: Callable[[T], str], in_fli
     For whole-list reads: eleven pages are reachable from one marker without waiting for each other. `key`
     names a row; a row seen in two pages of a window is given once. A window in which the list changed is
     read again one page after the other. At most two windows (1,100 rows) are held at a time. Errors of
-    fetch_page end it.
+    fetch_page end it. BadAnswer (retryable) where the list ends before as many rows as it says it has.
     """
     first = fetch_page(FIRST_PAGE)
     yield from first.items
+    seen = len(first.items)
     with ThreadPoolExecutor(in_flight, thread_name_prefix="iotda-list") as pool:
         try:
             for items in _windows(pool, fetch_page, first):
-                yield from {key(item): item for item in items}.values()
+                rows = {key(item): item for item in items}
+                seen += len(rows)
+                yield from rows.values()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+    if seen < first.count:
+        _check_whole(fetch_page, first.count, seen)
+
+
+def _check_whole[T](fetch_page: FetchPage[T], promised: int, seen: int) -> None:
+    """Fewer rows than promised at first is right only where rows went meanwhile; else a part would pass for
+    the whole. Rows that came meanwhile can make this refuse a whole list: its caller reads it again."""
+    now = fetch_page(PageQuery(limit=1)).count
+    if seen < min(promised, now):
+        raise BadAnswer(f"the list ended after {seen} rows of {min(promised, now)}", retryable=True)
 
 
 def _windows[T](pool: ThreadPoolExecutor, fetch_page: FetchPage[T], first: Page[T]) -> Iterator[list[T]]:

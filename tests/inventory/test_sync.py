@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -143,3 +144,19 @@ def test_no_secret_of_a_device_reaches_a_page_or_the_database(operator, inventor
     assert secrets
     assert device in stored
     assert [secret for secret in secrets if secret in page or secret in stored] == []
+
+
+def test_a_list_that_ends_too_early_takes_nothing_away(inventory):
+    page = {"devices": [{"device_id": "d1", "status": "ONLINE"}], "page": {"count": 1000, "marker": "f" * 24}}
+    inventory.fault("ListDevices", "status", status=200, body=page)
+    assert not read_again()
+    assert "ended after 1 rows of 1000" in SyncRun.objects.first().error
+    assert Device.objects.count() >= 60
+
+
+def test_a_value_longer_than_it_may_be_does_not_stop_a_reading(inventory):
+    """PostgreSQL refuses what is longer than its column; SQLite would take it."""
+    device = connection.client().show_device(inventory.landmarks["online"])
+    remember(replace(device, status="S" * 40, device_name="n" * 400, description="d" * 3000))
+    row = Device.objects.get(pk=device.device_id)
+    assert (len(row.status), len(row.name), len(row.description)) == (16, 256, 2048)
