@@ -32,6 +32,7 @@
     if (!dialog.open) {
       opener = document.activeElement.id
       dialog.showModal()
+      dialog.append(one(".notices"))  // outside of it, nobody could read or reach them
     }
     for (const query of ["[aria-invalid=true]", "[autofocus]", "input:not([type=hidden]), select, textarea"]) {
       const field = one(query, body)
@@ -45,6 +46,7 @@
   })
   on("close", ({ target }) => setTimeout(() => {  // after the swap that closed it
     if (target.id !== "dialog" || target.open) return
+    document.body.append(one(".notices"))
     one("#dialog-body").replaceChildren()
     if (document.activeElement === document.body) (document.getElementById(opener) || one("#main")).focus()
   }))
@@ -86,7 +88,9 @@
   })
   on("htmx:oobAfterSwap", localTimes)
   on("htmx:afterSettle", ({ target, detail }) => {  // polls and loads have no triggering event: they do not move the reader
-    if (detail.requestConfig?.triggeringEvent) (target.closest("[data-focus]") || one("[data-focus]", target))?.focus()
+    if (!detail.requestConfig?.triggeringEvent) return
+    const wrong = detail.requestConfig.triggeringEvent.type === "submit" && one("[aria-invalid=true]", target)
+    ;(wrong || target.closest("[data-focus]") || one("[data-focus]", target))?.focus()
   })
   localTimes()
 })()

@@ -143,6 +143,29 @@ def test_it_keeps_the_dialog_and_says_why_when_it_was_not_done(page, stage):
     expect(page.locator(f"#device-{device}")).to_contain_text("Online")
 
 
+def test_it_says_a_refusal_inside_the_open_dialog(page, stage):
+    device = stage.cloud.landmarks["online"]
+    page.goto(f"/devices/?q={device}")
+    page.locator(f"#act-{device}").click()
+    page.get_by_label("Reason").fill(WHY)
+    stage.user("admin").groups.clear()
+    page.get_by_role("dialog").get_by_role("button", name="Freeze").click()
+    alert = page.get_by_role("dialog").get_by_role("alert")
+    expect(alert).to_contain_text("Your role does not allow this")
+    page.get_by_role("button", name="Dismiss").click()
+    expect(alert).to_be_empty()
+    page.keyboard.press("Escape")
+    expect(page.locator("body > .notices")).to_be_attached()
+
+
+def test_it_leads_to_the_first_wrong_field(page, stage):
+    page.goto(f"/policies/{stage.cloud.landmarks['policy']}/bind/")
+    page.get_by_text("Paste IDs").click()
+    page.get_by_label(re.compile("^IDs")).fill("a/b")
+    page.get_by_role("button", name="Bind", exact=True).click()
+    expect(page.get_by_label(re.compile("^IDs"))).to_be_focused()
+
+
 def test_it_binds_a_whole_space_only_by_its_name(page, stage):
     known = stage.cloud.landmarks
     page.goto(f"/policies/{known['policy']}/bind/")
