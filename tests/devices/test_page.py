@@ -5,6 +5,7 @@ import pytest
 from devices.models import Device
 from policies.models import Binding
 from tests.asking import asked, unreachable
+from tests.conftest import signed_in
 
 
 def page(client, device):
@@ -78,11 +79,21 @@ def test_what_the_platform_says_is_text(viewer, inventory):
     assert "<i>" not in text
 
 
-def test_what_was_done_to_it_stands_there(operator, viewer, inventory):
+def test_what_was_done_to_it_stands_there(operator, inventory):
     device = inventory.landmarks["online"]
     operator.post(f"/devices/{device}/freeze/", asked())
-    assert "billing dispute" in page(operator, device).text
-    assert "/operations/" not in page(viewer, device).text
+    text = page(operator, device).text
+    assert all(words in text for words in ("billing dispute", "INC-1", "/operations/"))
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator", "policy admin", "auditor"])
+def test_who_did_it_and_why_is_for_those_who_may_see_it(admin, role, inventory):
+    device = inventory.landmarks["online"]
+    admin.post(f"/devices/{device}/freeze/", asked())
+    history = page(signed_in(role), device).text.partition('id="history"')[2]
+    assert "Freeze" in history
+    for words in ("admin", "billing dispute", "INC-1", "OP-"):
+        assert (words in history) == (role in ("policy admin", "auditor"))
 
 
 def test_its_policies_come_with_what_they_come_through(viewer, inventory):

@@ -4,7 +4,8 @@ import pytest
 
 from iotda_admin.inventory.models import SyncRun
 from policies.models import Binding, Policy
-from tests.asking import unreachable
+from tests.asking import bind_form, unreachable
+from tests.conftest import signed_in
 
 
 def test_the_list_says_what_each_policy_says_and_how_many_it_is_bound_to(viewer, inventory):
@@ -64,6 +65,16 @@ def test_only_the_platform_says_that_nobody_knows_it(policyadmin, inventory, set
     assert response.status_code in (502, 503)
     assert "IoTDA could not be read just now" in response.text
     assert "/policies/nobody/bind/" not in response.text
+
+
+@pytest.mark.parametrize(("role", "shown"), [("viewer", False), ("operator", False), ("auditor", True)])
+def test_who_did_it_and_why_is_for_those_who_may_see_it(policyadmin, role, shown, inventory):
+    policy = inventory.landmarks["policy"]
+    policyadmin.post("/policies/selection.bind/", bind_form(policy, *inventory.free(1)))
+    history = signed_in(role).get(f"/policies/{policy}/").text.partition('id="history"')[2]
+    assert "Bind" in history
+    for words in ("policyadmin", "billing dispute", "INC-1", "OP-"):
+        assert (words in history) == shown
 
 
 def test_its_targets_are_paged(viewer, inventory):
