@@ -11,6 +11,7 @@ class Event(models.Model):
     class Kind(models.TextChoices):
         OPERATION_ASKED = "operation.asked", _("Operation asked")
         OPERATION_ENDED = "operation.ended", _("Operation ended")
+        OPERATION_CHECKED = "operation.checked", _("Operation looked up")
         DENIED = "denied", _("Not allowed")
         LOGIN = "login", _("Signed in")
         LOGIN_FAILED = "login.failed", _("Sign-in failed")

@@ -2,12 +2,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.decorators import permission_required
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
+from iotda_admin import audit
 from iotda_admin.connection import client
 from iotda_admin.operations import recovery
 from iotda_admin.operations.models import Chunk, Operation, Target
@@ -18,6 +21,8 @@ from iotda_admin.web import render, wants_fragment
 
 # Who may see all operations may see the own ones too, so this is what every page asks for.
 SEE = "operations.view_own_operation"
+# One look costs calls, and somebody waits for it; the worker looks at the rest.
+LOOKS_AT_ONCE = 5
 
 
 def visible(request: HttpRequest) -> QuerySet[Operation]:
@@ -26,6 +31,12 @@ def visible(request: HttpRequest) -> QuerySet[Operation]:
     if request.user.has_perm("operations.view_operation"):
         return Operation.objects.all()
     return Operation.objects.filter(actor=request.user)
+
+
+def may_check(user: User | AnonymousUser, operation: Operation) -> bool:
+    """To look now spends the platform's calls: for the one who asked, and those who might have."""
+    needs = verb_named(operation.verb).permission(operation.target_type)
+    return operation.actor_id == user.pk or user.has_perm(needs)
 
 
 def visible_or_404(request: HttpRequest, number: int) -> Operation:
@@ -104,9 +115,14 @@ def targets(request: HttpRequest, number: int) -> HttpResponse:
 def check(request: HttpRequest, number: int) -> HttpResponse:
     """Read the platform back now for what got no clear answer, as far as it is not too early."""
     row = visible_or_404(request, number)
+    if not may_check(request.user, row):
+        raise PermissionDenied
+    audit.record_request(
+        "operation.checked", request, operation=row.pk, verb=row.verb, summary=f"look at {row}"
+    )
     recovery.give_up_leases()
-    unclear = row.chunks.filter(state=Chunk.State.UNKNOWN, due_at__isnull=False)
-    for chunk_id in list(unclear.values_list("pk", flat=True)[:20]):
+    unclear = row.chunks.filter(state=Chunk.State.UNKNOWN, due_at__lte=timezone.now()).order_by("due_at")
+    for chunk_id in list(unclear.values_list("pk", flat=True)[:LOOKS_AT_ONCE]):
         recovery.read_back(chunk_id, client())
     if not wants_fragment(request):
         return redirect(row)

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from devices.models import Device
 from iotda_admin.inventory.models import SyncRun
+from iotda_admin.operations import views
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.verbs import verb_named
 
@@ -92,6 +93,11 @@ def outcome_words(state: str) -> Any:
 @register.filter
 def get(mapping: dict[str, Any], key: str) -> Any:
     return mapping.get(key, 0)
+
+
+@register.simple_tag(takes_context=True)
+def may_check(context: template.Context, operation: Operation) -> bool:
+    return views.may_check(context["user"], operation)
 
 
 @register.simple_tag

@@ -1,12 +1,14 @@
 """The list of operations, an operation's page while it runs and for ever after, and looking now."""
 
 import pytest
+from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.utils import timezone
 
+from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Chunk
 from tests.asking import outcome, unreachable, work, writes
-from tests.conftest import HTMX
+from tests.conftest import HTMX, signed_in
 
 POLLING = 'hx-trigger="load delay:'
 
@@ -100,6 +102,30 @@ def test_looking_refuses_a_forged_form(admin_too, unknown):
 def test_looking_sends_no_change(admin_too, unknown, inventory):
     admin_too.post(f"{unknown.get_absolute_url()}check/")
     assert len(writes(inventory)) == 1
+
+
+@pytest.mark.parametrize(("role", "may"), [("auditor", False), ("policy admin", False), ("operator", True)])
+def test_looking_is_for_those_who_may_ask_for_the_change(role, may, unknown):
+    client = signed_in(role)
+    Group.objects.get(name="operator").permissions.add(Permission.objects.get(codename="view_operation"))
+    assert ("Look now" in client.get(unknown.get_absolute_url()).text) == may
+    assert client.post(f"{unknown.get_absolute_url()}check/").status_code == (302 if may else 403)
+    assert outcome(unknown) == ({"ok": 1} if may else {"unknown": 1})
+
+
+def test_who_looked_stands_in_the_trail(admin_too, unknown):
+    admin_too.post(f"{unknown.get_absolute_url()}check/")
+    event = Event.objects.get(kind="operation.checked")
+    assert (event.actor_name, event.operation) == ("admin", unknown.pk)
+
+
+def test_looking_once_asks_for_five_at_most(admin_too, do, inventory):
+    inventory.fault("FreezeDevice", "drop", moment="after")
+    operation = do("device.freeze", *inventory.free(7))
+    work()
+    Chunk.objects.update(due_at=timezone.now())
+    admin_too.post(f"{operation.get_absolute_url()}check/")
+    assert outcome(operation) == {"ok": 5, "unknown": 2}
 
 
 @pytest.mark.parametrize("page", ["", "targets/", "check/"])
