@@ -31,7 +31,20 @@ def record(kind: str, *, actor: "User | AnonymousUser | None" = None, **facts: A
             "role": facts.get("role") or role_of(actor),
             **facts,
         }
-    return Event.objects.create(kind=kind, **facts)
+    return Event.objects.create(kind=kind, **without_nul(facts))
+
+
+def without_nul(value: Any) -> Any:
+    """PostgreSQL stores no NUL, and what is recorded may be whatever somebody sent."""
+    match value:
+        case str():
+            return value.replace("\0", "")
+        case dict():
+            return {without_nul(key): without_nul(each) for key, each in value.items()}
+        case list() | tuple():
+            return [without_nul(each) for each in value]
+        case _:
+            return value
 
 
 def record_request(kind: str, request: HttpRequest, **facts: Any) -> "Event":

@@ -15,20 +15,30 @@ COLUMNS = [
     "id", "at", "kind", "actor_name", "role", "source", "address", "operation", "summary",
     "reason", "ticket", "outcome",
 ]  # fmt: skip
+# What a spreadsheet may take for the start of a formula or of a new cell, and what it skips before that.
+FORMULA = "=+-@%;\t\r\n＝＋－＠"
+UNSEEN = " \"'\u200b\u200c\u200d\ufeff"
 
 
-def matching(request: HttpRequest) -> QuerySet[Event]:
-    """The filter of the page and of its export: one for both."""
-    rows = Event.objects.all()
+def asked(request: HttpRequest) -> dict[str, str]:
+    """What the page and its export are narrowed by, as far as it makes sense."""
     kind = request.GET.get("kind", "")
-    if kind in Event.Kind.values:
+    return {
+        "kind": kind if kind in Event.Kind.values else "",
+        "q": request.GET.get("q", "").replace("\0", "")[:200].strip(),
+    }
+
+
+def matching(kind: str, q: str) -> QuerySet[Event]:
+    rows = Event.objects.all()
+    if kind:
         rows = rows.filter(kind=kind)
-    if text := request.GET.get("q", "").replace("\0", "")[:200].strip():
+    if q:
         columns = ("actor_name", "ticket", "reason", "summary")
         found = Q()
         for column in columns:
-            found |= Q(**{f"{column}__icontains": text})
-        number = text.upper().removeprefix("OP-")
+            found |= Q(**{f"{column}__icontains": q})
+        number = q.upper().removeprefix("OP-")
         if number.isascii() and number.isdigit() and len(number) < 19:
             found |= Q(operation=int(number))
         rows = rows.filter(found)
@@ -38,12 +48,9 @@ def matching(request: HttpRequest) -> QuerySet[Event]:
 @require_safe
 @permission_required("audit.view_event", raise_exception=True)
 def events(request: HttpRequest) -> HttpResponse:
-    context = {
-        "page": page_of(matching(request), request, key="id", descending=True),
-        "kinds": Event.Kind.choices,
-        "kind": request.GET.get("kind", ""),
-        "q": request.GET.get("q", ""),
-    }
+    narrowed = asked(request)
+    page = page_of(matching(**narrowed), request, key="id", descending=True)
+    context = {"page": page, "kinds": Event.Kind.choices, **narrowed}
     return render(request, "audit/events.html", context, part="list")
 
 
@@ -51,13 +58,9 @@ def events(request: HttpRequest) -> HttpResponse:
 @permission_required("audit.export_event", raise_exception=True)
 def export(request: HttpRequest) -> StreamingHttpResponse:
     """All matching events as CSV, newest first. That somebody took them is an event too."""
-    audit.record_request(
-        "export",
-        request,
-        summary="audit trail as CSV",
-        detail={"kind": request.GET.get("kind", "")[:40], "q": request.GET.get("q", "")[:200]},
-    )
-    response = StreamingHttpResponse(lines(matching(request)), content_type="text/csv; charset=utf-8")
+    narrowed = asked(request)
+    audit.record_request("export", request, summary="audit trail as CSV", detail=narrowed)
+    response = StreamingHttpResponse(lines(matching(**narrowed)), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = 'attachment; filename="audit.csv"'
     return response
 
@@ -70,7 +73,7 @@ class Echo:
 
 
 def lines(rows: QuerySet[Event]) -> Iterator[str]:
-    writer = csv.writer(Echo())
+    writer = csv.writer(Echo(), quoting=csv.QUOTE_ALL)
     yield writer.writerow(COLUMNS)
     for row in rows.values_list(*COLUMNS).iterator(chunk_size=2000):
         yield writer.writerow([cell(value) for value in row])
@@ -79,5 +82,4 @@ def lines(rows: QuerySet[Event]) -> Iterator[str]:
 def cell(value: object) -> str:
     """A cell that a spreadsheet shows as text, whatever somebody typed as a reason."""
     text = "" if value is None else str(value)
-    dangerous = text.lstrip(" \"'").startswith(("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠"))
-    return f"'{text}" if dangerous or text.startswith(("\t", "\r", "\n")) else text
+    return f"'{text}" if text.lstrip(UNSEEN).startswith(tuple(FORMULA)) else text

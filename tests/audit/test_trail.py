@@ -3,6 +3,7 @@ from io import StringIO
 
 import pytest
 
+from iotda_admin.audit import record
 from iotda_admin.audit.models import Event
 from tests.conftest import make_user
 
@@ -97,8 +98,27 @@ def test_the_export_is_an_event_itself(auditor):
     assert Event.objects.get(kind="export").actor_name == "auditor"
 
 
-@pytest.mark.parametrize("formula", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "＝1", ' "=1'])
+FORMULAS = [
+    "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "＝1", ' "=1', "%0A=1", ";=1", "\u200b=1", "\ufeff \u200d=1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
 def test_its_csv_holds_no_formula(operator, auditor, inventory, formula):
     freeze(operator, inventory.landmarks["online"], reason=f"{formula}x", ticket="T")
     (reason,) = {row["reason"] for row in export(auditor, q="T") if row["ticket"] == "T"}
-    assert reason[0] not in "=+-@\t\r＝"
+    assert reason[0] == "'"
+
+
+def test_every_cell_of_its_csv_is_quoted(auditor):
+    response = auditor.get("/audit/export.csv")
+    text = b"".join(response.streaming_content).decode()
+    assert all(line.startswith('"') and line.endswith('"') for line in text.splitlines())
+
+
+def test_a_nul_reaches_no_column(auditor):
+    export(auditor, q="\0x", kind="\0")
+    record("denied", summary="a\0b", detail={"path": ["\0"], "q": {"\0": "c\0"}})
+    assert Event.objects.get(kind="export").detail == {"kind": "", "q": "x"}
+    event = Event.objects.get(kind="denied")
+    assert (event.summary, event.detail) == ("ab", {"path": [""], "q": {"": "c"}})
