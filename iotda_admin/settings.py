@@ -1,5 +1,6 @@
 """Settings. Each value that a deployment may change is read here, once, and stands in the README."""
 
+import os
 from pathlib import Path
 
 import environ  # type: ignore[import-untyped]
@@ -7,6 +8,9 @@ from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 
 from iotda_admin import env
+
+# The database holds password hashes and sessions: files made here are for this account alone.
+os.umask(0o077)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 environ.Env.read_env(BASE_DIR / ".env")
@@ -205,5 +209,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    # A refused request is no fault: without this, each one leaves a traceback.
+    "loggers": {"django.request": {"level": "ERROR"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL.upper()},
 }

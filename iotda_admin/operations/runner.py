@@ -232,7 +232,7 @@ def end(operation: Operation) -> None:
         event(
             "operation.ended",
             operation,
-            summary=f"{deed(operation)} {sum(counts.values())} {operation.target_type}",
+            summary=f"{deed(operation)} {sum(counts.values())} x {operation.target_type}",
             outcome=counts_text(counts),
             detail={"counts": counts},
         )
