@@ -17,7 +17,9 @@ class PolicyTargetsForm(AskForm):
         choices=TargetType, error_messages={"required": _("Choose a kind of target.")}
     )
     target = IdsField(required=False)
-    space_name = forms.CharField(label=_("Name of the resource space"), required=False, max_length=256)
+    space_name = forms.CharField(
+        label=_("Name of the resource space"), required=False, max_length=256, strip=False
+    )
 
     def targets(self) -> list[str]:
         targets: list[str] = self.cleaned_data.get("target", [])
@@ -40,7 +42,7 @@ class PolicyTargetsForm(AskForm):
             raise ValidationError(
                 {"target": _("This resource space is not in the inventory. Refresh it first.")}
             )
-        if typed != space.name:
+        if not typed or typed != space.name:
             message = _("Type the name exactly as it is shown: %(name)s")
             raise ValidationError({"space_name": ValidationError(message, params={"name": space.name})})
 

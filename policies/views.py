@@ -176,6 +176,8 @@ def unbind(request: HttpRequest, policy_id: str) -> HttpResponse:
     asked = request.method == "POST" and "key" in data
     form = PolicyTargetsForm(data) if asked else PolicyTargetsForm()
     choices = picker.read(data, policy_id)
+    if request.method != "POST" and not choices.chosen:
+        return redirect(policy)
     context = {"policy": policy, "form": form, "picker": choices}
     if not asked or not form.is_valid():
         return render(request, "policies/unbind.html", context, part="dialog", status=422 if asked else 200)

@@ -172,6 +172,27 @@ def test_a_whole_space_needs_its_name_typed(policyadmin, inventory):
     assert not writes(inventory)
 
 
+@pytest.mark.parametrize(("name", "typed"), [("", ""), ("plant", " plant"), ("plant", "")])
+def test_a_name_that_was_not_typed_is_not_confirmed(policyadmin, inventory, name, typed):
+    space = inventory.landmarks["space"]
+    Space.objects.filter(pk=space).update(name=name)
+    response = bind(policyadmin, inventory, space, target_type="app", space_name=typed)
+    assert response.status_code == 422
+    assert not writes(inventory)
+
+
+def test_a_name_with_a_space_at_its_end_can_be_typed(policyadmin, inventory):
+    space = inventory.landmarks["space"]
+    Space.objects.filter(pk=space).update(name="plant ")
+    bind(policyadmin, inventory, space, target_type="app", space_name="plant ")
+    assert outcome(only()) == {"ok": 1}
+
+
+def test_unbinding_from_nothing_leads_back_to_the_policy(policyadmin, inventory):
+    url = f"/policies/{inventory.landmarks['policy']}/"
+    assert policyadmin.get(f"{url}unbind/").url == url
+
+
 def test_a_whole_space_is_bound_once_its_name_is_typed(policyadmin, inventory):
     space = Space.objects.get(pk=inventory.landmarks["space"])
     bind(policyadmin, inventory, space.pk, target_type="app", space_name=space.name)
