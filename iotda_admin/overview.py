@@ -6,7 +6,7 @@ from django.views.decorators.http import require_safe
 
 from devices.models import Device, Product, Space
 from iotda_admin.inventory.models import SyncRun
-from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.views import SEE, visible, with_counts
 from iotda_admin.web import render
 
@@ -30,6 +30,8 @@ def overview(request: HttpRequest) -> HttpResponse:
             "recent": with_counts(list(own[:8])),
             "running": own.filter(state=Operation.State.RUNNING).count(),
             "unknown": unsettled.count(),
+            # Of the others the platform tells nothing any more: their targets were changed again since.
+            "looked_up": unsettled.filter(chunk__state=Chunk.State.UNKNOWN).count(),
         }
     return render(request, "overview.html", context, part="overview")
 

@@ -1,13 +1,16 @@
 """The list of operations, an operation's page while it runs and for ever after, and looking now."""
 
+import re
+
 import pytest
 from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.utils import timezone
 
 from iotda_admin.audit.models import Event
+from iotda_admin.operations import results
 from iotda_admin.operations.models import Chunk
-from tests.asking import outcome, unreachable, work, writes
+from tests.asking import look, outcome, unreachable, work, writes
 from tests.conftest import HTMX, signed_in
 
 POLLING = 'hx-trigger="load delay:'
@@ -171,6 +174,26 @@ def test_a_key_that_makes_no_sense_still_lists(auditor, unknown, edge, key):
     response = auditor.get("/operations/", {edge: key})
     assert response.status_code == 200
     assert str(unknown) in response.text
+
+
+def test_the_overview_tells_what_is_being_looked_up_from_what_stays_unknown(auditor, unknown, do, inventory):
+    assert "being looked up" in auditor.get("/").text
+    do("device.unfreeze", unknown.targets.get().target_id)
+    look()
+    text = auditor.get("/").text
+    assert outcome(unknown) == {"unknown": 1}
+    assert "being looked up" not in text
+    assert "they stay unknown" in text
+
+
+def test_all_that_succeeded_can_be_listed(auditor, do, inventory, monkeypatch):
+    monkeypatch.setattr(results, "SHOWN", 1)
+    inventory.switch(already_bound="failure")
+    bound = min(inventory.bound(inventory.landmarks["policy"]))
+    operation = do("policy.bind", bound, *inventory.free(1), policy="policy")
+    text = auditor.get(operation.get_absolute_url()).text
+    links = re.findall(r'targets/\?state=(\w+)">All 1', text)
+    assert sorted(links) == ["already", "ok"]
 
 
 def test_the_list_asks_as_much_for_many_as_for_one(auditor, begin, inventory, django_assert_max_num_queries):
