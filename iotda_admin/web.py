@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render as django_render
@@ -55,7 +56,9 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if isinstance(exception, RequestDataTooBig | TooManyFieldsSent):
         sentence = _("Nothing was sent: too much at once. One operation takes up to %(limit)s targets.")
-        return refuse(request, 413, "errors/refused.html", sentence % {"limit": settings.TARGETS_LIMIT})
+        return refuse(
+            request, 413, "errors/refused.html", sentence % {"limit": intcomma(settings.TARGETS_LIMIT)}
+        )
     return refuse(request, 400, "errors/refused.html", _("Nothing was sent: the request made no sense."))
 
 

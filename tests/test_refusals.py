@@ -4,7 +4,7 @@ from tests.conftest import HTMX
 def test_it_says_clearly_that_a_paste_is_too_large(policyadmin, settings, cloud):
     response = policyadmin.post("/policies/selection.bind/", {"pasted": "device-1\n" * 2_000_000})
     assert response.status_code == 413
-    assert "up to 10000 targets" in response.text
+    assert "up to 10,000 targets" in response.text
     assert cloud.journal() == []
 
 
