@@ -52,11 +52,12 @@ def claim(chunk_id: int) -> Chunk | None:
     """The chunk, committed as sent, for exactly one of those who ask."""
     now = timezone.now()
     with transaction.atomic(durable=True):
+        # All conditions stand on the row itself: PostgreSQL checks those again once it has the lock, but not
+        # a join. A stopped operation has no pending chunks.
         mine = Chunk.objects.filter(
             pk=chunk_id,
             state=Chunk.State.PENDING,
             due_at__lte=now,
-            operation__state=Operation.State.RUNNING,
         ).update(
             state=Chunk.State.SENT,
             token=F("token") + 1,
