@@ -25,6 +25,7 @@ def render(
     """Page and fragment are one template: `part` names the partial that a swap gets."""
     if part and wants_fragment(request):
         template = f"{template}#{part}"
+        context = {**context, "fragment": True}
     return django_render(request, template, context, status=status)
 
 

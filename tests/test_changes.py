@@ -27,7 +27,7 @@ class Change:
     other_url: Callable[[dict[str, Any]], str]
     other_form: Callable[[dict[str, Any]], dict[str, Any]]
     allowed: frozenset[str]
-    has_form: bool = True  # whether GET shows it; else only POST is answered
+    has_form: bool = True  # whether GET shows it; else it leads to the list
 
 
 def at(pattern: str) -> Callable[[dict[str, Any]], str]:

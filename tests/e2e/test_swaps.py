@@ -70,6 +70,7 @@ def test_it_puts_only_the_filters_that_are_on_into_the_address(page):
 
 def test_it_goes_back_from_a_result_to_a_whole_page(page, stage):
     bind(page, stage, *stage.cloud.free(1))
+    expect(page).to_have_title(re.compile("^OP-"))
     page.go_back()
     expect(page.get_by_label("Reason")).to_be_visible()
     assert is_whole(page)
