@@ -1,4 +1,5 @@
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from django.contrib.auth.decorators import permission_required
 from django.db.models import Count
@@ -130,12 +131,19 @@ def show_form(
     context = {
         "form": form,
         "policy": Policy.objects.filter(pk=policy_id).first(),
-        "policies": Policy.objects.all(),
+        "policies": told_apart(Policy.objects.all()),
         "picker": picker.read(data, policy_id),
         "refusal": refusal,
         "kinds": TargetType.choices,
     }
     return render(request, "policies/bind.html", context, part="form", status=status)
+
+
+def told_apart(policies: Iterable[Policy]) -> list[tuple[Policy, str]]:
+    """Each policy, with its space's name where another one has the same name."""
+    spaces, rows = space_names(), list(policies)
+    names = Counter(row.name for row in rows)
+    return [(row, spaces.get(row.app_id, row.app_id) if names[row.name] > 1 else "") for row in rows]
 
 
 def ask_for(request: HttpRequest, verb: str, policy: Policy, form: PolicyTargetsForm) -> Operation:

@@ -1,12 +1,14 @@
 """Bind and unbind policies, and what each answer for a target becomes."""
 
+import re
+
 import pytest
 from django.contrib.auth.models import Permission
 
 from devices.models import Space
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Operation
-from policies.models import Binding
+from policies.models import Binding, Policy
 from tests.asking import asked, bind_form, codes, outcome, states, unreachable, work, writes
 from tests.conftest import HTMX
 
@@ -115,6 +117,14 @@ def test_nothing_chosen_is_said(policyadmin, inventory):
     response = bind(policyadmin, inventory)
     assert response.status_code == 422
     assert "Choose at least one target" in response.text
+
+
+def test_policies_of_the_same_name_are_told_apart_by_their_space(policyadmin, inventory):
+    for row in Space.objects.all()[:2]:
+        Policy.objects.create(policy_id=f"of-{row.pk}", name="twin", app_id=row.pk)
+    options = re.findall("<option[^>]*>([^<]*)", policyadmin.get("/policies/selection.bind/").text)
+    assert {f"twin · {row.name}" for row in Space.objects.all()[:2]} <= set(options)
+    assert len(set(options)) == len(options)
 
 
 def test_picking_needs_no_script(policyadmin, inventory):
