@@ -134,6 +134,7 @@ def change_many(request: HttpRequest, verb: str) -> HttpResponse:
         "verb": verb_named(verb),
         "freezing": verb == "device.freeze",
         "changing": [row for row in rows if row.direct],
+        "online": sum(row.direct and row.status == Device.Status.ONLINE for row in rows),
         "left_out": [row for row in rows if not row.direct],
     }
     if not asked or not form.is_valid():

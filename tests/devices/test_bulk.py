@@ -22,6 +22,12 @@ def test_it_first_shows_exactly_what_will_be_changed(operator, inventory):
     assert not Operation.objects.exists()
 
 
+def test_it_says_how_many_are_online(operator, inventory):
+    chosen = [inventory.landmarks[name] for name in ("online", "frozen", "child")]
+    assert "1 of them was online" in select(operator, *chosen).text
+    assert "online when" not in select(operator, inventory.landmarks["frozen"]).text
+
+
 @pytest.mark.parametrize("verb", ["freeze", "unfreeze"])
 def test_without_a_selection_it_leads_to_the_list(operator, inventory, verb):
     response = operator.get(f"/devices/selection.{verb}/", {"target": inventory.free(1), **asked()})
