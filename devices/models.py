@@ -99,11 +99,3 @@ class Device(models.Model):
     @property
     def frozen(self) -> bool:
         return self.status == self.Status.FROZEN
-
-    @property
-    def status_label(self) -> str:
-        return dict(self.Status.choices).get(self.status, self.status)  # type: ignore[return-value]
-
-    @property
-    def node_type_label(self) -> str:
-        return dict(self.NodeType.choices).get(self.node_type, self.node_type)  # type: ignore[return-value]

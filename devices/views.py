@@ -11,6 +11,7 @@ from devices.models import Device
 from iotda_admin.accounts.access import asker_of
 from iotda_admin.connection import client, status_of, unknown_to_iotda
 from iotda_admin.iotda import IotdaError
+from iotda_admin.operations.answer import answer
 from iotda_admin.operations.door import Refused, Wanted, ask, start
 from iotda_admin.operations.forms import AskForm, TargetsForm, chosen_targets
 from iotda_admin.operations.results import history_of, outcome_of, result_context
@@ -86,7 +87,7 @@ def change_one(request: HttpRequest, device_id: str, verb: str) -> HttpResponse:
         return dialog(request, "devices/change.html", context | {"refusal": refusal}, refusal.status)
     start(operation, client())
     if not wants_fragment(request):
-        return redirect(operation)
+        return answer(request, operation)
     outcome = outcome_of(operation)
     if not outcome.good:
         context = {"operation": operation, **result_context(operation)}
@@ -153,4 +154,4 @@ def change_many(request: HttpRequest, verb: str) -> HttpResponse:
             request, "devices/change_many.html", context | {"refusal": refusal}, status=refusal.status
         )
     start(operation, client())
-    return redirect(operation)
+    return answer(request, operation)

@@ -38,6 +38,13 @@ def flag(name: str, default: bool) -> bool:
     return value in TRUE
 
 
+def whole(name: str, default: int, *, low: int, high: int) -> int:
+    value = number(name, default, low=low, high=high)
+    if value != int(value):
+        raise ImproperlyConfigured(f"{name} must be a whole number from {low} to {high}, not {value:g}.")
+    return int(value)
+
+
 def number(name: str, default: float, *, low: float, high: float) -> float:
     value = os.environ.get(name, str(default)).strip()
     try:
@@ -56,20 +63,33 @@ def choice(name: str, default: str, allowed: Sequence[str]) -> str:
     return value
 
 
-def words(name: str, default: str = "") -> list[str]:
-    return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]
+def words(name: str, default: str = "", *, pattern: str, means: str) -> list[str]:
+    found = [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]
+    for word in found:
+        if not re.fullmatch(pattern, word):
+            raise ImproperlyConfigured(f"{name} must be {means}, not {word!r}.")
+    return found
 
 
-def url(name: str, default: str, *, schemes: Sequence[str] = ("https", "http")) -> str:
+# Credentials go to these addresses: in the clear only to this machine.
+HERE = {"localhost", "127.0.0.1", "::1"}
+
+
+def url(name: str, default: str, *, plain: bool = False) -> str:
+    """An address without a path. plain: http is right for any host, as for a proxy."""
     value = os.environ.get(name, default).strip().rstrip("/")
     try:
         parts = urlsplit(value)
-        good = parts.scheme in schemes and parts.hostname and not parts.query and parts.port != 0
+        whole = not (parts.path or parts.query or parts.fragment or parts.port == 0)
+        allowed = parts.scheme == "https" or (parts.scheme == "http" and (plain or parts.hostname in HERE))
+        good = bool(parts.hostname) and whole and allowed
     except ValueError:
         good = False
     # Empty only where there is none by default.
     if (value or default) and not good:
-        raise ImproperlyConfigured(f"{name} must be an address such as https://host, not {value!r}.")
+        raise ImproperlyConfigured(
+            f"{name} must be an address such as https://host, without a path, not {value!r}."
+        )
     return value
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 # Source: the pages of the freeze and device calls. Anything else never reaches a URL path.
 ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-SEPARATORS = re.compile(r"[\s,;]+")
+# A blank separates nothing: "pump north" is one wrong id and must not become two targets.
+SEPARATORS = re.compile(r"[,;]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ def parse(text: str) -> Pasted:
     problems: list[Problem] = []
     mentions = 0
     for number, line in enumerate(text.splitlines(), start=1):
-        for value in filter(None, SEPARATORS.split(line.strip("\ufeff"))):
+        for value in filter(None, map(str.strip, SEPARATORS.split(line.strip("\ufeff")))):
             if is_id(value):
                 mentions += 1
                 seen[value] = None

@@ -18,7 +18,12 @@ environ.Env.read_env(BASE_DIR / ".env")
 DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "var")))
 SECRET_KEY = env.kept_secret("SECRET_KEY", DATA_DIR / "secret_key")
 DEBUG = env.flag("DEBUG", False)
-ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+ALLOWED_HOSTS = env.words(
+    "ALLOWED_HOSTS",
+    "localhost,127.0.0.1,[::1]",
+    pattern=r"\*|\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*|\[[0-9a-f:]+\]",
+    means="names such as desk.example.com, separated by commas",
+)
 HTTPS = env.flag("HTTPS", True)
 
 # --- The platform -------------------------------------------------------------------------------
@@ -47,17 +52,17 @@ IAM_PASSWORD = env.secret("IAM_PASSWORD")
 env.require(IOTDA_AUTH == "aksk", IOTDA_AK=IOTDA_AK, IOTDA_SK=IOTDA_SK)
 env.require(IOTDA_AUTH == "token", IOTDA_TOKEN=IOTDA_TOKEN)
 env.require(IOTDA_AUTH == "password", IAM_DOMAIN=IAM_DOMAIN, IAM_USER=IAM_USER, IAM_PASSWORD=IAM_PASSWORD)
-IOTDA_PROXY = env.url("IOTDA_PROXY", "")
+IOTDA_PROXY = env.url("IOTDA_PROXY", "", plain=True)
 IOTDA_CONNECT_TIMEOUT = env.number("IOTDA_CONNECT_TIMEOUT", 5, low=0.1, high=60)
 IOTDA_DEADLINE = env.number("IOTDA_DEADLINE", 10, low=0.2, high=120)
-IOTDA_CONNECTIONS = int(env.number("IOTDA_CONNECTIONS", 16, low=1, high=64))
+IOTDA_CONNECTIONS = env.whole("IOTDA_CONNECTIONS", 16, low=1, high=64)
 
 # --- What this product does ---------------------------------------------------------------------
 INVENTORY_REFRESH = env.number("INVENTORY_REFRESH", 300, low=10, high=86_400)
-INVENTORY_IN_FLIGHT = int(env.number("INVENTORY_IN_FLIGHT", 4, low=1, high=11))
+INVENTORY_IN_FLIGHT = env.whole("INVENTORY_IN_FLIGHT", 4, low=1, high=11)
 # Seconds between the two looks that must both miss a change before it counts as not applied.
 READ_BACK_GAP = env.number("READ_BACK_GAP", 5, low=0, high=600)
-TARGETS_LIMIT = int(env.number("TARGETS_LIMIT", 10_000, low=20, high=30_000))
+TARGETS_LIMIT = env.whole("TARGETS_LIMIT", 10_000, low=20, high=30_000)
 
 # A listing of the platform, and the table that mirrors it, in the order they are read.
 INVENTORY_MIRRORS = [
@@ -156,7 +161,6 @@ TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English"))]
-LOCALE_PATHS = [BASE_DIR / "iotda_admin" / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 
@@ -181,7 +185,11 @@ SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
-CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+CSRF_TRUSTED_ORIGINS = env.words(
+    "CSRF_TRUSTED_ORIGINS",
+    pattern=r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d+)?",
+    means="addresses such as https://desk.example.com, separated by commas",
+)
 BEHIND_PROXY = env.flag("BEHIND_PROXY", False)
 if BEHIND_PROXY:
     # Only a proxy that sets this header itself may be trusted with it.

@@ -1,5 +1,6 @@
 """Bind and unbind: how IoTDA is asked, and how one sees whether it took effect."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -17,6 +18,8 @@ from iotda_admin.operations.codes import CODES
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.verbs import Answer, State, Verb, Verdict
 from policies.models import Binding, TargetType
+
+log = logging.getLogger(__name__)
 
 type Call = Callable[[str, PlatformTargetType, Sequence[str]], BindAnswer]
 
@@ -39,7 +42,10 @@ class PolicyOnTargets(Verb):
 
     def send(self, client: Client, operation: Operation, ids: Sequence[str]) -> Answer:
         answer = self.call(client)(operation.policy_id, type_of(operation), ids)
-        verdicts = {id: verdict_of(verdict) for id, verdict in answer.verdicts(ids).by_id.items()}
+        found = answer.verdicts(ids)
+        if found.anomalies:
+            log.warning("%s, request %s: %s", operation, answer.request_id, "; ".join(found.anomalies))
+        verdicts = {id: verdict_of(verdict) for id, verdict in found.by_id.items()}
         verdicts |= self.already(client, operation, verdicts)
         return Answer(verdicts, answer.status, answer.request_id)
 

@@ -7,18 +7,18 @@ from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
-from django_htmx.http import push_url
 
 from devices.models import Device, Product, Space
 from iotda_admin.accounts.access import asker_of
 from iotda_admin.connection import client, status_of, unknown_to_iotda
 from iotda_admin.ids import is_id
 from iotda_admin.iotda import IotdaError
+from iotda_admin.operations.answer import answer
 from iotda_admin.operations.door import Refused, Wanted, ask, start
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.results import history_of_policy, outcome_of, result_context
+from iotda_admin.operations.results import history_of_policy
 from iotda_admin.paging import page_of
-from iotda_admin.web import render, wants_fragment
+from iotda_admin.web import render
 from policies import picker
 from policies.effect import in_effect
 from policies.forms import BindForm, PolicyTargetsForm
@@ -116,7 +116,8 @@ def bind(request: HttpRequest, policy_id: str = "") -> HttpResponse:
         operation = ask_for(request, "policy.bind", policy, form)
     except Refused as refusal:
         return show_form(request, form, data, policy_id, status=refusal.status, refusal=refusal)
-    return send(request, operation)
+    start(operation, client())
+    return answer(request, operation)
 
 
 def show_form(
@@ -164,17 +165,6 @@ def ask_for(request: HttpRequest, verb: str, policy: Policy, form: PolicyTargets
     )
 
 
-def send(request: HttpRequest, operation: Operation) -> HttpResponse:
-    start(operation, client())
-    if not wants_fragment(request):
-        return redirect(operation)
-    context = {"operation": operation, **result_context(operation)}
-    response = render(
-        request, "operations/operation.html", context, part="result", status=outcome_of(operation).http_status
-    )
-    return push_url(response, operation.get_absolute_url())
-
-
 @require_http_methods(["GET", "HEAD", "POST"])
 @permission_required("policies.bind_policy", raise_exception=True)
 def unbind(request: HttpRequest, policy_id: str) -> HttpResponse:
@@ -195,4 +185,4 @@ def unbind(request: HttpRequest, policy_id: str) -> HttpResponse:
         context |= {"refusal": refusal}
         return render(request, "policies/unbind.html", context, part="dialog", status=refusal.status)
     start(operation, client())
-    return redirect(operation)
+    return answer(request, operation)

@@ -1,3 +1,4 @@
+from tests.asking import asked, bind_form, unreachable
 from tests.conftest import HTMX
 
 
@@ -22,3 +23,16 @@ def test_it_puts_a_refusal_into_the_alert_of_the_page_that_asked(viewer, invento
 
 def test_it_answers_a_wrong_host_without_a_fault(client):
     assert client.get("/", headers={"host": "evil.example"}).status_code == 400
+
+
+def test_it_answers_502_without_scripts_too_when_iotda_is_down(operator, policyadmin, inventory, settings):
+    device = inventory.landmarks["online"]
+    policy = inventory.landmarks["policy"]
+    unreachable(settings)
+    frozen = operator.post(f"/devices/{device}/freeze/", asked())
+    bound = policyadmin.post("/policies/selection.bind/", bind_form(policy, device))
+    unbound = policyadmin.post(
+        f"/policies/{policy}/unbind/", asked(target_type="device", target=device, key="f" * 32)
+    )
+    assert [frozen.status_code, bound.status_code, unbound.status_code] == [502, 502, 502]
+    assert "Nothing was sent" in unbound.text

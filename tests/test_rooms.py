@@ -15,6 +15,7 @@ DOORS = {
     "iotda_admin.accounts.access",
     "iotda_admin.inventory.mirror",
     "iotda_admin.iotda",
+    "iotda_admin.operations.answer",
     "iotda_admin.operations.codes",
     "iotda_admin.operations.door",
     "iotda_admin.operations.forms",

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from iotda_admin.simulator.config import ENVIRONMENT
+
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = (ROOT / "iotda_admin" / "settings.py").read_text()
 NAMES = sorted(set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', SETTINGS)))
+SIMULATOR = sorted(ENVIRONMENT.values())
 DEMO = re.findall(r'"\$\{([A-Z_]+):=', (ROOT / "bin" / "demo").read_text())
 
 
@@ -26,7 +29,7 @@ def test_it_reads_settings():
     assert {"IOTDA_ENDPOINT", "DATABASE_URL", "SECRET_KEY"} <= set(NAMES)
 
 
-@pytest.mark.parametrize("name", [*NAMES, *DEMO])
+@pytest.mark.parametrize("name", sorted({*NAMES, *DEMO, *SIMULATOR}))
 def test_each_setting_is_in_the_readme(name):
     assert f"`{name}`" in (ROOT / "README.md").read_text()
 
@@ -50,6 +53,13 @@ def test_each_setting_is_in_the_readme(name):
         ("INVENTORY_IN_FLIGHT", "99"),
         ("READ_BACK_GAP", "nan"),
         ("TARGETS_LIMIT", "1e9"),
+        ("IOTDA_ENDPOINT", "https://iotda.example.com/v5"),
+        ("IOTDA_ENDPOINT", "http://iotda.example.com"),
+        ("IAM_ENDPOINT", "http://iam.example.com"),
+        ("IOTDA_PROXY", "http://proxy:3128/x"),
+        ("IOTDA_CONNECTIONS", "2.7"),
+        ("ALLOWED_HOSTS", "http://desk.example.com/"),
+        ("CSRF_TRUSTED_ORIGINS", "desk.example.com"),
         ("DATABASE_URL", "mysql://root@localhost/x"),
         ("HTTPS", "maybe"),
         ("BEHIND_PROXY", "2"),

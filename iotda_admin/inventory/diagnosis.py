@@ -83,13 +83,13 @@ def unauthorized(error: IotdaError, connection: Connection) -> str:
         )
     if connection.derived and not connection.instance_host:
         return _(
-            "This host does not take the derived signature. Set IOTDA_SIGNATURE=sdk, or "
-            "use the instance's own host. Else AK or SK are wrong."
-        )
+            "This host does not take the derived signature: set IOTDA_SIGNATURE=sdk or use the "
+            "instance's own host. Or IOTDA_REGION (%(region)s), AK or SK are wrong."
+        ) % {"region": connection.region}
     if not connection.derived and (connection.instance_host or error.code == "IOTDA.000002"):
         return _(
-            "This host takes the derived signature only. Set IOTDA_SIGNATURE=derived (or "
-            "auto) and IOTDA_REGION. Else AK or SK are wrong."
+            "This host takes the derived signature only: set IOTDA_SIGNATURE=derived (or "
+            "auto) and IOTDA_REGION. Or AK or SK are wrong."
         )
     return _("AK or SK are wrong, or IOTDA_REGION (%(region)s) is not the region of this host.") % {
         "region": connection.region

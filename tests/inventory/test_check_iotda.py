@@ -34,8 +34,8 @@ def test_it_says_what_can_be_read(check):
     ("cloud_is", "settings_are", "sentence"),
     [
         ({}, {"IOTDA_SK": "another"}, "AK or SK are wrong"),
-        ({"host_kind": "instance"}, {"IOTDA_SIGNATURE": "sdk"}, "Set IOTDA_SIGNATURE=derived"),
-        ({"host_kind": "regional"}, {"IOTDA_SIGNATURE": "derived"}, "Set IOTDA_SIGNATURE=sdk"),
+        ({"host_kind": "instance"}, {"IOTDA_SIGNATURE": "sdk"}, "set IOTDA_SIGNATURE=derived"),
+        ({"host_kind": "regional"}, {"IOTDA_SIGNATURE": "derived"}, "set IOTDA_SIGNATURE=sdk"),
         ({"host_kind": "regional_unsubscribed"}, {}, "use the instance's own host"),
         ({"clock_skew_s": 1500}, {}, "25 minutes behind"),
         ({"clock_skew_s": -1500}, {}, "25 minutes ahead"),

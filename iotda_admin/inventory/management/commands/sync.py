@@ -17,18 +17,14 @@ class Command(BaseCommand):
         parser.add_argument(
             "--take-over", action="store_true", help="give up a reading that another process has begun"
         )
-        parser.add_argument("--wait-for", type=float, default=0, metavar="SECONDS", help="try for this long")
 
-    def handle(self, *args: Any, if_due: bool, take_over: bool, wait_for: float, **options: Any) -> None:
+    def handle(self, *args: Any, if_due: bool, take_over: bool, **options: Any) -> None:
         sync.give_up_silent(0 if take_over else sync.SILENCE_SECONDS)
         if if_due and not sync.is_due():
             self.stdout.write("The inventory is fresh.")
             return
         started = time.monotonic()
         run = SyncRun.objects.create()
-        while not sync.perform(run, client()):
-            if time.monotonic() - started > wait_for:
-                raise CommandError(run.error or "Another reading is under way.")
-            time.sleep(0.3)
-            run = SyncRun.objects.create()
+        if not sync.perform(run, client()):
+            raise CommandError(run.error or "Another reading is under way.")
         self.stdout.write(f"{run.rows} rows read in {time.monotonic() - started:.1f} s.")
