@@ -102,14 +102,16 @@ def ask(
     operation.input_digest = digest(operation, wanted)
     if earlier := asked_before(operation):
         return earlier
-    check_allowed(verb, operation, wanted)
     try:
+        check_allowed(verb, operation, wanted)
         with transaction.atomic(durable=True):
             record(verb, operation, wanted)
-    except IntegrityError:
+    except (InFlight, IntegrityError) as error:
         # Somebody was quicker: the same form sent twice, or another change of the same target.
         if earlier := asked_before(operation):
             return earlier
+        if isinstance(error, InFlight):
+            raise
         check_in_flight(verb, operation, wanted)
         # That other change is over by now; this one was not recorded.
         raise InFlight(_("A target was being changed at this very moment. Send it again.")) from None
