@@ -135,3 +135,18 @@ def test_two_tries_that_were_both_not_applied_are_both_said_to_have_failed(unans
         Chunk.objects.exclude(state="done").update(due_at=timezone.now())
         recovery.sweep()
     assert [outcome(operation) for operation in operations] == [{"failed": 1}, {"failed": 1}]
+
+
+def test_a_reader_that_was_replaced_settles_nothing(unanswered, inventory):
+    (device,) = inventory.free(1)
+    operation, slow = unanswered(device)
+    Chunk.objects.update(misses=1)
+    slow.misses = 1
+    assert recovery.take(slow)
+    Chunk.objects.update(due_at=timezone.now())
+    quick = operation.chunks.get()
+    assert recovery.take(quick)
+    recovery.record_reading(slow, {device: False})
+    assert outcome(operation) == {"unknown": 1}
+    recovery.record_reading(quick, {device: True})
+    assert outcome(operation) == {"ok": 1}
