@@ -24,12 +24,16 @@ INSERT_BATCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks, from where: stored as it is now, whatever becomes of the account."""
+    """Who asks, from where: stored as it is now, whatever becomes of the account.
 
-    user: User
+    Without a user it is the command line: who may run it may do everything, and `name` says who it was.
+    """
+
+    user: User | None
     role: str
     source: str
     address: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,8 @@ def ask(
     target_type: str = "device",
     policy_id: str = "",
     policy_name: str = "",
+    retry_of: Operation | None = None,
+    undo_of: Operation | None = None,
 ) -> Operation:
     """Record what is asked, with its targets and its audit event, in one transaction of its own.
 
@@ -93,11 +99,13 @@ def ask(
         reason=reason,
         ticket=ticket,
         actor=asker.user,
-        actor_name=asker.user.get_username(),
+        actor_name=asker.user.get_username() if asker.user else asker.name,
         role=asker.role,
         source=asker.source,
         address=asker.address,
         form_key=form_key,
+        retry_of=retry_of,
+        undo_of=undo_of,
     )
     operation.input_digest = digest(operation, wanted)
     if earlier := asked_before(operation):
@@ -134,7 +142,9 @@ def digest(operation: Operation, wanted: Sequence[Wanted]) -> str:
 
 
 def asked_before(operation: Operation) -> Operation | None:
-    earlier = Operation.objects.filter(actor=operation.actor, form_key=operation.form_key).first()
+    earlier = Operation.objects.filter(
+        actor=operation.actor, actor_name=operation.actor_name, form_key=operation.form_key
+    ).first()
     if earlier and earlier.input_digest != operation.input_digest:
         raise KeyReused(
             _("This form was already sent as %(operation)s with other content. Open it again.")
@@ -145,7 +155,7 @@ def asked_before(operation: Operation) -> Operation | None:
 
 def check_allowed(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) -> None:
     permission = verb.permission(operation.target_type)
-    if not operation.actor.has_perm(permission):  # type: ignore[union-attr]
+    if operation.actor and not operation.actor.has_perm(permission):
         event(
             "denied",
             operation,

@@ -14,6 +14,7 @@ class Operation(models.Model):
         RUNNING = "running", _("Running")
         DONE = "done", _("Done")
         STOPPED = "stopped", _("Stopped")
+        CANCELLED = "cancelled", _("Cancelled")
 
     verb = models.CharField(max_length=40)
     target_type = models.CharField(max_length=16)
@@ -41,6 +42,11 @@ class Operation(models.Model):
     stop_message = models.CharField(max_length=512, blank=True)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
     finished_at = models.DateTimeField(null=True)
+    cancelled_by = models.CharField(max_length=150, blank=True)
+    # Nothing is sent before this moment: the platform asked to wait, or cannot be reached.
+    held_until = models.DateTimeField(null=True)
+    # Calls in a row that the platform did not answer properly.
+    strikes = models.PositiveIntegerField(default=0)
     # When a worker was last called for it; the sweeper calls again where that led to nothing.
     nudged_at = models.DateTimeField(null=True)
 
@@ -51,6 +57,7 @@ class Operation(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["actor", "form_key"], name="one_operation_a_form"),
         ]
+        indexes = [models.Index(fields=["state", "-id"], name="operation_by_state")]
 
     def __str__(self) -> str:
         return f"OP-{self.pk}"
@@ -70,9 +77,14 @@ class Chunk(models.Model):
         PENDING = "pending", _("Waiting")
         SENT = "sent", _("Sent")
         UNKNOWN = "unknown", _("No clear answer")
+        # A batch task that the platform has taken on: it is asked until each target has ended.
+        FOLLOWED = "followed", _("At IoTDA")
         DONE = "done", _("Answered")
 
-    operation = models.ForeignKey(Operation, models.PROTECT, related_name="chunks")
+    # What is still to come, from sending to reading back.
+    OPEN = (State.PENDING, State.SENT, State.UNKNOWN, State.FOLLOWED)
+
+    operation = models.ForeignKey(Operation, models.PROTECT, related_name="chunks", db_index=False)
     number = models.PositiveIntegerField()
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     attempts = models.PositiveIntegerField(default=0)
@@ -83,6 +95,10 @@ class Chunk(models.Model):
     due_at = models.DateTimeField(default=timezone.now)
     # How often the platform was asked whether an unanswered change took effect, and did not show it.
     misses = models.PositiveIntegerField(default=0)
+    # Sent as one of the platform's batch tasks; its id there once it is known, and how far it has come.
+    by_task = models.BooleanField(default=False)
+    task_id = models.CharField(max_length=64, blank=True)
+    task_done = models.PositiveIntegerField(default=0)
     sent_at = models.DateTimeField(null=True)
     answered_at = models.DateTimeField(null=True)
     http_status = models.PositiveSmallIntegerField(null=True)
@@ -96,7 +112,8 @@ class Chunk(models.Model):
         ordering = ["operation", "number"]
         constraints = [models.UniqueConstraint(fields=["operation", "number"], name="chunk_number_once")]
         indexes = [
-            models.Index(fields=["due_at"], condition=~models.Q(state="done"), name="chunk_open"),
+            models.Index(fields=["operation", "state", "number"], name="chunk_of_operation"),
+            models.Index(fields=["state", "due_at"], name="chunk_due"),
         ]
 
     def __str__(self) -> str:
@@ -118,7 +135,7 @@ class Target(models.Model):
 
     IN_FLIGHT = (State.PENDING, State.SENT)
 
-    operation = models.ForeignKey(Operation, models.PROTECT, related_name="targets")
+    operation = models.ForeignKey(Operation, models.PROTECT, related_name="targets", db_index=False)
     chunk = models.ForeignKey(Chunk, models.PROTECT, related_name="targets")
     target_id = models.CharField(max_length=128)
     name = models.CharField(max_length=256, blank=True)

@@ -17,6 +17,7 @@ def event(kind: str, operation: Operation, **facts: Any) -> None:
     audit.record(
         kind,
         actor=operation.actor,
+        actor_name=operation.actor_name,
         role=operation.role,
         source=operation.source,
         address=operation.address,
