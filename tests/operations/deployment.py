@@ -39,11 +39,13 @@ class Deployment:
     def prepare(self) -> None:
         self.shell(PREPARE)
 
-    def shell(self, code: str) -> list[Any]:
+    def shell(self, code: str, timeout: float = 60) -> list[Any]:
         """Runs code as a process of the product; gives what it printed, line by line from JSON."""
         code = "import django; django.setup()\n" + code
         command = [sys.executable, "-W", "ignore", "-c", code]
-        done = subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            command, cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=timeout
+        )
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines() if line[:1] in "{["]
 
@@ -62,7 +64,7 @@ class Deployment:
         self.processes.append(process)
         return process
 
-    def start_web(self) -> str:
+    def start_web(self, *more: str) -> str:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -76,6 +78,7 @@ class Deployment:
             "4",
             "--worker-class",
             "gthread",
+            *more,
         )
         until(lambda: answers(f"http://{address}/healthz"))
         return f"http://{address}"
