@@ -14,17 +14,17 @@ from iotda_admin.connection import client, status_of, unknown_to_iotda
 from iotda_admin.ids import is_id
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.answer import answer
-from iotda_admin.operations.door import Refused, Wanted, ask, start
+from iotda_admin.operations.door import Refused, ask, start
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.results import history_of_policy
 from iotda_admin.paging import page_of
 from iotda_admin.web import render
 from policies import picker
+from policies.asking import wanted
 from policies.effect import in_effect
 from policies.forms import BindForm, PolicyTargetsForm
-from policies.mirrors import remember, reread
+from policies.mirrors import remember
 from policies.models import Binding, Policy, TargetType
-from policies.verbs import standing
 
 
 @require_safe
@@ -149,12 +149,9 @@ def told_apart(policies: Iterable[Policy]) -> list[tuple[Policy, str]]:
 
 def ask_for(request: HttpRequest, verb: str, policy: Policy, form: PolicyTargetsForm) -> Operation:
     target_type, ids = form.cleaned_data["target_type"], form.targets()
-    reread(client(), policy.pk)
-    names = picker.describe(target_type, ids, policy.pk)
-    so = standing(policy.pk, target_type, ids, bound=verb == "policy.bind")
     return ask(
         verb,
-        [Wanted(id, names[id].name, id in so) for id in ids],
+        wanted(client(), verb, policy, target_type, ids),
         asker=asker_of(request),
         reason=form.cleaned_data["reason"],
         ticket=form.cleaned_data["ticket"],

@@ -1,0 +1,18 @@
+"""What is read before a policy is bound or unbound, whoever asks for it: a form or the command line."""
+
+from collections.abc import Sequence
+
+from iotda_admin.iotda import Client
+from iotda_admin.operations.door import Wanted
+from policies import picker
+from policies.mirrors import reread
+from policies.models import Policy
+from policies.verbs import standing
+
+
+def wanted(client: Client, verb: str, policy: Policy, target_type: str, ids: Sequence[str]) -> list[Wanted]:
+    """The targets with their names, and whether they already stand as asked by what IoTDA has just said."""
+    reread(client, policy.pk)
+    names = picker.describe(target_type, ids, policy.pk)
+    so = standing(policy.pk, target_type, ids, bound=verb == "policy.bind")
+    return [Wanted(id, names[id].name, id in so) for id in ids]
