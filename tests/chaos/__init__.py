@@ -1,0 +1,1 @@
+"""Attacks on the running product. The simulator's journal is the truth that our records are held against."""

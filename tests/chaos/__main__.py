@@ -1,0 +1,74 @@
+"""bin/chaos kill9 | wire | schedules | races: exit status 0 only if nothing contradicts the journal."""
+
+import argparse
+import importlib
+import random
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tests.chaos.forks import Child, collect, tell
+from tests.chaos.report import Findings, report
+from tests.chaos.stage import stage
+
+PARTS = 2  # side by side; each has a platform and a database of its own
+DEVICES = {"kill9": 300, "wire": 60, "schedules": 300, "races": 60}
+CONTROL_POINTS = 30
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bin/chaos", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in DEVICES:
+        command = commands.add_parser(name)
+        command.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
+        command.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
+    commands.choices["kill9"].add_argument("--points", type=int, default=1000)
+    commands.choices["schedules"].add_argument("--n", type=int, default=1000)
+    commands.choices["races"].add_argument("--rounds", type=int, default=500)
+    commands.choices["wire"].add_argument("--faults", nargs="*", default=[])
+    options = vars(parser.parse_args())
+    return globals()[options["command"]](options)
+
+
+def side_by_side(options: dict[str, Any], **shares: list[Any]) -> Findings:
+    """The same command in several processes, each with its share."""
+    parts = [dict(zip(shares, values, strict=True)) for values in zip(*shares.values(), strict=True)]
+    children = [Child(tell, part, "run", {**options, **share}) for share in parts]
+    found = Findings()
+    for child in children:
+        found.add(collect(child))
+    return found
+
+
+def part(act: str, options: dict[str, Any]) -> Findings:
+    """One process with its own stage. Nothing of the product is loaded before."""
+    with stage(options["database"], DEVICES[options["command"]]) as own:
+        attack = importlib.import_module(f"tests.chaos.{options['command']}")
+        run: Callable[..., Findings] = getattr(attack, act)
+        return run(own, options)
+
+
+def alone(act: str, options: dict[str, Any]) -> Findings:
+    return collect(Child(tell, part, act, options))
+
+
+def facts(options: dict[str, Any], started: float) -> dict[str, Any]:
+    return options | {"seconds": round(time.monotonic() - started, 1)}
+
+
+def kill9(options: dict[str, Any]) -> int:
+    started, points = time.monotonic(), options["points"]
+    half = points // 2
+    found = side_by_side(options, points=[half, points - half], seed=[options["seed"], options["seed"] + 1])
+    figures = facts(options, started)
+    control = alone("control", options | {"points": min(points, CONTROL_POINTS)})
+    few = found.numbers["mid_batch"] < 0.3 * points
+    problems = ["fewer than 30 % of the points were in mid-batch"] if few else []
+    title = f"kill9 on {options['database']}, seed {options['seed']}, {figures['seconds']} s"
+    return report(title, figures, found, control, problems)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""The product as the harness drives it. All that knows its inner names stands here and in `moments`."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import transaction
+from django.test import Client as Browser
+from django.utils import timezone
+
+from iotda_admin import connection
+from iotda_admin.inventory.models import SyncRun
+from iotda_admin.inventory.sync import perform
+from iotda_admin.iotda import walk
+from iotda_admin.operations import door, recovery, runner
+from iotda_admin.operations.judgement import Judgement
+from iotda_admin.operations.models import Chunk, Operation, Target
+from iotda_admin.operations.verbs import verb_named
+from tests.asking import asked, work
+
+LONG_AGO = timedelta(hours=1)
+ROUNDS = 40
+
+
+@dataclass
+class Part:
+    """A chunk, as recorded."""
+
+    state: str
+    attempts: int
+    targets: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Records:
+    """All that is recorded of one operation. Empty: there is no such operation."""
+
+    found: int = 0
+    pk: int = 0
+    ended: bool = False
+    state: str = ""
+    targets: dict[str, str] = field(default_factory=dict)
+    codes: dict[str, str] = field(default_factory=dict)
+    chunks: dict[int, Part] = field(default_factory=dict)
+
+    def chunks_in(self, state: str) -> int:
+        return sum(chunk.state == state for chunk in self.chunks.values())
+
+
+def prepare() -> None:
+    call_command("migrate", verbosity=0)
+    call_command("demo_users")
+    assert perform(SyncRun.objects.create(), connection.client())
+
+
+def direct_devices() -> dict[str, str]:
+    """Every device that can be frozen, with its status at the platform."""
+    found = walk(connection.client().list_devices)
+    return {d.device_id: d.status for d in found if d.gateway_id in ("", d.device_id)}
+
+
+def asker(name: str = "admin") -> door.Asker:
+    return door.Asker(User.objects.get(username=name), name, "chaos")
+
+
+def ask(verb: str, ids: Sequence[str], policy: str, key: str) -> int:
+    """What is asked is recorded; nothing is sent."""
+    wanted = [door.Wanted(id) for id in ids]
+    about = {"asker": asker(), "reason": "chaos", "form_key": key, "policy_id": policy}
+    return door.ask(verb, wanted, **about).pk  # type: ignore[arg-type]
+
+
+def browser() -> Browser:
+    page = Browser(SERVER_NAME="127.0.0.1")
+    page.force_login(User.objects.get(username="admin"))
+    return page
+
+
+def send_form(page: Browser, verb: str, ids: Sequence[str], policy: str, key: str) -> int:
+    """The form of a page, as a browser sends it; its status."""
+    if verb.startswith("device."):
+        path, form = f"/devices/{ids[0]}/{verb.rpartition('.')[2]}/", asked(key=key)
+    else:
+        act = verb.rpartition(".")[2]
+        path = f"/policies/{policy}/{act}/"
+        form = asked(key=key, act=act, policy=policy, target_type="device", target=list(ids))
+    return page.post(path, form).status_code
+
+
+def send_form_again(verb: str, ids: Sequence[str], policy: str, key: str) -> int:
+    return send_form(browser(), verb, ids, policy, key)
+
+
+def run_worker() -> None:
+    """What the worker does until nothing is due: sends, and settles what nobody answered."""
+    work()
+    recovery.sweep()
+
+
+def sweep() -> None:
+    recovery.sweep()
+
+
+def let_time_pass() -> None:
+    """Leases run out, waits are over."""
+    past = timezone.now() - LONG_AGO
+    open_chunks = Chunk.objects.exclude(state=Chunk.State.DONE)
+    open_chunks.update(due_at=past)
+    open_chunks.filter(state=Chunk.State.SENT).update(lease_until=past)
+    Operation.objects.filter(state=Operation.State.RUNNING).update(nudged_at=None, held_until=None)
+
+
+def records(key: str) -> Records:
+    """One consistent look."""
+    with transaction.atomic():
+        rows = list(Operation.objects.filter(form_key=key))
+        if not rows:
+            return Records()
+        chunks = {
+            pk: Part(state, attempts)
+            for pk, state, attempts in rows[0].chunks.values_list("pk", "state", "attempts")
+        }
+        result = Records(len(rows), rows[0].pk, rows[0].finished_at is not None, rows[0].state, chunks=chunks)
+        for id, state, code, chunk in rows[0].targets.values_list(
+            "target_id", "state", "error_code", "chunk"
+        ):
+            result.targets[id], result.codes[id] = state, code
+            chunks[chunk].targets.append(id)
+    return result
+
+
+def settle(keys: Sequence[str]) -> list[list[Records]]:
+    """Time passes and a fresh worker works until all of these have ended; a look after each step."""
+    looks = [[records(key) for key in keys]]
+    for _round in range(ROUNDS):
+        if all(look.ended for look in looks[-1]):
+            break
+        let_time_pass()
+        run_worker()
+        looks.append([records(key) for key in keys])
+    return looks
+
+
+def verbs_past(verb: str) -> bool:
+    """Whether the verb's targets shall have the property afterwards: be frozen, have the policy."""
+    kind: Any = verb_named(verb)
+    return bool(getattr(kind, "frozen", getattr(kind, "bound", None)))
+
+
+@contextmanager
+def intents_off() -> Iterator[None]:
+    """The control of kill9: nothing is committed before the calls were made, for all is one transaction."""
+    whole = transaction.atomic()
+    whole._from_testcase = True  # type: ignore[union-attr]  # what was to be durable may stand in it
+    with whole:
+        yield
+
+
+def every_error_is_a_failure() -> None:
+    """The control of the schedules: what an SDK's caller makes of an exception."""
+    runner.judge = lambda *_: Judgement.FAILED  # type: ignore[assignment]
+
+
+def quiet() -> None:
+    """Hundreds of lost answers are what is asked for here."""
+    logging.disable(logging.CRITICAL if not os.environ.get("CHAOS_LOG") else logging.NOTSET)
+
+
+__all__ = ["Target"]

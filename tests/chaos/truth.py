@@ -1,0 +1,142 @@
+"""What really happened, from the simulator's journal, and what of our records contradicts it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.chaos.product import Records
+
+WANTED = {
+    "FreezeDevice": True,
+    "UnfreezeDevice": False,
+    "BindDevicePolicy": True,
+    "UnbindDevicePolicy": False,
+}
+SHALL = {"device.freeze": True, "device.unfreeze": False, "policy.bind": True, "policy.unbind": False}
+STANDS = ("ok", "already")
+NOT_DONE = ("failed", "skipped", "cancelled", "pending")
+# Refused before anyone looked at what was asked.
+NOT_EXECUTED = (401, 429)
+
+type Entry = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one operation asked for."""
+
+    verb: str
+    ids: tuple[str, ...]
+    policy: str = ""
+
+    def key(self, id: str) -> tuple[str, str]:
+        return (self.policy, id)
+
+
+class Platform:
+    """The platform's state: what it was, and what its journal says was applied since."""
+
+    def __init__(self, frozen: Collection[str], bound: Iterable[tuple[str, str]]) -> None:
+        self.has = {("", id) for id in frozen} | set(bound)
+
+    def read(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            if entry["operation"] in WANTED:
+                keys = {(entry["policy_id"] or "", id) for id in entry["applied"]}
+                self.has = self.has | keys if WANTED[entry["operation"]] else self.has - keys
+            if entry["fault"] == "delete_policy":
+                self.has = {key for key in self.has if key[0] != entry["policy_id"]}
+
+    def stands(self, change: Change, id: str) -> bool:
+        return (change.key(id) in self.has) == SHALL[change.verb]
+
+
+def of(change: Change, entries: Iterable[Entry]) -> list[Entry]:
+    """The write requests of one change."""
+    ids = set(change.ids)
+    return [
+        entry
+        for entry in entries
+        if entry["operation"] in WANTED
+        and WANTED[entry["operation"]] == SHALL[change.verb]
+        and (entry["policy_id"] or "") == change.policy
+        and ids & set(entry["target_ids"])
+    ]
+
+
+def applied(entries: Iterable[Entry]) -> set[str]:
+    return {id for entry in entries for id in entry["applied"]}
+
+
+def still_under_way(entries: Iterable[Entry]) -> bool:
+    """A call that the platform has taken and not yet carried out, though its sender may be dead."""
+    return any(entry["status"] is None and entry["fault"] in (None, "latency") for entry in entries)
+
+
+def identity(change: Change, look: "Records") -> list[str]:
+    """requested = the sum of all states, and a chunk agrees with its targets."""
+    if not look.found:
+        return []
+    wrong = []
+    if look.found > 1:
+        wrong.append(f"{look.found} operations of one form")
+    if sorted(look.targets) != sorted(change.ids):
+        wrong.append(f"{len(change.ids)} requested, {len(look.targets)} recorded")
+    for chunk in look.chunks.values():
+        states = Counter(look.targets[id] for id in chunk.targets)
+        if chunk.state in ("pending", "sent") and set(states) - {chunk.state}:
+            wrong.append(f"a chunk is {chunk.state}, its targets are {dict(states)}")
+        if chunk.state == "done" and set(states) & {"pending", "sent"}:
+            wrong.append(f"a chunk is done, its targets are {dict(states)}")
+    return wrong
+
+
+def at_death(change: Change, look: "Records", entries: Iterable[Entry], before: Platform) -> list[str]:
+    """Nothing may have been applied that is not recorded as sent, nothing be called ok that was not."""
+    recorded = {id for id, state in look.targets.items() if state not in NOT_DONE}
+    done = applied(of(change, entries))
+    hidden = [
+        f"{id} applied, recorded {look.targets.get(id, 'not at all')}" for id in sorted(done - recorded)
+    ]
+    ok = [id for id, state in look.targets.items() if state == "ok"]
+    early = [id for id in ok if id not in done and not before.stands(change, id)]
+    return hidden + [f"{id} recorded ok, never applied" for id in early]
+
+
+def in_the_end(
+    change: Change, look: "Records", entries: list[Entry], before: Platform, now: Platform, gone: bool = False
+) -> list[str]:
+    """gone: somebody deleted the policy, and with it what was bound."""
+    wrong = [] if look.ended else [f"not ended: {dict(Counter(look.targets.values()))}"]
+    mine = of(change, entries)
+    done = applied(mine)
+    for id, state in look.targets.items():
+        said = f"{id} recorded {state} {look.codes[id]}".strip()
+        if state in STANDS and not (now.stands(change, id) or gone):
+            wrong.append(f"{said}, does not stand")
+        if state == "ok" and id not in done and not before.stands(change, id) and not gone:
+            wrong.append(f"{said}, never applied")
+        if state in NOT_DONE and id in done and not (gone and not now.stands(change, id)):
+            wrong.append(f"{said}, applied")
+        if state == "unknown" and not look.codes[id]:
+            wrong.append(f"{said}, without a reason")
+    return wrong + sent_too_often(look, mine)
+
+
+def sent_too_often(look: "Records", mine: list[Entry]) -> list[str]:
+    """Each target is sent as often as its chunks record, no more. A chunk that was split counts for those
+    that it was split into."""
+    calls: Counter[str] = Counter()
+    for entry in mine:
+        if entry["status"] not in NOT_EXECUTED:
+            calls.update(entry["target_ids"])
+    allowed: defaultdict[str, int] = defaultdict(int)
+    split = sum(chunk.attempts for chunk in look.chunks.values() if not chunk.targets)
+    for chunk in look.chunks.values():
+        for id in chunk.targets:
+            allowed[id] = chunk.attempts + split
+    return [
+        f"{id} sent {n} times, {allowed[id]} recorded" for id, n in sorted(calls.items()) if n > allowed[id]
+    ]
