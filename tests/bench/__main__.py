@@ -1,0 +1,72 @@
+"""bin/bench: prints a table and one line of JSON; its exit status is 1 where a goal is missed."""
+
+import argparse
+import sys
+from typing import Any
+
+from tests.bench import bind, freeze, growth, ratelimit
+from tests.bench.goals import Report
+from tests.bench.peers import BIND_PEERS
+from tests.bench.stage import Stage, room_for
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bin/bench", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    add(commands, "bind", n=10_000, conc=8, latency=50).add_argument(
+        "--against", default=",".join(BIND_PEERS)
+    )
+    add(commands, "bind-growth", n=100_000, conc=16, latency=20, says="the largest of three sizes")
+    limited = add(commands, "ratelimit", n=20_000, conc=16, latency=20)
+    limited.add_argument("--rate", type=int, default=200, help="calls a second")
+    limited.add_argument("--burst", type=int, help="calls at once; the rate if not given")
+    frozen = add(commands, "freeze", n=10_000, conc=8, latency=10)
+    frozen.add_argument("--task-speed", type=float, default=2000, help="devices a second in a batch task")
+    return parser
+
+
+def add(
+    commands: Any,
+    name: str,
+    *,
+    n: int,
+    conc: int,
+    latency: float,
+    says: str = "targets",
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=f"tests/bench/{name.rpartition('-')[2]}.py")
+    command.add_argument("--n", type=int, default=n, help=says)
+    command.add_argument("--conc", type=int, default=conc, help="calls in flight")
+    command.add_argument("--latency-ms", type=float, default=latency, help="of the simulated platform")
+    command.add_argument("--rounds", type=int, default=3, help="of which the medians are told")
+    command.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
+    return command
+
+
+def measure(stage: Stage, asked: argparse.Namespace) -> Report:
+    common = {"conc": asked.conc, "latency_ms": asked.latency_ms, "rounds": asked.rounds}
+    match asked.command:
+        case "bind":
+            return bind.run(stage, n=asked.n, against=asked.against.split(","), **common)
+        case "bind-growth":
+            return growth.run(stage, sizes=[asked.n // 100, asked.n // 10, asked.n], **common)
+        case "ratelimit":
+            return ratelimit.run(stage, n=asked.n, rate=asked.rate, burst=asked.burst or asked.rate, **common)
+        case _:
+            return freeze.run(stage, n=asked.n, task_speed=asked.task_speed, **common)
+
+
+def main(words: list[str] | None = None) -> int:
+    asked = parser().parse_args(words)
+    stage = Stage(room_for(asked.n), asked.database, TARGETS_LIMIT=max(asked.n, 100))
+    try:
+        report = measure(stage, asked)
+    finally:
+        stage.close()
+    print(report.as_text())
+    print(report.as_json())
+    return 0 if report.met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+"""Runs what is known to be bad, on the product's tables and with its client."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from tests.bench.stage import Stage
+from tests.cloud import ROOT
+
+
+def naive(stage: Stage, way: str, ids: Sequence[str], conc: int, **simulated: float) -> float:
+    """Seconds; the ways stand in naive.py."""
+    stage.reset(**simulated)
+    policy = stage.cloud.landmarks["policy"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.naive", way, policy, str(conc)],
+        cwd=ROOT,
+        env=stage.copy().env,
+        input=json.dumps(ids),
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    return float(done.stdout)

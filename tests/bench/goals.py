@@ -1,0 +1,100 @@
+"""Goals, and how a command's figures are told: a table for people, one line of JSON for machines."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import log
+from statistics import linear_regression
+from typing import Any
+
+from tests.bench.identity import NOTHING, Identity
+
+
+@dataclass(frozen=True)
+class Goal:
+    name: str
+    value: float
+    sign: str  # "<=" or ">="
+    limit: float
+
+    @property
+    def met(self) -> bool:
+        return self.value <= self.limit if self.sign == "<=" else self.value >= self.limit
+
+    def shown(self) -> dict[str, Any]:
+        return {"value": round(self.value, 4), "goal": f"{self.sign} {self.limit:g}", "met": self.met}
+
+
+@dataclass
+class Report:
+    command: str
+    facts: dict[str, Any]
+    table: list[list[str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+    identity: Identity = NOTHING
+    goals: list[Goal] = field(default_factory=list)
+    # Something known to be bad, measured the same way: it has to miss, or the measure tells nothing.
+    control: str = ""
+    controls: list[Goal] = field(default_factory=list)
+
+    @property
+    def true(self) -> bool:
+        return self.identity == NOTHING
+
+    @property
+    def control_fails(self) -> bool:
+        return any(not goal.met for goal in self.controls)
+
+    @property
+    def met(self) -> bool:
+        return self.true and self.control_fails and all(goal.met for goal in self.goals)
+
+    def as_json(self) -> str:
+        said = {
+            "command": self.command,
+            **self.facts,
+            **self.figures,
+            "identity": vars(self.identity),
+            "goals": {goal.name: goal.shown() for goal in self.goals},
+            "control": {
+                "what": self.control,
+                "fails": self.control_fails,
+                "goals": {goal.name: goal.shown() for goal in self.controls},
+            },
+            "met": self.met,
+        }
+        return json.dumps(said, sort_keys=True)
+
+    def as_text(self) -> str:
+        facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in self.facts.items())
+        lines = [f"{self.command}: {facts}", "", *columns(self.table), "", *self.notes, ""]
+        lines += [f"  {told(goal)}" for goal in self.goals]
+        counts = ", ".join(f"{name} {count}" for name, count in vars(self.identity).items())
+        lines.append(f"  {mark(self.true)} platform and records agree: {counts}")
+        lines.append(f"  {mark(self.control_fails)} the control misses its goal: {self.control}")
+        lines += [f"       {told(goal)}" for goal in self.controls]
+        return "\n".join(lines)
+
+
+def mark(good: bool) -> str:
+    return "ok  " if good else "MISS"
+
+
+def told(goal: Goal) -> str:
+    return f"{mark(goal.met)} {goal.name}: {goal.value:.4g} (goal {goal.sign} {goal.limit:g})"
+
+
+def columns(table: Sequence[Sequence[str]]) -> list[str]:
+    """The first column to the left, figures to the right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    rows = (zip(row, widths, strict=True) for row in table)
+    return [
+        "  ".join(text.rjust(width) if at else text.ljust(width) for at, (text, width) in enumerate(row))
+        for row in rows
+    ]
+
+
+def slope(sizes: Sequence[int], seconds: Sequence[float]) -> float:
+    """How the time grows: 1 is in proportion."""
+    return linear_regression([log(n) for n in sizes], [log(s) for s in seconds]).slope

@@ -1,0 +1,60 @@
+"""What really happened, held against what was recorded. A figure without this does not count."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from tests.cloud import Cloud
+
+STANDS = {"ok", "already"}
+ENDED = STANDS | {"failed", "skipped", "cancelled"}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """All of these must be 0."""
+
+    missing: int  # asked for, and it does not stand so at the platform
+    unrecorded: int  # without a recorded outcome, or applied and not recorded as such
+    wrong: int  # recorded as done, and it is not so
+    twice: int  # changed by more than one call
+
+    @property
+    def lost(self) -> int:
+        return max(self.missing, self.unrecorded)
+
+    def __add__(self, other: "Identity") -> "Identity":
+        return Identity(
+            self.missing + other.missing,
+            self.unrecorded + other.unrecorded,
+            self.wrong + other.wrong,
+            self.twice + other.twice,
+        )
+
+
+NOTHING = Identity(0, 0, 0, 0)
+
+
+def compare(
+    asked: Collection[str], stands: Collection[str], sent: Counter[str], said: Mapping[str, str]
+) -> Identity:
+    """stands: what the platform has; sent: how often each target was in a call that was carried out;
+    said: the outcome that was recorded for each target."""
+    asked, stands = set(asked), set(stands)
+    done = {id for id, state in said.items() if state in STANDS}
+    ended = {id for id, state in said.items() if state in ENDED}
+    return Identity(
+        missing=len(asked - stands),
+        unrecorded=len((asked - ended) | ((asked & stands) - done)),
+        wrong=len((done - stands) | (done - asked)),
+        twice=sum(times > 1 for times in sent.values()),
+    )
+
+
+def bound(cloud: Cloud, policy: str, asked: Collection[str], said: Mapping[str, str]) -> Identity:
+    return compare(asked, cloud.bound(policy), sent(cloud, "BindDevicePolicy"), said)
+
+
+def sent(cloud: Cloud, *operations: str) -> Counter[str]:
+    carried_out = (one for one in cloud.journal() if one["operation"] in operations and one["status"] != 429)
+    return Counter(id for one in carried_out for id in one["target_ids"])

@@ -1,0 +1,118 @@
+"""What the product is measured against. None of them records anything."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import batched
+from time import perf_counter
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from tests.cloud import Cloud
+from tests.simulator.conftest import LOGIN
+from tests.simulator.signing import elsewhere_at_home
+
+with elsewhere_at_home():
+    from huaweicloudsdkcore.auth.credentials import BasicCredentials
+    from huaweicloudsdkcore.exceptions.exceptions import SdkException
+    from huaweicloudsdkcore.http.http_config import HttpConfig
+    from huaweicloudsdkiotda import v5
+
+CHUNK = 20
+
+# Seconds, and the outcome of each target as far as the peer learnt it.
+Run = tuple[float, dict[str, str]]
+
+
+def raw(cloud: Cloud, policy: str, ids: Sequence[str], conc: int) -> Run:
+    """The floor: ready-made requests on keep-alive sockets, the answers hardly looked at."""
+    answer = requests.post(f"{cloud.api}/v3/auth/tokens", json=LOGIN, timeout=10)
+    token, host = answer.headers["X-Subject-Token"], urlsplit(cloud.api).netloc
+    path = f"/v5/iot/{cloud.landmarks['project_id']}/device-policies/{policy}/bind"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nX-Auth-Token: {token}\r\nContent-Type: application/json\r\n"
+    )
+    ready = [(some, packed(head, some)) for some in batched(ids, CHUNK)]
+    began = perf_counter()
+    done = asyncio.run(exchange_all(host, ready, conc))
+    return perf_counter() - began, dict.fromkeys(done, "ok")
+
+
+def packed(head: str, ids: Iterable[str]) -> bytes:
+    body = json.dumps({"target_type": "device", "target_ids": list(ids)}).encode()
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+async def exchange_all(host: str, ready: list[tuple[tuple[str, ...], bytes]], conc: int) -> list[str]:
+    name, _, port = host.partition(":")
+    left, done = iter(ready), list[str]()
+
+    async def one_after_the_other() -> None:
+        reader, writer = await asyncio.open_connection(name, int(port))
+        for ids, request in left:
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+            if head.startswith(b"HTTP/1.1 200"):
+                done.extend(ids)
+        writer.close()
+
+    await asyncio.gather(*(one_after_the_other() for _ in range(conc)))
+    return done
+
+
+def sdk(cloud: Cloud, connections: int) -> Any:
+    credentials = BasicCredentials("DEMOAK", "DEMOSK", cloud.landmarks["project_id"])
+    config = HttpConfig(timeout=(5, 30), pool_maxsize=connections)
+    builder = v5.IoTDAClient.new_builder().with_http_config(config)
+    return builder.with_credentials(credentials).with_endpoints([cloud.api]).build()
+
+
+def sdk_bind(client: Any, policy: str, ids: Sequence[str]) -> list[str]:
+    body = v5.BindDevicePolicy(target_type="device", target_ids=list(ids))
+    with suppress(SdkException):
+        answer = client.bind_device_policy(v5.BindDevicePolicyRequest(policy_id=policy, body=body))
+        return list(answer.success_targets or [])
+    return []
+
+
+def sdk_freeze(client: Any, ids: Sequence[str]) -> list[str]:
+    with suppress(SdkException):
+        client.freeze_device(v5.FreezeDeviceRequest(device_id=ids[0]))
+        return list(ids)
+    return []
+
+
+def sdk_loop(cloud: Cloud, policy: str, ids: Sequence[str], conc: int) -> Run:
+    """What one writes first: one id a call, one call after the other."""
+    client = sdk(cloud, 1)
+    return timed(lambda: [sdk_bind(client, policy, [id]) for id in ids])
+
+
+def sdk_pool(cloud: Cloud, policy: str, ids: Sequence[str], conc: int) -> Run:
+    """What one writes who has read the documents."""
+    client = sdk(cloud, conc)
+    return pooled(conc, lambda some: sdk_bind(client, policy, some), batched(ids, CHUNK))
+
+
+def sdk_freeze_pool(cloud: Cloud, ids: Sequence[str], conc: int) -> Run:
+    client = sdk(cloud, conc)
+    return pooled(conc, lambda some: sdk_freeze(client, some), batched(ids, 1))
+
+
+def pooled(conc: int, send: Callable[[Sequence[str]], list[str]], chunks: Iterable[Sequence[str]]) -> Run:
+    with ThreadPoolExecutor(conc) as pool:
+        return timed(lambda: list(pool.map(send, chunks)))
+
+
+def timed(work: Callable[[], list[list[str]]]) -> Run:
+    began = perf_counter()
+    done = work()
+    return perf_counter() - began, {id: "ok" for some in done for id in some}
+
+
+BIND_PEERS = {"raw": raw, "sdk-loop": sdk_loop, "sdk-pool": sdk_pool}
