@@ -70,5 +70,14 @@ def kill9(options: dict[str, Any]) -> int:
     return report(title, figures, found, control, problems)
 
 
+def wire(options: dict[str, Any]) -> int:
+    started = time.monotonic()
+    shares = list(range(PARTS))
+    found = side_by_side(options, part=shares, parts=[PARTS] * PARTS)
+    figures = facts(options, started)
+    control = alone("control", options)
+    return report(f"wire on {options['database']}, {figures['seconds']} s", figures, found, control, [])
+
+
 if __name__ == "__main__":
     sys.exit(main())

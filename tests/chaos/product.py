@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import requests
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import transaction
@@ -18,11 +20,12 @@ from iotda_admin import connection
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.inventory.sync import perform
 from iotda_admin.iotda import walk
+from iotda_admin.iotda.calls import Caller
 from iotda_admin.operations import door, recovery, runner
 from iotda_admin.operations.judgement import Judgement
-from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.verbs import verb_named
+from iotda_admin.operations.models import Chunk, Operation
 from tests.asking import asked, work
+from tests.iotda.stopwatch import Stopwatch
 
 LONG_AGO = timedelta(hours=1)
 ROUNDS = 40
@@ -74,6 +77,11 @@ def ask(verb: str, ids: Sequence[str], policy: str, key: str) -> int:
     wanted = [door.Wanted(id) for id in ids]
     about = {"asker": asker(), "reason": "chaos", "form_key": key, "policy_id": policy}
     return door.ask(verb, wanted, **about).pk  # type: ignore[arg-type]
+
+
+def start(key: str) -> None:
+    """One chunk is sent at once, as in the request that asked for it."""
+    door.start(Operation.objects.get(form_key=key), connection.client())
 
 
 def browser() -> Browser:
@@ -147,10 +155,34 @@ def settle(keys: Sequence[str]) -> list[list[Records]]:
     return looks
 
 
-def verbs_past(verb: str) -> bool:
-    """Whether the verb's targets shall have the property afterwards: be frozen, have the policy."""
-    kind: Any = verb_named(verb)
-    return bool(getattr(kind, "frozen", getattr(kind, "bound", None)))
+def set_deadline(seconds: float) -> None:
+    settings.IOTDA_DEADLINE = settings.IOTDA_CONNECT_TIMEOUT = seconds
+    connection.client.cache_clear()
+
+
+def time_calls(seconds: list[float]) -> None:
+    """From here on, how long each call of the client takes, less what the machine itself was late."""
+    call = Caller._call
+
+    def timed(client: Caller, *args: Any, **more: Any) -> Any:
+        watch = Stopwatch()
+        try:
+            with watch:
+                return call(client, *args, **more)
+        finally:
+            seconds.append(watch.seconds)
+
+    Caller._call = timed  # type: ignore[method-assign]
+
+
+def raw_bind(policy: str, ids: Sequence[str], seconds: float) -> requests.Response:
+    """As a script would do it that has no client of ours but the signature."""
+    path = f"/v5/iot/{settings.IOTDA_PROJECT_ID}/device-policies/{policy}/bind"
+    with requests.Session() as http:
+        http.trust_env = False
+        about = {"target_type": "device", "target_ids": list(ids)}
+        url = settings.IOTDA_ENDPOINT + path
+        return http.post(url, json=about, auth=connection.auth(), timeout=seconds)
 
 
 @contextmanager
@@ -170,6 +202,3 @@ def every_error_is_a_failure() -> None:
 def quiet() -> None:
     """Hundreds of lost answers are what is asked for here."""
     logging.disable(logging.CRITICAL if not os.environ.get("CHAOS_LOG") else logging.NOTSET)
-
-
-__all__ = ["Target"]

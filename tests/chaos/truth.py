@@ -16,6 +16,7 @@ WANTED = {
 }
 SHALL = {"device.freeze": True, "device.unfreeze": False, "policy.bind": True, "policy.unbind": False}
 STANDS = ("ok", "already")
+SETTLED = (*STANDS, "failed", "skipped", "cancelled")
 NOT_DONE = ("failed", "skipped", "cancelled", "pending")
 # Refused before anyone looked at what was asked.
 NOT_EXECUTED = (401, 429)
