@@ -79,5 +79,15 @@ def wire(options: dict[str, Any]) -> int:
     return report(f"wire on {options['database']}, {figures['seconds']} s", figures, found, control, [])
 
 
+def schedules(options: dict[str, Any]) -> int:
+    started = time.monotonic()
+    shares = list(range(PARTS))
+    found = side_by_side(options, part=shares, parts=[PARTS] * PARTS)
+    figures = facts(options, started)
+    control = alone("control", options)
+    title = f"schedules on {options['database']}, seeds from {options['seed']}, {figures['seconds']} s"
+    return report(title, figures, found, control, [])
+
+
 if __name__ == "__main__":
     sys.exit(main())

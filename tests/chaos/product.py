@@ -2,10 +2,12 @@
 
 import logging
 import os
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import batched
 from typing import Any
 
 import requests
@@ -16,17 +18,20 @@ from django.db import transaction
 from django.test import Client as Browser
 from django.utils import timezone
 
+from devices.models import Device
 from iotda_admin import connection
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.inventory.sync import perform
-from iotda_admin.iotda import walk
+from iotda_admin.iotda import Rejected, walk
 from iotda_admin.iotda.calls import Caller
 from iotda_admin.operations import door, recovery, runner
 from iotda_admin.operations.judgement import Judgement
 from iotda_admin.operations.models import Chunk, Operation
+from policies.models import Binding
 from tests.asking import asked, work
 from tests.iotda.stopwatch import Stopwatch
 
+SIMULATED_LOGIN = ("demo-domain", "demo-user", "demo-password")
 LONG_AGO = timedelta(hours=1)
 ROUNDS = 40
 
@@ -143,16 +148,68 @@ def records(key: str) -> Records:
     return result
 
 
-def settle(keys: Sequence[str]) -> list[list[Records]]:
+def settle(keys: Sequence[str], pause: float = 0.0) -> list[list[Records]]:
     """Time passes and a fresh worker works until all of these have ended; a look after each step."""
     looks = [[records(key) for key in keys]]
     for _round in range(ROUNDS):
         if all(look.ended for look in looks[-1]):
             break
+        time.sleep(pause)
         let_time_pass()
         run_worker()
         looks.append([records(key) for key in keys])
     return looks
+
+
+def run_all(
+    wanted: Sequence[tuple[str, Sequence[str], str]], keys: Sequence[str], auth: str, pause: float
+) -> list[list[Records]]:
+    """All of these are asked for and started at once, then worked on until they have ended."""
+    log_in_with(auth)
+    for (verb, ids, policy), key in zip(wanted, keys, strict=True):
+        ask(verb, ids, policy, key)
+        start(key)
+    asked_for = [records(key) for key in keys]
+    run_worker()
+    return [asked_for, *settle(keys, pause)]
+
+
+def log_in_with(auth: str) -> None:
+    settings.IOTDA_AUTH, settings.IAM_ENDPOINT = auth, settings.IOTDA_ENDPOINT
+    settings.IAM_DOMAIN, settings.IAM_USER, settings.IAM_PASSWORD = SIMULATED_LOGIN
+    connection.client().close()
+    connection.client.cache_clear()
+
+
+INVENTORY: list[tuple[str, Any]] = []
+
+
+def keep_inventory() -> None:
+    """As it was read from a fresh platform."""
+    INVENTORY[:] = Device.objects.values_list("pk", "status")
+
+
+def restore_inventory() -> None:
+    """All devices as they were read; of no device is known which policies it has."""
+    for status in {status for _id, status in INVENTORY}:
+        Device.objects.filter(pk__in=[id for id, was in INVENTORY if was == status]).update(status=status)
+    Binding.objects.all().delete()
+
+
+def make_undone(undone: Sequence[tuple[Sequence[str], str]], mirrored: bool) -> None:
+    """Frozen, or bound to the policy; behind our own door's back."""
+    client = connection.client()
+    for ids, policy in undone:
+        if policy:
+            for some in batched(ids, 20):
+                client.bind_device_policy(policy, "device", some)
+        for id in () if policy else ids:
+            with suppress(Rejected):
+                client.freeze_device(id)
+        if policy and mirrored:
+            Binding.objects.bulk_create(
+                Binding(policy_id=policy, target_type="device", target_id=i) for i in ids
+            )
 
 
 def set_deadline(seconds: float) -> None:
