@@ -7,7 +7,7 @@ from typing import Any
 from tests.bench import bind, freeze, growth, ratelimit
 from tests.bench.goals import Report
 from tests.bench.peers import BIND_PEERS
-from tests.bench.stage import Stage, room_for
+from tests.bench.stage import Stage, room_for, staged
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,11 +58,11 @@ def measure(stage: Stage, asked: argparse.Namespace) -> Report:
 
 def main(words: list[str] | None = None) -> int:
     asked = parser().parse_args(words)
-    stage = Stage(room_for(asked.n), asked.database, TARGETS_LIMIT=max(asked.n, 100))
-    try:
-        report = measure(stage, asked)
-    finally:
-        stage.close()
+    with staged(room_for(asked.n), asked.database, TARGETS_LIMIT=max(asked.n, 100)) as stage:
+        return tell(measure(stage, asked))
+
+
+def tell(report: Report) -> int:
     print(report.as_text())
     print(report.as_json())
     return 0 if report.met else 1

@@ -1,7 +1,7 @@
 """Goals, and how a command's figures are told: a table for people, one line of JSON for machines."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log
 from statistics import linear_regression
@@ -95,6 +95,6 @@ def columns(table: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def slope(sizes: Sequence[int], seconds: Sequence[float]) -> float:
-    """How the time grows: 1 is in proportion."""
-    return linear_regression([log(n) for n in sizes], [log(s) for s in seconds]).slope
+def slope(seconds: Mapping[int, float]) -> float:
+    """How the time grows with the size: 1 is in proportion."""
+    return linear_regression([log(n) for n in seconds], [log(s) for s in seconds.values()]).slope

@@ -26,13 +26,15 @@ def run(stage: Stage, *, sizes: Sequence[int], conc: int, latency_ms: float, rou
     seconds, floor = middle(ours), middle(raw)
     last = sizes[-1]
     report.goals = [
-        *goals(seconds),
+        not_steeper(seconds),
+        not_flatter(seconds),
         Goal(f"time against raw sockets, {last} targets", seconds[last] / floor[last], "<=", 1.25),
         Goal("bytes of the worker's memory a target", bytes_a_target(ours), "<=", 600),
     ]
     report.control = "loads all targets after each call to see how many are left"
-    few = [n // 20 for n in sizes[1:]]
-    report.controls = goals({n: naive(stage, "count_all", targets(stage, n), conc, **simulated) for n in few})
+    few = [last // 200, last // 20]
+    control = {n: naive(stage, "count_all", targets(stage, n), conc, **simulated) for n in few}
+    report.controls = [not_steeper(control)]
     report.figures = {"targets": {str(n): figures(ours[n], floor[n]) for n in sizes}}
     report.table = [["targets", "seconds", "us a target", "x raw", "worker MB", "web MB"]]
     report.table += [row(n, ours[n], floor[n]) for n in sizes]
@@ -44,12 +46,13 @@ def middle(turns: dict[int, list[Turn]]) -> dict[int, float]:
     return {n: median(turn.seconds for turn in some) for n, some in turns.items()}
 
 
-def goals(seconds: dict[int, float]) -> list[Goal]:
-    grows = slope(list(seconds), list(seconds.values()))
-    return [
-        Goal("slope of log time over log targets", grows, "<=", 1.02),
-        Goal("the same slope", grows, ">=", 0.85),
-    ]
+def not_steeper(seconds: dict[int, float]) -> Goal:
+    return Goal("slope of log time over log targets", slope(seconds), "<=", 1.02)
+
+
+def not_flatter(seconds: dict[int, float]) -> Goal:
+    """A fixed cost that outweighs the targets would hide what one of them costs."""
+    return Goal("that slope, from below", slope(seconds), ">=", 0.85)
 
 
 def bytes_a_target(ours: dict[int, list[Turn]]) -> float:

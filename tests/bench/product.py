@@ -59,7 +59,7 @@ class Asked:
 class Product(Deployment):
     def __init__(self, folder: Path, cloud: Cloud, database: Sqlite | Postgres, **settings: object) -> None:
         super().__init__(folder, cloud)
-        self.database = database
+        self.database, self.connection = database, None
         self.env |= SETTINGS | {"DATA_DIR": str(folder), "DATABASE_URL": database.url(folder)}
         self.env |= {name: str(value) for name, value in settings.items()}
 
@@ -75,7 +75,8 @@ class Product(Deployment):
 
     def stop(self) -> None:
         self.kill()
-        self.connection.close()
+        if self.connection:
+            self.connection.close()
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         return list(self.connection.execute(sql).fetchall())

@@ -26,7 +26,6 @@ class Stage:
         self.rounds = 0
         self.reset()
         self.prepared = Product(self.folder(), self.cloud, self.database, **settings)
-        self.prepared.prepare()
 
     def close(self) -> None:
         self.cloud.close()
@@ -66,6 +65,16 @@ class Stage:
             yield product.run()
         finally:
             product.stop()
+
+
+@contextmanager
+def staged(*args: Any, **settings: object) -> Iterator[Stage]:
+    stage = Stage(*args, **settings)
+    try:
+        stage.prepared.prepare()
+        yield stage
+    finally:
+        stage.close()
 
 
 def room_for(targets: int) -> int:

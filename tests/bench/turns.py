@@ -100,5 +100,5 @@ def phases(turns: list[Turn]) -> str:
 
 def called(cloud: Cloud) -> tuple[int, int]:
     """Calls that arrived at the platform, and those of them that it refused for the rate."""
-    statuses = [entry["status"] for entry in cloud.journal() if entry["method"]]
+    statuses = [entry["status"] for entry in cloud.journal() if entry["path"].startswith("/v5/")]
     return len(statuses), statuses.count(429)

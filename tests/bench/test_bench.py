@@ -1,0 +1,95 @@
+"""The short form of bin/bench: that it measures what it says. How fast things are, the long form tells."""
+
+import json
+import os
+from collections import Counter
+
+import pytest
+
+from tests.bench import __main__ as bench
+from tests.bench import bind, freeze, growth, ratelimit
+from tests.bench.goals import Goal, Report, slope
+from tests.bench.identity import NOTHING, Identity, compare
+from tests.bench.stage import staged
+
+# The vendor's own affair.
+pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
+
+SAME = {"command", "control", "database", "goals", "identity", "met", "rounds"}
+
+
+@pytest.fixture(scope="module")
+def stage():
+    kind = "postgres" if os.environ.get("DATABASE_URL", "").startswith("postgres") else "sqlite"
+    with staged(500, kind, TARGETS_LIMIT=1000) as stage:
+        yield stage
+
+
+def said(report, *more):
+    """What a machine reads; complete, and what people read is there too."""
+    found = json.loads(report.as_json())
+    assert found.keys() >= SAME | set(more)
+    assert report.command in report.as_text()
+    assert found["identity"] == vars(NOTHING)
+    return found
+
+
+def test_bind(stage):
+    peers = ["raw", "sdk-loop", "sdk-pool"]
+    found = said(bind.run(stage, n=60, conc=4, latency_ms=1, against=peers, rounds=1), "sides", "n", "conc")
+    assert found["sides"].keys() == {*peers, "product"}
+    assert len(found["goals"]) == len(found["control"]["goals"]) == 3
+    assert [found["sides"][name]["lost"] for name in peers] == [0, 0, 0]
+
+
+def test_growth(stage):
+    found = said(growth.run(stage, sizes=[20, 400], conc=4, latency_ms=1, rounds=1), "sizes", "targets")
+    assert found["targets"].keys() == {"20", "400"}
+    assert all(one["worker_peak_mb"] > 10 for one in found["targets"].values())
+
+
+def test_ratelimit(stage):
+    report = ratelimit.run(stage, n=200, rate=20, burst=2, conc=4, latency_ms=1, rounds=1)
+    assert said(report, "sides", "rate", "burst")["sides"]["sdk-pool"]["lost"] > 0
+    assert report.control_fails
+
+
+def test_freeze(stage):
+    report = freeze.run(stage, n=60, conc=4, latency_ms=1, task_speed=1e6, rounds=1)
+    assert said(report, "sides", "calls_used")["sides"]["sdk-pool"]["calls"] == 60
+    assert report.control_fails
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({}, NOTHING),
+        ({"stands": "a"}, Identity(missing=1, unrecorded=0, wrong=1, twice=0)),
+        ({"said": {"a": "ok"}}, Identity(missing=0, unrecorded=1, wrong=0, twice=0)),
+        ({"said": {"a": "ok", "b": "unknown"}}, Identity(missing=0, unrecorded=1, wrong=0, twice=0)),
+        ({"said": {"a": "ok", "b": "failed"}}, Identity(missing=0, unrecorded=1, wrong=0, twice=0)),
+        ({"said": {"a": "ok", "b": "ok", "c": "ok"}}, Identity(missing=0, unrecorded=0, wrong=1, twice=0)),
+        ({"sent": Counter(a=1, b=2)}, Identity(missing=0, unrecorded=0, wrong=0, twice=1)),
+    ],
+)
+def test_platform_and_records_are_held_against_each_other(changed, found):
+    same = {"asked": "ab", "stands": "ab", "sent": Counter("ab"), "said": {"a": "ok", "b": "ok"}}
+    assert compare(**same | changed) == found
+
+
+GOOD, BAD = Goal("g", 1, "<=", 2), Goal("b", 3, "<=", 2)
+LOST = Identity(missing=0, unrecorded=1, wrong=0, twice=0)
+
+
+@pytest.mark.parametrize(
+    ("goal", "control", "identity", "status"),
+    [(GOOD, BAD, NOTHING, 0), (BAD, BAD, NOTHING, 1), (GOOD, GOOD, NOTHING, 1), (GOOD, BAD, LOST, 1)],
+)
+def test_a_missed_goal_a_good_control_or_a_lost_target_is_no_success(goal, control, identity, status):
+    report = Report("x", {}, [["t"]], identity=identity, goals=[goal], controls=[control])
+    assert bench.tell(report) == status
+
+
+def test_a_slope_is_that_of_the_logarithms():
+    assert slope({10: 2.0, 100: 20.0, 1000: 200.0}) == pytest.approx(1)
+    assert slope({10: 1.0, 100: 100.0}) == pytest.approx(2)
