@@ -21,7 +21,8 @@ SAME = {"command", "control", "database", "goals", "identity", "met", "rounds"}
 @pytest.fixture(scope="module")
 def stage():
     kind = "postgres" if os.environ.get("DATABASE_URL", "").startswith("postgres") else "sqlite"
-    with staged(500, kind, TARGETS_LIMIT=1000) as stage:
+    # Without collecting and compressing static files, which takes longer than all of this.
+    with staged(500, kind, DJANGO_SETTINGS_MODULE="tests.settings", TARGETS_LIMIT=1000) as stage:
         yield stage
 
 
