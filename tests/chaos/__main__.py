@@ -89,5 +89,13 @@ def schedules(options: dict[str, Any]) -> int:
     return report(title, figures, found, control, [])
 
 
+def races(options: dict[str, Any]) -> int:
+    started = time.monotonic()
+    found = alone("run", options)
+    figures = facts(options, started)
+    control = alone("control", options)
+    return report(f"races on {options['database']}, {figures['seconds']} s", figures, found, control, [])
+
+
 if __name__ == "__main__":
     sys.exit(main())

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import batched
 from typing import Any
 
@@ -14,7 +14,7 @@ import requests
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.db import transaction
+from django.db import connections, transaction
 from django.test import Client as Browser
 from django.utils import timezone
 
@@ -26,7 +26,7 @@ from iotda_admin.iotda import Rejected, walk
 from iotda_admin.iotda.calls import Caller
 from iotda_admin.operations import door, recovery, runner
 from iotda_admin.operations.judgement import Judgement
-from iotda_admin.operations.models import Chunk, Operation
+from iotda_admin.operations.models import Chunk, Operation, Target
 from policies.models import Binding
 from tests.asking import asked, work
 from tests.iotda.stopwatch import Stopwatch
@@ -87,6 +87,43 @@ def ask(verb: str, ids: Sequence[str], policy: str, key: str) -> int:
 def start(key: str) -> None:
     """One chunk is sent at once, as in the request that asked for it."""
     door.start(Operation.objects.get(form_key=key), connection.client())
+
+
+def ask_and_start(verb: str, ids: Sequence[str], key: str) -> bool:
+    """As one who does not wait for the others; False if somebody is at it already."""
+    try:
+        ask(verb, ids, "", key)
+    except door.InFlight:
+        return False
+    start(key)
+    return True
+
+
+@dataclass
+class Past:
+    """One change of one target."""
+
+    verb: str
+    state: str
+    sent_at: datetime
+    settled_at: datetime
+
+
+def history(prefix: str) -> list[Past]:
+    """In the order they were sent."""
+    targets = Target.objects.filter(operation__form_key__startswith=prefix).order_by("chunk__sent_at")
+    facts = targets.values_list("operation__verb", "state", "chunk__sent_at", "settled_at")
+    return [Past(*row) for row in facts]
+
+
+def drop_the_index() -> None:
+    with connections["default"].cursor() as cursor:
+        cursor.execute("drop index one_intent_in_flight")
+
+
+def look_away() -> None:
+    """The control of the races: the door does not look for other intents, and the index is gone."""
+    door.check_in_flight = lambda *_: None  # type: ignore[assignment]
 
 
 def browser() -> Browser:
@@ -254,6 +291,11 @@ def intents_off() -> Iterator[None]:
 def every_error_is_a_failure() -> None:
     """The control of the schedules: what an SDK's caller makes of an exception."""
     runner.judge = lambda *_: Judgement.FAILED  # type: ignore[assignment]
+
+
+def close_connections() -> None:
+    """This thread's; nobody else does it outside a request."""
+    connections.close_all()
 
 
 def quiet() -> None:

@@ -1,0 +1,175 @@
+"""Many at once: one form sent twenty times, one device fought over, one operation and four workers."""
+
+import itertools
+import os
+import random
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from copy import copy
+from multiprocessing.connection import Connection
+from typing import Any
+
+import requests
+
+from iotda_admin import connection
+from tests.chaos import product, truth
+from tests.chaos.forks import Child, called
+from tests.chaos.report import Findings
+from tests.chaos.stage import Stage
+from tests.cloud import ROOT
+from tests.operations.deployment import Browser, answers, until
+
+POSTS, FIGHTERS, WORKERS = 20, 8, 4
+VERBS = ("device.freeze", "device.unfreeze")
+
+
+def run(stage: Stage, options: dict[str, Any]) -> Findings:
+    findings = Findings()
+    one_form(stage, findings)
+    one_device(stage, options["rounds"], findings)
+    one_operation(stage, findings)
+    return findings
+
+
+def control(stage: Stage, options: dict[str, Any]) -> Findings:
+    """The fight once more, with nothing that keeps two intents on one target apart."""
+    findings = Findings()
+    stage.desk(product.drop_the_index)
+    one_device(stage, min(options["rounds"], 20), findings, guarded=False)
+    return findings
+
+
+def one_form(stage: Stage, findings: Findings) -> None:
+    """The same form, sent by twenty at once to a real web server, is one operation and one request."""
+    stage.cloud.reset(60)
+    device = stage.cloud.landmarks["online"]
+    path = f"/devices/{device}/freeze/"
+    with web_server() as base:
+        browser = Browser(base, "operator")
+        form = browser.form(path) | {"reason": "chaos"}
+        # Each with connections of its own, as two tabs have them.
+        senders = [same_session(browser) for _n in range(POSTS)]
+        with ThreadPoolExecutor(POSTS) as pool:
+            statuses = list(pool.map(lambda one: one.send(path, form).status_code, senders))
+    look: product.Records = stage.desk(product.records, form["key"])
+    calls = len(truth.of(truth.Change("device.freeze", (device,)), stage.cloud.journal()))
+    findings.numbers["posts"] += POSTS
+    findings.numbers["operations_of_posts"] += look.found
+    wrong = [f"{look.found} operations, {calls} requests"] if (look.found, calls) != (1, 1) else []
+    wrong += [f"answered {status}" for status in sorted(set(statuses) - {200})]
+    findings.violations += [f"{POSTS} posts of one form: {line}" for line in wrong]
+
+
+def same_session(browser: Browser) -> Browser:
+    twin = copy(browser)
+    twin.http = requests.Session()
+    twin.http.trust_env = False
+    twin.http.cookies.update(browser.http.cookies)
+    return twin
+
+
+@contextmanager
+def web_server() -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    words = ["iotda_admin.wsgi", "--bind", address, "--workers", "2", "--worker-class", "gthread"]
+    command = [sys.executable, "-W", "ignore", "-m", "gunicorn", *words, "--threads", "16"]
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: answers(f"http://{address}/healthz"))
+        yield f"http://{address}"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def one_device(stage: Stage, rounds: int, findings: Findings, guarded: bool = True) -> None:
+    """Eight ask for freezing and unfreezing one device, again and again, without waiting for each other."""
+    stage.cloud.reset(60, repeat_freeze="ok", repeat_unfreeze="ok", latency_ms=1)
+    device = stage.cloud.landmarks["online"]
+    prefix = f"fight {time.monotonic_ns()}"
+    refused = called(fight, device, rounds, prefix, guarded)
+    looks = stage.desk(product.history, prefix)
+    entries = stage.cloud.journal()
+    wrong = contradictions(device, looks, entries, stage.cloud.status(device) == "FROZEN")
+    wrong += [f"{len(looks)} recorded"] if len(looks) != FIGHTERS * rounds else []
+    findings.numbers["changes_of_one_device"] += len(looks)
+    findings.numbers["refused_meanwhile"] += refused
+    findings.violations += [f"{FIGHTERS} x {rounds} on one device: {line}" for line in wrong]
+
+
+def fight(device: str, rounds: int, prefix: str, guarded: bool) -> int:
+    """How often somebody was refused, because another one was at it, before all had their way."""
+    product.quiet()
+    if not guarded:
+        product.look_away()
+    gate = threading.Barrier(FIGHTERS)
+    connection.client()
+
+    def fighter(side: int) -> int:
+        gate.wait()
+        refused = 0
+        for n in range(rounds):
+            while not product.ask_and_start(VERBS[(side + n) % 2], [device], f"{prefix} {side} {n}"):
+                refused += 1
+                time.sleep(random.uniform(0.005, 0.06))
+        product.close_connections()
+        return refused
+
+    with ThreadPoolExecutor(FIGHTERS) as pool:
+        return sum(pool.map(fighter, range(FIGHTERS)))
+
+
+def contradictions(
+    device: str, looks: Sequence[product.Past], entries: list[dict[str, Any]], frozen: bool
+) -> list[str]:
+    """Each change begins after the one before has ended, none is lost, and the last one stands."""
+    wrong = [
+        f"{now} began before {then} had ended"
+        for then, now in itertools.pairwise(looks)
+        if then.settled_at > now.sent_at
+    ]
+    wrong += [f"{look} is {look.state}" for look in looks if look.state not in truth.STANDS]
+    done = [truth.WANTED[e["operation"]] for e in entries if e["operation"] in truth.WANTED and e["applied"]]
+    said = [truth.SHALL[look.verb] for look in looks if look.state == "ok"]
+    if done != said:
+        wrong.append(f"{len(said)} recorded ok, {len(done)} applied, or in another order")
+    if looks and truth.SHALL[looks[-1].verb] != frozen:
+        wrong.append(f"the last is {looks[-1].verb}, and the device is {'' if frozen else 'not '}frozen")
+    return wrong
+
+
+def one_operation(stage: Stage, findings: Findings) -> None:
+    """Four workers of one operation send each of its chunks once."""
+    stage.cloud.reset(300, latency_ms=2)
+    devices = stage.desk(product.direct_devices)
+    policy = stage.cloud.landmarks["other_policy"]
+    change = truth.Change("policy.bind", tuple(sorted(devices)), policy)
+    old = truth.Platform((), [(policy, id) for id in stage.cloud.bound(policy)])
+    stage.cloud.call("DELETE", "journal")
+    stage.desk(product.ask, change.verb, change.ids, policy, key := f"workers {time.monotonic_ns()}")
+    workers = [Child(work) for _n in range(WORKERS)]
+    for worker in workers:
+        worker.wait()
+    look: product.Records = stage.desk(product.records, key)
+    entries = stage.cloud.journal()
+    now = truth.Platform((), old.has)
+    now.read(entries)
+    wrong = truth.identity(change, look) + truth.in_the_end(change, look, entries, old, now)
+    calls = truth.of(change, entries)
+    findings.numbers["chunks"] += len(look.chunks)
+    findings.numbers["requests"] += len(calls)
+    wrong += [f"{len(look.chunks)} chunks, {len(calls)} requests"] if len(calls) != len(look.chunks) else []
+    findings.violations += [f"{WORKERS} workers: {line}" for line in wrong]
+
+
+def work(_pipe: Connection) -> None:
+    product.quiet()
+    product.run_worker()
