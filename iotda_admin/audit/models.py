@@ -12,6 +12,7 @@ class Event(models.Model):
         OPERATION_ASKED = "operation.asked", _("Operation asked")
         OPERATION_ENDED = "operation.ended", _("Operation ended")
         OPERATION_CHECKED = "operation.checked", _("Operation looked up")
+        OPERATION_CANCELLED = "operation.cancelled", _("Operation cancelled")
         DENIED = "denied", _("Not allowed")
         LOGIN = "login", _("Signed in")
         LOGIN_FAILED = "login.failed", _("Sign-in failed")
