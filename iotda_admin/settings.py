@@ -55,6 +55,8 @@ env.require(IOTDA_AUTH == "password", IAM_DOMAIN=IAM_DOMAIN, IAM_USER=IAM_USER, 
 IOTDA_PROXY = env.url("IOTDA_PROXY", "", plain=True)
 IOTDA_CONNECT_TIMEOUT = env.number("IOTDA_CONNECT_TIMEOUT", 5, low=0.1, high=60)
 IOTDA_DEADLINE = env.number("IOTDA_DEADLINE", 10, low=0.2, high=120)
+# Write requests that one worker has under way at the same time.
+IOTDA_IN_FLIGHT = env.whole("IOTDA_IN_FLIGHT", 8, low=1, high=32)
 IOTDA_CONNECTIONS = env.whole("IOTDA_CONNECTIONS", 16, low=1, high=64)
 
 # --- What this product does ---------------------------------------------------------------------
@@ -84,6 +86,7 @@ OPERATION_VERBS = {
 # What `manage.py worker` does besides running tasks: a callable, and the seconds between two calls.
 WORKER_JOBS = {
     "iotda_admin.operations.recovery.sweep": 1,
+    "iotda_admin.operations.recovery.read_back_due": 1,
     "iotda_admin.inventory.sync.sync_if_due": 1,
     "iotda_admin.operations.tasks.prune": 3600,
 }

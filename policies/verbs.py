@@ -11,12 +11,14 @@ from typing import ClassVar, cast
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
+from devices.models import Space
 from iotda_admin.iotda import BIND_LIMIT, BindAnswer, Client, IotdaError, Rejected, walk
 from iotda_admin.iotda import TargetType as PlatformTargetType
 from iotda_admin.iotda import Verdict as TargetVerdict
 from iotda_admin.operations.codes import CODES
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.verbs import Answer, State, Verb, Verdict
+from iotda_admin.operations.verbs import Answer, Request, State, Verb, Verdict
+from policies.mirrors import reread
 from policies.models import Binding, TargetType
 
 log = logging.getLogger(__name__)
@@ -37,30 +39,40 @@ class PolicyOnTargets(Verb):
     def subject(self, operation: Operation, target_id: str) -> str:
         return f"{operation.policy_id} on {operation.target_type} {target_id}"
 
+    def stood_before(self, client: Client, about: Operation, ids: Sequence[str]) -> Mapping[str, bool]:
+        reread(client, about.policy_id)
+        so = standing(about.policy_id, about.target_type, ids, bound=self.bound)
+        return {id: id in so for id in ids}
+
+    def to_type(self, about: Operation, target_id: str) -> str:
+        if about.target_type != TargetType.SPACE:
+            return ""
+        return Space.objects.filter(pk=target_id).values_list("name", flat=True).first() or target_id
+
     def call(self, client: Client) -> Call:
         raise NotImplementedError
 
-    def send(self, client: Client, operation: Operation, ids: Sequence[str]) -> Answer:
+    def send(self, client: Client, request: Request) -> Answer:
+        operation, ids = request.operation, request.ids
         answer = self.call(client)(operation.policy_id, type_of(operation), ids)
         found = answer.verdicts(ids)
         if found.anomalies:
             log.warning("%s, request %s: %s", operation, answer.request_id, "; ".join(found.anomalies))
         verdicts = {id: verdict_of(verdict) for id, verdict in found.by_id.items()}
-        verdicts |= self.already(client, operation, verdicts)
+        verdicts |= self.already(client, request, verdicts)
         return Answer(verdicts, answer.status, answer.request_id)
 
     def already(
-        self, client: Client, operation: Operation, verdicts: Mapping[str, Verdict]
+        self, client: Client, request: Request, verdicts: Mapping[str, Verdict]
     ) -> dict[str, Verdict]:
         """How IoTDA answers what is already so is not documented (assumed: success or any failure
         code). Where a refusal may mean that, the platform is asked whether the target stands as wanted."""
         failed = {id: v for id, v in verdicts.items() if v.state == State.FAILED}
-        stood = self.standing(operation, list(failed))
-        doubtful = [id for id, v in failed.items() if v.code not in CODES or id in stood]
+        doubtful = [id for id, v in failed.items() if v.code not in CODES or request.stood_before.get(id)]
         if not doubtful:
             return {}
         with suppress(IotdaError):
-            stands = self.read_back(client, operation, doubtful, seconds=settings.IOTDA_DEADLINE)
+            stands = self.standing_now(client, request.operation, doubtful, seconds=settings.IOTDA_DEADLINE)
             return {
                 id: Verdict(State.ALREADY, failed[id].code, failed[id].message)
                 for id in doubtful
@@ -68,12 +80,17 @@ class PolicyOnTargets(Verb):
             }
         return {}
 
-    def standing(self, operation: Operation, ids: Sequence[str]) -> set[str]:
-        """Which targets stand as wanted by our own records."""
-        return standing(operation.policy_id, operation.target_type, ids, bound=self.bound)
+    def read_back(self, client: Client, request: Request) -> Mapping[str, bool]:
+        return self.standing_now(client, request.operation, request.ids, beat=request.beat)
 
-    def read_back(
-        self, client: Client, operation: Operation, ids: Sequence[str], *, seconds: float = inf
+    def standing_now(
+        self,
+        client: Client,
+        operation: Operation,
+        ids: Sequence[str],
+        *,
+        seconds: float = inf,
+        beat: Callable[[], None] = lambda: None,
     ) -> Mapping[str, bool]:
         """With seconds, only what could be told in that time: a policy may have very many targets."""
         until = monotonic() + seconds
@@ -84,6 +101,7 @@ class PolicyOnTargets(Verb):
         try:
             for target in walk(list_targets):
                 missing.discard(target.target_id)
+                beat()
                 if not missing:
                     break
                 if monotonic() > until:
@@ -118,6 +136,7 @@ def standing(policy_id: str, target_type: str, ids: Sequence[str], *, bound: boo
 
 class Bind(PolicyOnTargets):
     name = "policy.bind"
+    inverse = "policy.unbind"
     title = _("Bind")
     bound = True
 
@@ -138,6 +157,7 @@ class Bind(PolicyOnTargets):
 
 class Unbind(PolicyOnTargets):
     name = "policy.unbind"
+    inverse = "policy.bind"
     title = _("Unbind")
     bound = False
 

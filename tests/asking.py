@@ -53,9 +53,8 @@ def codes(operation: Operation) -> dict[str, str]:
 
 
 def work() -> None:
-    """What the worker does, here: every call for attention that was made, once."""
-    for operation_id in Operation.objects.filter(state="running").values_list("pk", flat=True):
-        advance.func(operation_id)
+    """What the worker does, here: all that is due, in every operation."""
+    advance.func()
 
 
 def unreachable(settings: Any) -> None:
@@ -64,7 +63,14 @@ def unreachable(settings: Any) -> None:
     connection.client.cache_clear()
 
 
+def time_passes() -> None:
+    """Until everything that waits is due."""
+    Chunk.objects.update(due_at=timezone.now())
+    Operation.objects.update(held_until=None)
+
+
 def look() -> None:
     """Time passes until an unanswered change may be read back, and the worker looks once."""
     Chunk.objects.filter(state=Chunk.State.UNKNOWN).update(due_at=timezone.now())
     recovery.sweep()
+    recovery.read_back_due()

@@ -15,6 +15,7 @@ NOT_APPLIED = "not_applied"
 CHANGED_SINCE = "changed_since"
 NO_ANSWER = "no_answer"
 STOPPED = "stopped"
+NOT_ALLOWED = "not_allowed"
 NOT_DIRECT = "not_directly_connected"
 
 
@@ -52,6 +53,11 @@ CODES: dict[str, Knowledge] = {
     STOPPED: Knowledge(
         _("Not sent: the operation was stopped before."),
         _("Solve what stopped it, then ask again for these."),
+        retryable=True,
+    ),
+    NOT_ALLOWED: Knowledge(
+        _("Not sent: who asked for it has no right to it any more."),
+        _("Someone with the right can ask again for these."),
         retryable=True,
     ),
     NOT_DIRECT: Knowledge(

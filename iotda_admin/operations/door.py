@@ -128,9 +128,9 @@ def ask(
 
 def start(operation: Operation, client: Client) -> None:
     """Send what was asked: one chunk here and now, more by the workers."""
-    open_chunks = list(operation.chunks.exclude(state=Chunk.State.DONE).values_list("pk", flat=True)[:2])
+    open_chunks = operation.chunks.exclude(state=Chunk.State.DONE)[:2]
     if len(open_chunks) == 1:
-        run(open_chunks[0], client, inline=True)
+        run(open_chunks[0], client)
     if operation.chunks.filter(state=Chunk.State.PENDING).exists():
         nudge(operation.pk)
     operation.refresh_from_db()

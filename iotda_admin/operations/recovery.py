@@ -1,25 +1,28 @@
 """What became of the calls that nobody answered: read the platform back, then settle.
 
-Nothing here is ever sent again: somebody may have changed the target since.
+Nothing is sent again blindly: somebody may have changed the target since.
 """
 
 import logging
-from collections.abc import Collection
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from iotda_admin.connection import client as configured_client
 from iotda_admin.iotda import Client, IotdaError
 from iotda_admin.operations.codes import CHANGED_SINCE, NOT_APPLIED
+from iotda_admin.operations.ending import drop_what_waits, end, hold
 from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.runner import State, hold, settle
+from iotda_admin.operations.records import ATTEMPTS, Settlement
 from iotda_admin.operations.tasks import nudge
-from iotda_admin.operations.verbs import Verdict, verb_named
+from iotda_admin.operations.verbs import Request, State, Verdict, verb_named
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +30,12 @@ log = logging.getLogger(__name__)
 LOOKS = 2
 RETRY_SECONDS = 15
 NUDGE_SECONDS = 10
-# A reader that has not come back after this long is taken for dead.
-READER_SECONDS = 120
+# A reader that has not shown a sign of life for so long is taken for dead.
+READER_SECONDS = 60
+# One look serves so many chunks of an operation: a policy's targets are listed once for all of them.
+CHUNKS_TOGETHER = 200
+# The process that sent a chunk died before it recorded an answer.
+SENDER_LOST = "sender_lost"
 # A later operation on the same target that may still change it: until it is settled, nothing can be told.
 OPEN = (State.PENDING, State.SENT, State.UNKNOWN)
 # A later operation did change it: the platform no longer tells about this one.
@@ -40,30 +47,47 @@ def sweep() -> None:
     """Run again and again by the worker: what stands still is moved on."""
     give_up_leases()
     call_workers()
-    for chunk_id in list(due().values_list("pk", flat=True)[:50]):
-        read_back(chunk_id, configured_client())
 
 
 def give_up_leases() -> None:
     """A chunk whose sender died is neither applied nor refused, as far as anyone knows: unknown."""
     expired = Chunk.objects.filter(state=Chunk.State.SENT, lease_until__lt=timezone.now())
-    for chunk in expired.select_related("operation"):
+    for operation_id in sorted(set(expired.values_list("operation", flat=True))):
         with transaction.atomic():
-            hold(chunk)
-            taken = Chunk.objects.filter(pk=chunk.pk, token=chunk.token, state=Chunk.State.SENT).update(
-                state=Chunk.State.UNKNOWN, token=chunk.token + 1, lease_until=None, due_at=timezone.now()
+            hold(operation_id)
+            lost = list(
+                expired.filter(operation=operation_id).select_for_update().values_list("pk", flat=True)
             )
-            if taken:
-                Target.objects.filter(chunk=chunk, state=State.SENT).update(state=State.UNKNOWN)
-                log.warning("%s: no answer was recorded, reading back", chunk)
+            Target.objects.filter(chunk__in=lost, state=State.SENT).update(state=State.UNKNOWN)
+            Chunk.objects.filter(pk__in=lost).update(
+                state=Chunk.State.UNKNOWN,
+                token=F("token") + 1,
+                lease_until=None,
+                due_at=timezone.now(),
+                error_code=SENDER_LOST,
+            )
+        log.warning("OP-%s: %d chunks without a recorded answer, reading back", operation_id, len(lost))
 
 
 def call_workers() -> None:
     """A message to the workers can get lost; the rows cannot."""
     now = timezone.now()
-    waiting = Chunk.objects.filter(operation=OuterRef("pk"), state=Chunk.State.PENDING, due_at__lte=now)
-    forgotten = Q(nudged_at=None) | Q(nudged_at__lt=now - timedelta(seconds=NUDGE_SECONDS))
-    running = Operation.objects.filter(forgotten, Exists(waiting), state=Operation.State.RUNNING)
+    chunks = Chunk.objects.filter(operation=OuterRef("pk"))
+    waiting = chunks.filter(state=Chunk.State.PENDING, due_at__lte=now)
+    # A call from before something became due has led to nothing.
+    in_vain = (
+        Q(nudged_at=None)
+        | Q(nudged_at__lt=now - timedelta(seconds=NUDGE_SECONDS))
+        | Q(nudged_at__lt=F("held_until"))
+        | Q(Exists(waiting.filter(due_at__gt=OuterRef("nudged_at"))))
+    )
+    running = Operation.objects.filter(
+        in_vain,
+        Q(held_until=None) | Q(held_until__lte=now),
+        Exists(waiting),
+        ~Exists(chunks.filter(state=Chunk.State.SENT, lease_until__gt=now)),
+        state=Operation.State.RUNNING,
+    )
     for operation_id in running.values_list("pk", flat=True)[:100]:
         nudge(operation_id)
 
@@ -72,60 +96,112 @@ def due() -> QuerySet[Chunk]:
     return Chunk.objects.filter(state=Chunk.State.UNKNOWN, due_at__lte=timezone.now()).order_by("due_at")
 
 
-def read_back(chunk_id: int, client: Client) -> None:
-    """Look at the platform for each unknown target of a chunk and settle those that can be told."""
-    chunk = due().filter(pk=chunk_id).select_related("operation").first()
-    if chunk is None or not take(chunk):
+def read_back_due(client: Client | None = None) -> None:
+    """Run again and again by the worker: look at the platform for all whose time has come."""
+    for operation_id in dict.fromkeys(due().values_list("operation", flat=True)):
+        read_back(operation_id, client or configured_client())
+
+
+def read_back(operation_id: int, client: Client, limit: int = CHUNKS_TOGETHER) -> None:
+    """Look at the platform for an operation's unknown targets that are due; settle those that can be told."""
+    reading = Reading(Operation.objects.get(pk=operation_id))
+    if not reading.take(limit):
         return
-    ids = list(chunk.targets.filter(state=State.UNKNOWN).values_list("target_id", flat=True))
+    verb = verb_named(reading.operation.verb)
+    request = Request(reading.operation, dict.fromkeys(reading.ids(), None), beat=reading.beat)
     try:
-        stands = verb_named(chunk.operation.verb).read_back(client, chunk.operation, ids)
+        stands = verb.read_back(client, request)
     except IotdaError as error:
-        mine(chunk).update(
-            due_at=timezone.now() + timedelta(seconds=RETRY_SECONDS), error_message=error.message[:512]
-        )
+        again = timezone.now() + timedelta(seconds=RETRY_SECONDS)
+        reading.mine().update(due_at=again, error_message=error.message[:512])
         return
-    record_reading(chunk, {id: stands.get(id, False) for id in ids})
+    with transaction.atomic():
+        hold(operation_id)
+        verb.remember(request.seen)
+    reading.record(stands)
 
 
-def take(chunk: Chunk) -> bool:
-    """Exactly one reader at a time, and another one if this one dies."""
-    later = timezone.now() + timedelta(seconds=READER_SECONDS)
-    taken = mine(chunk).filter(due_at=chunk.due_at).update(token=chunk.token + 1, due_at=later)
-    chunk.token += taken
-    return bool(taken)
+class Reading:
+    """One look for several chunks of an operation. One reader has a chunk; if it dies, another one."""
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+        self.tokens: dict[int, int] = {}
+        self.targets: dict[int, list[str]] = defaultdict(list)
+        self.next_beat = time.monotonic() + READER_SECONDS / 4
+
+    def take(self, limit: int) -> bool:
+        with transaction.atomic():
+            free = due().filter(operation=self.operation).select_for_update(skip_locked=True)
+            self.tokens = {pk: token + 1 for pk, token in free.values_list("pk", "token")[:limit]}
+            Chunk.objects.filter(pk__in=self.tokens).update(token=F("token") + 1, due_at=self.later())
+        rows = Target.objects.filter(chunk__in=self.tokens, state=State.UNKNOWN)
+        for chunk_id, target_id in rows.values_list("chunk", "target_id"):
+            self.targets[chunk_id].append(target_id)
+        return bool(self.tokens)
+
+    def ids(self) -> list[str]:
+        return [id for ids in self.targets.values() for id in ids]
+
+    def mine(self) -> QuerySet[Chunk]:
+        """The chunks that no other reader has taken over."""
+        held = Q(pk__in=[])
+        for pk, token in self.tokens.items():
+            held |= Q(pk=pk, token=token)
+        return Chunk.objects.filter(held, state=Chunk.State.UNKNOWN)
+
+    def later(self) -> Any:
+        return timezone.now() + timedelta(seconds=READER_SECONDS)
+
+    def beat(self) -> None:
+        if time.monotonic() > self.next_beat:
+            self.mine().update(due_at=self.later())
+            self.next_beat = time.monotonic() + READER_SECONDS / 4
+
+    @transaction.atomic
+    def record(self, stands: Mapping[str, bool]) -> None:
+        """Settle what the look tells. The first one that is recorded counts; a late one is void."""
+        operation = hold(self.operation.pk)
+        settlement = Settlement(operation)
+        for chunk in self.mine().select_for_update():
+            settle_chunk(chunk, self.targets[chunk.pk], stands, settlement)
+        settlement.write()
+        if not operation.running:
+            drop_what_waits(operation)
+        end(operation)
 
 
-def mine(chunk: Chunk) -> QuerySet[Chunk]:
-    """The chunk, as long as no other reader has taken it over."""
-    return Chunk.objects.filter(pk=chunk.pk, state=Chunk.State.UNKNOWN, token=chunk.token)
-
-
-@transaction.atomic
-def record_reading(chunk: Chunk, stands: dict[str, bool]) -> None:
-    """Settle what the reading tells. The first reading that is recorded counts; a late one is void."""
-    hold(chunk)
-    waiting = touched_later(chunk, stands, OPEN)
-    told = {id: so for id, so in stands.items() if id not in waiting}
+def settle_chunk(
+    chunk: Chunk, ids: Collection[str], stands: Mapping[str, bool], settlement: Settlement
+) -> None:
+    told = set(ids) & stands.keys() - touched_later(chunk, ids, OPEN)
     verdicts = dict.fromkeys(touched_later(chunk, told, (State.OK,)), CHANGED)
-    verdicts |= {id: Verdict(State.OK) for id, so in told.items() if so and id not in verdicts}
-    missing = [id for id in told if id not in verdicts]
-    changes: dict[str, Any]
-    if waiting:
+    verdicts |= {id: Verdict(State.OK) for id in told if stands[id] and id not in verdicts}
+    missing = told - verdicts.keys()
+    changes: dict[str, Any] = {"state": Chunk.State.DONE}
+    if len(told) < len(ids):
         changes = {"due_at": timezone.now() + timedelta(seconds=RETRY_SECONDS)}
     elif missing and chunk.misses + 1 < LOOKS:
-        again = timezone.now() + timedelta(seconds=settings.READ_BACK_GAP)
-        changes = {"due_at": again, "misses": chunk.misses + 1}
-    else:
-        changes = {"state": Chunk.State.DONE}
-        verdicts |= dict.fromkeys(missing, MISSED)
-    if mine(chunk).update(**changes):
-        before = dict(chunk.targets.values_list("target_id", "stood_before"))
-        settle(chunk, verdicts, before)
+        gap = timedelta(seconds=settings.READ_BACK_GAP)
+        changes = {"due_at": timezone.now() + gap, "misses": chunk.misses + 1}
+    elif missing:
+        again = missing - touched_later(chunk, missing, State) if may_send_again(chunk) else set()
+        verdicts |= dict.fromkeys(missing - again, MISSED)
+        if again:
+            chunk.targets.filter(target_id__in=again, state=State.UNKNOWN).update(state=State.PENDING)
+            changes = {"state": Chunk.State.PENDING, "due_at": timezone.now(), "misses": 0}
+    Chunk.objects.filter(pk=chunk.pk).update(**changes)
+    settlement.add(chunk, verdicts, dict(chunk.targets.values_list("target_id", "stood_before")))
 
 
-def touched_later(chunk: Chunk, ids: Collection[str], states: Collection[State]) -> set[str]:
+def may_send_again(chunk: Chunk) -> bool:
+    """Only where our own process died on the way: the platform was perhaps never asked. Looked at twice, and
+    nobody else has asked for a change of the target since."""
+    return chunk.error_code == SENDER_LOST and chunk.attempts < ATTEMPTS
+
+
+def touched_later(chunk: Chunk, ids: Collection[str], states: Iterable[State]) -> set[str]:
     """The targets that a later operation touched as well and that stand there in one of these states."""
-    later = Target.objects.filter(subject=OuterRef("subject"), pk__gt=OuterRef("pk"), state__in=states)
+    later = Target.objects.filter(subject=OuterRef("subject"), pk__gt=OuterRef("pk"), state__in=list(states))
     own = chunk.targets.filter(target_id__in=ids)
     return set(own.filter(Exists(later)).values_list("target_id", flat=True))

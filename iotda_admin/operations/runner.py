@@ -1,239 +1,165 @@
-"""Sends the chunks of an operation and records what came of each.
+"""Sends the chunks of operations, several at once, and has what came of each recorded.
 
-The order is the promise: `claim` commits that a chunk is sent, then the call is made, then `record_*`
-commits what is known. A crash in between leaves the chunk `sent` with a lease that runs out, and
-recovery takes it from there.
+The order is the promise: a claim commits that a chunk is sent, then the call is made, then its result is
+recorded. A crash in between leaves the chunk `sent` with a lease that runs out, and recovery takes it from
+there. Only one thread of a process, the caller's, writes; the senders make calls and nothing else.
 """
 
-import random
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import Any
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F, Max
-from django.utils import timezone
+from django.db import DatabaseError, OperationalError, close_old_connections, transaction
 
-from iotda_admin.iotda import Client, IotdaError
-from iotda_admin.operations.codes import NOT_SENT
-from iotda_admin.operations.judgement import Judgement, judge
-from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.results import counts_of, counts_text
-from iotda_admin.operations.trail import deed, event
-from iotda_admin.operations.verbs import Answer, Verdict, verb_named
+from iotda_admin.iotda import Client, IotdaError, Unreachable
+from iotda_admin.operations.claims import BEAT_SECONDS, Sending, beat, claim, claim_due, hand_back
+from iotda_admin.operations.models import Chunk
+from iotda_admin.operations.records import Result, record
 
-State = Target.State
-ATTEMPTS = 3
+log = logging.getLogger(__name__)
+
+# A process that is told to stop gives its calls so long to be answered; the rest is read back later.
+STOP_SECONDS = 6.0
 
 
-def run(chunk_id: int, client: Client, *, inline: bool = False) -> None:
-    """Send one chunk, unless another process has it, and record what came of it."""
-    chunk = claim(chunk_id)
-    if chunk is None:
-        return
-    verb = verb_named(chunk.operation.verb)
-    ids = list(chunk.targets.filter(state=State.SENT).values_list("target_id", flat=True))
+def run(chunk: Chunk, client: Client) -> None:
+    """Send one chunk here and now, unless another process has it, and record what came of it."""
+    sending = claim(chunk)
+    if sending:
+        record([attempt(sending, client)], inline=True)
+
+
+def attempt(sending: Sending, client: Client) -> Result:
+    if time.monotonic() > sending.valid_until - settings.IOTDA_DEADLINE:
+        # This process stood still for too long: somebody else may be settling this chunk by now.
+        return Result(sending)
     try:
-        answer = verb.send(client, chunk.operation, ids)
+        return Result(sending, answer=sending.verb.send(client, sending.request))
     except IotdaError as error:
-        record_error(chunk, ids, error, inline=inline)
-    else:
-        record_answer(chunk, answer)
+        return Result(sending, error=error)
+    except Exception:
+        # A fault of ours says nothing of what the platform did.
+        log.exception("%s failed", sending.chunk)
+        return Result(sending, error=Unreachable("This program failed.", maybe_applied=True))
 
 
-def lease() -> timedelta:
-    """A chunk makes at most three calls in turn (look, write, look again), each with its deadline."""
-    return timedelta(seconds=3 * settings.IOTDA_DEADLINE + 2)
+def drive(client: Client, enough: Callable[[], bool] = lambda: False) -> None:
+    """Work until nothing is due in any operation, or until it is `enough`. Any number of processes may."""
+    crew = Crew(client, settings.IOTDA_IN_FLIGHT)
+    try:
+        crew.work(enough)
+    finally:
+        crew.leave()
 
 
-def claim(chunk_id: int) -> Chunk | None:
-    """The chunk, committed as sent, for exactly one of those who ask."""
-    now = timezone.now()
-    with transaction.atomic(durable=True):
-        # All conditions stand on the row itself: PostgreSQL checks those again once it has the lock, but not
-        # a join. A stopped operation has no pending chunks.
-        mine = Chunk.objects.filter(
-            pk=chunk_id,
-            state=Chunk.State.PENDING,
-            due_at__lte=now,
-        ).update(
-            state=Chunk.State.SENT,
-            token=F("token") + 1,
-            attempts=F("attempts") + 1,
-            lease_until=now + lease(),
-            sent_at=now,
-        )
-        if not mine:
-            return None
-        Target.objects.filter(chunk_id=chunk_id, state=State.PENDING).update(state=State.SENT)
-    return Chunk.objects.select_related("operation").get(pk=chunk_id)
+class Crew:
+    """Threads that send, and the one writer who gives them work and records what they bring back."""
 
+    def __init__(self, client: Client, size: int) -> None:
+        self.client = client
+        # As many again are claimed ahead, so that no sender waits for the writer.
+        self.size, self.hands = size, 2 * size
+        self.orders: queue.SimpleQueue[Sending | None] = queue.SimpleQueue()
+        self.results: queue.SimpleQueue[Result] = queue.SimpleQueue()
+        self.flying: dict[int, Sending] = {}
+        # Operations that met a refusal which the rest would meet as well.
+        self.refused: set[int] = set()
+        self.threads: list[threading.Thread] = []
+        self.next_beat = time.monotonic() + BEAT_SECONDS
 
-def release(chunk: Chunk, **changes: Any) -> bool:
-    """Write down how the call ended. False where the lease ran out and another holder took over."""
-    return bool(
-        Chunk.objects.filter(pk=chunk.pk, token=chunk.token, state=Chunk.State.SENT).update(
-            lease_until=None, **changes
-        )
-    )
+    def send(self, sendings: Iterable[Sending]) -> None:
+        for sending in sendings:
+            self.flying[sending.chunk.pk] = sending
+            self.orders.put(sending)
+        while len(self.threads) < min(self.size, len(self.flying)):
+            # Daemons: a call without an answer must not keep a stopped process alive.
+            self.threads.append(threading.Thread(target=self.serve, daemon=True, name="sender"))
+            self.threads[-1].start()
 
+    def serve(self) -> None:
+        while sending := self.orders.get():
+            if sending.operation.pk in self.refused:
+                self.results.put(Result(sending))
+                continue
+            result = attempt(sending, self.client)
+            if result.error and sending.verb.stops(result.error):
+                self.refused.add(sending.operation.pk)
+            self.results.put(result)
 
-def hold(chunk: Chunk) -> Operation:
-    """Lock the operation before anything of it is written: one order for all who settle, so no deadlock,
-    and of two that settle the last two chunks at once, the second sees what the first has written."""
-    return Operation.objects.select_for_update().get(pk=chunk.operation_id)
+    def work(self, enough: Callable[[], bool]) -> None:
+        done: list[Result] = []
+        while True:
+            stopping = enough()
+            self.send(self.write(done, 0 if stopping else self.hands - len(self.flying) + len(done)))
+            if stopping or not self.flying:
+                return
+            done = self.collect(BEAT_SECONDS)
 
+    def collect(self, seconds: float) -> list[Result]:
+        """What has come back, at least one if that can be waited for."""
+        found: list[Result] = []
+        try:
+            found.append(self.results.get(timeout=seconds))
+            while True:
+                found.append(self.results.get_nowait())
+        except queue.Empty:
+            return found
 
-@transaction.atomic
-def record_answer(chunk: Chunk, answer: Answer) -> None:
-    hold(chunk)
-    sent = dict(chunk.targets.filter(state=State.SENT).values_list("target_id", "stood_before"))
-    verdicts = {id: answer.verdicts.get(id, Verdict(State.UNKNOWN)) for id in sent}
-    unclear = any(verdict.state == State.UNKNOWN for verdict in verdicts.values())
-    facts = {"answered_at": timezone.now(), "http_status": answer.status, "request_id": answer.request_id}
-    if unclear:
-        facts |= {"state": Chunk.State.UNKNOWN, "due_at": read_back_from(chunk)}
-    else:
-        facts |= {"state": Chunk.State.DONE}
-    if release(chunk, **facts, error_code="", error_message=""):
-        settle(chunk, verdicts, sent)
+    def write(self, done: list[Result], room: int) -> list[Sending]:
+        """Record what is done and claim as much anew, in one transaction."""
+        while True:
+            try:
+                with transaction.atomic(durable=True):
+                    record(done)
+                    claimed = claim_due(room)
+                    self.keep_alive()
+            except OperationalError as error:
+                # Locked or full: what came back is kept in mind, and its leases will tell if we die.
+                log.warning("the outcomes of %d calls wait for the database: %s", len(done), error)
+                close_old_connections()
+                time.sleep(1)
+            except (DatabaseError, ValueError, TypeError):
+                if not done:
+                    raise
+                self.write_one_by_one(done)
+                done = []
+            else:
+                for result in done:
+                    self.flying.pop(result.sending.chunk.pk, None)
+                return claimed
 
+    def write_one_by_one(self, done: list[Result]) -> None:
+        """One result that cannot be written must not hold back the others; its lease runs out."""
+        for result in done:
+            self.flying.pop(result.sending.chunk.pk, None)
+            try:
+                record([result])
+            except Exception:
+                log.exception("%s: what came back cannot be recorded", result.sending.chunk)
 
-@transaction.atomic
-def record_error(chunk: Chunk, ids: Sequence[str], error: IotdaError, *, inline: bool) -> None:
-    hold(chunk)
-    verb = verb_named(chunk.operation.verb)
-    said = {
-        "http_status": error.status,
-        "request_id": error.request_id[:128],
-        "error_code": error.code[:64],
-        "error_message": error.message[:512],
-    }
-    match judge(error, verb, len(ids)):
-        case Judgement.UNKNOWN:
-            if release(chunk, state=Chunk.State.UNKNOWN, due_at=read_back_from(chunk), **said):
-                settle(chunk, all_of(ids, Verdict(State.UNKNOWN, error.code, error.message)))
-        case Judgement.WAIT:
-            wait = error.retry_after or backoff(chunk.attempts)
-            put_back(chunk, said, wait=wait, everything=True)
-        case Judgement.NOT_SENT if not inline and chunk.attempts < ATTEMPTS:
-            put_back(chunk, said, wait=backoff(chunk.attempts))
-        case Judgement.NOT_SENT:
-            fail(chunk, ids, error.code or NOT_SENT, error.message, said)
-        case Judgement.STOP:
-            if fail(chunk, ids, error.code, error.message, said):
-                stop(chunk.operation, error.code, error.message)
-        case Judgement.SPLIT:
-            if release(chunk, state=Chunk.State.DONE, answered_at=timezone.now(), **said):
-                split(chunk)
-        case Judgement.FAILED:
-            fail(chunk, ids, error.code, error.message, said)
-    stop_what_waits(chunk)
+    def keep_alive(self) -> None:
+        if self.flying and time.monotonic() > self.next_beat:
+            beat(list(self.flying.values()))
+            self.next_beat = time.monotonic() + BEAT_SECONDS
 
-
-def read_back_from(chunk: Chunk) -> Any:
-    """A request that we gave up on may still arrive: not before its deadline is the platform asked."""
-    assert chunk.sent_at is not None
-    return chunk.sent_at + timedelta(seconds=settings.IOTDA_DEADLINE)
-
-
-def backoff(attempts: int) -> float:
-    return min(60.0, 2.0**attempts) * random.uniform(0.5, 1.0)  # noqa: S311
-
-
-def all_of(ids: Sequence[str], verdict: Verdict) -> dict[str, Verdict]:
-    return dict.fromkeys(ids, verdict)
-
-
-def fail(chunk: Chunk, ids: Sequence[str], code: str, message: str, said: Mapping[str, Any]) -> bool:
-    released = release(chunk, state=Chunk.State.DONE, answered_at=timezone.now(), **said)
-    if released:
-        settle(chunk, all_of(ids, Verdict(State.FAILED, code, message)))
-    return released
-
-
-def put_back(chunk: Chunk, said: Mapping[str, Any], *, wait: float, everything: bool = False) -> None:
-    """Not executed: wait and send again. A refusal for the rate holds the whole operation back."""
-    due_at = timezone.now() + timedelta(seconds=wait)
-    if not release(chunk, state=Chunk.State.PENDING, due_at=due_at, **said):
-        return
-    chunk.targets.filter(state=State.SENT).update(state=State.PENDING)
-    if everything:
-        pending = Chunk.objects.filter(operation=chunk.operation, state=Chunk.State.PENDING)
-        pending.filter(due_at__lt=due_at).update(due_at=due_at)
-
-
-def split(chunk: Chunk) -> None:
-    """Each id gets a chunk of its own, so that one bad id does not hold back its neighbours."""
-    targets = list(chunk.targets.filter(state=State.SENT))
-    last = Chunk.objects.filter(operation=chunk.operation).aggregate(last=Max("number"))["last"]
-    chunks = Chunk.objects.bulk_create(
-        Chunk(operation=chunk.operation, number=last + offset) for offset in range(1, len(targets) + 1)
-    )
-    for target, own in zip(targets, chunks, strict=True):
-        target.chunk, target.state = own, State.PENDING
-    Target.objects.bulk_update(targets, ["chunk", "state"])
-
-
-def settle(
-    chunk: Chunk, verdicts: Mapping[str, Verdict], stood_before: Mapping[str, bool | None] | None = None
-) -> None:
-    """Write each target's outcome, let the inventory follow, and end the operation with its last target."""
-    stood_before = stood_before or {}
-    same: dict[Verdict, list[str]] = defaultdict(list)
-    for id, verdict in verdicts.items():
-        if verdict.state == State.OK and stood_before.get(id):
-            verdict = Verdict(State.ALREADY)
-        same[verdict].append(id)
-    # What is settled stays settled, whoever comes late.
-    targets = Target.objects.filter(chunk=chunk, state__in=[State.SENT, State.UNKNOWN])
-    for verdict, ids in same.items():
-        targets.filter(target_id__in=ids).update(
-            state=verdict.state,
-            error_code=verdict.code[:64],
-            error_message=verdict.message[:512],
-            settled_at=None if verdict.state == State.UNKNOWN else timezone.now(),
-        )
-    standing = [id for v, ids in same.items() if v.state in (State.OK, State.ALREADY) for id in ids]
-    verb_named(chunk.operation.verb).settled(chunk.operation, standing)
-    end(chunk.operation)
-
-
-def stop(operation: Operation, code: str, message: str) -> None:
-    """The rest would be refused as well: it is not sent, and says why."""
-    Operation.objects.filter(pk=operation.pk, state=Operation.State.RUNNING).update(
-        state=Operation.State.STOPPED, stop_code=code[:64], stop_message=message[:512]
-    )
-    Chunk.objects.filter(operation=operation, state=Chunk.State.PENDING).update(state=Chunk.State.DONE)
-    Target.objects.filter(operation=operation, state=State.PENDING).update(
-        state=State.SKIPPED, error_code=code[:64], error_message=message[:512], settled_at=timezone.now()
-    )
-    end(operation)
-
-
-def stop_what_waits(chunk: Chunk) -> None:
-    """Another chunk may have stopped the operation while this one was under way: it does not wait then."""
-    operation = hold(chunk)
-    if operation.state == Operation.State.STOPPED:
-        stop(operation, operation.stop_code, operation.stop_message)
-
-
-def end(operation: Operation) -> None:
-    """Once nothing is open any more, the operation has ended; exactly one caller writes that down."""
-    if Chunk.objects.filter(operation=operation).exclude(state=Chunk.State.DONE).exists():
-        return
-    ended = Operation.objects.filter(pk=operation.pk, finished_at=None)
-    if ended.update(finished_at=timezone.now()):
-        Operation.objects.filter(pk=operation.pk, state=Operation.State.RUNNING).update(
-            state=Operation.State.DONE
-        )
-        counts = counts_of(operation)
-        event(
-            "operation.ended",
-            operation,
-            summary=f"{deed(operation)} {sum(counts.values())} x {operation.target_type}",
-            outcome=counts_text(counts),
-            detail={"counts": counts},
-        )
+    def leave(self) -> None:
+        """Hand back what was not begun, wait a little for what was, and dismiss the senders."""
+        idle: list[Sending | None] = []
+        try:
+            while True:
+                idle.append(self.orders.get_nowait())
+        except queue.Empty:
+            pass
+        for _thread in self.threads:
+            self.orders.put(None)
+        hand_back([self.flying.pop(sending.chunk.pk) for sending in idle if sending])
+        until = time.monotonic() + STOP_SECONDS
+        while self.flying and (left := until - time.monotonic()) > 0:
+            self.write(self.collect(left), 0)
+        if not self.flying:
+            return
+        unanswered = Unreachable("This process was stopped before the answer came.", maybe_applied=True)
+        self.write([Result(sending, error=unanswered) for sending in self.flying.values()], 0)

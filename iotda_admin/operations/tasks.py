@@ -1,5 +1,6 @@
 """The workers' part: the transport only calls for attention, all that matters stands in our rows."""
 
+import threading
 import time
 
 from django.core.management import call_command
@@ -7,40 +8,31 @@ from django.tasks import task
 from django.utils import timezone
 
 from iotda_admin.connection import client
-from iotda_admin.operations.models import Chunk, Operation
-from iotda_admin.operations.runner import run
+from iotda_admin.operations.models import Operation
+from iotda_admin.operations.runner import drive
 
-# A worker that is told to stop finishes its slice; a longer one would keep it waiting.
-SLICE_SECONDS = 4.0
+# After this long a task makes way: a transport may take one that runs for hours for dead.
+SLICE_SECONDS = 60.0
+
+# Set when this process is told to stop.
+stopping = threading.Event()
 
 
 def nudge(operation_id: int) -> None:
-    """Call a worker for this operation. Calling twice does no harm: chunks are claimed one by one."""
+    """Call a worker. Calling twice does no harm: chunks are claimed one by one."""
     Operation.objects.filter(pk=operation_id).update(nudged_at=timezone.now())
-    advance.enqueue(operation_id)
+    advance.enqueue()
 
 
 @task
-def advance(operation_id: int) -> None:
-    """Send the due chunks of an operation for a few seconds, then make room for the next operation."""
+def advance() -> None:
+    """Work on all that is due, in any operation."""
     until = time.monotonic() + SLICE_SECONDS
-    while chunk_id := next_due(operation_id):
-        run(chunk_id, client())
-        if time.monotonic() > until:
-            nudge(operation_id)
-            return
+    drive(client(), lambda: stopping.is_set() or time.monotonic() > until)
+    if time.monotonic() > until and not stopping.is_set():
+        advance.enqueue()
 
 
 def prune() -> None:
     """Run by the worker now and then: finished calls for attention are of no use to anyone."""
     call_command("prune_db_task_results", min_age_days=1, verbosity=0)
-
-
-def next_due(operation_id: int) -> int | None:
-    chunks = Chunk.objects.filter(
-        operation=operation_id,
-        state=Chunk.State.PENDING,
-        due_at__lte=timezone.now(),
-        operation__state=Operation.State.RUNNING,
-    )
-    return chunks.order_by("number").values_list("pk", flat=True).first()

@@ -4,9 +4,10 @@ A verb knows how to say one kind of change to IoTDA and how to look whether it t
 It knows nothing of records, leases or retries: that is the runner's.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 from django.conf import settings
 from django.utils.functional import Promise
@@ -39,6 +40,25 @@ class Verdict:
     message: str = ""
 
 
+@dataclass(slots=True)
+class Request:
+    """Targets of one operation for which the platform is asked something.
+
+    stood_before  for each target's id, whether it stood as asked before we sent anything; None: nobody knew
+    seen          what the platform showed of them on the way; `Verb.remember` gets it
+    beat          to be called now and then while a long reading goes on: it tells that somebody is at it
+    """
+
+    operation: Operation
+    stood_before: Mapping[str, bool | None]
+    seen: list[Any] = field(default_factory=list)
+    beat: Callable[[], None] = lambda: None
+
+    @property
+    def ids(self) -> list[str]:
+        return list(self.stood_before)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What came of one write request: a verdict for each target, and where to find it at the platform."""
@@ -54,7 +74,10 @@ class Verb:
     name: str
     title: str | Promise  # "Freeze"
     past: str | Promise  # "frozen"
+    inverse: str  # the verb that undoes it
     chunk_size = 1
+    # Calls that a chunk needs as a rule, its reading included.
+    calls = 1
 
     def permission(self, target_type: str) -> str:
         """The permission that asking for it needs."""
@@ -64,16 +87,28 @@ class Verb:
         """What two operations must not change at the same time."""
         raise NotImplementedError
 
-    def send(self, client: Client, operation: Operation, ids: Sequence[str]) -> Answer:
-        """Make one write request for at most chunk_size ids.
+    def stood_before(self, client: Client, about: Operation, ids: Sequence[str]) -> Mapping[str, bool]:
+        """Which of these targets already stand as this verb wants, for asking again what another operation
+        was about. Read from the platform again as the first asking did; what nobody knows is left out."""
+        return {}
+
+    def to_type(self, about: Operation, target_id: str) -> str:
+        """What has to be typed before so much is changed; empty for what a button alone may change."""
+        return ""
+
+    def send(self, client: Client, request: Request) -> Answer:
+        """Make one write request for at most chunk_size targets. Runs in a thread without a database.
 
         Reads before it may raise freely; once the write was sent, only its own error may leave.
         """
         raise NotImplementedError
 
-    def read_back(self, client: Client, operation: Operation, ids: Sequence[str]) -> Mapping[str, bool]:
+    def read_back(self, client: Client, request: Request) -> Mapping[str, bool]:
         """Ask the platform which targets now stand as the operation wanted. Writes nothing."""
         raise NotImplementedError
+
+    def remember(self, seen: Sequence[Any]) -> None:
+        """What a request has seen of the platform goes into the inventory (in the recording transaction)."""
 
     def settled(self, operation: Operation, ids: Sequence[str]) -> None:
         """These targets now stand as asked: let the inventory follow (in the recording transaction)."""

@@ -7,13 +7,12 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from iotda_admin import audit
 from iotda_admin.connection import client
 from iotda_admin.operations import recovery
-from iotda_admin.operations.models import Chunk, Operation, Target
+from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.results import counts_by_operation, result_context
 from iotda_admin.operations.verbs import verb_named
 from iotda_admin.paging import page_of
@@ -121,9 +120,7 @@ def check(request: HttpRequest, number: int) -> HttpResponse:
         "operation.checked", request, operation=row.pk, verb=row.verb, summary=f"look at {row}"
     )
     recovery.give_up_leases()
-    unclear = row.chunks.filter(state=Chunk.State.UNKNOWN, due_at__lte=timezone.now()).order_by("due_at")
-    for chunk_id in list(unclear.values_list("pk", flat=True)[:LOOKS_AT_ONCE]):
-        recovery.read_back(chunk_id, client())
+    recovery.read_back(row.pk, client(), limit=LOOKS_AT_ONCE)
     if not wants_fragment(request):
         return redirect(row)
     row.refresh_from_db()

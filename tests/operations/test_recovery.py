@@ -6,9 +6,10 @@ import pytest
 from django.utils import timezone
 
 from iotda_admin import connection
-from iotda_admin.operations import recovery, runner
+from iotda_admin.operations import recovery
+from iotda_admin.operations.claims import claim
 from iotda_admin.operations.models import Chunk, Operation
-from tests.asking import outcome, work
+from tests.asking import look, outcome, work
 
 
 @pytest.fixture
@@ -52,14 +53,14 @@ def test_what_has_ended_is_left_alone(do, calls, inventory):
 
 def test_a_lease_that_runs_is_respected(begin, inventory):
     operation = begin("device.freeze", *inventory.free(1))
-    runner.claim(operation.chunks.get().pk)
+    claim(operation.chunks.get())
     recovery.sweep()
     assert outcome(operation) == {"sent": 1}
 
 
 def test_a_lease_that_ran_out_is_taken_with_a_new_token(begin, inventory):
     operation = begin("device.freeze", *inventory.free(1))
-    token = runner.claim(operation.chunks.get().pk).token
+    token = claim(operation.chunks.get()).chunk.token
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     recovery.give_up_leases()
     assert outcome(operation) == {"unknown": 1}
@@ -69,17 +70,16 @@ def test_a_lease_that_ran_out_is_taken_with_a_new_token(begin, inventory):
 def test_the_lease_is_longer_than_all_calls_together(begin, settings, inventory):
     settings.IOTDA_DEADLINE = 7
     operation = begin("device.freeze", *inventory.free(1))
-    chunk = runner.claim(operation.chunks.get().pk)
+    chunk = claim(operation.chunks.get()).chunk
     assert chunk.lease_until - chunk.sent_at > timedelta(seconds=3 * 7)
 
 
 def test_only_one_reads_back_at_a_time(begin, inventory):
     operation = begin("device.freeze", *inventory.free(1))
-    runner.claim(operation.chunks.get().pk)
+    claim(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     recovery.give_up_leases()
-    chunk = operation.chunks.get()
-    assert [recovery.take(chunk), recovery.take(chunk)] == [True, False]
+    assert [recovery.Reading(operation).take(9), recovery.Reading(operation).take(9)] == [True, False]
 
 
 def test_an_operation_that_stopped_is_not_sent_on(do, inventory):
@@ -98,7 +98,7 @@ def unanswered(begin, inventory):
 
     def make(device):
         operation = begin("device.freeze", device)
-        runner.claim(operation.chunks.get().pk)
+        claim(operation.chunks.get())
         Chunk.objects.filter(operation=operation).update(lease_until=timezone.now() - timedelta(seconds=1))
         recovery.give_up_leases()
         return operation, operation.chunks.get()
@@ -106,47 +106,75 @@ def unanswered(begin, inventory):
     return make
 
 
-def test_the_first_reading_counts_and_a_late_one_is_void(unanswered, inventory):
+@pytest.fixture
+def two_readers(unanswered, inventory):
+    """A slow reader of an unanswered change, and one who has taken over from it."""
+
+    def take(misses):
+        operation, _chunk = unanswered(*inventory.free(1))
+        Chunk.objects.update(misses=misses)
+        readers = [recovery.Reading(operation), recovery.Reading(operation)]
+        for reader in readers:
+            Chunk.objects.update(due_at=timezone.now())
+            assert reader.take(9)
+        return operation, *readers
+
+    return take
+
+
+def test_the_first_reading_counts_and_a_late_one_is_void(two_readers, inventory):
     (device,) = inventory.free(1)
-    operation, slow = unanswered(device)
-    Chunk.objects.update(misses=1)
-    assert recovery.take(slow)
-    Chunk.objects.update(due_at=timezone.now())
-    quick = operation.chunks.get()
-    assert recovery.take(quick)
-    recovery.record_reading(quick, {device: True})
-    recovery.record_reading(slow, {device: False})
+    operation, slow, quick = two_readers(1)
+    quick.record({device: True})
+    slow.record({device: False})
+    assert outcome(operation) == {"ok": 1}
+
+
+def test_a_reader_that_was_replaced_settles_nothing(two_readers, inventory):
+    (device,) = inventory.free(1)
+    operation, slow, quick = two_readers(1)
+    slow.record({device: False})
+    assert outcome(operation) == {"unknown": 1}
+    quick.record({device: True})
     assert outcome(operation) == {"ok": 1}
 
 
 def test_nothing_is_told_while_a_later_try_is_open(unanswered, inventory):
     (device,) = inventory.free(1)
-    first, chunk = unanswered(device)
+    first, _chunk = unanswered(device)
     unanswered(device)
-    recovery.read_back(chunk.pk, connection.client())
+    recovery.read_back(first.pk, connection.client())
     assert outcome(first) == {"unknown": 1}
     assert first.chunks.get().state == "unknown"
 
 
-def test_two_tries_that_were_both_not_applied_are_both_said_to_have_failed(unanswered, inventory):
+def test_what_a_dead_sender_did_not_get_through_is_sent_again(unanswered, inventory):
     (device,) = inventory.free(1)
-    operations = [unanswered(device)[0], unanswered(device)[0]]
-    for _look in range(6):
-        Chunk.objects.exclude(state="done").update(due_at=timezone.now())
-        recovery.sweep()
-    assert [outcome(operation) for operation in operations] == [{"failed": 1}, {"failed": 1}]
-
-
-def test_a_reader_that_was_replaced_settles_nothing(unanswered, inventory):
-    (device,) = inventory.free(1)
-    operation, slow = unanswered(device)
-    Chunk.objects.update(misses=1)
-    slow.misses = 1
-    assert recovery.take(slow)
-    Chunk.objects.update(due_at=timezone.now())
-    quick = operation.chunks.get()
-    assert recovery.take(quick)
-    recovery.record_reading(slow, {device: False})
+    operation, _chunk = unanswered(device)
+    look()
     assert outcome(operation) == {"unknown": 1}
-    recovery.record_reading(quick, {device: True})
+    look()
+    work()
     assert outcome(operation) == {"ok": 1}
+    assert [entry["applied"] for entry in inventory.journal("FreezeDevice")] == [[device]]
+
+
+def test_it_is_not_sent_again_where_somebody_asked_for_another_change_since(unanswered, do, inventory):
+    (device,) = inventory.free(1)
+    operation, _chunk = unanswered(device)
+    assert outcome(do("device.unfreeze", device)) == {"already": 1}
+    look()
+    look()
+    assert outcome(operation) == {"failed": 1}
+    assert not inventory.journal("FreezeDevice")
+
+
+def test_of_two_tries_that_were_both_not_applied_the_later_one_is_made(unanswered, inventory):
+    (device,) = inventory.free(1)
+    first, second = unanswered(device)[0], unanswered(device)[0]
+    for _round in range(6):
+        look()
+        work()
+    assert outcome(second) == {"ok": 1}
+    assert first.targets.get().error_code == "changed_since"
+    assert len(inventory.journal("FreezeDevice")) == 1

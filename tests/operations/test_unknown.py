@@ -122,7 +122,7 @@ def test_only_the_doubtful_target_is_unknown(do, spoil, targets):
 def test_it_is_not_read_back_before_the_calls_deadline(do, spoil, targets, inventory):
     operation = spoilt(do, spoil, targets, "device.freeze", "drop", "after")
     chunk = operation.chunks.get()
-    assert chunk.due_at == chunk.sent_at + timedelta(seconds=0.4)
+    assert chunk.due_at > chunk.sent_at + timedelta(seconds=0.4)
     Chunk.objects.update(due_at=timezone.now() + timedelta(seconds=60))
     recovery.sweep()
     assert outcome(operation) == {"unknown": 1}

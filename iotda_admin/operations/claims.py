@@ -1,0 +1,170 @@
+"""Who may send what: chunks are claimed, kept alive, handed back, all by rows of the database.
+
+A claim commits the chunk as sent before the call is made. It holds a lease; whoever takes the chunk over
+after it raises the fencing token, and what the earlier holder says then is void.
+"""
+
+import random
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from iotda_admin.operations.codes import NOT_ALLOWED
+from iotda_admin.operations.ending import hold, stop
+from iotda_admin.operations.models import Chunk, Operation, Target
+from iotda_admin.operations.verbs import Request, State, Verb, verb_named
+
+BEAT_SECONDS = 2.0
+# So many calls in a row without a proper answer, and an operation goes on with one chunk at a time.
+STRIKES = 3
+# Operations that share one claim; the next claim may draw others.
+OPERATIONS_TOGETHER = 32
+
+
+@dataclass(slots=True)
+class Sending:
+    """A chunk that is committed as sent, by us."""
+
+    chunk: Chunk
+    request: Request
+    # By this process's own clock: beyond it somebody else may have taken over, so nothing is sent any more.
+    valid_until: float = field(default=0.0)
+
+    @property
+    def operation(self) -> Operation:
+        return self.request.operation
+
+    @property
+    def verb(self) -> Verb:
+        return verb_named(self.operation.verb)
+
+
+def lease_seconds(calls: int = 1) -> float:
+    """Each call may wait for its turn, and then for its answer. A crew prolongs its leases as it goes."""
+    return calls * 2 * settings.IOTDA_DEADLINE + 5
+
+
+def claim_due(limit: int) -> list[Sending]:
+    """Up to `limit` chunks whose time has come, of all running operations in turn."""
+    operations = with_something_due() if limit > 0 else []
+    if not operations:
+        return []
+    with transaction.atomic():
+        allowed = [each for each in operations if still_allowed(each)]
+        picked: list[int] = []
+        for operation in allowed:
+            picked += pick(operation, share(operation, -(-limit // len(allowed))))
+        return take(picked[:limit], {each.pk: each for each in allowed}, lease_seconds())
+
+
+def claim(chunk: Chunk) -> Sending | None:
+    """This one chunk, for exactly one of those who ask."""
+    operation = Operation.objects.get(pk=chunk.operation_id)
+    with transaction.atomic(durable=True):
+        seconds = lease_seconds(verb_named(operation.verb).calls)
+        taken = take(lock([chunk.pk]), {operation.pk: operation}, seconds) if still_allowed(operation) else []
+        return taken[0] if taken else None
+
+
+def with_something_due() -> list[Operation]:
+    now = timezone.now()
+    chunks = Chunk.objects.filter(operation=OuterRef("pk"))
+    due = chunks.filter(state=Chunk.State.PENDING, due_at__lte=now)
+    free = Q(held_until=None) | Q(held_until__lte=now)
+    running = Operation.objects.filter(free, Exists(due), state=Operation.State.RUNNING)
+    found = list(running.annotate(answered=Exists(chunks.filter(state=Chunk.State.DONE))))
+    # Drawn by lot: nobody's operation waits for the end of a large one.
+    return random.sample(found, min(len(found), OPERATIONS_TOGETHER))
+
+
+def still_allowed(operation: Operation) -> bool:
+    """The actor's rights are looked at again for each claim; without them the rest is not sent."""
+    permission = verb_named(operation.verb).permission(operation.target_type)
+    by_command = operation.source == "cli" and operation.actor_id is None
+    if by_command or (operation.actor is not None and operation.actor.has_perm(permission)):
+        return True
+    held = hold(operation.pk)
+    if held.running:
+        stop(held, NOT_ALLOWED, _("%(who)s no longer has the right to do this.") % {"who": held.actor_name})
+    return False
+
+
+def share(operation: Operation, fair: int) -> int:
+    """One chunk alone goes first, and in an outage: what it meets, the others would have met as well."""
+    return fair if operation.answered and operation.strikes < STRIKES else 1  # type: ignore[attr-defined]
+
+
+def pick(operation: Operation, share: int) -> list[int]:
+    # All conditions stand on the row itself: PostgreSQL checks those again once it has the lock, but not
+    # a join. A stopped operation has no pending chunks.
+    due = Chunk.objects.filter(
+        operation=operation.pk, state=Chunk.State.PENDING, due_at__lte=timezone.now()
+    ).order_by("number")
+    return list(due.select_for_update(skip_locked=True).values_list("pk", flat=True)[:share])
+
+
+def lock(pks: Sequence[int]) -> list[int]:
+    due = Chunk.objects.filter(pk__in=pks, state=Chunk.State.PENDING, due_at__lte=timezone.now())
+    return list(due.order_by("pk").select_for_update(skip_locked=True).values_list("pk", flat=True))
+
+
+def take(pks: Sequence[int], operations: Mapping[int, Operation], seconds: float) -> list[Sending]:
+    """Write down that these locked chunks are sent."""
+    if not pks:
+        return []
+    now, until = timezone.now(), time.monotonic() + seconds
+    Chunk.objects.filter(pk__in=pks).update(
+        state=Chunk.State.SENT,
+        token=F("token") + 1,
+        attempts=F("attempts") + 1,
+        lease_until=now + timedelta(seconds=seconds),
+        sent_at=now,
+    )
+    pending = Target.objects.filter(chunk__in=pks, state=State.PENDING)
+    targets: dict[int, dict[str, bool | None]] = defaultdict(dict)
+    for chunk_id, target_id, stood_before in pending.order_by("pk").values_list(
+        "chunk", "target_id", "stood_before"
+    ):
+        targets[chunk_id][target_id] = stood_before
+    pending.update(state=State.SENT)
+    chunks = Chunk.objects.filter(pk__in=pks).order_by("number")
+    return [Sending(c, Request(operations[c.operation_id], targets[c.pk]), until) for c in chunks]
+
+
+def still_ours(sendings: Iterable[Sending]) -> QuerySet[Chunk]:
+    mine = Q(pk__in=[])
+    for sending in sendings:
+        mine |= Q(pk=sending.chunk.pk, token=sending.chunk.token)
+    return Chunk.objects.filter(mine, state=Chunk.State.SENT)
+
+
+def beat(sendings: Sequence[Sending]) -> None:
+    """Prolong the leases of what is under way."""
+    seconds = lease_seconds()
+    until = time.monotonic() + seconds
+    rows = still_ours(sendings)
+    rows.update(lease_until=timezone.now() + timedelta(seconds=seconds))
+    ours = set(rows.values_list("pk", flat=True))
+    for sending in sendings:
+        if sending.chunk.pk in ours:
+            sending.valid_until = until
+
+
+def hand_back(sendings: Sequence[Sending]) -> None:
+    """Not sent after all: for the next one who asks, as if it had not been claimed."""
+    if not sendings:
+        return
+    with transaction.atomic():
+        ours = list(still_ours(sendings).select_for_update().values_list("pk", flat=True))
+        Target.objects.filter(chunk__in=ours, state=State.SENT).update(state=State.PENDING)
+        Chunk.objects.filter(pk__in=ours).update(
+            state=Chunk.State.PENDING, attempts=F("attempts") - 1, lease_until=None
+        )

@@ -1,0 +1,226 @@
+"""Writes down what came of calls: many chunks in one transaction, with about one statement an outcome."""
+
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from iotda_admin.iotda import IotdaError
+from iotda_admin.operations.claims import STRIKES, Sending, hand_back, still_ours
+from iotda_admin.operations.codes import NOT_SENT
+from iotda_admin.operations.ending import drop_what_waits, end, hold, stop
+from iotda_admin.operations.judgement import Judgement, judge
+from iotda_admin.operations.models import Chunk, Operation, Target
+from iotda_admin.operations.verbs import Answer, State, Verdict, verb_named
+
+# How often a chunk is tried that does not reach the platform.
+ATTEMPTS = 3
+# In an outage nothing is sent for a while, at most so long.
+LONGEST_WAIT = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How the call for a chunk ended: an answer, an error, or neither where it was not made."""
+
+    sending: Sending
+    answer: Answer | None = None
+    error: IotdaError | None = None
+
+
+def record(results: Sequence[Result], *, inline: bool = False) -> None:
+    """All of it or nothing. What somebody else has taken over meanwhile is void."""
+    by_operation = defaultdict(list)
+    for result in results:
+        by_operation[result.sending.operation.pk].append(result)
+    with transaction.atomic():
+        for operation_id in sorted(by_operation):
+            Page(hold(operation_id), inline).record(by_operation[operation_id])
+
+
+class Page:
+    """What is written of one operation, whose row is locked, in one go."""
+
+    def __init__(self, operation: Operation, inline: bool = False) -> None:
+        self.operation, self.inline = operation, inline
+        self.verb = verb_named(operation.verb)
+        self.settlement = Settlement(operation)
+        # A refusal that all further calls would meet as well: its code and message.
+        self.refusal: tuple[str, str] | None = None
+        self.struck: list[bool] = []
+        self.hold_until: datetime | None = None
+
+    def record(self, results: Sequence[Result]) -> None:
+        locked = still_ours(result.sending for result in results).select_for_update()
+        ours = set(locked.values_list("pk", flat=True))
+        for result in results:
+            if result.sending.chunk.pk in ours:
+                self.verb.remember(result.sending.request.seen)
+                self.write(result)
+        self.settlement.write()
+        self.count_strikes()
+        if self.refusal and self.operation.running:
+            stop(self.operation, *self.refusal)
+        elif not self.operation.running:
+            # It was stopped while these were under way: what is put back does not wait then.
+            drop_what_waits(self.operation)
+        end(self.operation)
+
+    def write(self, result: Result) -> None:
+        sending = result.sending
+        if result.answer:
+            self.write_answer(sending, result.answer)
+        elif result.error:
+            self.write_error(sending, result.error)
+        else:
+            hand_back([sending])
+
+    def write_answer(self, sending: Sending, answer: Answer) -> None:
+        verdicts = {id: answer.verdicts.get(id, Verdict(State.UNKNOWN)) for id in sending.request.ids}
+        unclear = any(verdict.state == State.UNKNOWN for verdict in verdicts.values())
+        facts = {"answered_at": timezone.now(), "http_status": answer.status, "request_id": answer.request_id}
+        if unclear:
+            facts |= {"state": Chunk.State.UNKNOWN, "due_at": read_back_from()}
+        else:
+            facts |= {"state": Chunk.State.DONE}
+        release(sending.chunk, **facts, error_code="", error_message="")
+        self.struck.append(False)
+        self.settlement.add(sending.chunk, verdicts, sending.request.stood_before, whole=True)
+
+    def write_error(self, sending: Sending, error: IotdaError) -> None:
+        chunk, ids = sending.chunk, sending.request.ids
+        said = {
+            "http_status": error.status,
+            "request_id": error.request_id[:128],
+            "error_code": error.code[:64],
+            "error_message": error.message[:512],
+        }
+        judgement = judge(error, self.verb, len(ids))
+        self.struck.append(judgement in (Judgement.UNKNOWN, Judgement.NOT_SENT))
+        match judgement:
+            case Judgement.UNKNOWN:
+                release(chunk, state=Chunk.State.UNKNOWN, due_at=read_back_from(), **said)
+                self.settle_all(sending, Verdict(State.UNKNOWN, error.code, error.message))
+            case Judgement.WAIT:
+                # Whatever else is sent would be refused for the rate as well.
+                self.hold_until = put_back(chunk, said, error.retry_after or backoff(chunk.attempts))
+            case Judgement.NOT_SENT if not self.inline and chunk.attempts < ATTEMPTS:
+                put_back(chunk, said, backoff(chunk.attempts))
+            case Judgement.SPLIT:
+                release(chunk, state=Chunk.State.DONE, answered_at=timezone.now(), **said)
+                split(chunk)
+            case _:
+                release(chunk, state=Chunk.State.DONE, answered_at=timezone.now(), **said)
+                code = error.code or (NOT_SENT if judgement == Judgement.NOT_SENT else "")
+                self.settle_all(sending, Verdict(State.FAILED, code, error.message))
+                if judgement == Judgement.STOP:
+                    self.refusal = self.refusal or (error.code, error.message)
+
+    def settle_all(self, sending: Sending, verdict: Verdict) -> None:
+        self.settlement.add(sending.chunk, dict.fromkeys(sending.request.ids, verdict), whole=True)
+
+    def count_strikes(self) -> None:
+        """An outage is met with few calls: the more of them fail in a row, the longer nothing is sent."""
+        if not self.struck:
+            return
+        strikes = self.operation.strikes + len(self.struck) if all(self.struck) else 0
+        if strikes >= STRIKES:
+            wait = min(LONGEST_WAIT, 2.0 ** (strikes - STRIKES + 1))
+            self.hold_until = timezone.now() + timedelta(seconds=wait)
+        if strikes != self.operation.strikes or self.hold_until:
+            self.operation.strikes = strikes
+            self.operation.held_until = self.hold_until or self.operation.held_until
+            self.operation.save(update_fields=["strikes", "held_until"])
+
+
+class Settlement:
+    """Each target's outcome, gathered, then written with one statement an outcome."""
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+        self.whole: dict[Verdict, list[int]] = defaultdict(list)
+        self.parts: dict[Verdict, list[tuple[int, list[str]]]] = defaultdict(list)
+        self.standing: list[str] = []
+
+    def add(
+        self,
+        chunk: Chunk,
+        verdicts: Mapping[str, Verdict],
+        stood_before: Mapping[str, bool | None] | None = None,
+        *,
+        whole: bool = False,
+    ) -> None:
+        """whole: these are all targets of the chunk that are not settled yet."""
+        stood_before = stood_before or {}
+        same: dict[Verdict, list[str]] = defaultdict(list)
+        for id, verdict in verdicts.items():
+            if verdict.state == State.OK and stood_before.get(id):
+                verdict = Verdict(State.ALREADY)
+            same[verdict].append(id)
+            if verdict.state in (State.OK, State.ALREADY):
+                self.standing.append(id)
+        for verdict, ids in same.items():
+            if whole and len(same) == 1:
+                self.whole[verdict].append(chunk.pk)
+            else:
+                self.parts[verdict].append((chunk.pk, ids))
+
+    def write(self) -> None:
+        # What is settled stays settled, whoever comes late.
+        targets = Target.objects.filter(state__in=[State.SENT, State.UNKNOWN])
+        for verdict, chunks in self.whole.items():
+            targets.filter(chunk__in=chunks).update(**outcome(verdict))
+        for verdict, parts in self.parts.items():
+            for chunk_id, ids in parts:
+                targets.filter(chunk=chunk_id, target_id__in=ids).update(**outcome(verdict))
+        if self.standing:
+            verb_named(self.operation.verb).settled(self.operation, self.standing)
+
+
+def outcome(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "state": verdict.state,
+        "error_code": verdict.code[:64],
+        "error_message": verdict.message[:512],
+        "settled_at": None if verdict.state == State.UNKNOWN else timezone.now(),
+    }
+
+
+def release(chunk: Chunk, **facts: Any) -> None:
+    Chunk.objects.filter(pk=chunk.pk).update(lease_until=None, **facts)
+
+
+def read_back_from() -> datetime:
+    """A request that we gave up on may still arrive: not before its deadline is the platform asked."""
+    return timezone.now() + timedelta(seconds=settings.IOTDA_DEADLINE)
+
+
+def backoff(attempts: int) -> float:
+    return min(60.0, 2.0**attempts) * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+def put_back(chunk: Chunk, said: Mapping[str, Any], wait: float) -> datetime:
+    """Not executed: to be sent again, after a while."""
+    due_at = timezone.now() + timedelta(seconds=wait)
+    release(chunk, state=Chunk.State.PENDING, due_at=due_at, **said)
+    Target.objects.filter(chunk=chunk, state=State.SENT).update(state=State.PENDING)
+    return due_at
+
+
+def split(chunk: Chunk) -> None:
+    """Each id gets a chunk of its own, so that one bad id does not hold back its neighbours."""
+    targets = list(Target.objects.filter(chunk=chunk, state=State.SENT))
+    last = Chunk.objects.filter(operation=chunk.operation_id).aggregate(last=Max("number"))["last"]
+    chunks = Chunk.objects.bulk_create(
+        Chunk(operation_id=chunk.operation_id, number=last + offset) for offset in range(1, len(targets) + 1)
+    )
+    for target, own in zip(targets, chunks, strict=True):
+        target.chunk, target.state = own, State.PENDING
+    Target.objects.bulk_update(targets, ["chunk", "state"])
