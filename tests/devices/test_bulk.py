@@ -76,7 +76,7 @@ def test_what_is_not_an_id_is_named_and_nothing_is_sent(operator, inventory, ver
 def test_more_than_the_limit_is_refused_whole(operator, inventory, settings):
     settings.TARGETS_LIMIT = 2
     response = select(operator, *inventory.free(3), **asked())
-    assert response.status_code == 422
+    assert response.status_code == 413
     assert "3 targets are more than the 2" in response.text
     assert not Operation.objects.exists()
 

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from iotda_admin.audit.models import Event
 from iotda_admin.operations import door
-from iotda_admin.operations.door import InFlight, KeyReused, NotAllowed, TooMany, Wanted, ask
+from iotda_admin.operations.door import InFlight, KeyReused, NotAllowed, NothingWanted, Wanted, ask
 from iotda_admin.operations.models import Operation
 from tests.asking import writes
 from tests.conftest import make_user
@@ -37,7 +37,7 @@ def test_it_refuses_who_may_not_and_records_the_try(asker, inventory):
 
 
 def test_nothing_wanted_is_refused(begin):
-    with pytest.raises(TooMany):
+    with pytest.raises(NothingWanted):
         begin("device.freeze")
 
 
