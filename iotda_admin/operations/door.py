@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import batched
 
@@ -12,14 +12,14 @@ from django.db import IntegrityError, transaction
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
+from iotda_admin.ids import among
 from iotda_admin.iotda import Client
+from iotda_admin.operations.bulk import insert
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.runner import run
 from iotda_admin.operations.tasks import nudge
 from iotda_admin.operations.trail import deed, event
 from iotda_admin.operations.verbs import Verb, verb_named
-
-INSERT_BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,12 @@ class NotAllowed(Refused):
     status = 403
 
 
-class TooMany(Refused):
+class NothingWanted(Refused):
     status = 422
+
+
+class TooMany(Refused):
+    status = 413
 
 
 class KeyReused(Refused):
@@ -80,14 +84,18 @@ def ask(
     policy_name: str = "",
     retry_of: Operation | None = None,
     undo_of: Operation | None = None,
+    look: Callable[[Sequence[str]], Sequence[Wanted]] | None = None,
 ) -> Operation:
     """Record what is asked, with its targets and its audit event, in one transaction of its own.
+
+    look: what is still to be read of the targets, the platform maybe. It is called only once it is clear that
+    this was not asked before and is allowed.
 
     Nothing is sent yet: `start` does that. Asking again with the same form key and the same
     input returns the operation that the first asking made.
 
-    Raises NotAllowed, TooMany, KeyReused (same key, other input) and InFlight (another operation
-    is changing one of the targets at this moment).
+    Raises NotAllowed, NothingWanted, TooMany, KeyReused (same key, other input) and InFlight (another
+    operation is changing one of the targets at this moment).
     """
     verb = verb_named(verb_name)
     wanted = list({target.id: target for target in wanted}.values())
@@ -112,6 +120,7 @@ def ask(
         return earlier
     try:
         check_allowed(verb, operation, wanted)
+        wanted = look([target.id for target in wanted]) if look else wanted
         with transaction.atomic(durable=True):
             record(verb, operation, wanted)
     except (InFlight, IntegrityError) as error:
@@ -138,6 +147,7 @@ def start(operation: Operation, client: Client) -> None:
 
 def digest(operation: Operation, wanted: Sequence[Wanted]) -> str:
     parts = [operation.verb, operation.target_type, operation.policy_id, operation.reason, operation.ticket]
+    parts += [f"follows {operation.retry_of_id} {operation.undo_of_id}"]
     return hashlib.sha256(json.dumps([*parts, sorted(t.id for t in wanted)]).encode()).hexdigest()
 
 
@@ -165,7 +175,7 @@ def check_allowed(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) ->
         )
         raise NotAllowed(_("Your role does not allow this."))
     if not wanted:
-        raise TooMany(_("Choose at least one target."))
+        raise NothingWanted(_("Choose at least one target."))
     if len(wanted) > settings.TARGETS_LIMIT:
         raise TooMany(
             _("%(count)d targets are more than the %(limit)d that one operation may have.")
@@ -175,46 +185,33 @@ def check_allowed(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) ->
 
 
 def check_in_flight(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) -> None:
-    for some in batched(wanted, 500):
-        subjects = [verb.subject(operation, target.id) for target in some]
-        busy = (
-            Target.objects.filter(subject__in=subjects, state__in=Target.IN_FLIGHT)
-            .select_related("operation")
-            .first()
+    subjects = among([verb.subject(operation, target.id) for target in wanted])
+    busy = Target.objects.filter(subject__in=subjects, state__in=Target.IN_FLIGHT)
+    for target in busy.select_related("operation").order_by()[:1]:
+        raise InFlight(
+            _("%(operation)s by %(who)s has been changing %(target)s since %(since)s UTC. Wait for it.")
+            % {
+                "operation": target.operation,
+                "who": target.operation.actor_name,
+                "target": target.name or target.target_id,
+                "since": date_format(target.operation.created_at, "H:i:s"),
+            }
         )
-        if busy:
-            raise InFlight(
-                _("%(operation)s by %(who)s has been changing %(target)s since %(since)s UTC. Wait for it.")
-                % {
-                    "operation": busy.operation,
-                    "who": busy.operation.actor_name,
-                    "target": busy.name or busy.target_id,
-                    "since": date_format(busy.operation.created_at, "H:i:s"),
-                }
-            )
 
 
 def record(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) -> None:
     operation.save(force_insert=True)
-    groups = list(batched(wanted, verb.chunk_size))
-    chunks = Chunk.objects.bulk_create(
-        [Chunk(operation=operation, number=number) for number, _group in enumerate(groups, start=1)],
-        batch_size=INSERT_BATCH,
+    groups = list(enumerate(batched(wanted, verb.chunk_size), start=1))
+    insert(Chunk(operation=operation), ["number"], [(number,) for number, _group in groups])
+    chunks = dict(operation.chunks.values_list("number", "pk"))
+    rows = (
+        (t.id, chunks[number], t.name[:256], verb.subject(operation, t.id), t.stood_before)
+        for number, group in groups
+        for t in group
     )
-    Target.objects.bulk_create(
-        [
-            Target(
-                operation=operation,
-                chunk=chunk,
-                target_id=target.id,
-                name=target.name[:256],
-                subject=verb.subject(operation, target.id),
-                stood_before=target.stood_before,
-            )
-            for chunk, group in zip(chunks, groups, strict=True)
-            for target in group
-        ],
-        batch_size=INSERT_BATCH,
+    # In the order of the ids, so that the indexes grow at one end: else it takes twice as long.
+    insert(
+        Target(operation=operation), ["target_id", "chunk", "name", "subject", "stood_before"], sorted(rows)
     )
     event(
         "operation.asked",
