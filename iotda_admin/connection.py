@@ -7,6 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from requests.auth import AuthBase
 
 from iotda_admin.iotda import AkSk, Client, IotdaError, PasswordToken, StaticToken
+from iotda_admin.rate.gate import SharedRate
 
 
 @cache
@@ -23,6 +24,7 @@ def client() -> Client:
             deadline=settings.IOTDA_DEADLINE,
             pool_size=settings.IOTDA_CONNECTIONS,
             proxy=settings.IOTDA_PROXY,
+            gate=SharedRate(),
         )
     except ValueError as error:
         raise ImproperlyConfigured(

@@ -58,6 +58,9 @@ IOTDA_DEADLINE = env.number("IOTDA_DEADLINE", 10, low=0.2, high=120)
 # Write requests that one worker has under way at the same time.
 IOTDA_IN_FLIGHT = env.whole("IOTDA_IN_FLIGHT", 8, low=1, high=32)
 IOTDA_CONNECTIONS = env.whole("IOTDA_CONNECTIONS", 16, low=1, high=64)
+# Calls a second that the platform allows this account, and at once. 0: no limit of ours.
+IOTDA_RATE = env.number("IOTDA_RATE", 10, low=0, high=10_000)
+IOTDA_BURST = env.whole("IOTDA_BURST", 10, low=1, high=100_000)
 
 # --- What this product does ---------------------------------------------------------------------
 INVENTORY_REFRESH = env.number("INVENTORY_REFRESH", 300, low=10, high=86_400)
@@ -97,6 +100,7 @@ INSTALLED_APPS = [
     "iotda_admin.audit",
     "iotda_admin.inventory",
     "iotda_admin.operations",
+    "iotda_admin.rate",
     "devices",
     "policies",
     "django_htmx",

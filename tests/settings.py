@@ -8,6 +8,8 @@ os.environ.update(
     DEBUG="False",
     HTTPS="False",
     IOTDA_DEADLINE="2",
+    # What the rate does is tested in tests/rate; elsewhere it would only take time.
+    IOTDA_RATE=os.environ.get("IOTDA_RATE", "0"),
     READ_BACK_GAP="0",
     LOG_LEVEL="error",
 )

@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "iotda_admin/iotda": set(),
     "iotda_admin/simulator": set(),
     "iotda_admin/audit": {"iotda_admin.web", "iotda_admin.paging"},
+    "iotda_admin/rate": {"iotda_admin.iotda"},
     "iotda_admin/operations": COMMONS | {"iotda_admin.iotda", "iotda_admin.audit"},
     "iotda_admin/inventory": COMMONS | {"iotda_admin.iotda"},
     "iotda_admin/accounts": {"iotda_admin.audit", "iotda_admin.operations.door"},

@@ -49,6 +49,8 @@ def test_each_setting_is_in_the_readme(name):
         ("IOTDA_CONNECT_TIMEOUT", "soon"),
         ("IOTDA_DEADLINE", "-1"),
         ("IOTDA_CONNECTIONS", "0"),
+        ("IOTDA_RATE", "-1"),
+        ("IOTDA_BURST", "0"),
         ("INVENTORY_REFRESH", "never"),
         ("INVENTORY_IN_FLIGHT", "99"),
         ("READ_BACK_GAP", "nan"),

@@ -15,7 +15,7 @@
 
 from .auth import AkSk, StaticToken
 from .binding import BindAnswer, Outcome, TargetFailure, Verdict, Verdicts
-from .calls import CallRecord, Observer
+from .calls import CallRecord, Gate, Observer
 from .client import Client
 from .devices import SEARCH_RATE, SQL_LIMIT
 from .errors import BadAnswer, InvalidId, IotdaError, Rejected, Throttled, Unauthorized, Unreachable
@@ -79,6 +79,7 @@ __all__ = [
     "Device",
     "DevicePolicy",
     "FetchPage",
+    "Gate",
     "InvalidId",
     "IotdaError",
     "Observer",

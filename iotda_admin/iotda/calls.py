@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
-from typing import Self
+from typing import Protocol, Self
 from urllib.parse import urlsplit
 
 import requests
@@ -14,7 +14,7 @@ from . import answers
 from . import deadline as deadlines
 from .answers import Operation
 from .auth import AkSk, Renewable, header_safe
-from .errors import IotdaError
+from .errors import IotdaError, Throttled
 from .fields import Json
 from .ids import checked
 from .listing import Page, PageQuery
@@ -33,10 +33,20 @@ class CallRecord:
     status: int | None  # None without an HTTP answer
     code: str  # "" on success
     request_id: str
-    seconds: float  # the whole call, with a token's renewal where there was one
+    seconds: float  # the whole call, with the wait at the gate and a token's renewal where there was one
 
 
 type Observer = Callable[[CallRecord], None]
+
+
+class Gate(Protocol):
+    """Lets requests to IoTDA out at a pace; those to IAM do not pass it."""
+
+    def enter(self, operation: str) -> None:
+        """Called before each request, in its thread: may wait, or raise an IotdaError to send nothing."""
+
+    def throttled(self, operation: str, retry_after: float | None) -> None:
+        """IoTDA has asked to slow down. Must not raise."""
 
 
 class Caller:
@@ -57,6 +67,7 @@ class Caller:
         ca_bundle: str = "",
         allow_http: bool = False,
         observer: Observer | None = None,
+        gate: Gate | None = None,
     ) -> None:
         endpoint = checked_endpoint(endpoint, allow_http)
         self._base = f"{endpoint}/v5/iot/{checked(project_id, 'project id')}"
@@ -74,6 +85,7 @@ class Caller:
             self._headers["Instance-Id"] = header_safe(instance_id, "the instance id")
         self._deadline = deadline
         self._observer = observer
+        self._gate = gate
         self._transport = Transport(
             connect_timeout=connect_timeout, pool_size=pool_size, proxy=proxy, ca_bundle=ca_bundle
         )
@@ -139,6 +151,7 @@ class Caller:
             answer = self._renewing(operation, request)
             built = answers.read(operation, answer, build)
         except IotdaError as exc:
+            self._slow_down(operation, exc)
             self._tell(operation, exc.status, exc.code, exc.request_id, started)
             raise
         self._tell(operation, answer.status, "", answer.request_id, started)
@@ -147,7 +160,8 @@ class Caller:
     def _renewing(self, operation: Operation, request: requests.Request) -> Answer:
         """The exchange; once more with other credentials if these are refused and can be renewed.
 
-        A request refused for its credentials was not executed, so repeating it is safe for writes too.
+        A request refused for its credentials was not executed, so repeating it is safe for writes too. The
+        repeat passes the gate again: after a token's end all threads repeat at once.
         """
         with deadlines.budget(self._deadline) as budget:
             prepared, answer = self._exchange(operation, request, budget)
@@ -160,6 +174,7 @@ class Caller:
     def _exchange(
         self, operation: Operation, request: requests.Request, budget: deadlines.Budget
     ) -> tuple[requests.PreparedRequest, Answer]:
+        self._enter(operation, budget)
         try:
             prepared = self._transport.prepare(request)
             return prepared, self._transport.send(prepared)
@@ -167,6 +182,24 @@ class Caller:
             raise answers.too_large(operation) from exc
         except WIRE_ERRORS as exc:
             raise answers.wire_error(exc, operation, budget) from exc
+
+    def _enter(self, operation: Operation, budget: deadlines.Budget) -> None:
+        """Wait at the gate with the clock stopped: the deadline is for IoTDA, not for our own pace."""
+        if self._gate is None:
+            return
+        came = monotonic()
+        self._gate.enter(operation.name)
+        budget.ends += monotonic() - came
+
+    def _slow_down(self, operation: Operation, error: IotdaError) -> None:
+        # The gate's own refusal has no status, and IAM's has another operation.
+        if (
+            self._gate is not None
+            and isinstance(error, Throttled)
+            and error.status is not None
+            and error.operation == operation.name
+        ):
+            self._gate.throttled(operation.name, error.retry_after)
 
     def _tell(
         self, operation: Operation, status: int | None, code: str, request_id: str, started: float

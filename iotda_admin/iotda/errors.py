@@ -129,9 +129,14 @@ class Rejected(IotdaError):
 
 
 class Throttled(Rejected):
-    """429, 403 with a rate code, or 503 with Retry-After: not executed, ask again later."""
+    """429, 403 with a rate code, or 503 with Retry-After: not executed, ask again later.
+
+    Without a status it was the client's gate that let nothing out, and the message says why.
+    """
 
     def _says(self) -> str:
+        if self.status is None:
+            return self.message
         return "IoTDA is receiving too many requests and asked us to slow down."
 
 

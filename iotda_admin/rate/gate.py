@@ -1,0 +1,58 @@
+"""The gate of our client: no request leaves faster than IoTDA allows all processes together."""
+
+from django.conf import settings
+from django.utils.translation import ngettext
+
+from iotda_admin.iotda import Throttled
+from iotda_admin.rate import ledger
+from iotda_admin.rate.ledger import TooFar, Unavailable
+from iotda_admin.rate.limiter import Limiter
+from iotda_admin.rate.terms import ACCOUNT, SEARCH, limits_of, terms_of
+
+# How long to be quiet when IoTDA asks for it and does not say how long.
+PAUSE_SECONDS = 1.0
+
+
+class SharedRate:
+    def __init__(self) -> None:
+        self._limiters = {name: Limiter(name) for name in (ACCOUNT, SEARCH)}
+
+    def enter(self, operation: str) -> None:
+        """Wait for a slot, at most as long as a call may take. Throttled if none is near; none is taken."""
+        for name in limits_of(operation):
+            terms = terms_of(name)
+            try:
+                self._limiters[name].take(terms, settings.IOTDA_DEADLINE)
+            except TooFar as far:
+                raise refusal(operation, terms.rate, far.seconds) from None
+
+    def throttled(self, operation: str, retry_after: float | None) -> None:
+        # The narrowest limit of the call: if it was the other one, the next call of another kind learns it.
+        for name in limits_of(operation)[:1]:
+            self._limiters[name].pause(terms_of(name), retry_after or PAUSE_SECONDS)
+
+
+def refusal(operation: str, rate: float, seconds: float) -> Throttled:
+    says = ngettext(
+        "%(rate)g call a second is allowed; the next is free in %(seconds).0f s.",
+        "%(rate)g calls a second are allowed; the next is free in %(seconds).0f s.",
+        1 if rate == 1 else 2,
+    )
+    message = says % {"rate": rate, "seconds": max(1.0, seconds)}
+    return Throttled(message, operation=operation, retryable=True, retry_after=seconds)
+
+
+def wait() -> float:
+    """Seconds until the next call may go: for what a page says."""
+    return seconds_for(1)
+
+
+def seconds_for(calls: int) -> float:
+    """About how long so many calls take at the rate, if nobody else calls; 0.0 where nothing limits them."""
+    if not settings.IOTDA_RATE or calls < 1:
+        return 0.0
+    terms = terms_of(ACCOUNT)
+    try:
+        return ledger.wait(ACCOUNT, terms, calls)
+    except Unavailable:
+        return (calls - 1) * terms.interval

@@ -1,0 +1,54 @@
+"""A process of the product that only calls: `python -m tests.rate.busy CALLS THREADS [SECONDS]`.
+
+Waits for a line on its input before it starts. Prints what it did as one JSON line.
+"""
+
+import json
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import django
+
+django.setup()
+
+from iotda_admin.connection import client  # noqa: E402
+from iotda_admin.iotda import PageQuery, Throttled  # noqa: E402
+from iotda_admin.rate import ledger  # noqa: E402
+
+WRITES = 0
+
+
+def counted(ask):
+    def asking(sql, *args, **numbers):
+        global WRITES
+        WRITES += sql != ledger.LOOK
+        return ask(sql, *args, **numbers)
+
+    return asking
+
+
+def call(_number, until):
+    if time.monotonic() > until:
+        return None
+    try:
+        client().list_devices(PageQuery(limit=1))
+    except Throttled as error:
+        return error.status or "refused"
+    return "ok"
+
+
+def main(calls, threads, seconds=60.0):
+    ledger._ask = counted(ledger._ask)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    started = time.monotonic()
+    with ThreadPoolExecutor(threads) as pool:
+        answers = list(pool.map(call, range(calls), [started + seconds] * calls))
+    took = time.monotonic() - started
+    counts = {str(answer): answers.count(answer) for answer in set(answers) - {None}}
+    print(json.dumps({"seconds": took, "writes": WRITES, "answers": counts}), flush=True)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
