@@ -93,4 +93,20 @@
     ;(wrong || target.closest("[data-focus]") || one("[data-focus]", target))?.focus()
   })
   localTimes()
+
+  // A poll shuts no fold that the reader has opened, and takes the focus from nobody
+  let folds = new Map(), place
+  on("htmx:beforeSwap", ({ detail: { target } }) => {
+    folds = new Map(all("details[id]", target).map(fold => [fold.id, fold.open]))
+    const link = target.contains(document.activeElement) && document.activeElement
+    place = link && !link.id && (link.dataset.copy ? `[data-copy="${CSS.escape(link.dataset.copy)}"]` : link.matches("a") && `a[href="${CSS.escape(link.getAttribute("href"))}"]`)
+  })
+  on("htmx:afterSwap", () => {
+    for (const [id, open] of folds) {
+      const fold = document.getElementById(id)
+      if (fold) fold.open = open
+    }
+    if (place && document.activeElement === document.body) one(place)?.focus({ preventScroll: true })
+    place = undefined
+  })
 })()

@@ -15,6 +15,7 @@ NOT_APPLIED = "not_applied"
 CHANGED_SINCE = "changed_since"
 NO_ANSWER = "no_answer"
 STOPPED = "stopped"
+CANCELLED = "cancelled"
 NOT_ALLOWED = "not_allowed"
 NOT_DIRECT = "not_directly_connected"
 
@@ -24,6 +25,8 @@ class Knowledge:
     meaning: str | Promise
     next_step: str | Promise
     retryable: bool = False
+    # Asking again for the same can never succeed.
+    hopeless: bool = False
 
 
 UNKNOWN_CODE = Knowledge(
@@ -55,6 +58,11 @@ CODES: dict[str, Knowledge] = {
         _("Solve what stopped it, then ask again for these."),
         retryable=True,
     ),
+    CANCELLED: Knowledge(
+        _("Not sent: the operation was cancelled before."),
+        _("Ask again for these if they are to be changed after all."),
+        retryable=True,
+    ),
     NOT_ALLOWED: Knowledge(
         _("Not sent: who asked for it has no right to it any more."),
         _("Someone with the right can ask again for these."),
@@ -63,6 +71,7 @@ CODES: dict[str, Knowledge] = {
     NOT_DIRECT: Knowledge(
         _("This device is behind a gateway. IoTDA freezes only directly connected devices."),
         _("If you want all devices behind the gateway to lose their connection, freeze the gateway."),
+        hopeless=True,
     ),
     # Devices
     "IOTDA.014000": Knowledge(
@@ -72,9 +81,10 @@ CODES: dict[str, Knowledge] = {
     "IOTDA.014038": Knowledge(
         _("This device is behind a gateway. IoTDA freezes only directly connected devices."),
         _("If you want all devices behind the gateway to lose their connection, freeze the gateway."),
+        hopeless=True,
     ),
-    "IOTDA.014039": Knowledge(_("The device is already frozen."), _("Nothing to do.")),
-    "IOTDA.014040": Knowledge(_("The device is not frozen."), _("Nothing to do.")),
+    "IOTDA.014039": Knowledge(_("The device is already frozen."), _("Nothing to do."), hopeless=True),
+    "IOTDA.014040": Knowledge(_("The device is not frozen."), _("Nothing to do."), hopeless=True),
     # Policies
     "IOTDA.015204": Knowledge(
         _("The target already has 5 policies, the most that IoTDA allows."),

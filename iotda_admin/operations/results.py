@@ -2,20 +2,31 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, Q
-from django.utils import timezone
 
-from iotda_admin.operations.codes import CHANGED_SINCE, NO_ANSWER, NOT_SENT, STOPPED, Knowledge, explain
-from iotda_admin.operations.models import Chunk, Operation, Target
+from iotda_admin.operations.codes import (
+    CANCELLED,
+    CHANGED_SINCE,
+    NO_ANSWER,
+    NOT_ALLOWED,
+    NOT_SENT,
+    STOPPED,
+    Knowledge,
+    explain,
+)
+from iotda_admin.operations.links import links_of
+from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.progress import progress_of
 from iotda_admin.operations.verbs import verb_named
 
 State = Target.State
 SHOWN = 100
+# While numbers still change: the page is asked for again and again.
+SHOWN_MEANWHILE = 10
 # Failures on top: they are what somebody has to act on.
-TROUBLE = (State.FAILED, State.UNKNOWN, State.SKIPPED)
+TROUBLE = (State.FAILED, State.UNKNOWN, State.SKIPPED, State.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,11 @@ class Cause:
     @property
     def more(self) -> int:
         return self.count - len(self.targets)
+
+    @property
+    def request_ids(self) -> list[str]:
+        """The first few of the calls that these targets went with."""
+        return list(dict.fromkeys(t.chunk.request_id for t in self.targets if t.chunk.request_id))[:3]
 
 
 def counts_of(operation: Operation) -> dict[str, int]:
@@ -62,33 +78,35 @@ def counts_by_operation(operations: Sequence[Operation]) -> dict[int, dict[str, 
     return result
 
 
-def causes_of(operation: Operation) -> list[Cause]:
+def causes_of(operation: Operation, shown: int = SHOWN) -> list[Cause]:
     trouble = operation.targets.filter(state__in=TROUBLE).order_by()
     rows = trouble.values_list("state", "error_code").annotate(n=Count("pk")).order_by("-n")
-    found = [cause(operation, state, code, count) for state, code, count in rows]
+    found = [cause(operation, state, code, count, shown) for state, code, count in rows]
     causes = [cause for cause in found if cause]
     return sorted(causes, key=lambda cause: TROUBLE.index(State(cause.state)))
 
 
-def cause(operation: Operation, state: str, code: str, count: int) -> Cause | None:
+def cause(operation: Operation, state: str, code: str, count: int, shown: int) -> Cause | None:
     alike = operation.targets.filter(state=state, error_code=code)
-    messages = (
-        alike.exclude(error_message="").order_by().values_list("error_message", flat=True).distinct()[:3]
-    )
-    shown = list(alike.select_related("chunk")[:SHOWN])
-    if not shown:
+    targets = list(alike.select_related("chunk")[:shown])
+    if not targets:
         # Settled in the moment between the two looks.
         return None
-    return Cause(state, code, list(messages), count, shown, knowledge_of(state, code, shown[0].chunk))
+    messages = dict.fromkeys(target.error_message for target in targets if target.error_message)
+    knowledge = knowledge_of(state, code, targets[0].chunk.http_status)
+    return Cause(state, code, list(messages)[:3], count, targets, knowledge)
 
 
-def knowledge_of(state: str, code: str, chunk: Chunk) -> Knowledge:
-    if state == State.SKIPPED:
-        return explain(STOPPED)
-    if state == State.UNKNOWN and code != CHANGED_SINCE:
-        # Without a clear answer, whatever code there is explains nothing.
-        return explain(NO_ANSWER)
-    return explain(code, chunk.http_status)
+def knowledge_of(state: str, code: str, http_status: int | None) -> Knowledge:
+    match state:
+        case State.CANCELLED:
+            return explain(CANCELLED)
+        case State.SKIPPED:
+            return explain(NOT_ALLOWED if code == NOT_ALLOWED else STOPPED)
+        case State.UNKNOWN if code != CHANGED_SINCE:
+            # Without a clear answer, whatever code there is explains nothing.
+            return explain(NO_ANSWER)
+    return explain(code, http_status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,26 +144,25 @@ def result_context(operation: Operation) -> dict[str, Any]:
     counts = counts_of(operation)
     total = sum(counts.values())
     waiting = counts.get(State.PENDING, 0) + counts.get(State.SENT, 0)
-    good = operation.targets.filter(state__in=[State.OK, State.ALREADY])
+    # Nothing long is read for a page that is asked for again in a second.
+    good = operation.targets.filter(state__in=[] if waiting else [State.OK, State.ALREADY])
     return {
         "verb": verb_named(operation.verb),
+        "counts": counts,
         "tiles": [(s, s.label, counts.get(s, 0)) for s in State if s in TILES or counts.get(s)],
         "total": total,
-        "answered": total - waiting,
         "waiting": waiting,
-        "causes": causes_of(operation),
+        "progress": progress_of(operation, total, waiting),
+        "causes": causes_of(operation, SHOWN_MEANWHILE if waiting else SHOWN) if troubled(counts) else [],
         "good": list(good[:SHOWN]),
-        "good_count": counts.get(State.OK, 0) + counts.get(State.ALREADY, 0),
-        "held_until": held_until(operation),
+        "good_count": 0 if waiting else counts.get(State.OK, 0) + counts.get(State.ALREADY, 0),
         "open": operation.finished_at is None,
+        "links": links_of(operation),
     }
 
 
-def held_until(operation: Operation) -> datetime | None:
-    """When the next chunk may be sent, if the platform asked to wait."""
-    pending = operation.chunks.filter(state=Chunk.State.PENDING)
-    first = pending.order_by("due_at").values_list("due_at", flat=True).first()
-    return first if first and first > timezone.now() else None
+def troubled(counts: dict[str, int]) -> bool:
+    return any(counts.get(state) for state in TROUBLE)
 
 
 def history_of(target_type: str, target_id: str) -> list[Target]:

@@ -5,16 +5,16 @@ from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
-from iotda_admin import audit
+from iotda_admin import audit, sheet
 from iotda_admin.connection import client
-from iotda_admin.operations import recovery
+from iotda_admin.operations import export, recovery
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.results import counts_by_operation, result_context
-from iotda_admin.operations.verbs import verb_named
+from iotda_admin.operations.verbs import Verb, verb_named
 from iotda_admin.paging import page_of
 from iotda_admin.web import render, wants_fragment
 
@@ -33,9 +33,14 @@ def visible(request: HttpRequest) -> QuerySet[Operation]:
 
 
 def may_check(user: User | AnonymousUser, operation: Operation) -> bool:
-    """To look now spends the platform's calls: for the one who asked, and those who might have."""
-    needs = verb_named(operation.verb).permission(operation.target_type)
-    return operation.actor_id == user.pk or user.has_perm(needs)
+    """To look now, which spends the platform's calls, or to cancel the rest: for the one who asked, and
+    those who might have."""
+    return operation.actor_id == user.pk or may_ask(user, verb_named(operation.verb), operation)
+
+
+def may_ask(user: User | AnonymousUser, verb: Verb, about: Operation) -> bool:
+    """To ask for this with the targets of that operation."""
+    return user.has_perm(verb.permission(about.target_type))
 
 
 def visible_or_404(request: HttpRequest, number: int) -> Operation:
@@ -107,6 +112,17 @@ def targets(request: HttpRequest, number: int) -> HttpResponse:
         "page": page_of(rows, request, key="id", size=200),
     }
     return render(request, "operations/targets.html", context, part="list")
+
+
+@require_safe
+@permission_required(SEE, raise_exception=True)
+def failures(request: HttpRequest, number: int) -> StreamingHttpResponse:
+    """What did not succeed as CSV. That somebody took it is an event too."""
+    row = visible_or_404(request, number)
+    audit.record_request(
+        "export", request, operation=row.pk, verb=row.verb, summary=f"failures of {row} as CSV"
+    )
+    return sheet.download(f"{row}-failures.csv", export.COLUMNS, export.failures(row))
 
 
 @require_POST

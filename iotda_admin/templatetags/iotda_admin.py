@@ -15,8 +15,9 @@ from django.utils.translation import gettext as _
 
 from devices.models import Device
 from iotda_admin.inventory.models import SyncRun
-from iotda_admin.operations import views
+from iotda_admin.operations import followup_views, views
 from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.summary import text_of
 from iotda_admin.operations.verbs import verb_named
 
 register = template.Library()
@@ -104,6 +105,18 @@ def may_check(context: template.Context, operation: Operation) -> bool:
 def request_ids(targets: Iterable[Target]) -> list[str]:
     """The first few of the calls that these targets went with."""
     return list(dict.fromkeys(t.chunk.request_id for t in targets if t.chunk.request_id))[:3]
+
+
+@register.simple_tag(takes_context=True)
+def offers(context: template.Context, operation: Operation) -> dict[str, bool]:
+    """Which follow-ups the one who looks is offered."""
+    return followup_views.offers(context["user"], operation, context["counts"])
+
+
+@register.simple_tag(takes_context=True)
+def ticket_text(context: template.Context, operation: Operation) -> str:
+    url = context["request"].build_absolute_uri(operation.get_absolute_url())
+    return text_of(operation, context["counts"], context["causes"], url)
 
 
 @register.simple_tag

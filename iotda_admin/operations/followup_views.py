@@ -1,0 +1,132 @@
+"""The pages on which somebody cancels an operation, asks again for what failed, or undoes it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.decorators import permission_required
+from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+from django_htmx.http import reswap, retarget, trigger_client_event
+
+from iotda_admin import audit
+from iotda_admin.connection import client
+from iotda_admin.operations import followups
+from iotda_admin.operations.answer import answer
+from iotda_admin.operations.door import Asker, Refused, start
+from iotda_admin.operations.followups import NOT_DONE, Plan
+from iotda_admin.operations.forms import FollowUpForm
+from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.results import TROUBLE
+from iotda_admin.operations.verbs import verb_named
+from iotda_admin.operations.views import SEE, may_ask, may_check, result, visible_or_404
+from iotda_admin.web import render, wants_fragment
+
+type PlanOf = Callable[[Operation, Operation | None], Plan]
+
+
+def offers(user: User | AnonymousUser, operation: Operation, counts: dict[str, int]) -> dict[str, bool]:
+    """What an operation's page offers to somebody: what its views would let them do."""
+    verb = verb_named(operation.verb)
+    waiting = any(counts.get(state) for state in Target.IN_FLIGHT)
+    again = not waiting and any(counts.get(state) for state in NOT_DONE)
+    back = not waiting and bool(counts.get(Target.State.OK))
+    return {
+        "cancel": operation.running and bool(counts.get(Target.State.PENDING)) and may_check(user, operation),
+        "retry": again and may_ask(user, verb, operation),
+        "undo": back and may_ask(user, verb_named(verb.inverse), operation),
+        "failures": any(counts.get(state) for state in TROUBLE),
+    }
+
+
+def asker_of(request: HttpRequest) -> Asker:
+    assert isinstance(request.user, User)
+    return Asker(request.user, audit.role_of(request.user), "web", audit.address_of(request))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@permission_required(SEE, raise_exception=True)
+def cancel(request: HttpRequest, number: int) -> HttpResponse:
+    row = visible_or_404(request, number)
+    if not may_check(request.user, row):
+        raise PermissionDenied
+    if request.method != "POST":
+        return confirm(request, row)
+    done = followups.cancel(row, asker_of(request))
+    row.refresh_from_db()
+    if not done and row.state != Operation.State.CANCELLED:
+        return confirm(request, row, status=409)
+    if not wants_fragment(request):
+        return redirect(row)
+    return trigger_client_event(result(request, row), "dialog:close")
+
+
+def confirm(request: HttpRequest, row: Operation, status: int = 200) -> HttpResponse:
+    left = row.targets.filter(state=Target.State.PENDING).count() if row.running else 0
+    context = {"operation": row, "verb": verb_named(row.verb), "left": left}
+    response = render(request, "operations/cancel.html", context, part="dialog", status=status)
+    return reswap(retarget(response, "#dialog-body"), "innerHTML") if request.method == "POST" else response
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@permission_required(SEE, raise_exception=True)
+def retry(request: HttpRequest, number: int) -> HttpResponse:
+    row = visible_or_404(request, number)
+    return follow_up(request, row, row.verb, followups.retry, {"reason": row.reason, "ticket": row.ticket})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@permission_required(SEE, raise_exception=True)
+def undo(request: HttpRequest, number: int) -> HttpResponse:
+    row = visible_or_404(request, number)
+    return follow_up(request, row, verb_named(row.verb).inverse, followups.undo, {"ticket": row.ticket})
+
+
+def follow_up(
+    request: HttpRequest, row: Operation, verb: str, plan_of: PlanOf, initial: dict[str, str]
+) -> HttpResponse:
+    """First shows exactly what will be changed, then changes exactly that."""
+    if not may_ask(request.user, verb_named(verb), row):
+        raise PermissionDenied
+    asker, asked = asker_of(request), request.method == "POST"
+    plan = plan_of(row, None)
+    # Looked for after the plan was made: what this form has made already must not stand in its way.
+    if asked and (earlier := followups.asked_with(asker, request.POST.get("key", ""))):
+        plan = plan_of(row, earlier)
+    form = FollowUpForm(request.POST if asked else None, plan=plan, initial=initial)
+    if not asked or not form.is_valid():
+        return show(request, plan, form, status=422 if asked else 200)
+    try:
+        if row.targets.filter(state__in=Target.IN_FLIGHT).exists():
+            raise followups.Outdated(_("This operation is still running. Wait for its end, or cancel it."))
+        said = form.cleaned_data
+        operation = followups.follow(
+            plan,
+            said["group"],
+            seen=said["seen"],
+            asker=asker,
+            form_key=said["key"],
+            reason=said["reason"],
+            ticket=said["ticket"],
+            client=client(),
+        )
+    except Refused as refusal:
+        return show(request, plan_of(row, None), form, status=refusal.status, refusal=refusal)
+    start(operation, client())
+    return answer(request, operation)
+
+
+def show(request: HttpRequest, plan: Plan, form: FollowUpForm, *, status: int, **more: Any) -> HttpResponse:
+    context = {
+        "operation": plan.of,
+        "verb": plan.verb,
+        "plan": plan,
+        "undoing": plan.link == "undo_of",
+        "running": plan.of.targets.filter(state__in=Target.IN_FLIGHT).exists(),
+        "form": form,
+        **more,
+    }
+    return render(request, "operations/follow_up.html", context, status=status)

@@ -1,0 +1,141 @@
+"""Sending no more of an operation that is under way."""
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
+
+from iotda_admin.audit.models import Event
+from iotda_admin.connection import client
+from iotda_admin.iotda import Rejected, Throttled
+from iotda_admin.operations import runner
+from iotda_admin.operations.claims import claim
+from iotda_admin.operations.records import Result, record
+from tests.asking import outcome, work, writes
+from tests.conftest import HTMX, signed_in
+
+
+@pytest.fixture
+def me(asker):
+    client = Client()
+    client.force_login(asker.user)
+    return client
+
+
+@pytest.fixture
+def running(begin, inventory):
+    """Three chunks; the first is answered."""
+    operation = begin("policy.bind", *inventory.free(10), *(f"nobody-{n}" for n in range(35)))
+    runner.run(operation.chunks.first(), client())
+    return operation
+
+
+def cancel(client, operation, **more):
+    return client.post(f"{operation.get_absolute_url()}cancel/", **more)
+
+
+def test_what_is_not_sent_is_cancelled(me, running, inventory):
+    assert cancel(me, running).url == running.get_absolute_url()
+    work()
+    assert outcome(running) == {"ok": 10, "failed": 10, "cancelled": 25}
+    assert running.state == "cancelled"
+    assert running.finished_at
+    assert len(writes(inventory)) == 1
+
+
+def test_what_is_sent_ends_normally(me, running, inventory):
+    held = claim(running.chunks.all()[1])
+    cancel(me, running)
+    assert outcome(running) == {"ok": 10, "failed": 10, "sent": 20, "cancelled": 5}
+    assert running.finished_at is None
+    record([runner.attempt(held, client())])
+    assert outcome(running) == {"ok": 10, "failed": 30, "cancelled": 5}
+    assert (running.state, bool(running.finished_at)) == ("cancelled", True)
+
+
+@pytest.mark.parametrize(
+    "error", [Throttled("Slower.", status=429, retryable=True), Rejected("Invalid.", status=400)]
+)
+def test_it_reaches_what_another_process_puts_back_or_splits(me, running, error):
+    held = claim(running.chunks.all()[1])
+    cancel(me, running)
+    record([Result(held, error=error)])
+    assert outcome(running) == {"ok": 10, "failed": 10, "cancelled": 25}
+    assert running.finished_at
+
+
+def test_the_page_says_who_cancelled_it_and_that_what_is_sent_ends(me, running):
+    held = claim(running.chunks.all()[1])
+    cancel(me, running)
+    text = me.get(running.get_absolute_url()).text
+    assert "Cancelled by admin." in text
+    assert "What was sent already ends normally." in text
+    assert "hx-trigger" in text
+    record([runner.attempt(held, client())])
+    assert "hx-trigger" not in me.get(running.get_absolute_url()).text
+
+
+def test_who_cancelled_it_stands_in_the_trail(running, begin):
+    policy_admin = signed_in("policy admin")
+    cancel(policy_admin, running)
+    event = Event.objects.get(kind="operation.cancelled")
+    assert (event.actor_name, event.role, event.address) == ("policyadmin", "policy admin", "127.0.0.1")
+    assert (event.operation, event.detail) == (running.pk, {"not_sent": 25})
+    assert Event.objects.filter(kind="operation.ended", operation=running.pk).count() == 1
+
+
+def test_it_asks_first_how_much_is_left(me, running):
+    text = me.get(f"{running.get_absolute_url()}cancel/").text
+    assert "25 targets are not sent yet" in text
+    assert outcome(running)["pending"] == 25
+
+
+def test_twice_is_once(me, running):
+    assert cancel(me, running).status_code == cancel(me, running).status_code == 302
+    assert Event.objects.filter(kind="operation.cancelled").count() == 1
+
+
+def test_what_has_ended_cannot_be_cancelled(me, do, inventory):
+    operation = do("device.freeze", *inventory.free(1))
+    response = cancel(me, operation)
+    assert response.status_code == 409
+    assert "is left to cancel" in response.text
+    assert outcome(operation) == {"ok": 1}
+    assert operation.state == "done"
+
+
+def test_a_swap_gets_the_result_and_closes_the_dialog(me, running):
+    response = cancel(me, running, headers=HTMX)
+    assert 'id="operation"' in response.text
+    assert response.headers["HX-Trigger"] == '{"dialog:close": {}}'
+
+
+def test_a_swap_that_came_too_late_stays_in_the_dialog(me, do, inventory):
+    response = cancel(me, do("device.freeze", *inventory.free(1)), headers=HTMX)
+    assert response.status_code == 409
+    assert response.headers["HX-Retarget"] == "#dialog-body"
+
+
+@pytest.mark.parametrize(("role", "may"), [("auditor", False), ("operator", False), ("policy admin", True)])
+def test_it_is_for_those_who_might_have_asked(role, may, running):
+    someone = signed_in(role)
+    Group.objects.get(name="operator").permissions.add(Permission.objects.get(codename="view_operation"))
+    assert ("Cancel the rest" in someone.get(running.get_absolute_url()).text) == may
+    assert someone.get(f"{running.get_absolute_url()}cancel/").status_code == (200 if may else 403)
+    assert cancel(someone, running).status_code == (302 if may else 403)
+    assert ("cancelled" in outcome(running)) == may
+
+
+def test_it_is_for_the_one_who_asked_even_without_the_right(me, asker, begin, inventory):
+    operation = begin("device.freeze", *inventory.free(2))
+    asker.user.groups.set([Group.objects.get(name="auditor")])
+    client = Client()
+    client.force_login(User.objects.get(pk=asker.user.pk))
+    cancel(client, operation)
+    assert outcome(operation) == {"cancelled": 2}
+
+
+def test_what_was_cancelled_can_be_asked_for_again(me, running):
+    cancel(me, running)
+    text = me.get(f"{running.get_absolute_url()}retry/").text
+    assert 'value="cancelled:" checked' in text
+    assert "the operation was cancelled before" in text

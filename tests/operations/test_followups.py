@@ -1,0 +1,416 @@
+"""What one does with an operation afterwards: retry what failed, undo what it changed, and nothing else."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection as database
+from django.test import Client
+
+from devices.models import Space
+from iotda_admin.audit.models import Event
+from iotda_admin.operations.models import Operation, Target
+from tests.asking import KEY, OTHER_KEY, asked, outcome, states, time_passes, work, writes
+
+MISSING = "failed:IOTDA.014000"
+
+
+@pytest.fixture
+def me(asker):
+    """The one who asks, signed in."""
+    client = Client()
+    client.force_login(asker.user)
+    return client
+
+
+def offered(text: str) -> dict[str, bool]:
+    """The groups that can be chosen, and whether they are."""
+    boxes = re.findall(r'name="group" value="([^"]*)"( checked)?', text)
+    return {name: bool(checked) for name, checked in boxes}
+
+
+def form(client, url, **more):
+    """The form as the page gives it, with what is ticked there."""
+    text = client.get(url).text
+    ticked = [name for name, checked in offered(text).items() if checked]
+    seen = re.search(r'name="seen" value="(\w+)"', text)
+    return asked(**{"group": ticked, "seen": seen[1] if seen else "", **more})
+
+
+def follow(client, operation, what, **more):
+    url = f"{operation.get_absolute_url()}{what}/"
+    return client.post(url, form(client, url, **more))
+
+
+def last() -> Operation:
+    return Operation.objects.order_by("pk").last()
+
+
+# Retry
+
+
+@pytest.fixture
+def partial(do, inventory):
+    """Bound to one, refused for one that does not exist, and for one not known by this code."""
+    full = inventory.landmarks["full"]
+    return do("policy.bind", inventory.free(1)[0], "nobody-1", full, policy="policy", ticket="INC-7")
+
+
+@pytest.fixture
+def broken(do, inventory, settings):
+    """A freeze that reached nobody: IoTDA could not be read."""
+    inventory.fault("ShowDevice", "drop")
+    operation = do("device.freeze", *inventory.free(2))
+    while outcome(operation) != {"failed": 2}:
+        time_passes()
+        work()
+    inventory.heal()
+    return operation
+
+
+def test_retry_preselects_what_can_succeed(me, broken):
+    assert offered(me.get(f"{broken.get_absolute_url()}retry/").text) == {"failed:not_sent": True}
+
+
+def test_retry_explains_the_rest_and_leaves_it_to_the_asker(me, partial):
+    text = me.get(f"{partial.get_absolute_url()}retry/").text
+    assert offered(text) == {MISSING: False, "failed:IOTDA.015204": False}
+    assert "The device does not exist." in text
+    assert "Unbind a policy it no longer needs" in text
+
+
+def test_retry_sends_exactly_what_is_chosen(me, partial, inventory):
+    follow(me, partial, "retry", group=["failed:IOTDA.015204"])
+    assert last().retry_of == partial
+    assert states(last()).keys() == {inventory.landmarks["full"]}
+    assert writes(inventory)[-1]["target_ids"] == [inventory.landmarks["full"]]
+
+
+def test_retry_of_what_reached_nobody_succeeds(me, broken, inventory):
+    response = follow(me, broken, "retry")
+    assert response.url == last().get_absolute_url()
+    work()
+    assert outcome(last()) == {"ok": 2}
+    assert outcome(broken) == {"failed": 2}
+
+
+def test_retry_takes_reason_and_ticket_from_the_first_asking(me, partial):
+    text = me.get(f"{partial.get_absolute_url()}retry/").text
+    assert 'value="because"' in text
+    assert 'value="INC-7"' in text
+
+
+def test_retry_is_told_at_both_ends(me, broken):
+    follow(me, broken, "retry")
+    assert "Attempt 2 of <" in squeezed(me.get(last().get_absolute_url()).text)
+    assert f">{last()}</a>" in me.get(broken.get_absolute_url()).text
+    assert "Retried by" in me.get(broken.get_absolute_url()).text
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
+
+
+def test_a_third_attempt_counts_from_the_first(me, broken, inventory):
+    inventory.fault("ShowDevice", "status", status=404, error_code="IOTDA.014000", error_msg="No.")
+    follow(me, broken, "retry")
+    work()
+    second = last()
+    follow(me, second, "retry", key=OTHER_KEY, group=[MISSING])
+    assert last().retry_of == second
+    text = squeezed(me.get(last().get_absolute_url()).text)
+    assert re.search(rf"Attempt 3 of <[^>]*>{broken}<", text)
+
+
+def test_retry_of_a_bind_reads_the_policy_again_first(me, partial, inventory):
+    before = len(inventory.journal())
+    follow(me, partial, "retry", group=[MISSING])
+    since = [entry["operation"] for entry in inventory.journal()[before:]]
+    assert since.index("ShowDevicePolicy") < since.index("BindDevicePolicy")
+
+
+def test_retry_of_a_bind_knows_what_stands_by_now(me, partial, inventory):
+    full, policy = inventory.landmarks["full"], inventory.landmarks["policy"]
+    there = {"policy_id": policy, "target_type": "device", "target_id": full}
+    inventory.call("POST", "bindings", json=there)
+    follow(me, partial, "retry", group=["failed:IOTDA.015204"])
+    assert last().targets.get().stood_before
+
+
+def test_what_can_never_succeed_cannot_be_chosen(me, do, inventory):
+    operation = do("device.freeze", inventory.landmarks["child"])
+    url = f"{operation.get_absolute_url()}retry/"
+    assert "Nothing is left to retry." in me.get(url).text
+    assert "freeze the gateway" in me.get(url).text
+    response = me.post(url, form(me, url, group=["failed:not_directly_connected"]))
+    assert response.status_code == 422
+    assert last() == operation
+
+
+def test_what_is_unknown_cannot_be_retried(me, do, inventory):
+    inventory.fault("FreezeDevice", "drop", moment="after")
+    operation = do("device.freeze", *inventory.free(1))
+    response = follow(me, operation, "retry", group=["unknown:"])
+    assert response.status_code == 422
+    assert "gave no clear answer" in response.text
+    assert len(writes(inventory)) == 1
+
+
+def test_what_was_done_since_is_left_out_of_a_retry(me, broken, do, inventory):
+    done = do("device.freeze", inventory.free(1)[0])
+    text = me.get(f"{broken.get_absolute_url()}retry/").text
+    assert f"{done}</a>" in text
+    follow(me, broken, "retry")
+    assert states(last()).keys() == {inventory.free(2)[1]}
+
+
+def test_what_somebody_decided_otherwise_since_is_retried_only_if_chosen(me, broken, do, inventory):
+    device = inventory.free(1)[0]
+    do("device.unfreeze", device)
+    url = f"{broken.get_absolute_url()}retry/"
+    assert offered(me.get(url).text) == {"failed:not_sent": True, "changed since": False}
+    follow(me, broken, "retry", group=["changed since"])
+    assert states(last()).keys() == {device}
+
+
+def test_the_same_retry_twice_is_one_operation(me, broken, inventory):
+    url = f"{broken.get_absolute_url()}retry/"
+    sent = form(me, url)
+    assert me.post(url, sent).url == me.post(url, sent).url
+    assert Operation.objects.filter(retry_of=broken).count() == 1
+    work()
+    assert me.post(url, sent).url == last().get_absolute_url()
+    assert len(writes(inventory)) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_twenty_posts_of_one_retry_are_one_operation(transactional_db, me, broken, inventory):
+    url = f"{broken.get_absolute_url()}retry/"
+    sent = form(me, url)
+
+    def post(_n):
+        client = Client()
+        client.cookies = me.cookies
+        try:
+            return client.post(url, sent).status_code
+        finally:
+            database.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(post, range(20))) == {302}
+    assert Operation.objects.filter(retry_of=broken).count() == 1
+
+
+def test_the_same_form_with_another_choice_is_refused(me, partial):
+    url = f"{partial.get_absolute_url()}retry/"
+    sent = form(me, url, group=[MISSING])
+    me.post(url, sent)
+    response = me.post(url, sent | {"group": ["failed:IOTDA.015204"]})
+    assert response.status_code == 409
+    assert f"already sent as {last()}" in response.text
+
+
+def test_a_second_tab_sees_that_it_was_retried_already(me, broken, inventory):
+    url = f"{broken.get_absolute_url()}retry/"
+    one, other = form(me, url), form(me, url, key=OTHER_KEY)
+    me.post(url, one)
+    response = me.post(url, other)
+    assert response.status_code in (409, 422)
+    assert Operation.objects.filter(retry_of=broken).count() == 1
+
+
+def test_what_still_runs_is_not_retried(me, begin, inventory):
+    operation = begin("device.freeze", *inventory.free(2))
+    Target.objects.filter(target_id=inventory.free(1)[0]).update(state="failed", error_code="not_sent")
+    url = f"{operation.get_absolute_url()}retry/"
+    response = me.post(url, asked(group=["failed:not_sent"]))
+    assert response.status_code == 409
+    assert "is still running" in response.text
+
+
+def test_a_retry_on_a_whole_space_needs_its_name_again(me, do, inventory):
+    space = inventory.landmarks["other_space"]
+    inventory.fault("BindDevicePolicy", "status", status=400, error_code="IOTDA.000006", error_msg="No.")
+    operation = do("policy.bind", space, target_type="app")
+    inventory.heal()
+    again = {"group": ["failed:IOTDA.000006"]}
+    response = follow(me, operation, "retry", typed="plant-nowhere", **again)
+    assert response.status_code == 422
+    assert "exactly as it is shown" in response.text
+    assert last() == operation
+    follow(me, operation, "retry", typed=Space.objects.get(pk=space).name, **again)
+    assert outcome(last()) == {"ok": 1}
+
+
+def test_a_retry_needs_a_reason(me, broken):
+    response = follow(me, broken, "retry", reason=" ")
+    assert response.status_code == 422
+    assert "Say why" in response.text
+
+
+def test_nothing_chosen_is_nothing_sent(me, broken):
+    response = follow(me, broken, "retry", group=[])
+    assert response.status_code == 422
+    assert "Choose at least one." in response.text
+
+
+# Undo
+
+
+def test_undo_touches_only_what_it_changed(me, do, inventory):
+    before, *devices = inventory.landmarks["frozen"], *inventory.free(2)
+    operation = do("device.freeze", before, *devices, "nobody-1")
+    work()
+    follow(me, operation, "undo")
+    work()
+    assert (last().verb, last().undo_of) == ("device.unfreeze", operation)
+    assert states(last()) == dict.fromkeys(devices, "ok")
+    assert inventory.status(before) == "FROZEN"
+
+
+def test_undo_says_what_it_leaves_alone(me, do, inventory):
+    operation = do("device.freeze", inventory.landmarks["frozen"], *inventory.free(2))
+    work()
+    text = squeezed(me.get(f"{operation.get_absolute_url()}undo/").text)
+    assert "They were so before this operation." in text
+    assert offered(text) == {"changed": True}
+    assert ">2 targets<" in text
+
+
+@pytest.mark.parametrize(
+    ("verb", "inverse"), [("policy.bind", "policy.unbind"), ("policy.unbind", "policy.bind")]
+)
+def test_undo_of_a_policy_binds_or_unbinds(me, do, inventory, verb, inverse):
+    policy = inventory.landmarks["policy"]
+    bound = sorted(inventory.bound(policy))
+    ids = list(inventory.free(2)) if verb == "policy.bind" else bound[:2]
+    operation = do(verb, *ids, policy="policy")
+    follow(me, operation, "undo")
+    assert last().verb == inverse
+    assert outcome(last()) == {"ok": 2}
+    assert sorted(inventory.bound(policy)) == bound
+
+
+def test_undo_leaves_out_what_was_frozen_again_since_unless_chosen(me, do, inventory):
+    one, other = inventory.free(2)
+    operation = do("device.freeze", one, other)
+    work()
+    do("device.unfreeze", one)
+    again = do("device.freeze", one)
+    url = f"{operation.get_absolute_url()}undo/"
+    text = me.get(url).text
+    assert offered(text) == {"changed": True, "changed since": False}
+    assert f">{again}</a>" in text
+    follow(me, operation, "undo")
+    assert states(last()).keys() == {other}
+    follow(me, operation, "undo", group=["changed since"], key=OTHER_KEY)
+    assert inventory.status(one) != "FROZEN"
+
+
+def test_undo_leaves_out_what_somebody_wanted_as_well(me, do, inventory):
+    operation = do("device.freeze", *inventory.free(1))
+    do("device.freeze", *inventory.free(1))
+    assert offered(me.get(f"{operation.get_absolute_url()}undo/").text) == {"changed since": False}
+
+
+def test_a_freeze_between_looking_and_sending_is_not_undone(me, do, inventory):
+    device = inventory.free(1)[0]
+    operation = do("device.freeze", device)
+    url = f"{operation.get_absolute_url()}undo/"
+    sent = form(me, url)
+    do("device.unfreeze", device)
+    do("device.freeze", device)
+    response = me.post(url, sent)
+    assert response.status_code in (409, 422)
+    assert "has changed" in response.text
+    assert inventory.status(device) == "FROZEN"
+
+
+def test_the_second_who_undoes_sees_that_it_is_undone(me, do, inventory):
+    operation = do("device.freeze", *inventory.free(1))
+    follow(me, operation, "undo")
+    url = f"{operation.get_absolute_url()}undo/"
+    text = me.get(url).text
+    assert "Nothing is left to undo." in text
+    assert f">{last()}</a>" in text
+    assert me.post(url, asked(key=OTHER_KEY, group=["changed"])).status_code == 422
+    assert "Undone by" in me.get(operation.get_absolute_url()).text
+
+
+def test_what_still_stands_can_be_undone_by_the_second(me, do, inventory):
+    one, other = inventory.free(2)
+    operation = do("device.freeze", one, other)
+    work()
+    do("device.unfreeze", one)
+    follow(me, operation, "undo")
+    assert states(last()) == {other: "ok"}
+
+
+def test_the_same_undo_twice_is_one_operation(me, do, inventory):
+    operation = do("device.freeze", *inventory.free(1))
+    url = f"{operation.get_absolute_url()}undo/"
+    sent = form(me, url)
+    assert me.post(url, sent).url == me.post(url, sent).url
+    assert [entry["operation"] for entry in writes(inventory)] == ["FreezeDevice", "UnfreezeDevice"]
+
+
+def test_one_key_for_two_undos_is_refused(me, do, inventory):
+    device = inventory.free(1)[0]
+    first = do("device.freeze", device)
+    follow(me, first, "undo", key=KEY)
+    second = do("device.freeze", device)
+    response = follow(me, second, "undo", key=KEY)
+    assert response.status_code == 409
+    assert inventory.status(device) == "FROZEN"
+
+
+def test_an_undo_of_unknown_outcome_waits(me, do, inventory):
+    operation = do("device.freeze", *inventory.free(1))
+    inventory.fault("UnfreezeDevice", "drop", moment="after")
+    follow(me, operation, "undo")
+    text = me.get(f"{operation.get_absolute_url()}undo/").text
+    assert offered(text) == {}
+    assert "got no clear answer" in text
+
+
+def test_undo_does_not_take_the_old_reason(me, do, inventory):
+    operation = do("device.freeze", *inventory.free(1), ticket="INC-7")
+    text = me.get(f"{operation.get_absolute_url()}undo/").text
+    assert "because" not in text
+    assert 'value="INC-7"' in text
+
+
+def test_an_undo_stands_in_the_trail(me, do, inventory):
+    operation = do("device.freeze", *inventory.free(1))
+    follow(me, operation, "undo")
+    event = Event.objects.get(kind="operation.asked", verb="device.unfreeze")
+    assert (event.operation, event.reason, event.actor_name) == (last().pk, "billing dispute", "admin")
+
+
+# Whose they are
+
+
+@pytest.mark.parametrize("what", ["retry", "undo", "cancel", "failures.csv"])
+def test_a_follow_up_of_what_one_may_not_see_is_not_found(operator, broken, what):
+    url = f"{broken.get_absolute_url()}{what}" + ("" if "." in what else "/")
+    assert operator.get(url).status_code == 404
+    assert operator.post(url).status_code in (404, 405)
+
+
+@pytest.mark.parametrize("what", ["retry", "undo", "cancel"])
+def test_a_forged_form_follows_nothing(me, broken, what):
+    client = Client(enforce_csrf_checks=True)
+    client.cookies = me.cookies
+    assert client.post(f"{broken.get_absolute_url()}{what}/", asked()).status_code == 403
+    assert last() == broken
+
+
+def test_a_link_to_what_one_may_not_see_is_only_a_number(operator, broken, asker, inventory):
+    user = operator.get("/").wsgi_request.user
+    Operation.objects.filter(pk=broken.pk).update(actor=user)
+    other = Operation.objects.create(
+        verb="device.freeze", target_type="device", form_key="x", retry_of=broken, actor=asker.user
+    )
+    text = operator.get(broken.get_absolute_url()).text
+    assert f"{other}" in text
+    assert other.get_absolute_url() not in text

@@ -1,0 +1,77 @@
+"""What the page of a running operation says: how far it is, what it waits for, how long it still takes."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from iotda_admin.operations.models import Chunk, Operation, Target
+from iotda_admin.operations.progress import about
+from tests.conftest import HTMX
+
+
+@pytest.fixture
+def waiting(begin, inventory):
+    return begin("device.freeze", *inventory.free(10))
+
+
+def page(client, operation):
+    return client.get(operation.get_absolute_url(), headers=HTMX).text
+
+
+def test_it_says_how_long_the_calls_take_that_are_left(auditor, waiting, settings):
+    settings.IOTDA_RATE, settings.IOTDA_BURST = 2.0, 1
+    assert "IoTDA allows 2 calls a second: about 10 s left" in page(auditor, waiting)
+
+
+def test_what_is_over_in_a_moment_needs_no_word(auditor, waiting, settings):
+    settings.IOTDA_RATE, settings.IOTDA_BURST = 1000.0, 10
+    assert "calls a second" not in page(auditor, waiting)
+
+
+def test_without_a_limit_nothing_is_foretold(auditor, waiting, settings):
+    settings.IOTDA_RATE = 0
+    assert "calls a second" not in page(auditor, waiting)
+
+
+@pytest.mark.parametrize(("strikes", "said"), [(0, "asks us to slow down"), (3, "cannot be reached")])
+def test_it_says_why_it_is_held_and_when_it_goes_on(auditor, waiting, strikes, said):
+    until = timezone.now() + timedelta(seconds=90)
+    Operation.objects.update(held_until=until, strikes=strikes)
+    text = page(auditor, waiting)
+    assert said in text
+    assert f"{until:%H:%M:%S} UTC" in text
+
+
+def test_what_was_held_and_goes_on_says_nothing_of_it(auditor, waiting):
+    Operation.objects.update(held_until=timezone.now() - timedelta(seconds=1), strikes=3)
+    assert "Going on at" not in page(auditor, waiting)
+
+
+def test_it_follows_a_batch_task(auditor, waiting):
+    Target.objects.update(state="sent")
+    Chunk.objects.filter(number=1).update(state="followed", by_task=True, task_done=6)
+    Target.objects.update(chunk=Chunk.objects.get(number=1))
+    Chunk.objects.exclude(number=1).update(state="done")
+    text = page(auditor, waiting)
+    assert "IoTDA works through a batch task: 6 of 10" in text
+    assert '<progress value="6" max="10"' in text
+    assert "hx-trigger" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(4.2, "4 s"), (89, "89 s"), (100, "2 min"), (5400, "1 h 30 min")]
+)
+def test_it_says_a_time_as_one_says_it(seconds, words):
+    assert about(seconds) == words
+
+
+def test_a_running_operation_lists_nothing_that_has_not_failed(auditor, waiting):
+    Target.objects.filter(chunk__number__lt=6).update(state="ok")
+    assert "fold-good" not in page(auditor, waiting)
+
+
+def test_a_large_operation_is_asked_for_less_often(auditor, waiting, monkeypatch):
+    assert "load delay:1s" in page(auditor, waiting)
+    monkeypatch.setattr("iotda_admin.operations.progress.LARGE", 5)
+    assert "load delay:3s" in page(auditor, waiting)

@@ -1,0 +1,104 @@
+"""What one takes away from an operation: its failures as a table, and its summary for a ticket."""
+
+import csv
+import html
+import io
+import re
+
+import pytest
+
+from iotda_admin.audit.models import Event
+from iotda_admin.operations.models import Target
+
+
+@pytest.fixture
+def partial(do, inventory):
+    return do(
+        "policy.bind", *inventory.free(2), "nobody-1", inventory.landmarks["full"],
+        policy="policy", ticket="INC-7", policy_name="quarantine",
+    )  # fmt: skip
+
+
+def table(client, operation):
+    response = client.get(f"{operation.get_absolute_url()}failures.csv")
+    return list(csv.DictReader(io.StringIO(response.getvalue().decode())))
+
+
+def test_the_table_has_what_failed_and_why(auditor, partial, inventory):
+    rows = {row["id"]: row for row in table(auditor, partial)}
+    request = inventory.journal("BindDevicePolicy")[-1]["request_id"]
+    assert rows.keys() == {"nobody-1", inventory.landmarks["full"]}
+    row = rows["nobody-1"]
+    assert (row["state"], row["code"], row["request_id"]) == ("failed", "IOTDA.014000", request)
+    assert row["iotda_said"]
+    assert row["meaning"] == "The device does not exist."
+    assert row["next_step"].startswith("Check the ID.")
+
+
+@pytest.mark.parametrize("state", ["unknown", "skipped", "cancelled"])
+def test_the_table_has_whatever_did_not_succeed(auditor, partial, state):
+    Target.objects.filter(state="ok").update(state=state)
+    assert [row["state"] for row in table(auditor, partial)].count(state) == 2
+
+
+@pytest.mark.parametrize("evil", ["=1+1", "@SUM(A1)", " =cmd|x", "\t-2"])
+def test_a_spreadsheet_takes_nothing_for_a_formula(auditor, partial, evil):
+    Target.objects.filter(target_id="nobody-1").update(name=evil, error_message=evil)
+    row = next(row for row in table(auditor, partial) if row["id"] == "nobody-1")
+    assert (row["name"], row["iotda_said"]) == (f"'{evil}", f"'{evil}")
+
+
+def test_who_took_the_table_stands_in_the_trail(auditor, partial):
+    response = auditor.get(f"{partial.get_absolute_url()}failures.csv")
+    assert response.headers["Content-Disposition"] == f'attachment; filename="{partial}-failures.csv"'
+    event = Event.objects.get(kind="export")
+    assert (event.actor_name, event.operation, event.summary) == (
+        "auditor", partial.pk, f"failures of {partial} as CSV",
+    )  # fmt: skip
+
+
+def test_the_table_is_sent_line_by_line(auditor, partial):
+    response = auditor.get(f"{partial.get_absolute_url()}failures.csv")
+    assert response.streaming
+    assert len(list(response.streaming_content)) == 3
+
+
+def summary(client, operation):
+    text = client.get(operation.get_absolute_url()).text
+    return html.unescape(re.search(r'<pre[^>]*id="ticket-text"[^>]*>(.*?)</pre>', text, re.S)[1])
+
+
+def test_the_summary_says_what_a_ticket_needs(auditor, partial, inventory):
+    text = summary(auditor, partial)
+    request = inventory.journal("BindDevicePolicy")[-1]["request_id"]
+    for said in [
+        f"{partial}: Bind quarantine, 4 targets",
+        "Asked by admin (admin) on",
+        "Reason: because",
+        "Ticket: INC-7",
+        f"Policy: {inventory.landmarks['policy']}",
+        "Failed: 2, Done: 2",
+        "The device does not exist. [IOTDA.014000]",
+        "  nobody-1",
+        f"Request ID: {request}",
+        f"http://testserver{partial.get_absolute_url()}",
+    ]:
+        assert said in text
+
+
+def test_the_summary_names_ten_of_many(auditor, do):
+    operation = do("policy.bind", *(f"nobody-{n}" for n in range(15)), policy="policy")
+    text = summary(auditor, operation)
+    assert text.count("  nobody-") == 10
+    assert "and 5 more" in text
+
+
+def test_the_summary_is_text_whatever_somebody_typed(auditor, do, inventory):
+    operation = do("device.freeze", *inventory.free(1), **{"ticket": "<i>1</i>"})
+    assert "Ticket: <i>1</i>" in summary(auditor, operation)
+    assert "<i>1</i>" not in auditor.get(operation.get_absolute_url()).text
+
+
+def test_while_it_runs_there_is_no_summary_yet(auditor, begin, inventory):
+    operation = begin("device.freeze", *inventory.free(2))
+    assert "ticket-text" not in auditor.get(operation.get_absolute_url()).text
