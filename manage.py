@@ -13,7 +13,9 @@ def main() -> None:
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
-        sys.exit(f"IoTDA Admin cannot start: {error}")
+        sys.stderr.write(f"IoTDA Admin cannot start: {error}\n")
+        # Not 1: a command that was refused has done nothing, not a part.
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,14 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 # Small helpers of the whole product; none of them knows a room.
-COMMONS = {"iotda_admin.web", "iotda_admin.paging", "iotda_admin.ids", "iotda_admin.connection"}
+COMMONS = {
+    "iotda_admin.web",
+    "iotda_admin.paging",
+    "iotda_admin.ids",
+    "iotda_admin.id_files",
+    "iotda_admin.connection",
+    "iotda_admin.sheet",
+}
 # What the features may use of the core rooms: their doors.
 DOORS = {
     "iotda_admin.accounts.access",
@@ -17,6 +24,7 @@ DOORS = {
     "iotda_admin.iotda",
     "iotda_admin.operations.answer",
     "iotda_admin.operations.codes",
+    "iotda_admin.operations.commandline",
     "iotda_admin.operations.door",
     "iotda_admin.operations.forms",
     "iotda_admin.operations.models",
@@ -27,9 +35,9 @@ DOORS = {
 MAY_IMPORT: dict[str, set[str]] = {
     "iotda_admin/iotda": set(),
     "iotda_admin/simulator": set(),
-    "iotda_admin/audit": {"iotda_admin.web", "iotda_admin.paging"},
+    "iotda_admin/audit": {"iotda_admin.web", "iotda_admin.paging", "iotda_admin.sheet"},
     "iotda_admin/rate": {"iotda_admin.iotda"},
-    "iotda_admin/operations": COMMONS | {"iotda_admin.iotda", "iotda_admin.audit"},
+    "iotda_admin/operations": COMMONS | {"iotda_admin.iotda", "iotda_admin.audit", "iotda_admin.rate"},
     "iotda_admin/inventory": COMMONS | {"iotda_admin.iotda"},
     "iotda_admin/accounts": {"iotda_admin.audit", "iotda_admin.operations.door"},
     "devices": COMMONS | DOORS,

@@ -71,7 +71,7 @@ def test_each_setting_is_in_the_readme(name):
 )
 def test_a_wrong_value_stops_the_start_with_a_sentence_that_names_it(tmp_path, name, value):
     status, said = start(tmp_path, **{name: value})
-    assert status == 1
+    assert status == 2
     assert said.startswith(f"IoTDA Admin cannot start: {name} ")
     assert "Traceback" not in said
 
@@ -79,7 +79,7 @@ def test_a_wrong_value_stops_the_start_with_a_sentence_that_names_it(tmp_path, n
 @pytest.mark.parametrize("auth", ["password", "token"])
 def test_a_way_to_log_in_asks_for_what_it_needs(tmp_path, auth):
     status, said = start(tmp_path, IOTDA_AUTH=auth)
-    assert status == 1
+    assert status == 2
     assert "is missing: IOTDA_AUTH asks for it" in said
 
 
@@ -96,7 +96,7 @@ def test_a_secret_can_stand_in_a_file(tmp_path):
 
 def test_a_file_of_a_secret_that_is_not_there_is_named(tmp_path):
     status, said = start(tmp_path, IOTDA_SK_FILE="/nowhere")
-    assert status == 1
+    assert status == 2
     assert "IOTDA_SK_FILE" in said
 
 

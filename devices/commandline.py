@@ -1,0 +1,12 @@
+"""What `manage.py freeze` and `unfreeze` share."""
+
+from typing import Any
+
+from devices.asking import wanted
+from iotda_admin.operations.commandline import AskCommand
+from iotda_admin.operations.forms import TargetsForm
+
+
+class DeviceCommand(AskCommand):
+    def prepared(self, form: TargetsForm, options: dict[str, Any]) -> dict[str, Any]:
+        return {"look": wanted}

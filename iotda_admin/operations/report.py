@@ -1,0 +1,56 @@
+"""An operation in words for a terminal, and as one document for a script."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from iotda_admin.operations.models import Operation
+from iotda_admin.operations.results import Cause, State, causes_of, counts_of
+from iotda_admin.operations.trail import deed
+
+IDS_SHOWN = 20
+GOOD = (State.OK, State.ALREADY)
+
+
+def as_lines(operation: Operation, past: str) -> Iterator[str]:
+    """Counts first, then what is to be acted on, by cause."""
+    counts = counts_of(operation)
+    said = [f"{counts[state]:,} {past if state == State.OK else state}" for state in State if state in counts]
+    yield f"{operation} {deed(operation)}: {', '.join(said)}"
+    for cause in causes_of(operation):
+        yield from lines_of(cause)
+
+
+def lines_of(cause: Cause) -> Iterator[str]:
+    yield ""
+    yield f"{cause.count:,} {cause.state}: {cause.knowledge.meaning}"
+    words = " / ".join(cause.messages)
+    if cause.code and (cause.platform_code or words):
+        yield f"  {'IoTDA says' if cause.platform_code else 'Because'}: {cause.code} {words}".rstrip()
+    yield f"  Next: {cause.knowledge.next_step}"
+    for target in cause.targets[:IDS_SHOWN]:
+        name = target.name if target.name != target.target_id else ""
+        yield f"    {target.target_id}  {name}".rstrip()
+    if (more := cause.count - IDS_SHOWN) > 0:
+        yield f"    and {more:,} more"
+
+
+def as_document(operation: Operation) -> dict[str, Any]:
+    """With each target that does not stand as asked."""
+    rest = operation.targets.exclude(state__in=GOOD).order_by("pk")
+    columns = rest.values_list("target_id", "state", "error_code", "error_message")
+    return {
+        "operation": operation.pk,
+        "verb": operation.verb,
+        "state": operation.state,
+        "url": operation.get_absolute_url(),
+        "counts": counts_of(operation),
+        "targets": [
+            {"id": id, "state": state, "code": code, "message": message}
+            for id, state, code, message in columns.iterator()
+        ],
+    }
+
+
+def printable(text: str) -> str:
+    """A name or an answer of the platform must not steer the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)

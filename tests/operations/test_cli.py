@@ -1,0 +1,323 @@
+"""The door from the command line: exit status, what is said, what is recorded; as processes of their own."""
+
+import io
+import json
+import os
+import pty
+import pwd
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from django.core.management import get_commands, load_command_class
+from django.db import connection
+
+from devices.models import Device
+from iotda_admin.audit.models import Event
+from iotda_admin.operations.models import Chunk, Operation
+from tests.asking import outcome, states, writes
+from tests.cloud import ROOT
+from tests.operations.deployment import until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+WHY = ("--reason", "contract ended", "--ticket", "INC-42")
+
+
+def database_url() -> str:
+    """The test's own database, for another process."""
+    has = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{has['NAME']}"
+    return f"postgres://{has['USER']}:{has['PASSWORD']}@{has['HOST']}:{has['PORT']}/{has['NAME']}"
+
+
+@pytest.fixture
+def start(inventory):
+    """Starts a command as a shell does, its standard input closed unless it is given."""
+
+    def start(*command, **more):
+        facts = {"DATABASE_URL": database_url(), "IOTDA_ENDPOINT": inventory.api}
+        env = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"} | facts | more.pop("env", {})
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
+        return subprocess.Popen(
+            [sys.executable, "manage.py", *command], cwd=ROOT, env=env, text=True, **pipes
+        )
+
+    return start
+
+
+@pytest.fixture
+def command(start):
+    """Runs a command to its end; gives its status, what it printed and what it complained of."""
+
+    def command(*words, stdin=None, **more):
+        process = start(*words, **({"stdin": subprocess.PIPE} if stdin is not None else {}), **more)
+        out, err = process.communicate(stdin, timeout=60)
+        return process.returncode, out, err
+
+    return command
+
+
+@pytest.fixture
+def here(inventory, monkeypatch, capsys):
+    """The same in this process, where a process of its own would prove nothing more."""
+
+    def here(name, *words, stdin=""):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        with pytest.raises(SystemExit) as end:
+            load_command_class(get_commands()[name], name).run_from_argv(["manage.py", name, *words])
+        return end.value.code, *capsys.readouterr()
+
+    return here
+
+
+def only() -> Operation:
+    return Operation.objects.get()
+
+
+def test_one_device_is_done_at_once(command, inventory):
+    device = inventory.free(1)[0]
+    status, out, err = command("freeze", device, *WHY)
+    assert (status, out, err) == (0, f"{only()} freeze: 1 frozen\n", "")
+    assert inventory.status(device) == "FROZEN"
+
+
+def test_several_are_sent_without_a_worker(command, inventory):
+    status, out, _err = command("freeze", "--file", "-", *WHY, stdin="\n".join(inventory.free(10)))
+    assert (status, outcome(only())) == (0, {"ok": 10})
+    assert "10 frozen" in out
+
+
+def test_it_is_recorded_with_the_system_user(command, inventory):
+    command("freeze", inventory.free(1)[0], *WHY, env={"LOGNAME": "mallory", "USER": "mallory"})
+    name = pwd.getpwuid(os.getuid()).pw_name
+    operation = only()
+    facts = (operation.actor, operation.actor_name, operation.source, operation.reason, operation.ticket)
+    assert facts == (None, name, "cli", "contract ended", "INC-42")
+    assert set(Event.objects.filter(operation=operation.pk).values_list("actor_name", "source")) == {
+        (name, "cli")
+    }
+
+
+def test_a_partial_failure_is_said_by_cause_with_the_next_step(here, inventory):
+    good, frozen = inventory.free(1)[0], inventory.landmarks["frozen"]
+    status, out, _err = here("freeze", good, frozen, "gone-a", "gone-b", *WHY)
+    assert status == 1
+    first, *rest = out.splitlines()
+    assert first == f"{only()} freeze: 1 frozen, 1 already, 2 failed"
+    assert "2 failed: The device does not exist." in rest
+    assert "IOTDA.014000" in out
+    assert "  Next: Check the ID." in out
+    assert [line.strip() for line in rest[-2:]] == ["gone-a", "gone-b"]
+
+
+def test_of_many_that_failed_the_first_twenty_are_named(here, inventory):
+    _status, out, _err = here("freeze", *[f"gone-{n:02}" for n in range(23)], *WHY)
+    assert out.count("    gone-") == 20
+    assert out.endswith("    and 3 more\n")
+
+
+def test_json_is_one_document_with_what_did_not_succeed(command, inventory):
+    good = inventory.free(1)[0]
+    status, out, _err = command("freeze", good, "gone", *WHY, "--json")
+    told, operation = json.loads(out), only()
+    assert status == 1
+    (target,) = told.pop("targets")
+    assert told == {
+        "operation": operation.pk,
+        "verb": "device.freeze",
+        "state": "done",
+        "url": operation.get_absolute_url(),
+        "counts": {"failed": 1, "ok": 1},
+    }
+    assert (target["id"], target["state"], target["code"]) == ("gone", "failed", "IOTDA.014000")
+    assert target["message"]
+
+
+def test_ids_come_from_a_pipe_and_what_is_named_twice_counts_once(command, inventory):
+    one, two = inventory.free(2)
+    status, _out, err = command("freeze", *WHY, stdin=f"\ufeff{one}\r\n{two}, {one}\n")
+    assert (status, states(only())) == (0, {one: "ok", two: "ok"})
+    assert err == "1 named more than once: each ID counts once.\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_table_is_read_by_its_column_of_ids(here, inventory, tmp_path, encoding):
+    device = inventory.free(1)[0]
+    (tmp_path / "list.csv").write_text(f"name,device_id\nPump north,{device}\n", encoding)
+    status, *_said = here("freeze", "--file", str(tmp_path / "list.csv"), *WHY)
+    assert (status, states(only())) == (0, {device: "ok"})
+
+
+def test_arguments_a_file_and_a_pipe_are_taken_together(here, inventory, tmp_path):
+    one, two, three = inventory.free(3)
+    (tmp_path / "ids.txt").write_text(f"{two}\n")
+    status, *_said = here("freeze", one, "-", "--file", str(tmp_path / "ids.txt"), *WHY, stdin=three)
+    assert (status, set(states(only()))) == (0, {one, two, three})
+
+
+BAD = [
+    (["a b", *WHY], "", "“a b” is not an ID"),
+    (["-", *WHY], "fine\n\nb\u0430d\n", "standard input: Line 3: “b\\u0430d” is not an ID"),
+    (["-", *WHY], "\x1b[31m", "“\\x1b[31m” is not an ID"),
+    (["-", *WHY], "\n".join(["a b"] * 12), "standard input: 2 more like these."),
+    ([*WHY], "", "No IDs were given"),
+    (["--file", "no/such/file", *WHY], "", "no/such/file: No such file or directory."),
+    (["x", "--reason", " ", "--ticket", "t"], "", "--reason: must not be empty"),
+    (["x", "--reason", "r", "--ticket", ""], "", "--ticket: must not be empty"),
+    (["x", "--reason", "r" * 501, "--ticket", "t"], "", "--reason: Ensure this value has at most 500"),
+    (["x", "--reason", "r", "--ticket", "t" * 65], "", "--ticket: Ensure this value has at most 64"),
+    (["x", "--reason", "r"], "", "--ticket"),
+    (["x", "--ticket", "t"], "", "--reason"),
+    (["x", "--wait", "-1", *WHY], "", "--wait: must be a number of seconds"),
+    (["x", "--wait", "nan", *WHY], "", "--wait: must be a number of seconds"),
+    (["x", "--what", *WHY], "", "--what"),
+]
+
+
+@pytest.mark.parametrize(("words", "stdin", "said"), BAD)
+def test_what_cannot_be_done_is_refused_and_nothing_recorded(here, inventory, words, stdin, said):
+    status, out, err = here("freeze", *words, stdin=stdin)
+    assert (status, out) == (2, "")
+    assert said in err
+    assert "Traceback" not in err
+    assert not Operation.objects.exists()
+
+
+def test_more_than_any_operation_may_have_is_not_even_read(here, settings):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
+    status, _out, err = here("freeze", "-", *WHY, stdin="a" * 11)
+    assert status == 2
+    assert err.startswith("Refused: standard input: too large.")
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"DATABASE_URL": "sqlite:////nowhere/at/all.sqlite3"}, "The database cannot be used"),
+        ({"IOTDA_AUTH": "token", "IOTDA_TOKEN": "\x01"}, "IOTDA_ENDPOINT or the credentials"),
+        ({"TARGETS_LIMIT": "20"}, "More IDs than the 20"),
+        ({"IOTDA_ENDPOINT": "gopher://x"}, "IOTDA_ENDPOINT must be"),
+    ],
+)
+def test_what_stands_in_the_way_before_is_a_refusal(command, inventory, env, said):
+    status, out, err = command("freeze", *[f"x{n}" for n in range(21)], *WHY, env=env)
+    assert (status, out) == (2, "")
+    assert said in err
+    assert not Operation.objects.exists()
+
+
+def test_a_busy_target_refuses_it(here, inventory):
+    device = inventory.free(1)[0]
+    inventory.fault("FreezeDevice", "throttle", retry_after=60)
+    here("freeze", device, *WHY, "--wait", "0.1")
+    status, out, err = here("freeze", device, *WHY)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"Refused: {only()} by ")
+
+
+def test_what_iotda_did_not_answer_is_looked_up(command, inventory):
+    device = inventory.free(1)[0]
+    inventory.fault("FreezeDevice", "reset", moment="after")
+    status, out, _err = command("freeze", device, *WHY)
+    assert (status, out) == (0, f"{only()} freeze: 1 frozen\n")
+    assert len(writes(inventory)) == 1
+
+
+def test_it_waits_no_longer_than_it_was_told(here, inventory):
+    inventory.fault("FreezeDevice", "throttle", retry_after=60)
+    status, out, err = here("freeze", inventory.free(1)[0], *WHY, "--wait", "0.3")
+    assert (status, out) == (1, f"{only()} freeze: 1 pending\n")
+    assert f"{only()} goes on" in err
+    assert only().get_absolute_url() in err
+
+
+def test_without_waiting_it_is_left_to_the_worker(here, inventory):
+    status, out, err = here("freeze", *inventory.free(2), *WHY, "--wait", "0")
+    assert (status, out) == (0, f"{only()} freeze: 2 pending\n")
+    assert "goes on" in err
+    assert not writes(inventory)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_told_to_end_it_leaves_a_clean_state(start, inventory, number, status):
+    inventory.fault("FreezeDevice", "latency", seconds=0.3)
+    process = start("freeze", *inventory.free(10), *WHY, env={"IOTDA_IN_FLIGHT": "2"})
+    until(lambda: inventory.journal("FreezeDevice"))
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    operation = only()
+    assert process.returncode == status
+    assert f"{operation} goes on without this command" in err
+    assert "pending" in out
+    assert "Traceback" not in err
+    left = set(Chunk.objects.values_list("state", flat=True))
+    assert left == {"done", "pending"}
+    assert outcome(operation)["ok"] == len(writes(inventory))
+
+
+def test_told_twice_it_does_not_wait_for_the_answer(start, inventory):
+    inventory.fault("FreezeDevice", "hang", moment="after")
+    process = start("freeze", *inventory.free(1), *WHY, "--json", env={"IOTDA_DEADLINE": "60"})
+    until(lambda: inventory.journal("FreezeDevice"))
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    until(lambda: process.stderr.readline() and process.stderr.readline())
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert time.monotonic() - began < 10
+    assert set(json.loads(out)["counts"]) <= {"sent", "unknown"}
+    assert "Traceback" not in err
+
+
+def test_interrupted_before_anything_was_recorded_it_says_so(start, inventory):
+    process = start("freeze", "-", *WHY, stdin=subprocess.PIPE)
+    until(lambda: reads_stdin(process.pid))
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    assert process.stderr.read() == "Interrupted: nothing was recorded and nothing was sent.\n"
+    assert not Operation.objects.exists()
+
+
+def reads_stdin(pid: int) -> bool:
+    """Whether it waits in a read of file 0, by the kernel's own word."""
+    try:
+        with open(f"/proc/{pid}/syscall") as file:
+            return file.read().split()[:2] == ["0", "0x0"]
+    except (OSError, ValueError):
+        return False
+
+
+def test_a_terminal_sees_how_far_it_is(start, inventory):
+    ours, theirs = pty.openpty()
+    inventory.fault("FreezeDevice", "latency", seconds=0.2)
+    process = start("freeze", *inventory.free(10), *WHY, stderr=theirs, env={"IOTDA_IN_FLIGHT": "1"})
+    os.close(theirs)
+    out, _none = process.communicate(timeout=30)
+    drawn = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert f"\r{only()} [------------------------------] 0/10" in drawn
+    assert re.search(r"\[#+-+\] [1-9]/10", drawn)
+    assert drawn.endswith("\r\x1b[K")
+    assert out == f"{only()} freeze: 10 frozen\n"
+
+
+def test_a_name_cannot_steer_the_terminal(here, inventory):
+    device = inventory.free(1)[0]
+    Device.objects.filter(pk=device).update(name="\x1b[2J")
+    inventory.call("DELETE", f"devices/{device}")
+    _status, out, _err = here("freeze", device, *WHY)
+    assert out.endswith(f"{device}  ?[2J\n")
+
+
+@pytest.mark.parametrize("name", ["freeze", "unfreeze", "bind", "unbind"])
+def test_its_help_explains_itself(here, name):
+    status, out, err = here(name, "--help")
+    assert (status, err) == (0, "")
+    for words in ("--reason", "--ticket", "examples:", "exit status:", f"manage.py {name} "):
+        assert words in out
+    assert max(map(len, out.splitlines())) <= 110

@@ -1,0 +1,104 @@
+"""bind and unbind from the command line: which policy is meant, and how sure one is of a whole space."""
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from devices.models import Space
+from iotda_admin.operations.models import Operation
+from policies.models import Policy
+from tests.asking import states, unreachable, writes
+
+WHY = {"reason": "leaks data", "ticket": "INC-42"}
+
+
+@pytest.fixture
+def do(inventory):
+    """Runs a command; gives its exit status, or the reason why it was refused."""
+
+    def do(name, *ids, policy=None, **more):
+        facts = WHY | {"policy": policy or inventory.landmarks["policy"]} | more
+        with pytest.raises((SystemExit, CommandError)) as end:
+            call_command(name, *ids, **facts)
+        if isinstance(end.value, SystemExit):
+            return end.value.code
+        assert end.value.returncode == 2
+        assert not Operation.objects.exists()
+        return str(end.value)
+
+    return do
+
+
+def only() -> Operation:
+    return Operation.objects.get()
+
+
+def test_it_binds_and_unbinds(do, inventory, capsys):
+    policy, device = inventory.landmarks["policy"], inventory.free(1)[0]
+    assert do("bind", device) == 0
+    assert device in inventory.bound(policy)
+    assert do("unbind", device) == 0
+    assert device not in inventory.bound(policy)
+    assert "unbind quarantine from: 1 unbound" in capsys.readouterr().out
+
+
+def test_the_record_has_names_and_what_stood_before(do, inventory):
+    policy, device = inventory.landmarks["policy"], inventory.free(1)[0]
+    binding = {"policy_id": policy, "target_type": "device", "target_id": device}
+    inventory.call("POST", "bindings", json=binding)
+    assert do("bind", device) == 0
+    target = only().targets.get()
+    assert (target.name != "", target.stood_before, target.state) == (True, True, "already")
+    assert (only().policy_name, only().source) == ("quarantine", "cli")
+
+
+def test_a_policy_is_found_by_its_exact_name(do, inventory):
+    Policy.objects.exclude(pk=inventory.landmarks["policy"]).filter(name="quarantine").delete()
+    assert do("bind", *inventory.free(2), policy="quarantine") == 0
+    assert only().policy_id == inventory.landmarks["policy"]
+
+
+def test_of_policies_with_one_name_the_candidates_are_named(do, inventory):
+    space = Space.objects.first()
+    Policy.objects.create(policy_id="a-twin", name="quarantine", app_id=space.pk)
+    said = do("bind", inventory.free(1)[0], policy="quarantine")
+    assert f"a-twin  in {space.name}" in said
+    assert inventory.landmarks["policy"] in said
+
+
+@pytest.mark.parametrize("name", ["nope", "Quarantine", "quarant", "no such policy"])
+def test_a_policy_that_is_not_there_is_refused(do, inventory, name):
+    assert f"exactly this name: {name}\n" in do("bind", inventory.free(1)[0], policy=name)
+
+
+def test_a_policy_made_since_is_found_at_iotda(do, inventory):
+    policy = inventory.landmarks["policy"]
+    Policy.objects.all().delete()
+    assert do("bind", inventory.free(1)[0], policy=policy) == 0
+
+
+def test_where_iotda_cannot_be_asked_for_the_policy_nothing_is_recorded(do, inventory, settings):
+    unreachable(settings)
+    Policy.objects.all().delete()
+    assert "IoTDA cannot be asked" in do("bind", inventory.free(1)[0])
+
+
+@pytest.mark.parametrize("typed", ["", "wrong"])
+def test_a_whole_space_needs_its_name(do, inventory, typed):
+    space = Space.objects.get(pk=inventory.landmarks["space"])
+    said = do("bind", space.pk, target_type="app", confirm_space=typed)
+    assert said == f"--confirm-space: Type the name exactly as it is shown: {space.name}"
+    assert not writes(inventory)
+
+
+def test_a_whole_space_is_bound_with_its_name(do, inventory):
+    space = Space.objects.get(pk=inventory.landmarks["space"])
+    assert do("bind", space.pk, target_type="app", confirm_space=space.name) == 0
+    assert inventory.bound(inventory.landmarks["policy"], "app") == {space.pk}
+
+
+def test_a_partial_failure_is_told(do, inventory, capsys):
+    good, full = inventory.free(1)[0], inventory.landmarks["full"]
+    assert do("bind", good, full) == 1
+    assert states(only()) == {good: "ok", full: "failed"}
+    assert "already has 5 policies" in capsys.readouterr().out
