@@ -67,7 +67,7 @@ INVENTORY_REFRESH = env.number("INVENTORY_REFRESH", 300, low=10, high=86_400)
 INVENTORY_IN_FLIGHT = env.whole("INVENTORY_IN_FLIGHT", 4, low=1, high=11)
 # Seconds between the two looks that must both miss a change before it counts as not applied.
 READ_BACK_GAP = env.number("READ_BACK_GAP", 5, low=0, high=600)
-TARGETS_LIMIT = env.whole("TARGETS_LIMIT", 10_000, low=20, high=30_000)
+TARGETS_LIMIT = env.whole("TARGETS_LIMIT", 100_000, low=20, high=1_000_000)
 
 # A listing of the platform, and the table that mirrors it, in the order they are read.
 INVENTORY_MIRRORS = [
@@ -121,6 +121,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "iotda_admin.web.BodyLimit",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -212,9 +213,11 @@ SECURE_CSP = {
     "base-uri": [CSP.NONE],
     "frame-ancestors": [CSP.NONE],
 }
-# 10,000 pasted ids of 128 characters, and room for the rest of the form.
+# What one operation may have as pasted ids of 128 characters, and room for the rest of the form.
 DATA_UPLOAD_MAX_MEMORY_SIZE = TARGETS_LIMIT * 130 + 1_000_000
-DATA_UPLOAD_MAX_NUMBER_FIELDS = TARGETS_LIMIT + 1_000
+DATA_UPLOAD_MAX_NUMBER_FIELDS = min(TARGETS_LIMIT, 100_000) + 1_000
+# A whole request: a file has other columns than the ids. It goes to the disk, not into memory.
+BODY_LIMIT = TARGETS_LIMIT * 300 + 2_000_000
 
 CSRF_FAILURE_VIEW = "iotda_admin.web.csrf_failure"
 

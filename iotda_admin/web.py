@@ -42,6 +42,22 @@ class NoStore:
         return response
 
 
+class BodyLimit:
+    """A body that is too large, or does not say how large it is, is refused before anything reads it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *_: Any) -> None:
+        length = request.headers.get("Content-Length", "")
+        too_long = length.isdecimal() and int(length) > settings.BODY_LIMIT
+        if too_long or "Transfer-Encoding" in request.headers:
+            raise RequestDataTooBig
+
+
 def refuse(request: HttpRequest, status: int, template: str, sentence: str) -> HttpResponse:
     """A page that says why not; where a fragment was asked for, the sentence alone, in the page's alert."""
     if hasattr(request, "htmx") and wants_fragment(request):
@@ -56,11 +72,20 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if isinstance(exception, RequestDataTooBig | TooManyFieldsSent):
-        sentence = _("Nothing was sent: too much at once. One operation takes up to %(limit)s targets.")
-        return refuse(
-            request, 413, "errors/refused.html", sentence % {"limit": intcomma(settings.TARGETS_LIMIT)}
-        )
+        return refuse(request, 413, "errors/refused.html", too_much())
     return refuse(request, 400, "errors/refused.html", _("Nothing was sent: the request made no sense."))
+
+
+def too_much() -> str:
+    sentence = _(
+        "Nothing was sent: too much at once. One operation takes up to %(targets)s targets, pasted as up to "
+        "%(pasted)d MB of text or uploaded as a file of up to %(file)d MB. Use several operations for more."
+    )
+    return sentence % {
+        "targets": intcomma(settings.TARGETS_LIMIT),
+        "pasted": settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1_000_000,
+        "file": settings.BODY_LIMIT // 1_000_000,
+    }
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -6,30 +6,29 @@ from django.utils.translation import gettext_lazy as _
 
 from devices.models import Space
 from iotda_admin.ids import is_id
-from iotda_admin.operations.forms import AskForm, IdsField, PastedIdsField
+from iotda_admin.operations.forms import IDS, ReadIdsField, TargetsForm
 from policies.models import Policy, TargetType
 
 
-class PolicyTargetsForm(AskForm):
+class PolicyTargetsForm(TargetsForm):
     """A policy on chosen targets. A whole resource space needs its name to be typed."""
 
     target_type = forms.ChoiceField(
         choices=TargetType, error_messages={"required": _("Choose a kind of target.")}
     )
-    target = IdsField(required=False)
     space_name = forms.CharField(
         label=_("Name of the resource space"), required=False, max_length=256, strip=False
     )
 
-    def targets(self) -> list[str]:
-        targets: list[str] = self.cleaned_data.get("target", [])
-        return targets
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            if isinstance(field, ReadIdsField):
+                field.kind = str(self["target_type"].value())
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        complete = not {"target", "pasted", "target_type"} & set(self.errors)
-        if complete and not self.targets():
-            raise ValidationError({"target": _("Choose at least one target.")})
+        complete = not {*IDS, "target_type"} & set(self.errors)
         if complete and cleaned["target_type"] == TargetType.SPACE:
             self.confirm_space(self.targets(), cleaned.get("space_name", ""))
         return cleaned
@@ -66,8 +65,3 @@ class BindForm(PolicyTargetsForm):
             "invalid_choice": _("This policy is not in the inventory any more. Choose another."),
         },
     )
-    pasted = PastedIdsField(label=_("Paste IDs"), required=False)
-
-    def targets(self) -> list[str]:
-        """What was picked, then what was pasted; an id named twice counts once."""
-        return list(dict.fromkeys([*super().targets(), *self.cleaned_data.get("pasted", [])]))

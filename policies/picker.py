@@ -1,16 +1,17 @@
 """The multi-select of the bind form: find targets, choose them, see what stands in the way."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Count, Q, QuerySet
 from django.http import QueryDict
 
 from devices.models import Device, Product, Space
+from iotda_admin.ids import among
 from iotda_admin.operations.forms import only_ids
 from policies.models import POLICIES_PER_TARGET, Binding, TargetType
 
-FOUND_SHOWN = 50
+FOUND_SHOWN = CHOSEN_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,32 +36,45 @@ class Picker:
     query: str
     found: Sequence[Choice]
     more: bool
+    # The first of what was chosen, and the ids of all of it.
     chosen: Sequence[Choice]
+    ids: Sequence[str]
     devices_reached: int | None
 
     @property
     def chosen_ids(self) -> set[str]:
-        return {choice.id for choice in self.chosen}
+        return set(self.ids)
+
+    @property
+    def many(self) -> bool:
+        """More than can be shown one by one: they travel as one text."""
+        return len(self.ids) > CHOSEN_SHOWN
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.ids)
 
 
-def read(data: QueryDict, policy_id: str) -> Picker:
-    """What the form says was chosen and looked for, with the buttons that were pressed applied."""
+def read(data: QueryDict, policy_id: str, more: Iterable[str] = ()) -> Picker:
+    """What the form says was chosen and looked for, with the buttons that were pressed applied. more: ids
+    that it has read besides."""
     pressed, _colon, value = data.get("act", "").partition(":")
     target_type = value if pressed == "kind" else data.get("target_type", TargetType.DEVICE)
     if target_type not in TargetType.values:
         target_type = TargetType.DEVICE
-    chosen = [] if pressed == "kind" else only_ids(data.getlist("target"))
+    chosen = [] if pressed == "kind" else only_ids([*data.getlist("target"), *more])
     if pressed == "add":
         chosen = only_ids([*chosen, value] if target_type != TargetType.SPACE else [value])
     query = "" if pressed == "kind" else data.get("q", "").replace("\0", "").strip()[:128]
     found = search(target_type, query)
-    names = describe(target_type, chosen, policy_id)
+    shown = describe(target_type, chosen[:CHOSEN_SHOWN], policy_id)
     return Picker(
         target_type,
         query,
         annotated(target_type, found[:FOUND_SHOWN], policy_id),
         len(found) > FOUND_SHOWN,
-        [names[id] for id in chosen],
+        list(shown.values()),
+        chosen,
         reached(target_type, chosen),
     )
 
@@ -86,18 +100,28 @@ def as_choice(row: Device | Product | Space) -> Choice:
 
 def describe(target_type: str, ids: Sequence[str], policy_id: str) -> dict[str, Choice]:
     """Each id with what the inventory knows of it; the platform may know ids that it does not."""
-    model = {TargetType.DEVICE: Device, TargetType.PRODUCT: Product, TargetType.SPACE: Space}[
-        TargetType(target_type)
-    ]
-    known = {row.pk: as_choice(row) for row in model._default_manager.filter(pk__in=ids)}  # type: ignore[arg-type]
+    known = {row.pk: as_choice(row) for row in known_among(target_type, ids)}
     choices = [known.get(id) or Choice(id, id, known=False) for id in ids]
     return {choice.id: choice for choice in annotated(target_type, choices, policy_id)}
+
+
+def known_among(
+    target_type: str, ids: Sequence[str]
+) -> QuerySet[Device] | QuerySet[Product] | QuerySet[Space]:
+    model = {TargetType.DEVICE: Device, TargetType.PRODUCT: Product, TargetType.SPACE: Space}
+    rows: QuerySet[Device] = model[TargetType(target_type)]._default_manager.filter(pk__in=among(ids))  # type: ignore[assignment]
+    return rows
+
+
+def names(target_type: str, ids: Sequence[str]) -> dict[str, str]:
+    """Of those that the inventory knows."""
+    return dict(known_among(target_type, ids).values_list("pk", "name"))
 
 
 def annotated(target_type: str, choices: Sequence[Choice], policy_id: str) -> list[Choice]:
     """With the number of policies each has by our records, and whether this one is among them."""
     ids = [choice.id for choice in choices]
-    bindings = Binding.objects.filter(target_type=target_type, target_id__in=ids).order_by()
+    bindings = Binding.objects.filter(target_type=target_type, target_id__in=among(ids)).order_by()
     counts = dict(bindings.values_list("target_id").annotate(Count("pk")))
     having = (
         set(bindings.filter(policy=policy_id).values_list("target_id", flat=True)) if policy_id else set()
@@ -110,4 +134,28 @@ def reached(target_type: str, ids: Sequence[str]) -> int | None:
     if target_type == TargetType.DEVICE or not ids:
         return None
     column = "product_id" if target_type == TargetType.PRODUCT else "app_id"
-    return Device.objects.filter(**{f"{column}__in": ids}).count()
+    return Device.objects.filter(**{f"{column}__in": among(ids)}).count()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What is known of very many targets before anything is sent."""
+
+    total: int
+    known: int
+    having: int
+    full: int
+    duplicates: int
+
+    @property
+    def unknown(self) -> int:
+        return self.total - self.known
+
+
+def summary(target_type: str, ids: Sequence[str], policy_id: str, duplicates: int) -> Summary:
+    bindings = Binding.objects.filter(target_type=target_type, target_id__in=among(ids)).order_by()
+    having = bindings.filter(policy=policy_id)
+    others = bindings.exclude(target_id__in=having.values("target_id"))
+    full = others.values("target_id").annotate(n=Count("pk")).filter(n__gte=POLICIES_PER_TARGET)
+    known = known_among(target_type, ids).count()
+    return Summary(len(ids), known, having.count(), full.count(), duplicates)

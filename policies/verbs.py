@@ -12,6 +12,7 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Space
+from iotda_admin.ids import among
 from iotda_admin.iotda import BIND_LIMIT, BindAnswer, Client, IotdaError, Rejected, walk
 from iotda_admin.iotda import TargetType as PlatformTargetType
 from iotda_admin.iotda import Verdict as TargetVerdict
@@ -127,9 +128,9 @@ def type_of(operation: Operation) -> PlatformTargetType:
 
 def standing(policy_id: str, target_type: str, ids: Sequence[str], *, bound: bool) -> set[str]:
     have = set(
-        Binding.objects.filter(policy=policy_id, target_type=target_type, target_id__in=ids).values_list(
-            "target_id", flat=True
-        )
+        Binding.objects.filter(
+            policy=policy_id, target_type=target_type, target_id__in=among(ids)
+        ).values_list("target_id", flat=True)
     )
     return have if bound else set(ids) - have
 

@@ -14,7 +14,7 @@ from iotda_admin.connection import client, status_of, unknown_to_iotda
 from iotda_admin.ids import is_id
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.answer import answer
-from iotda_admin.operations.door import Refused, ask, start
+from iotda_admin.operations.door import Refused, Wanted, ask, start
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.results import history_of_policy
 from iotda_admin.paging import page_of
@@ -103,14 +103,11 @@ def bind(request: HttpRequest, policy_id: str = "") -> HttpResponse:
     data = request.POST if request.method == "POST" else QueryDict()
     policy_id = data.get("policy", "") or policy_id
     policy_id = policy_id if is_id(policy_id) else ""
+    form = BindForm(data, request.FILES) if data else BindForm()
     if data.get("act") != "bind":
-        form = BindForm(
-            initial={name: data.get(name) for name in ("reason", "ticket", "pasted", "key") if name in data}
-        )
-        return show_form(request, form, data, policy_id)
-    form = BindForm(data)
+        return show_form(request, form.lenient(), data, policy_id)
     if not form.is_valid():
-        return show_form(request, form, data, policy_id, status=422)
+        return show_form(request, form, data, policy_id, status=form.status)
     policy = form.cleaned_data["policy"]
     try:
         operation = ask_for(request, "policy.bind", policy, form)
@@ -129,15 +126,25 @@ def show_form(
     status: int = 200,
     refusal: Refused | None = None,
 ) -> HttpResponse:
+    choices = picker.read(data, policy_id)
     context = {
         "form": form,
         "policy": Policy.objects.filter(pk=policy_id).first(),
         "policies": told_apart(Policy.objects.all()),
-        "picker": picker.read(data, policy_id),
+        "picker": choices,
+        "text": "\n".join(filter(None, [choices.text if choices.many else "", form.text])),
+        "summary": summary(form, choices.target_type, policy_id),
         "refusal": refusal,
         "kinds": TargetType.choices,
     }
     return render(request, "policies/bind.html", context, part="form", status=status)
+
+
+def summary(form: PolicyTargetsForm, target_type: str, policy_id: str) -> picker.Summary | None:
+    """What is known of ids that nobody sees one by one."""
+    if not form.is_bound or form.unreadable or not form.read_ids():
+        return None
+    return picker.summary(target_type, form.targets(), policy_id, form.duplicates)
 
 
 def told_apart(policies: Iterable[Policy]) -> list[tuple[Policy, str]]:
@@ -151,7 +158,8 @@ def ask_for(request: HttpRequest, verb: str, policy: Policy, form: PolicyTargets
     target_type, ids = form.cleaned_data["target_type"], form.targets()
     return ask(
         verb,
-        wanted(client(), verb, policy, target_type, ids),
+        [Wanted(id) for id in ids],
+        look=lambda ids: wanted(client(), verb, policy, target_type, ids),
         asker=asker_of(request),
         reason=form.cleaned_data["reason"],
         ticket=form.cleaned_data["ticket"],
@@ -169,13 +177,16 @@ def unbind(request: HttpRequest, policy_id: str) -> HttpResponse:
     policy = get_object_or_404(Policy, pk=policy_id)
     data = request.POST if request.method == "POST" else request.GET
     asked = request.method == "POST" and "key" in data
-    form = PolicyTargetsForm(data) if asked else PolicyTargetsForm()
-    choices = picker.read(data, policy_id)
+    form = PolicyTargetsForm(data, request.FILES)
+    choices = picker.read(data, policy_id, form.read_ids())
     if request.method != "POST" and not choices.chosen:
         return redirect(policy)
     context = {"policy": policy, "form": form, "picker": choices}
-    if not asked or not form.is_valid():
-        return render(request, "policies/unbind.html", context, part="dialog", status=422 if asked else 200)
+    if not asked:
+        form.lenient()
+        return render(request, "policies/unbind.html", context, part="dialog")
+    if not form.is_valid():
+        return render(request, "policies/unbind.html", context, part="dialog", status=form.status)
     try:
         operation = ask_for(request, "policy.unbind", policy, form)
     except Refused as refusal:

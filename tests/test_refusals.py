@@ -5,12 +5,12 @@ from tests.conftest import HTMX
 def test_it_says_clearly_that_a_paste_is_too_large(policyadmin, settings, cloud):
     response = policyadmin.post("/policies/selection.bind/", {"pasted": "device-1\n" * 2_000_000})
     assert response.status_code == 413
-    assert "up to 10,000 targets" in response.text
+    assert "up to 100,000 targets, pasted as up to 14 MB" in response.text
     assert cloud.journal() == []
 
 
 def test_it_says_clearly_that_there_are_too_many_fields(policyadmin):
-    response = policyadmin.post("/policies/selection.bind/", {"target": ["d"] * 12_000})
+    response = policyadmin.post("/policies/selection.bind/", {"target": ["d"] * 102_000})
     assert response.status_code == 413
 
 
