@@ -3,9 +3,14 @@
 import re
 
 import pytest
+from django.contrib.auth.models import User
+from django.test import Client
 from django.urls import resolve
 
-from tests.conftest import signed_in
+from iotda_admin import connection
+from iotda_admin.operations.door import Asker, Wanted, ask
+from iotda_admin.operations.runner import run
+from tests.conftest import make_user, signed_in
 
 ROLES = ["viewer", "operator", "policy admin", "auditor", "admin"]
 PAGES = {
@@ -19,6 +24,7 @@ PAGES = {
     "the overview": "/",
 }
 # What each role is offered somewhere, and nothing else that changes the platform.
+FOLLOWS = {"operations:retry", "operations:undo", "operations:cancel", "operations:check"}
 FREEZES = {"devices:freeze", "devices:unfreeze", "devices:freeze_many", "devices:unfreeze_many"}
 BINDS = {"policies:bind", "policies:bind_selection", "policies:unbind"}
 OFFERED = {
@@ -37,7 +43,7 @@ def offered(text: str) -> dict[str, tuple[str, str]]:
         method = "post" if 'method="post"' in tag or "formaction" in tag else "get"
         for url in re.findall(r'(?:href|action|formaction)="(/[^"?#]*)', tag):
             name = resolve(url).view_name
-            if name in FREEZES | BINDS:
+            if name in FREEZES | BINDS | FOLLOWS:
                 found[name] = (method, url)
     return found
 
@@ -57,6 +63,39 @@ def test_nothing_is_offered_that_is_refused(role, place, inventory):
     assert response.status_code == 200
     for method, url in offered(response.text).values():
         assert getattr(client, method)(url).status_code in (200, 302, 422)
+
+
+@pytest.fixture
+def operations(inventory):
+    """Of a freezer and of a binder each: one that is not fully sent, and one that failed in part."""
+    found = {}
+    for verb, role in [("device.freeze", "operator"), ("policy.bind", "policy admin")]:
+        asker = Asker(make_user(role), role, "test")
+        about = {"policy_id": inventory.landmarks["other_policy"]} if verb == "policy.bind" else {}
+        for state, ids in [("running", 25 * ["nobody-{}"]), ("partial", [inventory.free(1)[0], "nobody-x"])]:
+            wanted = [Wanted(id.format(n)) for n, id in enumerate(ids)]
+            operation = ask(verb, wanted, asker=asker, reason="because", form_key=state, **about)
+            for chunk in operation.chunks.all()[: 1 if state == "running" else None]:
+                run(chunk, connection.client())
+            found[verb, state] = operation
+    return found
+
+
+FREEZERS, BINDERS = {"operator", "admin"}, {"policy admin", "admin"}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_an_operation_offers_what_may_be_done_with_it(role, operations):
+    client = Client()
+    client.force_login(User.objects.filter(groups__name=role).first() or make_user(role))
+    for (verb, state), operation in operations.items():
+        page = client.get(operation.get_absolute_url())
+        may = role in (FREEZERS if verb == "device.freeze" else BINDERS)
+        follows = {"operations:cancel"} if state == "running" else {"operations:retry", "operations:undo"}
+        assert set(offered(page.text)) - BINDS == (follows if may else set())
+        for what in ("retry", "undo", "cancel"):
+            status = client.get(f"{operation.get_absolute_url()}{what}/").status_code
+            assert (status == 200) == may
 
 
 def test_a_device_behind_a_gateway_has_no_freeze(admin, inventory):
