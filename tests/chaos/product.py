@@ -150,11 +150,12 @@ def send_form_again(verb: str, ids: Sequence[str], policy: str, key: str) -> int
 def run_worker() -> None:
     """What the worker does until nothing is due: sends, and settles what nobody answered."""
     work()
-    recovery.sweep()
+    sweep()
 
 
 def sweep() -> None:
     recovery.sweep()
+    recovery.read_back_due()
 
 
 def let_time_pass() -> None:

@@ -10,7 +10,7 @@ from tests.cloud import ROOT
 
 
 def chaos(*words: str) -> dict[str, Any]:
-    """What the command found. It has passed only if nothing contradicts the journal and the control failed."""
+    """What the command found. It passed only if nothing contradicts the journal and the control failed."""
     server = os.environ.get("DATABASE_URL", "")
     database = "postgres" if server.startswith("postgres") else "sqlite"
     command = [sys.executable, "-W", "ignore", "-m", "tests.chaos", *words, "--database", database]

@@ -18,6 +18,8 @@ SHALL = {"device.freeze": True, "device.unfreeze": False, "policy.bind": True, "
 STANDS = ("ok", "already")
 SETTLED = (*STANDS, "failed", "skipped", "cancelled")
 NOT_DONE = ("failed", "skipped", "cancelled", "pending")
+# What no target of a chunk in that state may be.
+AMISS = {"pending": {"sent", "unknown"}, "sent": {"pending", "unknown"}, "done": {"pending", "sent"}}
 # Refused before anyone looked at what was asked.
 NOT_EXECUTED = (401, 429)
 
@@ -87,10 +89,8 @@ def identity(change: Change, look: "Records") -> list[str]:
         wrong.append(f"{len(change.ids)} requested, {len(look.targets)} recorded")
     for chunk in look.chunks.values():
         states = Counter(look.targets[id] for id in chunk.targets)
-        if chunk.state in ("pending", "sent") and set(states) - {chunk.state}:
+        if set(states) & AMISS.get(chunk.state, set()):
             wrong.append(f"a chunk is {chunk.state}, its targets are {dict(states)}")
-        if chunk.state == "done" and set(states) & {"pending", "sent"}:
-            wrong.append(f"a chunk is done, its targets are {dict(states)}")
     return wrong
 
 
@@ -123,7 +123,17 @@ def in_the_end(
             wrong.append(f"{said}, applied")
         if state == "unknown" and not look.codes[id]:
             wrong.append(f"{said}, without a reason")
-    return wrong + sent_too_often(look, mine)
+    return wrong + sent_too_often(look, mine) + sent_blindly(change, mine)
+
+
+def sent_blindly(change: Change, mine: list[Entry]) -> list[str]:
+    """What was applied is never sent again, whatever became of the answer."""
+    done: set[str] = set()
+    again: set[str] = set()
+    for entry in mine:
+        again |= done & set(entry["target_ids"]) if entry["status"] not in NOT_EXECUTED else set()
+        done |= set(entry["applied"])
+    return [f"{id} sent again after it was applied" for id in sorted(again & set(change.ids))]
 
 
 def sent_too_often(look: "Records", mine: list[Entry]) -> list[str]:
