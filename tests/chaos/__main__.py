@@ -14,7 +14,7 @@ from tests.chaos.stage import stage
 
 PARTS = 2  # side by side; each has a platform and a database of its own
 DEVICES = {"kill9": 300, "wire": 60, "schedules": 300, "races": 60}
-CONTROL_POINTS = 30
+CONTROL_POINTS = 10
 
 
 def main() -> int:

@@ -15,7 +15,9 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connections, transaction
+from django.template.loader import get_template
 from django.test import Client as Browser
+from django.urls import reverse
 from django.utils import timezone
 
 from devices.models import Device
@@ -24,7 +26,8 @@ from iotda_admin.inventory.models import SyncRun
 from iotda_admin.inventory.sync import perform
 from iotda_admin.iotda import Rejected, walk
 from iotda_admin.iotda.calls import Caller
-from iotda_admin.operations import door, recovery, runner
+from iotda_admin.operations import door, recovery
+from iotda_admin.operations import records as records_of_calls
 from iotda_admin.operations.judgement import Judgement
 from iotda_admin.operations.models import Chunk, Operation, Target
 from policies.models import Binding
@@ -65,6 +68,14 @@ def prepare() -> None:
     call_command("migrate", verbosity=0)
     call_command("demo_users")
     assert perform(SyncRun.objects.create(), connection.client())
+
+
+def warm_up() -> None:
+    """What every child would load anew; none of it makes a connection."""
+    reverse("operations:operations")
+    get_template("operations/operation.html")
+    connection.client()
+    connection.client.cache_clear()
 
 
 def direct_devices() -> dict[str, str]:
@@ -291,7 +302,7 @@ def intents_off() -> Iterator[None]:
 
 def every_error_is_a_failure() -> None:
     """The control of the schedules: what an SDK's caller makes of an exception."""
-    runner.judge = lambda *_: Judgement.FAILED  # type: ignore[assignment]
+    records_of_calls.judge = lambda *_: Judgement.FAILED
 
 
 def close_connections() -> None:

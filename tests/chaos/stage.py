@@ -46,6 +46,7 @@ def stage(database: str, devices: int) -> Iterator[Stage]:
             from tests.chaos import product
 
             called(product.prepare)
+            product.warm_up()
             desk = Helper()
             yield Stage(cloud, database, desk)
         finally:
