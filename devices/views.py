@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 from django.contrib.auth.decorators import permission_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -8,12 +10,13 @@ from django_htmx.http import reswap, retarget, trigger_client_event
 from devices.forms import FilterForm
 from devices.mirrors import remember
 from devices.models import Device
+from devices.selection import names, select
 from iotda_admin.accounts.access import asker_of
 from iotda_admin.connection import client, status_of, unknown_to_iotda
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.answer import answer
 from iotda_admin.operations.door import Refused, Wanted, ask, start
-from iotda_admin.operations.forms import AskForm, TargetsForm, chosen_targets
+from iotda_admin.operations.forms import AskForm, TargetsForm, only_ids
 from iotda_admin.operations.results import history_of, outcome_of, result_context
 from iotda_admin.operations.verbs import verb_named
 from iotda_admin.paging import page_of
@@ -124,34 +127,57 @@ def change_many(request: HttpRequest, verb: str) -> HttpResponse:
     if request.method != "POST":
         # As after a login in between: what was ticked is gone.
         return redirect("devices:devices")
-    asked = "key" in request.POST
-    form = TargetsForm(request.POST) if asked else TargetsForm()
-    chosen = chosen_targets(request.POST)
-    known = Device.objects.in_bulk(chosen)
-    # What the inventory has lost since it was ticked stays: the platform says what became of it.
-    rows = [known.get(id) or Device(device_id=id) for id in chosen]
-    context = {
-        "form": form,
-        "verb": verb_named(verb),
-        "freezing": verb == "device.freeze",
-        "changing": [row for row in rows if row.direct],
-        "online": sum(row.direct and row.status == Device.Status.ONLINE for row in rows),
-        "left_out": [row for row in rows if not row.direct],
-    }
-    if not asked or not form.is_valid():
-        return render(request, "devices/change_many.html", context, status=422 if asked else 200)
+    form, asked = TargetsForm(request.POST, request.FILES), "key" in request.POST
+    if form.unreadable or ("upload" in form.data and not form.targets()):
+        return render(request, "devices/paste.html", {"form": form, "text": form.text}, status=form.status)
+    if asked and form.is_valid():
+        return change(request, verb, form)
+    return confirm(request, verb, form, status=form.status if asked else 200)
+
+
+def change(request: HttpRequest, verb: str, form: TargetsForm) -> HttpResponse:
+    def look(ids: Sequence[str]) -> list[Wanted]:
+        known = names(ids)
+        return [Wanted(id, known.get(id, "")) for id in ids]
+
     try:
         operation = ask(
             verb,
-            [Wanted(row.pk, row.name) for row in rows],
+            [Wanted(id) for id in form.targets()],
+            look=look,
             asker=asker_of(request),
             reason=form.cleaned_data["reason"],
             ticket=form.cleaned_data["ticket"],
             form_key=form.cleaned_data["key"],
         )
     except Refused as refusal:
-        return render(
-            request, "devices/change_many.html", context | {"refusal": refusal}, status=refusal.status
-        )
+        return confirm(request, verb, form, status=refusal.status, refusal=refusal)
     start(operation, client())
     return answer(request, operation)
+
+
+def confirm(
+    request: HttpRequest, verb: str, form: TargetsForm, *, status: int, refusal: Refused | None = None
+) -> HttpResponse:
+    asked = "key" in form.data
+    selection, freezing = (
+        select(only_ids([*request.POST.getlist("target"), *form.read_ids()])),
+        verb == "device.freeze",
+    )
+    context = {
+        "form": form if asked else form.lenient(),
+        "verb": verb_named(verb),
+        "freezing": freezing,
+        "selection": selection,
+        "duplicates": form.duplicates,
+        "already": selection.frozen if freezing else selection.known - selection.frozen,
+        "refusal": refusal,
+    }
+    return render(request, "devices/change_many.html", context, status=status)
+
+
+@require_safe
+@permission_required("devices.freeze_device", raise_exception=True)
+def paste(request: HttpRequest) -> HttpResponse:
+    """Devices that somebody has a list of, to be frozen or unfrozen."""
+    return render(request, "devices/paste.html", {"form": TargetsForm()})

@@ -8,7 +8,6 @@ from django import forms
 from django.conf import settings
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import ValidationError
-from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -178,11 +177,6 @@ class TargetsForm(AskForm):
         for name in set(self.errors) - {"pasted", "upload"}:
             del self.errors[name]
         return self
-
-
-def chosen_targets(data: QueryDict, name: str = "target") -> list[str]:
-    """The well-formed ids among what was ticked."""
-    return only_ids(data.getlist(name))
 
 
 def only_ids(values: Iterable[str]) -> list[str]:

@@ -1,0 +1,72 @@
+"""What is known of very many devices before they are changed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import F, Q, QuerySet
+
+from devices.models import Device
+from iotda_admin.ids import among
+
+SHOWN = 50
+DIRECT = Q(gateway_id="") | Q(gateway_id=F("device_id"))
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The devices that can be changed, and those that are left out, for they are behind a gateway.
+
+    What the inventory does not know stays in: the platform says what became of it.
+    """
+
+    changing: Sequence[str]
+    left_out: Sequence[str]
+    # Of those that can be changed, how many the inventory knows, and as what.
+    known: int
+    online: int
+    frozen: int
+
+    @property
+    def unknown(self) -> int:
+        return len(self.changing) - self.known
+
+    @property
+    def many(self) -> bool:
+        """More than can be shown one by one: they travel as one text."""
+        return len(self.changing) > SHOWN
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.changing)
+
+    @property
+    def first_changing(self) -> list[Device]:
+        return rows(self.changing[:SHOWN])
+
+    @property
+    def first_left_out(self) -> list[Device]:
+        return rows(self.left_out[:SHOWN])
+
+
+def select(ids: Sequence[str]) -> Selection:
+    known = Device.objects.filter(pk__in=among(ids)).order_by()
+    behind = set(known.exclude(DIRECT).values_list("pk", flat=True))
+    direct = known.filter(DIRECT)
+    return Selection(
+        [id for id in ids if id not in behind],
+        [id for id in ids if id in behind],
+        direct.count(),
+        direct.filter(status=Device.Status.ONLINE).count(),
+        direct.filter(status=Device.Status.FROZEN).count(),
+    )
+
+
+def rows(ids: Sequence[str]) -> list[Device]:
+    known = Device.objects.in_bulk(ids)
+    return [known.get(id) or Device(device_id=id) for id in ids]
+
+
+def names(ids: Sequence[str]) -> dict[str, str]:
+    """Of those that the inventory knows."""
+    known: QuerySet[Device] = Device.objects.filter(pk__in=among(ids))
+    return dict(known.values_list("pk", "name"))
