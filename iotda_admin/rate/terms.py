@@ -8,9 +8,11 @@ from iotda_admin.iotda import SEARCH_RATE
 
 ACCOUNT, SEARCH = "account", "SearchDevices"
 
-# The platform's bucket fills from the first call's arrival, ours from its start: a connection's set-up
-# earlier. What we leave unused is what that may cost.
+# What we take of the rate and of the burst.
 RATE_SHARE, BURST_SHARE = 0.98, 0.9
+# The platform's bucket fills from a first call's arrival, ours from its start, a connection's set-up earlier:
+# what comes in that time is left unused.
+SET_UP_SECONDS = 0.1
 # One write to the database serves this much time at the most.
 BLOCK_SECONDS = 0.05
 
@@ -28,7 +30,8 @@ class Terms:
     @property
     def tolerance(self) -> float:
         """How much earlier than evenly spaced a slot may come."""
-        return (max(1.0, self.burst * BURST_SHARE) - 1) * self.interval
+        burst = min(self.burst * BURST_SHARE, self.burst - self.rate * SET_UP_SECONDS)
+        return (max(1.0, burst) - 1) * self.interval
 
     @property
     def block(self) -> int:

@@ -1,0 +1,147 @@
+"""What the gate promises to a caller: its pace, its patience, and a platform that stays within reach."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection as database
+from django.db import transaction
+from django.test.utils import CaptureQueriesContext
+
+from iotda_admin.connection import client
+from iotda_admin.iotda import PageQuery, Throttled
+from iotda_admin.rate import gate, ledger
+from iotda_admin.rate.models import Limit
+from iotda_admin.rate.terms import ACCOUNT, SEARCH, terms_of
+
+ONE = PageQuery(limit=1)
+
+
+def list_devices(_number=0):
+    return client().list_devices(ONE)
+
+
+def refused(cloud):
+    return [entry for entry in cloud.journal() if entry["status"] == 429]
+
+
+def used_up(seconds, name=ACCOUNT):
+    ledger.pause(name, terms_of(name), seconds)
+
+
+def test_four_threads_stay_within_what_the_platform_allows(cloud, paced):
+    cloud.switch(rate=50, burst=20)
+    paced(50, 20)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(list_devices, range(80)))
+    assert len(refused(cloud)) <= 0.02 * 80
+
+
+def test_they_use_what_it_allows(cloud, paced):
+    paced(50, 20)
+    started = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(list_devices, range(80)))
+    assert time.monotonic() - started < 2 * (80 - 20) / 50
+
+
+def test_without_a_rate_nothing_is_written(cloud, paced):
+    paced(0)
+    with CaptureQueriesContext(database) as queries:
+        list_devices()
+    assert len(queries) == 0
+    assert not Limit.objects.exists()
+    assert ledger._own is None
+
+
+def test_a_few_writes_serve_many_calls(cloud, paced, monkeypatch):
+    writes = []
+    reserve = ledger.reserve
+    monkeypatch.setattr(ledger, "reserve", lambda *args: writes.append(args) or reserve(*args))
+    paced(200, 200)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(list_devices, range(100)))
+    assert len(writes) <= 25
+
+
+def test_searching_has_a_limit_of_its_own(cloud, paced):
+    paced(50, 20)
+    used_up(60, SEARCH)
+    assert list_devices()
+    with pytest.raises(Throttled):
+        client().search_devices("select * from device limit 1")
+
+
+def test_a_slot_too_far_away_is_refused_in_words(cloud, paced):
+    paced(10, 10)
+    used_up(34)
+    with pytest.raises(Throttled) as caught:
+        list_devices()
+    assert caught.value.user_message == "10 calls a second are allowed; the next is free in 34 s."
+    assert caught.value.retry_after == pytest.approx(34, abs=1)
+    assert caught.value.retryable
+    assert not caught.value.maybe_applied
+
+
+def test_a_slot_too_far_away_is_not_taken(cloud, paced):
+    paced(10, 10)
+    used_up(34)
+    before = Limit.objects.get(name=ACCOUNT).tat
+    with pytest.raises(Throttled):
+        list_devices()
+    assert Limit.objects.get(name=ACCOUNT).tat == before
+    assert cloud.journal("ListDevices") == []
+
+
+def test_the_wait_for_a_slot_leaves_the_deadline_alone(cloud, paced):
+    cloud.switch(latency_ms=1400)
+    paced(10, 1)
+    used_up(1)
+    assert list_devices()  # the deadline is 2 s
+
+
+def test_a_throttled_answer_makes_all_wait(cloud, paced):
+    paced(50, 20)
+    cloud.fault("ListDevices", "throttle", retry_after=30)
+    with pytest.raises(Throttled):
+        list_devices()
+    assert gate.wait() == pytest.approx(30, abs=1)
+
+
+def test_inside_a_transaction_the_row_is_not_held(cloud, paced):
+    paced(50, 20)
+    with transaction.atomic():
+        list_devices()
+        if database.vendor == "postgresql":
+            assert ledger.reserve(ACCOUNT, terms_of(ACCOUNT), 1, 1) < 1
+
+
+def test_in_a_test_of_one_transaction_calls_go_out(cloud, db, settings):
+    settings.IOTDA_RATE = 50
+    assert list_devices()
+    ledger.close()
+
+
+def test_a_locked_database_does_not_stop_a_call(cloud, paced):
+    paced(50, 20)
+    with transaction.atomic(), ThreadPoolExecutor(1) as other:
+        Limit.objects.create(name=ACCOUNT, tat=0)  # on PostgreSQL too, the other now waits for this row
+        assert other.submit(list_devices).result(10)
+
+
+def test_what_a_wrong_clock_wrote_stops_nobody(cloud, paced):
+    paced(10, 10)
+    Limit.objects.create(name=ACCOUNT, tat=9e9)
+    assert gate.wait() == 0
+    assert list_devices()
+
+
+def test_a_page_can_say_how_long_so_many_calls_take(paced):
+    paced(10, 10)
+    used_up(0)
+    assert gate.seconds_for(400) == pytest.approx(40, abs=2)
+
+
+def test_without_a_rate_there_is_nothing_to_wait_for(paced):
+    paced(0)
+    assert gate.seconds_for(400) == 0

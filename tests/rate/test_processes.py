@@ -1,0 +1,55 @@
+"""Several processes of the product, one row."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from django.db import connection as database
+
+from iotda_admin.rate import ledger
+from iotda_admin.rate.terms import ACCOUNT, Terms
+from tests.cloud import ROOT
+
+
+@pytest.fixture
+def busy(cloud, paced):
+    """Runs processes that make so many calls each; gives what each of them reports."""
+    name = database.settings_dict["NAME"]
+    address = f"sqlite:///{name}"
+    if database.vendor == "postgresql":
+        address = os.environ["DATABASE_URL"].rpartition("/")[0] + f"/{name}"
+    env = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "DATABASE_URL": address,
+        "IOTDA_ENDPOINT": cloud.api,
+        "IOTDA_RATE": "50",
+        "IOTDA_BURST": "20",
+    }
+
+    def run(processes, calls, threads):
+        command = [sys.executable, "-m", "tests.rate.busy", str(calls), str(threads)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
+        started = [subprocess.Popen(command, env=env, **pipes) for _ in range(processes)]
+        for process in started:
+            process.stdout.readline()
+        for process in started:
+            process.stdin.write("\n")
+            process.stdin.flush()
+        return [json.loads(process.communicate(timeout=60)[0]) for process in started]
+
+    return run
+
+
+def test_two_processes_share_one_rate(cloud, busy):
+    cloud.switch(rate=50, burst=20)
+    first, second = busy(processes=2, calls=40, threads=4)
+    assert first["answers"].get("ok", 0) + second["answers"].get("ok", 0) >= 0.98 * 80
+
+
+def test_a_pause_that_one_met_is_kept_by_the_other(cloud, busy):
+    ledger.pause(ACCOUNT, Terms(50, 20), 30)
+    (report,) = busy(processes=1, calls=3, threads=1)
+    assert report["answers"] == {"refused": 3}
+    assert cloud.journal("ListDevices") == []
