@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Max
 from django.utils import timezone
 
@@ -52,6 +52,8 @@ class Page:
         self.operation, self.inline = operation, inline
         self.verb = verb_named(operation.verb)
         self.settlement = Settlement(operation)
+        # Chunks that were answered, with their request ids, by whether the answer was unclear and its status.
+        self.answered: dict[tuple[bool, int | None], list[tuple[str, int]]] = defaultdict(list)
         # A refusal that all further calls would meet as well: its code and message.
         self.refusal: tuple[str, str] | None = None
         self.struck: list[bool] = []
@@ -64,6 +66,7 @@ class Page:
             if result.sending.chunk.pk in ours:
                 self.verb.remember(result.sending.request.seen)
                 self.write(result)
+        self.write_answered()
         self.settlement.write()
         self.count_strikes()
         if self.refusal and self.operation.running:
@@ -85,14 +88,19 @@ class Page:
     def write_answer(self, sending: Sending, answer: Answer) -> None:
         verdicts = {id: answer.verdicts.get(id, Verdict(State.UNKNOWN)) for id in sending.request.ids}
         unclear = any(verdict.state == State.UNKNOWN for verdict in verdicts.values())
-        facts = {"answered_at": timezone.now(), "http_status": answer.status, "request_id": answer.request_id}
-        if unclear:
-            facts |= {"state": Chunk.State.UNKNOWN, "due_at": read_back_from()}
-        else:
-            facts |= {"state": Chunk.State.DONE}
-        release(sending.chunk, **facts, error_code="", error_message="")
+        self.answered[unclear, answer.status].append((answer.request_id[:128], sending.chunk.pk))
         self.struck.append(False)
         self.settlement.add(sending.chunk, verdicts, sending.request.stood_before, whole=True)
+
+    def write_answered(self) -> None:
+        now, facts = timezone.now(), {"lease_until": None, "error_code": "", "error_message": ""}
+        for (unclear, status), rows in self.answered.items():
+            state = Chunk.State.UNKNOWN if unclear else Chunk.State.DONE
+            Chunk.objects.filter(pk__in=[pk for _request_id, pk in rows]).update(
+                state=state, due_at=read_back_from(), answered_at=now, http_status=status, **facts
+            )
+            with connection.cursor() as cursor:
+                cursor.executemany("UPDATE operations_chunk SET request_id = %s WHERE id = %s", rows)
 
     def write_error(self, sending: Sending, error: IotdaError) -> None:
         chunk, ids = sending.chunk, sending.request.ids
