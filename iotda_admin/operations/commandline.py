@@ -91,7 +91,7 @@ class AskCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         key = new_key()
-        with Interruption(self.stderr) as interruption:
+        with Interruption() as interruption:
             try:
                 operation = self.record(key, options)
                 interruption.patient = True

@@ -1,26 +1,29 @@
 """An operation is worked off in the foreground, and whoever waits for it sees how far it is."""
 
+import os
 import shutil
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Self
 
 from django.core.management.base import OutputWrapper
+from django.utils import timezone
 
 from iotda_admin.iotda import Client
 from iotda_admin.operations import recovery
 from iotda_admin.operations.models import Operation
+from iotda_admin.operations.progress import Progress, about, progress_of
 from iotda_admin.operations.results import State, counts_of
 from iotda_admin.operations.runner import drive
 
 LOOK_SECONDS = 0.5
 PAUSE_SECONDS = 0.2
-OPEN = (State.PENDING, State.SENT, State.UNKNOWN)
-BAR = 30
+BAR = 20
 
-type Show = Callable[[Operation, dict[str, int]], None]
+type Show = Callable[[Operation, dict[str, int], Progress], None]
 
 
 def follow(
@@ -51,6 +54,7 @@ class Watch:
     ) -> None:
         self.operation, self.patience, self.show, self.interrupted = operation, patience, show, interrupted
         self.counts: dict[str, int] = {}
+        self.done = 0
         self.looked = self.moved = float("-inf")
         self.ended = False
 
@@ -62,9 +66,11 @@ class Watch:
     def look(self) -> None:
         self.looked = time.monotonic()
         counts = counts_of(self.operation)
-        if counts != self.counts:
-            self.counts, self.moved = counts, self.looked
-        self.show(self.operation, counts)
+        waiting = counts.get(State.PENDING, 0) + counts.get(State.SENT, 0)
+        progress = progress_of(self.operation, sum(counts.values()), waiting)
+        if (counts, progress.done) != (self.counts, self.done):
+            self.counts, self.done, self.moved = counts, progress.done, self.looked
+        self.show(self.operation, counts, progress)
         self.ended = not Operation.objects.filter(pk=self.operation.pk, finished_at=None).exists()
 
     @property
@@ -74,12 +80,12 @@ class Watch:
 
 class Interruption:
     """Ctrl-C and what else tells a process to end. Before anything is recorded it ends at once; after that
-    the call under way is waited for, unless it is told again."""
+    the calls under way are waited for, unless it is told again."""
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-    def __init__(self, stderr: OutputWrapper) -> None:
-        self.stderr, self.signal, self.patient = stderr, 0, False
+    def __init__(self) -> None:
+        self.signal, self.patient = 0, False
 
     def __enter__(self) -> Self:
         # Who ignores one, as nohup does, wants it ignored.
@@ -97,7 +103,9 @@ class Interruption:
         again, self.signal = self.happened(), number
         if again or not self.patient:
             raise KeyboardInterrupt
-        self.stderr.write("\nWaiting for the call under way. Again to leave at once.", str)
+        with suppress(OSError):
+            # Unbuffered: it may come in the middle of a line of the bar.
+            os.write(2, b"\nWaiting for the calls under way. Again to leave at once.\n")
 
     def happened(self) -> bool:
         return self.signal != 0
@@ -113,13 +121,12 @@ class Bar:
     def __init__(self, stream: OutputWrapper) -> None:
         self.stream, self.terminal = stream, stream.isatty()
 
-    def show(self, operation: Operation, counts: dict[str, int]) -> None:
+    def show(self, operation: Operation, counts: dict[str, int], progress: Progress) -> None:
         total = sum(counts.values())
-        answered = total - sum(counts.get(state, 0) for state in OPEN)
-        filled = "#" * (BAR * answered // total)
-        trouble = [f", {counts[state]} {state}" for state in (State.FAILED, State.UNKNOWN) if state in counts]
-        line = f"{operation} [{filled:-<{BAR}}] {answered:,}/{total:,}{''.join(trouble)}"
-        self.draw(line[: shutil.get_terminal_size().columns - 1])
+        done = progress.done - counts.get(State.UNKNOWN, 0)
+        line = f"{operation} [{'#' * (BAR * done // total):-<{BAR}}] {done:,}/{total:,}"
+        trouble = [f"{counts[state]:,} {state}" for state in (State.FAILED, State.UNKNOWN) if state in counts]
+        self.draw(", ".join([line, *waits(progress), *trouble])[: shutil.get_terminal_size().columns - 1])
 
     def close(self) -> None:
         self.draw("")
@@ -128,3 +135,14 @@ class Bar:
         if self.terminal:
             self.stream.write(f"\r{line}\x1b[K", str, ending="")
             self.stream.flush()
+
+
+def waits(progress: Progress) -> list[str]:
+    if progress.held_until:
+        left = about(max(1.0, (progress.held_until - timezone.now()).total_seconds()))
+        return [
+            f"IoTDA cannot be reached: again in {left}"
+            if progress.unreached
+            else f"IoTDA asks to wait {left}"
+        ]
+    return [f"about {progress.wait} left"] if progress.wait else []

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.results import Cause, State, causes_of, counts_of
+from iotda_admin.operations.results import TROUBLE, Cause, State, causes_of, counts_of
 from iotda_admin.operations.trail import deed
 
 IDS_SHOWN = 20
-GOOD = (State.OK, State.ALREADY)
 
 
 def as_lines(operation: Operation, past: str) -> Iterator[str]:
@@ -35,8 +34,8 @@ def lines_of(cause: Cause) -> Iterator[str]:
 
 
 def as_document(operation: Operation) -> dict[str, Any]:
-    """With each target that does not stand as asked."""
-    rest = operation.targets.exclude(state__in=GOOD).order_by("pk")
+    """With each target that has ended, but not as asked."""
+    rest = operation.targets.filter(state__in=TROUBLE).order_by("pk")
     columns = rest.values_list("target_id", "state", "error_code", "error_message")
     return {
         "operation": operation.pk,

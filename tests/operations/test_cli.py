@@ -23,6 +23,7 @@ from tests.cloud import ROOT
 from tests.operations.deployment import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
+AGAIN = "Waiting for the calls under way. Again to leave at once.\n"
 WHY = ("--reason", "contract ended", "--ticket", "INC-42")
 
 
@@ -265,7 +266,7 @@ def test_told_twice_it_does_not_wait_for_the_answer(start, inventory):
     until(lambda: inventory.journal("FreezeDevice"))
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    until(lambda: process.stderr.readline() and process.stderr.readline())
+    assert process.stderr.readline() + process.stderr.readline() == "\n" + AGAIN
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert process.returncode == 130
@@ -300,10 +301,20 @@ def test_a_terminal_sees_how_far_it_is(start, inventory):
     out, _none = process.communicate(timeout=30)
     drawn = os.read(ours, 100_000).decode()
     os.close(ours)
-    assert f"\r{only()} [------------------------------] 0/10" in drawn
+    assert f"\r{only()} [--------------------] 0/10" in drawn
     assert re.search(r"\[#+-+\] [1-9]/10", drawn)
     assert drawn.endswith("\r\x1b[K")
     assert out == f"{only()} freeze: 10 frozen\n"
+
+
+def test_a_terminal_is_told_what_is_waited_for(start, inventory):
+    ours, theirs = pty.openpty()
+    inventory.fault("FreezeDevice", "throttle", retry_after=60)
+    process = start("freeze", *inventory.free(1), *WHY, "--wait", "0.5", stderr=theirs)
+    os.close(theirs)
+    process.communicate(timeout=30)
+    assert re.search(r"0/1, IoTDA asks to wait \d\d s", os.read(ours, 100_000).decode())
+    os.close(ours)
 
 
 def test_a_name_cannot_steer_the_terminal(here, inventory):
