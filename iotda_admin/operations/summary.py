@@ -24,7 +24,7 @@ def text_of(operation: Operation, counts: dict[str, int], causes: Sequence[Cause
         _("Reason: %(reason)s") % {"reason": operation.reason},
         *([_("Ticket: %(ticket)s") % {"ticket": operation.ticket}] if operation.ticket else []),
         *([_("Policy: %(id)s") % {"id": operation.policy_id}] if operation.policy_id else []),
-        ", ".join(f"{Target.State(state).label}: {count}" for state, count in counts.items()),
+        ", ".join(f"{state.label}: {counts[state]}" for state in Target.State if counts.get(state)),
     ]
     for cause in causes:
         lines += ["", *about(cause)]

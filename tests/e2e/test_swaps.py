@@ -7,6 +7,10 @@ from django.contrib.sessions.models import Session
 from playwright.sync_api import Page, expect
 
 from devices.models import Device
+from iotda_admin.connection import client
+from iotda_admin.operations.door import Asker
+from iotda_admin.operations.followups import cancel
+from iotda_admin.operations.runner import run
 
 WHY = "Unpaid since March"
 EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>"
@@ -105,6 +109,76 @@ def test_it_follows_a_running_operation_and_then_stops_asking(page, stage, worke
     page.on("request", lambda request: asked.append(request.url))
     page.wait_for_timeout(2000)
     assert asked == []
+
+
+@pytest.fixture
+def running(stage):
+    """Three chunks; the first has failed."""
+    policy = stage.cloud.landmarks["policy"]
+    operation = stage.ask(
+        "policy.bind", [f"nobody-{n}" for n in range(60)], who=stage.user("admin"), policy=policy
+    )
+    run(operation.chunks.get(number=1), client())
+    return operation
+
+
+def polled(page: Page) -> None:
+    with page.expect_response(lambda response: "hx-request" in response.request.headers):
+        pass
+    page.wait_for_function("!document.querySelector('.htmx-request')")
+
+
+def test_a_poll_shuts_no_fold_and_opens_none(page, running):
+    page.goto(running.get_absolute_url())
+    fold = page.locator(".failure details")
+    expect(fold).to_have_attribute("open", "")
+    fold.locator("summary").click()
+    polled(page)
+    expect(fold).not_to_have_attribute("open", "")
+    fold.locator("summary").click()
+    polled(page)
+    expect(fold).to_have_attribute("open", "")
+
+
+@pytest.mark.parametrize(
+    "query", [".failure summary", ".targets li:nth-child(3) a", "[data-copy]", "#cancel"]
+)
+def test_a_poll_takes_the_focus_from_nobody(page, running, query):
+    page.goto(running.get_absolute_url())
+    page.locator(query).first.focus()
+    polled(page)
+    expect(page.locator(query).first).to_be_focused()
+
+
+def test_a_poll_does_not_scroll(page, running):
+    page.set_viewport_size({"width": 1000, "height": 400})
+    page.goto(running.get_absolute_url())
+    page.mouse.wheel(0, 300)
+    page.wait_for_function("scrollY > 0")
+    before = page.evaluate("scrollY")
+    polled(page)
+    assert page.evaluate("scrollY") == before
+
+
+def test_it_cancels_the_rest_in_place_and_stops_asking(page, running):
+    page.goto(running.get_absolute_url())
+    page.get_by_role("link", name="Cancel the rest").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel the rest").click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.locator(".counts [data-state=cancelled] b")).to_have_text("40")
+    expect(page.locator("[hx-trigger^=load]")).to_have_count(0)
+    assert is_whole(page)
+
+
+def test_the_summary_is_copied_whole(page, running):
+    cancel(running, Asker(running.actor, "admin", "test"))
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(running.get_absolute_url())
+    page.get_by_role("button", name="Copy", exact=True).click()
+    expect(page.get_by_role("status").filter(has_text="Copied")).to_be_attached()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith(f"{running}: Bind quarantine, 60 targets")
+    assert copied.endswith(running.get_absolute_url())
 
 
 def test_it_shows_what_the_platform_says_as_text(page, stage):

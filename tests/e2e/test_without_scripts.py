@@ -5,7 +5,9 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from iotda_admin.connection import client
 from iotda_admin.inventory.models import SyncRun
+from iotda_admin.operations.runner import run
 
 WHY = "Unpaid since March"
 
@@ -107,3 +109,28 @@ def test_it_looks_again_at_what_is_unknown(page, stage):
     page.goto(operation.get_absolute_url())
     press(page, "Look now")
     expect(page.locator(".counts [data-state=ok] b")).to_have_text("1")
+
+
+def test_it_cancels_retries_and_undoes(page, stage):
+    ids = [*stage.cloud.free(10), *(f"nobody-{n}" for n in range(15))]
+    operation = stage.ask("policy.bind", ids, who=stage.user("admin"), policy=stage.cloud.landmarks["policy"])
+    run(operation.chunks.get(number=1), client())
+    page.goto(operation.get_absolute_url())
+    page.get_by_role("link", name="Cancel the rest").click()
+    press(page, "Cancel the rest")
+    expect(page.locator(".counts [data-state=cancelled] b")).to_have_text("5")
+    page.get_by_role("link", name="Undo").click()
+    explain(page, "Unbind")
+    expect(page.locator(".counts [data-state=ok] b")).to_have_text("10")
+    page.get_by_role("link", name=str(operation)).click()
+    page.get_by_role("link", name="Retry").click()
+    explain(page, "Bind")
+    expect(page.get_by_text("Attempt 2 of")).to_be_visible()
+
+
+def test_the_summary_for_a_ticket_can_be_read(page, stage):
+    operation = stage.ask("device.freeze", list(stage.cloud.free(1)), who=stage.user("admin"))
+    page.goto(operation.get_absolute_url())
+    page.get_by_text("Show the text").click()
+    expect(page.locator("#ticket-text")).to_contain_text("Reason: Unpaid since March")
+    expect(page.get_by_role("button", name="Copy")).to_be_hidden()

@@ -2,12 +2,19 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 
+from django.conf import settings
+from django.utils.timezone import now
 from playwright.sync_api import Page, expect
 
 from devices.models import Device
+from iotda_admin.connection import client
 from iotda_admin.inventory.models import SyncRun
-from iotda_admin.operations.models import Operation
+from iotda_admin.operations.door import Asker
+from iotda_admin.operations.followups import cancel
+from iotda_admin.operations.models import Chunk, Operation, Target
+from iotda_admin.operations.runner import run
 from iotda_admin.operations.tasks import advance
 from policies.models import Policy
 from tests.e2e.stage import Stage
@@ -186,14 +193,14 @@ def results(stage: Stage) -> Views:
     yield shown("operation-running", running)
     stage.cloud.fault("FreezeDevice", "throttle", retry_after=600)
     throttled = stage.ask("device.freeze", free[:4], who=me)
-    advance.call(throttled.pk)
+    advance.call()
     yield shown("operation-throttled", throttled)
     stage.cloud.heal()
     stage.cloud.fault(
         "FreezeDevice", "status", status=403, error_code="IOTDA.000022", error_msg="No permission."
     )
     stopped = stage.ask("device.freeze", free[4:8], who=me)
-    advance.call(stopped.pk)
+    advance.call()
     yield shown("operation-stopped", stopped)
     for name, url in [
         ("operations", "/operations/"),
@@ -204,6 +211,77 @@ def results(stage: Stage) -> Views:
     ]:
         page.goto(url)
         yield name, page
+
+
+def following(stage: Stage) -> Views:
+    """What one does with an operation afterwards, and what it says while it runs."""
+    page = stage.open_page("admin")
+    known, me = stage.cloud.landmarks, stage.user("admin")
+    policy, free = known["policy"], stage.cloud.free(10)
+
+    def shown(name: str, operation: Operation, what: str = "") -> tuple[str, Page]:
+        page.goto(f"{operation.get_absolute_url()}{what}")
+        return name, page
+
+    long = stage.ask("policy.bind", [f"nobody-{n}" for n in range(45)], who=me, policy=policy)
+    yield shown("cancel", long, "cancel/")
+    page.goto(long.get_absolute_url())
+    page.get_by_role("link", name="Cancel the rest").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    yield "cancel-dialog", page
+    yield shown("retry-too-early", long, "retry/")
+    Operation.objects.filter(pk=long.pk).update(strikes=4, held_until=now() + timedelta(minutes=2))
+    yield shown("operation-unreached", long)
+    Chunk.objects.filter(operation=long, number=1).update(state="followed", by_task=True, task_done=8)
+    Target.objects.filter(chunk__number=1, operation=long).update(state="sent")
+    Operation.objects.filter(pk=long.pk).update(strikes=0, held_until=None)
+    settings.IOTDA_RATE, settings.IOTDA_BURST = 0.2, 1
+    yield shown("operation-followed", long)
+    settings.IOTDA_RATE = 0
+    run(long.chunks.get(number=2), client())
+    cancel(long, Asker(me, "admin", "web"))
+    yield shown("operation-cancelling", long)
+    Chunk.objects.filter(operation=long, number=1).update(state="pending")
+    Target.objects.filter(chunk__number=1, operation=long).update(state="pending")
+    Operation.objects.filter(pk=long.pk).update(state="running")
+    run(long.chunks.get(number=1), client())
+    Operation.objects.filter(pk=long.pk).update(state="cancelled")
+    yield shown("operation-cancelled", long)
+    yield shown("retry", long, "retry/")
+    page.get_by_role("button", name="Bind").click()
+    expect(page.get_by_text("Attempt 2 of")).to_be_visible()
+    yield shown("retry-again", long, "retry/")
+    page.get_by_label("Reason").fill(" ")
+    for box in page.get_by_role("checkbox").all():
+        box.uncheck()
+    page.get_by_role("button", name="Bind").click()
+    expect(page.locator("#group-error")).to_be_visible()
+    yield "retry-errors", page
+    frozen = stage.ask("device.freeze", [known["frozen"], *free[:5], known["child"]], who=me)
+    advance.call()
+    yield shown("retry-nothing", frozen, "retry/")
+    stage.ask("device.unfreeze", free[:1], who=me)
+    stage.ask("device.freeze", free[:1], who=me)
+    stage.ask("device.unfreeze", free[1:2], who=me)
+    yield shown("undo", frozen, "undo/")
+    page.get_by_label("Reason").fill(WHY)
+    page.get_by_role("button", name="Unfreeze").click()
+    expect(page.get_by_text("Undoes")).to_be_visible()
+    advance.call()
+    yield shown("operation-undoing", Operation.objects.all()[0])
+    yield shown("operation-undone", frozen)
+    page.get_by_text("Show the text").click()
+    yield "operation-summary", page
+    done = stage.ask("device.freeze", free[6:7], who=me)
+    stage.ask("device.unfreeze", free[6:7], who=me)
+    yield shown("undo-nothing", done, "undo/")
+    stage.cloud.fault("BindDevicePolicy", "status", status=400, error_code="IOTDA.000006", error_msg="No.")
+    space = stage.ask("policy.bind", [known["other_space"]], who=me, policy=policy, kind="app")
+    page.goto(f"{space.get_absolute_url()}retry/")
+    page.get_by_role("checkbox").check()
+    page.get_by_role("button", name="Bind").click()
+    expect(page.locator("#typed-error")).to_be_visible()
+    yield "retry-space", page
 
 
 def oddities(stage: Stage) -> Views:
@@ -224,4 +302,4 @@ def oddities(stage: Stage) -> Views:
     yield "operations-none", operator
 
 
-TOURS = [door, lists, device, freezing, binding, policy, results, oddities]
+TOURS = [door, lists, device, freezing, binding, policy, results, following, oddities]

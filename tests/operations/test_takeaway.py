@@ -77,7 +77,7 @@ def test_the_summary_says_what_a_ticket_needs(auditor, partial, inventory):
         "Reason: because",
         "Ticket: INC-7",
         f"Policy: {inventory.landmarks['policy']}",
-        "Failed: 2, Done: 2",
+        "Done: 2, Failed: 2",
         "The device does not exist. [IOTDA.014000]",
         "  nobody-1",
         f"Request ID: {request}",
