@@ -1,5 +1,6 @@
 """The product under measure: gunicorn and the worker as the README starts them, asked by a form over HTTP."""
 
+import os
 import re
 import time
 from dataclasses import dataclass
@@ -54,6 +55,8 @@ class Asked:
     seconds: float
     post: float
     calls: float  # from the first call's arrival until the last outcome was recorded
+    worker_cpu: float  # seconds of processor time, which tell more than the clock where cores are shared
+    web_cpu: float
 
 
 class Product(Deployment):
@@ -85,6 +88,7 @@ class Product(Deployment):
         """Send the form, and wait until the operation's end is in the database."""
         browser = Browser(self.base, user)
         form = browser.form(page) | {"reason": "measured", "ticket": "BENCH-1", **fields}
+        worker, web = cpu(self.worker.pid), cpu(self.web.pid)
         wall, began = time.time(), time.monotonic()
         answer = browser.http.post(self.base + path, form, timeout=PATIENCE, allow_redirects=False)
         post = time.monotonic() - began
@@ -94,7 +98,8 @@ class Product(Deployment):
                 raise TimeoutError(f"OP-{operation} has not ended after {PATIENCE} s.")
             time.sleep(POLL)
         seconds = time.monotonic() - began
-        return Asked(operation, wall, seconds, post, wall + seconds - self.first_call(wall))
+        used = cpu(self.worker.pid) - worker, cpu(self.web.pid) - web
+        return Asked(operation, wall, seconds, post, wall + seconds - self.first_call(wall), *used)
 
     def first_call(self, since: float) -> float:
         """When the first change arrived: what is read before belongs to the asking."""
@@ -116,6 +121,15 @@ def number_in(location: str, status: int) -> str:
 
 def peak(pid: int) -> int:
     """The most memory that a process, or one of its children, has had at once, in bytes."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     own = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    return max([int(own[1]) * 1024 if own else 0, *(peak(int(child)) for child in children)])
+    return max([int(own[1]) * 1024 if own else 0, *map(peak, children(pid))])
+
+
+def cpu(pid: int) -> float:
+    """Seconds that a process and its children have computed."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK") + sum(map(cpu, children(pid)))
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

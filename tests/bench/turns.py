@@ -78,23 +78,25 @@ def figures(turns: list[Turn]) -> dict[str, Any]:
     if turns[0].asked:
         found["post_seconds"] = [round(turn.asked.post, 4) for turn in turns if turn.asked]
         found["calls_seconds"] = [round(turn.asked.calls, 4) for turn in turns if turn.asked]
+        found["worker_cpu_seconds"] = [round(turn.asked.worker_cpu, 2) for turn in turns if turn.asked]
+        found["web_cpu_seconds"] = [round(turn.asked.web_cpu, 2) for turn in turns if turn.asked]
         found["worker_peak_mb"] = round(max(turn.worker_peak for turn in turns) / 1e6, 1)
         found["web_peak_mb"] = round(max(turn.web_peak for turn in turns) / 1e6, 1)
     return found
 
 
 def phases(turns: list[Turn]) -> str:
-    """Where the product's time went, by the round in the middle."""
+    """Where the product's time went."""
     asked = [turn.asked for turn in turns if turn.asked]
     post, calls = median(one.post for one in asked), median(one.calls for one in asked)
     total = median(one.seconds for one in asked)
-    worker, web = (
-        max(peaks) / 1e6 for peaks in zip(*((t.worker_peak, t.web_peak) for t in turns), strict=True)
-    )
+    worker, web = median(one.worker_cpu for one in asked), median(one.web_cpu for one in asked)
+    worker_peak, web_peak = max(t.worker_peak for t in turns), max(t.web_peak for t in turns)
     return (
-        f"the product, medians: form answered after {post:.3f} s, first call after {total - calls:.3f} s, "
-        f"from the first call to the last recorded outcome {calls:.3f} s; "
-        f"peak memory {worker:.0f} MB worker, {web:.0f} MB web"
+        f"the product: form answered after {post:.3f} s, first call after {total - calls:.3f} s, "
+        f"from the first call to the last recorded outcome {calls:.3f} s;\n"
+        f"processor time {worker:.2f} s worker, {web:.2f} s web; "
+        f"peak memory {worker_peak / 1e6:.0f} MB worker, {web_peak / 1e6:.0f} MB web"
     )
 
 
