@@ -114,6 +114,21 @@ def database(name: str, default: str) -> dict[str, object]:
     return config
 
 
+def redis(name: str) -> str:
+    """An address with a password in it, maybe; empty for none."""
+    value = secret(name)
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in {"redis", "rediss"} and bool(parts.hostname) and parts.port != 0
+        good = good and bool(re.fullmatch(r"(/\d*)?", parts.path)) and not (parts.query or parts.fragment)
+    except ValueError:
+        good = False
+    if value and not good:
+        # The value can hold a password, so it is not repeated.
+        raise ImproperlyConfigured(f"{name} must be redis://:password@host:port/number.")
+    return value
+
+
 def kept_secret(name: str, path: Path) -> str:
     """The secret from the environment, else one made at the first start and kept in `path`."""
     value = secret(name)

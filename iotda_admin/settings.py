@@ -165,7 +165,10 @@ else:
     DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 32}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
+# What calls the workers: the database, or RQ in Redis.
+REDIS_URL = env.redis("REDIS_URL")
+QUEUE = "iotda_admin.operations.redis_queue.Backend" if REDIS_URL else "django_tasks_db.DatabaseBackend"
+TASKS = {"default": {"BACKEND": QUEUE}}
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English"))]

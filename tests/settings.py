@@ -7,7 +7,7 @@ os.environ.update(
     DATA_DIR=os.environ.get("TEST_DATA_DIR") or tempfile.mkdtemp(prefix="iotda-admin-test-"),
     DEBUG="False",
     HTTPS="False",
-    IOTDA_DEADLINE="2",
+    IOTDA_DEADLINE=os.environ.get("IOTDA_DEADLINE", "2"),
     # What the rate does is tested in tests/rate; elsewhere it would only take time.
     IOTDA_RATE=os.environ.get("IOTDA_RATE", "0"),
     READ_BACK_GAP="0",

@@ -63,6 +63,7 @@ def test_each_setting_is_in_the_readme(name):
         ("ALLOWED_HOSTS", "http://desk.example.com/"),
         ("CSRF_TRUSTED_ORIGINS", "desk.example.com"),
         ("DATABASE_URL", "mysql://root@localhost/x"),
+        ("REDIS_URL", "redis:6379"),
         ("HTTPS", "maybe"),
         ("BEHIND_PROXY", "2"),
         ("DEBUG", "on please"),
@@ -85,6 +86,12 @@ def test_a_way_to_log_in_asks_for_what_it_needs(tmp_path, auth):
 
 def test_it_does_not_print_the_password_of_a_wrong_database_address(tmp_path):
     _status, said = start(tmp_path, DATABASE_URL="mysql://root:canary-password@localhost/x")
+    assert "canary-password" not in said
+
+
+def test_it_does_not_print_the_password_of_a_wrong_redis_address(tmp_path):
+    _status, said = start(tmp_path, REDIS_URL="redis://:canary-password@localhost/x")
+    assert "REDIS_URL must be" in said
     assert "canary-password" not in said
 
 

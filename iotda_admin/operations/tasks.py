@@ -3,11 +3,12 @@
 import threading
 import time
 
-from django.core.management import call_command
+from django.conf import settings
 from django.tasks import task
 from django.utils import timezone
 
 from iotda_admin.connection import client
+from iotda_admin.operations import database_queue
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.runner import drive
 
@@ -33,6 +34,12 @@ def advance() -> None:
         advance.enqueue()
 
 
+def transport() -> str:
+    """The module that carries the calls."""
+    return "redis_queue" if settings.REDIS_URL else "database_queue"
+
+
 def prune() -> None:
-    """Run by the worker now and then: finished calls for attention are of no use to anyone."""
-    call_command("prune_db_task_results", min_age_days=1, verbosity=0)
+    """Run by the worker now and then. Redis forgets by itself."""
+    if not settings.REDIS_URL:
+        database_queue.prune()

@@ -1,3 +1,6 @@
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -5,6 +8,8 @@ import pytest
 from iotda_admin.connection import client
 from iotda_admin.operations.door import Asker, Wanted, ask, start
 from iotda_admin.operations.models import Operation
+from tests.cloud import Cloud
+from tests.operations.deployment import Deployment
 
 
 @pytest.fixture
@@ -30,3 +35,20 @@ def do(begin: Any) -> Any:
         return operation
 
     return do
+
+
+@pytest.fixture(scope="module")
+def prepared(cloud_process: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the users and the inventory, made once; the platform is the same after each reset."""
+    cloud_process.reset()
+    folder = tmp_path_factory.mktemp("deployment")
+    Deployment(folder, cloud_process).prepare()
+    return folder
+
+
+@pytest.fixture
+def deployment(cloud: Cloud, prepared: Path, tmp_path: Path) -> Iterator[Deployment]:
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    deployment = Deployment(tmp_path, cloud)
+    yield deployment
+    deployment.kill()

@@ -1,6 +1,5 @@
 """kill -9 of the real web process between the call and its answer; SIGTERM of the real worker."""
 
-import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,7 +7,7 @@ import pytest
 import requests
 
 from tests.asking import writes
-from tests.operations.deployment import Browser, Deployment, until
+from tests.operations.deployment import Browser, until
 
 AFTERWARDS = """
 import json
@@ -44,23 +43,6 @@ client.force_login(User.objects.get(username="operator"))
 answer = client.post({path!r}, {form!r})
 print(json.dumps([answer.status_code, Operation.objects.count()]))
 """
-
-
-@pytest.fixture(scope="module")
-def prepared(cloud_process, tmp_path_factory):
-    """A folder with the users and the inventory, made once; the platform is the same after each reset."""
-    cloud_process.reset()
-    folder = tmp_path_factory.mktemp("deployment")
-    Deployment(folder, cloud_process).prepare()
-    return folder
-
-
-@pytest.fixture
-def deployment(cloud, prepared, tmp_path):
-    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
-    deployment = Deployment(tmp_path, cloud)
-    yield deployment
-    deployment.kill()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,45 @@
+"""The database as the transport: calls are rows beside our own."""
+
+import logging
+from datetime import timedelta
+
+from django.core.management import call_command
+from django.db import DatabaseError
+from django.tasks import TaskResultStatus
+from django.utils import timezone
+from django.utils.crypto import get_random_string
+from django_tasks_db.management.commands import db_worker
+from django_tasks_db.models import DBTaskResult
+
+log = logging.getLogger(__name__)
+POLL_SECONDS = 0.1
+
+
+class Consumer(db_worker.Worker):
+    failures = DatabaseError
+
+    def __init__(self) -> None:
+        super().__init__(
+            queue_names=["*"],
+            interval=POLL_SECONDS,
+            batch=False,
+            backend_name="default",
+            startup_delay=False,
+            max_tasks=None,
+            worker_id=get_random_string(32),
+            excluded_queue_names=[],
+        )
+
+    @property
+    def busy(self) -> bool:
+        return self.running_task
+
+    def unreachable(self, error: DatabaseError) -> None:
+        log.warning("No calls can be taken: %s", error)
+
+
+def prune() -> None:
+    """Finished calls are of no use to anyone, nor are those whose worker was killed."""
+    call_command("prune_db_task_results", min_age_days=1, verbosity=0)
+    long_ago = timezone.now() - timedelta(days=1)
+    DBTaskResult.objects.filter(status=TaskResultStatus.RUNNING, started_at__lt=long_ago).delete()
