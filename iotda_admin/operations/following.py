@@ -105,7 +105,7 @@ class Interruption:
             raise KeyboardInterrupt
         with suppress(OSError):
             # Unbuffered: it may come in the middle of a line of the bar.
-            os.write(2, b"\nWaiting for the calls under way. Again to leave at once.\n")
+            os.write(2, b"\nWaiting a few seconds for the calls under way.\n")
 
     def happened(self) -> bool:
         return self.signal != 0
