@@ -16,8 +16,11 @@ from tests.chaos.stage import Stage
 from tests.chaos.truth import Change, Platform
 
 PATIENCE = 10.0
-WRITES = list(truth.WANTED)
-READS = ["ShowDevice", "ShowTargetsInDevicePolicy"]
+WRITES = [*truth.CALLS, truth.TASK]
+READS = ["ShowDevice", "ShowTargetsInDevicePolicy", "ShowBatchTask", "ListBatchTasks"]
+# The platform works through batch tasks fast, and some freezes go by them.
+FAST = {"task_delay_s": 0.02, "task_speed": 2000}
+BY_TASK_ABOVE = 12
 VERBS = ["policy.bind", "policy.bind", "policy.unbind", "device.freeze", "device.unfreeze"]
 
 
@@ -80,6 +83,7 @@ class Attack:
     def __init__(self, stage: Stage, seed: int, *, intents: bool = True) -> None:
         self.stage, self.cloud, self.desk, self.intents = stage, stage.cloud, stage.desk, intents
         self.seed, self.number, self.chance = seed, 0, random.Random(seed)
+        self.desk(product.freeze_by_task_above, BY_TASK_ABOVE)
         self.devices = self.desk(product.direct_devices)
         self.policies = sorted({row["policy_id"] for row in self.bindings()})
         frozen = [id for id, status in self.devices.items() if status == "FROZEN"]
@@ -99,7 +103,7 @@ class Attack:
         key = f"{self.seed & 0xFFFFFFFF:08x}{self.number:024x}"
         change = self.change(plan)
         before = Platform((), self.platform.has)
-        self.cloud.switch(latency_ms=self.chance.choice([0, 2, 5, 10]))
+        self.cloud.switch(latency_ms=self.chance.choice([0, 2, 5, 10]), **FAST)
         self.cloud.call("DELETE", "journal")
         if plan.role != "web":
             self.desk(product.ask, change.verb, change.ids, change.policy, key)

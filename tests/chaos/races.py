@@ -131,12 +131,10 @@ def contradictions(
     device: str, looks: Sequence[product.Past], entries: list[dict[str, Any]], frozen: bool
 ) -> list[str]:
     """Each change begins after the one before has ended, none is lost, and the last one stands."""
-    wrong = [
-        f"{now} began before {then} had ended"
-        for then, now in itertools.pairwise(looks)
-        if then.settled_at > now.sent_at
-    ]
-    wrong += [f"{look} is {look.state}" for look in looks if look.state not in truth.STANDS]
+    pairs = itertools.pairwise(looks)
+    overlaps = sum(then.settled_at is None or then.settled_at > now.sent_at for then, now in pairs)
+    wrong = [f"{overlaps} began before the one before had ended"] if overlaps else []
+    wrong += [f"{look.verb} is {look.state}" for look in looks if look.state not in truth.STANDS]
     done = [truth.WANTED[e["operation"]] for e in entries if e["operation"] in truth.WANTED and e["applied"]]
     said = [truth.SHALL[look.verb] for look in looks if look.state == "ok"]
     if done != said:

@@ -12,8 +12,9 @@ from tests.chaos.truth import Change, Platform
 TARGETS = 200
 SHARES = {"policy.bind": 105, "policy.unbind": 60, "device.freeze": 18, "device.unfreeze": 17}
 DEADLINE = 0.3
-WRITES = list(truth.WANTED)
-READS = ["ShowDevice", "ShowTargetsInDevicePolicy"]
+WRITES = [*truth.CALLS, truth.TASK]
+READS = ["ShowDevice", "ShowTargetsInDevicePolicy", "ShowBatchTask", "ListBatchTasks"]
+FAST = {"task_delay_s": 0.02, "task_speed": 2000}
 
 # Lost or unusable answers, before or after the change was applied.
 LOST: list[tuple[str, dict[str, Any]]] = [
@@ -118,7 +119,9 @@ class Attack:
     def one(self, seed: int, findings: Findings) -> None:
         """Nothing but the seed decides what is asked, and what goes wrong."""
         chance = random.Random(seed)
-        self.cloud.reset(300, **{name: chance.choice(values) for name, values in SWITCHES.items()})
+        self.cloud.reset(300, **FAST, **{name: chance.choice(values) for name, values in SWITCHES.items()})
+        # Freezing one by one, or by the platform's batch task.
+        self.desk(product.freeze_by_task_above, chance.choice([5, 500]))
         changes = self.changes(chance)
         platform = self.prepare(changes, chance.random() < 0.5)
         before = Platform((), platform.has)

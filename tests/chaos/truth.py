@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tests.chaos.product import Records
 
-WANTED = {
-    "FreezeDevice": True,
-    "UnfreezeDevice": False,
-    "BindDevicePolicy": True,
-    "UnbindDevicePolicy": False,
-}
+# The write calls, and what their targets are like afterwards.
+CALLS = {"FreezeDevice": True, "UnfreezeDevice": False, "BindDevicePolicy": True, "UnbindDevicePolicy": False}
+# What the platform does by itself, after it has been given a batch task.
+TASK = "CreateBatchTask"
+WORKS = {"freezeDevices": True, "unfreezeDevices": False}
+WANTED = CALLS | WORKS
 SHALL = {"device.freeze": True, "device.unfreeze": False, "policy.bind": True, "policy.unbind": False}
 STANDS = ("ok", "already")
 SETTLED = (*STANDS, "failed", "skipped", "cancelled")
@@ -57,25 +57,25 @@ class Platform:
 
 
 def of(change: Change, entries: Iterable[Entry]) -> list[Entry]:
-    """The write requests of one change."""
-    ids = set(change.ids)
+    """The write requests of one change, and what the platform did of it by itself."""
+    ids, shall = set(change.ids), SHALL[change.verb]
     return [
         entry
         for entry in entries
-        if entry["operation"] in WANTED
-        and WANTED[entry["operation"]] == SHALL[change.verb]
+        if WANTED.get(entry["operation"], shall if entry["operation"] == TASK else None) == shall
         and (entry["policy_id"] or "") == change.policy
         and ids & set(entry["target_ids"])
     ]
 
 
 def applied(entries: Iterable[Entry]) -> set[str]:
-    return {id for entry in entries for id in entry["applied"]}
+    return {id for entry in entries if entry["operation"] in WANTED for id in entry["applied"]}
 
 
 def still_under_way(entries: Iterable[Entry]) -> bool:
     """A call that the platform has taken and not yet carried out, though its sender may be dead."""
-    return any(entry["status"] is None and entry["fault"] in (None, "latency") for entry in entries)
+    calls = (entry for entry in entries if entry["operation"] not in WORKS)
+    return any(entry["status"] is None and entry["fault"] in (None, "latency") for entry in calls)
 
 
 def identity(change: Change, look: "Records") -> list[str]:
@@ -131,8 +131,11 @@ def sent_blindly(change: Change, mine: list[Entry]) -> list[str]:
     done: set[str] = set()
     again: set[str] = set()
     for entry in mine:
-        again |= done & set(entry["target_ids"]) if entry["status"] not in NOT_EXECUTED else set()
-        done |= set(entry["applied"])
+        if entry["operation"] not in WORKS and entry["status"] not in NOT_EXECUTED:
+            again |= done & set(entry["target_ids"])
+        # A task that was taken on is carried out, sooner or later.
+        taken_on = entry["operation"] == TASK and entry["applied"]
+        done |= set(entry["target_ids"] if taken_on else entry["applied"])
     return [f"{id} sent again after it was applied" for id in sorted(again & set(change.ids))]
 
 
@@ -141,7 +144,7 @@ def sent_too_often(look: "Records", mine: list[Entry]) -> list[str]:
     that it was split into."""
     calls: Counter[str] = Counter()
     for entry in mine:
-        if entry["status"] not in NOT_EXECUTED:
+        if entry["operation"] not in WORKS and entry["status"] not in NOT_EXECUTED:
             calls.update(entry["target_ids"])
     allowed: defaultdict[str, int] = defaultdict(int)
     split = sum(chunk.attempts for chunk in look.chunks.values() if not chunk.targets)
