@@ -1,15 +1,18 @@
 """Freeze and unfreeze: how IoTDA is asked, and how one sees whether it took effect."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from devices.mirrors import Devices, mirrored
 from devices.models import Device
-from iotda_admin.iotda import Ack, Client, IotdaError, Rejected
+from iotda_admin.ids import among
+from iotda_admin.inventory.sync import ask as ask_for_reading
+from iotda_admin.iotda import Ack, Client, IotdaError, Rejected, TaskType
 from iotda_admin.operations.codes import NOT_DIRECT
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.verbs import Answer, Request, State, Verb, Verdict
@@ -17,15 +20,18 @@ from iotda_admin.operations.verbs import Answer, Request, State, Verb, Verdict
 FROZEN = Device.Status.FROZEN
 
 
+def known(ids: Iterable[str]) -> QuerySet[Device]:
+    return Device.objects.filter(device_id__in=among(list(ids)))
+
+
 class DeviceStatus(Verb):
-    """The platform takes one device a call, and only directly connected ones."""
+    """The platform takes one device a call, or very many as a batch task; only directly connected ones."""
 
     # A look before the change.
     calls = 2
     # Whether the device shall be frozen afterwards.
     frozen: ClassVar[bool]
-    # The refusal that means "it already is as you want it".
-    already_code: ClassVar[str]
+    task_type: TaskType
 
     def permission(self, target_type: str) -> str:
         return "devices.freeze_device"
@@ -33,7 +39,13 @@ class DeviceStatus(Verb):
     def subject(self, operation: Operation, target_id: str) -> str:
         return f"status of {target_id}"
 
+    def inventory_says(self, ids: Sequence[str]) -> Mapping[str, bool]:
+        rows = known(ids).values_list("device_id", "status")
+        return {device_id: (status == FROZEN) == self.frozen for device_id, status in rows if status}
+
     def send(self, client: Client, request: Request) -> Answer:
+        if request.task_name:
+            return self.send_task(client, request)
         (device_id,) = request.ids
         device = client.show_device(device_id)
         request.seen.append(device)
@@ -49,6 +61,11 @@ class DeviceStatus(Verb):
             verdict = Verdict(State.ALREADY, error.code, error.message)
             return Answer({device_id: verdict}, error.status, error.request_id)
         return Answer({device_id: Verdict(State.OK)}, ack.status, ack.request_id)
+
+    def send_task(self, client: Client, request: Request) -> Answer:
+        """No device is read before: a child device, or one that stands already, the platform names itself."""
+        task = client.create_batch_task(request.task_name, self.task_type, request.ids)
+        return Answer({}, task.http_status, task.request_id, task.task_id)
 
     def call(self, client: Client, request: Request) -> Ack:
         raise NotImplementedError
@@ -86,13 +103,14 @@ class Freeze(DeviceStatus):
     inverse = "device.unfreeze"
     title = _("Freeze")
     frozen = True
+    task_type = "freezeDevices"
     already_code = "IOTDA.014039"
 
     def call(self, client: Client, request: Request) -> Ack:
         return client.freeze_device(*request.ids)
 
     def settled(self, operation: Operation, ids: Sequence[str]) -> None:
-        Device.objects.filter(device_id__in=ids).update(status=FROZEN, read_at=timezone.now())
+        known(ids).update(status=FROZEN, read_at=timezone.now())
 
 
 class Unfreeze(DeviceStatus):
@@ -100,6 +118,7 @@ class Unfreeze(DeviceStatus):
     inverse = "device.freeze"
     title = _("Unfreeze")
     frozen = False
+    task_type = "unfreezeDevices"
     already_code = "IOTDA.014040"
 
     # And a look afterwards.
@@ -112,3 +131,10 @@ class Unfreeze(DeviceStatus):
         with suppress(IotdaError):
             request.seen.append(client.show_device(device_id))
         return ack
+
+    def settled(self, operation: Operation, ids: Sequence[str]) -> None:
+        # Those that nobody has looked at since, as after a batch task: no status is better than a wrong one.
+        known(ids).filter(status=FROZEN).update(status="", read_at=timezone.now())
+
+    def task_ended(self) -> None:
+        ask_for_reading()

@@ -2,6 +2,7 @@ from typing import Any
 
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from devices.models import Device, Product, Space
@@ -48,7 +49,7 @@ def bars(counts: dict[str, int]) -> list[dict[str, Any]]:
         result.append(
             {
                 "status": status,
-                "label": labels.get(status, status),
+                "label": labels.get(status, status) or _("Not read yet"),
                 "count": counts[status],
                 "x": f"{x:.2f}",
                 "width": f"{max(width - 0.2, 0.1):.2f}",

@@ -67,6 +67,9 @@ INVENTORY_REFRESH = env.number("INVENTORY_REFRESH", 300, low=10, high=86_400)
 INVENTORY_IN_FLIGHT = env.whole("INVENTORY_IN_FLIGHT", 4, low=1, high=11)
 # Seconds between the two looks that must both miss a change before it counts as not applied.
 READ_BACK_GAP = env.number("READ_BACK_GAP", 5, low=0, high=600)
+# More devices than this are frozen by IoTDA's batch task. Up to it each is read first and the rest can still
+# be cancelled: that takes less than two minutes at the 10 calls a second of a small instance.
+BATCH_TASK_ABOVE = env.whole("BATCH_TASK_ABOVE", 500, low=0, high=1_000_000)
 TARGETS_LIMIT = env.whole("TARGETS_LIMIT", 100_000, low=20, high=1_000_000)
 
 # A listing of the platform, and the table that mirrors it, in the order they are read.
@@ -90,6 +93,7 @@ OPERATION_VERBS = {
 WORKER_JOBS = {
     "iotda_admin.operations.recovery.sweep": 1,
     "iotda_admin.operations.recovery.read_back_due": 1,
+    "iotda_admin.operations.batchtasks.follow_due": 1,
     "iotda_admin.inventory.sync.sync_if_due": 1,
     "iotda_admin.operations.tasks.prune": 3600,
 }

@@ -21,6 +21,7 @@ COMMONS = {
 DOORS = {
     "iotda_admin.accounts.access",
     "iotda_admin.inventory.mirror",
+    "iotda_admin.inventory.sync",
     "iotda_admin.iotda",
     "iotda_admin.operations.answer",
     "iotda_admin.operations.codes",

@@ -17,10 +17,11 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from iotda_admin.iotda import RUNNING_TASK_LIMIT
 from iotda_admin.operations.codes import NOT_ALLOWED
 from iotda_admin.operations.ending import hold, stop
 from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.verbs import Request, State, Verb, verb_named
+from iotda_admin.operations.verbs import Request, State, Verb, task_name, verb_named
 
 BEAT_SECONDS = 2.0
 # So many calls in a row without a proper answer, and an operation goes on with one chunk at a time.
@@ -59,10 +60,10 @@ def claim_due(limit: int) -> list[Sending]:
         return []
     with transaction.atomic():
         allowed = [each for each in operations if still_allowed(each)]
-        picked: list[int] = []
+        picked: list[tuple[int, bool]] = []
         for operation in allowed:
             picked += pick(operation, share(operation, -(-limit // len(allowed))))
-        return take(picked[:limit], {each.pk: each for each in allowed}, lease_seconds())
+        return take(with_room(picked[:limit]), {each.pk: each for each in allowed}, lease_seconds())
 
 
 def claim(chunk: Chunk) -> Sending | None:
@@ -102,13 +103,24 @@ def share(operation: Operation, fair: int) -> int:
     return fair if operation.answered and operation.strikes < STRIKES else 1  # type: ignore[attr-defined]
 
 
-def pick(operation: Operation, share: int) -> list[int]:
+def pick(operation: Operation, share: int) -> list[tuple[int, bool]]:
     # All conditions stand on the row itself: PostgreSQL checks those again once it has the lock, but not
     # a join. A stopped operation has no pending chunks.
     due = Chunk.objects.filter(
         operation=operation.pk, state=Chunk.State.PENDING, due_at__lte=timezone.now()
     ).order_by("number")
-    return list(due.select_for_update(skip_locked=True).values_list("pk", flat=True)[:share])
+    return list(due.select_for_update(skip_locked=True).values_list("pk", "by_task")[:share])
+
+
+def with_room(picked: Sequence[tuple[int, bool]]) -> list[int]:
+    """The platform runs so many batch tasks at once, in a resource space; ours may all be of one. The others
+    wait here. Where two workers count at the same moment, the platform refuses one: it waits as well."""
+    tasks = [pk for pk, by_task in picked if by_task]
+    if tasks:
+        begun = (Chunk.State.SENT, Chunk.State.UNKNOWN, Chunk.State.FOLLOWED)
+        room = max(0, RUNNING_TASK_LIMIT - Chunk.objects.filter(by_task=True, state__in=begun).count())
+        del tasks[:room]
+    return [pk for pk, _by_task in picked if pk not in tasks]
 
 
 def lock(pks: Sequence[int]) -> list[int]:
@@ -136,7 +148,12 @@ def take(pks: Sequence[int], operations: Mapping[int, Operation], seconds: float
         targets[chunk_id][target_id] = stood_before
     pending.update(state=State.SENT)
     chunks = Chunk.objects.filter(pk__in=pks).order_by("number")
-    return [Sending(c, Request(operations[c.operation_id], targets[c.pk]), until) for c in chunks]
+    return [Sending(c, request_for(c, operations[c.operation_id], targets[c.pk]), until) for c in chunks]
+
+
+def request_for(chunk: Chunk, operation: Operation, targets: Mapping[str, bool | None]) -> Request:
+    name = task_name(operation, chunk.number) if chunk.by_task else ""
+    return Request(operation, targets, task_name=name)
 
 
 def still_ours(sendings: Iterable[Sending]) -> QuerySet[Chunk]:

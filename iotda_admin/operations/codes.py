@@ -18,6 +18,11 @@ STOPPED = "stopped"
 CANCELLED = "cancelled"
 NOT_ALLOWED = "not_allowed"
 NOT_DIRECT = "not_directly_connected"
+TASK_STOPPED = "task_stopped"
+TASK_FAILED = "task_failed"
+
+# As many batch tasks run as may. No source shows the platform's code: assumed, until one is seen.
+TASKS_FULL = frozenset({"IOTDA.014203"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,16 @@ CODES: dict[str, Knowledge] = {
         _("This device is behind a gateway. IoTDA freezes only directly connected devices."),
         _("If you want all devices behind the gateway to lose their connection, freeze the gateway."),
         hopeless=True,
+    ),
+    TASK_STOPPED: Knowledge(
+        _("IoTDA's batch task was stopped before this device's turn. It was not changed."),
+        _("Ask again."),
+        retryable=True,
+    ),
+    TASK_FAILED: Knowledge(
+        _("IoTDA did not carry out the batch task. Nothing was changed."),
+        _("Read IoTDA's own words, then ask again."),
+        retryable=True,
     ),
     # Devices
     "IOTDA.014000": Knowledge(

@@ -13,7 +13,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from iotda_admin.ids import among
-from iotda_admin.iotda import Client
+from iotda_admin.iotda import BATCH_TARGET_LIMIT, Client
 from iotda_admin.operations.bulk import insert
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.runner import run
@@ -136,9 +136,9 @@ def ask(
 
 
 def start(operation: Operation, client: Client) -> None:
-    """Send what was asked: one chunk here and now, more by the workers."""
+    """Send what was asked: one chunk here and now; more, and batch tasks, by the workers."""
     open_chunks = operation.chunks.exclude(state=Chunk.State.DONE)[:2]
-    if len(open_chunks) == 1:
+    if len(open_chunks) == 1 and not open_chunks[0].by_task:
         run(open_chunks[0], client)
     if operation.chunks.filter(state=Chunk.State.PENDING).exists():
         nudge(operation.pk)
@@ -201,11 +201,14 @@ def check_in_flight(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) 
 
 def record(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) -> None:
     operation.save(force_insert=True)
-    groups = list(enumerate(batched(wanted, verb.chunk_size), start=1))
-    insert(Chunk(operation=operation), ["number"], [(number,) for number, _group in groups])
+    by_task = verb.task_type is not None and len(wanted) > settings.BATCH_TASK_ABOVE
+    stood = verb.inventory_says([target.id for target in wanted]) if by_task else {}
+    size = BATCH_TARGET_LIMIT if by_task else verb.chunk_size
+    groups = list(enumerate(batched(wanted, size), start=1))
+    insert(Chunk(operation=operation, by_task=by_task), ["number"], [(number,) for number, _group in groups])
     chunks = dict(operation.chunks.values_list("number", "pk"))
     rows = (
-        (t.id, chunks[number], t.name[:256], verb.subject(operation, t.id), t.stood_before)
+        (t.id, chunks[number], t.name[:256], verb.subject(operation, t.id), stood.get(t.id, t.stood_before))
         for number, group in groups
         for t in group
     )

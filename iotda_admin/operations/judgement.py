@@ -3,12 +3,14 @@
 from enum import Enum, auto
 
 from iotda_admin.iotda import IotdaError, Rejected, Throttled
+from iotda_admin.operations.codes import TASKS_FULL
 from iotda_admin.operations.verbs import Verb
 
 
 class Judgement(Enum):
     UNKNOWN = auto()  # IoTDA may have acted: read the platform back, never send again
     WAIT = auto()  # refused for its rate, not executed: send later
+    FULL = auto()  # refused because as many batch tasks run as may: send later
     NOT_SENT = auto()  # it did not reach IoTDA: send again, a few times
     STOP = auto()  # the rest would meet the same refusal
     SPLIT = auto()  # one bad id spoils the whole request: send each id by itself
@@ -20,6 +22,8 @@ def judge(error: IotdaError, verb: Verb, targets: int) -> Judgement:
         return Judgement.UNKNOWN
     if isinstance(error, Throttled):
         return Judgement.WAIT
+    if error.code in TASKS_FULL:
+        return Judgement.FULL
     if error.retryable or not isinstance(error, Rejected):
         # What is no refusal and was not applied was met on the way, or in the look before the write.
         return Judgement.NOT_SENT

@@ -9,9 +9,10 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Max
+from django.db.models import F, Max
 from django.utils import timezone
 
+from iotda_admin.ids import among
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.claims import STRIKES, Sending, hand_back, still_ours
 from iotda_admin.operations.codes import NOT_SENT
@@ -24,6 +25,12 @@ from iotda_admin.operations.verbs import Answer, State, Verdict, verb_named
 ATTEMPTS = 3
 # In an outage nothing is sent for a while, at most so long.
 LONGEST_WAIT = 30.0
+# Until a batch task is looked at for the first time, and at least from one look to the next.
+FOLLOW_SECONDS = 2
+# Until a batch task is tried again for which there was no room.
+FULL_SECONDS = 20
+# In one statement; more ids are passed as one parameter, as databases limit how many there may be.
+IDS_TOGETHER = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,9 @@ class Page:
             hand_back([sending])
 
     def write_answer(self, sending: Sending, answer: Answer) -> None:
+        if answer.task_id:
+            self.write_task(sending, answer)
+            return
         verdicts = {id: answer.verdicts.get(id, Verdict(State.UNKNOWN)) for id in sending.request.ids}
         unclear = any(verdict.state == State.UNKNOWN for verdict in verdicts.values())
         self.answered[unclear, answer.status].append((answer.request_id[:128], sending.chunk.pk))
@@ -101,6 +111,21 @@ class Page:
             )
             with connection.cursor() as cursor:
                 cursor.executemany("UPDATE operations_chunk SET request_id = %s WHERE id = %s", rows)
+
+    def write_task(self, sending: Sending, answer: Answer) -> None:
+        """The platform has taken it on; its targets stay sent until the task tells of each."""
+        release(
+            sending.chunk,
+            state=Chunk.State.FOLLOWED,
+            task_id=answer.task_id,
+            due_at=timezone.now() + timedelta(seconds=FOLLOW_SECONDS),
+            answered_at=timezone.now(),
+            http_status=answer.status,
+            request_id=answer.request_id,
+            error_code="",
+            error_message="",
+        )
+        self.struck.append(False)
 
     def write_error(self, sending: Sending, error: IotdaError) -> None:
         chunk, ids = sending.chunk, sending.request.ids
@@ -119,6 +144,10 @@ class Page:
             case Judgement.WAIT:
                 # Whatever else is sent would be refused for the rate as well.
                 self.hold_until = put_back(chunk, said, error.retry_after or backoff(chunk.attempts))
+            case Judgement.FULL:
+                # Whatever goes without a batch task goes on. It was no try: it waits as long as need be.
+                put_back(chunk, said, FULL_SECONDS)
+                Chunk.objects.filter(pk=chunk.pk).update(attempts=F("attempts") - 1)
             case Judgement.NOT_SENT if not self.inline and chunk.attempts < ATTEMPTS:
                 put_back(chunk, said, backoff(chunk.attempts))
             case Judgement.SPLIT:
@@ -187,7 +216,8 @@ class Settlement:
             targets.filter(chunk__in=chunks).update(**outcome(verdict))
         for verdict, parts in self.parts.items():
             for chunk_id, ids in parts:
-                targets.filter(chunk=chunk_id, target_id__in=ids).update(**outcome(verdict))
+                some = ids if len(ids) <= IDS_TOGETHER else among(ids)
+                targets.filter(chunk=chunk_id, target_id__in=some).update(**outcome(verdict))
         if self.standing:
             verb_named(self.operation.verb).settled(self.operation, self.standing)
 
@@ -231,4 +261,4 @@ def split(chunk: Chunk) -> None:
     )
     for target, own in zip(targets, chunks, strict=True):
         target.chunk, target.state = own, State.PENDING
-    Target.objects.bulk_update(targets, ["chunk", "state"])
+    Target.objects.bulk_update(targets, ["chunk", "state"], batch_size=IDS_TOGETHER)

@@ -16,6 +16,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from iotda_admin.connection import client as configured_client
+from iotda_admin.ids import among
 from iotda_admin.iotda import Client, IotdaError
 from iotda_admin.operations.codes import CHANGED_SINCE, NOT_APPLIED
 from iotda_admin.operations.ending import drop_what_waits, end, hold
@@ -92,8 +93,9 @@ def call_workers() -> None:
         nudge(operation_id)
 
 
-def due() -> QuerySet[Chunk]:
-    return Chunk.objects.filter(state=Chunk.State.UNKNOWN, due_at__lte=timezone.now()).order_by("due_at")
+def due(*, by_task: bool = False) -> QuerySet[Chunk]:
+    unknown = Chunk.objects.filter(state=Chunk.State.UNKNOWN, by_task=by_task)
+    return unknown.filter(due_at__lte=timezone.now()).order_by("due_at")
 
 
 def read_back_due(client: Client | None = None) -> None:
@@ -124,15 +126,17 @@ def read_back(operation_id: int, client: Client, limit: int = CHUNKS_TOGETHER) -
 class Reading:
     """One look for several chunks of an operation. One reader has a chunk; if it dies, another one."""
 
-    def __init__(self, operation: Operation) -> None:
-        self.operation = operation
+    def __init__(self, operation: Operation, *, by_task: bool = False) -> None:
+        self.operation, self.by_task = operation, by_task
         self.tokens: dict[int, int] = {}
         self.targets: dict[int, list[str]] = defaultdict(list)
         self.next_beat = time.monotonic() + READER_SECONDS / 4
 
     def take(self, limit: int) -> bool:
         with transaction.atomic():
-            free = due().filter(operation=self.operation).select_for_update(skip_locked=True)
+            free = (
+                due(by_task=self.by_task).filter(operation=self.operation).select_for_update(skip_locked=True)
+            )
             self.tokens = {pk: token + 1 for pk, token in free.values_list("pk", "token")[:limit]}
             Chunk.objects.filter(pk__in=self.tokens).update(token=F("token") + 1, due_at=self.later())
         rows = Target.objects.filter(chunk__in=self.tokens, state=State.UNKNOWN)
@@ -188,7 +192,9 @@ def settle_chunk(
         again = missing - touched_later(chunk, missing, State) if may_send_again(chunk) else set()
         verdicts |= dict.fromkeys(missing - again, MISSED)
         if again:
-            chunk.targets.filter(target_id__in=again, state=State.UNKNOWN).update(state=State.PENDING)
+            chunk.targets.filter(target_id__in=among(list(again)), state=State.UNKNOWN).update(
+                state=State.PENDING
+            )
             changes = {"state": Chunk.State.PENDING, "due_at": timezone.now(), "misses": 0}
     Chunk.objects.filter(pk=chunk.pk).update(**changes)
     settlement.add(chunk, verdicts, dict(chunk.targets.values_list("target_id", "stood_before")))
@@ -203,5 +209,5 @@ def may_send_again(chunk: Chunk) -> bool:
 def touched_later(chunk: Chunk, ids: Collection[str], states: Iterable[State]) -> set[str]:
     """The targets that a later operation touched as well and that stand there in one of these states."""
     later = Target.objects.filter(subject=OuterRef("subject"), pk__gt=OuterRef("pk"), state__in=list(states))
-    own = chunk.targets.filter(target_id__in=ids)
+    own = chunk.targets.filter(target_id__in=among(list(ids)))
     return set(own.filter(Exists(later)).values_list("target_id", flat=True))

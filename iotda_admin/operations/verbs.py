@@ -13,7 +13,7 @@ from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 
-from iotda_admin.iotda import Client, IotdaError, Rejected
+from iotda_admin.iotda import Client, IotdaError, Rejected, TaskType
 from iotda_admin.operations.models import Operation, Target
 
 State = Target.State
@@ -47,12 +47,14 @@ class Request:
     stood_before  for each target's id, whether it stood as asked before we sent anything; None: nobody knew
     seen          what the platform showed of them on the way; `Verb.remember` gets it
     beat          to be called now and then while a long reading goes on: it tells that somebody is at it
+    task_name     where it is to be one of the platform's batch tasks: how that is called
     """
 
     operation: Operation
     stood_before: Mapping[str, bool | None]
     seen: list[Any] = field(default_factory=list)
     beat: Callable[[], None] = lambda: None
+    task_name: str = ""
 
     @property
     def ids(self) -> list[str]:
@@ -61,11 +63,22 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one write request: a verdict for each target, and where to find it at the platform."""
+    """What came of one write request: a verdict for each target, and where to find it at the platform.
+
+    With a task_id the platform has only taken the work on, and no target has ended yet.
+    """
 
     verdicts: Mapping[str, Verdict]
     status: int | None = None
     request_id: str = ""
+    task_id: str = ""
+
+
+def task_name(operation: Operation, number: int) -> str:
+    """Of a chunk at the platform. The same at each try, so that it is found again after a lost answer; with
+    the time, so that another database, which counts from 1 as well, never takes it for its own.
+    """
+    return f"iotda_admin_op{operation.pk}_{number}_{operation.created_at:%Y%m%d%H%M%S%f}"
 
 
 class Verb:
@@ -78,6 +91,10 @@ class Verb:
     chunk_size = 1
     # Calls that a chunk needs as a rule, its reading included.
     calls = 1
+    # The platform's batch task that does the same to very many targets, if it has one.
+    task_type: TaskType | None = None
+    # The refusal of one target that means "it already is as you want it".
+    already_code = ""
 
     def permission(self, target_type: str) -> str:
         """The permission that asking for it needs."""
@@ -90,6 +107,11 @@ class Verb:
     def stood_before(self, client: Client, about: Operation, ids: Sequence[str]) -> Mapping[str, bool]:
         """Which of these targets already stand as this verb wants, for asking again what another operation
         was about. Read from the platform again as the first asking did; what nobody knows is left out."""
+        return {}
+
+    def inventory_says(self, ids: Sequence[str]) -> Mapping[str, bool]:
+        """Which of these targets stood as this verb wants when the inventory was read: all that is known
+        beforehand of what goes by a batch task."""
         return {}
 
     def to_type(self, about: Operation, target_id: str) -> str:
@@ -112,6 +134,9 @@ class Verb:
 
     def settled(self, operation: Operation, ids: Sequence[str]) -> None:
         """These targets now stand as asked: let the inventory follow (in the recording transaction)."""
+
+    def task_ended(self) -> None:
+        """The last target of a batch task was settled (in the recording transaction)."""
 
     def stops(self, error: IotdaError) -> bool:
         """Whether the rest of the operation would meet the same refusal."""

@@ -57,7 +57,7 @@ def state_icon(state: str) -> str:
 @register.simple_tag
 def badge(state: str) -> SafeString:
     """A device status or an outcome. A value nobody has written down is shown as it came."""
-    name, label = BADGES.get(state, ("unknown", state or _("Unknown")))
+    name, label = BADGES.get(state, ("unknown", state or _("Not read yet")))
     return format_html('<span class="badge" data-state="{}">{}{}</span>', state, icon(name), label)
 
 
