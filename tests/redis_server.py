@@ -5,7 +5,10 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from redis import Redis, RedisError
 
@@ -53,3 +56,16 @@ class RedisServer:
             self.process.kill()
             self.process.wait(10)
             self.process = None
+
+
+@contextmanager
+def redis_for_all() -> Iterator[None]:
+    """A server for all that this process starts from here on, by the setting."""
+    with TemporaryDirectory(prefix="redis-") as folder:
+        server = RedisServer(Path(folder))
+        server.start()
+        os.environ["REDIS_URL"] = server.url
+        try:
+            yield
+        finally:
+            server.stop()

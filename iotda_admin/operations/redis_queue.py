@@ -4,6 +4,7 @@ Our own backend, as django-tasks-rq is made for the backport of Django's Tasks, 
 second Django app and two testing libraries along.
 """
 
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -118,6 +119,8 @@ class Consumer(SimpleWorker):
     death_penalty_class = Untimed
 
     def __init__(self) -> None:
+        # Two lines for each call are no news.
+        logging.getLogger("rq.worker").setLevel(logging.WARNING)
         # A connection of its own, which may wait for longer.
         connection = Redis.from_url(
             settings.REDIS_URL,

@@ -1,4 +1,4 @@
-"""bin/chaos kill9 | wire | schedules | races: exit status 0 only if nothing contradicts the journal."""
+"""bin/chaos kill9 | wire | schedules | races | rq: exit status 0 only if nothing contradicts the journal."""
 
 import argparse
 import importlib
@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from tests import redis_server
 from tests.chaos.forks import Child, collect, tell
 from tests.chaos.report import Findings, report
 from tests.chaos.stage import stage
 
 PARTS = 2  # side by side; each has a platform and a database of its own
-DEVICES = {"kill9": 300, "wire": 60, "schedules": 300, "races": 60}
+DEVICES = {"kill9": 300, "wire": 60, "schedules": 300, "races": 60, "rq": 60}
 CONTROL_POINTS = 10
 
 
@@ -27,6 +28,8 @@ def main() -> int:
     commands.choices["kill9"].add_argument("--points", type=int, default=1000)
     commands.choices["schedules"].add_argument("--n", type=int, default=1000)
     commands.choices["races"].add_argument("--rounds", type=int, default=500)
+    commands.choices["rq"].add_argument("--targets", type=int, default=10_000)
+    commands.choices["rq"].add_argument("--kills", type=int, default=2)
     commands.choices["wire"].add_argument("--faults", nargs="*", default=[])
     options = vars(parser.parse_args())
     return globals()[options["command"]](options)
@@ -44,7 +47,9 @@ def side_by_side(options: dict[str, Any], **shares: list[Any]) -> Findings:
 
 def part(act: str, options: dict[str, Any]) -> Findings:
     """One process with its own stage. Nothing of the product is loaded before."""
-    with stage(options["database"], DEVICES[options["command"]]) as own:
+    # Not every device can be a target of its own.
+    devices = max(DEVICES[options["command"]], 2 * options.get("targets", 0))
+    with stage(options["database"], devices) as own:
         attack = importlib.import_module(f"tests.chaos.{options['command']}")
         run: Callable[..., Findings] = getattr(attack, act)
         return run(own, options)
@@ -95,6 +100,21 @@ def races(options: dict[str, Any]) -> int:
     figures = facts(options, started)
     control = alone("control", options)
     return report(f"races on {options['database']}, {figures['seconds']} s", figures, found, control, [])
+
+
+def rq(options: dict[str, Any]) -> int:
+    if why := redis_server.missing():
+        print(f"bin/chaos rq: {why}", file=sys.stderr)
+        return 2
+    with redis_server.redis_for_all():
+        started = time.monotonic()
+        found = alone("run", options)
+        figures = facts(options, started)
+        control = alone("control", options)
+    few = found.numbers["mid_batch"] < options["kills"]
+    problems = ["not every kill was in mid-batch"] if few else []
+    title = f"RQ on {options['database']}, {options['targets']:,} targets, {figures['seconds']} s"
+    return report(title, figures, found, control, problems)
 
 
 if __name__ == "__main__":

@@ -202,6 +202,16 @@ def records(key: str) -> Records:
     return result
 
 
+def begun(key: str) -> int:
+    """How many targets no longer wait for an answer."""
+    targets = Target.objects.filter(operation__form_key=key)
+    return targets.exclude(state__in=[Target.State.PENDING, Target.State.SENT]).count()
+
+
+def settled(key: str) -> int:
+    return Target.objects.filter(operation__form_key=key, settled_at__isnull=False).count()
+
+
 def settle(keys: Sequence[str], pause: float = 0.0) -> list[list[Records]]:
     """Time passes and a fresh worker works until all of these have ended; a look after each step."""
     looks = [[records(key) for key in keys]]

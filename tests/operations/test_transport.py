@@ -3,9 +3,12 @@
 import signal
 
 import pytest
+from django.db import transaction
 
+from iotda_admin.operations import redis_queue
+from iotda_admin.operations.tasks import advance
 from tests import redis_server
-from tests.asking import writes
+from tests.asking import asked, writes
 from tests.operations.deployment import until
 from tests.redis_server import RedisServer
 
@@ -18,6 +21,15 @@ from iotda_admin.connection import client
 from iotda_admin.operations.door import Asker, Wanted, ask, start
 asker = Asker(User.objects.get(username="operator"), "operator", "test")
 start(ask("device.freeze", [Wanted(id) for id in {ids!r}], asker=asker, reason="r", form_key="k"), client())
+"""
+POST = """
+import json
+from django.contrib.auth.models import User
+from django.test import Client
+client = Client(SERVER_NAME="127.0.0.1")
+client.force_login(User.objects.get(username="operator"))
+answer = client.post("/devices/selection.freeze/", {form!r})
+print(json.dumps([answer.status_code]))
 """
 TRANSPORTS = ["database", "redis"]
 
@@ -48,6 +60,7 @@ def done(deployment, n):
 
 def busy(deployment, cloud, ids):
     """A worker in the middle of an operation on these; one call meets the fault."""
+    deployment.env["IOTDA_IN_FLIGHT"] = "2"
     deployment.shell(ASK.format(ids=list(ids)))
     worker = deployment.start("manage.py", "worker")
     until(lambda: [entry for entry in cloud.journal("FreezeDevice") if entry["fault"]])
@@ -55,11 +68,13 @@ def busy(deployment, cloud, ids):
 
 
 @pytest.mark.parametrize("over", TRANSPORTS, indirect=True)
-def test_an_operation_is_done_by_a_worker(over, cloud):
+def test_a_worker_does_what_is_asked_and_when_idle_stops_at_once(over, cloud):
     over.shell(ASK.format(ids=list(cloud.free(10))))
-    over.start("manage.py", "worker")
+    worker = over.start("manage.py", "worker")
     until(lambda: done(over, 10))
     assert len(writes(cloud)) == 10
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(2) == 0
 
 
 def test_with_redis_nothing_is_queued_in_the_database(deployment, redis, cloud):
@@ -68,11 +83,14 @@ def test_with_redis_nothing_is_queued_in_the_database(deployment, redis, cloud):
     assert deployment.rows("select * from django_tasks_database_dbtaskresult") == []
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("over", TRANSPORTS, indirect=True)
+@pytest.mark.parametrize(
+    ("over", "signum"),
+    [("database", signal.SIGTERM), ("redis", signal.SIGTERM), ("redis", signal.SIGINT)],
+    indirect=["over"],
+)
 def test_a_stopped_worker_hands_back_what_it_has_not_begun(over, cloud, signum):
     cloud.fault("FreezeDevice", "latency", seconds=0.1)
-    worker = busy(over, cloud, cloud.free(40))
+    worker = busy(over, cloud, cloud.free(10))
     worker.send_signal(signum)
     assert worker.wait(10) == 0
     assert states(over) == {"done", "pending"}
@@ -82,18 +100,87 @@ def test_a_stopped_worker_hands_back_what_it_has_not_begun(over, cloud, signum):
 @pytest.mark.parametrize("over", TRANSPORTS, indirect=True)
 def test_a_stopped_worker_leaves_hanging_calls_as_unknown(over, cloud):
     over.env["IOTDA_DEADLINE"] = "30"
-    cloud.fault("FreezeDevice", "hang", match={"nth": [5, 6]}, moment="after")
-    worker = busy(over, cloud, cloud.free(20))
+    cloud.fault("FreezeDevice", "hang", match={"nth": [4, 5]}, moment="after")
+    worker = busy(over, cloud, cloud.free(10))
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(10) == 0
     assert "sent" not in states(over) | states(over, "target")
     assert over.rows("select count(*) from operations_chunk where state='unknown'") in ([(1,)], [(2,)])
 
 
-@pytest.mark.parametrize("over", TRANSPORTS, indirect=True)
-def test_an_idle_worker_stops_at_once(over, cloud):
-    over.shell(ASK.format(ids=list(cloud.free(2))))
-    worker = over.start("manage.py", "worker")
-    until(lambda: done(over, 2))
+def test_without_redis_a_form_is_answered_and_done_when_it_is_back(deployment, redis, cloud):
+    deployment.env["REDIS_URL"] = redis.url
+    redis.stop()
+    form = asked(target=list(cloud.free(5)))
+    assert deployment.shell(POST.format(form=form)) == [[302]]
+    assert states(deployment) == {"pending"}
+    deployment.start("manage.py", "worker")
+    redis.start()
+    until(lambda: done(deployment, 5))
+
+
+def test_a_worker_outlives_redis_and_what_redis_forgot(deployment, redis, cloud):
+    deployment.env["REDIS_URL"] = redis.url
+    cloud.fault("FreezeDevice", "latency", seconds=0.1)
+    worker = busy(deployment, cloud, cloud.free(7))
+    redis.stop()
+    until(lambda: done(deployment, 7))
+    redis.start()
+    deployment.shell(POST.format(form=asked(target=list(cloud.free(10)[7:]))))
+    until(lambda: done(deployment, 10))
+    assert worker.poll() is None
+
+
+def test_an_idle_worker_that_lost_redis_stops_at_once(deployment, redis, cloud):
+    deployment.env["REDIS_URL"] = redis.url
+    deployment.shell(ASK.format(ids=list(cloud.free(2))))
+    worker = deployment.start("manage.py", "worker")
+    until(lambda: done(deployment, 2))
+    redis.stop()
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(2) == 0
+
+
+def test_a_second_signal_ends_it_at_once(deployment, cloud):
+    deployment.env["IOTDA_DEADLINE"] = "30"
+    cloud.fault("FreezeDevice", "hang")
+    worker = busy(deployment, cloud, cloud.free(10))
+    # Two of a kind at the same moment are one.
+    until(lambda: worker.send_signal(signal.SIGTERM) or worker.poll())
+    assert worker.returncode == -signal.SIGTERM
+
+
+@pytest.fixture
+def queue(redis, settings):
+    settings.REDIS_URL = redis.url
+    redis_queue.queue.cache_clear()
+    yield redis_queue.queue()
+    redis_queue.queue.cache_clear()
+
+
+def test_only_a_task_is_called(queue):
+    queue.enqueue_call("os.getcwd")
+    redis_queue.Consumer().answer()
+    (failed,) = queue.failed_job_registry.get_job_ids()
+    assert "is no task" in queue.fetch_job(failed).latest_result().exc_string
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_call_waits_for_what_it_is_about(queue):
+    backend = redis_queue.Backend("default", {})
+    with transaction.atomic():
+        backend.enqueue(advance, [], {})
+        assert queue.count == 0
+    assert queue.count == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_outage_is_told_once(queue, redis, caplog):
+    backend = redis_queue.Backend("default", {})
+    caplog.set_level("WARNING")
+    redis.stop()
+    for _call in range(3):
+        backend.enqueue(advance, [], {})
+    redis.start()
+    backend.enqueue(advance, [], {})
+    assert [message[:16] for message in caplog.messages] == ["Redis cannot be ", "Redis can be rea"]

@@ -1,0 +1,144 @@
+"""kill -9 of the real worker in mid-batch, with RQ as the transport, by settings alone."""
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from typing import Any
+
+from redis import Redis
+from rq import Queue
+
+from iotda_admin.operations.redis_queue import NAME, Job
+from tests.chaos import product, truth
+from tests.chaos.report import Findings
+from tests.chaos.stage import Stage
+from tests.chaos.truth import Change, Platform
+from tests.cloud import ROOT
+
+KEY = "f" * 32
+WORKERS = 2
+# No target moved for so long: nothing more will happen.
+STANDSTILL = 60.0
+CONTROL_STANDSTILL = 25.0
+LATENCY_MS = 50
+
+
+def run(stage: Stage, options: dict[str, Any]) -> Findings:
+    return Attack(stage, options, "tests.settings", STANDSTILL).run()
+
+
+def control(stage: Stage, options: dict[str, Any]) -> Findings:
+    """The same with the queue alone: nothing of ours looks after what a dead worker left."""
+    few = options | {"targets": min(400, options["targets"]), "kills": 1}
+    return Attack(stage, few, "tests.chaos.queue_alone", CONTROL_STANDSTILL).run()
+
+
+class Attack:
+    def __init__(self, stage: Stage, options: dict[str, Any], settings: str, standstill: float) -> None:
+        self.cloud, self.desk, self.settings, self.standstill = stage.cloud, stage.desk, settings, standstill
+        self.targets, self.kills = options["targets"], options["kills"]
+        self.redis = Redis.from_url(os.environ["REDIS_URL"])
+        self.redis.flushdb()
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.found = Findings()
+
+    def run(self) -> Findings:
+        self.cloud.switch(latency_ms=LATENCY_MS)
+        change, before = self.change(), Platform((), self.bound())
+        self.desk(product.ask, change.verb, change.ids, change.policy, KEY)
+        started = time.monotonic()
+        self.desk(product.start, KEY)
+        try:
+            for _worker in range(WORKERS):
+                self.start()
+            for number in range(self.kills):
+                if self.until_begun(self.targets * (number + 1) // (self.kills + 1)):
+                    self.kill(change, before)
+                    self.start()
+            look = self.rest()
+        finally:
+            self.stop()
+        self.found.at_most("seconds_to_the_end", time.monotonic() - started)
+        self.check(change, look, before)
+        return self.found
+
+    def change(self) -> Change:
+        ids = sorted(self.desk(product.direct_devices))[: self.targets]
+        assert len(ids) == self.targets, "too few devices are simulated"
+        return Change("policy.bind", tuple(ids), sorted(row["policy_id"] for row in self.bindings())[0])
+
+    def bindings(self) -> list[dict[str, Any]]:
+        return self.cloud.call("GET", "bindings", params={"target_type": "device"})["bindings"]
+
+    def bound(self) -> set[tuple[str, str]]:
+        return {(row["policy_id"], row["target_id"]) for row in self.bindings()}
+
+    def start(self) -> None:
+        command = [sys.executable, "-W", "ignore", "manage.py", "worker"]
+        env = os.environ | {"DJANGO_SETTINGS_MODULE": self.settings}
+        self.workers.append(subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.DEVNULL))
+
+    def stop(self) -> None:
+        for worker in self.workers:
+            worker.kill()
+            worker.wait(10)
+
+    def until_begun(self, n: int) -> bool:
+        deadline = time.monotonic() + STANDSTILL
+        while self.desk(product.begun, KEY) < n:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
+    def busy(self) -> "subprocess.Popen[bytes]":
+        """The worker that has the call, as RQ knows it."""
+        registry = Queue(NAME, self.redis).started_job_registry
+        for _try in range(200):
+            for id in registry.get_job_ids(cleanup=False):
+                name = Job.fetch(id, self.redis, serializer="json").worker_name or ""
+                for worker in self.workers:
+                    if f".{worker.pid}." in name and worker.poll() is None:
+                        return worker
+            time.sleep(0.02)
+        raise AssertionError("no worker has anything to do")
+
+    def kill(self, change: Change, before: Platform) -> None:
+        worker = self.busy()
+        worker.kill()
+        worker.wait(10)
+        look = self.desk(product.records, KEY)
+        self.found.numbers["kills"] += 1
+        self.found.numbers["mid_batch"] += bool(look.chunks_in("sent"))
+        self.found.numbers["chunks_sent_at_death"] += look.chunks_in("sent")
+        self.found.violations += truth.at_death(change, look, self.journal(), before)
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Once the platform has carried out all that the dead one had sent."""
+        while truth.still_under_way(entries := self.cloud.journal("BindDevicePolicy")):
+            time.sleep(0.05)
+        return entries
+
+    def rest(self) -> product.Records:
+        """Until it has ended, or nothing moves any more."""
+        last, since = -1, time.monotonic()
+        while last < self.targets and time.monotonic() - since < self.standstill:
+            if (settled := self.desk(product.settled, KEY)) != last:
+                last, since = settled, time.monotonic()
+            time.sleep(0.1)
+        return self.desk(product.records, KEY)
+
+    def check(self, change: Change, look: product.Records, before: Platform) -> None:
+        entries, now = self.journal(), Platform((), before.has)
+        now.read(entries)
+        states = Counter(look.targets.values())
+        self.found.numbers.update({f"targets_{state}": n for state, n in states.items()})
+        lost = self.targets - states["ok"] - states["already"]
+        self.found.numbers["lost"] += lost
+        wrong = truth.identity(change, look) + truth.in_the_end(change, look, entries, before, now)
+        wrong += [f"{lost} of {self.targets} are neither ok nor already"] if lost else []
+        bound = self.bound()
+        wrong += [f"{id} is not bound" for id in change.ids if (change.policy, id) not in bound]
+        self.found.violations += wrong
