@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
-from django.db.models import Sum
+from django.db.models import Min, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -84,10 +84,12 @@ def held_until(operation: Operation) -> datetime | None:
     """When the next chunk may be sent, if it has to wait."""
     if not operation.running:
         return None
-    pending = operation.chunks.filter(state=Chunk.State.PENDING)
-    first = pending.order_by("due_at").values_list("due_at", flat=True).first()
-    latest = max(filter(None, [first, operation.held_until]), default=None)
-    return latest if first and latest and latest > timezone.now() else None
+    now, pending = timezone.now(), operation.chunks.filter(state=Chunk.State.PENDING)
+    held = operation.held_until if operation.held_until and operation.held_until > now else None
+    if not held and pending.filter(due_at__lte=now).exists():
+        return None
+    first = pending.aggregate(first=Min("due_at"))["first"]
+    return max(first, held or first) if first else None
 
 
 def time_left(operation: Operation) -> float:

@@ -87,8 +87,9 @@ def causes_of(operation: Operation, shown: int = SHOWN) -> list[Cause]:
 
 
 def cause(operation: Operation, state: str, code: str, count: int, shown: int) -> Cause | None:
-    alike = operation.targets.filter(state=state, error_code=code)
-    targets = list(alike.select_related("chunk")[:shown])
+    alike = operation.targets.filter(state=state, error_code=code).select_related("chunk")
+    # While numbers change, any will do: PostgreSQL looks for the first of them among all operations' targets.
+    targets = list((alike if shown == SHOWN else alike.order_by())[:shown])
     if not targets:
         # Settled in the moment between the two looks.
         return None

@@ -4,6 +4,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.contrib.auth.models import Group
 from django.db import connection as database
 from django.test import Client
 
@@ -362,6 +363,22 @@ def test_one_key_for_two_undos_is_refused(me, do, inventory):
     response = follow(me, second, "undo", key=KEY)
     assert response.status_code == 409
     assert inventory.status(device) == "FROZEN"
+
+
+def test_an_undo_on_a_whole_space_needs_its_name(me, do, inventory):
+    space, policy = inventory.landmarks["other_space"], inventory.landmarks["other_policy"]
+    operation = do("policy.bind", space, target_type="app")
+    assert follow(me, operation, "undo").status_code == 422
+    assert inventory.bound(policy, "app") == {space}
+    follow(me, operation, "undo", typed=Space.objects.get(pk=space).name)
+    assert inventory.bound(policy, "app") == set()
+
+
+def test_who_may_not_bind_spaces_undoes_none(me, do, asker, inventory):
+    operation = do("policy.bind", inventory.landmarks["other_space"], target_type="app")
+    asker.user.groups.set([Group.objects.get(name="operator")])
+    assert me.get(f"{operation.get_absolute_url()}undo/").status_code == 403
+    assert Event.objects.filter(kind="denied").count() == 1
 
 
 def test_an_undo_of_unknown_outcome_waits(me, do, inventory):

@@ -7,12 +7,20 @@ from django.utils import timezone
 
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.progress import about
+from iotda_admin.rate import ledger
 from tests.conftest import HTMX
 
 
 @pytest.fixture
 def waiting(begin, inventory):
     return begin("device.freeze", *inventory.free(10))
+
+
+@pytest.fixture(autouse=True)
+def rate():
+    """The rate's own connection does not outlive the test's database."""
+    yield
+    ledger.close()
 
 
 def page(client, operation):
