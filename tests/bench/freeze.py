@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
+from urllib.parse import parse_qs
 from uuid import uuid4
 
 from iotda_admin.iotda import AkSk, Client, walk
@@ -92,10 +93,15 @@ def calls_used(stage: Stage) -> dict[str, int]:
     calls = [(entry["operation"], entry["query"]) for entry in stage.cloud.journal() if entry["method"]]
     listed = [one for one in calls if one[0] == "ListDevices"]  # our own look at the end
     shown = [query for name, query in calls if name == "ShowBatchTask"]
-    pages = sum("marker=" in query or "offset=" in query for query in shown)
+    pages = sum(turned(query) for query in shown)
     create = sum(name == "CreateBatchTask" for name, _query in calls)
     others = len(calls) - len(listed) - len(shown) - create
     return {"create": create, "polls": len(shown) - pages, "pages": pages, "others": others}
+
+
+def turned(query: str) -> bool:
+    asked = parse_qs(query)
+    return "marker" in asked or asked.get("offset", ["0"]) != ["0"]
 
 
 def told(used: dict[str, int]) -> str:

@@ -91,6 +91,14 @@ def test_a_missed_goal_a_good_control_or_a_lost_target_is_no_success(goal, contr
     assert bench.tell(report) == status
 
 
+@pytest.mark.parametrize(
+    ("query", "page"),
+    [("limit=50&offset=0", False), ("limit=50&offset=50", True), ("marker=f&offset=0", True)],
+)
+def test_a_poll_is_told_from_a_page(query, page):
+    assert freeze.turned(query) == page
+
+
 def test_a_slope_is_that_of_the_logarithms():
     assert slope({10: 2.0, 100: 20.0, 1000: 200.0}) == pytest.approx(1)
     assert slope({10: 1.0, 100: 100.0}) == pytest.approx(2)
