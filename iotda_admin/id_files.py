@@ -91,7 +91,8 @@ def rows(text: Iterator[str], separator: str) -> Iterator[tuple[int, list[str]]]
 
 def separator_of(head: bytes) -> str:
     first = next((line for line in head.splitlines() if line.strip(b"\0 \t\xef\xbb\xbf\xff\xfe")), b"")
-    return max(",;\t", key=lambda separator: first.count(separator.encode()))
+    found = {separator: first.count(separator.encode()) for separator in ";\t,"}
+    return max(found, key=lambda separator: found[separator]) if any(found.values()) else ","
 
 
 def column_of_ids(row: Sequence[str], kind: str) -> int | None:

@@ -1,0 +1,101 @@
+"""Files that people upload: what is read of them, and what is refused with a sentence."""
+
+import tracemalloc
+from io import BytesIO
+
+import pytest
+
+from iotda_admin.id_files import Unreadable, read, read_pasted
+from iotda_admin.ids import Problem, TooManyIds, parse
+
+GOOD = {
+    "plain": b"a\nb\n",
+    "crlf": b"a\r\nb\r\n",
+    "old mac": b"a\rb\r",
+    "blank lines": b"\n\n a \n\n\nb",
+    "bom": b"\xef\xbb\xbfa\nb",
+    "utf-16": "a\nb".encode("utf-16"),
+    "utf-16 be with a header": b"\xfe\xff" + "Device ID;Name\na;x\nb;y".encode("utf-16-be"),
+    "a column by name": b"name,device_id\npump,a\nfan,b\n",
+    "the kind before others": b"id,device_id\n1,a\n2,b\n",
+    "no header": b"a,pump 1\nb,pump 2\n",
+    "semicolons": b"a;pump, north\nb;fan\n",
+    "tabs": b"target_id\tname\na\tpump\nb\tfan\n",
+    "quotes": b'"a","pump, ""north"""\r\n"b","two\nlines"\r\n',
+    "empty rows of a sheet": b"device_id,name\na,\nb,\n,\n,\n",
+    "another encoding": "a,Gerät\nb,Pumpe\n".encode("latin-1"),
+    "chinese": "设备名,device_id\n水泵,a\n风扇,b\n".encode("gb18030"),
+    "named twice": b"a\nb\na\n",
+}
+BAD = {
+    "excel": (b"PK\x03\x04" + b"\0" * 50, "Excel or ZIP"),
+    "binary": (b"\x7fELF\0\0\1", "not a text file"),
+    "an old excel": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "not a text file"),
+    "a quote never closed": (b'a\n"b\nc\n', "From line 2 on the quotes"),
+    "a very long cell": (b'a\n"' + b"many words\n" * 15_000, "From line 2 on the quotes"),
+    "a million columns": (b"a," * 1_000_000, "Line 1 is too long"),
+    "very many blank lines": (b"\n" * 200_001, "more than 200000 lines"),
+}
+
+
+@pytest.mark.parametrize("data", GOOD.values(), ids=GOOD)
+def test_it_reads_the_ids(data):
+    found = read(BytesIO(data), limit=1000)
+    assert (found.ids, found.wrong) == (["a", "b"], 0)
+
+
+@pytest.mark.parametrize(("data", "says"), BAD.values(), ids=BAD)
+def test_it_refuses_with_a_sentence(data, says):
+    with pytest.raises(Unreadable, match=says):
+        read(BytesIO(data), limit=20_000)
+
+
+def test_a_column_is_chosen_by_what_the_ids_are_of():
+    data = b"device_id,product_id\nd,p\n"
+    assert read(BytesIO(data), limit=9, kind="product").ids == ["p"]
+
+
+def test_a_bad_id_is_named_with_its_line():
+    data = b'device_id,name\n"a","two\nlines"\n"b c",x\n,y\n'
+    problems = read(BytesIO(data), limit=9).problems
+    assert problems == [Problem(4, "b c"), Problem(5, "")]
+
+
+def test_duplicates_are_counted():
+    assert read(BytesIO(b"a\nb\na\na\n"), limit=9).duplicates == 2
+
+
+@pytest.mark.parametrize("how", [lambda n: parse("a,b,c", n), lambda n: read(BytesIO(b"a\nb\nc"), limit=n)])
+def test_more_than_the_limit_is_refused(how):
+    assert how(3).ids == ["a", "b", "c"]
+    with pytest.raises(TooManyIds):
+        how(2)
+
+
+def test_a_pasted_table_is_read_like_a_file():
+    assert read_pasted("name,device_id\r\npump,a\r\n", limit=9).ids == ["a"]
+
+
+def test_what_is_pasted_without_a_header_is_one_id_after_the_other():
+    assert read_pasted("a, b;c\nd", limit=9).ids == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("text", ["," * 3_000_000, "\n" * 3_000_000, "é," * 1_000_000])
+def test_nonsense_takes_no_memory(text):
+    tracemalloc.start()
+    parse(text, 100)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
+
+
+def test_of_a_large_file_only_the_ids_stay_in_memory():
+    data = BytesIO(
+        b"device_id,name\n" + b"".join(b"device_%06d,%s\n" % (n, b"x" * 200) for n in range(20_000))
+    )
+    tracemalloc.start()
+    found = read(data, limit=20_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found.ids) == 20_000
+    assert peak < 200 * 20_000
