@@ -20,7 +20,7 @@ from iotda_admin.operations import ending
 from iotda_admin.operations.codes import Knowledge
 from iotda_admin.operations.door import Asker, Refused, Wanted, ask
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.results import SHOWN, knowledge_of
+from iotda_admin.operations.results import SHOWN, is_platform_code, knowledge_of
 from iotda_admin.operations.trail import deed
 from iotda_admin.operations.verbs import Verb, verb_named
 
@@ -140,9 +140,10 @@ def retry(operation: Operation, apart_from: Operation | None = None) -> Plan:
     def sort(state: str, code: str, status: int | None) -> Sorted:
         knowledge = knowledge_of(state, code, status)
         if state == State.UNKNOWN:
-            return f"unknown:{code}", knowledge, Offer.NEVER, code
+            return f"unknown:{code}", knowledge, Offer.NEVER, ""
         offer = Offer.CHOSEN if knowledge.retryable else Offer.POSSIBLE
-        return f"{state}:{code}", knowledge, Offer.NEVER if knowledge.hopeless else offer, code
+        shown = code if is_platform_code(code) else ""
+        return f"{state}:{code}", knowledge, Offer.NEVER if knowledge.hopeless else offer, shown
 
     later = changes_since(operation, apart_from)
     return plan(operation, operation.verb, "retry_of", (*NOT_DONE, State.UNKNOWN), sort, later)

@@ -43,7 +43,7 @@ class Cause:
     @property
     def platform_code(self) -> bool:
         """Whether the code is the platform's own, and with it the messages."""
-        return self.code.startswith(("IOTDA.", "APIGW.", "APIG."))
+        return is_platform_code(self.code)
 
     @property
     def more(self) -> int:
@@ -53,6 +53,10 @@ class Cause:
     def request_ids(self) -> list[str]:
         """The first few of the calls that these targets went with."""
         return list(dict.fromkeys(t.chunk.request_id for t in self.targets if t.chunk.request_id))[:3]
+
+
+def is_platform_code(code: str) -> bool:
+    return code.startswith(("IOTDA.", "APIGW.", "APIG."))
 
 
 def counts_of(operation: Operation) -> dict[str, int]:

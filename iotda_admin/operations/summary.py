@@ -32,7 +32,7 @@ def text_of(operation: Operation, counts: dict[str, int], causes: Sequence[Cause
 
 
 def about(cause: Cause) -> list[str]:
-    code = f" [{cause.code}]" if cause.code else ""
+    code = f" [{cause.code}]" if cause.platform_code else ""
     lines = [f"{Target.State(cause.state).label} {cause.count}: {cause.knowledge.meaning}{code}"]
     lines += [f"  “{message}”" for message in cause.messages]
     lines += [f"  {named(target)}" for target in cause.targets[:IDS_SHOWN]]

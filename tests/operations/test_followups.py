@@ -327,6 +327,20 @@ def test_a_freeze_between_looking_and_sending_is_not_undone(me, do, inventory):
     assert inventory.status(device) == "FROZEN"
 
 
+def test_nothing_is_sent_if_it_would_be_less_than_was_seen(me, do, inventory):
+    one, other = inventory.free(2)
+    operation = do("device.freeze", one, other)
+    work()
+    url = f"{operation.get_absolute_url()}undo/"
+    sent = form(me, url)
+    do("device.unfreeze", one)
+    response = me.post(url, sent)
+    assert response.status_code == 409
+    assert "More has changed since you opened this page." in response.text
+    assert inventory.status(other) == "FROZEN"
+    assert me.post(url, form(me, url)).status_code == 302
+
+
 def test_the_second_who_undoes_sees_that_it_is_undone(me, do, inventory):
     operation = do("device.freeze", *inventory.free(1))
     follow(me, operation, "undo")
