@@ -1,0 +1,81 @@
+"""Very many targets: pasted or uploaded, looked at first, and refused beyond the limit."""
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from iotda_admin.operations.models import Operation
+from tests.asking import asked, bind_form, states
+
+MANY = [f"device_{n:05d}" for n in range(3000)]
+BIND = "/policies/selection.bind/"
+
+
+def file(text):
+    return SimpleUploadedFile("ids.csv", text.encode())
+
+
+def test_a_file_is_bound(policyadmin, inventory):
+    one, two = inventory.free(2)
+    form = bind_form(inventory.landmarks["policy"], upload=file(f"name,device_id\npump,{one}\nfan,{two}\n"))
+    policyadmin.post(BIND, form)
+    assert states(Operation.objects.get()) == {one: "ok", two: "ok"}
+
+
+def test_it_tells_what_is_known_and_keeps_the_ids_of_a_file_in_the_form(policyadmin, inventory):
+    known, full = inventory.free(1)[0], inventory.landmarks["full"]
+    ids = "\n".join([known, full, full, *MANY])
+    form = bind_form(inventory.landmarks["policy"], act="check", upload=file(ids))
+    text = policyadmin.post(BIND, form).text
+    for words in (
+        "3,002 targets",
+        "2 known",
+        "3,000 not in the inventory",
+        "1 with five policies",
+        "1 ID named",
+    ):
+        assert words in text
+    assert text.count(MANY[2000]) == 1
+    assert not Operation.objects.exists()
+
+
+@pytest.mark.parametrize("how", ["pasted", "upload"])
+def test_more_than_the_limit_is_413_and_nothing_is_recorded(policyadmin, operator, inventory, settings, how):
+    settings.TARGETS_LIMIT = 100
+    text = "\n".join(MANY[:101])
+    given = {how: file(text) if how == "upload" else text}
+    bound = policyadmin.post(BIND, bind_form(inventory.landmarks["policy"], **given))
+    given = {how: file(text) if how == "upload" else text}
+    frozen = operator.post("/devices/selection.freeze/", asked(**given))
+    assert [bound.status_code, frozen.status_code] == [413, 413]
+    assert "more than 100 IDs" in bound.text
+    assert not Operation.objects.exists()
+
+
+@pytest.mark.parametrize("headers", [{"CONTENT_LENGTH": "50000000"}, {"HTTP_TRANSFER_ENCODING": "chunked"}])
+def test_a_body_that_is_too_large_is_refused_unread(policyadmin, cloud, headers):
+    response = policyadmin.post(BIND, {"act": "find"}, **headers)
+    assert response.status_code == 413
+    assert "up to 100,000 targets" in response.text
+
+
+def test_the_same_form_sent_twice_reads_nothing_of_the_platform(policyadmin, inventory):
+    form = bind_form(inventory.landmarks["policy"], *inventory.free(2))
+    policyadmin.post(BIND, form)
+    calls = len(inventory.journal())
+    assert policyadmin.post(BIND, form).url == Operation.objects.get().get_absolute_url()
+    assert len(inventory.journal()) == calls
+
+
+def test_a_long_list_of_devices_is_shown_in_short_and_travels_in_one_field(operator, inventory):
+    text = operator.post("/devices/selection.freeze/", {"pasted": "\n".join(MANY), "upload": ""}).text
+    assert "Freeze 3,000 devices" in text
+    assert "The first 50 of 3,000" in text
+    assert text.count('<input type="hidden" name="target"') == 0
+    assert text.count(MANY[2000]) == 1
+
+
+def test_a_bad_list_of_devices_goes_back_to_where_it_came_from(operator, inventory):
+    response = operator.post("/devices/selection.freeze/", {"pasted": "good\nbad one"})
+    assert response.status_code == 422
+    assert "Line 2: “bad one” is not an ID" in response.text
+    assert 'name="pasted"' in response.text
