@@ -84,7 +84,7 @@ def test_it_shows_the_same_result_at_its_own_address(stage, open_page):
 def test_it_does_not_send_twice_what_is_pressed_twice(stage, open_page):
     page = open_page("policy admin")
     page.goto(f"/policies/{stage.cloud.landmarks['policy']}/bind/")
-    page.get_by_text("Paste IDs").click()
+    page.get_by_text("Paste or upload IDs").click()
     page.get_by_label(re.compile("^IDs")).fill(stage.cloud.free(1)[0])
     page.get_by_label("Reason").fill(WHY)
     page.get_by_role("button", name="Bind", exact=True).dblclick()

@@ -37,7 +37,7 @@ def freeze(page: Page, device: str) -> None:
 
 def bind(page: Page, stage, *devices: str) -> None:
     page.goto(f"/policies/{stage.cloud.landmarks['policy']}/bind/")
-    page.get_by_text("Paste IDs").click()
+    page.get_by_text("Paste or upload IDs").click()
     page.get_by_label(re.compile("^IDs")).fill("\n".join(devices))
     page.get_by_label("Reason").fill(WHY)
     page.get_by_role("button", name="Bind", exact=True).click()
@@ -235,7 +235,7 @@ def test_it_says_a_refusal_inside_the_open_dialog(page, stage):
 
 def test_it_leads_to_the_first_wrong_field(page, stage):
     page.goto(f"/policies/{stage.cloud.landmarks['policy']}/bind/")
-    page.get_by_text("Paste IDs").click()
+    page.get_by_text("Paste or upload IDs").click()
     page.get_by_label(re.compile("^IDs")).fill("a/b")
     page.get_by_role("button", name="Bind", exact=True).click()
     expect(page.get_by_label(re.compile("^IDs"))).to_be_focused()

@@ -62,7 +62,7 @@ def test_it_finds_adds_removes_and_binds(page, stage):
         page.locator("#found").get_by_role("button", name="Find").click()
         page.locator(f'[value="add:{device}"]').click()
     page.locator(f'#chosen label:has([value="{unwanted}"])').click()
-    page.get_by_text("Paste IDs").click()
+    page.get_by_text("Paste or upload IDs").click()
     page.get_by_label(re.compile("^IDs")).fill(f"{other}, {one}")
     explain(page, "Bind")
     expect(page.locator(".counts [data-state=ok] b")).to_have_text("2")

@@ -53,6 +53,15 @@ def lists(stage: Stage) -> Views:
     yield "devices-selected", page
     page.get_by_role("button", name=re.compile("^Freeze")).click()
     yield "freeze-many", page
+    page.goto("/devices/selection.paste/")
+    yield "paste", page
+    page.get_by_label(re.compile("^IDs")).fill("good_one\nbad one!")
+    page.get_by_role("button", name=re.compile("^Freeze")).click()
+    expect(page.locator("#pasted-error")).to_be_visible()
+    yield "paste-errors", page
+    page.get_by_label(re.compile("^IDs")).fill("\n".join(f"device_{n}" for n in range(60)))
+    page.get_by_role("button", name=re.compile("^Freeze")).click()
+    yield "freeze-long-list", page
     viewer = stage.open_page("viewer")
     viewer.goto("/devices/")
     yield "devices-viewer", viewer
@@ -137,10 +146,15 @@ def binding(stage: Stage) -> Views:
         page.locator("#found li .button[type=submit]").first.click()
         expect(page.locator("#chosen .chip")).to_have_count(number + 1)
     yield "bind-filled", page
-    page.get_by_text("Paste IDs").click()
+    page.get_by_text("Paste or upload IDs").click()
+    page.get_by_label(re.compile("^IDs")).fill("\n".join(f"device_{n}" for n in range(60)))
+    page.get_by_role("button", name="Check", exact=True).click()
+    expect(page.get_by_text("63 targets")).to_be_visible()
+    yield "bind-checked", page
     page.get_by_label(re.compile("^IDs")).fill("good_one\nbad one!\nother/bad")
     page.get_by_role("button", name="Bind", exact=True).click()
     expect(page.locator("#pasted-error")).to_be_visible()
+    page.mouse.move(0, 0)
     yield "bind-errors", page
     for kind, name in [("product", "Products"), ("app", "A whole resource space")]:
         page.get_by_role("button", name=name).click()
