@@ -6,7 +6,7 @@ was lost, the task is looked for by its name: it is never made again while it ma
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from itertools import batched
 from typing import Any
@@ -14,12 +14,11 @@ from typing import Any
 import stamina
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, Max, OuterRef
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from iotda_admin.connection import client as configured_client
 from iotda_admin.connection import unknown_to_iotda
-from iotda_admin.ids import among
 from iotda_admin.iotda import (
     BATCH_TARGET_LIMIT,
     FIRST_PAGE,
@@ -36,10 +35,9 @@ from iotda_admin.iotda import (
     walk,
     walk_windows,
 )
-from iotda_admin.operations.bulk import insert
 from iotda_admin.operations.ending import drop_what_waits, end, hold
 from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.records import FOLLOW_SECONDS, Settlement
+from iotda_admin.operations.records import FOLLOW_SECONDS, Settlement, regroup
 from iotda_admin.operations.recovery import READER_SECONDS, RETRY_SECONDS, Reading
 from iotda_admin.operations.recovery import due as unanswered
 from iotda_admin.operations.taskrows import Told, tells
@@ -59,12 +57,13 @@ READ_TOGETHER = 20
 CLOCKS = timedelta(hours=1)
 
 
-def follow_due(client: Client | None = None) -> None:
-    """Run again and again by the worker: look at all tasks whose time has come."""
-    lost = unanswered(by_task=True)
-    for operation_id in dict.fromkeys(lost.values_list("operation", flat=True)):
-        find_tasks(operation_id, client or configured_client())
-    followed = Chunk.objects.filter(state=Chunk.State.FOLLOWED, due_at__lte=timezone.now())
+def follow_due(client: Client | None = None, operation_id: int | None = None) -> None:
+    """Run again and again by the worker: look at all tasks whose time has come, or one operation's."""
+    of_whom = Q(operation=operation_id) if operation_id else Q()
+    lost = unanswered(by_task=True).filter(of_whom)
+    for pk in dict.fromkeys(lost.values_list("operation", flat=True)):
+        find_tasks(pk, client or configured_client())
+    followed = Chunk.objects.filter(of_whom, state=Chunk.State.FOLLOWED, due_at__lte=timezone.now())
     for pk in list(followed.order_by("due_at").values_list("pk", flat=True)):
         follow(pk, client or configured_client())
 
@@ -133,7 +132,7 @@ def follow(pk: int, client: Client) -> None:
     except IotdaError as error:
         if unknown_to_iotda(error):
             # Only a finished task can be deleted. What it did is still to be seen at the devices.
-            following.finish(following.open_targets())
+            following.finish()
         else:
             following.put_off(error)
 
@@ -205,7 +204,7 @@ class Following:
         if left & set(told.waiting) and self.chunk.misses + 1 < LOOKS_AT_ROWS:
             self.note(due_at=self.next_look(), misses=self.chunk.misses + 1)
         else:
-            self.finish(left)
+            self.finish()
 
     def open_targets(self) -> set[str]:
         """A worker that died in the middle of settling has left some behind, and settled others."""
@@ -220,13 +219,13 @@ class Following:
         settlement.write()
 
     @transaction.atomic
-    def finish(self, left: Collection[str]) -> None:
+    def finish(self) -> None:
         """The task tells no more. What it did not tell of is looked for at the platform, target by target."""
         operation = hold(self.operation.pk)
         self.note(state=Chunk.State.DONE, misses=0)
-        if left:
-            log.warning("%s: the batch task does not tell of %d targets", self.chunk, len(left))
-            regroup(self.chunk, left)
+        if left := len(self.open_targets()):
+            log.warning("%s: the batch task does not tell of %d targets", self.chunk, left)
+            leave_to_reading(self.chunk)
         self.verb.task_ended()
         if not operation.running:
             drop_what_waits(operation)
@@ -238,7 +237,7 @@ class Following:
         refused = isinstance(error, Rejected) and not error.retryable
         unreadable = self.finished and (refused or isinstance(error, BadAnswer))
         if unreadable and self.chunk.misses + 1 >= LOOKS_AT_ROWS:
-            self.finish(self.open_targets())
+            self.finish()
             return
         again = max(RETRY_SECONDS, error.retry_after or 0)
         misses = self.chunk.misses + unreadable
@@ -261,13 +260,9 @@ def done(progress: TaskProgress) -> int:
     return min(max(0, ended), BATCH_TARGET_LIMIT)
 
 
-def regroup(chunk: Chunk, ids: Iterable[str]) -> None:
-    """Targets of a task get chunks of their own, and are read back like any that nobody answered for."""
-    of_operation = Chunk.objects.filter(operation=chunk.operation_id)
-    last = of_operation.aggregate(last=Max("number"))["last"]
-    groups = list(enumerate(batched(sorted(ids), READ_TOGETHER), start=last + 1))
+def leave_to_reading(chunk: Chunk) -> None:
+    """What is open of a task gets chunks of its own, and is read back like any that nobody answered for."""
     alike = Chunk(
-        operation_id=chunk.operation_id,
         state=Chunk.State.UNKNOWN,
         attempts=chunk.attempts,
         sent_at=chunk.sent_at,
@@ -275,11 +270,7 @@ def regroup(chunk: Chunk, ids: Iterable[str]) -> None:
         http_status=chunk.http_status,
         request_id=chunk.request_id,
     )
-    insert(alike, ["number"], [(number,) for number, _group in groups])
-    chunks = dict(of_operation.filter(number__gt=last).values_list("number", "pk"))
-    for number, group in groups:
-        targets = Target.objects.filter(operation=chunk.operation_id, chunk=chunk)
-        targets.filter(target_id__in=among(group)).update(chunk=chunks[number], state=State.UNKNOWN)
+    regroup(chunk, alike, State.UNKNOWN, READ_TOGETHER)
 
 
 def patient(error: Exception) -> bool | float:

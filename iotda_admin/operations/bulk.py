@@ -1,4 +1,5 @@
-"""Very many rows at once: Django's own bulk_create takes four times as long for 100,000 of them."""
+"""Very many rows at once: Django's own bulk_create takes four times as long for 100,000 of them, and
+bulk_update 25 seconds for 30,000."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -24,3 +25,13 @@ def insert(alike: Model, names: Sequence[str], rows: Iterable[Sequence[Any]]) ->
             marks = ", ".join(["%s"] * len(fields))
             sql = f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608
             cursor.executemany(sql, whole)  # type: ignore[arg-type]
+
+
+def update(model: type[Model], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Each row is the values of the fields `names`, and the primary key of whose they are."""
+    fields: list[Field[Any, Any]] = [model._meta.get_field(name) for name in names]  # type: ignore[misc]
+    quote, key = connection.ops.quote_name, str(model._meta.pk.column)
+    values = ", ".join(f"{quote(str(field.column))} = %s" for field in fields)
+    sql = f"UPDATE {quote(model._meta.db_table)} SET {values} WHERE {quote(key)} = %s"  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.executemany(sql, list(rows))

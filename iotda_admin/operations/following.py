@@ -13,7 +13,7 @@ from django.core.management.base import OutputWrapper
 from django.utils import timezone
 
 from iotda_admin.iotda import Client
-from iotda_admin.operations import recovery
+from iotda_admin.operations import batchtasks, recovery
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.progress import Progress, about, progress_of
 from iotda_admin.operations.results import State, counts_of
@@ -44,6 +44,7 @@ def work(operation: Operation, client: Client, watch: "Watch") -> None:
     recovery.give_up_leases()
     if not watch.over():
         recovery.read_back(operation.pk, client)
+        batchtasks.follow_due(client, operation.pk)
 
 
 class Watch:

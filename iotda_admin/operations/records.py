@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import batched
 from typing import Any
 
 from django.conf import settings
@@ -12,8 +13,8 @@ from django.db import connection, transaction
 from django.db.models import F, Max
 from django.utils import timezone
 
-from iotda_admin.ids import among
 from iotda_admin.iotda import IotdaError
+from iotda_admin.operations.bulk import insert, update
 from iotda_admin.operations.claims import STRIKES, Sending, hand_back, still_ours
 from iotda_admin.operations.codes import NOT_SENT
 from iotda_admin.operations.ending import drop_what_waits, end, hold, stop
@@ -29,7 +30,7 @@ LONGEST_WAIT = 30.0
 FOLLOW_SECONDS = 2
 # Until a batch task is tried again for which there was no room.
 FULL_SECONDS = 20
-# In one statement; more ids are passed as one parameter, as databases limit how many there may be.
+# In one statement: databases limit how many there may be.
 IDS_TOGETHER = 500
 
 
@@ -183,7 +184,7 @@ class Settlement:
     def __init__(self, operation: Operation) -> None:
         self.operation = operation
         self.whole: dict[Verdict, list[int]] = defaultdict(list)
-        self.parts: dict[Verdict, list[tuple[int, list[str]]]] = defaultdict(list)
+        self.parts: dict[Verdict, list[list[str]]] = defaultdict(list)
         self.standing: list[str] = []
 
     def add(
@@ -207,7 +208,7 @@ class Settlement:
             if whole and len(same) == 1:
                 self.whole[verdict].append(chunk.pk)
             else:
-                self.parts[verdict].append((chunk.pk, ids))
+                self.parts[verdict].append(ids)
 
     def write(self) -> None:
         # What is settled stays settled, whoever comes late.
@@ -215,9 +216,10 @@ class Settlement:
         for verdict, chunks in self.whole.items():
             targets.filter(chunk__in=chunks).update(**outcome(verdict))
         for verdict, parts in self.parts.items():
-            for chunk_id, ids in parts:
-                some = ids if len(ids) <= IDS_TOGETHER else among(ids)
-                targets.filter(chunk=chunk_id, target_id__in=some).update(**outcome(verdict))
+            for ids in parts:
+                # Not by their chunk: of a large one, each statement would read all targets.
+                for some in batched(ids, IDS_TOGETHER):
+                    targets.filter(operation=self.operation, target_id__in=some).update(**outcome(verdict))
         if self.standing:
             verb_named(self.operation.verb).settled(self.operation, self.standing)
 
@@ -254,11 +256,16 @@ def put_back(chunk: Chunk, said: Mapping[str, Any], wait: float) -> datetime:
 
 def split(chunk: Chunk) -> None:
     """Each id gets a chunk of its own, so that one bad id does not hold back its neighbours."""
-    targets = list(Target.objects.filter(chunk=chunk, state=State.SENT))
-    last = Chunk.objects.filter(operation=chunk.operation_id).aggregate(last=Max("number"))["last"]
-    chunks = Chunk.objects.bulk_create(
-        Chunk(operation_id=chunk.operation_id, number=last + offset) for offset in range(1, len(targets) + 1)
-    )
-    for target, own in zip(targets, chunks, strict=True):
-        target.chunk, target.state = own, State.PENDING
-    Target.objects.bulk_update(targets, ["chunk", "state"], batch_size=IDS_TOGETHER)
+    regroup(chunk, Chunk(state=Chunk.State.PENDING), State.PENDING, together=1)
+
+
+def regroup(chunk: Chunk, alike: Chunk, state: State, together: int) -> None:
+    """What is open of a chunk, maybe 30,000 targets, gets chunks of its own, each for so many together."""
+    alike.operation_id = chunk.operation_id
+    of_operation = Chunk.objects.filter(operation=chunk.operation_id)
+    last = of_operation.aggregate(last=Max("number"))["last"]
+    targets = Target.objects.filter(chunk=chunk, state__in=[State.SENT, State.UNKNOWN]).order_by("pk")
+    groups = list(enumerate(batched(targets.values_list("pk", flat=True), together), start=last + 1))
+    insert(alike, ["number"], [(number,) for number, _group in groups])
+    chunks = dict(of_operation.filter(number__gt=last).values_list("number", "pk"))
+    update(Target, ["chunk", "state"], ((chunks[n], state, pk) for n, group in groups for pk in group))
