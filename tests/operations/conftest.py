@@ -8,6 +8,7 @@ import pytest
 from iotda_admin.connection import client
 from iotda_admin.operations.door import Asker, Wanted, ask, start
 from iotda_admin.operations.models import Operation
+from tests.asking import work
 from tests.cloud import Cloud
 from tests.operations.deployment import Deployment
 
@@ -52,3 +53,25 @@ def deployment(cloud: Cloud, prepared: Path, tmp_path: Path) -> Iterator[Deploym
     deployment = Deployment(tmp_path, cloud)
     yield deployment
     deployment.kill()
+
+
+@pytest.fixture
+def platform(inventory: Any, settings: Any) -> Any:
+    """Four targets go by a task, and that takes no time."""
+    settings.BATCH_TASK_ABOVE = 3
+    inventory.switch(task_speed=1e6, task_delay_s=0)
+    return inventory
+
+
+@pytest.fixture
+def devices(platform: Any) -> Any:
+    return platform.free(8)
+
+
+@pytest.fixture
+def finished(do: Any, devices: Any, platform: Any) -> Any:
+    """An operation whose task has frozen all devices, and that nobody has looked at yet."""
+    operation = do("device.freeze", *devices)
+    work()
+    assert {platform.status(id) for id in devices} == {"FROZEN"}
+    return operation

@@ -1,0 +1,127 @@
+"""A batch task that was refused, or whose creation nobody answered: never two for the same devices."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from iotda_admin import connection
+from iotda_admin.operations import recovery
+from iotda_admin.operations.claims import claim
+from iotda_admin.operations.models import Chunk
+from iotda_admin.operations.records import Result, record
+from iotda_admin.operations.verbs import task_name
+from tests.asking import codes, outcome, time_passes, work
+from tests.batching import created, finish, follow
+
+
+def test_more_than_ten_tasks_wait_here(begin, devices, platform, settings):
+    settings.BATCH_TASK_ABOVE = 0
+    platform.switch(task_delay_s=1000)
+    for n in range(12):
+        begin("device.freeze", f"nobody-{n}")
+    work()
+    assert len(created(platform)) == 10
+    assert Chunk.objects.filter(state="pending").count() == 2
+
+
+def test_where_the_platform_has_no_room_it_waits(do, devices, platform):
+    platform.switch(running_tasks=1, task_delay_s=1000)
+    connection.client().create_batch_task("somebody_else", "freezeDevices", ["x"])
+    operation = do("device.freeze", *devices)
+    for _try in range(5):
+        work()
+        time_passes()
+    assert (outcome(operation), operation.state) == ({"pending": 8}, "running")
+    platform.switch(running_tasks=10, task_delay_s=0)
+    assert finish(operation) == {"ok": 8}
+
+
+def test_a_single_bad_id_does_not_spoil_the_others(do, devices, platform):
+    platform.fault("CreateBatchTask", "status", match={"times": 1}, status=400, error_code="IOTDA.000006")
+    operation = do("device.freeze", *devices, "nobody")
+    assert finish(operation) == {"failed": 1, "ok": 8}
+
+
+def test_a_refusal_for_lack_of_rights_stops_it(do, devices, platform):
+    platform.fault("CreateBatchTask", "status", status=403, error_code="IOTDA.000022")
+    operation = do("device.freeze", *devices)
+    assert finish(operation) == {"failed": 8}
+    assert (operation.state, len(created(platform))) == ("stopped", 1)
+
+
+@pytest.mark.parametrize("fault", ["drop", "hang", "html", "bad_json", "error_200"])
+def test_a_task_whose_creation_was_not_answered_is_found(do, devices, platform, settings, fault):
+    settings.IOTDA_DEADLINE = 0.5
+    connection.client.cache_clear()
+    platform.fault("CreateBatchTask", fault, moment="after", match={"times": 1})
+    operation = do("device.freeze", *devices)
+    work()
+    assert outcome(operation) == {"unknown": 8}
+    follow()
+    assert outcome(operation) == {"ok": 8}
+    assert len(created(platform)) == 1
+
+
+def test_a_task_that_was_never_made_is_not_made_blindly(do, devices, platform):
+    platform.fault("CreateBatchTask", "drop", match={"times": 1})
+    operation = do("device.freeze", *devices)
+    work()
+    follow()
+    assert outcome(operation) == {"unknown": 8}
+    assert finish(operation) == {"failed": 8}
+    assert set(codes(operation).values()) == {"not_applied"}
+    assert len(created(platform)) == 1
+
+
+def test_a_namesake_of_another_database_is_not_taken_for_ours(do, devices, platform):
+    operation = do("device.freeze", *devices)
+    operation.created_at -= timedelta(days=1)
+    connection.client().create_batch_task(task_name(operation, 1), "freezeDevices", devices)
+    platform.fault("CreateBatchTask", "drop", match={"times": 1})
+    assert finish(operation) == {"failed": 8}
+
+
+@pytest.fixture
+def killed(begin, devices):
+    """An operation whose sender was killed, before or after the platform has made the task."""
+
+    def killed(*, after):
+        operation = begin("device.freeze", *devices)
+        sending = claim(operation.chunks.get())
+        if after:
+            sending.verb.send(connection.client(), sending.request)
+        Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+        recovery.give_up_leases()
+        return operation
+
+    return killed
+
+
+@pytest.mark.parametrize("after", [True, False])
+def test_what_a_killed_sender_left_is_done_once(killed, devices, platform, after):
+    operation = killed(after=after)
+    assert outcome(operation) == {"unknown": 8}
+    assert finish(operation) == {"ok": 8}
+    assert len(created(platform)) == 1
+    assert [sorted(e["applied"]) for e in platform.journal("freezeDevices")] == [sorted(devices)]
+
+
+def test_the_late_word_of_a_replaced_sender_is_void(begin, devices, platform):
+    operation = begin("device.freeze", *devices)
+    sending = claim(operation.chunks.get())
+    answer = sending.verb.send(connection.client(), sending.request)
+    Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    recovery.give_up_leases()
+    record([Result(sending, answer)])
+    assert outcome(operation) == {"unknown": 8}
+    assert finish(operation) == {"ok": 8}
+
+
+def test_a_task_found_again_leaves_to_others_what_they_have_begun(killed, begin, devices, platform):
+    operation = killed(after=True)
+    later = begin("device.unfreeze", devices[0])
+    follow()
+    assert outcome(operation) == {"ok": 8}
+    assert finish(later) == {"ok": 1}
+    assert platform.status(devices[0]) != "FROZEN"

@@ -1,0 +1,165 @@
+"""Each device of a batch task has its own outcome, whatever the task tells."""
+
+import pytest
+
+from devices.models import Device
+from iotda_admin import connection
+from iotda_admin.inventory.models import SyncRun
+from iotda_admin.operations import batchtasks
+from tests.asking import codes, look, outcome, states
+from tests.batching import finish, follow, tell
+
+NOBODY = "IOTDA.014000"
+
+
+def test_each_device_has_its_own_outcome(do, platform):
+    known = platform.landmarks
+    operation = do("device.freeze", known["online"], known["child"], known["frozen"], "nobody")
+    assert finish(operation) == {"already": 1, "failed": 2, "ok": 1}
+    assert codes(operation) == {
+        known["online"]: "",
+        known["child"]: "IOTDA.014038",
+        known["frozen"]: "IOTDA.014039",
+        "nobody": NOBODY,
+    }
+
+
+def test_what_the_inventory_knew_as_frozen_was_so_before(do, devices, platform):
+    platform.switch(repeat_freeze="ok")
+    frozen = platform.landmarks["frozen"]
+    operation = do("device.freeze", *devices, frozen)
+    assert finish(operation) == {"already": 1, "ok": 8}
+    assert states(operation)[frozen] == "already"
+
+
+def test_a_task_that_failed_as_a_whole_says_why(finished, platform):
+    tell(platform, finished, [], status="Fail", status_desc="Out of order.")
+    follow()
+    assert outcome(finished) == {"failed": 8}
+    assert set(finished.targets.values_list("error_code", "error_message")) == {
+        ("task_failed", "Out of order.")
+    }
+
+
+@pytest.mark.parametrize("status", ["Stopped", "Removed"])
+def test_what_was_stopped_before_its_turn_has_failed(finished, devices, platform, status):
+    tell(platform, finished, [(id, "Success", "") for id in devices[1:]] + [(devices[0], status, "")])
+    follow()
+    assert (states(finished)[devices[0]], codes(finished)[devices[0]]) == ("failed", "task_stopped")
+
+
+def test_what_failed_says_so_in_the_words_of_the_platform(finished, devices, platform):
+    tell(platform, finished, [(id, "Fail", "IOTDA.999") for id in devices])
+    follow()
+    assert set(finished.targets.values_list("state", "error_code", "error_message")) == {
+        ("failed", "IOTDA.999", "In IoTDA's words.")
+    }
+
+
+def test_what_still_waits_is_followed_on(finished, devices, platform):
+    tell(platform, finished, [(id, "Success", "") for id in devices[1:]] + [(devices[0], "Waitting", "")])
+    follow()
+    assert outcome(finished) == {"ok": 7, "sent": 1}
+    platform.heal()
+    follow()
+    assert outcome(finished) == {"ok": 8}
+
+
+def test_what_waits_for_ever_is_looked_for_at_the_device(finished, devices, platform):
+    tell(platform, finished, [(id, "Success", "") for id in devices[1:]] + [(devices[0], "Waitting", "")])
+    assert finish(finished) == {"ok": 8}
+    assert [entry["target_ids"] for entry in platform.journal("ShowDevice")] == [[devices[0]]]
+
+
+def test_what_the_task_does_not_tell_of_is_read_back(finished, devices, platform):
+    tell(platform, finished, [(id, "Success", "") for id in devices[2:]])
+    follow()
+    assert outcome(finished) == {"ok": 6, "unknown": 2}
+    look()
+    assert outcome(finished) == {"ok": 8}
+    assert finished.finished_at
+
+
+def test_a_contradiction_is_no_outcome(finished, devices, platform):
+    rows = [(id, "Success", "") for id in devices]
+    tell(platform, finished, [*rows, (devices[0], "Fail", "IOTDA.999")])
+    follow()
+    assert (states(finished)[devices[0]], outcome(finished)) == ("unknown", {"ok": 7, "unknown": 1})
+
+
+def test_the_same_said_twice_and_strangers_change_nothing(finished, devices, platform):
+    rows = [(id, "Success", "") for id in devices]
+    tell(platform, finished, [*rows, rows[0], ("stranger", "Success", "")])
+    follow()
+    assert outcome(finished) == {"ok": 8}
+
+
+def test_of_a_task_that_somebody_deleted_the_devices_tell(finished, platform):
+    connection.client().delete_batch_task(finished.chunks.get().task_id)
+    follow()
+    assert outcome(finished) == {"unknown": 8}
+    look()
+    assert outcome(finished) == {"ok": 8}
+
+
+def test_another_404_says_nothing_of_the_task(finished, platform):
+    platform.fault("ShowBatchTask", "status", status=404, error_code="APIGW.0101")
+    follow()
+    assert outcome(finished) == {"sent": 8}
+
+
+@pytest.mark.parametrize("fault", ["drop", "html", "bad_json", "throttle"])
+def test_a_look_that_fails_is_made_again(finished, platform, fault):
+    platform.fault("ShowBatchTask", fault, match={"times": 1})
+    follow()
+    assert outcome(finished) == {"sent": 8}
+    follow()
+    assert outcome(finished) == {"ok": 8}
+
+
+def test_rows_that_cannot_be_read_are_not_asked_for_for_ever(finished, platform):
+    task = {"task_id": "a" * 24, "task_type": "freezeDevices", "status": "Success"}
+    body = {"batchtask": task, "task_details": [], "page": {"count": 8}}
+    platform.fault("ShowBatchTask", "status", status=200, body=body)
+    for _look in range(3):
+        assert outcome(finished) == {"sent": 8}
+        follow()
+    assert outcome(finished) == {"unknown": 8}
+
+
+def test_a_worker_that_died_while_settling_is_taken_over(finished, monkeypatch):
+    monkeypatch.setattr(batchtasks, "SETTLED_TOGETHER", 3)
+    beats = iter(range(1, 99))
+
+    def beat(_following):
+        # One for each row, and one for each three that are settled.
+        if next(beats) == 10:
+            raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batchtasks.Following, "beat", beat)
+        with pytest.raises(SystemExit):
+            follow()
+    assert (outcome(finished), finished.finished_at) == ({"ok": 6, "sent": 2}, None)
+    follow()
+    assert outcome(finished) == {"ok": 8}
+    assert finished.finished_at
+
+
+def test_the_list_shows_what_was_frozen(finished, devices):
+    follow()
+    assert set(Device.objects.filter(pk__in=devices).values_list("status", flat=True)) == {"FROZEN"}
+
+
+def test_what_a_device_is_after_an_unfreeze_is_not_made_up(finished, do, devices, platform):
+    follow()
+    operation = do("device.unfreeze", *devices)
+    assert finish(operation) == {"ok": 8}
+    assert set(Device.objects.filter(pk__in=devices).values_list("status", flat=True)) == {""}
+    assert SyncRun.objects.filter(state="asked").exists()
+
+
+def test_a_device_that_was_not_read_yet_is_shown_so(operator, devices):
+    Device.objects.filter(pk__in=devices).update(status="")
+    assert b"Not read yet" in operator.get("/devices/").content
+    assert b"Not read yet" in operator.get("/").content
