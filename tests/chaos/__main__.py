@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import random
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -32,6 +33,8 @@ def main() -> int:
     commands.choices["rq"].add_argument("--kills", type=int, default=2)
     commands.choices["wire"].add_argument("--faults", nargs="*", default=[])
     options = vars(parser.parse_args())
+    # Told to end, each process still ends what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     return globals()[options["command"]](options)
 
 
@@ -40,8 +43,12 @@ def side_by_side(options: dict[str, Any], **shares: list[Any]) -> Findings:
     parts = [dict(zip(shares, values, strict=True)) for values in zip(*shares.values(), strict=True)]
     children = [Child(tell, part, "run", {**options, **share}) for share in parts]
     found = Findings()
-    for child in children:
-        found.add(collect(child))
+    try:
+        for child in children:
+            found.add(collect(child))
+    finally:
+        for child in children:
+            child.end()
     return found
 
 
@@ -56,7 +63,11 @@ def part(act: str, options: dict[str, Any]) -> Findings:
 
 
 def alone(act: str, options: dict[str, Any]) -> Findings:
-    return collect(Child(tell, part, act, options))
+    child = Child(tell, part, act, options)
+    try:
+        return collect(child)
+    finally:
+        child.end()
 
 
 def facts(options: dict[str, Any], started: float) -> dict[str, Any]:

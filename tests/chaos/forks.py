@@ -33,6 +33,11 @@ class Child:
         if not self.ended():
             os.kill(self.pid, signal.SIGKILL)
 
+    def end(self) -> None:
+        """Let it close what it has opened, if it still lives."""
+        if not self.ended():
+            os.kill(self.pid, signal.SIGTERM)
+
     def wait(self) -> bool:
         """Whether it was killed, by whom ever; False if it came to its end first."""
         if self.status is None:

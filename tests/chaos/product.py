@@ -31,6 +31,7 @@ from iotda_admin.operations import door
 from iotda_admin.operations import records as records_of_calls
 from iotda_admin.operations.judgement import Judgement
 from iotda_admin.operations.models import Chunk, Operation, Target
+from iotda_admin.operations.verbs import verb_named
 from policies.models import Binding
 from tests.asking import asked, work
 from tests.iotda.stopwatch import Stopwatch
@@ -323,7 +324,9 @@ def intents_off() -> Iterator[None]:
 
 def every_error_is_a_failure() -> None:
     """The control of the schedules: what an SDK's caller makes of an exception."""
-    records_of_calls.judge = lambda *_: Judgement.FAILED
+    records_of_calls.judge = lambda *_, **__: Judgement.FAILED
+    for name in settings.OPERATION_VERBS:
+        type(verb_named(name)).stops = lambda *_: False  # type: ignore[method-assign]
 
 
 def close_connections() -> None:
