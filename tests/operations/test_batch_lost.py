@@ -33,6 +33,8 @@ def test_where_the_platform_has_no_room_it_waits(do, devices, platform):
         work()
         time_passes()
     assert (outcome(operation), operation.state) == ({"pending": 8}, "running")
+    # None of these counts as a try.
+    assert operation.chunks.get().attempts == 0
     platform.switch(running_tasks=10, task_delay_s=0)
     assert finish(operation) == {"ok": 8}
 
