@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
@@ -26,6 +27,8 @@ from iotda_admin.operations.verbs import Request, State, Verb, task_name, verb_n
 BEAT_SECONDS = 2.0
 # So many calls in a row without a proper answer, and an operation goes on with one chunk at a time.
 STRIKES = 3
+# A look at all operations serves the claims of so many seconds.
+FRESH_SECONDS = 0.3
 # Operations that share one claim; the next claim may draw others.
 OPERATIONS_TOGETHER = 32
 
@@ -53,14 +56,35 @@ def lease_seconds(calls: int = 1) -> float:
     return calls * 2 * settings.IOTDA_DEADLINE + 5
 
 
-def claim_due(limit: int) -> list[Sending]:
-    """Up to `limit` chunks whose time has come, of all running operations in turn."""
-    operations = with_something_due() if limit > 0 else []
-    if not operations:
-        return []
-    with transaction.atomic():
+class Agenda:
+    """The running operations with something due, as they were a moment ago: a large one has hundreds of
+    claims, and not each of them shall cost a look at all operations."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self.fresh_until = 0.0
+
+    def claim(self, limit: int) -> list[Sending]:
+        """Up to `limit` chunks whose time has come, of all running operations in turn."""
+        if limit <= 0:
+            return []
+        looked = time.monotonic() > self.fresh_until
+        if looked:
+            self.look()
+        claimed = claim_due(self.operations, limit)
+        if len(claimed) < limit:
+            self.fresh_until = 0.0
+        return claimed if claimed or looked else self.claim(limit)
+
+    def look(self) -> None:
+        self.operations = with_something_due()
+        self.fresh_until = time.monotonic() + FRESH_SECONDS
+
+
+def claim_due(operations: Sequence[Operation], limit: int) -> list[Sending]:
+    with transaction.atomic(savepoint=False):
         allowed = [each for each in operations if still_allowed(each)]
-        picked: list[tuple[int, bool]] = []
+        picked: list[Chunk] = []
         for operation in allowed:
             picked += pick(operation, share(operation, -(-limit // len(allowed))))
         return take(with_room(picked[:limit]), {each.pk: each for each in allowed}, lease_seconds())
@@ -71,7 +95,7 @@ def claim(chunk: Chunk) -> Sending | None:
     operation = Operation.objects.get(pk=chunk.operation_id)
     with transaction.atomic(durable=True):
         seconds = lease_seconds(verb_named(operation.verb).calls)
-        taken = take(lock([chunk.pk]), {operation.pk: operation}, seconds) if still_allowed(operation) else []
+        taken = take(lock(chunk), {operation.pk: operation}, seconds) if still_allowed(operation) else []
         return taken[0] if taken else None
 
 
@@ -90,7 +114,8 @@ def still_allowed(operation: Operation) -> bool:
     """The actor's rights are looked at again for each claim; without them the rest is not sent."""
     permission = verb_named(operation.verb).permission(operation.target_type)
     by_command = operation.source == "cli" and operation.actor_id is None
-    if by_command or (operation.actor is not None and operation.actor.has_perm(permission)):
+    actor = get_user_model().objects.filter(pk=operation.actor_id or 0).first()
+    if by_command or (actor and actor.has_perm(permission)):
         return True
     held = hold(operation.pk)
     if held.running:
@@ -103,43 +128,42 @@ def share(operation: Operation, fair: int) -> int:
     return fair if operation.answered and operation.strikes < STRIKES else 1  # type: ignore[attr-defined]
 
 
-def pick(operation: Operation, share: int) -> list[tuple[int, bool]]:
+def pick(operation: Operation, share: int) -> list[Chunk]:
     # All conditions stand on the row itself: PostgreSQL checks those again once it has the lock, but not
     # a join. A stopped operation has no pending chunks.
     due = Chunk.objects.filter(
         operation=operation.pk, state=Chunk.State.PENDING, due_at__lte=timezone.now()
     ).order_by("number")
-    return list(due.select_for_update(skip_locked=True).values_list("pk", "by_task")[:share])
+    return list(due.select_for_update(skip_locked=True)[:share])
 
 
-def with_room(picked: Sequence[tuple[int, bool]]) -> list[int]:
+def with_room(picked: Sequence[Chunk]) -> list[Chunk]:
     """The platform runs so many batch tasks at once, in a resource space; ours may all be of one. The others
     wait here. Where two workers count at the same moment, the platform refuses one: it waits as well."""
-    tasks = [pk for pk, by_task in picked if by_task]
+    tasks = [chunk for chunk in picked if chunk.by_task]
     if tasks:
         begun = (Chunk.State.SENT, Chunk.State.UNKNOWN, Chunk.State.FOLLOWED)
         room = max(0, RUNNING_TASK_LIMIT - Chunk.objects.filter(by_task=True, state__in=begun).count())
         del tasks[:room]
-    return [pk for pk, _by_task in picked if pk not in tasks]
+    return [chunk for chunk in picked if chunk not in tasks]
 
 
-def lock(pks: Sequence[int]) -> list[int]:
-    due = Chunk.objects.filter(pk__in=pks, state=Chunk.State.PENDING, due_at__lte=timezone.now())
-    return list(due.order_by("pk").select_for_update(skip_locked=True).values_list("pk", flat=True))
+def lock(chunk: Chunk) -> list[Chunk]:
+    due = Chunk.objects.filter(pk=chunk.pk, state=Chunk.State.PENDING, due_at__lte=timezone.now())
+    return list(due.select_for_update(skip_locked=True))
 
 
-def take(pks: Sequence[int], operations: Mapping[int, Operation], seconds: float) -> list[Sending]:
+def take(chunks: Sequence[Chunk], operations: Mapping[int, Operation], seconds: float) -> list[Sending]:
     """Write down that these locked chunks are sent."""
-    if not pks:
+    if not chunks:
         return []
+    pks = [chunk.pk for chunk in chunks]
     now, until = timezone.now(), time.monotonic() + seconds
-    Chunk.objects.filter(pk__in=pks).update(
-        state=Chunk.State.SENT,
-        token=F("token") + 1,
-        attempts=F("attempts") + 1,
-        lease_until=now + timedelta(seconds=seconds),
-        sent_at=now,
-    )
+    sent = {"state": Chunk.State.SENT, "lease_until": now + timedelta(seconds=seconds), "sent_at": now}
+    Chunk.objects.filter(pk__in=pks).update(token=F("token") + 1, attempts=F("attempts") + 1, **sent)
+    for chunk in chunks:
+        chunk.token, chunk.attempts = chunk.token + 1, chunk.attempts + 1
+        vars(chunk).update(sent)
     pending = Target.objects.filter(chunk__in=pks, state=State.PENDING)
     targets: dict[int, dict[str, bool | None]] = defaultdict(dict)
     for chunk_id, target_id, stood_before in pending.order_by("pk").values_list(
@@ -147,7 +171,6 @@ def take(pks: Sequence[int], operations: Mapping[int, Operation], seconds: float
     ):
         targets[chunk_id][target_id] = stood_before
     pending.update(state=State.SENT)
-    chunks = Chunk.objects.filter(pk__in=pks).order_by("number")
     return [Sending(c, request_for(c, operations[c.operation_id], targets[c.pk]), until) for c in chunks]
 
 

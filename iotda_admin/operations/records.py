@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import batched
@@ -43,14 +43,20 @@ class Result:
     error: IotdaError | None = None
 
 
-def record(results: Sequence[Result], *, inline: bool = False) -> None:
-    """All of it or nothing. What somebody else has taken over meanwhile is void."""
+def record(results: Sequence[Result], *, inline: bool = False, busy: Collection[int] = ()) -> None:
+    """All of it or nothing. What somebody else has taken over meanwhile is void.
+
+    busy: operations of which more is under way here, so that they cannot have ended.
+    """
     by_operation = defaultdict(list)
     for result in results:
         by_operation[result.sending.operation.pk].append(result)
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         for operation_id in sorted(by_operation):
-            Page(hold(operation_id), inline).record(by_operation[operation_id])
+            page = Page(hold(operation_id), inline)
+            page.record(by_operation[operation_id])
+            if operation_id not in busy:
+                end(page.operation)
 
 
 class Page:
@@ -82,7 +88,6 @@ class Page:
         elif not self.operation.running:
             # It was stopped while these were under way: what is put back does not wait then.
             drop_what_waits(self.operation)
-        end(self.operation)
 
     def write(self, result: Result) -> None:
         sending = result.sending

@@ -9,13 +9,13 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from django.conf import settings
 from django.db import DatabaseError, OperationalError, close_old_connections, transaction
 
 from iotda_admin.iotda import Client, IotdaError, Unreachable
-from iotda_admin.operations.claims import BEAT_SECONDS, Sending, beat, claim, claim_due, hand_back
+from iotda_admin.operations.claims import BEAT_SECONDS, Agenda, Sending, beat, claim, hand_back
 from iotda_admin.operations.models import Chunk
 from iotda_admin.operations.records import Result, record
 
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 # A process that is told to stop gives its calls so long to be answered; the rest is read back later.
 STOP_SECONDS = 6.0
+# Results that come back within so many seconds are written together.
+GROUP_SECONDS = 0.02
 
 
 def run(chunk: Chunk, client: Client) -> None:
@@ -68,6 +70,7 @@ class Crew:
         # Operations that met a refusal which the rest would meet as well.
         self.refused: set[int] = set()
         self.threads: list[threading.Thread] = []
+        self.agenda = Agenda()
         self.next_beat = time.monotonic() + BEAT_SECONDS
 
     def send(self, sendings: Iterable[Sending]) -> None:
@@ -99,22 +102,29 @@ class Crew:
             done = self.collect(BEAT_SECONDS)
 
     def collect(self, seconds: float) -> list[Result]:
-        """What has come back, at least one if that can be waited for."""
+        """What has come back, at least one if that can be waited for. While the senders have more to do, a
+        little longer, so that one transaction writes more."""
         found: list[Result] = []
         try:
             found.append(self.results.get(timeout=seconds))
-            while True:
-                found.append(self.results.get_nowait())
+            until = time.monotonic() + GROUP_SECONDS
+            while len(found) < self.size:
+                left = until - time.monotonic() if self.orders.qsize() > 1 else 0
+                found.append(self.results.get(block=left > 0, timeout=max(left, 0)))
         except queue.Empty:
-            return found
+            pass
+        return found
 
     def write(self, done: list[Result], room: int) -> list[Sending]:
         """Record what is done and claim as much anew, in one transaction."""
+        if any(result.error for result in done):
+            # Its operation may have to wait or may have been stopped.
+            self.agenda.fresh_until = 0.0
         while True:
             try:
                 with transaction.atomic(durable=True):
-                    record(done)
-                    claimed = claim_due(room)
+                    record(done, busy=self.busy(done))
+                    claimed = self.agenda.claim(room)
                     self.keep_alive()
             except OperationalError as error:
                 # Locked or full: what came back is kept in mind, and its leases will tell if we die.
@@ -130,6 +140,10 @@ class Crew:
                 for result in done:
                     self.flying.pop(result.sending.chunk.pk, None)
                 return claimed
+
+    def busy(self, done: Sequence[Result]) -> set[int]:
+        back = {result.sending.chunk.pk for result in done}
+        return {sending.operation.pk for pk, sending in self.flying.items() if pk not in back}
 
     def write_one_by_one(self, done: list[Result]) -> None:
         """One result that cannot be written must not hold back the others; its lease runs out."""
