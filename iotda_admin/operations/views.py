@@ -11,7 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from iotda_admin import audit, sheet
 from iotda_admin.connection import client
-from iotda_admin.operations import export, recovery
+from iotda_admin.operations import batchtasks, export, recovery
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.results import counts_by_operation, result_context
 from iotda_admin.operations.verbs import Verb, verb_named
@@ -137,6 +137,7 @@ def check(request: HttpRequest, number: int) -> HttpResponse:
     )
     recovery.give_up_leases()
     recovery.read_back(row.pk, client(), limit=LOOKS_AT_ONCE)
+    batchtasks.find_tasks(row.pk, client())
     if not wants_fragment(request):
         return redirect(row)
     row.refresh_from_db()

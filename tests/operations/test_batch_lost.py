@@ -127,3 +127,13 @@ def test_a_task_found_again_leaves_to_others_what_they_have_begun(killed, begin,
     assert outcome(operation) == {"ok": 8}
     assert finish(later) == {"ok": 1}
     assert platform.status(devices[0]) != "FROZEN"
+
+
+def test_who_does_not_want_to_wait_can_have_it_looked_for(begin, asker, client, devices, platform):
+    platform.fault("CreateBatchTask", "drop", moment="after", match={"times": 1})
+    operation = begin("device.freeze", *devices)
+    work()
+    time_passes()
+    client.force_login(asker.user)
+    client.post(f"/operations/{operation.pk}/check/")
+    assert operation.chunks.get().state == "followed"
