@@ -1,6 +1,7 @@
 """How policies and what they are bound to are read into our tables."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
@@ -10,7 +11,7 @@ from django.db.models import Model
 from django.utils import timezone
 
 from iotda_admin.inventory.mirror import Mirror, listing, patient
-from iotda_admin.iotda import PAGE_LIMIT, Client, IotdaError, Rejected, walk
+from iotda_admin.iotda import FIRST_PAGE, PAGE_LIMIT, Client, IotdaError, Rejected, walk
 from iotda_admin.iotda import DevicePolicy as PlatformPolicy
 from policies.models import Binding, Policy
 
@@ -89,12 +90,15 @@ def reread(client: Client, policy_id: str) -> None:
 
     Where that fails, the inventory stays as it is: the change itself will meet the same error and say so.
     """
-    with suppress(IotdaError):
+    bindings, started = Binding.objects.filter(policy=policy_id), timezone.now()
+    few = bindings.count() <= REREAD_LIMIT
+    targets = partial(client.show_targets_in_device_policy, policy_id)
+    # Somebody waits for it: both at once.
+    with suppress(IotdaError), ThreadPoolExecutor(1) as aside:
+        first = aside.submit(targets) if few else None
         remember(client.show_device_policy(policy_id))
-        bindings = Binding.objects.filter(policy=policy_id)
-        if bindings.count() <= REREAD_LIMIT:
-            started = timezone.now()
-            found = walk(partial(client.show_targets_in_device_policy, policy_id))
+        if first:
+            found = walk(lambda page: first.result() if page == FIRST_PAGE else targets(page))
             Bindings().save(
                 [
                     Binding(policy_id=policy_id, target_type=target.target_type, target_id=target.target_id)

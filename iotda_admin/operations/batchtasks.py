@@ -114,7 +114,9 @@ def adopt(chunk: Chunk, task_id: str) -> None:
         error_code="",
         error_message="",
     )
-    others = Target.objects.filter(subject=OuterRef("subject"), state__in=Target.IN_FLIGHT)
+    others = Target.objects.filter(
+        target_id=OuterRef("target_id"), subject=OuterRef("subject"), state__in=Target.IN_FLIGHT
+    )
     Target.objects.filter(~Exists(others), chunk=chunk, state=State.UNKNOWN).update(
         state=State.SENT, error_code="", error_message=""
     )

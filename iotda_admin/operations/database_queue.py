@@ -1,10 +1,11 @@
 """The database as the transport: calls are rows beside our own."""
 
 import logging
+import time
 from datetime import timedelta
 
 from django.core.management import call_command
-from django.db import DatabaseError
+from django.db import DatabaseError, close_old_connections
 from django.tasks import TaskResultStatus
 from django.utils import timezone
 from django.utils.crypto import get_random_string
@@ -12,7 +13,7 @@ from django_tasks_db.management.commands import db_worker
 from django_tasks_db.models import DBTaskResult
 
 log = logging.getLogger(__name__)
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.02
 
 
 class Consumer(db_worker.Worker):
@@ -21,14 +22,25 @@ class Consumer(db_worker.Worker):
     def __init__(self) -> None:
         super().__init__(
             queue_names=["*"],
-            interval=POLL_SECONDS,
-            batch=False,
+            interval=0,
+            batch=True,
             backend_name="default",
             startup_delay=False,
             max_tasks=None,
             worker_id=get_random_string(32),
             excluded_queue_names=[],
         )
+
+    def run(self) -> None:
+        while self.running:
+            super().run()  # until nothing is ready
+            self.wait()
+
+    def wait(self) -> None:
+        """By a plain look, without the lock that taking a call needs, so it may be often."""
+        while self.running and not DBTaskResult.objects.ready().exists():
+            time.sleep(POLL_SECONDS)
+            close_old_connections()
 
     @property
     def busy(self) -> bool:

@@ -196,6 +196,7 @@ def rows(operation: Operation, states: Sequence[str]) -> Iterator[tuple[Wanted, 
 def changes_since(operation: Operation, apart_from: Operation | None) -> dict[str, Later]:
     """For each subject that was asked about again, the last asking that may have changed it."""
     again = Target.objects.filter(
+        target_id__in=operation.targets.order_by().values("target_id"),
         subject__in=operation.targets.order_by().values("subject"),
         operation__gt=operation.pk,
         state__in=MAY_HAVE_CHANGED,

@@ -160,8 +160,8 @@ class Target(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["operation", "state"]),
-            models.Index(fields=["subject"]),
+            # With the id, so that one outcome's targets are paged through without being sorted.
+            models.Index(fields=["operation", "state", "id"], name="target_of_operation"),
             models.Index(fields=["target_id"]),
         ]
 

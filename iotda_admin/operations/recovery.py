@@ -208,7 +208,12 @@ def may_send_again(chunk: Chunk) -> bool:
 
 def touched_later(chunk: Chunk, ids: Collection[str], states: Iterable[State]) -> set[str]:
     """The targets that a later operation touched as well and that stand there in one of these states."""
-    later = Target.objects.filter(subject=OuterRef("subject"), pk__gt=OuterRef("pk"), state__in=list(states))
+    later = Target.objects.filter(
+        target_id=OuterRef("target_id"),
+        subject=OuterRef("subject"),
+        pk__gt=OuterRef("pk"),
+        state__in=list(states),
+    )
     # Not by the chunk, which may have 30,000: PostgreSQL then reads all of them for each.
     own = Target.objects.filter(operation=chunk.operation_id, target_id__in=among(list(ids)))
     return set(own.filter(Exists(later)).values_list("target_id", flat=True))

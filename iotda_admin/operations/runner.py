@@ -16,6 +16,7 @@ from django.db import DatabaseError, OperationalError, close_old_connections, tr
 
 from iotda_admin.iotda import Client, IotdaError, Unreachable
 from iotda_admin.operations.claims import BEAT_SECONDS, Agenda, Sending, beat, claim, hand_back
+from iotda_admin.operations.judgement import Judgement, judge
 from iotda_admin.operations.models import Chunk
 from iotda_admin.operations.records import Result, record
 
@@ -46,6 +47,12 @@ def attempt(sending: Sending, client: Client) -> Result:
         # A fault of ours says nothing of what the platform did.
         log.exception("%s failed", sending.chunk)
         return Result(sending, error=Unreachable("This program failed.", maybe_applied=True))
+
+
+def stops(result: Result) -> bool:
+    """Whether the rest of the operation would meet the same: as it is going to be recorded."""
+    sending, error = result.sending, result.error
+    return error is not None and judge(error, sending.verb, len(sending.request.ids)) is Judgement.STOP
 
 
 def drive(client: Client, enough: Callable[[], bool] = lambda: False) -> None:
@@ -88,7 +95,7 @@ class Crew:
                 self.results.put(Result(sending))
                 continue
             result = attempt(sending, self.client)
-            if result.error and sending.verb.stops(result.error):
+            if stops(result):
                 self.refused.add(sending.operation.pk)
             self.results.put(result)
 

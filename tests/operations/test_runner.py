@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connection as database
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from iotda_admin.connection import client
@@ -216,3 +217,18 @@ def test_a_fault_of_ours_leaves_the_target_unknown(do, inventory, monkeypatch):
     monkeypatch.setattr(freeze, "send", lambda client, request: 1 / 0, raising=False)
     operation = do("device.freeze", *inventory.free(1))
     assert outcome(operation) == {"unknown": 1}
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(500, "IOTDA.000022"), (502, "APIGW.0101"), (403, "IOTDA.021101")]
+)
+def test_an_error_that_stops_nothing_does_not_make_the_worker_spin(begin, inventory, status, code):
+    inventory.fault("BindDevicePolicy", "status", match={"nth": 2}, status=status, error_code=code)
+    operation = begin("policy.bind", *(f"nobody-{n}" for n in range(200)))
+    # Another one that keeps the senders busy meanwhile.
+    inventory.fault("ShowDevice", "latency", seconds=0.3)
+    begin("device.freeze", *inventory.free(10))
+    with CaptureQueriesContext(database) as queries:
+        work()
+    assert outcome(operation)["failed"] > 100
+    assert len(queries) < 500
