@@ -19,10 +19,12 @@ from tests.cloud import ROOT
 
 KEY = "f" * 32
 WORKERS = 2
+PATIENCE = 15.0
 # No target moved for so long: nothing more will happen.
 STANDSTILL = 60.0
-CONTROL_STANDSTILL = 25.0
-LATENCY_MS = 50
+CONTROL_STANDSTILL = 12.0
+# How long a call takes, and how many are under way. A few targets go slowly, else they are done too soon.
+PACE, SLOW_PACE, FEW = (50, 8), (400, 2), 2000
 
 
 def run(stage: Stage, options: dict[str, Any]) -> Findings:
@@ -39,13 +41,14 @@ class Attack:
     def __init__(self, stage: Stage, options: dict[str, Any], settings: str, standstill: float) -> None:
         self.cloud, self.desk, self.settings, self.standstill = stage.cloud, stage.desk, settings, standstill
         self.targets, self.kills = options["targets"], options["kills"]
+        self.latency_ms, self.in_flight = SLOW_PACE if self.targets < FEW else PACE
         self.redis = Redis.from_url(os.environ["REDIS_URL"])
         self.redis.flushdb()
         self.workers: list[subprocess.Popen[bytes]] = []
         self.found = Findings()
 
     def run(self) -> Findings:
-        self.cloud.switch(latency_ms=LATENCY_MS)
+        self.cloud.switch(latency_ms=self.latency_ms)
         change, before = self.change(), Platform((), self.bound())
         self.desk(product.ask, change.verb, change.ids, change.policy, KEY)
         started = time.monotonic()
@@ -77,7 +80,7 @@ class Attack:
 
     def start(self) -> None:
         command = [sys.executable, "-W", "ignore", "manage.py", "worker"]
-        env = os.environ | {"DJANGO_SETTINGS_MODULE": self.settings}
+        env = os.environ | {"DJANGO_SETTINGS_MODULE": self.settings, "IOTDA_IN_FLIGHT": str(self.in_flight)}
         self.workers.append(subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.DEVNULL))
 
     def stop(self) -> None:
@@ -117,7 +120,9 @@ class Attack:
 
     def journal(self) -> list[dict[str, Any]]:
         """Once the platform has carried out all that the dead one had sent."""
+        deadline = time.monotonic() + PATIENCE
         while truth.still_under_way(entries := self.cloud.journal("BindDevicePolicy")):
+            assert time.monotonic() < deadline, "the platform does not end a call"
             time.sleep(0.05)
         return entries
 
