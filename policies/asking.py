@@ -12,7 +12,6 @@ from policies.verbs import standing
 
 def wanted(client: Client, verb: str, policy: Policy, target_type: str, ids: Sequence[str]) -> list[Wanted]:
     """The targets with their names, and whether they already stand as asked by what IoTDA has just said."""
-    reread(client, policy.pk)
-    names = picker.names(target_type, ids)
+    names = reread(client, policy.pk, meanwhile=lambda: picker.names(target_type, ids))
     so = standing(policy.pk, target_type, ids, bound=verb == "policy.bind")
     return [Wanted(id, names.get(id, ""), id in so) for id in ids]

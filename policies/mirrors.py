@@ -1,6 +1,6 @@
 """How policies and what they are bound to are read into our tables."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -85,18 +85,21 @@ def remember(policy: PlatformPolicy) -> Policy:
     return row
 
 
-def reread(client: Client, policy_id: str) -> None:
-    """Read a policy and what it is bound to again, as a change of it is about to be asked for.
+def reread[T](client: Client, policy_id: str, meanwhile: Callable[[], T]) -> T:
+    """Read a policy and what it is bound to again, as a change of it is about to be asked for. Somebody waits
+    for it: both at once, and meanwhile what else is to be looked up.
 
     Where that fails, the inventory stays as it is: the change itself will meet the same error and say so.
     """
     bindings, started = Binding.objects.filter(policy=policy_id), timezone.now()
     few = bindings.count() <= REREAD_LIMIT
     targets = partial(client.show_targets_in_device_policy, policy_id)
-    # Somebody waits for it: both at once.
-    with suppress(IotdaError), ThreadPoolExecutor(1) as aside:
+    with ThreadPoolExecutor(2) as aside:
+        policy = aside.submit(client.show_device_policy, policy_id)
         first = aside.submit(targets) if few else None
-        remember(client.show_device_policy(policy_id))
+        found_meanwhile = meanwhile()
+    with suppress(IotdaError):
+        remember(policy.result())
         if first:
             found = walk(lambda page: first.result() if page == FIRST_PAGE else targets(page))
             Bindings().save(
@@ -107,3 +110,4 @@ def reread(client: Client, policy_id: str) -> None:
             )
             if next(found, None) is None:
                 bindings.filter(read_at__lt=started).delete()
+    return found_meanwhile

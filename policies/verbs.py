@@ -48,7 +48,7 @@ class PolicyOnTargets(Verb):
         return f"{operation.policy_id} on {operation.target_type} {target_id}"
 
     def stood_before(self, client: Client, about: Operation, ids: Sequence[str]) -> Mapping[str, bool]:
-        reread(client, about.policy_id)
+        reread(client, about.policy_id, meanwhile=lambda: None)
         so = standing(about.policy_id, about.target_type, ids, bound=self.bound)
         return {id: id in so for id in ids}
 
