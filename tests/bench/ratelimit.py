@@ -38,5 +38,16 @@ def goals(turns: list[Turn], least: float) -> list[Goal]:
     return [
         Goal("lost targets", max(turn.identity.lost for turn in turns), "<=", 0),
         Goal("share of calls answered 429", max(turn.throttled / turn.calls for turn in turns), "<=", 0.02),
-        Goal("time against (calls - burst) / rate", max(turn.seconds for turn in turns) / least, "<=", 1.10),
+        # Of the calls alone, as the formula is; what recording the form takes is told beside it.
+        Goal(
+            "time against (calls - burst) / rate",
+            max(calls_seconds(turn) for turn in turns) / least,
+            "<=",
+            1.10,
+        ),
     ]
+
+
+def calls_seconds(turn: Turn) -> float:
+    """From the first call to the last recorded outcome; a peer that records nothing makes calls only."""
+    return turn.asked.calls if turn.asked else turn.seconds
