@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-from tests.bench import bind, freeze, growth, ratelimit
+from tests.bench import bind, freeze, growth, intake, ratelimit
 from tests.bench.goals import Report
 from tests.bench.peers import BIND_PEERS
 from tests.bench.stage import Stage, room_for, staged
@@ -22,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
     limited.add_argument("--burst", type=int, help="calls at once; the rate if not given")
     frozen = add(commands, "freeze", n=10_000, conc=8, latency=10)
     frozen.add_argument("--task-speed", type=float, default=2000, help="devices a second in a batch task")
+    add(commands, "input", n=100_000, conc=8, latency=20, file="intake")
     return parser
 
 
@@ -33,8 +34,9 @@ def add(
     conc: int,
     latency: float,
     says: str = "targets",
+    file: str = "",
 ) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=f"tests/bench/{name.rpartition('-')[2]}.py")
+    command = commands.add_parser(name, help=f"tests/bench/{file or name.rpartition('-')[2]}.py")
     command.add_argument("--n", type=int, default=n, help=says)
     command.add_argument("--conc", type=int, default=conc, help="calls in flight")
     command.add_argument("--latency-ms", type=float, default=latency, help="of the simulated platform")
@@ -52,6 +54,8 @@ def measure(stage: Stage, asked: argparse.Namespace) -> Report:
             return growth.run(stage, sizes=[asked.n // 100, asked.n // 10, asked.n], **common)
         case "ratelimit":
             return ratelimit.run(stage, n=asked.n, rate=asked.rate, burst=asked.burst or asked.rate, **common)
+        case "input":
+            return intake.run(stage, n=asked.n, rounds=asked.rounds, latency_ms=asked.latency_ms)
         case _:
             return freeze.run(stage, n=asked.n, task_speed=asked.task_speed, **common)
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from tests.bench import __main__ as bench
-from tests.bench import bind, freeze, growth, ratelimit
+from tests.bench import bind, freeze, growth, intake, ratelimit
 from tests.bench.goals import Goal, Report, slope
 from tests.bench.identity import NOTHING, Identity, compare
 from tests.bench.stage import staged
@@ -58,6 +58,12 @@ def test_ratelimit(stage):
 def test_freeze(stage):
     report = freeze.run(stage, n=60, conc=4, latency_ms=1, task_speed=1e6, rounds=1)
     assert said(report, "sides", "calls_used")["sides"]["sdk-pool"]["calls"] == 60
+    assert report.control_fails
+
+
+def test_input(stage):
+    report = intake.run(stage, n=60, rounds=1, latency_ms=1)
+    assert {way: found[0][1] for way, found in report.figures["ways"].items()} == dict.fromkeys(intake.WAYS, 60)
     assert report.control_fails
 
 
