@@ -63,7 +63,8 @@ def test_freeze(stage):
 
 def test_input(stage):
     report = intake.run(stage, n=60, rounds=1, latency_ms=1)
-    assert {way: found[0][1] for way, found in report.figures["ways"].items()} == dict.fromkeys(intake.WAYS, 60)
+    recorded = {way: rounds[0][1] for way, rounds in report.figures["ways"].items()}
+    assert recorded == dict.fromkeys(intake.WAYS, 60)
     assert report.control_fails
 
 
