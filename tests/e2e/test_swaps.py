@@ -170,6 +170,25 @@ def test_it_cancels_the_rest_in_place_and_stops_asking(page, running):
     assert is_whole(page)
 
 
+def test_a_page_that_was_opened_by_itself_cancels_as_well(page, running):
+    page.goto(f"{running.get_absolute_url()}cancel/")
+    page.get_by_role("button", name="Cancel the rest").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Cancelled")
+    page.goto(f"{running.get_absolute_url()}cancel/")
+    page.get_by_role("link", name=str(running)).click()
+    expect(page.locator(".counts [data-state=cancelled] b")).to_have_text("40")
+
+
+def test_it_freezes_from_the_device_s_own_page(page, stage):
+    device = stage.cloud.landmarks["online"]
+    page.goto(f"/devices/{device}/")
+    page.get_by_role("link", name="Freeze", exact=True).click()
+    page.get_by_label("Reason").fill(WHY)
+    page.get_by_role("button", name="Freeze").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("OP-")
+    assert stage.cloud.status(device) == "FROZEN"
+
+
 def test_the_summary_is_copied_whole(page, running):
     cancel(running, Asker(running.actor, "admin", "test"))
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
