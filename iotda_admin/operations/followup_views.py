@@ -18,8 +18,8 @@ from iotda_admin.operations import followups
 from iotda_admin.operations.answer import answer
 from iotda_admin.operations.door import Asker, Refused, start
 from iotda_admin.operations.followups import NOT_DONE, Plan
-from iotda_admin.operations.forms import FollowUpForm
-from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.forms import AskForm, FollowUpForm
+from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.results import TROUBLE
 from iotda_admin.operations.verbs import verb_named
 from iotda_admin.operations.views import SEE, may_ask, may_check, result, visible_or_404
@@ -66,7 +66,8 @@ def cancel(request: HttpRequest, number: int) -> HttpResponse:
 
 def confirm(request: HttpRequest, row: Operation, status: int = 200) -> HttpResponse:
     left = row.targets.filter(state=Target.State.PENDING).count() if row.running else 0
-    context = {"operation": row, "verb": verb_named(row.verb), "left": left}
+    followed = Target.objects.filter(chunk__in=row.chunks.filter(state=Chunk.State.FOLLOWED)).count()
+    context = {"operation": row, "verb": verb_named(row.verb), "left": left, "followed": followed}
     response = render(request, "operations/cancel.html", context, part="dialog", status=status)
     return reswap(retarget(response, "#dialog-body"), "innerHTML") if request.method == "POST" else response
 
@@ -94,7 +95,7 @@ def follow_up(
     asker, asked = asker_of(request), request.method == "POST"
     plan = plan_of(row, None)
     # Looked for after the plan was made: what this form has made already must not stand in its way.
-    if asked and (earlier := followups.asked_with(asker, request.POST.get("key", ""))):
+    if asked and (earlier := followups.asked_with(asker, key_of(request))):
         plan = plan_of(row, earlier)
     form = FollowUpForm(request.POST if asked else None, plan=plan, initial=initial)
     if not asked or not form.is_valid():
@@ -117,6 +118,13 @@ def follow_up(
         return show(request, plan_of(row, None), form, status=refusal.status, refusal=refusal)
     start(operation, client())
     return answer(request, operation)
+
+
+def key_of(request: HttpRequest) -> str:
+    """The form's key, if it is one at all: PostgreSQL refuses to look for what holds a NUL."""
+    form = AskForm(request.POST)
+    form.is_valid()
+    return str(form.cleaned_data.get("key", ""))
 
 
 def show(request: HttpRequest, plan: Plan, form: FollowUpForm, *, status: int, **more: Any) -> HttpResponse:

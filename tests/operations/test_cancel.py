@@ -89,6 +89,14 @@ def test_it_asks_first_how_much_is_left(me, running):
     assert outcome(running)["pending"] == 25
 
 
+def test_it_says_that_a_batch_task_cannot_be_stopped(me, running):
+    assert "batch task" not in me.get(f"{running.get_absolute_url()}cancel/").text
+    running.chunks.filter(number=1).update(state="followed", by_task=True)
+    text = me.get(f"{running.get_absolute_url()}cancel/").text
+    assert "IoTDA works on 20 devices as a batch task. It can't be stopped" in text
+    assert "Only what is not sent yet is cancelled." in text
+
+
 def test_twice_is_once(me, running):
     assert cancel(me, running).status_code == cancel(me, running).status_code == 302
     assert Event.objects.filter(kind="operation.cancelled").count() == 1

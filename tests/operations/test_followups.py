@@ -95,6 +95,12 @@ def test_retry_of_what_reached_nobody_succeeds(me, broken, inventory):
     assert outcome(broken) == {"failed": 2}
 
 
+@pytest.mark.parametrize("key", ["", "a\0b", "x" * 100_000])
+def test_what_is_no_key_is_refused_before_it_is_looked_for(me, broken, key):
+    assert follow(me, broken, "retry", key=key).status_code == 422
+    assert last() == broken
+
+
 def test_retry_takes_reason_and_ticket_from_the_first_asking(me, partial):
     text = me.get(f"{partial.get_absolute_url()}retry/").text
     assert 'value="because"' in text
