@@ -1,19 +1,22 @@
 """How far an operation has come, what it waits for, and about how long it still takes."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Min, Sum
+from django.db.models import Count, Min, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from iotda_admin.operations.codes import TASKS_FULL
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.verbs import verb_named
 from iotda_admin.rate.gate import seconds_for
 
 # Not worth a word.
 SOON = 3.0
+# How far back one looks for how fast it goes.
+LOOKED_BACK = 60.0
 # Of a large operation less changes in a second than one can read.
 LARGE = 1000
 
@@ -39,7 +42,11 @@ class Progress:
     held_until: datetime | None
     # It is held because IoTDA cannot be reached, not because it asks to wait.
     unreached: bool
+    # It is held because IoTDA runs as many batch tasks as it allows.
+    full: bool
     seconds_left: float
+    # The calls take longer than the rate alone would have it.
+    paced: bool
     # Seconds until the page is to be asked for again.
     poll: int
 
@@ -59,13 +66,16 @@ class Progress:
 
 def progress_of(operation: Operation, total: int, waiting: int) -> Progress:
     if not waiting:
-        return Progress(total, None, None, False, 0.0, 3)
+        return Progress(total, None, None, False, False, 0.0, False, 3)
+    at_rate, at_pace = time_left(operation)
     return Progress(
         answered=total - waiting,
         followed=followed(operation),
         held_until=held_until(operation),
         unreached=operation.strikes > 0,
-        seconds_left=time_left(operation),
+        full=no_room(operation),
+        seconds_left=max(at_rate, at_pace),
+        paced=at_pace > 1.5 * at_rate,
         poll=1 if total <= LARGE else 3,
     )
 
@@ -92,10 +102,26 @@ def held_until(operation: Operation) -> datetime | None:
     return max(first, held or first) if first else None
 
 
-def time_left(operation: Operation) -> float:
-    """About how long the calls take that are still to be made, if nobody else makes any."""
+def no_room(operation: Operation) -> bool:
+    """Whether what goes on first waits for one of the platform's batch tasks to end."""
+    first = operation.chunks.filter(state=Chunk.State.PENDING).order_by("due_at")[:1]
+    return any(chunk.error_code in TASKS_FULL for chunk in first)
+
+
+def time_left(operation: Operation) -> tuple[float, float]:
+    """About how long the calls take that are still to be made: at the rate, if nobody else makes any, and as
+    fast as it went just now."""
     left = operation.chunks.filter(state=Chunk.State.PENDING, by_task=False).count()
-    return seconds_for(left * verb_named(operation.verb).calls)
+    return seconds_for(left * verb_named(operation.verb).calls), left * seconds_each(operation)
+
+
+def seconds_each(operation: Operation) -> float:
+    """How long a chunk took of late, with all that were under way beside it; 0.0 if none has ended."""
+    now = timezone.now()
+    since = now - timedelta(seconds=LOOKED_BACK)
+    ended = operation.chunks.filter(by_task=False, answered_at__gte=since)
+    found = ended.aggregate(n=Count("pk"), first=Min("sent_at"))
+    return (now - max(since, found["first"] or now)).total_seconds() / found["n"] if found["n"] else 0.0
 
 
 def about(seconds: float) -> str:

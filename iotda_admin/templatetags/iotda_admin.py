@@ -62,12 +62,15 @@ def badge(state: str) -> SafeString:
 
 
 @register.simple_tag
-def moment(at: datetime | None) -> SafeString | str:
-    """A time: UTC as it is sent, the reader's own zone once the script has run."""
+def moment(at: datetime | None, seconds: str = "") -> SafeString | str:
+    """A time: UTC as it is sent, the reader's own zone once the script has run; `seconds`: with them."""
     if at is None:
         return ""
     return format_html(
-        '<time datetime="{}" data-local>{} UTC</time>', f"{at:%Y-%m-%dT%H:%M:%SZ}", f"{at:%Y-%m-%d %H:%M:%S}"
+        '<time datetime="{}" data-local="{}">{} UTC</time>',
+        f"{at:%Y-%m-%dT%H:%M:%SZ}",
+        seconds,
+        f"{at:%Y-%m-%d %H:%M:%S}",
     )
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from iotda_admin.operations.codes import TASKS_FULL
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.progress import about
 from iotda_admin.rate import ledger
@@ -49,6 +50,26 @@ def test_it_says_why_it_is_held_and_when_it_goes_on(auditor, waiting, strikes, s
     text = page(auditor, waiting)
     assert said in text
     assert f"{until:%H:%M:%S} UTC" in text
+    assert 'data-local="seconds"' in text
+
+
+def test_it_says_that_no_batch_task_has_room(auditor, waiting):
+    until = timezone.now() + timedelta(seconds=20)
+    Chunk.objects.update(due_at=until, by_task=True, error_code=min(TASKS_FULL))
+    text = page(auditor, waiting)
+    assert "IoTDA runs as many batch tasks as it allows. Going on at" in text
+    assert "slow down" not in text
+
+
+def test_it_foretells_by_the_pace_where_calls_take_longer_than_the_rate_allows(auditor, waiting, settings):
+    settings.IOTDA_RATE = 1000.0
+    now = timezone.now()
+    first = Chunk.objects.filter(number__lte=5)
+    first.update(state="done", sent_at=now - timedelta(seconds=20), answered_at=now)
+    Target.objects.filter(chunk__in=first).update(state="ok")
+    assert "About 20 s left" in page(auditor, waiting)
+    first.update(answered_at=now - timedelta(minutes=2))
+    assert "left" not in page(auditor, waiting)
 
 
 def test_what_was_held_and_goes_on_says_nothing_of_it(auditor, waiting):
