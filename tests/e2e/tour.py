@@ -154,7 +154,6 @@ def binding(stage: Stage) -> Views:
     page.get_by_label(re.compile("^IDs")).fill("good_one\nbad one!\nother/bad")
     page.get_by_role("button", name="Bind", exact=True).click()
     expect(page.locator("#pasted-error")).to_be_visible()
-    page.mouse.move(0, 0)
     yield "bind-errors", page
     for kind, name in [("product", "Products"), ("app", "A whole resource space")]:
         page.get_by_role("button", name=name).click()
