@@ -194,8 +194,8 @@ def beat(sendings: Sequence[Sending]) -> None:
     rows.update(lease_until=timezone.now() + timedelta(seconds=seconds))
     ours = set(rows.values_list("pk", flat=True))
     for sending in sendings:
-        if sending.chunk.pk in ours:
-            sending.valid_until = until
+        # What somebody has taken over is not sent any more, though its lease would still run.
+        sending.valid_until = until if sending.chunk.pk in ours else 0.0
 
 
 def hand_back(sendings: Sequence[Sending]) -> None:

@@ -40,7 +40,7 @@ def follow(
 
 def work(operation: Operation, client: Client, watch: "Watch") -> None:
     """What a worker does, in this process: it needs none, and does not mind one."""
-    drive(client, lambda: watch.over() or not watch.pending)
+    drive(client, lambda: watch.over() or not watch.pending, hurried=watch.interrupted)
     recovery.give_up_leases()
     if not watch.over():
         recovery.read_back(operation.pk, client)

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import DatabaseError, OperationalError, close_old_connections, transaction
 
 from iotda_admin.iotda import Client, IotdaError, Unreachable
-from iotda_admin.operations.claims import BEAT_SECONDS, Agenda, Sending, beat, claim, hand_back
+from iotda_admin.operations.claims import BEAT_SECONDS, Agenda, Sending, beat, claim
 from iotda_admin.operations.judgement import Judgement, judge
 from iotda_admin.operations.models import Chunk
 from iotda_admin.operations.records import Result, record
@@ -55,11 +55,19 @@ def stops(result: Result) -> bool:
     return error is not None and judge(error, sending.verb, len(sending.request.ids)) is Judgement.STOP
 
 
-def drive(client: Client, enough: Callable[[], bool] = lambda: False) -> None:
-    """Work until nothing is due in any operation, or until it is `enough`. Any number of processes may."""
+def drive(
+    client: Client,
+    enough: Callable[[], bool] = lambda: False,
+    hurried: Callable[[], bool] = lambda: False,
+) -> None:
+    """Work until nothing is due in any operation, or until it is `enough`. Any number of processes may.
+
+    hurried: whether this process is going to end, and cannot wait for the calls under way.
+    """
     crew = Crew(client, settings.IOTDA_IN_FLIGHT)
     try:
         crew.work(enough)
+        crew.finish(hurried)
     finally:
         crew.leave()
 
@@ -166,17 +174,29 @@ class Crew:
             beat(list(self.flying.values()))
             self.next_beat = time.monotonic() + BEAT_SECONDS
 
-    def leave(self) -> None:
-        """Hand back what was not begun, wait a little for what was, and dismiss the senders."""
-        idle: list[Sending | None] = []
+    def finish(self, hurried: Callable[[], bool]) -> None:
+        """In a process that lives on, a call given up could leave after it was looked what became of it."""
+        self.hand_back()
+        while self.flying and not hurried():
+            self.write(self.collect(BEAT_SECONDS), 0)
+
+    def hand_back(self) -> None:
+        """What was not begun. Recorded like any result, so that nothing of an operation that was cancelled
+        meanwhile is left waiting."""
+        idle: list[Result] = []
         try:
-            while True:
-                idle.append(self.orders.get_nowait())
+            while sending := self.orders.get_nowait():
+                idle.append(Result(sending))
         except queue.Empty:
             pass
+        if idle:
+            self.write(idle, 0)
+
+    def leave(self) -> None:
+        """Hand back what was not begun, wait a little for what was, and dismiss the senders."""
+        self.hand_back()
         for _thread in self.threads:
             self.orders.put(None)
-        hand_back([self.flying.pop(sending.chunk.pk) for sending in idle if sending])
         until = time.monotonic() + STOP_SECONDS
         while self.flying and (left := until - time.monotonic()) > 0:
             self.write(self.collect(left), 0)

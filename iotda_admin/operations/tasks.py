@@ -29,7 +29,7 @@ def nudge(operation_id: int) -> None:
 def advance() -> None:
     """Work on all that is due, in any operation."""
     until = time.monotonic() + SLICE_SECONDS
-    drive(client(), lambda: stopping.is_set() or time.monotonic() > until)
+    drive(client(), lambda: stopping.is_set() or time.monotonic() > until, hurried=stopping.is_set)
     if time.monotonic() > until and not stopping.is_set():
         advance.enqueue()
 

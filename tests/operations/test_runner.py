@@ -1,16 +1,18 @@
 """Many chunks: claimed once, fenced, stopped, split, and counted at every step."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from django.db import connection as database
+from django.db import transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from iotda_admin.connection import client
 from iotda_admin.iotda import Rejected, Throttled
-from iotda_admin.operations import recovery, runner
-from iotda_admin.operations.claims import claim, hand_back
+from iotda_admin.operations import ending, recovery, runner
+from iotda_admin.operations.claims import beat, claim, hand_back
 from iotda_admin.operations.models import Chunk, Target
 from iotda_admin.operations.records import Result, record
 from iotda_admin.operations.verbs import Answer, Verdict, verb_named
@@ -200,6 +202,40 @@ def test_who_is_told_to_stop_hands_back_what_was_not_begun(begin, inventory, set
     assert counts.keys() == {"ok", "pending"}
     assert len(writes(inventory)) == counts["ok"]
     assert set(operation.chunks.filter(state="pending").values_list("attempts", flat=True)) == {0}
+
+
+def test_what_is_handed_back_of_a_cancelled_operation_is_cancelled(begin, inventory):
+    operation = begin("device.freeze", *inventory.free(1))
+    crew = runner.Crew(client(), 1)
+    sending = claim(operation.chunks.get())
+    crew.flying[sending.chunk.pk] = sending
+    crew.orders.put(sending)
+    with transaction.atomic():
+        ending.cancel(operation, "somebody")
+    crew.leave()
+    assert outcome(operation) == {"cancelled": 1}
+    assert operation.finished_at
+
+
+def test_a_process_that_lives_on_waits_for_its_calls(begin, inventory, monkeypatch):
+    """Else the change could be made after it was looked up, and was recorded as not applied."""
+    monkeypatch.setattr(runner, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(runner, "STOP_SECONDS", 0)
+    operation = begin("device.freeze", *inventory.free(1))
+    inventory.fault("ShowDevice", "latency", seconds=0.5)
+    runner.drive(client(), enough=iter([False, True]).__next__)
+    assert outcome(operation) == {"ok": 1}
+
+
+def test_what_another_process_has_taken_over_is_not_sent_any_more(begin, inventory):
+    operation = begin("device.freeze", *inventory.free(1))
+    sending = claim(operation.chunks.get())
+    Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    recovery.give_up_leases()
+    beat([sending])
+    record([runner.attempt(sending, client())])
+    assert outcome(operation) == {"unknown": 1}
+    assert not writes(inventory)
 
 
 def test_several_are_under_way_at_the_same_time(begin, inventory):
