@@ -14,7 +14,7 @@ from typing import Any
 import stamina
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from iotda_admin.connection import client as configured_client
@@ -209,9 +209,7 @@ class Following:
             self.finish()
 
     def open_targets(self) -> set[str]:
-        """A worker that died in the middle of settling has left some behind, and settled others."""
-        still = self.chunk.targets.filter(state__in=[State.SENT, State.UNKNOWN])
-        return set(still.values_list("target_id", flat=True))
+        return set(open_of(self.chunk).values_list("target_id", flat=True))
 
     @transaction.atomic
     def record(self, verdicts: Mapping[str, Verdict], stood_before: Mapping[str, bool | None]) -> None:
@@ -262,9 +260,15 @@ def done(progress: TaskProgress) -> int:
     return min(max(0, ended), BATCH_TARGET_LIMIT)
 
 
+def open_of(chunk: Chunk) -> QuerySet[Target]:
+    """A worker that died in the middle of settling has left some behind, and settled others."""
+    return chunk.targets.filter(state__in=[State.SENT, State.UNKNOWN])
+
+
 def leave_to_reading(chunk: Chunk) -> None:
     """What is open of a task gets chunks of its own, and is read back like any that nobody answered for."""
     alike = Chunk(
+        operation_id=chunk.operation_id,
         state=Chunk.State.UNKNOWN,
         attempts=chunk.attempts,
         sent_at=chunk.sent_at,
@@ -272,7 +276,7 @@ def leave_to_reading(chunk: Chunk) -> None:
         http_status=chunk.http_status,
         request_id=chunk.request_id,
     )
-    regroup(chunk, alike, State.UNKNOWN, READ_TOGETHER)
+    regroup(open_of(chunk), alike, State.UNKNOWN, READ_TOGETHER)
 
 
 def patient(error: Exception) -> bool | float:

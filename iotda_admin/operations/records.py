@@ -10,7 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, Max
+from django.db.models import F, Max, QuerySet
 from django.utils import timezone
 
 from iotda_admin.iotda import IotdaError
@@ -200,7 +200,7 @@ class Settlement:
         *,
         whole: bool = False,
     ) -> None:
-        """whole: these are all targets of the chunk that are not settled yet."""
+        """whole: these are all targets of the chunk that were sent."""
         stood_before = stood_before or {}
         same: dict[Verdict, list[str]] = defaultdict(list)
         for id, verdict in verdicts.items():
@@ -219,7 +219,8 @@ class Settlement:
         # What is settled stays settled, whoever comes late.
         targets = Target.objects.filter(state__in=[State.SENT, State.UNKNOWN])
         for verdict, chunks in self.whole.items():
-            targets.filter(chunk__in=chunks).update(**outcome(verdict))
+            # A chunk that was sent again may have left targets behind that nobody can tell of any more.
+            Target.objects.filter(chunk__in=chunks, state=State.SENT).update(**outcome(verdict))
         for verdict, parts in self.parts.items():
             for ids in parts:
                 # Not by their chunk: of a large one, each statement would read all targets.
@@ -261,16 +262,16 @@ def put_back(chunk: Chunk, said: Mapping[str, Any], wait: float) -> datetime:
 
 def split(chunk: Chunk) -> None:
     """Each id gets a chunk of its own, so that one bad id does not hold back its neighbours."""
-    regroup(chunk, Chunk(state=Chunk.State.PENDING), State.PENDING, together=1)
+    alike = Chunk(operation_id=chunk.operation_id, state=Chunk.State.PENDING)
+    regroup(chunk.targets.filter(state=State.SENT), alike, State.PENDING, together=1)
 
 
-def regroup(chunk: Chunk, alike: Chunk, state: State, together: int) -> None:
-    """What is open of a chunk, maybe 30,000 targets, gets chunks of its own, each for so many together."""
-    alike.operation_id = chunk.operation_id
-    of_operation = Chunk.objects.filter(operation=chunk.operation_id)
+def regroup(targets: QuerySet[Target], alike: Chunk, state: State, together: int) -> None:
+    """Targets of an operation, maybe 30,000, get chunks of their own, each for so many together."""
+    of_operation = Chunk.objects.filter(operation=alike.operation_id)
     last = of_operation.aggregate(last=Max("number"))["last"]
-    targets = Target.objects.filter(chunk=chunk, state__in=[State.SENT, State.UNKNOWN]).order_by("pk")
-    groups = list(enumerate(batched(targets.values_list("pk", flat=True), together), start=last + 1))
+    pks = targets.order_by("pk").values_list("pk", flat=True)
+    groups = list(enumerate(batched(pks, together), start=last + 1))
     insert(alike, ["number"], [(number,) for number, _group in groups])
     chunks = dict(of_operation.filter(number__gt=last).values_list("number", "pk"))
     update(Target, ["chunk", "state"], ((chunks[n], state, pk) for n, group in groups for pk in group))

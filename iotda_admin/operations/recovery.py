@@ -6,7 +6,7 @@ Nothing is sent again blindly: somebody may have changed the target since.
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -39,7 +39,8 @@ CHUNKS_TOGETHER = 200
 # The process that sent a chunk died before it recorded an answer.
 SENDER_LOST = "sender_lost"
 # A later operation on the same target that may still change it: until it is settled, nothing can be told.
-OPEN = (State.PENDING, State.SENT, State.UNKNOWN)
+# One of which nothing will ever be told is not waited for.
+OPEN = Q(state__in=[State.PENDING, State.SENT, State.UNKNOWN]) & ~Q(error_code=CHANGED_SINCE)
 # A later operation did change it: the platform no longer tells about this one.
 CHANGED = Verdict(State.UNKNOWN, CHANGED_SINCE)
 MISSED = Verdict(State.FAILED, NOT_APPLIED)
@@ -180,7 +181,7 @@ def settle_chunk(
     chunk: Chunk, ids: Collection[str], stands: Mapping[str, bool], settlement: Settlement
 ) -> None:
     told = set(ids) & stands.keys() - touched_later(chunk, ids, OPEN)
-    verdicts = dict.fromkeys(touched_later(chunk, told, (State.OK,)), CHANGED)
+    verdicts = dict.fromkeys(touched_later(chunk, told, Q(state=State.OK)), CHANGED)
     verdicts |= {id: Verdict(State.OK) for id in told if stands[id] and id not in verdicts}
     missing = told - verdicts.keys()
     changes: dict[str, Any] = {"state": Chunk.State.DONE}
@@ -190,7 +191,7 @@ def settle_chunk(
         gap = timedelta(seconds=settings.READ_BACK_GAP)
         changes = {"due_at": timezone.now() + gap, "misses": chunk.misses + 1}
     elif missing:
-        again = missing - touched_later(chunk, missing, State) if may_send_again(chunk) else set()
+        again = missing - touched_later(chunk, missing, Q()) if may_send_again(chunk) else set()
         verdicts |= dict.fromkeys(missing - again, MISSED)
         if again:
             unknown = chunk.targets.filter(state=State.UNKNOWN).values_list("pk", "target_id")
@@ -206,13 +207,13 @@ def may_send_again(chunk: Chunk) -> bool:
     return chunk.error_code == SENDER_LOST and chunk.attempts < ATTEMPTS
 
 
-def touched_later(chunk: Chunk, ids: Collection[str], states: Iterable[State]) -> set[str]:
-    """The targets that a later operation touched as well and that stand there in one of these states."""
+def touched_later(chunk: Chunk, ids: Collection[str], how: Q) -> set[str]:
+    """The targets that a later operation touched as well, and how they stand there."""
     later = Target.objects.filter(
+        how,
         target_id=OuterRef("target_id"),
         subject=OuterRef("subject"),
         pk__gt=OuterRef("pk"),
-        state__in=list(states),
     )
     # Not by the chunk, which may have 30,000: PostgreSQL then reads all of them for each.
     own = Target.objects.filter(operation=chunk.operation_id, target_id__in=among(list(ids)))

@@ -9,7 +9,7 @@ from iotda_admin import connection
 from iotda_admin.operations import recovery
 from iotda_admin.operations.claims import claim
 from iotda_admin.operations.models import Chunk, Operation
-from tests.asking import look, outcome, work
+from tests.asking import look, outcome, states, work
 
 
 @pytest.fixture
@@ -146,6 +146,45 @@ def test_nothing_is_told_while_a_later_try_is_open(unanswered, inventory):
     recovery.read_back(first.pk, connection.client())
     assert outcome(first) == {"unknown": 1}
     assert first.chunks.get().state == "unknown"
+
+
+def test_a_later_try_of_which_nothing_can_be_told_is_not_waited_for(unanswered, do, inventory):
+    (device,) = inventory.free(1)
+    tries = [unanswered(device)[0] for _ in range(2)]
+    assert outcome(do("device.freeze", device)) == {"ok": 1}
+    look()
+    look()
+    assert [outcome(each) for each in tries] == [{"unknown": 1}] * 2
+    assert all(each.finished_at for each in tries)
+
+
+@pytest.fixture
+def half_changed(begin, do, inventory, settings):
+    """A chunk that is to be sent again, except for one target that somebody has changed since."""
+    settings.READ_BACK_GAP = 0
+    first, changed, last = devices = sorted(inventory.free(3))
+    operation = begin("policy.bind", *devices)
+    claim(operation.chunks.get())
+    Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    recovery.give_up_leases()
+    do("policy.unbind", changed)
+    look()
+    look()
+    assert states(operation) == {first: "pending", changed: "unknown", last: "pending"}
+    return operation, changed
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_what_was_changed_since_is_left_out_of_the_next_try(half_changed, inventory, refused):
+    operation, changed = half_changed
+    if refused:
+        # The ids go singly then.
+        inventory.fault("BindDevicePolicy", "status", match={"times": 1}, status=400)
+    work()
+    assert outcome(operation) == {"ok": 2, "unknown": 1}
+    assert states(operation)[changed] == "unknown"
+    assert changed not in inventory.bound(operation.policy_id)
+    assert operation.finished_at
 
 
 def test_what_a_dead_sender_did_not_get_through_is_sent_again(unanswered, inventory):
