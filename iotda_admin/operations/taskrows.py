@@ -21,7 +21,7 @@ class Told:
 
 
 def tells(task: BatchTask, rows: Collection[TaskDetail], verb: Verb, ids: Collection[str]) -> Told:
-    if not rows and task.status in ("Fail", "Stopped"):
+    if not rows and task.status in ("Fail", "Stopped") and not task.progress.success:
         code = TASK_FAILED if task.status == "Fail" else TASK_STOPPED
         return Told(dict.fromkeys(ids, Verdict(State.FAILED, code, task.status_desc)), ())
     told: dict[str, Verdict | None] = {}

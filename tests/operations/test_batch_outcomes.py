@@ -41,6 +41,13 @@ def test_a_task_that_failed_as_a_whole_says_why(finished, platform):
     }
 
 
+def test_a_task_without_rows_that_counts_successes_is_not_taken_for_failed(finished, platform):
+    tell(platform, finished, [], status="Stopped", task_progress={"success": 8})
+    follow()
+    look()
+    assert outcome(finished) == {"ok": 8}
+
+
 @pytest.mark.parametrize("status", ["Stopped", "Removed"])
 def test_what_was_stopped_before_its_turn_has_failed(finished, devices, platform, status):
     tell(platform, finished, [(id, "Success", "") for id in devices[1:]] + [(devices[0], status, "")])
