@@ -262,8 +262,12 @@ def put_back(chunk: Chunk, said: Mapping[str, Any], wait: float) -> datetime:
 
 def split(chunk: Chunk) -> None:
     """Each id gets a chunk of its own, so that one bad id does not hold back its neighbours."""
+    sent = chunk.targets.filter(state=State.SENT)
+    if chunk.by_task:
+        # That was the inventory's word; now each is read before it is changed.
+        sent.update(stood_before=None)
     alike = Chunk(operation_id=chunk.operation_id, state=Chunk.State.PENDING)
-    regroup(chunk.targets.filter(state=State.SENT), alike, State.PENDING, together=1)
+    regroup(sent, alike, State.PENDING, together=1)
 
 
 def regroup(targets: QuerySet[Target], alike: Chunk, state: State, together: int) -> None:

@@ -49,6 +49,7 @@ MISSED = Verdict(State.FAILED, NOT_APPLIED)
 def sweep() -> None:
     """Run again and again by the worker: what stands still is moved on."""
     give_up_leases()
+    end_what_is_over()
     call_workers()
 
 
@@ -70,6 +71,16 @@ def give_up_leases() -> None:
                 error_code=SENDER_LOST,
             )
         log.warning("OP-%s: %d chunks without a recorded answer, reading back", operation_id, len(lost))
+
+
+def end_what_is_over() -> None:
+    """Who recorded the last answer may have died while it took another chunk, which somebody else has
+    settled meanwhile, for still under way."""
+    still_open = Chunk.objects.filter(operation=OuterRef("pk"), state__in=Chunk.OPEN)
+    over = Operation.objects.filter(~Exists(still_open), state=Operation.State.RUNNING)
+    for operation_id in over.values_list("pk", flat=True)[:100]:
+        with transaction.atomic():
+            end(hold(operation_id))
 
 
 def call_workers() -> None:

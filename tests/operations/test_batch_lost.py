@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from devices.models import Device
 from iotda_admin import connection
 from iotda_admin.operations import recovery
 from iotda_admin.operations.claims import claim
@@ -43,6 +44,12 @@ def test_a_single_bad_id_does_not_spoil_the_others(do, devices, platform):
     platform.fault("CreateBatchTask", "status", match={"times": 1}, status=400, error_code="IOTDA.000006")
     operation = do("device.freeze", *devices, "nobody")
     assert finish(operation) == {"failed": 1, "ok": 8}
+
+
+def test_what_then_goes_singly_is_told_by_what_was_read(do, devices, platform):
+    Device.objects.filter(pk=devices[0]).update(status="FROZEN")
+    platform.fault("CreateBatchTask", "status", match={"times": 1}, status=400, error_code="IOTDA.000006")
+    assert finish(do("device.freeze", *devices)) == {"ok": 8}
 
 
 def test_a_refusal_for_lack_of_rights_stops_it(do, devices, platform):

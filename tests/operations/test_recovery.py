@@ -6,9 +6,10 @@ import pytest
 from django.utils import timezone
 
 from iotda_admin import connection
-from iotda_admin.operations import recovery
+from iotda_admin.operations import recovery, runner
 from iotda_admin.operations.claims import claim
 from iotda_admin.operations.models import Chunk, Operation
+from iotda_admin.operations.records import record
 from tests.asking import look, outcome, states, work
 
 
@@ -185,6 +186,21 @@ def test_what_was_changed_since_is_left_out_of_the_next_try(half_changed, invent
     assert states(operation)[changed] == "unknown"
     assert changed not in inventory.bound(operation.policy_id)
     assert operation.finished_at
+
+
+def test_an_operation_ends_though_its_last_recorder_died(begin, inventory):
+    operation = begin("device.freeze", *inventory.free(2))
+    first, second = (claim(chunk) for chunk in operation.chunks.all())
+    answer = runner.attempt(first, connection.client())
+    runner.attempt(second, connection.client())
+    Chunk.objects.filter(pk=second.chunk.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    recovery.give_up_leases()
+    recovery.read_back(operation.pk, connection.client())
+    record([answer], busy={operation.pk})
+    assert (outcome(operation), operation.finished_at) == ({"ok": 2}, None)
+    recovery.sweep()
+    operation.refresh_from_db()
+    assert (operation.state, bool(operation.finished_at)) == ("done", True)
 
 
 def test_what_a_dead_sender_did_not_get_through_is_sent_again(unanswered, inventory):
