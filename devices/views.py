@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 
+from django.conf import settings
 from django.contrib.auth.decorators import permission_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -170,6 +171,7 @@ def confirm(
         "freezing": freezing,
         "selection": selection,
         "duplicates": form.duplicates,
+        "by_task": len(selection.changing) > settings.BATCH_TASK_ABOVE,
         "already": selection.frozen if freezing else selection.known - selection.frozen,
         "refusal": refusal,
     }

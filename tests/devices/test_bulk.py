@@ -28,6 +28,12 @@ def test_it_says_how_many_are_online(operator, inventory):
     assert "online when" not in select(operator, inventory.landmarks["frozen"]).text
 
 
+def test_it_says_what_goes_as_a_batch_task(operator, inventory, settings):
+    settings.BATCH_TASK_ABOVE = 2
+    assert "batch task" not in select(operator, *inventory.free(2)).text
+    assert "batch task: once sent, it can't be stopped" in select(operator, *inventory.free(3)).text
+
+
 @pytest.mark.parametrize("verb", ["freeze", "unfreeze"])
 def test_without_a_selection_it_leads_to_the_list(operator, inventory, verb):
     response = operator.get(f"/devices/selection.{verb}/", {"target": inventory.free(1), **asked()})
