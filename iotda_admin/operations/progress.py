@@ -116,12 +116,14 @@ def time_left(operation: Operation) -> tuple[float, float]:
 
 
 def seconds_each(operation: Operation) -> float:
-    """How long a chunk took of late, with all that were under way beside it; 0.0 if none has ended."""
+    """How long a chunk took of late, with all that were under way beside it; 0.0 where too few have ended."""
     now = timezone.now()
     since = now - timedelta(seconds=LOOKED_BACK)
     ended = operation.chunks.filter(by_task=False, answered_at__gte=since)
     found = ended.aggregate(n=Count("pk"), first=Min("sent_at"))
-    return (now - max(since, found["first"] or now)).total_seconds() / found["n"] if found["n"] else 0.0
+    if found["n"] < 2 * settings.IOTDA_IN_FLIGHT:
+        return 0.0
+    return (now - max(since, found["first"] or now)).total_seconds() / found["n"]
 
 
 def about(seconds: float) -> str:

@@ -69,6 +69,7 @@ def test_the_page_says_who_cancelled_it_and_that_what_is_sent_ends(me, running):
     text = me.get(running.get_absolute_url()).text
     assert "Cancelled by admin." in text
     assert "What was sent already ends normally." in text
+    assert "20 targets are sent, but not answered yet" in text
     assert "hx-trigger" in text
     record([runner.attempt(held, client())])
     assert "hx-trigger" not in me.get(running.get_absolute_url()).text

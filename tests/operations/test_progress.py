@@ -62,7 +62,7 @@ def test_it_says_that_no_batch_task_has_room(auditor, waiting):
 
 
 def test_it_foretells_by_the_pace_where_calls_take_longer_than_the_rate_allows(auditor, waiting, settings):
-    settings.IOTDA_RATE = 1000.0
+    settings.IOTDA_RATE, settings.IOTDA_IN_FLIGHT = 1000.0, 2
     now = timezone.now()
     first = Chunk.objects.filter(number__lte=5)
     first.update(state="done", sent_at=now - timedelta(seconds=20), answered_at=now)
