@@ -101,3 +101,12 @@ def test_of_eight_who_change_one_target_at_once_one_is_let_in(asker):
 
     assert sum(pk is not None for pk in together(8, send)) == 1
     assert Event.objects.filter(kind="operation.asked").count() == 1
+
+
+def test_who_is_late_by_a_moment_is_told_who_was_quicker(begin, inventory, monkeypatch):
+    """The look beforehand is only for courtesy: the database itself keeps the rule."""
+    (device,) = inventory.free(1)
+    begin("device.freeze", device)
+    monkeypatch.setattr(door, "LOOKED_AT_FIRST", 0)
+    with pytest.raises(InFlight, match=r"OP-\d+ by admin"):
+        begin("device.unfreeze", device)
