@@ -18,7 +18,7 @@ def insert(alike: Model, names: Sequence[str], rows: Iterable[Sequence[Any]]) ->
     table, whole = connection.ops.quote_name(alike._meta.db_table), ((*row, *tail) for row in rows)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            # Django does not see this call of the driver's own: without the wrapper its errors would be foreign.
+            # A call of the driver, past Django: without the wrapper its errors would be foreign.
             copying = cursor.copy(f"COPY {table} ({columns}) FROM STDIN")
             with connection.wrap_database_errors, copying as copy:
                 for row in whole:
