@@ -116,6 +116,8 @@ def test_it_cancels_retries_and_undoes(page, stage):
     operation = stage.ask("policy.bind", ids, who=stage.user("admin"), policy=stage.cloud.landmarks["policy"])
     run(operation.chunks.get(number=1), client())
     page.goto(operation.get_absolute_url())
+    page.get_by_role("link", name="Show how far it is now").click()
+    expect(page.locator("#progress-label")).to_have_text("20 of 25 answered")
     page.get_by_role("link", name="Cancel the rest").click()
     press(page, "Cancel the rest")
     expect(page.locator(".counts [data-state=cancelled] b")).to_have_text("5")

@@ -153,7 +153,7 @@ def binding(stage: Stage) -> Views:
     yield "bind-checked", page
     page.get_by_label(re.compile("^IDs")).fill("good_one\nbad one!\nother/bad")
     page.get_by_role("button", name="Bind", exact=True).click()
-    expect(page.locator("#pasted-error")).to_be_visible()
+    expect(page.locator("[aria-invalid=true]").first).to_be_focused()
     yield "bind-errors", page
     for kind, name in [("product", "Products"), ("app", "A whole resource space")]:
         page.get_by_role("button", name=name).click()
@@ -162,7 +162,7 @@ def binding(stage: Stage) -> Views:
         expect(page.locator("#chosen .chip")).to_have_count(1)
         yield f"bind-{kind}", page
         page.get_by_role("button", name="Bind", exact=True).click()
-        expect(page.locator(".error").first).to_be_visible()
+        expect(page.locator("[aria-invalid=true]").first).to_be_focused()
         yield f"bind-{kind}-errors", page
 
 
