@@ -149,7 +149,8 @@ class Page:
                 self.settle_all(sending, Verdict(State.UNKNOWN, error.code, error.message))
             case Judgement.WAIT:
                 # Whatever else is sent would be refused for the rate as well.
-                self.hold_until = put_back(chunk, said, error.retry_after or backoff(chunk.attempts))
+                until = put_back(chunk, said, error.retry_after or backoff(chunk.attempts))
+                self.hold_until = max(until, self.hold_until or until)
             case Judgement.FULL:
                 # Whatever goes without a batch task goes on. It was no try: it waits as long as need be.
                 put_back(chunk, said, FULL_SECONDS)

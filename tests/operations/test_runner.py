@@ -238,6 +238,19 @@ def test_what_another_process_has_taken_over_is_not_sent_any_more(begin, invento
     assert not writes(inventory)
 
 
+def test_of_several_refusals_the_longest_wait_counts(begin, inventory):
+    operation = begin("device.freeze", *inventory.free(2))
+    long, short = (claim(chunk) for chunk in operation.chunks.all())
+    record(
+        [
+            Result(long, error=Throttled("Slower.", status=429, retryable=True, retry_after=60)),
+            Result(short, error=Throttled("Slower.", status=429, retryable=True, retry_after=1)),
+        ]
+    )
+    operation.refresh_from_db()
+    assert operation.held_until > timezone.now() + timedelta(seconds=50)
+
+
 def test_several_are_under_way_at_the_same_time(begin, inventory):
     operation = begin("device.freeze", *inventory.free(10))
     inventory.fault("ShowDevice", "latency", seconds=0.5)
