@@ -123,7 +123,8 @@ def seconds_each(operation: Operation) -> float:
     found = ended.aggregate(n=Count("pk"), first=Min("sent_at"))
     if found["n"] < 2 * settings.IOTDA_IN_FLIGHT:
         return 0.0
-    return (now - max(since, found["first"] or now)).total_seconds() / found["n"]
+    took = now - max(since, found["first"] or now)
+    return float(took.total_seconds() / found["n"])
 
 
 def about(seconds: float) -> str:
