@@ -131,6 +131,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "iotda_admin.web.DatabaseBusy",
     "iotda_admin.accounts.middleware.SignIn",
     "iotda_admin.accounts.middleware.RecordDenied",
     "iotda_admin.web.NoStore",

@@ -1,16 +1,20 @@
 """What every view shares: page or fragment, and the headers that go with it."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render as django_render
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django_htmx.http import reswap, retarget
+
+log = logging.getLogger(__name__)
 
 
 def wants_fragment(request: HttpRequest) -> bool:
@@ -56,6 +60,30 @@ class BodyLimit:
         too_long = length.isdecimal() and int(length) > settings.BODY_LIMIT
         if too_long or "Transfer-Encoding" in request.headers:
             raise RequestDataTooBig
+
+
+class DatabaseBusy:
+    """Locked for too long, full, or gone: said so, and without a look into the database."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        try:
+            return self.get_response(request)
+        except OperationalError:
+            return self.busy(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        return self.busy(request) if isinstance(exception, OperationalError) else None
+
+    def busy(self, request: HttpRequest) -> HttpResponse:
+        log.exception("The database did not answer: %s", request.path)
+        sentence = _(
+            "Our database did not answer in time. What you asked for may be recorded: look at the operations "
+            "before you send it again."
+        )
+        return refuse(request, 503, "errors/busy.html", sentence)
 
 
 def refuse(request: HttpRequest, status: int, template: str, sentence: str) -> HttpResponse:

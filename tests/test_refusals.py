@@ -1,4 +1,10 @@
-from tests.asking import asked, bind_form, unreachable
+import sqlite3
+
+import pytest
+from django.conf import settings
+from django.db import connection as database
+
+from tests.asking import asked, bind_form, unreachable, writes
 from tests.conftest import HTMX
 
 
@@ -36,3 +42,20 @@ def test_it_answers_502_without_scripts_too_when_iotda_is_down(operator, policya
     )
     assert [frozen.status_code, bound.status_code, unbound.status_code] == [502, 502, 502]
     assert "Nothing was sent" in unbound.text
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("sqlite3" not in settings.DATABASES["default"]["ENGINE"], reason="locks SQLite's file")
+@pytest.mark.parametrize("headers", [{}, HTMX])
+def test_it_says_so_when_the_database_is_locked(transactional_db, operator, inventory, headers):
+    device = inventory.landmarks["online"]
+    with sqlite3.connect(database.settings_dict["NAME"], isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with database.cursor() as cursor:
+            cursor.execute("PRAGMA busy_timeout = 1")
+        response = operator.post(f"/devices/{device}/freeze/", asked(), headers=headers)
+        other.execute("ROLLBACK")
+    database.close()
+    assert response.status_code == 503
+    assert "Our database did not answer in time" in response.text
+    assert writes(inventory) == []

@@ -14,6 +14,8 @@ NOT_SENT = "not_sent"
 NOT_APPLIED = "not_applied"
 CHANGED_SINCE = "changed_since"
 NO_ANSWER = "no_answer"
+# The process that sent a chunk was gone before an answer came.
+SENDER_LOST = "sender_lost"
 STOPPED = "stopped"
 CANCELLED = "cancelled"
 NOT_ALLOWED = "not_allowed"

@@ -89,11 +89,13 @@ def ask(
     retry_of: Operation | None = None,
     undo_of: Operation | None = None,
     look: Callable[[Sequence[str]], Sequence[Wanted]] | None = None,
+    check: Callable[[Operation], None] | None = None,
 ) -> Operation:
     """Record what is asked, with its targets and its audit event, in one transaction of its own.
 
     look: what is still to be read of the targets, the platform maybe. It is called only once it is clear that
     this was not asked before and is allowed.
+    check: called once it is recorded, in the same transaction: what it raises takes the record back.
 
     Nothing is sent yet: `start` does that. Asking again with the same form key and the same
     input returns the operation that the first asking made.
@@ -128,6 +130,8 @@ def ask(
         wanted = look([target.id for target in wanted]) if look else wanted
         with transaction.atomic(durable=True):
             record(verb, operation, wanted)
+            if check:
+                check(operation)
     except (InFlight, IntegrityError) as error:
         # Somebody was quicker: the same form sent twice, or another change of the same target.
         if earlier := asked_before(operation):

@@ -226,8 +226,8 @@ def follow(
     client: Client,
 ) -> Operation:  # fmt: skip
     """Ask for it at the door; nothing else than what the asker has seen."""
-    if seen != plan.fingerprint:
-        raise Outdated(_("More has changed since you opened this page. Look at it again, then send it."))
+    expect(seen, plan)
+    plan_again = {"retry_of": retry, "undo_of": undo}[plan.link]
     wanted = plan.chosen(keys)
     if not asked_with(asker, form_key):
         wanted = looked_at(plan, wanted, client)
@@ -242,8 +242,15 @@ def follow(
         target_type=plan.of.target_type,
         policy_id=plan.of.policy_id,
         policy_name=plan.of.policy_name,
+        # Reading IoTDA takes its time: somebody may have changed and ended something meanwhile.
+        check=lambda recorded: expect(seen, plan_again(plan.of, apart_from=recorded)),
         **links,
     )
+
+
+def expect(seen: str, plan: Plan) -> None:
+    if seen != plan.fingerprint:
+        raise Outdated(_("More has changed since you opened this page. Look at it again, then send it."))
 
 
 def looked_at(plan: Plan, targets: Sequence[Wanted], client: Client) -> list[Wanted]:

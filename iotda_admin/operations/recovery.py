@@ -19,7 +19,7 @@ from iotda_admin.connection import client as configured_client
 from iotda_admin.ids import among
 from iotda_admin.iotda import Client, IotdaError
 from iotda_admin.operations.bulk import update
-from iotda_admin.operations.codes import CHANGED_SINCE, NOT_APPLIED
+from iotda_admin.operations.codes import CHANGED_SINCE, NOT_APPLIED, SENDER_LOST
 from iotda_admin.operations.ending import drop_what_waits, end, hold
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.records import ATTEMPTS, Settlement
@@ -36,8 +36,6 @@ NUDGE_SECONDS = 10
 READER_SECONDS = 60
 # One look serves so many chunks of an operation: a policy's targets are listed once for all of them.
 CHUNKS_TOGETHER = 200
-# The process that sent a chunk died before it recorded an answer.
-SENDER_LOST = "sender_lost"
 # A later operation on the same target that may still change it: until it is settled, nothing can be told.
 # One of which nothing will ever be told is not waited for.
 OPEN = Q(state__in=[State.PENDING, State.SENT, State.UNKNOWN]) & ~Q(error_code=CHANGED_SINCE)

@@ -16,6 +16,7 @@ from django.db import DatabaseError, OperationalError, close_old_connections, tr
 
 from iotda_admin.iotda import Client, IotdaError, Unreachable
 from iotda_admin.operations.claims import BEAT_SECONDS, Agenda, Sending, beat, claim
+from iotda_admin.operations.codes import SENDER_LOST
 from iotda_admin.operations.judgement import Judgement, judge
 from iotda_admin.operations.models import Chunk
 from iotda_admin.operations.records import Result, record
@@ -202,5 +203,6 @@ class Crew:
             self.write(self.collect(left), 0)
         if not self.flying:
             return
-        unanswered = Unreachable("This process was stopped before the answer came.", maybe_applied=True)
+        message = "This process was stopped before the answer came."
+        unanswered = Unreachable(message, code=SENDER_LOST, maybe_applied=True)
         self.write([Result(sending, error=unanswered) for sending in self.flying.values()], 0)

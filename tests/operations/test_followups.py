@@ -9,7 +9,9 @@ from django.db import connection as database
 from django.test import Client
 
 from devices.models import Space
+from iotda_admin import connection
 from iotda_admin.audit.models import Event
+from iotda_admin.operations import followups
 from iotda_admin.operations.models import Operation, Target
 from tests.asking import KEY, OTHER_KEY, asked, outcome, states, time_passes, work, writes
 
@@ -451,3 +453,14 @@ def test_a_link_to_what_one_may_not_see_is_only_a_number(operator, broken, asker
     text = operator.get(broken.get_absolute_url()).text
     assert f"{other}" in text
     assert other.get_absolute_url() not in text
+
+
+def test_what_was_changed_while_iotda_was_read_is_not_undone(asker, do, inventory):
+    (device,) = inventory.free(1)
+    plan = followups.undo(do("device.freeze", device))
+    do("device.unfreeze", device)
+    do("device.freeze", device)
+    about = {"asker": asker, "form_key": "f" * 32, "reason": "r", "ticket": "", "client": connection.client()}
+    with pytest.raises(followups.Outdated):
+        followups.follow(plan, ["changed"], seen=plan.fingerprint, **about)
+    assert Operation.objects.count() == 3

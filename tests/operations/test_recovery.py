@@ -6,10 +6,12 @@ import pytest
 from django.utils import timezone
 
 from iotda_admin import connection
+from iotda_admin.iotda import Unreachable
 from iotda_admin.operations import recovery, runner
 from iotda_admin.operations.claims import claim
+from iotda_admin.operations.codes import SENDER_LOST
 from iotda_admin.operations.models import Chunk, Operation
-from iotda_admin.operations.records import record
+from iotda_admin.operations.records import Result, record
 from tests.asking import look, outcome, states, work
 
 
@@ -233,3 +235,14 @@ def test_of_two_tries_that_were_both_not_applied_the_later_one_is_made(unanswere
     assert outcome(second) == {"ok": 1}
     assert first.targets.get().error_code == "changed_since"
     assert len(inventory.journal("FreezeDevice")) == 1
+
+
+def test_what_a_stopped_process_left_unanswered_is_sent_again_too(begin, inventory):
+    """Its call may have waited for its turn: perhaps the platform was never asked."""
+    operation = begin("device.freeze", *inventory.free(1))
+    stopped = Unreachable("Stopped.", code=SENDER_LOST, maybe_applied=True)
+    record([Result(claim(operation.chunks.get()), error=stopped)])
+    look()
+    look()
+    work()
+    assert outcome(operation) == {"ok": 1}
