@@ -52,6 +52,8 @@ def lists(stage: Stage) -> Views:
         box.check()
     yield "devices-selected", page
     page.get_by_role("button", name=re.compile("^Freeze")).click()
+    # The next page: what is looked at in between is neither this one nor that.
+    expect(page.get_by_label("Reason")).to_be_visible()
     yield "freeze-many", page
     page.goto("/devices/selection.paste/")
     yield "paste", page
@@ -61,6 +63,7 @@ def lists(stage: Stage) -> Views:
     yield "paste-errors", page
     page.get_by_label(re.compile("^IDs")).fill("\n".join(f"device_{n}" for n in range(60)))
     page.get_by_role("button", name=re.compile("^Freeze")).click()
+    expect(page.get_by_label("Reason")).to_be_visible()
     yield "freeze-long-list", page
     viewer = stage.open_page("viewer")
     viewer.goto("/devices/")
