@@ -126,7 +126,7 @@ def running(stage):
 def polled(page: Page) -> None:
     with page.expect_response(lambda response: "hx-request" in response.request.headers):
         pass
-    page.wait_for_function("!document.querySelector('.htmx-request')")
+    page.wait_for_function("() => !document.querySelector('.htmx-request')")
 
 
 def test_a_poll_shuts_no_fold_and_opens_none(page, running):
@@ -155,7 +155,7 @@ def test_a_poll_does_not_scroll(page, running):
     page.set_viewport_size({"width": 1000, "height": 400})
     page.goto(running.get_absolute_url())
     page.mouse.wheel(0, 300)
-    page.wait_for_function("scrollY > 0")
+    page.wait_for_function("() => scrollY > 0")
     before = page.evaluate("scrollY")
     polled(page)
     assert page.evaluate("scrollY") == before
