@@ -16,6 +16,7 @@ COMMONS = {
     "iotda_admin.id_files",
     "iotda_admin.connection",
     "iotda_admin.sheet",
+    "iotda_admin.request_id",
 }
 # What the features may use of the core rooms: their doors.
 DOORS = {
@@ -36,7 +37,7 @@ DOORS = {
 MAY_IMPORT: dict[str, set[str]] = {
     "iotda_admin/iotda": set(),
     "iotda_admin/simulator": set(),
-    "iotda_admin/audit": {"iotda_admin.web", "iotda_admin.paging", "iotda_admin.sheet"},
+    "iotda_admin/audit": COMMONS - {"iotda_admin.connection"},
     "iotda_admin/rate": {"iotda_admin.iotda"},
     "iotda_admin/operations": COMMONS | {"iotda_admin.iotda", "iotda_admin.audit", "iotda_admin.rate"},
     "iotda_admin/inventory": COMMONS | {"iotda_admin.iotda"},

@@ -70,6 +70,21 @@ class Operation(models.Model):
         return self.state == self.State.RUNNING
 
 
+class OperationSpace(models.Model):
+    """A resource space that has targets of the operation: who may not see the space may not see it either."""
+
+    operation = models.ForeignKey(Operation, models.PROTECT, related_name="spaces")
+    # Empty for targets of which nobody knew the space.
+    app_id = models.CharField(max_length=36, blank=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["operation", "app_id"], name="operation_space_once")]
+
+    def __str__(self) -> str:
+        return f"OP-{self.operation_id} in {self.app_id}"
+
+
 class Chunk(models.Model):
     """The targets of one write request."""
 
@@ -147,6 +162,9 @@ class Target(models.Model):
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.CharField(max_length=512, blank=True)
     settled_at = models.DateTimeField(null=True)
+    # Of what failed or is unknown: since when nobody has to care any more, and why.
+    solved_at = models.DateTimeField(null=True)
+    solved_by = models.CharField(max_length=200, blank=True)
 
     class Meta:
         default_permissions = ()
@@ -163,6 +181,12 @@ class Target(models.Model):
             # With the id, so that one outcome's targets are paged through without being sorted.
             models.Index(fields=["operation", "state", "id"], name="target_of_operation"),
             models.Index(fields=["target_id"]),
+            # What failed or is unknown and is still to be solved, by cause.
+            models.Index(
+                fields=["error_code", "id"],
+                condition=models.Q(state__in=["failed", "unknown"], solved_at=None),
+                name="target_unsolved",
+            ),
         ]
 
     def __str__(self) -> str:
