@@ -1,4 +1,4 @@
-"""The id of the web request that is being answered: it stands in the log, in the audit trail and in the answer."""
+"""The id of the web request that is answered: it stands in the log, the audit trail and the answer."""
 
 from contextvars import ContextVar
 
