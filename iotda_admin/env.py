@@ -4,8 +4,11 @@ import os
 import re
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import time
 from pathlib import Path
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 import environ  # type: ignore[import-untyped]
 from django.core.exceptions import ImproperlyConfigured
@@ -73,6 +76,28 @@ def words(name: str, default: str = "", *, pattern: str, means: str) -> list[str
 
 # Credentials go to these addresses: in the clear only to this machine.
 HERE = {"localhost", "127.0.0.1", "::1"}
+
+
+def zone(name: str, default: str) -> str:
+    value = text(name, default)
+    if value not in available_timezones():
+        raise ImproperlyConfigured(f"{name} must be a time zone such as Asia/Shanghai, not {value!r}.")
+    return value
+
+
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def hours(name: str, default: str) -> tuple[frozenset[int], time, time]:
+    """Days of the week (Monday is 0), and from when to when: "Mon-Fri 08:00-18:00"."""
+    value = text(name, default)
+    found = re.fullmatch(r"(\w{3})-(\w{3}) (\d\d:\d\d)-(\d\d:\d\d)", value)
+    with suppress(ValueError):
+        if found:
+            first, last = DAYS.index(found[1]), DAYS.index(found[2])
+            days = frozenset((first + n) % 7 for n in range((last - first) % 7 + 1))
+            return days, time.fromisoformat(found[3]), time.fromisoformat(found[4])
+    raise ImproperlyConfigured(f"{name} must be such as Mon-Fri 08:00-18:00, not {value!r}.")
 
 
 def url(name: str, default: str, *, plain: bool = False) -> str:

@@ -81,6 +81,13 @@ INVENTORY_MIRRORS = [
     "policies.mirrors.Bindings",
 ]
 
+# --- The audit trail ----------------------------------------------------------------------------
+# With a key, nobody who has only the database can forge the trail. Keep it elsewhere.
+AUDIT_KEY = env.secret("AUDIT_KEY")
+# Keys of before, so that what was written with them can be verified.
+AUDIT_OLD_KEYS = env.secret("AUDIT_OLD_KEYS").split()
+WORKING_HOURS = env.hours("WORKING_HOURS", "Mon-Fri 08:00-18:00")
+
 # All that can be done to the platform. To add a verb, see the README.
 OPERATION_VERBS = {
     "device.freeze": "devices.verbs.Freeze",
@@ -177,7 +184,8 @@ TASKS = {"default": {"BACKEND": QUEUE}}
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English"))]
-TIME_ZONE = "UTC"
+# What a page shows until the browser has said which zone the reader is in, and what working hours are in.
+TIME_ZONE = env.zone("TIME_ZONE", "UTC")
 USE_TZ = True
 
 STATIC_URL = "static/"
@@ -189,6 +197,7 @@ STORAGES = {
 }
 
 # --- Sessions, passwords, headers ---------------------------------------------------------------
+AUTHENTICATION_BACKENDS = ["iotda_admin.accounts.backend.ScopedBackend"]
 LOGIN_URL = "accounts:login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "accounts:login"

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -6,3 +7,8 @@ class AuditConfig(AppConfig):
     name = "iotda_admin.audit"
     label = "audit"
     verbose_name = _("Audit")
+
+    def ready(self) -> None:
+        from iotda_admin.audit import guard
+
+        post_migrate.connect(guard.install, sender=self)

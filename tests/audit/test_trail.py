@@ -2,6 +2,7 @@ import csv
 from io import StringIO
 
 import pytest
+from django.db import OperationalError, connection
 
 from iotda_admin.audit import record
 from iotda_admin.audit.models import Event
@@ -57,13 +58,15 @@ def test_a_row_is_never_changed_or_deleted(anonymous):
         event.delete()
 
 
-def test_nothing_is_changed_that_cannot_be_recorded(operator, inventory, monkeypatch):
-    def full(*args, **kwargs):
-        raise OSError("disk full")
+def no_room_for_events(execute, sql, params, many, context):
+    if sql.startswith('INSERT INTO "audit_event"'):
+        raise OperationalError("database or disk is full")
+    return execute(sql, params, many, context)
 
-    monkeypatch.setattr(Event.objects, "create", full)
-    with pytest.raises(OSError, match="disk full"):
-        freeze(operator, inventory.landmarks["online"])
+
+def test_nothing_is_changed_that_cannot_be_recorded(operator, inventory):
+    with connection.execute_wrapper(no_room_for_events):
+        assert freeze(operator, inventory.landmarks["online"]).status_code == 503
     assert inventory.journal("FreezeDevice") == []
 
 

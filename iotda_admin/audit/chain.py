@@ -1,0 +1,190 @@
+"""The chain: each event's hash covers the one before it, so none can be changed, removed or slipped in
+unseen. With a key that is kept outside the database, nobody who has only the database can forge a new chain.
+"""
+
+import hashlib
+import hmac
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Field
+from django.utils import timezone
+
+from iotda_admin.audit.canonical import clean, encode
+from iotda_admin.audit.models import Anchor, Event, Outcome, ReasonWord
+
+log = logging.getLogger(__name__)
+
+# Whoever appends holds this lock until the transaction ends: without it, chains fork.
+WRITER_LOCK = 0x10D7A
+# The head goes to the log every so many events, so that it is kept where the database is not.
+LOGGED_EVERY = 1000
+
+FIELDS: list[Field[Any, Any]] = list(Event._meta.concrete_fields)
+NAMES = [field.attname for field in FIELDS]
+LENGTHS = {f.attname: f.max_length for f in FIELDS if f.max_length}
+BLANK: dict[str, Any] = {f.attname: None if f.null else "" for f in FIELDS}
+# All but the hash itself, in this order.
+HASHED = NAMES[:-1]
+AT, OUTSIDE_HOURS, DETAIL = (NAMES.index(name) for name in ("at", "outside_hours", "detail"))
+# Kinds whose reason is new; the other events of an operation repeat it.
+BRINGS_REASON = {Event.Kind.OPERATION_ASKED, Event.Kind.FAILURE_NOTED}
+CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+")
+
+
+class Touched(NamedTuple):
+    """What an event says of one target."""
+
+    id: str
+    name: str = ""
+    outcome: str = ""
+    code: str = ""
+    message: str = ""
+
+
+class Draft(NamedTuple):
+    """An event that has no place in the chain yet."""
+
+    facts: dict[str, Any]
+    targets: Sequence[Touched]
+
+
+class Head(NamedTuple):
+    """The end of the chain. Kept elsewhere, it shows whether the tail was cut."""
+
+    seq: int
+    hash: str
+
+    def __str__(self) -> str:
+        return f"{self.seq}:{self.hash}"
+
+
+def append(drafts: Sequence[Draft]) -> None:
+    """Add events at the end of the chain, in the transaction of what they tell of.
+
+    Takes the writer lock: nothing that somebody else may be holding is waited for after this.
+    """
+    with transaction.atomic(savepoint=False):
+        lock()
+        before = end = head()
+        rows, outcomes, words = [], [], []
+        for draft in drafts:
+            targets = [shortened(target) for target in draft.targets]
+            row = [*values(end.seq + 1, draft.facts)]
+            end = Head(end.seq + 1, hash_of(end.hash, canonical(row), targets))
+            row[AT] = connection.ops.adapt_datetimefield_value(row[AT])
+            rows.append((*row, end.hash))
+            outcomes += [(end.seq, *target) for target in targets]
+            if draft.facts["kind"] in BRINGS_REASON:
+                words += [(word, end.seq) for word in words_of(row[NAMES.index("reason")])]
+        insert(Event, NAMES, rows)
+        insert(Outcome, ["event_id", "target_id", "target_name", "outcome", "code", "message"], outcomes)
+        insert(ReasonWord, ["word", "event_id"], words)
+        if before.seq // LOGGED_EVERY < end.seq // LOGGED_EVERY:
+            transaction.on_commit(lambda: log.info("Audit head %s", end))
+
+
+def lock() -> None:
+    """SQLite's transactions are begun as writers already."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WRITER_LOCK])
+
+
+def head() -> Head:
+    newest = Event.objects.order_by("-id").values_list("id", "hash").first()
+    anchor = None if newest else Anchor.objects.order_by("-last").values_list("last", "hash").first()
+    return Head(*(newest or anchor or (0, "")))
+
+
+def values(seq: int, facts: dict[str, Any]) -> Iterable[Any]:
+    """One row, without its hash, as the database gets it."""
+    now = timezone.now()
+    own = {
+        "id": seq,
+        "at": now,
+        "outside_hours": bool(facts.get("actor_name")) and outside_hours(now),
+        "key_id": key_id(settings.AUDIT_KEY),
+        "detail": encode(clean(facts.get("detail") or {})),
+    }
+    row = BLANK | facts | own
+    for name in HASHED:
+        value = row[name]
+        yield clean(value)[: LENGTHS.get(name)] if isinstance(value, str) and name != "detail" else value
+
+
+def shortened(target: Touched) -> Touched:
+    id, name, outcome, code, message = (clean(each) for each in target)
+    return Touched(id[:128], name[:256], outcome[:10], code[:64], message[:512])
+
+
+def canonical(row: Sequence[Any]) -> list[Any]:
+    """The row as it is hashed: the same from every database."""
+    at = row[AT].astimezone(UTC)
+    return [
+        f"{at:%Y-%m-%d %H:%M:%S.%f}" if n == AT else int(value) if n == OUTSIDE_HOURS else value
+        for n, value in enumerate(row)
+    ]
+
+
+def hash_of(before: str, row: Sequence[Any], targets: Sequence[Sequence[str]]) -> str:
+    """The event's own hash: over the one before it, all of its columns, and what it says of each target."""
+    said = f"{before}\n{encode(row)}\n{encode(targets) if targets else ''}".encode()
+    key = key_named(row[-1])
+    return hmac.digest(key, said, "sha256").hex() if key else hashlib.sha256(said).hexdigest()
+
+
+class UnknownKey(Exception):
+    """An event was hashed with a key that is not among ours."""
+
+
+def key_named(id: str) -> bytes:
+    if not id:
+        return b""
+    for key in (settings.AUDIT_KEY, *settings.AUDIT_OLD_KEYS):
+        if key_id(key) == id:
+            return str(key).encode()
+    raise UnknownKey(id)
+
+
+@cache
+def key_id(key: str) -> str:
+    """Says which key it was, and nothing of the key itself."""
+    return hashlib.sha256(f"iotda-admin audit key {key}".encode()).hexdigest()[:8] if key else ""
+
+
+def outside_hours(at: datetime) -> bool:
+    days, start, end = settings.WORKING_HOURS
+    local = at.astimezone(ZoneInfo(settings.TIME_ZONE))
+    return local.weekday() not in days or not start <= local.time() < end
+
+
+def words_of(text: str) -> set[str]:
+    """The words by which a text is found. Chinese and its neighbours put no space between theirs: there,
+    each pair of characters counts as one."""
+    words: set[str] = set()
+    for run in re.findall(r"\w+", text.casefold()):
+        words |= {word[:40] for word in CJK.sub(" ", run).split()}
+        for together in CJK.findall(run):
+            words |= {together[n : n + 2] for n in range(max(1, len(together) - 1))}
+    return words
+
+
+def insert(model: Any, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Past the ORM, whose objects would cost more than all else."""
+    if not rows:
+        return
+    quote = connection.ops.quote_name
+    columns, marks = ", ".join(quote(name) for name in names), ", ".join(["%s"] * len(names))
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({marks})",  # noqa: S608
+            rows,
+        )

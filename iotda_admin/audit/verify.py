@@ -1,0 +1,166 @@
+"""Reads the whole trail, as it stands in the database, and says where it was tampered with."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from iotda_admin.audit.chain import DETAIL, HASHED, Head, UnknownKey, hash_of, key_id
+from iotda_admin.audit.guard import guarded
+from iotda_admin.audit.models import Anchor, Event, Outcome
+
+NOT_AS_WRITTEN = "is not as it was written"
+NO_EVENT = "is said to tell of a target, but there is no such event"
+# So many are held in memory.
+ROWS_TOGETHER = 2000
+# As the chain spells them: no conversion in Python, which would take longer than the hashing.
+SPELLED = {
+    "sqlite": {
+        "at": "CASE WHEN length(at) = 19 THEN at || '.000000' ELSE at END",
+        # A bare column would come back as a bool.
+        "outside_hours": "outside_hours + 0",
+    },
+    "postgresql": {
+        "at": "to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')",
+        "outside_hours": "outside_hours::int",
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a reading of the trail has found. bad: the first event that is not as it was written."""
+
+    events: int
+    head: Head
+    bad: int | None = None
+    why: str = ""
+
+
+class Broken(Exception):
+    def __init__(self, seq: int, why: str) -> None:
+        super().__init__(seq, why)
+        self.seq, self.why = seq, why
+
+
+def verify(expect: str = "") -> Finding:
+    """Read it from its beginning, or from where its archived part ends.
+
+    expect: a head that was noted earlier, "seq:hash"; without it, a tail that was cut off is not missed.
+    Memory does not grow with the trail. Source of the method: each event's hash covers the one before it.
+    """
+    anchor = Anchor.objects.order_by("-last").values_list("last", "hash").first()
+    reading = Reading(Head(*(anchor or (0, ""))), expect)
+    try:
+        reading.check_all()
+    except Broken as broken:
+        return Finding(reading.count, reading.end, broken.seq, broken.why)
+    return Finding(reading.count, reading.end)
+
+
+class Reading:
+    """How far the chain was followed."""
+
+    def __init__(self, end: Head, expect: str) -> None:
+        self.end, self.count, self.key = end, 0, ""
+        seq, _colon, hash = expect.partition(":")
+        self.expected = Head(int(seq), hash) if seq.isdecimal() else None
+        self.anchors = dict(Anchor.objects.values_list("last", "hash"))
+        self.told: set[int] = set()
+
+    def check_all(self) -> None:
+        start = self.end.seq
+        if Event.objects.filter(id__lte=start).exists():
+            raise Broken(start, "was archived or never was, and stands in the trail")
+        while rows := self.next_rows():
+            targets = outcomes_of(self.end.seq, rows[-1][0])
+            for *row, hash in rows:
+                self.check(row, hash, targets.pop(row[0], ()))
+            for seq in sorted(targets):
+                raise Broken(seq, NO_EVENT)
+        if Outcome.objects.filter(event__lte=start).exists():
+            raise Broken(start, NO_EVENT)
+        self.check_end()
+
+    def next_rows(self) -> list[tuple[Any, ...]]:
+        # First, so that of an event that is added just now neither part is missed.
+        beyond = Outcome.objects.filter(event__gt=self.end.seq).order_by("event").values_list("event")
+        stray = beyond.first()
+        try:
+            rows = events_after(self.end.seq)
+        except (DatabaseError, UnicodeError):
+            return self.readable_rows()
+        if stray and not rows:
+            raise Broken(stray[0], NO_EVENT)
+        return rows
+
+    def readable_rows(self) -> list[tuple[Any, ...]]:
+        """One by one up to what the database itself cannot read."""
+        try:
+            return events_after(self.end.seq, 1)
+        except (DatabaseError, UnicodeError):
+            raise Broken(self.end.seq + 1, "cannot be read") from None
+
+    def check(self, row: list[Any], hash: str, targets: Any) -> None:
+        seq = row[0]
+        if seq != self.end.seq + 1:
+            raise Broken(self.end.seq + 1, "is missing")
+        if self.key and not row[-1]:
+            raise Broken(seq, "was written without the key")
+        try:
+            right = hash_of(self.end.hash, row, targets)
+        except UnknownKey as error:
+            raise Broken(seq, f"was written with another key ({error}): see AUDIT_OLD_KEYS") from None
+        except (TypeError, ValueError):
+            raise Broken(seq, NOT_AS_WRITTEN) from None
+        if right != hash:
+            raise Broken(seq, NOT_AS_WRITTEN)
+        if row[2] == "audit.pruned":
+            self.check_anchor(seq, row)
+        if self.expected and self.expected.seq == seq and self.expected.hash != hash:
+            raise Broken(seq, "does not have the expected hash")
+        self.end, self.count, self.key = Head(seq, hash), self.count + 1, row[-1]
+
+    def check_anchor(self, seq: int, row: Sequence[Any]) -> None:
+        """What was archived ended as the chain says it did."""
+        detail = json.loads(row[DETAIL])
+        self.told.add(detail["last"])
+        if self.anchors.get(detail["last"]) != detail["hash"]:
+            raise Broken(seq, "tells of an archived part that ended otherwise")
+
+    def check_end(self) -> None:
+        if self.expected and self.expected.seq > self.end.seq:
+            raise Broken(self.end.seq + 1, "is missing: the trail was cut off here")
+        # The events that told of earlier anchors may have been archived with the next part.
+        if self.anchors and max(self.anchors) not in self.told:
+            raise Broken(max(self.anchors), "was removed, and no event tells that it was archived")
+        if settings.AUDIT_KEY and self.count and self.key != key_id(settings.AUDIT_KEY):
+            raise Broken(self.end.seq, "was not written with the key of AUDIT_KEY")
+        if not guarded():
+            raise Broken(self.end.seq, "could be changed: the database's triggers are gone. Run migrate")
+
+
+def events_after(seq: int, limit: int = ROWS_TOGETHER) -> list[tuple[Any, ...]]:
+    spelled = SPELLED[connection.vendor]
+    columns = ", ".join(spelled.get(name, connection.ops.quote_name(name)) for name in (*HASHED, "hash"))
+    sql = f"SELECT {columns} FROM audit_event WHERE id > %s ORDER BY id LIMIT {limit}"  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [seq])
+        return list(cursor.fetchall())
+
+
+def outcomes_of(after: int, last: int) -> dict[int, list[Sequence[str]]]:
+    sql = """
+        SELECT event_id, target_id, target_name, outcome, code, message FROM audit_outcome
+        WHERE event_id > %s AND event_id <= %s ORDER BY event_id, id
+    """
+    found: dict[int, list[Sequence[str]]] = defaultdict(list)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [after, last])
+        for event_id, *said in cursor.fetchall():
+            found[event_id].append(said)
+    return found

@@ -1,0 +1,153 @@
+"""The chain is whole, whoever writes; what is done to the rows by force is found."""
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, connection, transaction
+
+from iotda_admin import audit
+from iotda_admin.audit import guard
+from iotda_admin.audit.models import Event, Outcome
+from iotda_admin.audit.verify import verify
+
+pytestmark = pytest.mark.django_db
+
+
+def force(sql, *params):
+    """As somebody who owns the database."""
+    with connection.cursor() as cursor:
+        for table in guard.ARCHIVED:
+            for action in guard.actions():
+                on = f" ON {table}" if connection.vendor == "postgresql" else ""
+                cursor.execute(f"DROP TRIGGER IF EXISTS {table}_{action}{on}")
+        cursor.execute(sql, params)
+    guard.install()
+
+
+@pytest.fixture
+def trail():
+    for n in range(1, 8):
+        outcome = ("ok", "", "") if n % 2 else ("failed", "IOTDA.015204", "too many")
+        audit.record(
+            "chunk.answered", actor_name="Ada", ticket=f"INC-{n}", targets=[(f"d{n}", "Lamp", *outcome)]
+        )
+    return audit.head()
+
+
+def test_what_nobody_touched_is_as_it_was_written(trail):
+    finding = verify(trail)
+    assert (finding.bad, finding.events, str(finding.head)) == (None, 7, trail)
+
+
+@pytest.mark.parametrize(
+    ("sql", "bad"),
+    [
+        ("UPDATE audit_event SET reason = 'another' WHERE id = 3", 3),
+        ("UPDATE audit_event SET actor_id = 1 WHERE id = 3", 3),
+        ("UPDATE audit_event SET detail = '{\"a\":1}' WHERE id = 3", 3),
+        ("UPDATE audit_event SET at = (SELECT at FROM audit_event WHERE id = 4) WHERE id = 3", 3),
+        ("UPDATE audit_event SET hash = (SELECT hash FROM audit_event WHERE id = 4) WHERE id = 3", 3),
+        ("UPDATE audit_event SET id = 99 WHERE id = 3", 3),
+        ("DELETE FROM audit_event WHERE id = 3", 3),
+        ("DELETE FROM audit_event WHERE id = 1", 1),
+        ("UPDATE audit_event SET id = -1 WHERE id = 1", 0),
+        ("UPDATE audit_outcome SET outcome = 'ok' WHERE event_id = 4", 4),
+        ("UPDATE audit_outcome SET message = 'x' WHERE event_id = 4", 4),
+        ("UPDATE audit_outcome SET event_id = 5 WHERE event_id = 4", 4),
+        ("UPDATE audit_outcome SET event_id = 99 WHERE event_id = 7", 7),
+        ("DELETE FROM audit_outcome WHERE event_id = 4", 4),
+    ],
+)
+def test_it_names_the_first_event_that_was_tampered_with(trail, sql, bad):
+    force(sql)
+    assert verify().bad == bad
+
+
+def test_an_outcome_without_an_event_is_found(trail):
+    force(
+        "INSERT INTO audit_outcome (event_id, target_id, target_name, outcome, code, message) "
+        "VALUES (8, 'd', '', 'ok', '', '')"
+    )
+    assert verify().bad == 8
+
+
+def test_a_tail_that_was_cut_off_is_found_with_an_earlier_head(trail):
+    force("DELETE FROM audit_outcome WHERE event_id > 5")
+    force("DELETE FROM audit_event WHERE id > 5")
+    assert verify().bad is None
+    assert verify(trail).bad == 6
+
+
+@pytest.mark.parametrize("table", guard.ARCHIVED)
+@pytest.mark.parametrize("change", ["UPDATE {} SET {}", "DELETE FROM {}"])
+def test_the_database_itself_refuses(trail, table, change):
+    column = {"audit_event": "reason", "audit_outcome": "message", "audit_anchor": "archive"}[table]
+    if table == "audit_anchor":
+        force("INSERT INTO audit_anchor (last, hash, at, archive) VALUES (0, '', '2026-01-01 00:00:00', '')")
+    with (
+        pytest.raises(DatabaseError, match="append-only"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(change.format(table, f"{column} = 'x'"))
+
+
+def test_the_orm_refuses_too(trail):
+    for rows in (Event.objects, Outcome.objects):
+        with pytest.raises(TypeError):
+            rows.update(id=1)
+        with pytest.raises(TypeError):
+            rows.all().delete()
+
+
+def test_triggers_that_are_gone_are_told(trail):
+    with connection.cursor() as cursor:
+        on = " ON audit_event" if connection.vendor == "postgresql" else ""
+        cursor.execute(f"DROP TRIGGER audit_event_update{on}")
+    assert not audit.guarded()
+    assert "triggers are gone" in verify().why
+
+
+def test_nobody_forges_the_chain_without_the_key(trail, settings):
+    settings.AUDIT_KEY = "a-key-kept-elsewhere"
+    audit.record("login", actor_name="Ada")
+    assert verify().bad is None
+    rechain_from(2, "")
+    assert verify().bad is not None
+    rechain_from(2, "a-key-guessed")
+    assert verify().bad is not None
+
+
+def rechain_from(seq, key):
+    """What an attacker does who can write the database and knows how a hash is made."""
+    from django.conf import settings as ours
+
+    from iotda_admin.audit import chain
+    from iotda_admin.audit.verify import events_after, outcomes_of
+
+    known, ours.AUDIT_KEY = ours.AUDIT_KEY, key
+    rows, before = events_after(0), ""
+    for *row, hash in rows:
+        if row[0] >= seq:
+            row[-1] = chain.key_id(key)
+            hash = chain.hash_of(before, row, outcomes_of(row[0] - 1, row[0])[row[0]])
+            force("UPDATE audit_event SET hash = %s, key_id = %s WHERE id = %s", hash, row[-1], row[0])
+        before = hash
+    ours.AUDIT_KEY = known
+
+
+def test_a_key_of_before_still_verifies(trail, settings):
+    settings.AUDIT_KEY = "old"
+    audit.record("login", actor_name="Ada")
+    settings.AUDIT_KEY, settings.AUDIT_OLD_KEYS = "new", ["old"]
+    audit.record("login", actor_name="Ada")
+    assert verify().bad is None
+    settings.AUDIT_OLD_KEYS = []
+    assert "another key" in verify().why
+
+
+def test_the_command_says_so_and_fails(trail, capsys):
+    call_command("audit_verify", expect=trail)
+    assert "7 events" in capsys.readouterr().out
+    force("DELETE FROM audit_event WHERE id = 3")
+    with pytest.raises(CommandError, match="Event 3 is missing"):
+        call_command("audit_verify")
