@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from requests.auth import AuthBase
 
+from iotda_admin import metrics
 from iotda_admin.iotda import AkSk, Client, IotdaError, PasswordToken, StaticToken
 from iotda_admin.rate.gate import SharedRate
 
@@ -24,7 +25,8 @@ def client() -> Client:
             deadline=settings.IOTDA_DEADLINE,
             pool_size=settings.IOTDA_CONNECTIONS,
             proxy=settings.IOTDA_PROXY,
-            gate=SharedRate(),
+            observer=metrics.called,
+            gate=metrics.CountedGate(SharedRate()),
         )
     except ValueError as error:
         raise ImproperlyConfigured(

@@ -34,6 +34,14 @@ def secret(name: str, default: str = "") -> str:
         raise ImproperlyConfigured(f"{name}_FILE: cannot read {path!r} ({error.strerror}).") from error
 
 
+def token(name: str) -> str:
+    """A secret that strangers may guess at as often as they like."""
+    value = secret(name)
+    if value and not re.fullmatch(r"[\x21-\x7e]{16,}", value):
+        raise ImproperlyConfigured(f"{name} must be at least 16 letters, digits or signs.")
+    return value
+
+
 def flag(name: str, default: bool) -> bool:
     value = os.environ.get(name, str(default)).strip().lower()
     if value not in TRUE | FALSE:
@@ -100,22 +108,38 @@ def hours(name: str, default: str) -> tuple[frozenset[int], time, time]:
     raise ImproperlyConfigured(f"{name} must be such as Mon-Fri 08:00-18:00, not {value!r}.")
 
 
-def url(name: str, default: str, *, plain: bool = False) -> str:
-    """An address without a path. plain: http is right for any host, as for a proxy."""
+# Huawei Cloud's own names: its regions' (https://developer.huaweicloud.com/endpoint), the European site's,
+# and the second name of some regions.
+HUAWEI_CLOUD = (".myhuaweicloud.com", ".myhuaweicloud.eu", ".myhuaweicloud.cn")
+
+
+def url(name: str, default: str, *, hosts: Sequence[str]) -> str:
+    """Where credentials go: Huawei Cloud, this machine, or one of these other hosts."""
     value = os.environ.get(name, default).strip().rstrip("/")
-    try:
-        parts = urlsplit(value)
-        whole = not (parts.path or parts.query or parts.fragment or parts.port == 0)
-        allowed = parts.scheme == "https" or (parts.scheme == "http" and (plain or parts.hostname in HERE))
-        good = bool(parts.hostname) and whole and allowed
-    except ValueError:
-        good = False
-    # Empty only where there is none by default.
-    if (value or default) and not good:
+    scheme, host = parts_of(value)
+    if not host or (scheme == "http" and host not in HERE):
+        raise ImproperlyConfigured(f"{name} must be an address such as https://host, without a path.")
+    if not (host in HERE or host in hosts or host.endswith(HUAWEI_CLOUD)):
         raise ImproperlyConfigured(
-            f"{name} must be an address such as https://host, without a path, not {value!r}."
+            f"{name} must be a host of Huawei Cloud (*.myhuaweicloud.com), not {host}. "
+            f"If it is yours, set IOTDA_HOSTS={host}."
         )
     return value
+
+
+def proxy(name: str) -> str:
+    value = os.environ.get(name, "").strip().rstrip("/")
+    address = re.sub(r"//[^/@]*@", "//", value)
+    if value and not parts_of(address)[1]:
+        raise ImproperlyConfigured(f"{name} must be an address such as http://proxy:3128, without a path.")
+    return value
+
+
+def parts_of(value: str) -> tuple[str, str]:
+    """Scheme and host of an address that has nothing else but a port; empty for any other."""
+    host = r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])"
+    found = re.fullmatch(rf"(https?)://{host}(:[1-9]\d{{0,4}})?", value)
+    return (found[1], found[2].strip("[]").lower()) if found else ("", "")
 
 
 def require(wanted: bool, **values: str) -> None:

@@ -29,7 +29,13 @@ HTTPS = env.flag("HTTPS", True)
 # --- The platform -------------------------------------------------------------------------------
 # The defaults are the simulator's. With IOTDA_ENDPOINT, IOTDA_PROJECT_ID, IOTDA_REGION,
 # IOTDA_INSTANCE_ID, IOTDA_AK and IOTDA_SK changed, everything talks to a real IoTDA.
-IOTDA_ENDPOINT = env.url("IOTDA_ENDPOINT", "http://127.0.0.1:8100")
+# Other hosts than Huawei Cloud's that the credentials may be sent to.
+IOTDA_HOSTS = env.words(
+    "IOTDA_HOSTS",
+    pattern=r"[a-z0-9-]+(\.[a-z0-9-]+)*",
+    means="host names such as iotda.example.com, separated by commas",
+)
+IOTDA_ENDPOINT = env.url("IOTDA_ENDPOINT", "http://127.0.0.1:8100", hosts=IOTDA_HOSTS)
 IOTDA_PROJECT_ID = env.text(
     "IOTDA_PROJECT_ID", "5c0ffee05c0ffee05c0ffee05c0ffee0", pattern=r"[0-9a-f]{32}", means="32 hex digits"
 )
@@ -45,14 +51,14 @@ IOTDA_SK = env.secret("IOTDA_SK", "DEMOSK")
 IOTDA_SECURITY_TOKEN = env.secret("IOTDA_SECURITY_TOKEN")
 IOTDA_SIGNATURE = env.choice("IOTDA_SIGNATURE", "auto", ("auto", "sdk", "derived"))
 IOTDA_TOKEN = env.secret("IOTDA_TOKEN")
-IAM_ENDPOINT = env.url("IAM_ENDPOINT", f"https://iam.{IOTDA_REGION}.myhuaweicloud.com")
+IAM_ENDPOINT = env.url("IAM_ENDPOINT", f"https://iam.{IOTDA_REGION}.myhuaweicloud.com", hosts=IOTDA_HOSTS)
 IAM_DOMAIN = env.text("IAM_DOMAIN")
 IAM_USER = env.text("IAM_USER")
 IAM_PASSWORD = env.secret("IAM_PASSWORD")
 env.require(IOTDA_AUTH == "aksk", IOTDA_AK=IOTDA_AK, IOTDA_SK=IOTDA_SK)
 env.require(IOTDA_AUTH == "token", IOTDA_TOKEN=IOTDA_TOKEN)
 env.require(IOTDA_AUTH == "password", IAM_DOMAIN=IAM_DOMAIN, IAM_USER=IAM_USER, IAM_PASSWORD=IAM_PASSWORD)
-IOTDA_PROXY = env.url("IOTDA_PROXY", "", plain=True)
+IOTDA_PROXY = env.proxy("IOTDA_PROXY")
 IOTDA_CONNECT_TIMEOUT = env.number("IOTDA_CONNECT_TIMEOUT", 5, low=0.1, high=60)
 IOTDA_DEADLINE = env.number("IOTDA_DEADLINE", 10, low=0.2, high=120)
 # Write requests that one worker has under way at the same time.
@@ -126,8 +132,11 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "django.middleware.security.SecurityMiddleware",
+    "iotda_admin.request_id.RequestId",
+    "iotda_admin.access_log.AccessLog",
+    "iotda_admin.headers.Headers",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -206,8 +215,24 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
-SESSION_COOKIE_AGE = 12 * 3600
+# Without an action of the user's, and from signing in, whatever is done meanwhile.
+SESSION_IDLE_MINUTES = env.number("SESSION_IDLE_MINUTES", 30, low=1, high=720)
+SESSION_HOURS = env.number("SESSION_HOURS", 12, low=0.25, high=24)
+SESSION_COOKIE_AGE = int(SESSION_HOURS * 3600)
+# Wrong passwords for one account from one address, and how long it then waits.
+LOGIN_TRIES = env.whole("LOGIN_TRIES", 5, low=1, high=100)
+LOGIN_MINUTES = env.number("LOGIN_MINUTES", 15, low=1, high=1440)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+if HTTPS:
+    # The browser takes such a cookie from this host alone, and only over https.
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+# Who watches over the processes may ask within the machine, without TLS.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 CSRF_TRUSTED_ORIGINS = env.words(
@@ -236,14 +261,20 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = min(TARGETS_LIMIT, 100_000) + 1_000
 # A whole request: a file has other columns than the ids. It goes to the disk, not into memory.
 BODY_LIMIT = TARGETS_LIMIT * 300 + 2_000_000
 
+DATA_UPLOAD_MAX_NUMBER_FILES = 5
+
 CSRF_FAILURE_VIEW = "iotda_admin.web.csrf_failure"
 
+# Without it nothing is counted for all processes, and /metrics is not there.
+METRICS_TOKEN = env.token("METRICS_TOKEN")
+
 LOG_LEVEL = env.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error"))
+LOG_FORMAT = env.choice("LOG_FORMAT", "text", ("text", "json"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {"text": {"()": "iotda_admin.logs.Text"}, "json": {"()": "iotda_admin.logs.Json"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     # A refused request is no fault: without this, each one leaves a traceback.
     "loggers": {"django.request": {"level": "ERROR"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL.upper()},

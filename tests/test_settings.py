@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
+from iotda_admin import env
 from iotda_admin.simulator.config import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,6 +59,9 @@ def test_each_setting_is_in_the_readme(name):
         ("TARGETS_LIMIT", "1e9"),
         ("IOTDA_ENDPOINT", "https://iotda.example.com/v5"),
         ("IOTDA_ENDPOINT", "http://iotda.example.com"),
+        ("IOTDA_ENDPOINT", "https://iotda.example.com"),
+        ("IOTDA_HOSTS", "*"),
+        ("IAM_ENDPOINT", "https://iam.example.com"),
         ("IAM_ENDPOINT", "http://iam.example.com"),
         ("IOTDA_PROXY", "http://proxy:3128/x"),
         ("IOTDA_CONNECTIONS", "2.7"),
@@ -68,6 +73,10 @@ def test_each_setting_is_in_the_readme(name):
         ("BEHIND_PROXY", "2"),
         ("DEBUG", "on please"),
         ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+        ("SESSION_IDLE_MINUTES", "0"),
+        ("LOGIN_TRIES", "0"),
+        ("METRICS_TOKEN", "short"),
     ],
 )
 def test_a_wrong_value_stops_the_start_with_a_sentence_that_names_it(tmp_path, name, value):
@@ -75,6 +84,33 @@ def test_a_wrong_value_stops_the_start_with_a_sentence_that_names_it(tmp_path, n
     assert status == 2
     assert said.startswith(f"IoTDA Admin cannot start: {name} ")
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "https://myhuaweicloud.com.evil.example",
+        "https://evilmyhuaweicloud.com",
+        "https://evil.example\\@x.myhuaweicloud.com",
+        "https://user@x.myhuaweicloud.com",
+        "https://evil.example#.myhuaweicloud.com",
+        "https://x.myhuaweicloud.com:0",
+        "http://127.0.0.1.evil.example",
+        "http://x.myhuaweicloud.com",
+        "https://allowed.example.evil.example",
+        "file://x.myhuaweicloud.com",
+    ],
+)
+def test_credentials_go_nowhere_but_to_huawei_cloud(monkeypatch, elsewhere):
+    monkeypatch.setenv("IOTDA_ENDPOINT", elsewhere)
+    with pytest.raises(ImproperlyConfigured):
+        env.url("IOTDA_ENDPOINT", "", hosts=["allowed.example"])
+
+
+@pytest.mark.parametrize("host", ["a1.st1.iotda-app.eu-west-101.myhuaweicloud.eu", "allowed.example"])
+def test_credentials_go_to_huawei_cloud_and_to_what_a_setting_names(monkeypatch, host):
+    monkeypatch.setenv("IOTDA_ENDPOINT", f"https://{host}:8943")
+    assert env.url("IOTDA_ENDPOINT", "", hosts=["allowed.example"]) == f"https://{host}:8943"
 
 
 @pytest.mark.parametrize("auth", ["password", "token"])

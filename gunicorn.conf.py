@@ -1,0 +1,26 @@
+"""What gunicorn reads by itself when it is started here. Its command line goes before."""
+
+import sys
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+try:
+    logconfig_dict = settings.LOGGING | {
+        "loggers": {
+            "gunicorn.error": {"level": settings.LOG_LEVEL.upper(), "propagate": True},
+            # Our own access line says more, and leaves out the query.
+            "gunicorn.access": {"handlers": [], "propagate": False},
+        }
+    }
+except ImproperlyConfigured as error:
+    sys.exit(f"IoTDA Admin cannot start: {error}")
+
+# A request line holds a query of filters, no more; the largest header is a cookie.
+limit_request_line = 4094
+limit_request_fields = 64
+limit_request_field_size = 8190
+# A slow or silent client holds a thread no longer than this; nothing needs a socket to command the server.
+timeout = 60
+graceful_timeout = 30
+control_socket_disable = True
