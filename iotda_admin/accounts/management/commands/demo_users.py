@@ -4,6 +4,8 @@ from typing import Any
 from django.contrib.auth.models import Group, User
 from django.core.management.base import BaseCommand, CommandError
 
+from iotda_admin.accounts.models import EVERY, Grant
+
 # Login, and the role it has.
 DEMO_USERS = {
     "viewer": "viewer",
@@ -27,3 +29,4 @@ class Command(BaseCommand):
             user.set_password(password)
             user.save()
             user.groups.set([Group.objects.get(name=role)])
+            Grant.objects.get_or_create(user=user, app_id=EVERY)

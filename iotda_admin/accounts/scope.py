@@ -1,0 +1,50 @@
+"""The resource spaces in which somebody may act, and the most that they may change at once."""
+
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser, Group, User
+from django.db.models import QuerySet
+
+from iotda_admin.accounts.models import EVERY, Grant
+
+type Somebody = User | AnonymousUser
+
+
+def spaces_of(user: Somebody) -> frozenset[str] | None:
+    """None: every resource space. Asked of the database once for each user object, so once a request."""
+    if user.is_active and user.is_superuser:
+        return None
+    if not hasattr(user, "_spaces"):
+        granted = Grant.objects.filter(user=user.pk).values_list("app_id", flat=True)
+        user._spaces = frozenset(granted)  # type: ignore[union-attr]
+    spaces: frozenset[str] = user._spaces  # type: ignore[union-attr]
+    return None if EVERY in spaces else spaces
+
+
+def sees(user: Somebody, app_id: str) -> bool:
+    spaces = spaces_of(user)
+    return spaces is None or app_id in spaces
+
+
+def within[Rows: QuerySet[Any]](rows: Rows, user: Somebody) -> Rows:
+    """Those of the rows, each with its `app_id`, that are in the user's resource spaces."""
+    spaces = spaces_of(user)
+    return rows if spaces is None else rows.filter(app_id__in=sorted(spaces))
+
+
+def cap_of(user: Somebody, permission: str) -> int | None:
+    """The most targets that an operation which needs this permission may have; None: as many as any.
+
+    Only roles with that permission count, else being a viewer as well would lift the limit.
+    """
+    if user.is_superuser:
+        return None
+    app, _dot, codename = permission.partition(".")
+    this = {"content_type__app_label": app, "codename": codename}
+    roles = Group.objects.filter(
+        user=user.pk, permissions__content_type__app_label=app, permissions__codename=codename
+    )
+    caps = list(roles.values_list("cap__targets", flat=True))
+    if None in caps or (user.is_authenticated and user.user_permissions.filter(**this).exists()):
+        return None
+    return max(caps, default=None)
