@@ -5,6 +5,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Device, Product, Space
+from iotda_admin.accounts.access import Somebody, within
 
 
 class FilterForm(forms.Form):
@@ -16,11 +17,13 @@ class FilterForm(forms.Form):
     space = forms.ChoiceField(label=_("Resource space"), required=False)
     node_type = forms.ChoiceField(label=_("Connection"), required=False)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, user: Somebody, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.user = user
+        products, spaces = within(Product.objects.all(), user), within(Space.objects.all(), user)
         self.choose("status", _("Any status"), Device.Status.choices)
-        self.choose("product", _("Any product"), Product.objects.values_list("product_id", "name"))
-        self.choose("space", _("Any space"), Space.objects.values_list("app_id", "name"))
+        self.choose("product", _("Any product"), products.values_list("product_id", "name"))
+        self.choose("space", _("Any space"), spaces.values_list("app_id", "name"))
         self.choose("node_type", _("Any connection"), Device.NodeType.choices)
 
     def choose(self, name: str, empty: Any, choices: Any) -> None:
@@ -33,7 +36,7 @@ class FilterForm(forms.Form):
         if not self.is_valid():
             return Device.objects.none()
         asked = self.cleaned_data
-        found = Device.objects.all()
+        found = within(Device.objects.all(), self.user)
         for name, column in [
             ("status", "status"),
             ("product", "product_id"),

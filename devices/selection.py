@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from django.db.models import F, Q, QuerySet
 
 from devices.models import Device
+from iotda_admin.accounts.access import Somebody, spaces_of, within
 from iotda_admin.ids import among
+from iotda_admin.operations.rights import strange
 
 SHOWN = 50
 DIRECT = Q(gateway_id="") | Q(gateway_id=F("device_id"))
@@ -16,11 +18,14 @@ DIRECT = Q(gateway_id="") | Q(gateway_id=F("device_id"))
 class Selection:
     """The devices that can be changed, and those that are left out, for they are behind a gateway.
 
-    What the inventory does not know stays in: the platform says what became of it.
+    What the inventory does not know stays in: the platform says what became of it. Except for those who may
+    not act in every resource space: nobody knows whether it is in one of theirs.
     """
 
     changing: Sequence[str]
     left_out: Sequence[str]
+    # Not in the resource spaces of the one who asks: nothing is changed while they are among the chosen.
+    outside: Sequence[str]
     # Of those that can be changed, how many the inventory knows, and as what.
     known: int
     online: int
@@ -48,13 +53,16 @@ class Selection:
         return rows(self.left_out[:SHOWN])
 
 
-def select(ids: Sequence[str]) -> Selection:
-    known = Device.objects.filter(pk__in=among(ids)).order_by()
+def select(ids: Sequence[str], user: Somebody) -> Selection:
+    known = within(Device.objects.filter(pk__in=among(ids)).order_by(), user)
     behind = set(known.exclude(DIRECT).values_list("pk", flat=True))
     direct = known.filter(DIRECT)
+    outside = [] if spaces_of(user) is None else strange(known, ids)
+    not_direct = behind | set(outside)
     return Selection(
-        [id for id in ids if id not in behind],
+        [id for id in ids if id not in not_direct],
         [id for id in ids if id in behind],
+        outside,
         direct.count(),
         direct.filter(status=Device.Status.ONLINE).count(),
         direct.filter(status=Device.Status.FROZEN).count(),

@@ -39,7 +39,10 @@ class DeviceStatus(Verb):
     def subject(self, operation: Operation, target_id: str) -> str:
         return f"status of {target_id}"
 
-    def inventory_says(self, ids: Sequence[str]) -> Mapping[str, bool]:
+    def in_inventory(self, target_type: str, ids: Sequence[str]) -> QuerySet[Any]:
+        return known(ids)
+
+    def inventory_says(self, ids: Sequence[str], about: Operation | None = None) -> Mapping[str, bool]:
         rows = known(ids).values_list("device_id", "status")
         return {device_id: (status == FROZEN) == self.frozen for device_id, status in rows if status}
 

@@ -11,14 +11,15 @@ from django_htmx.http import reswap, retarget, trigger_client_event
 from devices.forms import FilterForm
 from devices.mirrors import remember
 from devices.models import Device
-from devices.selection import names, select
-from iotda_admin.accounts.access import asker_of
+from devices.selection import Selection, names, select
+from iotda_admin.accounts.access import asker_of, cap_of, sees, within
 from iotda_admin.connection import client, status_of, unknown_to_iotda
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.answer import answer
 from iotda_admin.operations.door import Refused, Wanted, ask, start
 from iotda_admin.operations.forms import AskForm, TargetsForm, only_ids
 from iotda_admin.operations.results import history_of, outcome_of, result_context
+from iotda_admin.operations.rights import not_yours, too_many
 from iotda_admin.operations.verbs import verb_named
 from iotda_admin.paging import page_of
 from iotda_admin.web import render, wants_fragment
@@ -26,7 +27,7 @@ from iotda_admin.web import render, wants_fragment
 
 @require_safe
 def devices(request: HttpRequest) -> HttpResponse:
-    form = FilterForm(request.GET)
+    form = FilterForm(request.GET, user=request.user)
     found = form.devices()
     context = {"form": form, "page": page_of(found, request), "total": found.count()}
     return render(request, "devices/devices.html", context, part="list")
@@ -42,6 +43,8 @@ def device(request: HttpRequest, device_id: str) -> HttpResponse:
     except IotdaError as refusal:
         error = refusal
         row = known_device(device_id, gone=unknown_to_iotda(refusal))
+    if not sees(request.user, row.app_id):
+        raise Http404
     context = {
         "device": row,
         "live": live,
@@ -72,7 +75,7 @@ def unfreeze(request: HttpRequest, device_id: str) -> HttpResponse:
 
 
 def change_one(request: HttpRequest, device_id: str, verb: str) -> HttpResponse:
-    device = get_object_or_404(Device, pk=device_id)
+    device = get_object_or_404(within(Device.objects.all(), request.user), pk=device_id)
     form = AskForm(request.POST) if request.method == "POST" else AskForm()
     context = {"device": device, "verb": verb_named(verb), "form": form}
     if request.method != "POST" or not form.is_valid():
@@ -161,10 +164,8 @@ def confirm(
     request: HttpRequest, verb: str, form: TargetsForm, *, status: int, refusal: Refused | None = None
 ) -> HttpResponse:
     asked = "key" in form.data
-    selection, freezing = (
-        select(only_ids([*request.POST.getlist("target"), *form.read_ids()])),
-        verb == "device.freeze",
-    )
+    selection = select(only_ids([*request.POST.getlist("target"), *form.read_ids()]), request.user)
+    freezing, forbidden = verb == "device.freeze", not_allowed(request, verb, selection)
     context = {
         "form": form if asked else form.lenient(),
         "verb": verb_named(verb),
@@ -174,8 +175,18 @@ def confirm(
         "by_task": len(selection.changing) > settings.BATCH_TASK_ABOVE,
         "already": selection.frozen if freezing else selection.known - selection.frozen,
         "refusal": refusal,
+        "forbidden": forbidden,
     }
+    status = 403 if forbidden and not asked else status
     return render(request, "devices/change_many.html", context, status=status)
+
+
+def not_allowed(request: HttpRequest, verb: str, selection: Selection) -> str:
+    """What the door would say of it, said before somebody fills in the form."""
+    if selection.outside:
+        return not_yours(selection.outside)
+    count, cap = len(selection.changing), cap_of(request.user, verb_named(verb).permission("device"))
+    return too_many(count, cap) if cap is not None and count > cap else ""
 
 
 @require_safe

@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from devices.models import Device, Product, Space
+from iotda_admin.accounts.access import within
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.views import SEE, visible, with_counts
@@ -14,13 +15,14 @@ from iotda_admin.web import render
 
 @require_safe
 def overview(request: HttpRequest) -> HttpResponse:
-    counts = dict(Device.objects.order_by().values_list("status").annotate(Count("pk")))
+    mine = within(Device.objects.order_by(), request.user)
+    counts = dict(mine.values_list("status").annotate(Count("pk")))
     context = {
         "total": sum(counts.values()),
         "bars": bars(counts),
         "frozen": counts.get(Device.Status.FROZEN, 0),
-        "products": Product.objects.count(),
-        "spaces": Space.objects.count(),
+        "products": within(Product.objects.all(), request.user).count(),
+        "spaces": within(Space.objects.all(), request.user).count(),
         "last_run": SyncRun.objects.exclude(finished_at=None).first(),
     }
     if request.user.has_perm(SEE):

@@ -6,7 +6,9 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Device
+from iotda_admin.accounts.access import Somebody
 from policies.models import POLICIES_PER_TARGET, Binding, TargetType
+from policies.sight import policies_for
 
 THROUGH = {
     TargetType.DEVICE: _("This device"),
@@ -15,13 +17,15 @@ THROUGH = {
 }
 
 
-def in_effect(device: Device) -> dict[str, Any]:
+def in_effect(device: Device, user: Somebody) -> dict[str, Any]:
     wanted = (
         Q(target_type=TargetType.DEVICE, target_id=device.device_id)
         | Q(target_type=TargetType.PRODUCT, target_id=device.product_id)
         | Q(target_type=TargetType.SPACE, target_id=device.app_id)
     )
     bindings = Binding.objects.filter(wanted).select_related("policy").order_by("target_type", "policy__name")
-    rows = [(binding, THROUGH[TargetType(binding.target_type)]) for binding in bindings]
+    policies = policies_for(user).filter(pk__in=[b.policy_id for b in bindings])
+    shown = set(policies.values_list("pk", flat=True))
+    rows = [(b, THROUGH[TargetType(b.target_type)]) for b in bindings if b.policy_id in shown]
     own = sum(binding.target_type == TargetType.DEVICE for binding in bindings)
     return {"bindings": rows, "own": own, "limit": POLICIES_PER_TARGET}

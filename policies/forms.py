@@ -5,9 +5,11 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Space
+from iotda_admin.accounts.access import Somebody, within
 from iotda_admin.ids import is_id
 from iotda_admin.operations.forms import IDS, ReadIdsField, TargetsForm
 from policies.models import Policy, TargetType
+from policies.sight import policies_for
 
 
 class PolicyTargetsForm(TargetsForm):
@@ -20,8 +22,10 @@ class PolicyTargetsForm(TargetsForm):
         label=_("Name of the resource space"), required=False, max_length=256, strip=False
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, user: Somebody | None = None, **kwargs: Any) -> None:
+        """Without a user, as from the command line, in every resource space."""
         super().__init__(*args, **kwargs)
+        self.user = user
         for field in self.fields.values():
             if isinstance(field, ReadIdsField):
                 field.kind = str(self["target_type"].value())
@@ -36,7 +40,8 @@ class PolicyTargetsForm(TargetsForm):
     def confirm_space(self, targets: list[str], typed: str) -> None:
         if len(targets) > 1:
             raise ValidationError({"target": _("One resource space at a time.")})
-        space = Space.objects.filter(pk=targets[0]).first()
+        spaces = within(Space.objects.all(), self.user) if self.user else Space.objects.all()
+        space = spaces.filter(pk=targets[0]).first()
         if space is None:
             raise ValidationError(
                 {"target": _("This resource space is not in the inventory. Refresh it first.")}
@@ -65,3 +70,9 @@ class BindForm(PolicyTargetsForm):
             "invalid_choice": _("This policy is not in the inventory any more. Choose another."),
         },
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["policy"]
+        assert isinstance(field, PolicyField)
+        field.queryset = policies_for(self.user) if self.user else Policy.objects.all()

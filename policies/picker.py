@@ -7,8 +7,10 @@ from django.db.models import Count, Q, QuerySet
 from django.http import QueryDict
 
 from devices.models import Device, Product, Space
+from iotda_admin.accounts.access import Somebody, spaces_of, within
 from iotda_admin.ids import among
 from iotda_admin.operations.forms import only_ids
+from iotda_admin.operations.rights import strange
 from policies.models import POLICIES_PER_TARGET, Binding, TargetType
 
 FOUND_SHOWN = CHOSEN_SHOWN = 50
@@ -55,7 +57,7 @@ class Picker:
         return "\n".join(self.ids)
 
 
-def read(data: QueryDict, policy_id: str, more: Iterable[str] = ()) -> Picker:
+def read(data: QueryDict, policy_id: str, user: Somebody, more: Iterable[str] = ()) -> Picker:
     """What the form says was chosen and looked for, with the buttons that were pressed applied. more: ids
     that it has read besides."""
     pressed, _colon, value = data.get("act", "").partition(":")
@@ -66,8 +68,8 @@ def read(data: QueryDict, policy_id: str, more: Iterable[str] = ()) -> Picker:
     if pressed == "add":
         chosen = only_ids([*chosen, value] if target_type != TargetType.SPACE else [value])
     query = "" if pressed == "kind" else data.get("q", "").replace("\0", "").strip()[:128]
-    found = search(target_type, query)
-    shown = describe(target_type, chosen[:CHOSEN_SHOWN], policy_id)
+    found = search(target_type, query, user)
+    shown = describe(target_type, chosen[:CHOSEN_SHOWN], policy_id, user)
     return Picker(
         target_type,
         query,
@@ -75,34 +77,44 @@ def read(data: QueryDict, policy_id: str, more: Iterable[str] = ()) -> Picker:
         len(found) > FOUND_SHOWN,
         list(shown.values()),
         chosen,
-        reached(target_type, chosen),
+        reached(target_type, chosen, user),
     )
 
 
-def search(target_type: str, query: str) -> list[Choice]:
+def search(target_type: str, query: str, user: Somebody) -> list[Choice]:
     """At most one more than is shown, so that one knows whether there are more."""
     if target_type == TargetType.DEVICE:
         if not query:
             return []
         like = Q(device_id__icontains=query) | Q(node_id__icontains=query) | Q(name__icontains=query)
-        return [as_choice(row) for row in Device.objects.filter(like)[: FOUND_SHOWN + 1]]
+        return [as_choice(row) for row in within(Device.objects.filter(like), user)[: FOUND_SHOWN + 1]]
     rows: QuerySet[Product] | QuerySet[Space]
     if target_type == TargetType.PRODUCT:
         rows = Product.objects.filter(Q(product_id__icontains=query) | Q(name__icontains=query))
     else:
         rows = Space.objects.filter(Q(app_id__icontains=query) | Q(name__icontains=query))
-    return [as_choice(row) for row in rows[: FOUND_SHOWN + 1]]
+    return [as_choice(row) for row in within(rows, user)[: FOUND_SHOWN + 1]]
 
 
 def as_choice(row: Device | Product | Space) -> Choice:
     return Choice(row.pk, str(row), getattr(row, "status", ""))
 
 
-def describe(target_type: str, ids: Sequence[str], policy_id: str) -> dict[str, Choice]:
+def describe(target_type: str, ids: Sequence[str], policy_id: str, user: Somebody) -> dict[str, Choice]:
     """Each id with what the inventory knows of it; the platform may know ids that it does not."""
-    known = {row.pk: as_choice(row) for row in known_among(target_type, ids)}
-    choices = [known.get(id) or Choice(id, id, known=False) for id in ids]
-    return {choice.id: choice for choice in annotated(target_type, choices, policy_id)}
+    known = {row.pk: as_choice(row) for row in within(known_among(target_type, ids), user)}
+    told = annotated(target_type, [known.get(id) or Choice(id, id, known=False) for id in ids], policy_id)
+    if spaces_of(user) is not None:
+        # How many policies a target elsewhere has is nothing for them to know.
+        told = [choice if choice.known else Choice(choice.id, choice.id, known=False) for choice in told]
+    return {choice.id: choice for choice in told}
+
+
+def outside(target_type: str, ids: Sequence[str], user: Somebody) -> list[str]:
+    """Of what was chosen, what is not in the resource spaces of the one who asks."""
+    if spaces_of(user) is None or not ids:
+        return []
+    return strange(within(known_among(target_type, ids), user), dict.fromkeys(ids))
 
 
 def known_among(
@@ -129,12 +141,12 @@ def annotated(target_type: str, choices: Sequence[Choice], policy_id: str) -> li
     return [Choice(c.id, c.name, c.status, counts.get(c.id, 0), c.id in having, c.known) for c in choices]
 
 
-def reached(target_type: str, ids: Sequence[str]) -> int | None:
+def reached(target_type: str, ids: Sequence[str], user: Somebody) -> int | None:
     """How many devices a product or a whole space brings under the policy."""
     if target_type == TargetType.DEVICE or not ids:
         return None
     column = "product_id" if target_type == TargetType.PRODUCT else "app_id"
-    return Device.objects.filter(**{f"{column}__in": among(ids)}).count()
+    return within(Device.objects.filter(**{f"{column}__in": among(ids)}), user).count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +164,12 @@ class Summary:
         return self.total - self.known
 
 
-def summary(target_type: str, ids: Sequence[str], policy_id: str, duplicates: int) -> Summary:
+def summary(target_type: str, ids: Sequence[str], policy_id: str, duplicates: int, user: Somebody) -> Summary:
+    known, total = within(known_among(target_type, ids), user), len(ids)
+    if spaces_of(user) is not None:
+        ids = list(known.values_list("pk", flat=True))
     bindings = Binding.objects.filter(target_type=target_type, target_id__in=among(ids)).order_by()
     having = bindings.filter(policy=policy_id)
     others = bindings.exclude(target_id__in=having.values("target_id"))
     full = others.values("target_id").annotate(n=Count("pk")).filter(n__gte=POLICIES_PER_TARGET)
-    known = known_among(target_type, ids).count()
-    return Summary(len(ids), known, having.count(), full.count(), duplicates)
+    return Summary(total, known.count(), having.count(), full.count(), duplicates)

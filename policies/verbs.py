@@ -6,10 +6,11 @@ from contextlib import suppress
 from functools import partial
 from math import inf
 from time import monotonic
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -22,7 +23,8 @@ from iotda_admin.operations.codes import CODES
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.verbs import Answer, Request, State, Verb, Verdict
 from policies.mirrors import reread
-from policies.models import Binding, TargetType
+from policies.models import Binding, Policy, TargetType
+from policies.picker import known_among
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +49,22 @@ class PolicyOnTargets(Verb):
     def subject(self, operation: Operation, target_id: str) -> str:
         return f"{operation.policy_id} on {operation.target_type} {target_id}"
 
+    def in_inventory(self, target_type: str, ids: Sequence[str]) -> QuerySet[Any]:
+        return known_among(target_type, ids)
+
+    def other_spaces(self, operation: Operation) -> set[str]:
+        """The policy's own, if it is not one of the whole instance."""
+        known = list(Policy.objects.filter(pk=operation.policy_id).values_list("app_id", flat=True))
+        return {app_id for app_id in known if app_id} if known else {""}
+
     def stood_before(self, client: Client, about: Operation, ids: Sequence[str]) -> Mapping[str, bool]:
         reread(client, about.policy_id, meanwhile=lambda: None)
+        so = standing(about.policy_id, about.target_type, ids, bound=self.bound)
+        return {id: id in so for id in ids}
+
+    def inventory_says(self, ids: Sequence[str], about: Operation | None = None) -> Mapping[str, bool]:
+        if about is None:
+            return {}
         so = standing(about.policy_id, about.target_type, ids, bound=self.bound)
         return {id: id in so for id in ids}
 

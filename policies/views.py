@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from devices.models import Device, Product, Space
-from iotda_admin.accounts.access import asker_of
+from iotda_admin.accounts.access import Somebody, asker_of, sees, within
 from iotda_admin.connection import client, status_of, unknown_to_iotda
 from iotda_admin.ids import is_id
 from iotda_admin.iotda import IotdaError
@@ -17,6 +17,7 @@ from iotda_admin.operations.answer import answer
 from iotda_admin.operations.door import Refused, Wanted, ask, start
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.results import history_of_policy
+from iotda_admin.operations.rights import not_yours
 from iotda_admin.paging import page_of
 from iotda_admin.web import render
 from policies import picker
@@ -25,13 +26,13 @@ from policies.effect import in_effect
 from policies.forms import BindForm, PolicyTargetsForm
 from policies.mirrors import remember
 from policies.models import Binding, Policy, TargetType
+from policies.sight import bindings_for, policies_for, theirs
 
 
 @require_safe
 def policies(request: HttpRequest) -> HttpResponse:
-    rows = Policy.objects.annotate(
-        targets=Count("bindings"),
-    ).order_by("name", "policy_id")
+    bound = Count("bindings", filter=theirs(request.user, "bindings__"))
+    rows = policies_for(request.user).annotate(targets=bound).order_by("name", "policy_id")
     return render(request, "policies/policies.html", {"policies": rows, "spaces": space_names()}, part="list")
 
 
@@ -48,7 +49,9 @@ def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
     except IotdaError as refusal:
         error = refusal
         row = known_policy(policy_id, gone=unknown_to_iotda(refusal))
-    bound = Binding.objects.filter(policy=policy_id)
+    if not may_see(request.user, row):
+        raise Http404
+    bound = bindings_for(request.user).filter(policy=policy_id)
     page = page_of(bound, request)
     context = {
         "policy": row,
@@ -58,10 +61,14 @@ def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
         "total": bound.count(),
         "page": page,
         "targets": named(page.items),
-        "history": history_of_policy(policy_id),
+        "history": history_of_policy(policy_id, request.user),
     }
     status = 200 if error is None else status_of(error)
     return render(request, "policies/policy.html", context, part="targets", status=status)
+
+
+def may_see(user: Somebody, policy: Policy) -> bool:
+    return not policy.app_id or sees(user, policy.app_id)
 
 
 def known_policy(policy_id: str, *, gone: bool) -> Policy:
@@ -90,20 +97,21 @@ def named(bindings: Sequence[Binding]) -> list[tuple[Binding, str]]:
 @require_safe
 def of_device(request: HttpRequest, device_id: str) -> HttpResponse:
     """The policies in effect on a device, for its page."""
-    device = get_object_or_404(Device, pk=device_id)
-    return render(
-        request, "policies/of_device.html", {"device": device, **in_effect(device)}, part="policies"
-    )
+    device = get_object_or_404(within(Device.objects.all(), request.user), pk=device_id)
+    context = {"device": device, **in_effect(device, request.user)}
+    return render(request, "policies/of_device.html", context, part="policies")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @permission_required("policies.bind_policy", raise_exception=True)
 def bind(request: HttpRequest, policy_id: str = "") -> HttpResponse:
     """Choose and look again with any button, bind with the last one. Works the same without JavaScript."""
+    if policy_id:
+        get_object_or_404(policies_for(request.user), pk=policy_id)
     data = request.POST if request.method == "POST" else QueryDict()
     policy_id = data.get("policy", "") or policy_id
     policy_id = policy_id if is_id(policy_id) else ""
-    form = BindForm(data, request.FILES) if data else BindForm()
+    form = BindForm(data, request.FILES, user=request.user) if data else BindForm(user=request.user)
     if data.get("act") != "bind":
         return show_form(request, form.lenient(), data, policy_id)
     if not form.is_valid():
@@ -126,25 +134,31 @@ def show_form(
     status: int = 200,
     refusal: Refused | None = None,
 ) -> HttpResponse:
-    choices = picker.read(data, policy_id)
+    user, policies = request.user, policies_for(request.user)
+    choices = picker.read(data, policy_id, user)
+    outside = picker.outside(choices.target_type, [*choices.ids, *form.read_ids()], user)
     context = {
         "form": form,
-        "policy": Policy.objects.filter(pk=policy_id).first(),
-        "policies": told_apart(Policy.objects.all()),
+        "policy": policies.filter(pk=policy_id).first(),
+        "policies": told_apart(policies),
+        "outside": outside,
+        "forbidden": not_yours(outside) if outside else "",
         "picker": choices,
         "text": "\n".join(filter(None, [choices.text if choices.many else "", form.text])),
-        "summary": summary(form, choices.target_type, policy_id),
+        "summary": summary(form, choices.target_type, policy_id, user),
         "refusal": refusal,
         "kinds": TargetType.choices,
     }
     return render(request, "policies/bind.html", context, part="form", status=status)
 
 
-def summary(form: PolicyTargetsForm, target_type: str, policy_id: str) -> picker.Summary | None:
+def summary(
+    form: PolicyTargetsForm, target_type: str, policy_id: str, user: Somebody
+) -> picker.Summary | None:
     """What is known of ids that nobody sees one by one."""
     if not form.is_bound or form.unreadable or not form.read_ids():
         return None
-    return picker.summary(target_type, form.targets(), policy_id, form.duplicates)
+    return picker.summary(target_type, form.targets(), policy_id, form.duplicates, user)
 
 
 def told_apart(policies: Iterable[Policy]) -> list[tuple[Policy, str]]:
@@ -174,17 +188,20 @@ def ask_for(request: HttpRequest, verb: str, policy: Policy, form: PolicyTargets
 @permission_required("policies.bind_policy", raise_exception=True)
 def unbind(request: HttpRequest, policy_id: str) -> HttpResponse:
     """First shows exactly what will lose the policy, then unbinds exactly that."""
-    policy = get_object_or_404(Policy, pk=policy_id)
+    policy = get_object_or_404(policies_for(request.user), pk=policy_id)
     data = request.POST if request.method == "POST" else request.GET
     asked = request.method == "POST" and "key" in data
-    form = PolicyTargetsForm(data, request.FILES)
-    choices = picker.read(data, policy_id, form.read_ids())
+    form = PolicyTargetsForm(data, request.FILES, user=request.user)
+    choices = picker.read(data, policy_id, request.user, form.read_ids())
     if request.method != "POST" and not choices.chosen:
         return redirect(policy)
-    context = {"policy": policy, "form": form, "picker": choices}
+    outside = picker.outside(choices.target_type, choices.ids, request.user)
+    forbidden = not_yours(outside) if outside else ""
+    context = {"policy": policy, "form": form, "picker": choices, "outside": outside, "forbidden": forbidden}
     if not asked:
         form.lenient()
-        return render(request, "policies/unbind.html", context, part="dialog")
+        status = 403 if forbidden else 200
+        return render(request, "policies/unbind.html", context, part="dialog", status=status)
     if not form.is_valid():
         return render(request, "policies/unbind.html", context, part="dialog", status=form.status)
     try:

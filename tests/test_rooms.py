@@ -31,6 +31,7 @@ DOORS = {
     "iotda_admin.operations.forms",
     "iotda_admin.operations.models",
     "iotda_admin.operations.results",
+    "iotda_admin.operations.rights",
     "iotda_admin.operations.verbs",
 }
 # A room, and all of ours that it may import besides itself.
@@ -39,9 +40,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "iotda_admin/simulator": set(),
     "iotda_admin/audit": COMMONS - {"iotda_admin.connection"},
     "iotda_admin/rate": {"iotda_admin.iotda"},
-    "iotda_admin/operations": COMMONS | {"iotda_admin.iotda", "iotda_admin.audit", "iotda_admin.rate"},
+    "iotda_admin/operations": COMMONS
+    | {"iotda_admin.iotda", "iotda_admin.audit", "iotda_admin.rate", "iotda_admin.accounts.scope"},
     "iotda_admin/inventory": COMMONS | {"iotda_admin.iotda"},
-    "iotda_admin/accounts": {"iotda_admin.audit", "iotda_admin.operations.door"},
+    "iotda_admin/accounts": COMMONS | {"iotda_admin.audit", "iotda_admin.operations.door", "devices.models"},
     "devices": COMMONS | DOORS,
     "policies": COMMONS | DOORS | {"devices.models"},
 }

@@ -22,6 +22,8 @@ from iotda_admin.iotda import RUNNING_TASK_LIMIT
 from iotda_admin.operations.codes import NOT_ALLOWED
 from iotda_admin.operations.ending import hold, stop
 from iotda_admin.operations.models import Chunk, Operation, Target
+from iotda_admin.operations.rights import covers
+from iotda_admin.operations.trail import chunk_event, writing
 from iotda_admin.operations.verbs import Request, State, Verb, task_name, verb_named
 
 BEAT_SECONDS = 2.0
@@ -111,15 +113,18 @@ def with_something_due() -> list[Operation]:
 
 
 def still_allowed(operation: Operation) -> bool:
-    """The actor's rights are looked at again for each claim; without them the rest is not sent."""
+    """The actor's rights and spaces are looked at again for each claim; without them the rest is not sent."""
     permission = verb_named(operation.verb).permission(operation.target_type)
     by_command = operation.source == "cli" and operation.actor_id is None
     actor = get_user_model().objects.filter(pk=operation.actor_id or 0).first()
-    if by_command or (actor and actor.has_perm(permission)):
+    may = by_command or bool(actor and actor.has_perm(permission))
+    if by_command or (actor and may and covers(actor, operation)):
         return True
     held = hold(operation.pk)
     if held.running:
-        stop(held, NOT_ALLOWED, _("%(who)s no longer has the right to do this.") % {"who": held.actor_name})
+        lost = _("%(who)s may no longer change things in all of its resource spaces.")
+        lost = lost if may else _("%(who)s no longer has the right to do this.")
+        stop(held, NOT_ALLOWED, lost % {"who": held.actor_name})
     return False
 
 

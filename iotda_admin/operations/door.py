@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -14,10 +14,12 @@ from django.db import IntegrityError, transaction
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
+from iotda_admin.accounts.scope import cap_of
 from iotda_admin.ids import among
 from iotda_admin.iotda import BATCH_TARGET_LIMIT, Client
+from iotda_admin.operations import rights
 from iotda_admin.operations.bulk import insert
-from iotda_admin.operations.models import Chunk, Operation, Target
+from iotda_admin.operations.models import Chunk, Operation, OperationSpace, Target
 from iotda_admin.operations.runner import run
 from iotda_admin.operations.tasks import nudge
 from iotda_admin.operations.trail import deed, event
@@ -127,9 +129,10 @@ def ask(
         return earlier
     try:
         check_allowed(verb, operation, wanted)
+        spaces = rights.touched(verb, operation, [target.id for target in wanted])
         wanted = look([target.id for target in wanted]) if look else wanted
         with transaction.atomic(durable=True):
-            record(verb, operation, wanted)
+            record(verb, operation, wanted, spaces)
             if check:
                 check(operation)
     except (InFlight, IntegrityError) as error:
@@ -175,13 +178,7 @@ def asked_before(operation: Operation) -> Operation | None:
 def check_allowed(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) -> None:
     permission = verb.permission(operation.target_type)
     if operation.actor and not operation.actor.has_perm(permission):
-        event(
-            "denied",
-            operation,
-            summary=summary(operation, wanted),
-            outcome="denied",
-            detail={"needs": permission, "targets": [t.id for t in wanted[:20]]},
-        )
+        deny(operation, wanted, needs=permission)
         raise NotAllowed(_("Your role does not allow this."))
     if not wanted:
         raise NothingWanted(_("Choose at least one target."))
@@ -190,8 +187,37 @@ def check_allowed(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) ->
             _("%(count)d targets are more than the %(limit)d that one operation may have.")
             % {"count": len(wanted), "limit": settings.TARGETS_LIMIT}
         )
+    if operation.actor:
+        check_cap(operation.actor, permission, operation, wanted)
+        check_scope(operation.actor, verb, operation, wanted)
     if len(wanted) <= LOOKED_AT_FIRST:
         check_in_flight(verb, operation, wanted)
+
+
+def check_cap(user: User, permission: str, operation: Operation, wanted: Sequence[Wanted]) -> None:
+    cap = cap_of(user, permission)
+    if cap is not None and len(wanted) > cap:
+        deny(operation, wanted, cap=cap)
+        raise TooMany(rights.too_many(len(wanted), cap))
+
+
+def check_scope(user: User, verb: Verb, operation: Operation, wanted: Sequence[Wanted]) -> None:
+    """One target outside, and nothing is recorded: half of a list hides the mistake."""
+    strange = rights.outside(verb, operation, [target.id for target in wanted], user)
+    if strange:
+        deny(operation, wanted, outside=strange[: rights.NAMED], outside_count=len(strange))
+        raise NotAllowed(rights.not_yours(strange))
+
+
+def deny(operation: Operation, wanted: Sequence[Wanted], **why: Any) -> None:
+    first = [target.id for target in wanted[:20]]
+    event(
+        "denied",
+        operation,
+        summary=summary(operation, wanted),
+        outcome="denied",
+        detail={"count": len(wanted), "targets": first, **why},
+    )
 
 
 def check_in_flight(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) -> None:
@@ -211,8 +237,9 @@ def check_in_flight(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) 
         )
 
 
-def record(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) -> None:
+def record(verb: Verb, operation: Operation, wanted: Sequence[Wanted], spaces: Iterable[str]) -> None:
     operation.save(force_insert=True)
+    OperationSpace.objects.bulk_create([OperationSpace(operation=operation, app_id=each) for each in spaces])
     by_task = verb.task_type is not None and len(wanted) > settings.BATCH_TASK_ABOVE
     stood = verb.inventory_says([target.id for target in wanted]) if by_task else {}
     size = BATCH_TARGET_LIMIT if by_task else verb.chunk_size

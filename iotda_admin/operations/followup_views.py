@@ -21,6 +21,7 @@ from iotda_admin.operations.followups import NOT_DONE, Plan
 from iotda_admin.operations.forms import AskForm, FollowUpForm
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.results import TROUBLE
+from iotda_admin.operations.rights import visible_to
 from iotda_admin.operations.verbs import verb_named
 from iotda_admin.operations.views import SEE, may_ask, may_check, result, visible_or_404
 from iotda_admin.web import render, wants_fragment
@@ -120,6 +121,12 @@ def follow_up(
     return answer(request, operation)
 
 
+def seen_by(user: User | AnonymousUser, plan: Plan) -> set[int]:
+    """Of the later operations that are named, those that may be opened."""
+    numbers = {number for group in plan.groups for number in group.since_first}
+    return set(visible_to(user).filter(pk__in=numbers).values_list("pk", flat=True)) if numbers else set()
+
+
 def key_of(request: HttpRequest) -> str:
     """The form's key, if it is one at all: PostgreSQL refuses to look for what holds a NUL."""
     form = AskForm(request.POST)
@@ -133,6 +140,7 @@ def show(request: HttpRequest, plan: Plan, form: FollowUpForm, *, status: int, *
         "verb": plan.verb,
         "plan": plan,
         "undoing": plan.link == "undo_of",
+        "seen": seen_by(request.user, plan),
         "running": plan.of.targets.filter(state__in=Target.IN_FLIGHT).exists(),
         "form": form,
         **more,

@@ -23,7 +23,8 @@ def links_of(operation: Operation) -> list[Link]:
         found.append(Link("retry_of", first, attempt))
     if operation.undo_of:
         found.append(Link("undo_of", operation.undo_of))
-    for later in Operation.objects.filter(Q(retry_of=operation) | Q(undo_of=operation)).order_by("pk"):
+    follows = Operation.objects.filter(Q(retry_of=operation) | Q(undo_of=operation)).order_by("pk")
+    for later in follows.prefetch_related("spaces"):
         found.append(Link("retried_by" if later.retry_of_id == operation.pk else "undone_by", later))
     return found
 

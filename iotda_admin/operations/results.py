@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.models import Count, Q
 
+from iotda_admin.accounts.scope import Somebody
 from iotda_admin.operations.codes import (
     CANCELLED,
     CHANGED_SINCE,
@@ -19,6 +20,7 @@ from iotda_admin.operations.codes import (
 from iotda_admin.operations.links import links_of
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.progress import progress_of
+from iotda_admin.operations.rights import in_spaces
 from iotda_admin.operations.verbs import verb_named
 
 State = Target.State
@@ -173,8 +175,11 @@ def troubled(counts: dict[str, int]) -> bool:
 def history_of(target_type: str, target_id: str) -> list[Target]:
     """The last changes that were asked for one target."""
     targets = Target.objects.filter(target_id=target_id, operation__target_type=target_type)
-    return list(targets.select_related("operation").order_by("-id")[:20])
+    found = targets.select_related("operation").prefetch_related("operation__spaces")
+    return list(found.order_by("-id")[:20])
 
 
-def history_of_policy(policy_id: str) -> list[Operation]:
-    return list(Operation.objects.filter(policy_id=policy_id)[:20])
+def history_of_policy(policy_id: str, user: Somebody) -> list[Operation]:
+    """The last changes with it, as far as all of their targets are in the user's spaces."""
+    rows = in_spaces(Operation.objects.filter(policy_id=policy_id), user)
+    return list(rows.prefetch_related("spaces")[:20])

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 
@@ -104,14 +105,22 @@ class Verb:
         """What two operations must not change at the same time."""
         raise NotImplementedError
 
+    def in_inventory(self, target_type: str, ids: Sequence[str]) -> QuerySet[Any]:
+        """These targets, as far as the inventory knows them, each with the `app_id` of its resource space."""
+        raise NotImplementedError
+
+    def other_spaces(self, operation: Operation) -> set[str]:
+        """The resource spaces that it has to do with besides those of its targets."""
+        return set()
+
     def stood_before(self, client: Client, about: Operation, ids: Sequence[str]) -> Mapping[str, bool]:
         """Which of these targets already stand as this verb wants, for asking again what another operation
         was about. Read from the platform again as the first asking did; what nobody knows is left out."""
         return {}
 
-    def inventory_says(self, ids: Sequence[str]) -> Mapping[str, bool]:
+    def inventory_says(self, ids: Sequence[str], about: Operation | None = None) -> Mapping[str, bool]:
         """Which of these targets stood as this verb wants when the inventory was read: all that is known
-        beforehand of what goes by a batch task."""
+        beforehand of what goes by a batch task, and afterwards of what failed."""
         return {}
 
     def to_type(self, about: Operation, target_id: str) -> str:

@@ -14,6 +14,7 @@ from iotda_admin.connection import client
 from iotda_admin.operations import batchtasks, export, recovery
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.results import counts_by_operation, result_context
+from iotda_admin.operations.rights import visible_to
 from iotda_admin.operations.verbs import Verb, verb_named
 from iotda_admin.paging import page_of
 from iotda_admin.web import render, wants_fragment
@@ -25,11 +26,7 @@ LOOKS_AT_ONCE = 5
 
 
 def visible(request: HttpRequest) -> QuerySet[Operation]:
-    """All operations for those who may see all, else the own ones."""
-    assert isinstance(request.user, User)
-    if request.user.has_perm("operations.view_operation"):
-        return Operation.objects.all()
-    return Operation.objects.filter(actor=request.user)
+    return visible_to(request.user)
 
 
 def may_check(user: User | AnonymousUser, operation: Operation) -> bool:

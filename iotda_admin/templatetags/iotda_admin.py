@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from devices.models import Device
 from iotda_admin.inventory.models import SyncRun
-from iotda_admin.operations import followup_views, views
+from iotda_admin.operations import followup_views, rights, views
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.summary import text_of
 from iotda_admin.operations.verbs import verb_named
@@ -102,6 +102,11 @@ def get(mapping: dict[str, Any], key: str) -> Any:
 @register.simple_tag(takes_context=True)
 def may_check(context: template.Context, operation: Operation) -> bool:
     return views.may_check(context["user"], operation)
+
+
+@register.simple_tag(takes_context=True)
+def may_see(context: template.Context, operation: Operation) -> bool:
+    return rights.may_see(context["user"], operation)
 
 
 @register.simple_tag

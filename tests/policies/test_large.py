@@ -66,8 +66,8 @@ def test_the_same_form_sent_twice_reads_nothing_of_the_platform(policyadmin, inv
     assert len(inventory.journal()) == calls
 
 
-def test_a_long_list_of_devices_is_shown_in_short_and_travels_in_one_field(operator, inventory):
-    text = operator.post("/devices/selection.freeze/", {"pasted": "\n".join(MANY), "upload": ""}).text
+def test_a_long_list_of_devices_is_shown_in_short_and_travels_in_one_field(admin, inventory):
+    text = admin.post("/devices/selection.freeze/", {"pasted": "\n".join(MANY), "upload": ""}).text
     assert "Freeze 3,000 devices" in text
     assert "The first 50 of 3,000" in text
     assert text.count('<input type="hidden" name="target"') == 0
