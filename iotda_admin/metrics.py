@@ -50,7 +50,7 @@ def reserve(path: Path) -> None:
     """Room for it on the disk. What a crash has left unreadable goes."""
     try:
         if path.exists():
-            list(MmapedDict.read_all_values_from_file(str(path)))
+            list(MmapedDict.read_all_values_from_file(str(path)))  # type: ignore[no-untyped-call]
     except Exception:
         path.unlink()
     with path.open("ab") as file:
@@ -67,7 +67,7 @@ def share() -> bool:
     except OSError:
         return False
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(FOLDER)
-    values.ValueClass = values.MultiProcessValue(number)
+    values.ValueClass = values.MultiProcessValue(number)  # type: ignore[no-untyped-call]
     return True
 
 
@@ -96,7 +96,7 @@ def registry() -> CollectorRegistry:
     if not SHARED:
         return OWN
     everybody = CollectorRegistry()
-    MultiProcessCollector(everybody, path=str(FOLDER))
+    MultiProcessCollector(everybody, path=str(FOLDER))  # type: ignore[no-untyped-call]
     return everybody
 
 

@@ -109,6 +109,8 @@ WORKER_JOBS = {
     "iotda_admin.operations.batchtasks.follow_due": 1,
     "iotda_admin.inventory.sync.sync_if_due": 1,
     "iotda_admin.operations.tasks.prune": 3600,
+    "iotda_admin.accounts.sessions.prune": 3600,
+    "iotda_admin.accounts.throttle.prune": 3600,
 }
 
 # --- Django -------------------------------------------------------------------------------------
@@ -148,6 +150,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "iotda_admin.web.DatabaseBusy",
+    "iotda_admin.accounts.sessions.SessionLimits",
     "iotda_admin.accounts.middleware.SignIn",
     "iotda_admin.accounts.middleware.RecordDenied",
     "iotda_admin.web.NoStore",

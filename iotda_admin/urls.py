@@ -3,6 +3,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path, register_converter
 
 from iotda_admin import web
+from iotda_admin.accounts.views import admin_sign_in
 from iotda_admin.ids import IdConverter
 from iotda_admin.overview import overview
 
@@ -17,6 +18,7 @@ urlpatterns = [
     path("audit/", include("iotda_admin.audit.urls")),
     path("inventory/", include("iotda_admin.inventory.urls")),
     path("accounts/", include("iotda_admin.accounts.urls")),
+    path("admin/login/", login_not_required(admin_sign_in), name="admin-login"),
     path("admin/", admin.site.urls),
     path("healthz", login_not_required(web.healthz), name="healthz"),
 ]
@@ -24,3 +26,4 @@ urlpatterns = [
 handler400 = "iotda_admin.web.bad_request"
 handler403 = "iotda_admin.web.permission_denied"
 handler404 = "iotda_admin.web.not_found"
+handler500 = "iotda_admin.web.fault"

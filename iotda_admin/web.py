@@ -1,6 +1,7 @@
 """What every view shares: page or fragment, and the headers that go with it."""
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render as django_render
+from django.template.loader import get_template
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django_htmx.http import reswap, retarget
@@ -69,21 +71,19 @@ class DatabaseBusy:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        try:
-            return self.get_response(request)
-        except OperationalError:
-            return self.busy(request)
+        return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        return self.busy(request) if isinstance(exception, OperationalError) else None
+        return busy(request) if isinstance(exception, OperationalError) else None
 
-    def busy(self, request: HttpRequest) -> HttpResponse:
-        log.exception("The database did not answer: %s", request.path)
-        sentence = _(
-            "Our database did not answer in time. What you asked for may be recorded: look at the operations "
-            "before you send it again."
-        )
-        return refuse(request, 503, "errors/busy.html", sentence)
+
+def busy(request: HttpRequest) -> HttpResponse:
+    log.exception("The database did not answer: %s", request.path)
+    sentence = _(
+        "Our database did not answer in time. What you asked for may be recorded: look at the operations "
+        "before you send it again."
+    )
+    return refuse(request, 503, "errors/busy.html", sentence)
 
 
 def refuse(request: HttpRequest, status: int, template: str, sentence: str) -> HttpResponse:
@@ -122,6 +122,13 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return refuse(request, 404, "404.html", _("It is no longer there. Reload the page."))
+
+
+def fault(request: HttpRequest) -> HttpResponse:
+    """Where a middleware met the database that does not answer, too, it is no fault of ours."""
+    if isinstance(sys.exception(), OperationalError):
+        return busy(request)
+    return HttpResponse(get_template("500.html").render(), status=500)
 
 
 def healthz(request: HttpRequest) -> HttpResponse:

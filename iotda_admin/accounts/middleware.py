@@ -1,9 +1,10 @@
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
 
@@ -18,10 +19,21 @@ class SignIn(LoginRequiredMiddleware):
         self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]
     ) -> HttpResponseBase:
         htmx = request.htmx  # type: ignore[attr-defined]
-        if not htmx:
-            return super().handle_no_permission(request, view_func)
-        back_to = htmx.current_url_abs_path or "/"
-        return HttpResponseClientRedirect(redirect_to_login(back_to, reverse("accounts:login")).url)
+        back_to = htmx.current_url_abs_path if htmx else asked_from(request)
+        url = redirect_to_login(back_to or "/", reverse("accounts:login")).url
+        if ended := getattr(request, "session_ended", ""):
+            url = f"{url}&ended={ended}"
+        return HttpResponseClientRedirect(url) if htmx else HttpResponseRedirect(url)
+
+
+def asked_from(request: HttpRequest) -> str:
+    """The page to come back to: what was sent cannot be sent again by opening its address."""
+    if request.method in ("GET", "HEAD"):
+        return request.get_full_path()
+    page = urlsplit(request.headers.get("Referer", ""))
+    return (
+        page._replace(scheme="", netloc="", fragment="").geturl() if page.netloc == request.get_host() else ""
+    )
 
 
 class RecordDenied:

@@ -5,6 +5,8 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from iotda_admin.accounts.throttle import LoginTries as LoginTries
+
 # The app_id that stands for every resource space, those of tomorrow too.
 EVERY = "*"
 

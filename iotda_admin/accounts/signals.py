@@ -8,17 +8,23 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 
 from iotda_admin import audit
+from iotda_admin.accounts import sessions
 
 
 @receiver(user_logged_in)
 def logged_in(request: HttpRequest, user: User, **_: Any) -> None:
+    sessions.begin(request.session)
     audit.record("login", actor=user, source="web", address=audit.address_of(request))
 
 
 @receiver(user_logged_out)
 def logged_out(request: HttpRequest, user: User | None, **_: Any) -> None:
     if user is not None:
-        audit.record("logout", actor=user, source="web", address=audit.address_of(request))
+        ended = getattr(request, "session_ended", "")
+        summary = {"idle": "after a time without an action", "age": "at the end of the session"}.get(
+            ended, ""
+        )
+        audit.record("logout", actor=user, source="web", address=audit.address_of(request), summary=summary)
 
 
 @receiver(user_login_failed)

@@ -1,15 +1,11 @@
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LogoutView
 from django.urls import path
+
+from iotda_admin.accounts import views
 
 app_name = "accounts"
 urlpatterns = [
-    path(
-        "login/",
-        login_not_required(
-            LoginView.as_view(template_name="accounts/login.html", redirect_authenticated_user=True)
-        ),
-        name="login",
-    ),
+    path("login/", login_not_required(views.SignIn.as_view()), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
 ]

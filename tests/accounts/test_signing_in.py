@@ -1,10 +1,53 @@
+import re
+from datetime import timedelta
+from urllib.parse import urlencode, urljoin, urlsplit
+
 import pytest
 from django.contrib.auth.models import Group
+from django.core.management import call_command
+from django.test import Client
+from django.utils import timezone
 
 from iotda_admin.accounts.roles import ROLES
+from iotda_admin.accounts.throttle import LoginTries
+from iotda_admin.audit.models import Event
 from tests.conftest import HTMX, make_user
 
 LOGIN = {"username": "viewer", "password": "a-password-1"}
+EVIL = "evil.example"
+# What has led other products' users elsewhere. A browser takes a backslash for a slash, and leaves out tabs,
+# line ends and what stands before the first sign that is none of them.
+STARTS = [
+    "//{}", "///{}", "////{}", "/\\{}", "\\\\{}", "\\/{}", "/\\/{}", "/\t/{}", "/\n/{}", "/\r\n/{}",
+    "\t//{}", " //{}", "\x00//{}", "\x1f//{}", "\xa0//{}", "\u2028//{}", "\ufeff//{}", "http:{}",
+    "http:/{}", "http:///{}", "https://{}", "HTTPS://{}", "https:\\\\{}", "ht\ntps://{}",
+    "https://testserver@{}", "https://testserver:80@{}", "https://testserver.{}", "https://{}#testserver",
+    "https://{}?testserver", "https://{}\\@testserver", "https://testserver%40{}",
+    "https://{}%2f@testserver", "//testserver@{}", "//{}:80", "//[::1].{}", "//{}%00", "http://[{}",
+    "https://[::1]@{}", "ftp://{}", "ws://{}", "file://{}", "//\uff45vil.example", "//{}\u3002",
+    "https://\uff45vil.example", "//%65vil.example", "https:{}", "//{}/..", "/..//{}", "/.//{}",
+    "//google\u2024com.{}",
+]  # fmt: skip
+SCRIPTS = [
+    "javascript:alert(1)", "JaVaScRiPt:alert(1)", "java\nscript:alert(1)", "\x01javascript:alert(1)",
+    " javascript:alert(1)", "data:text/html,<script>alert(1)</script>", "vbscript:msgbox(1)",
+    "blob:https://evil.example/1", "javascript://testserver/%0aalert(1)",
+    "view-source:https://evil.example", "%0d%0aLocation:%20https://evil.example", "/%0d%0aSet-Cookie:x=1",
+    "\r\nSet-Cookie: x=1",
+]  # fmt: skip
+ELSEWHERE = [*(start.replace("{}", EVIL) for start in STARTS), *SCRIPTS]
+
+
+def stays(location):
+    """Read as a browser reads it: backslashes are slashes, tabs and line ends are nothing."""
+    assert not {"\r", "\n"} & set(location)
+    seen = (
+        location.replace("\\", "/")
+        .translate({9: None, 10: None, 13: None})
+        .strip("".join(map(chr, range(33))))
+    )
+    there = urlsplit(urljoin("http://testserver/accounts/login/", seen))
+    return (there.scheme, there.netloc) == ("http", "testserver")
 
 
 def test_a_page_leads_to_the_login_and_back(anonymous):
@@ -20,20 +63,114 @@ def test_a_swap_after_the_session_ended_takes_the_browser_to_the_login(anonymous
     assert response["HX-Redirect"] == "/accounts/login/?next=/devices/%3Fq%3Dpump"
 
 
-@pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "javascript:alert(1)"])
-def test_the_login_leads_nowhere_else(anonymous, elsewhere):
-    make_user("viewer")
-    assert anonymous.post(f"/accounts/login/?next={elsewhere}", LOGIN)["Location"] == "/"
+def redirects(viewer, elsewhere):
+    """All that takes an address to go to afterwards."""
+    login = f"/accounts/login/?{urlencode({'next': elsewhere})}"
+    return [
+        viewer.get(login),  # somebody who is signed in already
+        Client().post(login, LOGIN),
+        Client().post("/accounts/login/", {**LOGIN, "next": elsewhere}),
+        viewer.post("/inventory/refresh/", {"next": elsewhere}),
+        Client().get(f"/admin/login/?{urlencode({'next': elsewhere})}"),
+    ]
+
+
+def test_no_redirect_leads_elsewhere(viewer):
+    places = {
+        elsewhere: [answer["Location"] for answer in redirects(viewer, elsewhere)] for elsewhere in ELSEWHERE
+    }
+    assert [elsewhere for elsewhere, locations in places.items() if not all(map(stays, locations))] == []
+
+
+def test_the_check_of_redirects_would_notice_one(viewer):
+    assert not any(stays(f"{start}{EVIL}") for start in ("//", "/\\", "\t//", "/\t/", "https://testserver@"))
+    assert stays(viewer.post("/inventory/refresh/", {"next": "/devices/?q=//"})["Location"])
 
 
 @pytest.mark.parametrize("elsewhere", ["https://evil.example/x", "//evil.example/x"])
 def test_a_swap_from_elsewhere_comes_back_to_us(anonymous, elsewhere):
     response = anonymous.get("/devices/", headers={**HTMX, "HX-Current-URL": elsewhere})
     assert "evil" not in response["HX-Redirect"]
+    response = anonymous.post("/inventory/refresh/", headers={"Referer": elsewhere})
+    assert "evil" not in response["Location"]
 
 
-def test_the_refresh_leads_nowhere_else(viewer):
-    assert viewer.post("/inventory/refresh/", {"next": "https://evil.example/"})["Location"] == "/"
+def wrong(client, name="viewer", **headers):
+    return client.post("/accounts/login/", {"username": name, "password": "wrong"}, headers=headers)
+
+
+def test_after_five_wrong_passwords_the_right_one_waits_too(anonymous):
+    make_user("viewer")
+    assert [wrong(anonymous).status_code for _ in range(5)] == [200] * 5
+    locked = anonymous.post("/accounts/login/", LOGIN)
+    assert locked.status_code == 429
+    assert 0 < int(locked["Retry-After"]) <= 900
+    assert "Too many wrong passwords." in locked.text
+    assert "Wait 15 minutes" in locked.text
+
+
+def alert(page):
+    return re.search(r'role="alert".*', page.text)[0]
+
+
+def test_an_account_that_does_not_exist_is_locked_just_the_same(anonymous):
+    make_user("viewer")
+    known, unknown = ([wrong(anonymous, name) for _ in range(6)] for name in ("viewer", "nobody"))
+    assert [answer.status_code for answer in known] == [answer.status_code for answer in unknown]
+    assert alert(known[-1]) == alert(unknown[-1])
+
+
+def test_the_trail_says_once_that_an_account_is_locked(anonymous):
+    make_user("viewer")
+    for _ in range(8):
+        wrong(anonymous)
+    assert Event.objects.filter(kind="login.failed").count() == 5
+    assert Event.objects.get(kind="login.throttled").actor_name == "viewer"
+
+
+def test_signing_in_forgets_wrong_passwords(anonymous):
+    make_user("viewer")
+    for _ in range(3):
+        assert [wrong(anonymous).status_code for _ in range(4)] == [200] * 4
+        assert anonymous.post("/accounts/login/", LOGIN).status_code == 302
+        anonymous.post("/accounts/logout/")
+
+
+def test_the_wait_ends(anonymous, settings):
+    make_user("viewer")
+    for _ in range(6):
+        wrong(anonymous)
+    past = timezone.now() - timedelta(minutes=settings.LOGIN_MINUTES)
+    LoginTries.objects.update(since=past)
+    assert anonymous.post("/accounts/login/", LOGIN).status_code == 302
+
+
+def test_an_administrator_unlocks_an_account(anonymous, capsys):
+    make_user("viewer")
+    for _ in range(6):
+        wrong(anonymous)
+    call_command("unlock_login", "viewer")
+    assert "may sign in again" in capsys.readouterr().out
+    assert anonymous.post("/accounts/login/", LOGIN).status_code == 302
+
+
+def test_one_address_cannot_try_all_names(anonymous):
+    answers = [wrong(anonymous, f"name-{n}").status_code for n in range(51)]
+    assert answers == [200] * 50 + [429]
+
+
+def test_another_address_is_not_locked_and_only_a_declared_proxy_says_which_it_is(anonymous, settings):
+    make_user("viewer")
+    for n in range(6):
+        answer = wrong(anonymous, **{"X-Forwarded-For": f"192.0.2.{n}"})
+    assert answer.status_code == 429
+    settings.BEHIND_PROXY = True
+    assert wrong(anonymous, **{"X-Forwarded-For": "192.0.2.77"}).status_code == 200
+
+
+def test_a_name_that_may_be_a_password_is_not_kept(anonymous):
+    wrong(anonymous, "canary-password-1")
+    assert "canary" not in str([list(LoginTries.objects.values()), list(Event.objects.values())])
 
 
 def test_a_wrong_password_says_so_and_keeps_the_name(anonymous):

@@ -1,0 +1,95 @@
+"""A session ends: after a time without an action, at its age, with the account, with the password."""
+
+import time
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.test import Client
+
+from iotda_admin.accounts import sessions
+from iotda_admin.audit.models import Event
+from tests.conftest import HTMX, make_user
+
+LOGIN = {"username": "viewer", "password": "a-password-1"}
+HERE = {**HTMX, "HX-Current-URL": "http://testserver/operations/7/"}
+
+
+def age(client: Client, **minutes: float) -> None:
+    """Moves what the session remembers into the past."""
+    session = client.session
+    for name, ago in minutes.items():
+        session[name] = int(time.time() - ago * 60)
+    session.save()
+
+
+def test_it_ends_without_an_action_and_says_why(viewer):
+    age(viewer, seen_at=30)
+    to_login = viewer.get("/devices/?q=pump")
+    assert to_login["Location"] == "/accounts/login/?next=/devices/%3Fq%3Dpump&ended=idle"
+    assert "You were signed out after 30 minutes without an action." in viewer.get(to_login["Location"]).text
+    assert "pump" in viewer.post(to_login["Location"], LOGIN)["Location"]
+
+
+def test_it_ends_at_its_age_whatever_is_done(viewer, settings):
+    settings.SESSION_HOURS = 1
+    age(viewer, signed_in_at=60)
+    to_login = viewer.get("/")["Location"]
+    assert "a session ends 1 hour after it began" in viewer.get(to_login).text
+
+
+def test_an_action_keeps_it(viewer):
+    age(viewer, seen_at=29)
+    assert viewer.get("/").status_code == 200
+    assert time.time() - viewer.session[sessions.SEEN] < 60
+
+
+@pytest.mark.parametrize("poll", ["/inventory/", "/operations/7/"])
+def test_what_a_page_asks_by_itself_does_not_keep_it(operator, poll):
+    age(operator, seen_at=29)
+    operator.get(poll, headers=HERE)
+    assert time.time() - operator.session[sessions.SEEN] > 60
+
+
+def test_who_watches_an_operation_is_sent_to_the_login_and_back(operator):
+    age(operator, seen_at=30)
+    answer = operator.get("/operations/7/", headers=HERE)
+    assert answer["HX-Redirect"] == "/accounts/login/?next=/operations/7/&ended=idle"
+
+
+def test_it_carries_out_nothing_that_came_too_late(operator, inventory):
+    age(operator, seen_at=30)
+    page = f"/devices/{inventory.landmarks['online']}/freeze/"
+    late = operator.post(page, {"reason": "x"}, headers={"Referer": f"http://testserver{page}"})
+    assert late["Location"] == f"/accounts/login/?next={page}&ended=idle"
+
+
+def test_its_end_stands_in_the_trail(viewer):
+    age(viewer, seen_at=30)
+    viewer.get("/")
+    last = Event.objects.filter(kind="logout").last()
+    assert (last.actor_name, last.summary) == ("viewer", "after a time without an action")
+
+
+def test_signing_in_changes_its_key(anonymous):
+    make_user("viewer")
+    anonymous.get("/accounts/login/")
+    session = anonymous.session
+    session["theirs"] = 1
+    session.save()
+    before = session.session_key
+    anonymous.cookies["sessionid"] = before
+    anonymous.post("/accounts/login/", LOGIN)
+    assert anonymous.session.session_key != before
+    assert not Session.objects.filter(pk=before).exists()
+
+
+@pytest.mark.parametrize("change", ["password", "deactivation"])
+def test_others_end_with_the_password_and_with_the_account(viewer, change):
+    user = User.objects.get(username="viewer")
+    if change == "password":
+        user.set_password("another-password-1")
+    else:
+        user.is_active = False
+    user.save()
+    assert viewer.get("/").status_code == 302
