@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from iotda_admin.audit.canonical import CanonicalJson
 
 
-class NeverChanged(models.QuerySet["Event"]):
+class NeverChanged[M: models.Model](models.QuerySet[M]):
     def refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TypeError("The audit trail is never changed; audit.record adds to it.")
 
@@ -27,7 +27,7 @@ class AppendOnly(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TypeError("The audit trail is never changed; audit.record adds to it.")
 
-    delete = save  # type: ignore[assignment]
+    delete = save
 
 
 class Event(AppendOnly):

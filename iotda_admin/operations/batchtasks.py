@@ -6,7 +6,7 @@ was lost, the task is looked for by its name: it is never made again while it ma
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from itertools import batched
 from typing import Any
@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from iotda_admin.connection import client as configured_client
 from iotda_admin.connection import unknown_to_iotda
+from iotda_admin.ids import among
 from iotda_admin.iotda import (
     BATCH_TARGET_LIMIT,
     FIRST_PAGE,
@@ -37,10 +38,11 @@ from iotda_admin.iotda import (
 )
 from iotda_admin.operations.ending import drop_what_waits, end, hold
 from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.records import FOLLOW_SECONDS, Settlement, regroup
+from iotda_admin.operations.records import FOLLOW_SECONDS, Settlement, regroup, with_already
 from iotda_admin.operations.recovery import READER_SECONDS, RETRY_SECONDS, Reading
 from iotda_admin.operations.recovery import due as unanswered
 from iotda_admin.operations.taskrows import Told, tells
+from iotda_admin.operations.trail import chunk_event, writing
 from iotda_admin.operations.verbs import State, Verb, Verdict, task_name, verb_named
 
 log = logging.getLogger(__name__)
@@ -211,16 +213,23 @@ class Following:
     def open_targets(self) -> set[str]:
         return set(open_of(self.chunk).values_list("target_id", flat=True))
 
-    @transaction.atomic
     def record(self, verdicts: Mapping[str, Verdict], stood_before: Mapping[str, bool | None]) -> None:
-        settlement = Settlement(hold(self.operation.pk))
-        self.note()
-        settlement.add(self.chunk, verdicts, stood_before)
-        settlement.write()
+        verdicts = with_already(verdicts, stood_before)
+        with writing():
+            settlement = Settlement(hold(self.operation.pk))
+            self.note()
+            settlement.add(self.chunk, verdicts)
+            settlement.write()
+            names = dict(names_of(self.chunk, verdicts))
+            detail = {"batch_task": self.chunk.task_id}
+            chunk_event("chunk.answered", self.operation, self.chunk, verdicts, names, detail=detail)
 
-    @transaction.atomic
     def finish(self) -> None:
         """The task tells no more. What it did not tell of is looked for at the platform, target by target."""
+        with writing():
+            self.leave()
+
+    def leave(self) -> None:
         operation = hold(self.operation.pk)
         self.note(state=Chunk.State.DONE, misses=0)
         if left := len(self.open_targets()):
@@ -263,6 +272,11 @@ def done(progress: TaskProgress) -> int:
 def open_of(chunk: Chunk) -> QuerySet[Target]:
     """A worker that died in the middle of settling has left some behind, and settled others."""
     return chunk.targets.filter(state__in=[State.SENT, State.UNKNOWN])
+
+
+def names_of(chunk: Chunk, ids: Collection[str]) -> QuerySet[Target, tuple[str, str]]:
+    own = Target.objects.filter(operation=chunk.operation_id, target_id__in=among(list(ids)))
+    return own.values_list("target_id", "name")
 
 
 def leave_to_reading(chunk: Chunk) -> None:

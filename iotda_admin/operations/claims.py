@@ -31,6 +31,8 @@ BEAT_SECONDS = 2.0
 STRIKES = 3
 # A look at all operations serves the claims of so many seconds.
 FRESH_SECONDS = 0.3
+# Of a chunk that is sent, the trail names so many targets: all of a bind.
+NAMED_WHEN_SENT = 20
 # Operations that share one claim; the next claim may draw others.
 OPERATIONS_TOGETHER = 32
 
@@ -43,6 +45,7 @@ class Sending:
     request: Request
     # By this process's own clock: beyond it somebody else may have taken over, so nothing is sent any more.
     valid_until: float = field(default=0.0)
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def operation(self) -> Operation:
@@ -84,7 +87,7 @@ class Agenda:
 
 
 def claim_due(operations: Sequence[Operation], limit: int) -> list[Sending]:
-    with transaction.atomic(savepoint=False):
+    with writing():
         allowed = [each for each in operations if still_allowed(each)]
         picked: list[Chunk] = []
         for operation in allowed:
@@ -95,7 +98,7 @@ def claim_due(operations: Sequence[Operation], limit: int) -> list[Sending]:
 def claim(chunk: Chunk) -> Sending | None:
     """This one chunk, for exactly one of those who ask."""
     operation = Operation.objects.get(pk=chunk.operation_id)
-    with transaction.atomic(durable=True):
+    with writing(durable=True):
         seconds = lease_seconds(verb_named(operation.verb).calls)
         taken = take(lock(chunk), {operation.pk: operation}, seconds) if still_allowed(operation) else []
         return taken[0] if taken else None
@@ -171,12 +174,24 @@ def take(chunks: Sequence[Chunk], operations: Mapping[int, Operation], seconds: 
         vars(chunk).update(sent)
     pending = Target.objects.filter(chunk__in=pks, state=State.PENDING)
     targets: dict[int, dict[str, bool | None]] = defaultdict(dict)
-    for chunk_id, target_id, stood_before in pending.order_by("pk").values_list(
-        "chunk", "target_id", "stood_before"
-    ):
+    names: dict[int, dict[str, str]] = defaultdict(dict)
+    columns = ("chunk", "target_id", "name", "stood_before")
+    for chunk_id, target_id, name, stood_before in pending.order_by("pk").values_list(*columns):
         targets[chunk_id][target_id] = stood_before
+        names[chunk_id][target_id] = name
     pending.update(state=State.SENT)
-    return [Sending(c, request_for(c, operations[c.operation_id], targets[c.pk]), until) for c in chunks]
+    for chunk in chunks:
+        record_sent(chunk, operations[chunk.operation_id], list(names[chunk.pk]))
+    return [
+        Sending(c, request_for(c, operations[c.operation_id], targets[c.pk]), until, names[c.pk])
+        for c in chunks
+    ]
+
+
+def record_sent(chunk: Chunk, operation: Operation, ids: Sequence[str]) -> None:
+    # Of a batch task only the first ones: all of them stand in the events that tell how each ended.
+    detail = {"targets": len(ids), "ids": ids[:NAMED_WHEN_SENT], "by_task": chunk.by_task}
+    chunk_event("chunk.sent", operation, chunk, {}, dict.fromkeys(ids, ""), detail=detail)
 
 
 def request_for(chunk: Chunk, operation: Operation, targets: Mapping[str, bool | None]) -> Request:

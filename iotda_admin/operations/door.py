@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
@@ -22,11 +22,13 @@ from iotda_admin.operations.bulk import insert
 from iotda_admin.operations.models import Chunk, Operation, OperationSpace, Target
 from iotda_admin.operations.runner import run
 from iotda_admin.operations.tasks import nudge
-from iotda_admin.operations.trail import deed, event
+from iotda_admin.operations.trail import deed, event, writing
 from iotda_admin.operations.verbs import Verb, verb_named
 
 # Up to here it is looked at before anything is read from IoTDA whether somebody is changing a target.
 LOOKED_AT_FIRST = 1000
+# So many of them the trail names when it is asked, so that a small change is found by its targets at once.
+NAMED_WHEN_ASKED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def ask(
         check_allowed(verb, operation, wanted)
         spaces = rights.touched(verb, operation, [target.id for target in wanted])
         wanted = look([target.id for target in wanted]) if look else wanted
-        with transaction.atomic(durable=True):
+        with writing(durable=True):
             record(verb, operation, wanted, spaces)
             if check:
                 check(operation)
@@ -256,7 +258,8 @@ def record(verb: Verb, operation: Operation, wanted: Sequence[Wanted], spaces: I
         "operation.asked",
         operation,
         summary=summary(operation, wanted),
-        detail={"targets": len(wanted), "first_targets": [t.id for t in wanted[:20]]},
+        targets=[(target.id, target.name) for target in wanted[:NAMED_WHEN_ASKED]],
+        detail={"targets": len(wanted)},
     )
 
 

@@ -1,5 +1,7 @@
 """How an operation comes to its end: with its last target, or stopped before."""
 
+from itertools import batched
+
 from django.utils import timezone
 
 from iotda_admin.operations.models import Chunk, Operation, Target
@@ -7,6 +9,8 @@ from iotda_admin.operations.results import counts_of, counts_text
 from iotda_admin.operations.trail import deed, event
 
 State = Target.State
+# Targets that one event of the trail tells of.
+DROPPED_TOGETHER = 1000
 
 
 def hold(operation_id: int) -> Operation:
@@ -35,13 +39,30 @@ def cancel(operation: Operation, by: str) -> None:
 def drop_what_waits(operation: Operation) -> None:
     """Also for what was under way when the operation was stopped, and had to be put back."""
     cancelled = operation.state == Operation.State.CANCELLED
+    state = State.CANCELLED if cancelled else State.SKIPPED
+    tell_dropped(operation, state)
     Chunk.objects.filter(operation=operation, state=Chunk.State.PENDING).update(state=Chunk.State.DONE)
     Target.objects.filter(operation=operation, state=State.PENDING).update(
-        state=State.CANCELLED if cancelled else State.SKIPPED,
+        state=state,
         error_code=operation.stop_code,
         error_message=operation.stop_message,
         settled_at=timezone.now(),
     )
+
+
+def tell_dropped(operation: Operation, state: str) -> None:
+    """Each target's end stands in the trail, of those that were never sent too."""
+    waiting = Target.objects.filter(operation=operation, state=State.PENDING).order_by("pk")
+    rows = waiting.values_list("target_id", "name").iterator(chunk_size=DROPPED_TOGETHER)
+    for some in batched(rows, DROPPED_TOGETHER):
+        said = (state, operation.stop_code, operation.stop_message)
+        event(
+            "chunk.dropped",
+            operation,
+            summary=f"{deed(operation)} {len(some)} x {operation.target_type}",
+            outcome=f"{len(some)} {state}",
+            targets=[(id, name, *said) for id, name in some],
+        )
 
 
 def end(operation: Operation) -> None:

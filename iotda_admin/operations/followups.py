@@ -5,23 +5,21 @@ change is decided by our records: never what a later operation has changed since
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from iotda_admin import audit
 from iotda_admin.iotda import Client
 from iotda_admin.operations import ending
 from iotda_admin.operations.codes import Knowledge
 from iotda_admin.operations.door import Asker, Refused, Wanted, ask
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.results import SHOWN, is_platform_code, knowledge_of
-from iotda_admin.operations.trail import deed
+from iotda_admin.operations.trail import deed, event, writing
 from iotda_admin.operations.verbs import Verb, verb_named
 
 State = Target.State
@@ -223,12 +221,12 @@ def asked_with(asker: Asker, form_key: str) -> Operation | None:
 
 def follow(
     plan: Plan, keys: Sequence[str], *, seen: str, asker: Asker, form_key: str, reason: str, ticket: str,
-    client: Client,
+    client: Client, only: Collection[str] | None = None,
 ) -> Operation:  # fmt: skip
-    """Ask for it at the door; nothing else than what the asker has seen."""
+    """Ask for it at the door; nothing else than what the asker has seen. only: of the groups, just these."""
     expect(seen, plan)
     plan_again = {"retry_of": retry, "undo_of": undo}[plan.link]
-    wanted = plan.chosen(keys)
+    wanted = [target for target in plan.chosen(keys) if only is None or target.id in only]
     if not asked_with(asker, form_key):
         wanted = looked_at(plan, wanted, client)
     links: dict[str, Any] = {plan.link: plan.of}
@@ -260,21 +258,22 @@ def looked_at(plan: Plan, targets: Sequence[Wanted], client: Client) -> list[Wan
 
 def cancel(operation: Operation, by: Asker) -> bool:
     """Send nothing more; what is sent ends normally. False where nothing was left to be cancelled."""
-    with transaction.atomic():
+    with writing():
         held = ending.hold(operation.pk)
         left = held.targets.filter(state=State.PENDING).count()
         if not held.running or not left:
             return False
         name = by.user.get_username() if by.user else by.name
-        audit.record(
+        event(
             "operation.cancelled",
-            actor=by.user,
-            **({} if by.user else {"actor_name": name}),
+            held,
+            actor_id=by.user.pk if by.user else None,
+            actor_name=name,
             role=by.role,
             source=by.source,
             address=by.address,
-            operation=held.pk,
-            verb=held.verb,
+            reason="",
+            ticket="",
             summary=f"cancel {held}: {deed(held)} {left} x {held.target_type}",
             detail={"not_sent": left},
         )

@@ -4,6 +4,7 @@ from django.contrib.auth import get_user_model
 from django.db import models
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 
@@ -68,6 +69,13 @@ class Operation(models.Model):
     @property
     def running(self) -> bool:
         return self.state == self.State.RUNNING
+
+    @cached_property
+    def space(self) -> str:
+        """The resource space of all its targets; * for several, empty where nobody knew."""
+        # Of a refused one nothing is recorded.
+        spaces = self.spaces.values_list("app_id", flat=True)[:2] if self.pk else []
+        return "*" if len(spaces) > 1 else "".join(spaces)
 
 
 class OperationSpace(models.Model):

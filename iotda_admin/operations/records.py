@@ -9,7 +9,7 @@ from itertools import batched
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import F, Max, QuerySet
 from django.utils import timezone
 
@@ -20,6 +20,7 @@ from iotda_admin.operations.codes import NOT_SENT
 from iotda_admin.operations.ending import drop_what_waits, end, hold, stop
 from iotda_admin.operations.judgement import Judgement, judge
 from iotda_admin.operations.models import Chunk, Operation, Target
+from iotda_admin.operations.trail import chunk_event, writing
 from iotda_admin.operations.verbs import Answer, State, Verdict, verb_named
 
 # How often a chunk is tried that does not reach the platform.
@@ -51,7 +52,7 @@ def record(results: Sequence[Result], *, inline: bool = False, busy: Collection[
     by_operation = defaultdict(list)
     for result in results:
         by_operation[result.sending.operation.pk].append(result)
-    with transaction.atomic(savepoint=False):
+    with writing():
         for operation_id in sorted(by_operation):
             page = Page(hold(operation_id), inline)
             page.record(by_operation[operation_id])
@@ -103,10 +104,13 @@ class Page:
             self.write_task(sending, answer)
             return
         verdicts = {id: answer.verdicts.get(id, Verdict(State.UNKNOWN)) for id in sending.request.ids}
+        verdicts = with_already(verdicts, sending.request.stood_before)
         unclear = any(verdict.state == State.UNKNOWN for verdict in verdicts.values())
         self.answered[unclear, answer.status].append((answer.request_id[:128], sending.chunk.pk))
         self.struck.append(False)
-        self.settlement.add(sending.chunk, verdicts, sending.request.stood_before, whole=True)
+        self.settlement.add(sending.chunk, verdicts, whole=True)
+        kind = "chunk.unanswered" if unclear else "chunk.answered"
+        self.tell(kind, sending, verdicts, answer.request_id, {"status": answer.status})
 
     def write_answered(self) -> None:
         now, facts = timezone.now(), {"lease_until": None, "error_code": "", "error_message": ""}
@@ -132,6 +136,20 @@ class Page:
             error_message="",
         )
         self.struck.append(False)
+        self.tell("chunk.answered", sending, {}, answer.request_id, {"batch_task": answer.task_id})
+
+    def tell(
+        self,
+        kind: str,
+        sending: Sending,
+        verdicts: Mapping[str, Verdict],
+        request_id: str,
+        detail: Mapping[str, Any],
+    ) -> None:
+        chunk_event(
+            kind, sending.operation, sending.chunk, verdicts, sending.names,
+            upstream_id=request_id, detail=detail,
+        )  # fmt: skip
 
     def write_error(self, sending: Sending, error: IotdaError) -> None:
         chunk, ids = sending.chunk, sending.request.ids
@@ -143,10 +161,13 @@ class Page:
         }
         judgement = judge(error, self.verb, len(ids))
         self.struck.append(judgement in (Judgement.UNKNOWN, Judgement.NOT_SENT))
+        # Unless it settles the targets, they are sent again.
+        kind, verdicts = "chunk.not_sent", {}
         match judgement:
             case Judgement.UNKNOWN:
                 release(chunk, state=Chunk.State.UNKNOWN, due_at=read_back_from(), **said)
-                self.settle_all(sending, Verdict(State.UNKNOWN, error.code, error.message))
+                kind = "chunk.unanswered"
+                verdicts = self.settle_all(sending, Verdict(State.UNKNOWN, error.code, error.message))
             case Judgement.WAIT:
                 # Whatever else is sent would be refused for the rate as well.
                 until = put_back(chunk, said, error.retry_after or backoff(chunk.attempts))
@@ -163,12 +184,17 @@ class Page:
             case _:
                 release(chunk, state=Chunk.State.DONE, answered_at=timezone.now(), **said)
                 code = error.code or (NOT_SENT if judgement == Judgement.NOT_SENT else "")
-                self.settle_all(sending, Verdict(State.FAILED, code, error.message))
+                kind = kind if judgement == Judgement.NOT_SENT else "chunk.answered"
+                verdicts = self.settle_all(sending, Verdict(State.FAILED, code, error.message))
                 if judgement == Judgement.STOP:
                     self.refusal = self.refusal or (error.code, error.message)
+        detail = {"status": error.status, "code": error.code, "message": error.message[:512]}
+        self.tell(kind, sending, verdicts, error.request_id, detail)
 
-    def settle_all(self, sending: Sending, verdict: Verdict) -> None:
-        self.settlement.add(sending.chunk, dict.fromkeys(sending.request.ids, verdict), whole=True)
+    def settle_all(self, sending: Sending, verdict: Verdict) -> dict[str, Verdict]:
+        verdicts = dict.fromkeys(sending.request.ids, verdict)
+        self.settlement.add(sending.chunk, verdicts, whole=True)
+        return verdicts
 
     def count_strikes(self) -> None:
         """An outage is met with few calls: the more of them fail in a row, the longer nothing is sent."""
@@ -193,20 +219,10 @@ class Settlement:
         self.parts: dict[Verdict, list[list[str]]] = defaultdict(list)
         self.standing: list[str] = []
 
-    def add(
-        self,
-        chunk: Chunk,
-        verdicts: Mapping[str, Verdict],
-        stood_before: Mapping[str, bool | None] | None = None,
-        *,
-        whole: bool = False,
-    ) -> None:
+    def add(self, chunk: Chunk, verdicts: Mapping[str, Verdict], *, whole: bool = False) -> None:
         """whole: these are all targets of the chunk that were sent."""
-        stood_before = stood_before or {}
         same: dict[Verdict, list[str]] = defaultdict(list)
         for id, verdict in verdicts.items():
-            if verdict.state == State.OK and stood_before.get(id):
-                verdict = Verdict(State.ALREADY)
             same[verdict].append(id)
             if verdict.state in (State.OK, State.ALREADY):
                 self.standing.append(id)
@@ -229,6 +245,16 @@ class Settlement:
                     targets.filter(operation=self.operation, target_id__in=some).update(**outcome(verdict))
         if self.standing:
             verb_named(self.operation.verb).settled(self.operation, self.standing)
+
+
+def with_already(
+    verdicts: Mapping[str, Verdict], stood_before: Mapping[str, bool | None]
+) -> dict[str, Verdict]:
+    """What stood as asked beforehand was not changed by us, though the platform says it is done."""
+    return {
+        id: Verdict(State.ALREADY) if verdict.state == State.OK and stood_before.get(id) else verdict
+        for id, verdict in verdicts.items()
+    }
 
 
 def outcome(verdict: Verdict) -> dict[str, Any]:

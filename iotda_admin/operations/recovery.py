@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from datetime import timedelta
+from itertools import batched
 from typing import Any
 
 from django.conf import settings
@@ -22,8 +23,9 @@ from iotda_admin.operations.bulk import update
 from iotda_admin.operations.codes import CHANGED_SINCE, NOT_APPLIED, SENDER_LOST
 from iotda_admin.operations.ending import drop_what_waits, end, hold
 from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.records import ATTEMPTS, Settlement
+from iotda_admin.operations.records import ATTEMPTS, Settlement, with_already
 from iotda_admin.operations.tasks import nudge
+from iotda_admin.operations.trail import chunk_event, writing
 from iotda_admin.operations.verbs import Request, State, Verdict, verb_named
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,8 @@ NUDGE_SECONDS = 10
 READER_SECONDS = 60
 # One look serves so many chunks of an operation: a policy's targets are listed once for all of them.
 CHUNKS_TOGETHER = 200
+# Targets that one event of the trail tells of.
+TOLD_TOGETHER = 1000
 # A later operation on the same target that may still change it: until it is settled, nothing can be told.
 # One of which nothing will ever be told is not waited for.
 OPEN = Q(state__in=[State.PENDING, State.SENT, State.UNKNOWN]) & ~Q(error_code=CHANGED_SINCE)
@@ -55,13 +59,13 @@ def give_up_leases() -> None:
     """A chunk whose sender died is neither applied nor refused, as far as anyone knows: unknown."""
     expired = Chunk.objects.filter(state=Chunk.State.SENT, lease_until__lt=timezone.now())
     for operation_id in sorted(set(expired.values_list("operation", flat=True))):
-        with transaction.atomic():
-            hold(operation_id)
-            lost = list(
-                expired.filter(operation=operation_id).select_for_update().values_list("pk", flat=True)
-            )
+        with writing():
+            operation = hold(operation_id)
+            lost = list(expired.filter(operation=operation_id).select_for_update())
+            for chunk in lost:
+                tell(chunk, operation, "chunk.unanswered", Verdict(State.UNKNOWN, SENDER_LOST))
             Target.objects.filter(chunk__in=lost, state=State.SENT).update(state=State.UNKNOWN)
-            Chunk.objects.filter(pk__in=lost).update(
+            Chunk.objects.filter(pk__in=[chunk.pk for chunk in lost]).update(
                 state=Chunk.State.UNKNOWN,
                 token=F("token") + 1,
                 lease_until=None,
@@ -71,13 +75,21 @@ def give_up_leases() -> None:
         log.warning("OP-%s: %d chunks without a recorded answer, reading back", operation_id, len(lost))
 
 
+def tell(chunk: Chunk, operation: Operation, kind: str, verdict: Verdict) -> None:
+    """The same of all targets that are under way; of a batch task in parts."""
+    sent = Target.objects.filter(chunk=chunk, state=State.SENT).order_by("pk")
+    for some in batched(sent.values_list("target_id", "name"), TOLD_TOGETHER):
+        names = dict(some)
+        chunk_event(kind, operation, chunk, dict.fromkeys(names, verdict), names)
+
+
 def end_what_is_over() -> None:
     """Who recorded the last answer may have died while it took another chunk, which somebody else has
     settled meanwhile, for still under way."""
     still_open = Chunk.objects.filter(operation=OuterRef("pk"), state__in=Chunk.OPEN)
     over = Operation.objects.filter(~Exists(still_open), state=Operation.State.RUNNING)
     for operation_id in over.values_list("pk", flat=True)[:100]:
-        with transaction.atomic():
+        with writing():
             end(hold(operation_id))
 
 
@@ -173,9 +185,12 @@ class Reading:
             self.mine().update(due_at=self.later())
             self.next_beat = time.monotonic() + READER_SECONDS / 4
 
-    @transaction.atomic
     def record(self, stands: Mapping[str, bool]) -> None:
         """Settle what the look tells. The first one that is recorded counts; a late one is void."""
+        with writing():
+            self.write(stands)
+
+    def write(self, stands: Mapping[str, bool]) -> None:
         operation = hold(self.operation.pk)
         settlement = Settlement(operation)
         for chunk in self.mine().select_for_update():
@@ -207,7 +222,12 @@ def settle_chunk(
             update(Target, ["state"], [(State.PENDING, pk) for pk, id in unknown if id in again])
             changes = {"state": Chunk.State.PENDING, "due_at": timezone.now(), "misses": 0}
     Chunk.objects.filter(pk=chunk.pk).update(**changes)
-    settlement.add(chunk, verdicts, dict(chunk.targets.values_list("target_id", "stood_before")))
+    of_chunk = list(chunk.targets.values_list("target_id", "name", "stood_before"))
+    verdicts = with_already(verdicts, {id: stood for id, _name, stood in of_chunk})
+    settlement.add(chunk, verdicts)
+    if verdicts:
+        names = {id: name for id, name, _stood in of_chunk}
+        chunk_event("chunk.settled", settlement.operation, chunk, verdicts, names)
 
 
 def may_send_again(chunk: Chunk) -> bool:

@@ -1,9 +1,23 @@
 """An operation's events in the audit trail."""
 
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+from django.db import transaction
+
 from iotda_admin import audit
-from iotda_admin.operations.models import Operation
+from iotda_admin.operations.models import Chunk, Operation
+from iotda_admin.operations.results import counts_text
+from iotda_admin.operations.verbs import Verdict
+
+
+@contextmanager
+def writing(*, durable: bool = False) -> Iterator[None]:
+    """A transaction whose events are appended at its end: with the trail locked, it waits for nothing."""
+    with transaction.atomic(durable=durable), audit.together():
+        yield
 
 
 def deed(operation: Operation) -> str:
@@ -16,14 +30,45 @@ def deed(operation: Operation) -> str:
 def event(kind: str, operation: Operation, **facts: Any) -> None:
     audit.record(
         kind,
-        actor=operation.actor,
-        actor_name=operation.actor_name,
-        role=operation.role,
-        source=operation.source,
-        address=operation.address,
-        operation=operation.pk,
-        verb=operation.verb,
-        reason=operation.reason,
-        ticket=operation.ticket,
+        **{
+            "actor_id": operation.actor_id,
+            "actor_name": operation.actor_name,
+            "role": operation.role,
+            "source": operation.source,
+            "address": operation.address,
+            "operation": operation.pk,
+            "verb": operation.verb,
+            "policy_id": operation.policy_id,
+            "policy_name": operation.policy_name,
+            "target_type": operation.target_type,
+            "space": operation.space,
+            "reason": operation.reason,
+            "ticket": operation.ticket,
+            **facts,
+        },
+    )
+
+
+def chunk_event(
+    kind: str,
+    operation: Operation,
+    chunk: Chunk,
+    verdicts: Mapping[str, Verdict],
+    names: Mapping[str, str],
+    **facts: Any,
+) -> None:
+    """What became of a chunk, or of some of its targets."""
+    counts = Counter(str(verdict.state) for verdict in verdicts.values())
+    event(
+        kind,
+        operation,
+        chunk=chunk.number,
+        attempt=chunk.attempts,
+        summary=f"{deed(operation)} {len(verdicts) or len(names)} x {operation.target_type}",
+        outcome=counts_text(counts),
+        targets=[
+            (id, names.get(id, ""), str(verdict.state), verdict.code, verdict.message)
+            for id, verdict in verdicts.items()
+        ],
         **facts,
     )

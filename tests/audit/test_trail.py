@@ -21,7 +21,7 @@ def test_it_says_who_did_what_and_why(operator, inventory):
     event = Event.objects.get(kind="operation.asked")
     assert (event.actor_name, event.role, event.source) == ("operator", "operator", "web")
     assert (event.verb, event.reason, event.ticket) == ("device.freeze", "billing dispute", "INC-4711")
-    assert event.detail["first_targets"] == [inventory.landmarks["online"]]
+    assert [target.target_id for target in event.outcomes.all()] == [inventory.landmarks["online"]]
 
 
 def test_it_says_how_it_ended(operator, inventory):
@@ -92,7 +92,8 @@ def export(client, **query):
 def test_its_csv_has_every_matching_event(operator, auditor, inventory):
     freeze(operator, inventory.landmarks["online"])
     rows = export(auditor, q="INC-4711")
-    assert [row["kind"] for row in rows] == ["operation.ended", "operation.asked"]
+    kinds = ["operation.asked", "chunk.sent", "chunk.answered", "operation.ended"]
+    assert [row["kind"] for row in reversed(rows)] == kinds
     assert rows[0]["reason"] == "billing dispute"
 
 

@@ -24,7 +24,7 @@ def test_what_is_asked_is_in_the_trail_before_it_is_sent(begin, inventory):
     operation = begin("device.freeze", *inventory.free(1), ticket="INC-1")
     event = Event.objects.get(kind="operation.asked")
     assert (event.operation, event.reason, event.ticket) == (operation.pk, "because", "INC-1")
-    assert event.detail["first_targets"] == list(inventory.free(1))
+    assert [target.target_id for target in event.outcomes.all()] == list(inventory.free(1))
 
 
 def test_it_refuses_who_may_not_and_records_the_try(asker, inventory):

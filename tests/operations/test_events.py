@@ -1,0 +1,69 @@
+"""Each call stands in the audit trail: that it was sent, what came of it, and how each target ended."""
+
+import pytest
+
+from iotda_admin.audit.models import Event
+from iotda_admin.audit.verify import verify
+from iotda_admin.operations.followups import cancel
+from tests.asking import look, time_passes, work
+from tests.batching import follow
+
+
+@pytest.fixture(autouse=True)
+def nothing_forged(db):
+    yield
+    assert verify().bad is None
+
+
+def told(operation):
+    """Each event with what it says of each target."""
+    events = Event.objects.filter(operation=operation.pk).order_by("id")
+    return [
+        (event.kind, sorted(event.outcomes.values_list("target_id", "outcome", "code")))
+        for event in events
+        if event.kind.startswith("chunk.")
+    ]
+
+
+def test_a_chunk_is_sent_and_answered(do, inventory):
+    bound, free = inventory.landmarks["full"], inventory.free(1)[0]
+    operation = do("policy.bind", bound, free, policy="policy")
+    outcomes = [(bound, "failed", "IOTDA.015204"), (free, "ok", "")]
+    assert told(operation) == [("chunk.sent", []), ("chunk.answered", sorted(outcomes))]
+    sent, answered = Event.objects.filter(kind__startswith="chunk.").order_by("id")
+    assert sent.detail["ids"] == sorted([bound, free])
+    assert (answered.chunk, answered.attempt, answered.reason) == (1, 1, "because")
+    assert answered.upstream_id == inventory.journal("BindDevicePolicy")[0]["request_id"]
+
+
+def test_an_unclear_answer_is_told_and_what_settled_it(do, inventory):
+    (device,) = inventory.free(1)
+    inventory.fault("FreezeDevice", "status", match={"times": 1}, moment="after", status=500)
+    operation = do("device.freeze", device)
+    look()
+    assert told(operation)[1:] == [
+        ("chunk.unanswered", [(device, "unknown", "IOTDA.000020")]),
+        ("chunk.settled", [(device, "ok", "")]),
+    ]
+
+
+def test_a_throttled_call_is_told_and_sent_again(do, inventory):
+    (device,) = inventory.free(1)
+    inventory.fault("FreezeDevice", "status", match={"times": 1}, status=429)
+    operation = do("device.freeze", device)
+    time_passes()
+    work()
+    kinds = [kind for kind, _outcomes in told(operation)]
+    assert kinds == ["chunk.sent", "chunk.not_sent", "chunk.sent", "chunk.answered"]
+
+
+def test_what_is_cancelled_is_told_of_each_target(begin, inventory, asker):
+    operation = begin("device.freeze", *inventory.free(3))
+    assert cancel(operation, asker)
+    ids = sorted(inventory.free(3))
+    assert told(operation) == [("chunk.dropped", [(id, "cancelled", "") for id in ids])]
+
+
+def test_a_batch_task_is_told_of_each_target(finished, devices):
+    follow()
+    assert told(finished)[-1] == ("chunk.answered", [(id, "ok", "") for id in sorted(devices)])
