@@ -17,6 +17,7 @@ COMMONS = {
     "iotda_admin.connection",
     "iotda_admin.sheet",
     "iotda_admin.request_id",
+    "iotda_admin.system_user",
 }
 # What the features may use of the core rooms: their doors.
 DOORS = {

@@ -1,8 +1,6 @@
 """The door from a terminal or a script: what `manage.py freeze`, `unfreeze`, `bind` and `unbind` share."""
 
 import json
-import os
-import pwd
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +19,7 @@ from iotda_admin.operations.models import Operation
 from iotda_admin.operations.report import as_document, as_lines, printable
 from iotda_admin.operations.results import outcome_of
 from iotda_admin.operations.tasks import nudge
+from iotda_admin.system_user import system_user
 
 WAIT_SECONDS = 600
 ENDING = """\
@@ -186,14 +185,6 @@ class AskCommand(BaseCommand):
 
 def as_text(operation: Operation, past: str) -> str:
     return "\n".join(map(printable, as_lines(operation, past)))
-
-
-def system_user() -> str:
-    """By the process, not by the environment, which says what its owner likes."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"
 
 
 def filled(text: str) -> str:

@@ -1,0 +1,111 @@
+"""Users and roles in Django's admin, for superusers alone. What is changed here stands in the audit trail."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, Permission, User
+from django.db import transaction
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+
+from devices.models import Space
+from iotda_admin import audit
+from iotda_admin.accounts.models import EVERY, Cap, Grant
+from iotda_admin.accounts.roles import PERMISSIONS
+
+
+class GrantForm(forms.ModelForm):  # type: ignore[type-arg]
+    app_id = forms.ChoiceField(label=_("Resource space"))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field, own = self.fields["app_id"], self.instance.app_id
+        assert isinstance(field, forms.ChoiceField)
+        spaces = [(space.pk, f"{space} · {space.pk}") for space in Space.objects.all()]
+        known = {EVERY, *(pk for pk, _name in spaces)}
+        gone = [(own, own)] if own and own not in known else []
+        field.choices = [("", "---------"), (EVERY, _("Every resource space")), *spaces, *gone]
+
+    class Meta:
+        model = Grant
+        fields = ("app_id",)
+
+
+class GrantInline(admin.TabularInline):  # type: ignore[type-arg]
+    model = Grant
+    form = GrantForm
+    extra = 1
+
+
+class CapInline(admin.TabularInline):  # type: ignore[type-arg]
+    model = Cap
+    verbose_name_plural = _("How much one operation of this role may change; no row: no limit of its own")
+
+
+class ForSuperusers:
+    """Whoever may edit users could make themselves anything: no permission less than all of them will do."""
+
+    def allowed(self, request: HttpRequest, *args: Any) -> bool:
+        return request.user.is_active and request.user.is_superuser
+
+    has_view_permission = has_add_permission = has_change_permission = has_delete_permission = allowed
+    has_module_permission = allowed
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        with transaction.atomic(), audit.together():
+            return super().changeform_view(request, *args, **kwargs)  # type: ignore[misc,no-any-return]
+
+
+class Users(ForSuperusers, UserAdmin):  # type: ignore[type-arg]
+    inlines = (GrantInline,)
+    list_display = ("username", "first_name", "last_name", "roles", "is_active", "is_superuser", "last_login")
+    list_filter = ("is_active", "is_superuser", "groups")
+    filter_horizontal = ("groups",)
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        (_("Person"), {"fields": ("first_name", "last_name", "email")}),
+        (_("Roles"), {"fields": ("is_active", "groups", "is_staff", "is_superuser")}),
+        (_("Times"), {"fields": ("last_login", "date_joined")}),
+    )
+    readonly_fields = ("last_login", "date_joined")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("groups")
+
+    @admin.display(description=_("roles"))
+    def roles(self, user: User) -> str:
+        return ", ".join(group.name for group in user.groups.all())
+
+    def has_delete_permission(self, request: HttpRequest, *args: Any) -> bool:
+        """Who has acted stays known: an account is deactivated."""
+        return False
+
+    def user_change_password(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        with transaction.atomic(), audit.together():
+            return super().user_change_password(request, *args, **kwargs)
+
+
+class Roles(ForSuperusers, GroupAdmin):
+    inlines = (CapInline,)
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
+        """Only permissions that something here asks for."""
+        if db_field.name == "permissions":
+            kwargs["queryset"] = our_permissions()
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+
+def our_permissions() -> Any:
+    ours = Q(pk__in=[])
+    for label in PERMISSIONS:
+        app, _dot, codename = label.partition(".")
+        ours |= Q(content_type__app_label=app, codename=codename)
+    return Permission.objects.filter(ours).select_related("content_type")
+
+
+admin.site.unregister([User, Group])
+admin.site.register(User, Users)
+admin.site.register(Group, Roles)
