@@ -18,7 +18,7 @@ from django.db.models import Field
 from django.utils import timezone
 
 from iotda_admin.audit.canonical import clean, encode
-from iotda_admin.audit.models import Anchor, Event, Outcome, ReasonWord
+from iotda_admin.audit.models import Event, Outcome, ReasonWord
 
 log = logging.getLogger(__name__)
 
@@ -99,9 +99,8 @@ def lock() -> None:
 
 
 def head() -> Head:
-    newest = Event.objects.order_by("-id").values_list("id", "hash").first()
-    anchor = None if newest else Anchor.objects.order_by("-last").values_list("last", "hash").first()
-    return Head(*(newest or anchor or (0, "")))
+    # An archived part is never the last one: the event that tells of it comes after it.
+    return Head(*(Event.objects.order_by("-id").values_list("id", "hash").first() or (0, "")))
 
 
 def values(seq: int, facts: dict[str, Any]) -> Iterable[Any]:

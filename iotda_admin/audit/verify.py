@@ -53,13 +53,17 @@ def verify(expect: str = "") -> Finding:
     expect: a head that was noted earlier, "seq:hash"; without it, a tail that was cut off is not missed.
     Memory does not grow with the trail. Source of the method: each event's hash covers the one before it.
     """
-    anchor = Anchor.objects.order_by("-last").values_list("last", "hash").first()
-    reading = Reading(Head(*(anchor or (0, ""))), expect)
+    reading = Reading(start(), expect)
     try:
         reading.check_all()
     except Broken as broken:
         return Finding(reading.count, reading.end, broken.seq, broken.why)
     return Finding(reading.count, reading.end)
+
+
+def start() -> Head:
+    """Where the trail begins in the database: after its archived part."""
+    return Head(*(Anchor.objects.order_by("-last").values_list("last", "hash").first() or (0, "")))
 
 
 class Reading:

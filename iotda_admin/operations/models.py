@@ -74,7 +74,7 @@ class Operation(models.Model):
     def space(self) -> str:
         """The resource space of all its targets; * for several, empty where nobody knew."""
         # Of a refused one nothing is recorded.
-        spaces = self.spaces.values_list("app_id", flat=True)[:2] if self.pk else []
+        spaces = list(self.spaces.values_list("app_id", flat=True)[:2]) if self.pk else []
         return "*" if len(spaces) > 1 else "".join(spaces)
 
 

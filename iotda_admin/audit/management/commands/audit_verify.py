@@ -1,10 +1,12 @@
-"""manage.py audit_verify [--expect HEAD]: was the trail tampered with?"""
+"""manage.py audit_verify [--expect HEAD] [--archive FOLDER]: was the trail tampered with?"""
 
 import time
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from iotda_admin.audit.archive import Damaged, check_folder
 from iotda_admin.audit.verify import verify
 
 
@@ -19,7 +21,13 @@ class Command(BaseCommand):
             help="a head noted earlier, from the log or the audit page: finds a tail that was cut off",
         )
 
-    def handle(self, *args: Any, expect: str, **options: Any) -> None:
+        parser.add_argument(
+            "--archive", type=Path, metavar="FOLDER", help="check the files of the archived part as well"
+        )
+
+    def handle(self, *args: Any, expect: str, archive: Path | None, **options: Any) -> None:
+        if archive:
+            self.check_archive(archive)
         started = time.monotonic()
         finding = verify(expect)
         if finding.bad is not None:
@@ -27,3 +35,10 @@ class Command(BaseCommand):
         rate = finding.events / max(time.monotonic() - started, 1e-6)
         self.stdout.write(f"{finding.events:,} events as they were written ({rate:,.0f}/s).")
         self.stdout.write(f"Head {finding.head}")
+
+    def check_archive(self, folder: Path) -> None:
+        try:
+            end = check_folder(folder)
+        except Damaged as error:
+            raise CommandError(str(error), returncode=1) from error
+        self.stdout.write(f"{end.seq:,} archived events as they were written.")

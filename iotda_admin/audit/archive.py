@@ -1,0 +1,130 @@
+"""Retention: whole segments of the trail leave the database for files; their last hash stays as an anchor,
+and an event of the trail tells of it.
+
+A file has one event a line, as JSON, with its targets and its hash: it can be checked without this database.
+"""
+
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from iotda_admin import audit
+from iotda_admin.audit.canonical import encode
+from iotda_admin.audit.chain import HASHED, Head, UnknownKey, hash_of, insert
+from iotda_admin.audit.models import Anchor, Event
+from iotda_admin.audit.verify import events_after, outcomes_of, start
+
+# Events of a segment. Only whole ones are archived, so that files never overlap.
+SEGMENT = 10_000
+
+
+class Damaged(Exception):
+    """A file is not what was written; the text names it and the event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    first: int
+    last: int
+
+    @property
+    def name(self) -> str:
+        return f"audit-{self.first:012}-{self.last:012}.jsonl.gz"
+
+
+def segments_before(moment: datetime) -> list[Segment]:
+    """The sealed segments of which every event is older."""
+    begin = start().seq
+    newer = Event.objects.filter(at__gte=moment).order_by("id").values_list("id", flat=True).first()
+    newest = Event.objects.order_by("-id").values_list("id", flat=True).first() or 0
+    end = (newer or newest + 1) - 1
+    return [Segment(n + 1, n + SEGMENT) for n in range(begin, end - SEGMENT + 1, SEGMENT)]
+
+
+def archive(segment: Segment, folder: Path, *, actor_name: str) -> Path:
+    """Write a segment to a file, read the file again, and only then remove the segment. Raises Damaged."""
+    path = folder / segment.name
+    write(segment, path)
+    before = start()
+    end = check(path, before)
+    if end.seq != segment.last:
+        raise Damaged(f"{path}: ends with event {end.seq}, not with {segment.last}.")
+    with transaction.atomic():
+        now = timezone.now()
+        insert(Anchor, ["last", "hash", "at", "archive"], [(*end, adapted(now), str(path)[:255])])
+        audit.record(
+            "audit.pruned",
+            actor_name=actor_name,
+            source="cli",
+            summary=f"events {segment.first} to {segment.last} archived",
+            detail={"last": end.seq, "hash": end.hash, "file": path.name},
+        )
+        remove(end.seq)
+    return path
+
+
+def adapted(moment: datetime) -> Any:
+    return connection.ops.adapt_datetimefield_value(moment)
+
+
+def write(segment: Segment, path: Path) -> None:
+    with path.open("xb") as file:
+        with gzip.open(file, "wt", encoding="utf-8") as text:
+            text.writelines(f"{line}\n" for line in lines(segment))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def lines(segment: Segment) -> Iterator[str]:
+    after = segment.first - 1
+    while after < segment.last and (rows := events_after(after)):
+        rows = [row for row in rows if row[0] <= segment.last]
+        targets = outcomes_of(after, rows[-1][0])
+        for *row, hash in rows:
+            event = dict(zip(HASHED, row, strict=True))
+            yield encode({**event, "targets": targets.get(row[0], []), "hash": hash})
+        after = rows[-1][0]
+
+
+def check(path: Path, before: Head) -> Head:
+    """Follow the chain through a file, from the end of what came before it. Raises Damaged."""
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as text:
+            for line in text:
+                before = followed(json.loads(line), before)
+    except (OSError, ValueError, KeyError, TypeError, UnknownKey) as error:
+        raise Damaged(f"{path}: after event {before.seq}: {error}.") from error
+    return before
+
+
+def check_folder(folder: Path) -> Head:
+    """All files of the archive, one after the other, and that the trail goes on where they end."""
+    end = Head(0, "")
+    for path in sorted(folder.glob("audit-*.jsonl.gz")):
+        end = check(path, end)
+    if end != start():
+        raise Damaged(f"{folder}: ends with event {end.seq}, but the trail goes on after {start().seq}.")
+    return end
+
+
+def followed(event: dict[str, Any], before: Head) -> Head:
+    row = [event[name] for name in HASHED]
+    if row[0] != before.seq + 1 or hash_of(before.hash, row, event["targets"]) != event["hash"]:
+        raise ValueError(f"event {row[0]} is not as it was written")
+    return Head(row[0], event["hash"])
+
+
+def remove(last: int) -> None:
+    """What the anchor stands for; the database refuses all else."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM audit_reasonword WHERE event_id <= %s", [last])
+        cursor.execute("DELETE FROM audit_outcome WHERE event_id <= %s", [last])
+        cursor.execute("DELETE FROM audit_event WHERE id <= %s", [last])

@@ -1,0 +1,39 @@
+"""manage.py audit_archive FOLDER --older-than DAYS: move old, whole segments of the trail to files."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from iotda_admin.audit.archive import SEGMENT, Damaged, archive, segments_before
+from iotda_admin.audit.verify import verify
+from iotda_admin.system_user import system_user
+
+
+class Command(BaseCommand):
+    help = f"Move the old part of the audit trail to files, in whole segments of {SEGMENT:,} events."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("folder", type=Path, help="where the files go; keep them")
+        parser.add_argument(
+            "--older-than", type=int, required=True, metavar="DAYS", help="at least one day old"
+        )
+
+    def handle(self, *args: Any, folder: Path, older_than: int, **options: Any) -> None:
+        if older_than < 1 or not folder.is_dir():
+            raise CommandError(f"{folder} must be a folder, and DAYS 1 or more. Nothing was moved.")
+        segments = segments_before(timezone.now() - timedelta(days=older_than))
+        if not segments:
+            self.stdout.write("No whole segment is that old. Nothing was moved.")
+            return
+        finding = verify()
+        if finding.bad is not None:
+            raise CommandError(f"Event {finding.bad} {finding.why}. Nothing was moved.")
+        for segment in segments:
+            try:
+                path = archive(segment, folder, actor_name=system_user())
+            except (Damaged, OSError) as error:
+                raise CommandError(f"{error} Nothing more was moved.") from error
+            self.stdout.write(f"Events {segment.first} to {segment.last}: {path}")

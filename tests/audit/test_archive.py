@@ -1,0 +1,99 @@
+"""Old, whole segments go to files; the chain goes on from where they end."""
+
+import gzip
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from iotda_admin import audit
+from iotda_admin.audit import archive
+from iotda_admin.audit.models import Anchor, Event, Outcome, ReasonWord
+from iotda_admin.audit.verify import verify
+from tests.audit.test_chain import force
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def trail(monkeypatch):
+    monkeypatch.setattr(archive, "SEGMENT", 5)
+    for n in range(1, 13):
+        audit.record("operation.asked", actor_name="Ada", reason=f"why {n}", targets=[(f"d{n}", "Lamp")])
+
+
+def archived(folder, moment=None):
+    for segment in archive.segments_before(moment or timezone.now() + timedelta(days=1)):
+        archive.archive(segment, folder, actor_name="root")
+
+
+def test_only_whole_segments_go(tmp_path):
+    archived(tmp_path)
+    assert [event.id for event in Event.objects.order_by("id")] == [11, 12, 13, 14]
+    assert min(Outcome.objects.values_list("event", flat=True)) == 11
+    assert min(ReasonWord.objects.values_list("event", flat=True)) == 11
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "audit-000000000001-000000000005.jsonl.gz",
+        "audit-000000000006-000000000010.jsonl.gz",
+    ]
+
+
+def test_what_is_younger_stays(tmp_path):
+    archived(tmp_path, timezone.now() - timedelta(days=1))
+    assert Event.objects.count() == 12
+
+
+def test_the_chain_goes_on_from_the_anchor(tmp_path):
+    archived(tmp_path)
+    assert verify().bad is None
+    assert archive.check_folder(tmp_path).seq == 10
+    call_command("audit_verify", archive=tmp_path)
+
+
+def test_the_trail_tells_of_it(tmp_path):
+    archived(tmp_path)
+    event = Event.objects.filter(kind="audit.pruned").latest("id")
+    anchor = Anchor.objects.latest("last")
+    assert (event.detail["last"], event.detail["hash"]) == (anchor.last, anchor.hash) == (10, anchor.hash)
+
+
+def test_a_file_that_was_changed_is_found(tmp_path):
+    archived(tmp_path)
+    path = max(tmp_path.iterdir())
+    text = gzip.decompress(path.read_bytes()).decode().replace("why 7", "why 8")
+    with gzip.open(path, "wt") as file:
+        file.write(text)
+    with pytest.raises(archive.Damaged, match="after event 6: event 7 is not as it was written"):
+        archive.check_folder(tmp_path)
+
+
+def test_a_file_that_is_gone_is_found(tmp_path):
+    archived(tmp_path)
+    max(tmp_path.iterdir()).unlink()
+    with pytest.raises(archive.Damaged, match="ends with event 5"):
+        archive.check_folder(tmp_path)
+
+
+def test_nothing_goes_that_the_file_does_not_have(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "lines", lambda segment: iter(()))
+    with pytest.raises(archive.Damaged):
+        archived(tmp_path)
+    assert Event.objects.count() == 12
+
+
+def test_a_beginning_that_was_removed_by_force_is_found(tmp_path):
+    hash = Event.objects.get(id=5).hash
+    force(
+        "INSERT INTO audit_anchor (last, hash, at, archive) VALUES (5, %s, '2026-01-01 00:00:00', '')", hash
+    )
+    force("DELETE FROM audit_outcome WHERE event_id <= 5")
+    force("DELETE FROM audit_event WHERE id <= 5")
+    assert "no event tells" in verify().why
+
+
+def test_the_command_takes_days_and_a_folder(tmp_path, capsys):
+    call_command("audit_archive", str(tmp_path), older_than=1)
+    assert "Nothing was moved" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="must be a folder"):
+        call_command("audit_archive", str(tmp_path / "nowhere"), older_than=1)
