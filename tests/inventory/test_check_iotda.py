@@ -4,10 +4,11 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from iotda_admin import connection
+from iotda_admin.audit.models import Event
 
 
 @pytest.fixture
-def check(cloud, settings):
+def check(cloud, settings, db):
     """Runs the command with other settings; gives what it prints and whether all was well."""
 
     def run(**changes):
@@ -28,6 +29,13 @@ def test_it_says_what_can_be_read(check):
     said, good = check()
     assert good
     assert "devices: 60" in said
+
+
+def test_who_checked_stands_in_the_trail(check):
+    check(IOTDA_SK="another-secret")
+    event = Event.objects.get(kind="settings.checked")
+    assert (event.source, event.outcome, event.actor_name != "") == ("cli", "failed", True)
+    assert "another-secret" not in str(event.detail)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,15 @@
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
+from iotda_admin import audit
 from iotda_admin.connection import client
 from iotda_admin.inventory.diagnosis import configured, explain
 from iotda_admin.iotda import IotdaError, PageQuery
+from iotda_admin.system_user import system_user
 
 
 class Command(BaseCommand):
@@ -32,9 +36,26 @@ class Command(BaseCommand):
                 # Only a missing permission is a matter of one call; anything else meets them all.
                 if error.status != 403 or error.code == "IOTDA.000021":
                     break
+        self.record(failed)
         if failed:
             raise CommandError(f"IoTDA cannot be used as configured: cannot read {', '.join(failed)}.")
         self.stdout.write("All can be read. Freezing and binding need permissions that only a try can show.")
+
+    def record(self, failed: list[str]) -> None:
+        """Who checked which settings, and what came of it. A check before the first migrate is none yet."""
+        with suppress(DatabaseError):
+            audit.record(
+                "settings.checked",
+                actor_name=system_user(),
+                source="cli",
+                summary=f"connection to {settings.IOTDA_ENDPOINT}",
+                outcome="failed" if failed else "ok",
+                detail={
+                    "project": settings.IOTDA_PROJECT_ID,
+                    "authentication": settings.IOTDA_AUTH,
+                    "cannot_read": failed,
+                },
+            )
 
     def try_one(self, what: str, call: Any) -> IotdaError | None:
         try:
