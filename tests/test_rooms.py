@@ -43,7 +43,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "iotda_admin/rate": {"iotda_admin.iotda"},
     "iotda_admin/operations": COMMONS
     | {"iotda_admin.iotda", "iotda_admin.audit", "iotda_admin.rate", "iotda_admin.accounts.scope"},
-    "iotda_admin/inventory": COMMONS | {"iotda_admin.iotda"},
+    "iotda_admin/health": {
+        "iotda_admin.audit",
+        "iotda_admin.inventory.models",
+        "iotda_admin.metrics",
+        "iotda_admin.operations.models",
+    },
+    "iotda_admin/failures": COMMONS
+    | {
+        "iotda_admin.audit",
+        "iotda_admin.accounts.access",
+        "iotda_admin.inventory.models",
+        "iotda_admin.operations",
+    },
+    "iotda_admin/inventory": COMMONS | {"iotda_admin.iotda", "iotda_admin.audit"},
     "iotda_admin/accounts": COMMONS | {"iotda_admin.audit", "iotda_admin.operations.door", "devices.models"},
     "devices": COMMONS | DOORS,
     "policies": COMMONS | DOORS | {"devices.models"},
