@@ -104,6 +104,7 @@ OPERATION_VERBS = {
 
 # What `manage.py worker` does besides running tasks: a callable, and the seconds between two calls.
 WORKER_JOBS = {
+    "iotda_admin.health.workers.beat": 5,
     "iotda_admin.operations.recovery.sweep": 1,
     "iotda_admin.operations.recovery.read_back_due": 1,
     "iotda_admin.operations.batchtasks.follow_due": 1,
@@ -117,6 +118,7 @@ WORKER_JOBS = {
 INSTALLED_APPS = [
     "iotda_admin.accounts",
     "iotda_admin.audit",
+    "iotda_admin.health",
     "iotda_admin.inventory",
     "iotda_admin.operations",
     "iotda_admin.rate",
@@ -138,6 +140,7 @@ MIDDLEWARE = [
     "iotda_admin.access_log.AccessLog",
     "iotda_admin.headers.Headers",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -148,7 +151,6 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "iotda_admin.accounts.acting.Acting",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "iotda_admin.web.DatabaseBusy",
     "iotda_admin.accounts.sessions.SessionLimits",

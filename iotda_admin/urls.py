@@ -2,8 +2,8 @@ from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path, register_converter
 
-from iotda_admin import web
 from iotda_admin.accounts.views import admin_sign_in
+from iotda_admin.health import views as health
 from iotda_admin.ids import IdConverter
 from iotda_admin.overview import overview
 
@@ -20,7 +20,9 @@ urlpatterns = [
     path("accounts/", include("iotda_admin.accounts.urls")),
     path("admin/login/", login_not_required(admin_sign_in), name="admin-login"),
     path("admin/", admin.site.urls),
-    path("healthz", login_not_required(web.healthz), name="healthz"),
+    path("healthz", login_not_required(health.healthz), name="healthz"),
+    path("readyz", login_not_required(health.readyz), name="readyz"),
+    path("metrics", login_not_required(health.prometheus), name="metrics"),
 ]
 
 handler400 = "iotda_admin.web.bad_request"

@@ -129,8 +129,3 @@ def fault(request: HttpRequest) -> HttpResponse:
     if isinstance(sys.exception(), OperationalError):
         return busy(request)
     return HttpResponse(get_template("500.html").render(), status=500)
-
-
-def healthz(request: HttpRequest) -> HttpResponse:
-    """This process answers. It says nothing of IoTDA or of the worker."""
-    return HttpResponse("ok", content_type="text/plain")

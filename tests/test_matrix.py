@@ -51,6 +51,8 @@ accounts:login                            200  302  302  302  302  302   200  30
 admin-login                               302  403  403  403  403  403   405  405  405  405  405  405
 accounts:logout                           302  405  405  405  405  405   302  302  302  302  302  302
 healthz                                   200  200  200  200  200  200   200  200  200  200  200  200
+readyz                                    503  503  503  503  503  503   405  405  405  405  405  405
+metrics                                   404  404  404  404  404  404   405  405  405  405  405  405
 """
 ROWS = {line.split()[0]: [int(cell) for cell in line.split()[1:]] for line in TABLE.splitlines()[3:]}
 

@@ -56,6 +56,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         "iotda_admin.inventory.models",
         "iotda_admin.operations",
     },
+    "iotda_admin/health": {
+        "iotda_admin.audit",
+        "iotda_admin.inventory.models",
+        "iotda_admin.metrics",
+        "iotda_admin.operations.models",
+    },
     "iotda_admin/inventory": COMMONS | {"iotda_admin.iotda", "iotda_admin.audit"},
     "iotda_admin/accounts": COMMONS | {"iotda_admin.audit", "iotda_admin.operations.door", "devices.models"},
     "devices": COMMONS | DOORS,

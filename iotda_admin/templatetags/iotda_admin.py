@@ -14,6 +14,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from devices.models import Device
+from iotda_admin.health import workers
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.operations import followup_views, rights, views
 from iotda_admin.operations.models import Operation, Target
@@ -148,6 +149,11 @@ def freshness(context: template.Context) -> dict[str, Any]:
         "failed": last is not None and last.state == SyncRun.State.FAILED,
         "request": context["request"],
     }
+
+
+@register.inclusion_tag("parts/no_worker.html", takes_context=True)
+def no_worker(context: template.Context) -> dict[str, Any]:
+    return {"missing": not workers.alive().exists(), "user": context["user"]}
 
 
 @register.simple_tag(takes_context=True)

@@ -1,0 +1,66 @@
+"""What the database tells, at the moment somebody asks."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import DatabaseError
+from django.db.models import Count, Max, QuerySet
+from django.utils import timezone
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from iotda_admin import audit
+from iotda_admin.health import workers
+from iotda_admin.health.models import Worker
+from iotda_admin.inventory.models import SyncRun
+from iotda_admin.operations.models import Chunk, Operation, Target
+
+log = logging.getLogger(__name__)
+
+
+class Gauges(Collector):
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        try:
+            found, up = list(gauges()), 1
+        except DatabaseError as error:
+            log.warning("The database did not answer: %s", error)
+            found, up = [], 0
+        yield one("database_up", "Whether the database answers", up)
+        yield from found
+
+
+def gauges() -> Iterator[GaugeMetricFamily]:
+    # Of a day, as a count of all would take longer with every day.
+    day = timezone.now() - timedelta(days=1)
+    asked = Operation.objects.filter(created_at__gte=day)
+    yield by_state("operations_last_day", "Operations of the last 24 hours", asked)
+    targets = Target.objects.filter(operation__created_at__gte=day)
+    yield by_state("targets_last_day", "Targets of the operations of the last 24 hours", targets)
+    open_chunks = Chunk.objects.filter(state__in=Chunk.OPEN)
+    yield by_state("chunks_open", "Calls that wait, are sent, or are to be read back", open_chunks)
+    unsolved = Target.objects.filter(state__in=["failed", "unknown"], solved_at=None)
+    yield by_state("failures_open", "Targets that failed or are unknown, and not solved", unsolved)
+    yield one("workers", "Workers that said in time that they live", workers.alive().count())
+    seen_at = Worker.objects.aggregate(last=Max("seen_at"))["last"]
+    yield age("worker_age_seconds", "Since a worker last said that it lives", seen_at)
+    yield age("inventory_age_seconds", "Since the inventory was true", SyncRun.fresh_at())
+    yield one("audit_head", "Number of the last event of the trail", int(audit.head().partition(":")[0] or 0))
+
+
+def by_state(name: str, says: str, rows: QuerySet[Any]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"iotda_admin_{name}", says, labels=["state"])
+    counts: Iterable[tuple[str, int]] = rows.order_by().values_list("state").annotate(Count("pk"))
+    for state, count in counts:
+        family.add_metric([state], count)
+    return family
+
+
+def one(name: str, says: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"iotda_admin_{name}", says, value=value)
+
+
+def age(name: str, says: str, moment: datetime | None) -> GaugeMetricFamily:
+    seconds = (timezone.now() - moment).total_seconds() if moment else float("nan")
+    return one(name, says, seconds)

@@ -1,0 +1,38 @@
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils.crypto import constant_time_compare
+from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from iotda_admin import metrics
+from iotda_admin.health import checks
+from iotda_admin.health.gauges import Gauges
+
+
+def healthz(request: HttpRequest) -> HttpResponse:
+    """This process answers. It says nothing of IoTDA or of the worker."""
+    return HttpResponse("ok", content_type="text/plain")
+
+
+@require_safe
+def readyz(request: HttpRequest) -> JsonResponse:
+    """All that is needed is there; ?exclude=worker leaves one out, as for a balancer of web processes."""
+    found = checks.look()
+    vital = checks.VITAL - set(request.GET.getlist("exclude"))
+    if any(found[name] != "ok" for name in vital):
+        return JsonResponse({"status": "failed", "checks": found}, status=503)
+    fine = all(word == "ok" for word in found.values())
+    return JsonResponse({"status": "ok" if fine else "degraded", "checks": found})
+
+
+@require_safe
+def prometheus(request: HttpRequest) -> HttpResponse:
+    if not settings.METRICS_TOKEN:
+        raise Http404
+    given = request.headers.get("Authorization", "")
+    if not constant_time_compare(given, f"Bearer {settings.METRICS_TOKEN}"):
+        return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"})
+    ours = CollectorRegistry()
+    ours.register(Gauges())
+    text = generate_latest(metrics.registry()) + generate_latest(ours)
+    return HttpResponse(text, content_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,132 @@
+"""Whether it is alive, for whoever watches; what it counts, for Prometheus."""
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from iotda_admin.health import workers
+from iotda_admin.health.models import Worker
+from iotda_admin.inventory.models import SyncRun
+from tests.asking import asked
+from tests.cloud import ROOT
+
+TOKEN = "canary-metrics-token"
+
+
+def ready(client, query=""):
+    answer = client.get(f"/readyz{query}")
+    return answer.status_code, answer.json()
+
+
+def test_it_is_ready_with_a_worker_and_an_inventory(anonymous, inventory):
+    workers.beat()
+    checks = ["database", "migrations", "audit", "worker", "platform"]
+    assert ready(anonymous) == (200, {"status": "ok", "checks": dict.fromkeys(checks, "ok")})
+
+
+def test_it_is_not_ready_when_the_worker_is_silent(anonymous, inventory):
+    workers.beat()
+    Worker.objects.update(seen_at=timezone.now() - timedelta(seconds=31))
+    status, said = ready(anonymous)
+    assert (status, said["checks"]["worker"]) == (503, "failed")
+    assert ready(anonymous, "?exclude=worker")[0] == 200
+
+
+def test_iotda_that_does_not_answer_is_said_and_no_reason_to_restart(anonymous, inventory):
+    workers.beat()
+    SyncRun.objects.create(state="failed", finished_at=timezone.now())
+    before = len(inventory.journal())
+    status, said = ready(anonymous)
+    assert (status, said["status"], said["checks"]["platform"]) == (200, "degraded", "failed")
+    assert len(inventory.journal()) == before
+
+
+def test_it_is_not_ready_when_the_trail_can_be_changed(anonymous, db):
+    workers.beat()
+    with connection.cursor() as cursor:
+        on = " ON audit_event" if connection.vendor == "postgresql" else ""
+        cursor.execute(f"DROP TRIGGER audit_event_update{on}")
+    assert ready(anonymous)[1]["checks"]["audit"] == "failed"
+
+
+def test_a_worker_that_lives_is_one_however_often_it_says_so(db):
+    workers.beat()
+    workers.beat()
+    assert workers.alive().count() == 1
+
+
+@pytest.mark.parametrize("page", ["/", "/operations/{}/"])
+def test_a_page_says_that_no_worker_runs(operator, inventory, page):
+    # Two devices are more than a request sends by itself.
+    selection = {"target": inventory.free(2), **asked()}
+    operation = operator.post("/devices/selection.freeze/", selection, follow=True)
+    assert operation.status_code == 200
+    number = operation.request["PATH_INFO"].strip("/").rpartition("/")[2]
+    assert "No worker is running." in operator.get(page.format(number)).text
+    workers.beat()
+    assert "No worker is running." not in operator.get(page.format(number)).text
+
+
+def test_the_numbers_are_for_who_has_the_token(anonymous, settings):
+    assert anonymous.get("/metrics").status_code == 404
+    settings.METRICS_TOKEN = TOKEN
+    assert anonymous.get("/metrics").status_code == 401
+    assert anonymous.get("/metrics", headers={"Authorization": "Bearer wrong"}).status_code == 401
+    assert anonymous.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
+def numbers(client, settings):
+    settings.METRICS_TOKEN = TOKEN
+    text = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
+    return {
+        line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+        for line in text.splitlines()
+        if line[0] != "#"
+    }
+
+
+def test_they_tell_of_requests_calls_operations_and_failures(operator, inventory, settings):
+    answer = 'iotda_admin_requests_total{method="POST",route="devices:freeze",status="200"}'
+    call = 'iotda_admin_iotda_calls_total{operation="ShowDevice",status="404"}'
+    before = numbers(operator, settings)
+    device = inventory.landmarks["online"]
+    inventory.call("DELETE", f"devices/{device}")
+    operator.post(f"/devices/{device}/freeze/", asked(), headers={"HX-Request": "true"})
+    after = numbers(operator, settings)
+    assert after['iotda_admin_failures_open{state="failed"}'] == 1
+    assert after["iotda_admin_audit_head"] > before["iotda_admin_audit_head"]
+    assert after[answer] == before.get(answer, 0) + 1
+    assert after[call] == before.get(call, 0) + 1
+
+
+COUNT = """
+import django, os
+django.setup()
+from iotda_admin import metrics
+metrics.THROTTLED.inc()
+if os.fork() == 0:
+    metrics.THROTTLED.inc()
+    os._exit(0)
+os.wait()
+print(metrics.registry().get_sample_value("iotda_admin_iotda_throttled_total"), flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_they_are_of_all_processes_and_outlive_them_in_a_bounded_number_of_files(tmp_path):
+    env = os.environ | {
+        "TEST_DATA_DIR": str(tmp_path),
+        "METRICS_TOKEN": TOKEN,
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+    }
+    command = [sys.executable, "-c", COUNT]
+    said = [
+        subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True).stdout for _ in range(2)
+    ]
+    assert said == ["2.0\n", "4.0\n"]
+    assert len(list((tmp_path / "metrics").glob("counter_*.db"))) == 2
