@@ -7,6 +7,7 @@ from django.views.decorators.http import require_safe
 
 from devices.models import Device, Product, Space
 from iotda_admin.accounts.access import within
+from iotda_admin.failures.listing import MOST, count
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.views import SEE, visible, with_counts
@@ -28,8 +29,10 @@ def overview(request: HttpRequest) -> HttpResponse:
     if request.user.has_perm(SEE):
         own = visible(request)
         unsettled = Target.objects.filter(operation__in=own, state=Target.State.UNKNOWN)
+        failed = count(own)
         context |= {
             "may_see_operations": True,
+            "failures": {"shown": min(failed, MOST), "more": failed > MOST},
             "recent": with_counts(list(own[:8])),
             "running": own.filter(state=Operation.State.RUNNING).count(),
             "unknown": unsettled.count(),

@@ -15,6 +15,7 @@ urlpatterns = [
     path("devices/", include("devices.urls")),
     path("policies/", include("policies.urls")),
     path("operations/", include("iotda_admin.operations.urls")),
+    path("failures/", include("iotda_admin.failures.urls")),
     path("audit/", include("iotda_admin.audit.urls")),
     path("inventory/", include("iotda_admin.inventory.urls")),
     path("accounts/", include("iotda_admin.accounts.urls")),

@@ -17,6 +17,14 @@ THROUGH = {
 }
 
 
+def on_target(kind: str, target_id: str, user: Somebody) -> dict[str, Any]:
+    """As far as the inventory knows: IoTDA cannot be asked."""
+    bound = Binding.objects.filter(target_type=kind, target_id=target_id)
+    shown = bound.filter(policy__in=policies_for(user)).select_related("policy")
+    rows = list(shown.order_by("policy__name", "policy"))
+    return {"bindings": rows, "own": bound.count(), "limit": POLICIES_PER_TARGET}
+
+
 def in_effect(device: Device, user: Somebody) -> dict[str, Any]:
     wanted = (
         Q(target_type=TargetType.DEVICE, target_id=device.device_id)

@@ -8,6 +8,7 @@ urlpatterns = [
     # No id has a dot, so these can never be meant as a policy.
     path("selection.bind/", views.bind, name="bind_selection"),
     path("of.device/<id:device_id>/", views.of_device, name="of_device"),
+    path("of.target/<id:target_id>/", views.of_target, name="of_target"),
     path("<id:policy_id>/", views.policy, name="policy"),
     path("<id:policy_id>/bind/", views.bind, name="bind"),
     path("<id:policy_id>/unbind/", views.unbind, name="unbind"),

@@ -22,7 +22,7 @@ from iotda_admin.paging import page_of
 from iotda_admin.web import render
 from policies import picker
 from policies.asking import wanted
-from policies.effect import in_effect
+from policies.effect import in_effect, on_target
 from policies.forms import BindForm, PolicyTargetsForm
 from policies.mirrors import remember
 from policies.models import Binding, Policy, TargetType
@@ -100,6 +100,19 @@ def of_device(request: HttpRequest, device_id: str) -> HttpResponse:
     device = get_object_or_404(within(Device.objects.all(), request.user), pk=device_id)
     context = {"device": device, **in_effect(device, request.user)}
     return render(request, "policies/of_device.html", context, part="policies")
+
+
+@require_safe
+def of_target(request: HttpRequest, target_id: str) -> HttpResponse:
+    """The policies on a device, a product or a space itself, to unbind one where no more fit."""
+    kind = request.GET.get("target_type", TargetType.DEVICE)
+    if kind not in TargetType.values:
+        raise Http404
+    known = within(picker.known_among(kind, [target_id]), request.user).first()
+    if known is None:
+        raise Http404
+    context = {"target": known, "kind": kind, **on_target(kind, target_id, request.user)}
+    return render(request, "policies/of_target.html", context, part="policies")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

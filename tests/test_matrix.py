@@ -32,6 +32,7 @@ devices:paste                             302  403  200  403  403  200   302  40
 policies:policies                         302  200  200  200  200  200   302  405  405  405  405  405
 policies:policy                           302  200  200  200  200  200   302  405  405  405  405  405
 policies:of_device                        302  200  200  200  200  200   302  405  405  405  405  405
+policies:of_target                        302  200  200  200  200  200   302  405  405  405  405  405
 policies:bind                             302  403  403  200  403  200   302  403  403  200  403  200
 policies:bind_selection                   302  403  403  200  403  200   302  403  403  200  403  200
 policies:unbind                           302  403  403  302  403  302   302  403  403  200  403  200
@@ -43,6 +44,13 @@ operations:check                          302  405  405  405  405  405   302  40
 operations:retry                          302  403  404  403  403  200   302  403  404  403  403  422
 operations:undo                           302  403  404  403  403  200   302  403  404  403  403  422
 operations:cancel                         302  403  404  403  403  200   302  403  404  403  403  302
+failures:failures                         302  403  200  200  200  200   302  405  405  405  405  405
+failures:take                             302  405  405  405  405  405   302  403  302  302  403  302
+failures:give_back                        302  405  405  405  405  405   302  403  302  302  403  302
+failures:note                             302  405  405  405  405  405   302  403  302  302  403  302
+failures:solve                            302  405  405  405  405  405   302  403  302  302  403  302
+failures:reopen                           302  405  405  405  405  405   302  403  302  302  403  302
+failures:retry                            302  405  405  405  405  405   302  403  302  302  403  302
 audit:events                              302  403  403  403  200  200   302  405  405  405  405  405
 audit:export                              302  403  403  403  200  200   302  405  405  405  405  405
 inventory:freshness                       302  200  200  200  200  200   302  405  405  405  405  405
@@ -75,7 +83,12 @@ def urls(inventory, asker) -> dict[str, str]:
     """Each address with something that exists; the operation is somebody else's."""
     device, policy = inventory.landmarks["online"], inventory.landmarks["policy"]
     operation = ask("device.freeze", [Wanted(device)], asker=asker, reason="because", form_key="k")
-    things = {"<id:device_id>": device, "<id:policy_id>": policy, "<int:number>": operation.pk}
+    things = {
+        "<id:device_id>": device,
+        "<id:policy_id>": policy,
+        "<id:target_id>": device,
+        "<int:number>": operation.pk,
+    }
     return {
         name: reverse(name, args=[thing for part, thing in things.items() if part in route])
         for name, route in addresses(get_resolver())

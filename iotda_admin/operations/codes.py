@@ -22,6 +22,16 @@ NOT_ALLOWED = "not_allowed"
 NOT_DIRECT = "not_directly_connected"
 TASK_STOPPED = "task_stopped"
 TASK_FAILED = "task_failed"
+OWN = frozenset(
+    {
+        NOT_SENT, NOT_APPLIED, CHANGED_SINCE, NO_ANSWER, SENDER_LOST, STOPPED, CANCELLED, NOT_ALLOWED,
+        NOT_DIRECT, TASK_STOPPED, TASK_FAILED,
+    }
+)  # fmt: skip
+
+# The platform's, where more is done with them than explaining.
+DEVICE_MISSING = "IOTDA.014000"
+POLICIES_FULL = "IOTDA.015204"
 
 # As many batch tasks run as may. No source shows the platform's code: assumed, until one is seen.
 TASKS_FULL = frozenset({"IOTDA.014203"})
@@ -40,6 +50,11 @@ UNKNOWN_CODE = Knowledge(
     _("We do not know this code."),
     _("Read IoTDA's own words. With the request ID, Huawei Cloud support can look it up."),
 )
+
+OURS = _("This is a fault of ours: report it with the request ID.")
+TICKET = _("Open a ticket at Huawei Cloud with the request ID.")
+PAGING = Knowledge(_("IoTDA did not accept the page of a list that was asked for."), OURS)
+GATEWAY = Knowledge(_("The gateway before IoTDA is set up wrongly."), TICKET)
 
 CODES: dict[str, Knowledge] = {
     NOT_SENT: Knowledge(
@@ -91,7 +106,7 @@ CODES: dict[str, Knowledge] = {
         retryable=True,
     ),
     # Devices
-    "IOTDA.014000": Knowledge(
+    DEVICE_MISSING: Knowledge(
         _("The device does not exist."),
         _("Check the ID. The device may have been deleted, or belong to another project or instance."),
     ),
@@ -102,8 +117,43 @@ CODES: dict[str, Knowledge] = {
     ),
     "IOTDA.014039": Knowledge(_("The device is already frozen."), _("Nothing to do."), hopeless=True),
     "IOTDA.014040": Knowledge(_("The device is not frozen."), _("Nothing to do."), hopeless=True),
+    "IOTDA.014016": Knowledge(
+        _("The device is not online."), _("Ask again when it is online."), retryable=True
+    ),
+    "IOTDA.014024": Knowledge(
+        _("The gateway still has devices behind it."), _("Delete or move those devices first.")
+    ),
+    "IOTDA.014031": Knowledge(_("The device already exists."), _("Choose another ID."), hopeless=True),
+    "IOTDA.014111": Knowledge(
+        _("The device did not answer the command in time."),
+        _("Check that the device is online, then ask again."),
+        retryable=True,
+    ),
+    "IOTDA.014112": Knowledge(
+        _("The device does not listen to this topic."),
+        _("Check the device's policies and what its firmware subscribes to."),
+    ),
+    "IOTDA.014114": Knowledge(_("This call is not for MQTT devices."), OURS, hopeless=True),
+    "IOTDA.014115": Knowledge(_("This call is not for this kind of device."), OURS, hopeless=True),
+    # Tags
+    "IOTDA.004002": Knowledge(
+        _("The tag's key begins with iot_, which is IoTDA's own."), _("Choose another key."), hopeless=True
+    ),
+    "IOTDA.004003": Knowledge(_("The device has no tag with this key."), _("Nothing to do."), hopeless=True),
+    "IOTDA.004004": Knowledge(_("The same tag was named twice."), _("Name each tag once."), hopeless=True),
+    # Batch tasks
+    "IOTDA.014219": Knowledge(
+        _("The device is not part of IoTDA's batch task."), _("Open the device to see how it stands now.")
+    ),
+    "IOTDA.014600": Knowledge(
+        _("IoTDA no longer has the file of the batch task: it keeps files for one hour."), _("Ask again.")
+    ),
+    "IOTDA.014602": Knowledge(_("IoTDA already has a file of this name."), OURS),
+    "IOTDA.014603": Knowledge(
+        _("The file of the batch task is larger than 2 MB."), _("Ask for fewer devices at once.")
+    ),
     # Policies
-    "IOTDA.015204": Knowledge(
+    POLICIES_FULL: Knowledge(
         _("The target already has 5 policies, the most that IoTDA allows."),
         _("Unbind a policy it no longer needs, then bind this one again."),
     ),
@@ -112,6 +162,13 @@ CODES: dict[str, Knowledge] = {
     "IOTDA.001001": Knowledge(_("The resource space was given wrongly."), _("Check the ID of the space.")),
     "IOTDA.001002": Knowledge(
         _("Our account may not use this resource space."), _("Ask the account's administrator for access.")
+    ),
+    "IOTDA.001005": Knowledge(
+        _("The account has several resource spaces, and none was named."), _("Choose a resource space.")
+    ),
+    "IOTDA.001006": Knowledge(
+        _("Our account has no such resource space."),
+        _("Check the ID of the space. On a new instance, create one first."),
     ),
     "IOTDA.001007": Knowledge(
         _("The resource space belongs to another account."), _("Check the ID of the space.")
@@ -128,9 +185,15 @@ CODES: dict[str, Knowledge] = {
     "IOTDA.000006": Knowledge(
         _("IoTDA did not accept one of the values sent."), _("Check the IDs. If they are right, report this.")
     ),
-    "IOTDA.000008": Knowledge(
-        _("IoTDA could not read the request."), _("This is a fault of ours: report it with the request ID.")
-    ),
+    "IOTDA.000008": Knowledge(_("IoTDA could not read the request."), OURS),
+    "IOTDA.000009": Knowledge(_("IoTDA could not read a time that was sent."), OURS),
+    "IOTDA.000010": Knowledge(_("The start was not before the end."), _("Correct the times.")),
+    "IOTDA.000011": PAGING,
+    "IOTDA.000012": PAGING,
+    "IOTDA.000013": PAGING,
+    "IOTDA.000014": PAGING,
+    "IOTDA.000017": PAGING,
+    "IOTDA.000018": PAGING,
     "IOTDA.000020": Knowledge(
         _("IoTDA could not handle our token."),
         _("Ask again later, then open a ticket at Huawei Cloud."),
@@ -144,6 +207,9 @@ CODES: dict[str, Knowledge] = {
         _("Our account lacks the permission for this."),
         _("Ask the cloud account's administrator for the permission. Asking again will not help."),
     ),
+    "IOTDA.000029": Knowledge(
+        _("IoTDA does not take this call: the address is wrong, or it sets what may only be read."), OURS
+    ),
     "IOTDA.021101": Knowledge(
         _("IoTDA's limit of calls was reached. It was not carried out."),
         _("Ask again later."),
@@ -154,10 +220,17 @@ CODES: dict[str, Knowledge] = {
         _("Ask again later."),
         retryable=True,
     ),
+    "IOTDA.021105": Knowledge(
+        _("One request was larger than IoTDA takes."), _("Ask for fewer targets at once.")
+    ),
     # The gateway before the platform
     "APIGW.0101": Knowledge(
         _("There is no such call at this address."), _("Tell an administrator: the address is wrong.")
     ),
+    "APIGW.0103": Knowledge(_("The gateway does not find IoTDA behind it."), TICKET),
+    "APIGW.0104": GATEWAY,
+    "APIGW.0105": GATEWAY,
+    "APIGW.0106": GATEWAY,
     "APIGW.0201": Knowledge(
         _("The gateway before IoTDA could not pass the request on."), _("Ask again later."), retryable=True
     ),

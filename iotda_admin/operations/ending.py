@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.results import counts_of, counts_text
+from iotda_admin.operations.solving import solve_earlier
 from iotda_admin.operations.trail import deed, event
 
 State = Target.State
@@ -83,3 +84,4 @@ def end(operation: Operation) -> None:
         outcome=counts_text(counts),
         detail={"counts": counts},
     )
+    solve_earlier(operation, counts)

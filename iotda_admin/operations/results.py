@@ -13,6 +13,7 @@ from iotda_admin.operations.codes import (
     NO_ANSWER,
     NOT_ALLOWED,
     NOT_SENT,
+    OWN,
     STOPPED,
     Knowledge,
     explain,
@@ -58,7 +59,8 @@ class Cause:
 
 
 def is_platform_code(code: str) -> bool:
-    return code.startswith(("IOTDA.", "APIGW.", "APIG."))
+    """Anything that is not ours is the platform's, whether anybody knows it or not."""
+    return bool(code) and code not in OWN
 
 
 def counts_of(operation: Operation) -> dict[str, int]:

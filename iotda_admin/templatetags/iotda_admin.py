@@ -163,3 +163,13 @@ def without(context: template.Context, name: str) -> str:
     for gone in (name, "after", "before"):
         query.pop(gone, None)
     return f"?{query.urlencode()}"
+
+
+@register.simple_tag(takes_context=True)
+def narrowed_to(context: template.Context, group: Any) -> str:
+    """This page's query, narrowed to one group of failures."""
+    query = context["request"].GET.copy()
+    for gone in ("can", "after", "before", "asked"):
+        query.pop(gone, None)
+    query.update(group.key)
+    return f"?{query.urlencode()}"

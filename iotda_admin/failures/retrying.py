@@ -1,0 +1,91 @@
+"""Asking again for chosen failures: through the one door, one operation for each that they came from."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser, User
+from django.utils.translation import gettext as _
+
+from iotda_admin.connection import client
+from iotda_admin.failures.care import carry
+from iotda_admin.operations import followups
+from iotda_admin.operations.door import Asker, Refused, start
+from iotda_admin.operations.followups import Plan
+from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.tasks import nudge
+from iotda_admin.operations.verbs import verb_named
+from iotda_admin.operations.views import may_ask
+
+# Each is a change of its own, with its own record and its own calls.
+OPERATIONS_AT_ONCE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The chosen failures of one operation: what is asked again, and what is not, with the reason."""
+
+    plan: Plan
+    ids: frozenset[str]
+    left_out: Sequence[tuple[Any, str, int]]
+
+    @property
+    def of(self) -> Operation:
+        return self.plan.of
+
+
+def parts(targets: Sequence[Target], user: User | AnonymousUser) -> list[Part]:
+    ids: dict[Operation, set[str]] = defaultdict(set)
+    for target in targets:
+        ids[target.operation].add(target.target_id)
+    return [part(operation, ids[operation], user) for operation in sorted(ids, key=lambda each: -each.pk)]
+
+
+def part(operation: Operation, chosen: set[str], user: User | AnonymousUser) -> Part:
+    plan = followups.retry(operation)
+    if not may_ask(user, verb_named(operation.verb), operation):
+        return Part(plan, frozenset(), [(_("Your role does not allow this."), "", len(chosen))])
+    if plan.to_type:
+        why = _("A whole resource space is retried on the operation's own page, where its name is typed.")
+        return Part(plan, frozenset(), [(why, "", len(chosen))])
+    possible = {target.id for group in plan.possible for target in group.targets} & chosen
+    left_out = []
+    for group in plan.left_out:
+        if number := len(chosen & {target.id for target in group.targets}):
+            left_out.append((group.knowledge.meaning, group.code, number))
+    return Part(plan, frozenset(possible), left_out)
+
+
+def ask_again(
+    found: Sequence[Part], *, asker: Asker, key: str, reason: str, ticket: str
+) -> tuple[list[Operation], list[str]]:
+    """The operations that were made, and why others were not."""
+    made, refused = [], []
+    for each in found:
+        try:
+            made.append(follow(each, asker, key, reason, ticket))
+        except Refused as refusal:
+            refused.append(f"{each.of}: {refusal}")
+    for operation in made:
+        # One is sent here and now; several at once would let somebody wait for all of them.
+        start(operation, client()) if len(made) == 1 else nudge(operation.pk)
+    carry()
+    return made, refused
+
+
+def follow(each: Part, asker: Asker, key: str, reason: str, ticket: str) -> Operation:
+    # A key for each, so that the form sent twice is the same operations again.
+    own = hashlib.sha256(f"{key} {each.of.pk}".encode()).hexdigest()[:32]
+    return followups.follow(
+        each.plan,
+        [group.key for group in each.plan.possible],
+        only=each.ids,
+        seen=each.plan.fingerprint,
+        asker=asker,
+        form_key=own,
+        reason=reason,
+        ticket=ticket,
+        client=client(),
+    )

@@ -1,0 +1,22 @@
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from tests.operations.conftest import begin, do
+
+__all__ = ["begin", "do"]
+
+
+@pytest.fixture
+def me(asker: Any) -> Client:
+    """The one who asked, signed in."""
+    client = Client()
+    client.force_login(asker.user)
+    return client
+
+
+@pytest.fixture
+def full(do: Any, inventory: Any) -> Any:
+    """A bind that one device refused, for it has five policies."""
+    return do("policy.bind", inventory.landmarks["full"], policy="policy", ticket="INC-7")
