@@ -119,8 +119,8 @@ WORKER_JOBS = {
 INSTALLED_APPS = [
     "iotda_admin.accounts",
     "iotda_admin.audit",
-    "iotda_admin.health",
     "iotda_admin.failures",
+    "iotda_admin.health",
     "iotda_admin.inventory",
     "iotda_admin.operations",
     "iotda_admin.rate",
@@ -147,6 +147,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "iotda_admin.reader_zone.ReaderZone",
     "django.middleware.common.CommonMiddleware",
     "iotda_admin.web.BodyLimit",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -171,7 +172,7 @@ TEMPLATES = [
         "DIRS": [BASE_DIR / "templates", BASE_DIR / "static"],
         "APP_DIRS": True,
         "OPTIONS": {
-            "builtins": ["iotda_admin.templatetags.iotda_admin"],
+            "builtins": ["iotda_admin.templatetags.iotda_admin", "iotda_admin.templatetags.trail"],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",

@@ -18,6 +18,9 @@
     if (verb === "get") for (const [name, value] of [...formData]) if (!value) formData.delete(name)
   })
 
+  // What time it is where the reader is, for times that the server writes
+  document.cookie = `zone=${Intl.DateTimeFormat().resolvedOptions().timeZone};path=/;max-age=31536000;samesite=lax${location.protocol === "https:" ? ";secure" : ""}`
+
   // Failures of the network
   for (const type of ["htmx:sendError", "htmx:timeout"]) on(type, () => tell("#alert", "SendError"))
   on("htmx:beforeSwap", ({ detail }) => { detail.xhr.shown = detail.shouldSwap })

@@ -17,6 +17,7 @@ COMMONS = {
     "iotda_admin.connection",
     "iotda_admin.sheet",
     "iotda_admin.request_id",
+    "iotda_admin.reader_zone",
     "iotda_admin.system_user",
 }
 # What the features may use of the core rooms: their doors.
@@ -39,7 +40,7 @@ DOORS = {
 MAY_IMPORT: dict[str, set[str]] = {
     "iotda_admin/iotda": set(),
     "iotda_admin/simulator": set(),
-    "iotda_admin/audit": COMMONS - {"iotda_admin.connection"},
+    "iotda_admin/audit": (COMMONS - {"iotda_admin.connection"}) | {"iotda_admin.accounts.scope"},
     "iotda_admin/rate": {"iotda_admin.iotda"},
     "iotda_admin/operations": COMMONS
     | {"iotda_admin.iotda", "iotda_admin.audit", "iotda_admin.rate", "iotda_admin.accounts.scope"},
@@ -55,12 +56,6 @@ MAY_IMPORT: dict[str, set[str]] = {
         "iotda_admin.accounts.access",
         "iotda_admin.inventory.models",
         "iotda_admin.operations",
-    },
-    "iotda_admin/health": {
-        "iotda_admin.audit",
-        "iotda_admin.inventory.models",
-        "iotda_admin.metrics",
-        "iotda_admin.operations.models",
     },
     "iotda_admin/inventory": COMMONS | {"iotda_admin.iotda", "iotda_admin.audit"},
     "iotda_admin/accounts": COMMONS | {"iotda_admin.audit", "iotda_admin.operations.door", "devices.models"},

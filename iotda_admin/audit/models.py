@@ -6,6 +6,7 @@ Rows are added by `audit.record` alone; the database itself refuses to change or
 from typing import Any, NoReturn
 
 from django.db import models
+from django.db.models.functions import Upper
 from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.audit.canonical import CanonicalJson
@@ -104,7 +105,8 @@ class Event(AppendOnly):
             models.Index(fields=["verb", "id"], name="event_verb"),
             models.Index(fields=["policy_id", "id"], name="event_policy"),
             models.Index(fields=["policy_name", "id"], name="event_policy_name"),
-            models.Index(fields=["ticket", "id"], name="event_ticket"),
+            # As people write them: inc-42 is INC-42.
+            models.Index(Upper("ticket"), "id", name="event_ticket_upper"),
             models.Index(fields=["operation", "id"], name="event_operation"),
             models.Index(fields=["source", "id"], name="event_source"),
             models.Index(fields=["id"], condition=models.Q(outside_hours=True), name="event_outside_hours"),
@@ -155,7 +157,14 @@ class ReasonWord(models.Model):
 
     class Meta:
         default_permissions = ()
-        indexes = [models.Index(fields=["word", "event"], name="reason_word")]
+        indexes = [
+            # PostgreSQL finds the beginning of a word only so; SQLite needs nothing said.
+            models.Index(
+                fields=["word", "event"],
+                opclasses=["varchar_pattern_ops", "int8_ops"],
+                name="reason_word_like",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.word

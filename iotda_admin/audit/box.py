@@ -1,0 +1,31 @@
+"""The one search box: a ticket, a person, an id, a number or words, and which of them was typed."""
+
+import re
+
+from django.http import QueryDict
+
+from iotda_admin.accounts.scope import Somebody
+from iotda_admin.audit.filters import FilterForm
+from iotda_admin.audit.lists import Span
+from iotda_admin.audit.reading import Search
+
+# In this order: what somebody who reads the trail most often has at hand.
+GUESSES = ["ticket", "target", "policy", "actor", "code"]
+MOST = 128
+
+
+def meant(text: str, user: Somebody) -> dict[str, str]:
+    """The filter that finds something of what somebody may see; else words of the reason."""
+    text = text[:MOST]
+    if re.fullmatch(r"(?i:OP-)[0-9]{1,18}", text):
+        return {"operation": text}
+    for name in GUESSES:
+        if finds(name, text, user):
+            return {name: text}
+    return {"reason": text}
+
+
+def finds(name: str, text: str, user: Somebody) -> bool:
+    query = QueryDict(mutable=True)
+    query[name] = text
+    return bool(Search(FilterForm(query), user).page(Span(), 1).ids)
