@@ -11,7 +11,7 @@ os.environ.update(
     # What the rate does is tested in tests/rate; elsewhere it would only take time.
     IOTDA_RATE=os.environ.get("IOTDA_RATE", "0"),
     READ_BACK_GAP="0",
-    LOG_LEVEL="error",
+    LOG_LEVEL=os.environ.get("TEST_LOG_LEVEL", "error"),
 )
 from iotda_admin.settings import *  # noqa: F403
 from iotda_admin.settings import DATA_DIR, DATABASES

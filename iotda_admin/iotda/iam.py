@@ -1,6 +1,7 @@
 """Tokens from IAM (Identity and Access Management) for a name and a password."""
 
 import copy
+import json
 import threading
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
@@ -75,7 +76,11 @@ class PasswordToken(AuthBase):
         self._who = f"{domain}/{user}"
         self._deadline = deadline
         self._transport = Transport(
-            connect_timeout=connect_timeout, pool_size=1, proxy=proxy, ca_bundle=ca_bundle
+            connect_timeout=connect_timeout,
+            pool_size=1,
+            proxy=proxy,
+            ca_bundle=ca_bundle,
+            secrets=(password, json.dumps(password)[1:-1]),
         )
         self._lock = threading.Lock()
         self._token: _Token | None = None

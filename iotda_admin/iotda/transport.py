@@ -3,7 +3,7 @@
 import ipaddress
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from http.client import HTTPException
@@ -22,6 +22,7 @@ from .sockets import TimedHTTPPool, TimedHTTPSPool, TimedTLS
 
 BODY_LIMIT = 8 * 1024 * 1024  # bytes after decompression; a page of 50 devices is about 30 kB
 PIECE = 64 * 1024
+SECRET_HEADERS = ("Authorization", "X-Auth-Token", "X-Security-Token")
 
 WIRE_ERRORS = (requests.RequestException, HTTPError, HTTPException, OSError)
 
@@ -110,8 +111,15 @@ class Transport:
     """A pool of connections. Safe to share between threads; make it after forking, not before."""
 
     def __init__(
-        self, *, connect_timeout: float, pool_size: int, proxy: str = "", ca_bundle: str = ""
+        self,
+        *,
+        connect_timeout: float,
+        pool_size: int,
+        proxy: str = "",
+        ca_bundle: str = "",
+        secrets: Collection[str] = (),
     ) -> None:
+        self._secrets = secrets
         self._connect_timeout = connect_timeout
         # The pool blocks without a time limit when it is empty, so nobody may come to it without a slot.
         self._slots = threading.BoundedSemaphore(pool_size)
@@ -144,8 +152,17 @@ class Transport:
             request, stream=True, timeout=(self._connect_timeout, budget.left()), allow_redirects=False
         )
         with response:
-            body = _read(response)
+            body = self._masked(_read(response), request)
         return Answer(response.status_code, response.headers, body)
+
+    def _masked(self, body: bytes, request: requests.PreparedRequest) -> bytes:
+        """A gateway may repeat what it was sent: its words are stored and shown, our credentials never."""
+        sent = [request.headers.get(name, "") for name in SECRET_HEADERS]
+        for secret in filter(None, [*sent, *self._secrets]):
+            raw = secret.encode() if isinstance(secret, str) else secret
+            if raw in body:
+                body = body.replace(raw, b"***")
+        return body
 
     def close(self) -> None:
         self._session.close()

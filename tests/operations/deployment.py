@@ -110,10 +110,10 @@ def answers(url: str) -> bool:
 class Browser:
     """Logs in and sends forms over HTTP, as a browser without scripts does."""
 
-    def __init__(self, base: str, name: str) -> None:
+    def __init__(self, base: str, name: str, password: str = "demo-password-1") -> None:
         self.base, self.http = base, requests.Session()
         self.http.trust_env = False
-        form = self.form("/accounts/login/") | {"username": name, "password": "demo-password-1"}
+        form = self.form("/accounts/login/") | {"username": name, "password": password}
         assert self.http.post(f"{base}/accounts/login/", form, timeout=10).ok
 
     def form(self, path: str) -> dict[str, str]:

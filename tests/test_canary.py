@@ -1,0 +1,181 @@
+"""No secret stands anywhere but where it is kept: a deployment that logs all it can is searched for each."""
+
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import requests
+
+from iotda_admin.iotda import AkSk
+from tests.cloud import ROOT, Cloud
+from tests.operations.deployment import Browser, Deployment
+
+CANARIES = {
+    name: f"canary-{name.lower().replace('_', '-')}-7f3a91c2e6"
+    for name in (
+        "IOTDA_AK", "IOTDA_SK", "IOTDA_SECURITY_TOKEN", "IOTDA_TOKEN", "IAM_PASSWORD", "SECRET_KEY",
+        "METRICS_TOKEN", "AUDIT_KEY", "DEMO_PASSWORD",
+    )
+}  # fmt: skip
+TYPED = "canary-typed-as-a-name-7f3a91c2e6"
+
+
+class Loud(Deployment):
+    """Everything it has to say, in one file."""
+
+    def __init__(self, folder: Path, cloud: Cloud) -> None:
+        super().__init__(folder, cloud)
+        self.env |= CANARIES | {"TEST_LOG_LEVEL": "debug", "LOG_FORMAT": "json"}
+        self.log = folder / "log"
+
+    def start(self, *command: str) -> "subprocess.Popen[bytes]":
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, *command],
+                cwd=ROOT,
+                env=self.env,
+                start_new_session=True,
+                stdout=log,
+                stderr=log,
+            )
+        self.processes.append(process)
+        return process
+
+    def manage(self, *words: str, **env: str) -> None:
+        command = [sys.executable, "manage.py", *words]
+        done = subprocess.run(command, cwd=ROOT, env=self.env | env, capture_output=True, timeout=60)
+        with self.log.open("ab") as log:
+            log.write(done.stdout + done.stderr)
+
+
+class Echo(BaseHTTPRequestHandler):
+    """A gateway that fails, and repeats all that it was sent."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+        says = json.dumps({"error_code": "APIGW.0500", "error_msg": f"{dict(self.headers.items())} {body}"})
+        self.send_response(500)
+        self.send_header("Content-Length", str(len(says)))
+        self.end_headers()
+        self.wfile.write(says.encode())
+
+    do_GET = do_POST
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def echo():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture
+def loud(tmp_path, monkeypatch):
+    for name, value in {"AK": CANARIES["IOTDA_AK"], "SK": CANARIES["IOTDA_SK"]}.items():
+        monkeypatch.setenv(f"SIMULATOR_{name}", value)
+    cloud = Cloud()
+    cloud.reset()
+    deployment = Loud(tmp_path, cloud)
+    deployment.prepare()
+    yield deployment
+    deployment.kill()
+    cloud.close()
+
+
+def send(browser: Browser, path: str, **more: object) -> requests.Response:
+    return browser.send(path, browser.form(path) | {"reason": "canary", "ticket": "INC-1"} | more)
+
+
+def live(loud: Loud, base: str, echo: str) -> Browser:
+    """A day at the desk: signing in, changes that succeed and fail in many ways, commands that go wrong."""
+    cloud, device = loud.cloud, loud.cloud.landmarks["online"]
+    guest = Browser.__new__(Browser)
+    guest.base, guest.http = base, requests.Session()
+    send(guest, "/accounts/login/", username=TYPED, password="x")
+    send(guest, "/accounts/login/", username="admin", password=CANARIES["IAM_PASSWORD"])
+    browser = Browser(base, "admin", CANARIES["DEMO_PASSWORD"])
+    for fault, args in {"status": {"status": 401}, "redirect": {}, "html": {"status": 500}}.items():
+        cloud.fault("FreezeDevice", fault, match={"nth": [1]}, **args)
+        send(browser, f"/devices/{device}/freeze/")
+        cloud.heal()
+    send(browser, f"/policies/{cloud.landmarks['policy']}/bind/", act="bind", target=cloud.free(25))
+    reason = ("--reason", "canary", "--ticket", "INC-2", "--wait", "1")
+    bind = ("bind", "--policy", cloud.landmarks["policy"], cloud.free(1)[0])
+    loud.manage(*bind, *reason, IOTDA_ENDPOINT=echo, IOTDA_AUTH="token")
+    loud.manage("check_iotda", IAM_ENDPOINT=echo, IOTDA_AUTH="password", IAM_DOMAIN="d", IAM_USER="u")
+    return browser
+
+
+def crawl(browser: Browser) -> dict[str, str]:
+    """Every page that a link leads to, with the exports among them; of lists, a few of their rows."""
+    pages: dict[str, str] = {}
+    waiting, kinds = ["/", "/audit/export.csv", "/admin/auth/user/", "/nowhere", "/metrics"], dict[str, int]()
+    while waiting:
+        path = waiting.pop(0)
+        kind = re.sub(r"\d+|[0-9a-f]{8,}\w*|\?.*", "…", path)
+        kinds[kind] = kinds.get(kind, 0) + 1
+        if path in pages or kinds[kind] > 3:
+            continue
+        token = {"Authorization": f"Bearer {CANARIES['METRICS_TOKEN']}"} if path == "/metrics" else {}
+        pages[path] = browser.http.get(browser.base + path, timeout=20, headers=token).text
+        waiting += [
+            link.replace("&amp;", "&") for link in re.findall(r'(?:href|hx-get)="(/[^"#]*)', pages[path])
+        ]
+    return pages
+
+
+def places(loud: Loud, pages: dict[str, str]) -> dict[str, str]:
+    """All that is kept, shown, said, or seen by another user of the machine."""
+    found = {f"page {path}": text for path, text in pages.items()}
+    with sqlite3.connect(loud.folder / "iotda-admin.sqlite3") as database:
+        for row in database.iterdump():
+            table = row.split('"')[1] if '"' in row else ""
+            # Django keeps the key of a session there, and nobody is shown that table.
+            if table != "django_session":
+                found[f"table {table}"] = found.get(f"table {table}", "") + row
+    found["log"] = loud.log.read_text()
+    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]
+    found["processes"] = b"\n".join(commands).replace(b"\0", b" ").decode(errors="replace")
+    return found
+
+
+def device_secret(cloud: Cloud) -> str:
+    """What IoTDA tells of a device that was looked at and frozen here."""
+    keys = AkSk(CANARIES["IOTDA_AK"], CANARIES["IOTDA_SK"], region="cn-north-4")
+    url = f"{cloud.api}/v5/iot/5c0ffee05c0ffee05c0ffee05c0ffee0/devices/{cloud.landmarks['online']}"
+    return str(requests.get(url, auth=keys, timeout=5).json()["auth_info"]["secret"])
+
+
+def hits(where: dict[str, str], secrets: dict[str, str]) -> list[tuple[str, str]]:
+    return [
+        (place, name) for place, text in where.items() for name, secret in secrets.items() if secret in text
+    ]
+
+
+def test_no_secret_stands_anywhere(loud, echo):
+    base = loud.start_web()
+    browser = live(loud, base, echo)
+    loud.start("manage.py", "worker")
+    secrets = CANARIES | {
+        "typed": TYPED,
+        "session": browser.http.cookies["sessionid"],
+        "csrf": browser.http.cookies["csrftoken"],
+        "device": device_secret(loud.cloud),
+    }
+    where = places(loud, crawl(browser))
+    assert {"table audit_event", "table operations_target", "log", "page /audit/export.csv"} <= set(where)
+    assert "***" in where["table operations_chunk"]  # what was repeated did come that far
+    assert hits(where, secrets) == []
+    loud.shell(f"from devices.models import Device; Device.objects.update(name={secrets['IOTDA_SK']!r})")
+    planted = hits(places(loud, {"/devices/": browser.http.get(f"{base}/devices/").text}), secrets)
+    assert planted == [("page /devices/", "IOTDA_SK"), ("table devices_device", "IOTDA_SK")]
