@@ -1,49 +1,81 @@
-"""Who may open what: every address, every role, reading and sending. The table is the documentation.
+"""Who may open what, and where: every address, every role, every method, inside and outside of their resource
+spaces. The table is the documentation.
 
-An address that is missing here fails. What stands in a cell is the HTTP status; nothing is sent to the
-platform by any of these requests, for the forms are empty.
+An address that is missing here fails, and so does one with an object in it that has no line for "outside".
+To add an address, add its line, and a line for "outside" if it has an object.
 """
 
+import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from iotda_admin.accounts.models import Grant
+from iotda_admin.audit.models import Event
 from iotda_admin.operations.door import Wanted, ask
-from tests.asking import writes
+from iotda_admin.operations.models import Operation
+from policies.models import Policy
+from tests.asking import asked, bind_form, writes
 from tests.conftest import make_user
 
 ROLES = ["anonymous", "viewer", "operator", "policy admin", "auditor", "admin"]
-# 302 for anonymous is the login page; 405 a method that is not answered; 422 an incomplete form;
-# 404 for an operator is an operation of somebody else.
+# What stands in a cell is the HTTP status. Nothing is sent to the platform by any of these requests: the
+# forms are empty, or refused. 302 for anonymous is the login page; 405 a method that is not answered; 422 an
+# incomplete form; 404 for an operator is an operation of somebody else.
+# A plain line: the object, if there is one, is in a resource space of the user. A superuser's are all: they
+# are answered as an admin.
+# outside: it is not, and it is as if it did not exist. Without such a line it makes no difference.
+# mixed: one target is and another is not. GET is what is shown before anything is asked for, POST the asking.
 TABLE = """
                                           GET                            POST
                                           anon view oper pola audi admi  anon view oper pola audi admi
 overview                                  302  200  200  200  200  200   302  405  405  405  405  405
 devices:devices                           302  200  200  200  200  200   302  405  405  405  405  405
 devices:device                            302  200  200  200  200  200   302  405  405  405  405  405
+devices:device outside                    302  404  404  404  404  404   302  405  405  405  405  405
 devices:freeze                            302  403  200  403  403  200   302  403  422  403  403  422
+devices:freeze outside                    302  403  404  403  403  404   302  403  404  403  403  404
 devices:unfreeze                          302  403  200  403  403  200   302  403  422  403  403  422
+devices:unfreeze outside                  302  403  404  403  403  404   302  403  404  403  403  404
 devices:freeze_many                       302  403  302  403  403  302   302  403  200  403  403  200
+devices:freeze_many mixed                 302  403  403  403  403  403   302  403  403  403  403  403
 devices:unfreeze_many                     302  403  302  403  403  302   302  403  200  403  403  200
+devices:unfreeze_many mixed               302  403  403  403  403  403   302  403  403  403  403  403
 devices:paste                             302  403  200  403  403  200   302  405  405  405  405  405
 policies:policies                         302  200  200  200  200  200   302  405  405  405  405  405
 policies:policy                           302  200  200  200  200  200   302  405  405  405  405  405
+policies:policy outside                   302  404  404  404  404  404   302  405  405  405  405  405
 policies:of_device                        302  200  200  200  200  200   302  405  405  405  405  405
+policies:of_device outside                302  404  404  404  404  404   302  405  405  405  405  405
 policies:of_target                        302  200  200  200  200  200   302  405  405  405  405  405
+policies:of_target outside                302  404  404  404  404  404   302  405  405  405  405  405
 policies:bind                             302  403  403  200  403  200   302  403  403  200  403  200
+policies:bind outside                     302  403  403  404  403  404   302  403  403  404  403  404
+policies:bind mixed                       302  403  403  200  403  200   302  403  403  403  403  403
 policies:bind_selection                   302  403  403  200  403  200   302  403  403  200  403  200
+policies:bind_selection mixed             302  403  403  200  403  200   302  403  403  403  403  403
 policies:unbind                           302  403  403  302  403  302   302  403  403  200  403  200
+policies:unbind outside                   302  403  403  404  403  404   302  403  403  404  403  404
+policies:unbind mixed                     302  403  403  403  403  403   302  403  403  403  403  403
 operations:operations                     302  403  200  200  200  200   302  405  405  405  405  405
 operations:operation                      302  403  404  200  200  200   302  405  405  405  405  405
+operations:operation outside              302  403  404  404  404  404   302  405  405  405  405  405
 operations:targets                        302  403  404  200  200  200   302  405  405  405  405  405
+operations:targets outside                302  403  404  404  404  404   302  405  405  405  405  405
 operations:failures                       302  403  404  200  200  200   302  405  405  405  405  405
+operations:failures outside               302  403  404  404  404  404   302  405  405  405  405  405
 operations:check                          302  405  405  405  405  405   302  403  404  403  403  302
+operations:check outside                  302  405  405  405  405  405   302  403  404  404  404  404
 operations:retry                          302  403  404  403  403  200   302  403  404  403  403  422
+operations:retry outside                  302  403  404  404  404  404   302  403  404  404  404  404
 operations:undo                           302  403  404  403  403  200   302  403  404  403  403  422
+operations:undo outside                   302  403  404  404  404  404   302  403  404  404  404  404
 operations:cancel                         302  403  404  403  403  200   302  403  404  403  403  302
+operations:cancel outside                 302  403  404  404  404  404   302  403  404  404  404  404
 failures:failures                         302  403  200  200  200  200   302  405  405  405  405  405
 failures:take                             302  405  405  405  405  405   302  403  302  302  403  302
 failures:give_back                        302  405  405  405  405  405   302  403  302  302  403  302
@@ -51,18 +83,27 @@ failures:note                             302  405  405  405  405  405   302  40
 failures:solve                            302  405  405  405  405  405   302  403  302  302  403  302
 failures:reopen                           302  405  405  405  405  405   302  403  302  302  403  302
 failures:retry                            302  405  405  405  405  405   302  403  302  302  403  302
-audit:events                              302  403  403  403  200  200   302  405  405  405  405  405
+audit:events                              302  403  200  200  200  200   302  405  405  405  405  405
 audit:export                              302  403  403  403  200  200   302  405  405  405  405  405
+audit:event                               302  403  404  404  200  200   302  405  405  405  405  405
+audit:event outside                       302  403  404  404  404  404   302  405  405  405  405  405
+audit:codes                               302  403  403  403  200  200   302  405  405  405  405  405
+audit:export_lines                        302  403  403  403  200  200   302  405  405  405  405  405
 inventory:freshness                       302  200  200  200  200  200   302  405  405  405  405  405
 inventory:refresh                         302  405  405  405  405  405   302  302  302  302  302  302
 accounts:login                            200  302  302  302  302  302   200  302  302  302  302  302
 admin-login                               302  403  403  403  403  403   405  405  405  405  405  405
 accounts:logout                           302  405  405  405  405  405   302  302  302  302  302  302
+accounts:rights                           302  403  403  403  200  200   302  405  405  405  405  405
 healthz                                   200  200  200  200  200  200   200  200  200  200  200  200
 readyz                                    503  503  503  503  503  503   405  405  405  405  405  405
 metrics                                   404  404  404  404  404  404   405  405  405  405  405  405
 """
-ROWS = {line.split()[0]: [int(cell) for cell in line.split()[1:]] for line in TABLE.splitlines()[3:]}
+ROWS = {
+    " ".join(line.split()[:-12]): [int(cell) for cell in line.split()[-12:]]
+    for line in TABLE.splitlines()[3:]
+}
+PLAIN = [name for name in ROWS if " " not in name]
 
 
 def addresses(resolver: URLResolver, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -74,41 +115,227 @@ def addresses(resolver: URLResolver, prefix: str = "") -> Iterator[tuple[str, st
             yield from addresses(entry, f"{entry.namespace}:")
 
 
+ROUTES = dict(addresses(get_resolver()))
+
+
 def test_every_address_stands_in_the_table():
-    assert sorted(name for name, _route in addresses(get_resolver())) == sorted(ROWS)
+    assert sorted(ROUTES) == sorted(PLAIN)
+
+
+def test_every_address_of_an_object_says_what_it_is_outside():
+    of_objects = {name for name, route in ROUTES.items() if "<" in route}
+    assert {name for name in of_objects if f"{name} outside" not in ROWS} == set()
 
 
 @pytest.fixture
-def urls(inventory, asker) -> dict[str, str]:
-    """Each address with something that exists; the operation is somebody else's."""
-    device, policy = inventory.landmarks["online"], inventory.landmarks["policy"]
+def things(inventory, asker) -> dict[str, Any]:
+    """What the addresses lead to, all of one resource space; the operation is somebody else's."""
+    policy = inventory.landmarks["policy"]
+    home = Policy.objects.get(pk=policy).app_id
+    spaces = inventory.landmarks["free_by_space"]
+    other = next(space for space in spaces if space != home)
+    device = spaces[home][0]
     operation = ask("device.freeze", [Wanted(device)], asker=asker, reason="because", form_key="k")
-    things = {
+    named = {
         "<id:device_id>": device,
-        "<id:policy_id>": policy,
         "<id:target_id>": device,
+        "<id:policy_id>": policy,
         "<int:number>": operation.pk,
+        "<int:seq>": Event.objects.latest("id").pk,
     }
+    return {"named": named, "home": home, "other": other, "far": spaces[other][0], "near": spaces[home][1]}
+
+
+def urls(things: dict[str, Any]) -> dict[str, str]:
+    named = things["named"].items()
     return {
-        name: reverse(name, args=[thing for part, thing in things.items() if part in route])
-        for name, route in addresses(get_resolver())
+        name: reverse(name, args=[thing for part, thing in named if part in route])
+        for name, route in ROUTES.items()
     }
 
 
-def status(role: str, method: str, url: str) -> int:
-    client = Client()
-    if role != "anonymous":
-        client.force_login(User.objects.get(groups__name=role))
-    response = getattr(client, method)(url)
-    return int(response.status_code)
+def somebody(role: str, *spaces: str) -> User | None:
+    """In these resource spaces and no other."""
+    if role == "anonymous":
+        return None
+    user = User.objects.create_user(f"{role} of {len(spaces)} {User.objects.count()}")
+    user.is_superuser = role == "superuser"
+    user.save()
+    user.groups.set(Group.objects.filter(name=role))
+    Grant.objects.bulk_create([Grant(user=user, app_id=app_id) for app_id in spaces])
+    return user
+
+
+def send(user: User | None, method: str, url: str, data: Any = None) -> Any:
+    return getattr(browser_of(user), method)(url, data)
+
+
+def browser_of(user: User | None) -> Client:
+    """Signed in, again if it was signed out."""
+    browser: Client = getattr(user, "browser", None) or Client()
+    session = browser.cookies.get("sessionid")
+    if user and not (session and session.value):
+        browser.force_login(user)
+        user.browser = browser
+    return browser
+
+
+def expected(role: str, name: str) -> list[int]:
+    column = ROLES.index("admin" if role == "superuser" else role)
+    return [ROWS[name][column], ROWS[name][column + len(ROLES)]]
+
+
+@pytest.mark.parametrize("role", [*ROLES, "superuser"])
+def test_it_answers_each_role_as_the_table_says(role, things, cloud):
+    user, at = somebody(role, *([] if role == "superuser" else [things["home"]])), urls(things)
+    answered = {
+        name: [send(user, method, at[name]).status_code for method in ("get", "post")] for name in PLAIN
+    }
+    assert answered == {name: expected(role, name) for name in PLAIN}
+    assert not writes(cloud)
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_it_answers_each_role_as_the_table_says(role, urls, cloud):
-    if role not in ("anonymous", "admin"):  # the admin is the asker
-        make_user(role)
-    column = ROLES.index(role)
-    expected = {name: [row[column], row[column + len(ROLES)]] for name, row in ROWS.items()}
-    answered = {name: [status(role, method, urls[name]) for method in ("get", "post")] for name in ROWS}
-    assert answered == expected
+def test_it_answers_each_role_outside_of_its_spaces_as_the_table_says(role, things, cloud):
+    user, at = somebody(role, things["other"]), urls(things)
+    answered = {
+        name: [send(user, method, at[name]).status_code for method in ("get", "post")] for name in PLAIN
+    }
+    rows = {name: f"{name} outside" if f"{name} outside" in ROWS else name for name in PLAIN}
+    assert answered == {name: expected(role, row) for name, row in rows.items()}
     assert not writes(cloud)
+
+
+def mixed(name: str, at: str, things: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    """The look beforehand and the asking, with a target inside and one outside."""
+    ids, policy = [things["near"], things["far"]], things["named"]["<id:policy_id>"]
+    if name.startswith("devices:"):
+        return [("post", at, {"target": ids}), ("post", at, asked(target=ids))]
+    look = {"policy": policy, "target_type": "device", "target": ids}
+    method = "get" if name == "policies:unbind" else "post"
+    return [(method, at, look), ("post", at, bind_form(policy, *ids))]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_mixed_selection_is_refused_whole_and_only_the_try_is_recorded(role, things, cloud):
+    user, at, before = somebody(role, things["home"]), urls(things), Operation.objects.count()
+    for row in (row for row in ROWS if row.endswith(" mixed")):
+        name = row.removesuffix(" mixed")
+        answers = [send(user, *one) for one in mixed(name, at[name], things)]
+        assert [answer.status_code for answer in answers] == expected(role, row), row
+        if expected(role, name)[1] == 200:  # it may, but not there
+            for answer in answers:
+                assert f"not in your resource spaces: {things['far']}" in answer.text, row
+            assert Event.objects.latest("id").detail["outside"] == [things["far"]]
+    assert Operation.objects.count() == before
+    assert not writes(cloud)
+
+
+def test_no_address_answers_another_method(things, cloud):
+    user, at, before = somebody("superuser"), urls(things), Operation.objects.count()
+    answered = {
+        (name, method): send(user, method, at[name]).status_code
+        for name in PLAIN
+        for method in ("put", "patch", "delete", "options")
+    }
+    # Of Django's own: the login page, which leads on who is signed in, and what tells its methods.
+    assert {key: status for key, status in answered.items() if status != 405} == {
+        ("accounts:login", "put"): 302,
+        **{("accounts:login", method): 302 for method in ("patch", "delete", "options")},
+        ("accounts:logout", "options"): 200,
+        **{("healthz", method): 200 for method in ("put", "patch", "delete", "options")},
+    }
+    heads = {name: send(user, "head", at[name]).status_code for name in PLAIN if name != "accounts:logout"}
+    gets = {name: send(user, "get", at[name]).status_code for name in heads}
+    assert heads == gets
+    assert Operation.objects.count() == before
+    assert not writes(cloud)
+
+
+# Django's admin, GET. Everybody else who is signed in is sent to its login page, by each of them.
+ADMIN = """
+                                                        staff superuser
+index                                                   200   200
+logout/                                                 405   405
+password_change/                                        200   200
+password_change/done/                                   200   200
+autocomplete/                                           403   403
+jsi18n/                                                 200   200
+r/0/0/                                                  404   404
+auth/                                                   404   200
+auth/user/                                              403   200
+auth/user/add/                                          403   200
+auth/user/1/password/                                   403   200
+auth/user/1/history/                                    403   200
+auth/user/1/delete/                                     403   403
+auth/user/1/change/                                     403   200
+auth/user/1/                                            302   302
+auth/group/                                             403   200
+auth/group/add/                                         403   200
+auth/group/1/history/                                   403   200
+auth/group/1/delete/                                    403   200
+auth/group/1/change/                                    403   200
+auth/group/1/                                           302   302
+django_tasks_database/dbtaskresult/                     403   200
+django_tasks_database/dbtaskresult/add/                 403   403
+django_tasks_database/dbtaskresult/1/history/           302   302
+django_tasks_database/dbtaskresult/1/delete/            403   403
+django_tasks_database/dbtaskresult/1/change/            403   302
+django_tasks_database/dbtaskresult/1/                   302   302
+nothing                                                 404   404
+"""
+ADMIN_ROWS = {
+    line.split()[0].removeprefix("index"): tuple(map(int, line.split()[1:]))
+    for line in ADMIN.splitlines()[2:]
+}
+
+
+def admin_routes(resolver: URLResolver, prefix: str = "") -> Iterator[str]:
+    for entry in resolver.url_patterns:
+        route = str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            yield from admin_routes(entry, prefix + route)
+        elif "(?P" not in route and entry.name != "login":
+            yield prefix + re.sub(
+                r"<path:object_id>|<id>", "1", route.replace("r/<path:content_type_id>", "r/0")
+            )
+
+
+def test_every_address_of_the_admin_stands_in_its_table():
+    (site,) = (each for each in get_resolver().url_patterns if getattr(each, "namespace", "") == "admin")
+    routes = {route.replace("r/0/1/", "r/0/0/") for route in admin_routes(site)}
+    # The trail is not among them: nothing there could change it.
+    assert routes | {"auth/", "nothing"} == set(ADMIN_ROWS)
+
+
+@pytest.fixture
+def at_one(db) -> dict[str, str]:
+    """The addresses of the admin, of a user and a role that exist."""
+    user, group = make_user("viewer"), Group.objects.get(name="viewer")
+    return {
+        path: "/admin/"
+        + path.replace("user/1/", f"user/{user.pk}/").replace("group/1/", f"group/{group.pk}/")
+        for path in ADMIN_ROWS
+    }
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_admin_is_no_roles(role, at_one):
+    user = somebody(role, "*")
+    answers = {
+        path: [send(user, m, url).status_code for m in ("get", "post")] for path, url in at_one.items()
+    }
+    assert {path: statuses for path, statuses in answers.items() if statuses != [302, 302]} == {}
+
+
+@pytest.mark.parametrize("column", [0, 1], ids=["staff", "superuser"])
+def test_the_admin_keeps_users_and_roles_for_superusers(column, at_one):
+    user = somebody("superuser" if column else "admin", "*")
+    user.is_staff = True
+    user.save()
+    answers = {path: send(user, "get", url).status_code for path, url in at_one.items()}
+    assert answers == {path: cells[column] for path, cells in ADMIN_ROWS.items()}
+    if not column:
+        posts = {path: send(user, "post", at_one[path]).status_code for path in ADMIN_ROWS if "auth/" in path}
+        assert set(posts.values()) <= {302, 403, 404, 405}
+        assert User.objects.count() == 2

@@ -1,0 +1,86 @@
+"""Who can do what, where, and how much of it at once: read from the same tables that decide it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.contrib.auth.decorators import permission_required
+from django.contrib.auth.models import Permission, User
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from devices.models import Space
+from iotda_admin.accounts.models import EVERY
+from iotda_admin.accounts.roles import PERMISSIONS
+from iotda_admin.paging import page_of
+from iotda_admin.web import render
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """cap: the most targets of one operation, None where no role limits it."""
+
+    name: str
+    cap: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    user: User
+    rights: list[Right]
+    # None: every one.
+    spaces: list[str] | None
+
+
+@require_safe
+@permission_required("audit.view_event", raise_exception=True)
+def rights(request: HttpRequest) -> HttpResponse:
+    asked = request.GET.get("right", "")
+    right = asked if asked in PERMISSIONS else ""
+    page = page_of(holders(right), request, key="username")
+    names = dict(Space.objects.values_list("app_id", "name"))
+    context = {
+        "page": page,
+        "rows": [holder(user, names) for user in page.items],
+        "right": right,
+        "choices": [(label, name) for label, (_model, name) in PERMISSIONS.items()],
+    }
+    return render(request, "accounts/rights.html", context, part="list")
+
+
+def holders(right: str) -> QuerySet[User]:
+    """All users; with a right, those who can use it somewhere."""
+    links = ("groups__permissions__content_type", "groups__cap", "user_permissions__content_type", "grants")
+    users = User.objects.prefetch_related(*links)
+    if not right:
+        return users
+    app, _dot, codename = right.partition(".")
+    this = Permission.objects.filter(content_type__app_label=app, codename=codename)
+    has = Q(groups__permissions__in=this) | Q(user_permissions__in=this)
+    ids = User.objects.filter(Q(is_superuser=True) | has & ~Q(grants=None), is_active=True).values("pk")
+    return users.filter(pk__in=ids)
+
+
+def holder(user: User, names: dict[str, str]) -> Holder:
+    spaces = {grant.app_id for grant in user.grants.all()}
+    everywhere = user.is_superuser or EVERY in spaces
+    return Holder(
+        user,
+        list(rights_of(user)) if user.is_active else [],
+        None if everywhere else sorted(names.get(app_id, app_id) for app_id in spaces),
+    )
+
+
+def rights_of(user: User) -> Iterator[Right]:
+    own = labels(user.user_permissions.all())
+    by_role = [(getattr(group, "cap", None), labels(group.permissions.all())) for group in user.groups.all()]
+    for label, (_model, name) in PERMISSIONS.items():
+        caps = [cap.targets if cap else None for cap, held in by_role if label in held]
+        if user.is_superuser or label in own or None in caps:
+            yield Right(name, None)
+        elif caps:
+            yield Right(name, max(cap for cap in caps if cap is not None))
+
+
+def labels(permissions: QuerySet[Permission]) -> set[str]:
+    return {f"{each.content_type.app_label}.{each.codename}" for each in permissions}
