@@ -1,9 +1,12 @@
 """What gunicorn reads by itself when it is started here. Its command line goes before."""
 
+import os
 import sys
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "iotda_admin.settings")
 
 try:
     logconfig_dict = settings.LOGGING | {
