@@ -20,6 +20,28 @@ def test_it_says_clearly_that_there_are_too_many_fields(policyadmin):
     assert response.status_code == 413
 
 
+BOUNDARY = b"--b"
+FILE = BOUNDARY + b'\r\nContent-Disposition: form-data; name="t"; filename="a.csv"\r\n\r\nx\r\n'
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (FILE * 6, 413),  # more files than any form has
+        (BOUNDARY + b"\r\n" + b"X-A: b\r\n" * 50_000 + b"\r\nx", 400),  # nothing but headers
+        (BOUNDARY + b'\r\nContent-Disposition: form-data; name="' + b"n" * 200_000 + b'"\r\n\r\nx', 400),
+        (BOUNDARY + b"\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n" * 200, 200),
+        (b"", 200),
+        (b"\0" * 5_000, 400),
+    ],
+)
+def test_a_form_made_to_burden_it_is_refused(policyadmin, cloud, body, status):
+    kind = "multipart/form-data; boundary=b"
+    answer = policyadmin.generic("POST", "/policies/selection.bind/", body, kind)
+    assert answer.status_code == status
+    assert cloud.journal() == []
+
+
 def test_it_puts_a_refusal_into_the_alert_of_the_page_that_asked(viewer, inventory):
     response = viewer.get(f"/devices/{inventory.landmarks['online']}/freeze/", headers=HTMX)
     assert response.status_code == 403
