@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from devices.models import Device, Product, Space
-from iotda_admin.accounts.access import Somebody, asker_of, sees, within
+from iotda_admin.accounts.access import Somebody, asker_of, sees, spaces_of, within
 from iotda_admin.connection import client, status_of, unknown_to_iotda
 from iotda_admin.ids import is_id
 from iotda_admin.iotda import IotdaError
@@ -48,7 +48,7 @@ def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
         row = remember(client().show_device_policy(policy_id))
     except IotdaError as refusal:
         error = refusal
-        row = known_policy(policy_id, gone=unknown_to_iotda(refusal))
+        row = known_policy(request.user, policy_id, gone=unknown_to_iotda(refusal))
     if not may_see(request.user, row):
         raise Http404
     bound = bindings_for(request.user).filter(policy=policy_id)
@@ -71,9 +71,9 @@ def may_see(user: Somebody, policy: Policy) -> bool:
     return not policy.app_id or sees(user, policy.app_id)
 
 
-def known_policy(policy_id: str, *, gone: bool) -> Policy:
+def known_policy(user: Somebody, policy_id: str, *, gone: bool) -> Policy:
     row = Policy.objects.filter(pk=policy_id).first()
-    if row is None and gone:
+    if row is None and (gone or spaces_of(user) is not None):
         raise Http404(_("IoTDA knows no policy with this ID."))
     return row or Policy(policy_id=policy_id)
 

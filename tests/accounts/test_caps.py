@@ -1,0 +1,68 @@
+"""How many targets one operation may have, by role."""
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+
+from iotda_admin.accounts.models import Cap
+from iotda_admin.accounts.scope import cap_of
+from iotda_admin.audit.models import Event
+from iotda_admin.operations.door import Asker, TooMany, Wanted, ask
+from iotda_admin.operations.models import Operation
+from tests.asking import asked
+from tests.conftest import make_user
+
+FREEZE = "devices.freeze_device"
+
+
+@pytest.fixture
+def small(db):
+    """An operator may freeze two at once."""
+    Cap.objects.filter(group__name="operator").update(targets=2)
+
+
+def test_an_operator_may_change_a_thousand_at_once(db):
+    assert cap_of(make_user("operator"), FREEZE) == 1000
+    assert cap_of(make_user("admin"), FREEZE) is None
+
+
+def test_more_is_refused_and_the_try_recorded(small):
+    user = make_user("operator")
+    with pytest.raises(TooMany, match="3 targets are more than the 2 that your role"):
+        ask(
+            "device.freeze",
+            [Wanted(c) for c in "abc"],
+            asker=Asker(user, "", "test"),
+            reason="r",
+            form_key="k",
+        )
+    assert not Operation.objects.exists()
+    assert Event.objects.latest("id").detail["cap"] == 2
+
+
+def test_it_is_said_before_the_form_is_filled_in(small, operator, inventory):
+    response = operator.post("/devices/selection.freeze/", {"target": inventory.free(3)})
+    assert response.status_code == 403
+    assert "more than the 2 that your role may change at once" in response.text
+    assert 'name="reason"' not in response.text
+    assert operator.post("/devices/selection.freeze/", asked(target=inventory.free(3))).status_code == 413
+    assert not Operation.objects.exists()
+
+
+def test_of_several_roles_the_largest_counts_and_only_those_with_the_right(small):
+    user = make_user("operator")
+    user.groups.add(Group.objects.get(name="viewer"))
+    assert cap_of(user, FREEZE) == 2
+    night = Group.objects.create(name="night shift")
+    night.permissions.add(Permission.objects.get(codename="freeze_device"))
+    Cap.objects.create(group=night, targets=5)
+    user.groups.add(night)
+    assert cap_of(user, FREEZE) == 5
+    user.groups.add(Group.objects.get(name="admin"))
+    assert cap_of(user, FREEZE) is None
+
+
+def test_a_right_of_ones_own_and_a_superuser_have_no_cap(small):
+    user = make_user("operator")
+    user.user_permissions.add(Permission.objects.get(codename="freeze_device"))
+    assert cap_of(user, FREEZE) is None
+    assert cap_of(User.objects.create_superuser("boss"), FREEZE) is None

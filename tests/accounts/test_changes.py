@@ -1,0 +1,173 @@
+"""Each change of a user or a role is in the trail: who made it, of whom, what was before and is now."""
+
+import pytest
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import Group, Permission, User
+from django.core.management import call_command
+from django.test import Client
+
+from iotda_admin.accounts.models import Cap, Grant
+from iotda_admin.audit.models import Event
+from iotda_admin.system_user import system_user
+from tests.conftest import make_user
+
+
+@pytest.fixture
+def told(db):
+    """What the trail has been told of accounts since."""
+    since = Event.objects.count()
+
+    def told():
+        return list(Event.objects.filter(kind="account.changed", id__gt=since).order_by("id"))
+
+    return told
+
+
+@pytest.fixture
+def boss(db):
+    client = Client()
+    client.force_login(User.objects.create_superuser("boss", is_staff=True))
+    return client
+
+
+def form_of(user, **more):
+    """The admin's form for a user as the browser sends it."""
+    rows = list(user.grants.all())
+    form = {"username": user.username, "is_active": "on", "groups": [g.pk for g in user.groups.all()]}
+    form |= {"grants-TOTAL_FORMS": len(rows), "grants-INITIAL_FORMS": len(rows)}
+    for n, grant in enumerate(rows):
+        form |= {f"grants-{n}-id": grant.pk, f"grants-{n}-user": user.pk, f"grants-{n}-app_id": grant.app_id}
+    return form | more
+
+
+def test_one_form_changes_roles_spaces_and_names_and_each_is_told(boss, told, inventory):
+    user, space = make_user("viewer"), inventory.landmarks["space"]
+    since = len(told())
+    form = form_of(user, email="v@example.com", groups=[Group.objects.get(name="operator").pk])
+    assert (
+        boss.post(f"/admin/auth/user/{user.pk}/change/", form | {"grants-0-app_id": space}).status_code == 302
+    )
+    events = told()[since:]
+    changes = {name: pair for event in events for name, pair in event.detail["changes"].items()}
+    assert changes["email"] == ["", "v@example.com"]
+    assert changes["groups"] in (["viewer", "operator"], [["operator"], ["operator"]], [[], ["operator"]])
+    assert changes["spaces"][0] == ["every space"]
+    assert space in changes["spaces"][1][0]
+    assert {(event.actor_name, event.source, event.detail["name"]) for event in events} == {
+        ("boss", "web", "viewer")
+    }
+
+
+def test_a_user_is_made_with_a_space_chosen_by_its_name(boss, told, inventory):
+    page = boss.get("/admin/auth/user/add/").text
+    user = User.objects.create_user("new")
+    page = boss.get(f"/admin/auth/user/{user.pk}/change/").text
+    assert f'<option value="{inventory.landmarks["space"]}">plant-north · ' in page
+    assert 'value="*"' in page
+    form = form_of(user, **{"grants-TOTAL_FORMS": 1, "grants-0-user": user.pk, "grants-0-app_id": "*"})
+    boss.post(f"/admin/auth/user/{user.pk}/change/", form)
+    assert [grant.app_id for grant in user.grants.all()] == ["*"]
+    assert told()[-1].detail["changes"] == {"spaces": [[], ["every space"]]}
+
+
+def test_a_password_is_told_of_but_never_shown(boss, told):
+    user = make_user("viewer")
+    secret = "correct-horse-battery"
+    form = {"password1": secret, "password2": secret, "usable_password": "true"}
+    assert boss.post(f"/admin/auth/user/{user.pk}/password/", form).status_code == 302
+    user.refresh_from_db()
+    event = told()[-1]
+    assert event.detail["changes"] == {"password": ["kept secret", "changed"]}
+    said = f"{event.summary} {event.detail}"
+    assert secret not in said
+    assert user.password not in said
+
+
+def test_what_manage_py_makes_is_told_with_the_system_user(told, monkeypatch):
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "correct-horse-battery")
+    call_command("createsuperuser", username="root", email="", interactive=False, verbosity=0)
+    (event,) = told()
+    assert (event.source, event.actor_name) == ("cli", system_user())
+    assert event.detail["changes"]["is_superuser"] == [None, True]
+
+
+def test_signing_in_changes_nothing(told, db):
+    make_user("viewer")
+    before = len(told())
+    assert Client().login(username="viewer", password="a-password-1")
+    assert len(told()) == before
+
+
+def test_the_same_password_hashed_anew_is_no_change(told, db):
+    user = User.objects.create_user("viewer")
+    # Django hashes a password anew at the sign-in, where its salt is too short.
+    old = make_password("a-password-1", salt="short")
+    User.objects.filter(pk=user.pk).update(password=old)
+    before = len(told())
+    assert Client().login(username="viewer", password="a-password-1")
+    assert User.objects.get(pk=user.pk).password != old
+    assert len(told()) == before
+
+
+def test_a_roles_permissions_and_limit_are_told(boss, told):
+    role = Group.objects.get(name="operator")
+    freeze = Permission.objects.get(codename="freeze_device")
+    form = {"name": "operator", "permissions": [freeze.pk], "cap-TOTAL_FORMS": 1, "cap-INITIAL_FORMS": 1}
+    form |= {"cap-0-id": role.cap.pk, "cap-0-group": role.pk, "cap-0-targets": 50}
+    assert boss.post(f"/admin/auth/group/{role.pk}/change/", form).status_code == 302
+    changes = {name: pair for event in told() for name, pair in event.detail["changes"].items()}
+    assert changes["permissions"][1] == ["devices.freeze_device"]
+    assert "operations.view_own_operation" in changes["permissions"][0]
+    assert changes["limit"] == [1000, 50]
+
+
+def test_from_either_end_and_all_at_once(told, db):
+    user, role = make_user("viewer"), Group.objects.get(name="operator")
+    before = len(told())
+    role.user_set.add(user)
+    user.groups.clear()
+    user.user_permissions.set(Permission.objects.filter(codename="freeze_device"))
+    role.delete()
+    said = [event.summary for event in told()[before:]]
+    assert said[:3] == [
+        "user viewer: groups: viewer → operator, viewer",
+        "user viewer: groups: operator, viewer → none",
+        "user viewer: user_permissions: none → devices.freeze_device",
+    ]
+    assert said[3].startswith("role operator: name: operator → none")
+
+
+def test_a_space_that_is_taken_away_is_told(told, db):
+    user = make_user("viewer", "one", "two")
+    before = len(told())
+    Grant.objects.get(user=user, app_id="two").delete()
+    Cap.objects.create(group=Group.objects.get(name="viewer"), targets=5).delete()
+    assert [event.detail["changes"] for event in told()[before:]] == [
+        {"spaces": [["one", "two"], ["one"]]},
+        {"limit": [None, 5]},
+        {"limit": [5, None]},
+    ]
+
+
+def test_if_the_trail_cannot_be_written_nothing_is_changed(boss, monkeypatch):
+    user = make_user("viewer")
+    boss.raise_request_exception = False
+    monkeypatch.setattr("iotda_admin.audit.chain.insert", refuse)
+    assert (
+        boss.post(f"/admin/auth/user/{user.pk}/change/", form_of(user, email="v@example.com")).status_code
+        >= 500
+    )
+    user.refresh_from_db()
+    assert user.email == ""
+
+
+def refuse(*args, **kwargs):
+    raise RuntimeError("the disk is full")
+
+
+def test_an_account_cannot_be_deleted(boss):
+    user = make_user("viewer")
+    assert boss.post(f"/admin/auth/user/{user.pk}/delete/", {"post": "yes"}).status_code == 403
+    action = {"action": "delete_selected", "_selected_action": [user.pk], "post": "yes"}
+    boss.post("/admin/auth/user/", action)
+    assert User.objects.filter(pk=user.pk).exists()

@@ -1,0 +1,262 @@
+"""Users see and change only what is in their resource spaces; nobody learns what there is elsewhere."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from devices.models import Device, Product, Space
+from iotda_admin import connection
+from iotda_admin.accounts.models import EVERY, Grant
+from iotda_admin.audit.models import Event
+from iotda_admin.operations.door import Asker, NotAllowed, Wanted, ask
+from iotda_admin.operations.models import Operation
+from iotda_admin.operations.runner import run
+from policies.models import Binding, Policy
+from tests.asking import asked, bind_form, states, unreachable, work, writes
+from tests.conftest import make_user
+
+ROLES = ["viewer", "operator", "policy admin", "auditor", "admin"]
+
+
+class Places:
+    """The spaces of the simulated platform: the user's own, and another one."""
+
+    def __init__(self, inventory):
+        self.free = inventory.landmarks["free_by_space"]
+        self.policy = inventory.landmarks["policy"]
+        self.home = Policy.objects.get(pk=self.policy).app_id
+        self.other = next(space for space in self.free if space != self.home)
+        self.near, self.near_too = self.free[self.home][:2]
+        self.far = self.free[self.other][0]
+
+
+@pytest.fixture
+def places(inventory):
+    return Places(inventory)
+
+
+@pytest.fixture
+def local(places):
+    """A browser of somebody with a role, who may act in their own space only."""
+
+    def local(role, *spaces):
+        client = Client()
+        client.user = make_user(role, *(spaces or [places.home]))
+        client.force_login(client.user)
+        return client
+
+    return local
+
+
+@pytest.fixture
+def denied(db):
+    """The tries that were refused since."""
+    since = Event.objects.count()
+    return lambda: list(Event.objects.filter(kind="denied", id__gt=since).order_by("id"))
+
+
+def begun(user, *ids, verb="device.freeze", **about):
+    wanted = [Wanted(id) for id in ids]
+    return ask(verb, wanted, asker=Asker(user, "", "test"), reason="because", form_key="k", **about)
+
+
+def test_a_right_is_asked_for_in_a_space(places):
+    user = make_user("operator", places.home)
+    assert user.has_perm("devices.freeze_device", places.home)
+    assert not user.has_perm("devices.freeze_device", places.other)
+    assert not user.has_perm("policies.bind_policy", places.home)
+
+
+def test_who_was_given_no_space_sees_no_device(local):
+    client = local("admin", "none-such")
+    assert ">0 devices<" in client.get("/devices/").text
+    assert "in 0 spaces, 0 products" in client.get("/").text
+
+
+def test_a_superuser_needs_no_grant(places):
+    boss = User.objects.create_superuser("boss")
+    assert boss.has_perm("devices.freeze_device", places.other)
+    assert begun(boss, places.far, "nobody-knows").targets.count() == 2
+
+
+def test_lists_filters_and_counts_are_of_the_own_spaces(local, places):
+    client, mine = local("viewer"), Device.objects.filter(app_id=places.home)
+    page = client.get("/devices/").text
+    assert f">{mine.count()} devices<" in page
+    assert str(Space.objects.get(pk=places.home)) in page
+    assert str(Space.objects.get(pk=places.other)) not in page
+    assert str(Product.objects.filter(app_id=places.other)[0]) not in page
+    assert ">0 devices<" in client.get(f"/devices/?q={places.far}").text
+    assert "Any space: Select a valid choice" not in page
+    assert "This filter finds nothing" in client.get(f"/devices/?space={places.other}").text
+    assert f"<b>{mine.count()}</b>" in client.get("/").text
+
+
+def test_while_iotda_is_away_an_unknown_device_looks_like_one_elsewhere(local, places, settings):
+    client = local("viewer")
+    unreachable(settings)
+    assert client.get(f"/devices/{places.near}/").status_code == 503
+    assert client.get(f"/devices/{places.far}/").status_code == 404
+    assert client.get("/devices/nobody-knows/").status_code == 404
+    assert client.get("/policies/6666666666666666/").status_code == 404
+
+
+def test_ids_elsewhere_and_ids_that_nobody_knows_are_told_in_the_same_words(local, places, denied, inventory):
+    client, ids = local("operator"), [places.near, places.far, "nobody-knows"]
+    response = client.post("/devices/selection.freeze/", asked(pasted="\n".join(ids)))
+    assert response.status_code == 403
+    said = ", ".join(sorted([places.far, "nobody-knows"]))
+    assert f"These 2 IDs are not in your resource spaces: {said}" in response.text
+    assert denied()[0].detail["outside"] == sorted([places.far, "nobody-knows"])
+    assert not Operation.objects.exists()
+    assert not writes(inventory)
+
+
+def test_of_very_many_ids_elsewhere_the_first_are_named_and_all_are_counted(places, denied):
+    with pytest.raises(NotAllowed, match=r"These 30 IDs .* … \(\+10\)"):
+        begun(make_user("operator", places.home), *[f"elsewhere-{n}" for n in range(30)])
+    (event,) = denied()
+    assert (len(event.detail["outside"]), event.detail["outside_count"]) == (20, 30)
+
+
+@pytest.mark.parametrize("kind", ["product", "app"])
+def test_products_and_whole_spaces_elsewhere_take_no_policy(local, places, inventory, kind):
+    client = local("policy admin")
+    space = Space.objects.get(pk=places.other)
+    id = Product.objects.filter(app_id=places.other)[0].pk if kind == "product" else space.pk
+    form = bind_form(places.policy, id, target_type=kind, space_name=space.name)
+    response = client.post("/policies/selection.bind/", form)
+    assert response.status_code == (403 if kind == "product" else 422)
+    assert not Operation.objects.exists()
+    assert not writes(inventory)
+
+
+def test_the_name_of_a_space_elsewhere_is_not_told(local, places):
+    form = bind_form(places.policy, places.other, target_type="app", space_name="a guess")
+    text = local("policy admin").post("/policies/selection.bind/", form).text
+    assert "not in the inventory" in text
+    assert str(Space.objects.get(pk=places.other)) not in text
+
+
+def test_the_door_itself_refuses_a_space_elsewhere(places):
+    user, about = make_user("policy admin", places.home), {"target_type": "app", "policy_id": places.policy}
+    with pytest.raises(NotAllowed, match=places.other):
+        begun(user, places.other, verb="policy.bind", **about)
+
+
+def test_a_policy_of_another_space_cannot_be_bound(places):
+    user = make_user("policy admin", places.other)
+    with pytest.raises(NotAllowed, match=places.policy):
+        begun(user, places.far, verb="policy.bind", policy_id=places.policy)
+
+
+def test_a_policy_of_the_whole_instance_is_everybodys(local, places):
+    Policy.objects.filter(pk=places.policy).update(app_id="")
+    client = local("policy admin", places.other)
+    row = Policy.objects.get(pk=places.policy)
+    assert row.name in client.get("/policies/").text
+    assert begun(client.user, places.far, verb="policy.bind", policy_id=row.pk).targets.count() == 1
+
+
+def test_of_a_policys_targets_only_the_own_ones_are_shown_and_counted(local, places):
+    Policy.objects.filter(pk=places.policy).update(app_id="")
+    Binding.objects.filter(policy=places.policy).delete()
+    for target in (places.near, places.far):
+        Binding.objects.create(policy_id=places.policy, target_type="device", target_id=target)
+    client = local("viewer")
+    row = client.get("/policies/").text.partition(places.policy)[2].partition("</tr>")[0]
+    assert '<td data-label="Bound to" class="num">1</td>' in row
+    unbind = client.get(f"/policies/{places.policy}/").text.partition('id="targets"')[2]
+    assert places.near in unbind
+    assert places.far not in unbind
+
+
+def test_the_bind_form_finds_and_tells_nothing_of_what_is_elsewhere(local, places):
+    client = local("policy admin")
+    for _n in range(5):
+        Binding.objects.create(policy_id=f"p{_n}", target_type="device", target_id=places.far)
+    look = {"act": "find", "target_type": "device", "q": places.far, "target": [places.far]}
+    text = client.post("/policies/selection.bind/", look).text
+    assert f'id="add-{places.far}"' not in text
+    assert "5 of 5" not in text
+    assert "not in the inventory" in text
+    assert f"not in your resource spaces: {places.far}" in text
+
+
+def test_an_operation_is_shown_only_to_those_who_may_see_all_of_its_spaces(local, places, asker):
+    client = local("auditor")
+    both = begun(asker.user, places.near, places.far)
+    assert client.get(both.get_absolute_url()).status_code == 404
+    assert str(both) not in client.get("/operations/").text + client.get("/").text
+    assert "because" not in client.get(f"/devices/{places.near}/").text
+    Grant.objects.create(user=client.user, app_id=places.other)
+    assert client.get(both.get_absolute_url()).status_code == 200
+    assert "because" in client.get(f"/devices/{places.near}/").text
+
+
+def test_targets_that_nobody_knew_are_for_those_who_may_see_everything(local, places, asker):
+    operation = begun(asker.user, places.near, "nobody-knows")
+    assert {each.app_id for each in operation.spaces.all()} == {places.home, ""}
+    assert local("auditor").get(operation.get_absolute_url()).status_code == 404
+
+
+def test_a_policys_history_tells_only_of_the_own_spaces(local, places, asker):
+    Policy.objects.filter(pk=places.policy).update(app_id="")
+    begun(asker.user, places.far, verb="policy.bind", policy_id=places.policy)
+    assert "Nothing yet." in local("viewer").get(f"/policies/{places.policy}/").text
+
+
+def test_who_lost_a_space_sees_the_own_operation_no_more_and_sends_no_more_of_it(local, places, inventory):
+    client = local("operator")
+    operation = begun(client.user, places.near, places.near_too)
+    run(operation.chunks.first(), connection.client())
+    client.user.grants.all().delete()
+    work()
+    assert sorted(states(operation).values()) == ["ok", "skipped"]
+    operation.refresh_from_db()
+    assert "no longer change things in all of its resource spaces" in operation.stop_message
+    assert len(writes(inventory)) == 1
+    assert client.get(operation.get_absolute_url()).status_code == 404
+    assert client.post(f"{operation.get_absolute_url()}undo/", asked()).status_code == 404
+
+
+def test_the_command_line_acts_everywhere(places):
+    asker = Asker(None, "", "cli", name="root")
+    operation = ask("device.freeze", [Wanted(places.far), Wanted("x")], asker=asker, reason="r", form_key="k")
+    work()
+    assert states(operation) == {places.far: "ok", "x": "failed"}
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("where", ["near", "far"])
+def test_alone_or_in_a_list_the_same_is_allowed(role, where, local, places, inventory):
+    client, id = local(role), getattr(places, where)
+    may = role in ("operator", "admin") and where == "near"
+    alone = client.post(f"/devices/{id}/freeze/", asked())
+    listed = client.post("/devices/selection.unfreeze/", asked(target=[id], key="e" * 32))
+    assert [response.status_code < 400 for response in (alone, listed)] == [may, may]
+    assert len(writes(inventory)) == (2 if may else 0)
+
+
+def test_who_is_deactivated_is_out_at_the_next_click(local):
+    client = local("operator")
+    assert client.get("/devices/").status_code == 200
+    User.objects.filter(pk=client.user.pk).update(is_active=False)
+    assert client.get("/devices/").status_code == 302
+
+
+def test_who_had_an_account_before_keeps_everything(places):
+    from importlib import import_module
+
+    from django.apps import apps
+
+    user = User.objects.create_user("veteran")
+    import_module("iotda_admin.accounts.migrations.0003_caps_and_grants").grant_everything(apps, None)
+    assert [grant.app_id for grant in user.grants.all()] == [EVERY]
+
+
+def test_a_list_asks_no_more_for_a_user_with_few_spaces(local, places, django_assert_max_num_queries):
+    client = local("operator", places.home, places.other, "third")
+    client.get("/devices/")
+    with django_assert_max_num_queries(14):
+        client.get("/devices/")
