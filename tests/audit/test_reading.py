@@ -1,0 +1,294 @@
+"""Each filter finds its events and no others, alone and together, whoever looks."""
+
+import re
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.http import QueryDict
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from iotda_admin import audit
+from iotda_admin.audit import pages, reading, reasons
+from iotda_admin.audit.chain import head
+from iotda_admin.audit.filters import FilterForm
+from iotda_admin.audit.lists import Span
+from iotda_admin.audit.models import Event
+from iotda_admin.audit.reading import Search
+from tests.conftest import make_user
+
+pytestmark = pytest.mark.django_db
+BOB = {"actor_id": 8, "actor_name": "Bob"}
+EVE = {"actor_id": 9, "actor_name": "Eve"}
+ADA = {"actor_id": 7, "actor_name": "Ada", "role": "operator"}
+FREEZE = {"operation": 1, "verb": "device.freeze", "target_type": "device", "ticket": "INC-1"}
+FULL = ("failed", "IOTDA.015204", "It has five already")
+
+
+def say(kind, *targets, **facts):
+    audit.record(kind, targets=list(targets), **ADA | facts)
+
+
+class Trail:
+    """Whoever looks is there first; the events that count come after, from 1 on."""
+
+    def __init__(self, role="auditor", *spaces):
+        self.user = make_user(role, *spaces)
+        self.before = head().seq
+
+    def found(self, **filters):
+        query = QueryDict(mutable=True)
+        query.update(filters)
+        form = FilterForm(query)
+        assert form.is_valid(), form.errors
+        ids = Search(form, self.user).page(Span(), 50).ids
+        return [id - self.before for id in ids if id > self.before]
+
+    def client(self):
+        client = Client()
+        client.force_login(self.user)
+        return client
+
+
+def events():
+    """1 to 8, each with something of its own."""
+    say("operation.asked", ("pump", "Pump"), reason="Unpaid since March", source="web", **FREEZE)
+    say("chunk.answered", ("pump", "Pump", "ok"), reason="Unpaid since March", source="web", **FREEZE)
+    bind = {"operation": 2, "verb": "policy.bind", "policy_id": "p1", "policy_name": "quarantine", **BOB}
+    say("operation.asked", ("pump",), ("lamp",), reason="欠费停机", source="cli", **bind)
+    say("chunk.answered", ("pump", "", "ok"), ("lamp", "", *FULL), reason="欠费停机", **bind)
+    say("operation.asked", ("plant",), verb="policy.bind", target_type="app", operation=3, space="plant")
+    say("denied", summary="/devices/", **EVE)
+    say("failure.noted", ("lamp",), operation=2, reason="March again, says the customer")
+    say("login", source="web", **EVE)
+
+
+@pytest.fixture
+def trail():
+    trail = Trail()
+    events()
+    return trail
+
+
+@pytest.mark.parametrize(
+    ("filters", "ids"),
+    [
+        ({}, [8, 7, 6, 5, 4, 3, 2, 1]),
+        ({"actor": "Bob"}, [4, 3]),
+        ({"kind": "operation.asked"}, [5, 3, 1]),
+        ({"verb": "policy.bind"}, [5, 4, 3]),
+        ({"target": "pump"}, [4, 3, 2, 1]),
+        ({"policy": "p1"}, [4, 3]),
+        ({"policy": "quarantine"}, [4, 3]),
+        ({"outcome": "ok"}, [4, 2]),
+        ({"outcome": "denied"}, [6]),
+        ({"code": "IOTDA.015204"}, [4]),
+        ({"ticket": "inc-1"}, [2, 1]),
+        ({"operation": "op-2"}, [7, 4, 3]),
+        ({"source": "cli"}, [3]),
+        ({"whole": "on"}, [5]),
+        ({"reason": "unpaid"}, [2, 1]),
+        ({"reason": "mar"}, [7, 2, 1]),
+        ({"reason": "customer MARCH"}, [7]),
+        ({"reason": "停机"}, [4, 3]),
+        ({"reason": "nobody wrote this"}, []),
+        ({"target": "pump", "outcome": "ok"}, [4, 2]),
+        # Of one target each, in the same event: that is no match.
+        ({"target": "pump", "outcome": "failed"}, []),
+        ({"target": "lamp", "outcome": "failed", "code": "IOTDA.015204"}, [4]),
+        ({"actor": "Ada", "kind": "operation.asked", "verb": "policy.bind"}, [5]),
+        ({"reason": "march", "kind": "failure.noted"}, [7]),
+        ({"actor": "Eve", "verb": "device.freeze"}, []),
+        ({"operation": "99999999999999999"}, []),
+    ],
+)
+def test_it_finds(trail, monkeypatch, filters, ids):
+    assert trail.found(**filters) == ids
+    # A word that is common is looked for along another way, with the same end.
+    monkeypatch.setattr(reasons, "RARE", -1)
+    assert trail.found(**filters) == ids
+
+
+def at(seconds):
+    return f"{timezone.now() + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}Z"
+
+
+def test_it_finds_by_time(trail):
+    assert trail.found(since=at(-60), until=at(60), actor="Bob") == [4, 3]
+    assert trail.found(since=at(60)) == trail.found(until=at(-60)) == []
+
+
+def test_a_time_is_meant_in_the_readers_zone(auditor):
+    auditor.cookies["zone"] = "Asia/Shanghai"
+    page = auditor.get("/audit/", {"since": "2026-01-01T08:00"})
+    assert "2026-01-01 08:00 Asia/Shanghai" in page.text
+    assert page.context["form"].asked["since"].isoformat() == "2026-01-01T08:00:00+08:00"
+    auditor.cookies["zone"] = "America/New_York"
+    again = auditor.get(f"/audit/?{page.context['form'].query()}")
+    assert again.context["form"].asked["since"] == page.context["form"].asked["since"]
+
+
+def test_it_shows_the_readers_time_and_utc_beside(auditor):
+    auditor.cookies["zone"] = "Asia/Shanghai"
+    text = auditor.get("/audit/").text
+    utc = Event.objects.latest("id").at
+    assert f"{utc + timedelta(hours=8):%Y-%m-%d %H:%M:%S}</time>" in text
+    assert f"{utc:%H:%M:%S} UTC" in text
+    assert "Time, Asia/Shanghai (UTC+08:00)" in text
+
+
+@pytest.mark.parametrize("zone", ["../../etc/passwd", "Nowhere/Else", "%00", "x" * 5000])
+def test_a_zone_that_there_is_not_is_not_looked_up(auditor, zone):
+    auditor.cookies["zone"] = zone
+    assert "Time, UTC" in auditor.get("/audit/").text
+
+
+ODD = [
+    "after=x", "before=-1", "after=999999999999999999", "before=99999999999999999999999", "kind=nonsense",
+    "ticket=%00", "operation=x", "operation=OP-99999999999999999999", "since=yesterday", "since=0001-01-01",
+    "until=9999-12-31T23:59Z", "since=2026-03-29T02:30&zone=Europe/Berlin", "zone=Mars", "reason=!!!",
+    "target=" + "x" * 5000, "outcome=&outcome=x", "whole=0", "q=%00", "q=" + "9" * 400, "q=%ud800",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_filters_do_not_break_it(auditor, odd):
+    assert auditor.get(f"/audit/?{odd}", follow=True).status_code == 200
+    assert auditor.get(f"/audit/export.csv?{odd}", follow=True).status_code == 200
+
+
+def test_a_wrong_filter_finds_nothing_and_is_named(auditor):
+    text = auditor.get("/audit/?since=yesterday").text
+    assert "This filter finds nothing." in text
+    assert 'aria-invalid="true"' in text
+    assert "<tbody>" not in text
+
+
+@pytest.mark.parametrize(
+    ("typed", "query"),
+    [
+        ("inc-1", "ticket=inc-1"),
+        ("pump", "target=pump"),
+        ("quarantine", "policy=quarantine"),
+        ("Bob", "actor=Bob"),
+        ("IOTDA.015204", "code=IOTDA.015204"),
+        ("OP-2", "operation=OP-2"),
+        ("customer", "reason=customer"),
+    ],
+)
+def test_one_box_takes_whatever_is_at_hand(trail, typed, query):
+    assert trail.client().get("/audit/", {"q": typed, "actor": ""})["Location"] == f"/audit/?{query}"
+
+
+def test_each_filter_has_a_chip_that_removes_it(trail):
+    text = trail.client().get("/audit/?actor=Bob&operation=2").text
+    assert re.findall(r'class="chip" href="([^"]*)"', text) == ["?operation=2", "?actor=Bob"]
+
+
+def seqs(page):
+    return [int(n) for n in re.findall(r'href="/audit/(\d+)/"><time', page)]
+
+
+def link(page, rel):
+    found = re.search(rf'href="([^"]*)" rel="{rel}"', page)
+    return found and found[1].replace("&amp;", "&")
+
+
+def test_it_pages_both_ways(auditor, monkeypatch):
+    monkeypatch.setattr(pages, "PAGE_SIZE", 3)
+    for _n in range(7):
+        say("login", actor_name="Zoe")
+    last = head().seq
+    first = auditor.get("/audit/?actor=Zoe").text
+    second = auditor.get(f"/audit/{link(first, 'next')}").text
+    third = auditor.get(f"/audit/{link(second, 'next')}").text
+    assert [seqs(page) for page in (first, second, third)] == [
+        [last, last - 1, last - 2], [last - 3, last - 4, last - 5], [last - 6]
+    ]  # fmt: skip
+    assert (link(third, "next"), link(first, "prev")) == (None, None)
+    back = auditor.get(f"/audit/{link(third, 'prev')}").text
+    assert seqs(back) == seqs(second)
+    assert seqs(auditor.get(f"/audit/{link(back, 'prev')}").text) == seqs(first)
+
+
+def test_a_search_that_takes_long_says_how_far_it_came(auditor, monkeypatch):
+    monkeypatch.setattr(reading, "LOOKED_AT", 64)
+    say("login", actor_name="Zoe", source="cli")
+    for _n in range(70):
+        say("login", actor_name="Zoe", source="web")
+        say("login", actor_name="Max", source="cli")
+    page = auditor.get("/audit/?actor=Zoe&source=cli").text
+    assert (seqs(page), "Searched so far up to" in page) == ([], True)
+    page = auditor.get(f"/audit/{link(page, 'next')}").text
+    assert len(seqs(page)) == 1
+    assert "Searched so far" not in page
+
+
+def test_nothing_is_counted_and_no_list_is_asked_of_without_an_end(trail):
+    client = trail.client()
+    with CaptureQueriesContext(connection) as queries:
+        client.get("/audit/?actor=Bob&outcome=failed&reason=欠费&since=2020-01-01T00:00Z")
+    asked = [query["sql"] for query in queries if "audit_event" in query["sql"]]
+    assert [sql for sql in asked if "COUNT(" in sql] == []
+    assert len(queries) < 30
+
+
+def test_what_it_says_of_targets_unfolds_up_to_twenty(auditor):
+    say("chunk.answered", *[(f"d{n:02}", "", "ok") for n in range(21)])
+    text = auditor.get("/audit/").text
+    assert ("d19" in text, "d20" in text, "All targets" in text) == (True, False, True)
+    assert "d20" in auditor.get(f"/audit/{head().seq}/").text
+
+
+def test_an_event_has_its_own_page(auditor):
+    say("chunk.answered", upstream_id="up-1", request_id="re-1", ticket="INC-1", detail={"note": "<b>"})
+    event = Event.objects.latest("id")
+    text = auditor.get(f"/audit/{event.pk}/").text
+    assert all(each in text for each in (event.hash, "up-1", "re-1", "INC-1", "&lt;b&gt;"))
+    assert auditor.get("/audit/99999/").status_code == auditor.get(f"/audit/{10**30}/").status_code == 404
+
+
+def test_the_head_stands_on_the_page_and_whether_the_database_guards_it(auditor):
+    text = auditor.get("/audit/").text
+    assert audit.head() in text
+    assert "The database itself refuses" in text
+
+
+def test_a_scoped_auditor_sees_own_spaces_and_what_is_in_none():
+    trail = Trail("auditor", "north")
+    for space in ("north", "south", "", "*"):
+        say("operation.asked", space=space)
+    say("operation.asked", space="south", actor_id=trail.user.pk, actor_name=trail.user.username)
+    assert trail.found() == [5, 3, 1]
+    client = trail.client()
+    answers = [client.get(f"/audit/{trail.before + n}/").status_code for n in (1, 2, 3, 4, 5)]
+    assert answers == [200, 404, 200, 404, 200]
+
+
+def test_who_may_not_read_it_all_reads_what_they_did_themselves(operator):
+    say("login")
+    text = operator.get("/audit/").text
+    assert "Ada" not in text
+    assert seqs(text) == list(Event.objects.filter(actor_name="operator").values_list("id", flat=True))
+
+
+def test_a_name_that_was_somebody_elses_shows_nothing_of_theirs():
+    trail = Trail("operator")
+    say("login", actor_id=trail.user.pk + 1, actor_name=trail.user.username)
+    say("login", actor_id=trail.user.pk, actor_name=trail.user.username)
+    assert trail.found() == [2]
+
+
+def test_the_codes_are_counted_of_the_newest_failures(trail):
+    text = trail.client().get("/audit/codes/").text
+    assert "?code=IOTDA.015204&amp;outcome=failed" in text
+
+
+def test_every_ready_question_is_answered(auditor):
+    page = auditor.get("/audit/")
+    answers = Counter(auditor.get(each.url).status_code for each in page.context["questions"])
+    assert answers == {200: len(page.context["questions"])}
+    assert len(page.context["questions"]) >= 4
