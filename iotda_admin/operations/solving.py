@@ -8,6 +8,7 @@ from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from iotda_admin import audit
+from iotda_admin.ids import among
 from iotda_admin.operations.models import Operation, Target
 
 State = Target.State
@@ -15,6 +16,8 @@ DONE = (State.OK, State.ALREADY)
 TROUBLE = (State.FAILED, State.UNKNOWN)
 # How it ends what stands at a failure that was followed by another one.
 AGAIN = ", which failed again"
+# Up to so many targets of an operation, their own earlier failures are looked for one by one.
+FEW = 1000
 
 
 def in_states(*states: str, alias: str = "operations_target") -> Q | RawSQL:
@@ -68,19 +71,21 @@ def solve_earlier(operation: Operation, counts: Mapping[str, int]) -> None:
 def earlier(operation: Operation, ended: Sequence[str], counts: Mapping[str, int]) -> QuerySet[Target]:
     """The unsolved targets of earlier operations on which this one has ended so."""
     number = sum(counts.get(state, 0) for state in ended)
-    before = Operation.objects.filter(pk__lt=operation.pk)
+    own = operation.targets.filter(state__in=ended).order_by()
+    before = Operation.objects.filter(pk__lt=operation.pk).order_by()
     before = before.filter(verb=operation.verb) if ended == TROUBLE else before
-    own, open_ones = operation.targets.filter(state__in=ended).order_by(), unsolved()
     if not number:
         return Target.objects.none()
-    # From the side where there are fewer.
-    if open_ones.order_by().values("pk")[: number + 1].count() <= number:
+    if number > FEW:
+        # From the side of the open ones: each is looked up in this operation.
         own = own.filter(target_id=OuterRef("target_id"), subject=OuterRef("subject"))
-        return open_ones.filter(Exists(own), operation__in=before)
+        return unsolved().filter(Exists(own), operation__in=before)
+    ids, subjects = zip(*own.values_list("target_id", "subject"), strict=True)
+    # Not as subqueries: PostgreSQL knows nothing of rows so young, and takes minutes.
     return Target.objects.filter(
         state__in=TROUBLE,
         solved_at=None,
-        target_id__in=own.values("target_id"),
-        subject__in=own.values("subject"),
+        target_id__in=among(ids),
+        subject__in=among(subjects),
         operation__in=before,
     )

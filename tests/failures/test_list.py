@@ -1,14 +1,89 @@
 """What failed is listed until it is solved: by cause, to those who may see the operation."""
 
+from iotda_admin.operations.models import Target
+from iotda_admin.operations.report import as_lines
+from tests.asking import unreachable
 
-def test_it_shows_what_failed_by_cause(me, full):
+FULL = "/failures/?code=IOTDA.015204"
+
+
+def test_it_tells_what_failed_by_cause_with_a_next_step(me, full):
     text = me.get("/failures/").text
-    assert "The target already has 5 policies" in text
-    assert "IOTDA.015204" in text
-    assert "1 target<" in text
+    assert "The target already has 5 policies, the most that IoTDA allows." in text
+    assert "Unbind a policy it no longer needs, then bind this one again." in text
+    assert "?code=IOTDA.015204" in text
 
 
-def test_a_group_has_its_own_address(me, full, inventory):
-    text = me.get("/failures/?code=IOTDA.015204").text
-    assert inventory.landmarks["full"] in text
+def test_a_cause_has_its_own_address_with_its_targets(me, full, inventory):
+    text = me.get(FULL).text
+    assert f'href="/devices/{inventory.landmarks["full"]}/"' in text
     assert f">{full}</a>" in text
+    assert "INC-7" in text
+
+
+def test_a_code_that_nobody_knows_is_shown_as_it_came_everywhere(me, full):
+    Target.objects.update(error_code="WEIRD<b>")
+    for url in ("/failures/", "/failures/?code=WEIRD<b>", full.get_absolute_url()):
+        text = me.get(url).text
+        assert ">WEIRD&lt;b&gt;<" in text
+        assert "We do not know this code." in text
+    table = b"".join(me.get(f"{full.get_absolute_url()}failures.csv")).decode()
+    assert '"WEIRD<b>"' in table
+    assert "We do not know this code." in table
+    said = "\n".join(as_lines(full, "bound"))
+    assert "IoTDA says: WEIRD<b>" in said
+    assert "We do not know this code." in said
+
+
+def test_unknown_outcomes_are_one_group_and_come_first(me, do, full, inventory):
+    inventory.fault("BindDevicePolicy", "drop", moment="after")
+    do("policy.bind", *inventory.free(2), policy="policy")
+    text = me.get("/failures/").text
+    assert text.index("?state=unknown") < text.index("?code=IOTDA.015204")
+    assert inventory.free(1)[0] in me.get("/failures/?state=unknown").text
+
+
+def test_what_is_being_retried_is_not_listed(me, begin, full, inventory):
+    begin("policy.bind", inventory.landmarks["full"], policy="policy")
+    assert "Nothing is open." in me.get("/failures/").text
+
+
+def test_an_operator_sees_only_the_own_ones(operator, full):
+    assert "Nothing is open." in operator.get("/failures/").text
+    assert "Nothing is open here." in operator.get(FULL).text
+
+
+FOUND = ["ticket=INC-7", "verb=policy.bind", "owner=nobody"]
+MISSED = [
+    "ticket=INC-8",
+    "verb=device.freeze",
+    "owner=me",
+    "owner=li.wei",
+    "target=nobody-1",
+    "can=retry",
+    "can=hopeless",
+]
+
+
+def test_it_is_filtered_by_the_address(me, full):
+    found = {query: "IoTDA said" in me.get(f"/failures/?{query}").text for query in [*FOUND, *MISSED]}
+    assert found == dict.fromkeys(FOUND, True) | dict.fromkeys(MISSED, False)
+
+
+def test_a_filter_that_makes_no_sense_breaks_nothing(me, full):
+    for query in ["verb=melt", "target=a%00b", "code=a%00b", "after=x", "owner=%00", "asked=x,9"]:
+        assert me.get(f"/failures/?{query}").status_code == 200
+
+
+def test_five_policies_are_shown_with_a_way_to_unbind_each(me, full, inventory):
+    target = inventory.landmarks["full"]
+    assert f"/policies/of.target/{target}/?target_type=device" in me.get(FULL).text
+    text = me.get(f"/policies/of.target/{target}/?target_type=device").text
+    assert "5 of 5 used" in text
+    assert text.count(f"/unbind/?target_type=device&amp;target={target}") == 5
+
+
+def test_the_overview_counts_what_is_open(me, do, settings, inventory):
+    unreachable(settings)
+    do("device.freeze", inventory.free(1)[0])
+    assert "to be solved" in me.get("/").text

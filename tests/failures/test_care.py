@@ -1,0 +1,85 @@
+"""Somebody takes care of a failure, and the trail tells."""
+
+from iotda_admin.audit.models import Event
+from iotda_admin.failures.models import Care
+from iotda_admin.failures.solving import look
+from tests.asking import work
+
+FULL = "code=IOTDA.015204"
+
+
+def send(client, act, operation, **more):
+    keys = [target.pk for target in operation.targets.all()]
+    return client.post(f"/failures/{act}/", {"target": keys, "query": FULL, **more}, follow=True)
+
+
+def last() -> Event:
+    return Event.objects.filter(kind__startswith="failure").first()
+
+
+def test_it_is_taken_and_given_back(me, full, asker):
+    assert "It is yours." in send(me, "take", full).text
+    assert asker.user.username in me.get("/failures/?owner=me&" + FULL).text
+    send(me, "give-back", full)
+    assert "Nothing is open here." in me.get("/failures/?owner=me&" + FULL).text
+    assert [e.summary for e in Event.objects.filter(kind="failure.noted")] == [
+        "given back: 1 failures",
+        f"taken by {asker.user.username}: 1 failures",
+    ]
+
+
+def test_a_note_and_a_ticket_are_kept_and_recorded(me, full):
+    send(me, "note", full, save="1", note="waits for the customer", ticket="INC-9")
+    assert "waits for the customer" in me.get("/failures/?ticket=INC-9&" + FULL).text
+    assert (last().reason, last().ticket, last().operation) == ("waits for the customer", "INC-9", full.pk)
+
+
+def test_a_field_that_is_left_as_it_is_changes_nothing(me, full):
+    send(me, "note", full, save="1", note="one", ticket="INC-9")
+    send(me, "note", full, save="1", note="two", ticket="INC-9")
+    assert Care.objects.values_list("note", "ticket").get() == ("two", "INC-9")
+    assert last().ticket == ""
+
+
+def test_all_that_match_are_taken_but_none_that_came_later(me, do, full, inventory):
+    upto = full.targets.get().pk
+    inventory.fault("BindDevicePolicy", "status", status=400, error_code="IOTDA.015204", error_msg="five")
+    later = do("policy.bind", inventory.free(1)[0], policy="policy")
+    work()
+    send(me, "take", full, target=[], all="1", upto=upto)
+    assert [care.target_id for care in Care.objects.all()] == [upto]
+    assert later.targets.get().pk > upto
+
+
+def test_solving_by_hand_needs_a_reason(me, full):
+    assert "Say why" in send(me, "solve", full, save="1", reason=" ").text
+    assert full.targets.get().solved_at is None
+
+
+def test_it_is_solved_by_hand_and_opened_again(me, full, asker):
+    send(me, "solve", full, save="1", reason="device was scrapped")
+    assert "Nothing is open." in me.get("/failures/").text
+    assert "device was scrapped" in me.get("/failures/?state=solved").text
+    assert (last().kind, last().reason) == ("failure.solved", "device was scrapped")
+    me.post("/failures/reopen/", {"only": full.targets.get().pk, "query": "state=solved"})
+    assert full.targets.get().solved_at is None
+    assert "?code=IOTDA.015204" in me.get("/failures/").text
+
+
+def test_nobody_changes_what_they_may_not_see(operator, full):
+    assert send(operator, "take", full).status_code == 404
+    assert not Care.objects.exists()
+
+
+def test_an_auditor_only_reads(auditor, full):
+    assert "IOTDA.015204" in auditor.get("/failures/?" + FULL).text
+    assert "/failures/take/" not in auditor.get("/failures/?" + FULL).text
+    for act in ("take", "give-back", "note", "solve", "reopen", "retry"):
+        assert send(auditor, act, full).status_code == 403
+
+
+def test_who_took_the_first_failure_has_the_second(me, do, full, inventory):
+    send(me, "take", full)
+    again = do("policy.bind", inventory.landmarks["full"], policy="policy")
+    look()
+    assert [care.target for care in Care.objects.exclude(owner=None)] == [again.targets.get()]

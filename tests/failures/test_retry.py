@@ -1,0 +1,80 @@
+"""Asking again from the list: one linked operation for each that the failures come from."""
+
+import re
+
+from iotda_admin.operations.models import Operation
+from tests.asking import KEY, asked, states, work, writes
+
+
+def failures(*operations):
+    return {"target": [target.pk for each in operations for target in each.targets.all()]}
+
+
+def refused(do, inventory, device):
+    """A freeze that IoTDA refused, and would not any more."""
+    inventory.fault("FreezeDevice", "status", status=400, error_code="IOTDA.000006", error_msg="No.")
+    operation = do("device.freeze", device)
+    inventory.heal()
+    return operation
+
+
+def newest(n):
+    return list(Operation.objects.order_by("-pk")[:n])
+
+
+def test_it_is_asked_again_with_a_reason_and_told_on_the_list(me, full, inventory):
+    text = me.post("/failures/retry/", failures(full)).text
+    assert "Retry 1 target<" in text
+    assert 'value="INC-7"' in text
+    page = me.post("/failures/retry/", asked(**failures(full)), follow=True)
+    (made,) = newest(1)
+    assert (made.retry_of, made.reason, made.ticket) == (full, "billing dispute", "INC-1")
+    assert f">{made}</a>: 1 failed" in page.text
+
+
+def test_several_operations_become_one_each(me, do, full, inventory):
+    other = refused(do, inventory, inventory.free(1)[0])
+    me.post("/failures/retry/", asked(**failures(full, other)))
+    made = newest(2)
+    assert {each.retry_of for each in made} == {full, other}
+    work()
+    assert {each.retry_of: set(states(each).values()) for each in made} == {full: {"failed"}, other: {"ok"}}
+
+
+def test_only_what_was_chosen_is_sent(me, do):
+    operation = do("policy.bind", "nobody-1", "nobody-2")
+    me.post(
+        "/failures/retry/", asked(only=operation.targets.get(target_id="nobody-1").pk, **failures(operation))
+    )
+    assert states(newest(1)[0]).keys() == {"nobody-1"}
+
+
+def test_what_cannot_succeed_is_left_out_and_says_why(me, do, inventory):
+    operation = do("device.freeze", inventory.landmarks["child"])
+    text = me.post("/failures/retry/", failures(operation)).text
+    assert "This device is behind a gateway." in text
+    assert "None of these can succeed by asking again." in text
+    before = len(writes(inventory))
+    assert me.post("/failures/retry/", asked(**failures(operation))).status_code == 422
+    assert len(writes(inventory)) == before
+
+
+def test_without_a_reason_nothing_is_sent(me, full, inventory):
+    before = len(writes(inventory))
+    page = me.post("/failures/retry/", asked(reason=" ", **failures(full)))
+    assert page.status_code == 422
+    assert re.search(r'name="target" value="\d+"', page.text)
+    assert len(writes(inventory)) == before
+
+
+def test_sent_twice_is_asked_once(me, full):
+    for _ in range(2):
+        me.post("/failures/retry/", asked(**failures(full)))
+    assert Operation.objects.filter(retry_of=full).count() == 1
+
+
+def test_a_role_without_the_verb_is_told_so(policyadmin, do, inventory):
+    operation = refused(do, inventory, inventory.free(1)[0])
+    assert "Your role does not allow this." in policyadmin.post("/failures/retry/", failures(operation)).text
+    policyadmin.post("/failures/retry/", asked(key=KEY, **failures(operation)))
+    assert newest(1) == [operation]

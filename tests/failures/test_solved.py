@@ -1,0 +1,117 @@
+"""A failure is over by itself: when a later operation settled it, or IoTDA shows it."""
+
+import pytest
+
+from iotda_admin import connection
+from iotda_admin.audit.models import Event
+from iotda_admin.failures.solving import look
+from iotda_admin.inventory.models import SyncRun
+from iotda_admin.inventory.sync import perform
+from iotda_admin.operations import solving
+from iotda_admin.operations.models import Target
+from tests.asking import work
+
+
+@pytest.fixture
+def failed(do, inventory):
+    """A freeze that IoTDA refused."""
+    inventory.fault("FreezeDevice", "status", status=400, error_code="IOTDA.000006", error_msg="No.")
+    operation = do("device.freeze", inventory.free(1)[0])
+    inventory.heal()
+    assert operation.targets.get().state == "failed"
+    return operation
+
+
+def reread():
+    assert perform(SyncRun.objects.create(), connection.client())
+    look()
+
+
+def why(operation) -> str:
+    return operation.targets.get().solved_by
+
+
+@pytest.mark.parametrize("few", [0, 1000])
+def test_a_later_operation_that_succeeds_solves_it(do, failed, monkeypatch, few):
+    monkeypatch.setattr(solving, "FEW", few)
+    later = do("device.freeze", failed.targets.get().target_id)
+    assert why(failed) == str(later)
+    assert Event.objects.get(kind="failure.solved").operation == later.pk
+
+
+@pytest.mark.parametrize("few", [0, 1000])
+def test_nothing_else_is_solved_by_it(do, failed, monkeypatch, few, inventory):
+    monkeypatch.setattr(solving, "FEW", few)
+    do("policy.bind", failed.targets.get().target_id, policy="policy")
+    do("device.freeze", inventory.free(2)[1])
+    assert why(failed) == ""
+
+
+def test_of_a_failure_that_came_again_only_the_later_is_open(do, failed, inventory):
+    inventory.fault("FreezeDevice", "status", status=400, error_code="IOTDA.000006", error_msg="No.")
+    later = do("device.freeze", failed.targets.get().target_id)
+    assert why(failed) == f"{later}, which failed again"
+    assert why(later) == ""
+
+
+def test_an_unknown_outcome_that_is_settled_is_no_failure_any_more(do, inventory, me):
+    inventory.fault("FreezeDevice", "drop", moment="after")
+    operation = do("device.freeze", inventory.free(1)[0])
+    inventory.heal()
+    assert "?state=unknown" in me.get("/failures/").text
+    later = do("device.freeze", operation.targets.get().target_id)
+    assert why(operation) == str(later)
+
+
+def test_the_inventory_shows_that_it_was_done_elsewhere(failed, inventory):
+    inventory.call("PATCH", f"devices/{failed.targets.get().target_id}", json={"status": "FROZEN"})
+    reread()
+    assert why(failed) == "inventory: it stands as asked"
+    assert Event.objects.get(kind="failure.solved").source == "worker"
+
+
+def test_what_was_read_before_the_failure_tells_nothing(failed):
+    look()
+    reread()
+    assert why(failed) == ""
+
+
+def test_a_binding_that_is_there_is_a_failure_no_more(full, inventory):
+    target = full.targets.get().target_id
+    inventory.call(
+        "POST", "bindings", json={"policy_id": full.policy_id, "target_type": "device", "target_id": target}
+    )
+    reread()
+    assert why(full) == "inventory: it stands as asked"
+
+
+def test_a_device_that_is_gone_needs_no_care(failed, inventory):
+    inventory.call("DELETE", f"devices/{failed.targets.get().target_id}")
+    reread()
+    assert why(failed) == "inventory: it is no longer there"
+
+
+def test_an_id_that_never_was_stays_for_somebody_to_see(do):
+    operation = do("device.freeze", "nobody-1")
+    work()
+    reread()
+    assert (operation.targets.get().state, why(operation)) == ("failed", "")
+
+
+def test_it_is_looked_at_in_bounded_parts(failed, do, inventory, monkeypatch):
+    monkeypatch.setattr("iotda_admin.failures.solving.TOGETHER", 1)
+    for device in inventory.free(3)[1:]:
+        inventory.fault("FreezeDevice", "status", status=400, error_code="IOTDA.000006", error_msg="No.")
+        do("device.freeze", device)
+    for device in inventory.free(3):
+        inventory.call("DELETE", f"devices/{device}")
+    reread()
+    assert Target.objects.exclude(solved_at=None).count() == 1
+    for _ in range(3):
+        look()
+    assert Target.objects.exclude(solved_at=None).count() == 3
+
+
+def test_the_operation_tells_how_it_was_solved(me, do, failed):
+    later = do("device.freeze", failed.targets.get().target_id)
+    assert f"Solved: {later}" in me.get(f"{failed.get_absolute_url()}targets/").text
