@@ -225,12 +225,12 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 # Without an action of the user's, and from signing in, whatever is done meanwhile.
-SESSION_IDLE_MINUTES = env.number("SESSION_IDLE_MINUTES", 30, low=1, high=720)
-SESSION_HOURS = env.number("SESSION_HOURS", 12, low=0.25, high=24)
-SESSION_COOKIE_AGE = int(SESSION_HOURS * 3600)
+SESSION_IDLE_MINUTES = env.whole("SESSION_IDLE_MINUTES", 30, low=1, high=720)
+SESSION_HOURS = env.whole("SESSION_HOURS", 12, low=1, high=24)
+SESSION_COOKIE_AGE = SESSION_HOURS * 3600
 # Wrong passwords for one account from one address, and how long it then waits.
 LOGIN_TRIES = env.whole("LOGIN_TRIES", 5, low=1, high=100)
-LOGIN_MINUTES = env.number("LOGIN_MINUTES", 15, low=1, high=1440)
+LOGIN_MINUTES = env.whole("LOGIN_MINUTES", 15, low=1, high=1440)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"

@@ -9,6 +9,7 @@ from django.utils.timezone import now
 from playwright.sync_api import Page, expect
 
 from devices.models import Device
+from iotda_admin.accounts import throttle
 from iotda_admin.connection import client
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.operations.door import Asker
@@ -34,6 +35,15 @@ def door(stage: Stage) -> Views:
     yield "login-failed", page
     page.goto("/devices/?status=FROZEN")
     yield "login-and-return", page
+    page.goto("/accounts/login/?next=/devices/&ended=idle")
+    yield "login-after-idling", page
+    for _try in range(settings.LOGIN_TRIES):
+        throttle.begin("operator", "127.0.0.1")
+    page.get_by_label("User name").fill("operator")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_text("Too many wrong passwords.")).to_be_visible()
+    yield "login-locked", page
 
 
 def lists(stage: Stage) -> Views:
