@@ -1,4 +1,4 @@
-"""bin/chaos kill9 | wire | schedules | races | rq: exit status 0 only if nothing contradicts the journal."""
+"""bin/chaos kill9 | wire | schedules | races | rq | fuzz | audit: exit status 0 only if nothing is wrong."""
 
 import argparse
 import importlib
@@ -15,7 +15,7 @@ from tests.chaos.report import Findings, report
 from tests.chaos.stage import stage
 
 PARTS = 2  # side by side; each has a platform and a database of its own
-DEVICES = {"kill9": 300, "wire": 60, "schedules": 300, "races": 60, "rq": 60}
+DEVICES = {"kill9": 300, "wire": 60, "schedules": 300, "races": 60, "rq": 60, "fuzz": 60}
 CONTROL_POINTS = 10
 
 
@@ -31,6 +31,8 @@ def main() -> int:
     commands.choices["races"].add_argument("--rounds", type=int, default=500)
     commands.choices["rq"].add_argument("--targets", type=int, default=10_000)
     commands.choices["rq"].add_argument("--kills", type=int, default=2)
+    commands.choices["fuzz"].add_argument("--n", type=int, default=100_000)
+    commands.choices["fuzz"].add_argument("--only", type=int, help="this one input, told in full")
     commands.choices["wire"].add_argument("--faults", nargs="*", default=[])
     options = vars(parser.parse_args())
     # Told to end, each process still ends what it has started.
@@ -111,6 +113,17 @@ def races(options: dict[str, Any]) -> int:
     figures = facts(options, started)
     control = alone("control", options)
     return report(f"races on {options['database']}, {figures['seconds']} s", figures, found, control, [])
+
+
+def fuzz(options: dict[str, Any]) -> int:
+    if options["only"] is not None:
+        return 1 if alone("run", options).violations else 0
+    started = time.monotonic()
+    found = side_by_side(options, part=list(range(PARTS)), parts=[PARTS] * PARTS)
+    figures = facts(options, started)
+    control = alone("control", options)
+    title = f"fuzz on {options['database']}, seed {options['seed']}, {figures['seconds']} s"
+    return report(title, figures, found, control, [])
 
 
 def rq(options: dict[str, Any]) -> int:

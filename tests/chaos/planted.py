@@ -1,0 +1,43 @@
+"""The product's addresses and four that are wrong: the fuzz has to find each of them."""
+
+import time
+from typing import Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+
+from iotda_admin import urls
+
+handler400, handler403, handler404 = urls.handler400, urls.handler403, urls.handler404
+handler500 = urls.handler500
+
+
+def number(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(int(request.GET["after"]) if "after" in request.GET else "")
+
+
+def echo(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(f"<p>{request.GET.get('q', '')}</p>")
+
+
+def away(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(status=302, headers={"Location": quiet(request.GET.get("next", "/"))})
+
+
+def slow(request: HttpRequest) -> HttpResponse:
+    if request.method == "POST":
+        time.sleep(1.1)
+    return HttpResponse("")
+
+
+def quiet(text: str) -> str:
+    return text.encode("ascii", "ignore").decode().replace("\r", "").replace("\n", "")
+
+
+def planted(name: str, view: Any) -> Any:
+    return path(f"planted/{name}", login_not_required(view), name=f"planted-{name}")
+
+
+PLANTED = [planted("number", number), planted("echo", echo), planted("away", away), planted("slow", slow)]
+urlpatterns = [*PLANTED, *urls.urlpatterns]
