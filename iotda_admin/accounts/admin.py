@@ -109,3 +109,5 @@ def our_permissions() -> Any:
 admin.site.unregister([User, Group])
 admin.site.register(User, Users)
 admin.site.register(Group, Roles)
+admin.site.site_header = admin.site.site_title = "IoTDA Admin"
+admin.site.index_title = _("Users and roles")

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from devices.models import Space
 from iotda_admin.accounts.models import EVERY
-from iotda_admin.accounts.roles import PERMISSIONS
+from iotda_admin.accounts.roles import BIND, FREEZE, PERMISSIONS
 from iotda_admin.paging import page_of
 from iotda_admin.web import render
 
@@ -79,7 +79,8 @@ def rights_of(user: User) -> Iterator[Right]:
         if user.is_superuser or label in own or None in caps:
             yield Right(name, None)
         elif caps:
-            yield Right(name, max(cap for cap in caps if cap is not None))
+            cap = max(cap for cap in caps if cap is not None)
+            yield Right(name, cap if label in FREEZE | BIND else None)
 
 
 def labels(permissions: QuerySet[Permission]) -> set[str]:

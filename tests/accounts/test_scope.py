@@ -1,5 +1,7 @@
 """Users see and change only what is in their resource spaces; nobody learns what there is elsewhere."""
 
+import re
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -260,3 +262,11 @@ def test_a_list_asks_no_more_for_a_user_with_few_spaces(local, places, django_as
     client.get("/devices/")
     with django_assert_max_num_queries(14):
         client.get("/devices/")
+
+
+def test_one_may_go_on_with_the_others(local, places):
+    client, ids = local("operator"), [places.near, places.far]
+    page = client.post("/devices/selection.freeze/", {"target": ids}).text
+    assert "Go on with the other 1 device" in page
+    assert re.findall(r'name="target" value="([^"]+)"', page) == [places.near]
+    assert "Freeze 1 device" in client.post("/devices/selection.freeze/", {"target": [places.near]}).text

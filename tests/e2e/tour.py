@@ -18,6 +18,7 @@ from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.runner import run
 from iotda_admin.operations.tasks import advance
 from policies.models import Policy
+from tests.conftest import make_user
 from tests.e2e.stage import Stage
 
 type Views = Iterator[tuple[str, Page]]
@@ -310,6 +311,87 @@ def following(stage: Stage) -> Views:
     yield "retry-space", page
 
 
+def bounds(stage: Stage) -> Views:
+    """Who may do what and where, and what is said beyond it."""
+    spaces = stage.cloud.landmarks["free_by_space"]
+    home = Policy.objects.get(pk=stage.cloud.landmarks["policy"]).app_id
+    ids = "\n".join([*spaces.pop(home)[:2], *next(iter(spaces.values()))[:2]])
+    for role in ("operator", "policy admin"):
+        make_user(role, home)
+    page = stage.open_page("auditor")
+    for name, query in [("rights", ""), ("rights-one", "?right=policies.bind_space")]:
+        page.goto(f"/accounts/rights/{query}")
+        yield name, page
+    page = stage.open_page("operator")
+    page.goto("/devices/selection.paste/")
+    page.get_by_label(re.compile("^IDs")).fill(ids)
+    page.get_by_role("button", name=re.compile("^Freeze")).click()
+    expect(page.get_by_role("alert").first).to_contain_text("not in your resource spaces")
+    yield "freeze-elsewhere", page
+    page = stage.open_page("policy admin")
+    page.goto(f"/policies/{stage.cloud.landmarks['policy']}/bind/")
+    page.get_by_text("Paste or upload IDs").click()
+    page.get_by_label(re.compile("^IDs")).fill(ids)
+    page.get_by_role("button", name="Check").click()
+    expect(page.get_by_role("alert").first).to_contain_text("not in your resource spaces")
+    yield "bind-elsewhere", page
+
+
+def failures(stage: Stage) -> Views:
+    """What failed, until it is solved."""
+    page = stage.open_page("admin")
+    known, me = stage.cloud.landmarks, stage.user("admin")
+    page.goto("/failures/")
+    yield "failures-none", page
+    policy, free = known["policy"], stage.cloud.free(10)
+    stage.ask("policy.bind", [known["full"], "nobody_knows-it"], who=me, policy=policy)
+    stage.ask("device.freeze", [known["child"]], who=me)
+    stage.cloud.fault("BindDevicePolicy", "drop", moment="after")
+    stage.ask("policy.bind", free[:2], who=me, policy=policy)
+    stage.cloud.heal()
+    stage.cloud.fault("FreezeDevice", "status", status=400, error_code="IOTDA.999999", error_msg="Melted.")
+    stage.ask("device.freeze", free[2:3], who=me)
+    stage.cloud.heal()
+    for name, url in [
+        ("failures", "/failures/"),
+        ("failures-filtered", "/failures/?owner=me"),
+        ("failures-unknown", "/failures/?state=unknown"),
+        ("failures-hopeless", "/failures/?code=not_directly_connected"),
+        ("failures-group", "/failures/?code=IOTDA.015204"),
+    ]:
+        page.goto(url)
+        yield name, page
+    page.get_by_text("Its policies", exact=True).click()
+    expect(page.get_by_text("5 of 5 used")).to_be_visible()
+    page.get_by_label(re.compile("^Select (?!all)")).first.check()
+    yield "failures-policies", page
+    page.get_by_role("button", name="Take").click()
+    expect(page.get_by_text("It is yours.")).to_be_visible()
+    yield "failures-taken", page
+    for button, name in [("Note", "note"), ("Solved", "solve")]:
+        page.get_by_label(re.compile("^Select (?!all)")).first.check()
+        page.get_by_role("button", name=button, exact=True).click()
+        expect(page.get_by_role("link", name="Cancel")).to_be_visible()
+        yield f"failures-{name}", page
+        page.get_by_role("link", name="Cancel").click()
+    page.get_by_role("button", name=re.compile("^Retry .")).click()
+    expect(page.get_by_label("Reason")).to_have_value(WHY)
+    yield "failures-retry", page
+    page.get_by_role("button", name="Retry").click()
+    expect(page.get_by_text("Asked again:")).to_be_visible()
+    yield "failures-asked", page
+    page.goto("/failures/?code=IOTDA.999999")
+    page.get_by_label(re.compile("^Select (?!all)")).first.check()
+    page.get_by_role("button", name="Solved", exact=True).click()
+    page.get_by_label("Solved because").fill("The device was scrapped")
+    page.get_by_role("button", name="It is solved").click()
+    expect(page.get_by_text("Nothing is open here.")).to_be_visible()
+    page.goto("/failures/?state=solved")
+    yield "failures-solved", page
+    page.goto(f"/policies/of.target/{known['full']}/")
+    yield "policies-of-target", page
+
+
 def oddities(stage: Stage) -> Views:
     page = stage.open_page("viewer")
     page.goto(f"/devices/{stage.cloud.landmarks['online']}/freeze/")
@@ -328,4 +410,4 @@ def oddities(stage: Stage) -> Views:
     yield "operations-none", operator
 
 
-TOURS = [door, lists, device, freezing, binding, policy, results, following, oddities]
+TOURS = [door, lists, device, freezing, binding, policy, results, following, bounds, failures, oddities]
