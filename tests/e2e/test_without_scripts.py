@@ -136,3 +136,17 @@ def test_the_summary_for_a_ticket_can_be_read(page, stage):
     page.get_by_text("Show the text").click()
     expect(page.locator("#ticket-text")).to_contain_text("Reason: Unpaid since March")
     expect(page.get_by_role("button", name="Copy")).to_be_hidden()
+
+
+def test_it_takes_a_failure_and_asks_again(page, stage):
+    full, policy = stage.cloud.landmarks["full"], stage.cloud.landmarks["policy"]
+    stage.ask("policy.bind", [full], who=stage.user("admin"), policy=policy)
+    page.goto("/failures/")
+    page.get_by_role("link", name="Show the targets").click()
+    page.get_by_label(re.compile("^Select (?!all)")).check()
+    press(page, "Take")
+    expect(page.get_by_text("It is yours.")).to_be_visible()
+    page.get_by_role("button", name=re.compile("^Retry .")).click()
+    page.get_by_label("Reason").fill(WHY)
+    press(page, "Retry")
+    expect(page.get_by_text("Asked again:")).to_be_visible()
