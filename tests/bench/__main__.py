@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-from tests.bench import bind, freeze, growth, intake, ratelimit
+from tests.bench import audit, bind, freeze, growth, intake, ratelimit
 from tests.bench.goals import Report
 from tests.bench.peers import BIND_PEERS
 from tests.bench.stage import Stage, room_for, staged
@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     frozen = add(commands, "freeze", n=10_000, conc=8, latency=10)
     frozen.add_argument("--task-speed", type=float, default=2000, help="devices a second in a batch task")
     add(commands, "input", n=100_000, conc=8, latency=20, file="intake")
+    add(commands, "audit", n=1_000_000, conc=1, latency=0, says="events in the largest of three trails")
     return parser
 
 
@@ -62,6 +63,9 @@ def measure(stage: Stage, asked: argparse.Namespace) -> Report:
 
 def main(words: list[str] | None = None) -> int:
     asked = parser().parse_args(words)
+    if asked.command == "audit":  # it needs no platform
+        sizes = [asked.n // 100, asked.n // 10, asked.n]
+        return tell(audit.run(kind=asked.database, sizes=sizes, rounds=asked.rounds))
     with staged(room_for(asked.n), asked.database, TARGETS_LIMIT=max(asked.n, 100)) as stage:
         return tell(measure(stage, asked))
 

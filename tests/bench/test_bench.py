@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from tests.bench import __main__ as bench
-from tests.bench import bind, freeze, growth, intake, ratelimit
+from tests.bench import audit, bind, freeze, growth, intake, ratelimit, trail, trail_probe
 from tests.bench.goals import Goal, Report, slope
 from tests.bench.identity import NOTHING, Identity, compare
 from tests.bench.stage import staged
@@ -65,6 +65,22 @@ def test_input(stage):
     report = intake.run(stage, n=60, rounds=1, latency_ms=1)
     recorded = {way: rounds[0][1] for way, rounds in report.figures["ways"].items()}
     assert recorded == dict.fromkeys(intake.WAYS, 60)
+    assert report.control_fails
+
+
+@pytest.mark.django_db
+def test_audit():
+    pages, alone = {}, {}
+    for size in (300, 6000):
+        trail.fill(size)
+        pages[size] = audit.together([trail_probe.pages("1")])
+        alone[size] = {name: trail_probe.WHAT[what](*how) for name, (what, *how) in audit.ALONE.items()}
+    report = audit.told("sqlite", 1, pages, alone)
+    found = said(report, "milliseconds", "slopes", "alone")
+    # Questions find something to show, so that they measure something; in so short a trail not all of them.
+    assert len([name for name, rows in found["rows"].items() if rows]) > 30
+    assert alone[6000]["verify"]["bad"] == []
+    assert alone[6000]["verify"]["rows"] >= 6000
     assert report.control_fails
 
 

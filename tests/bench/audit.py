@@ -1,0 +1,144 @@
+"""bin/bench audit: whether a long trail is read as quickly as a short one, and what verifying it costs."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.bench.databases import Postgres, Sqlite, database
+from tests.bench.goals import Goal, Report, slope
+from tests.bench.product import SETTINGS
+from tests.cloud import ROOT
+
+# Each in a process of its own, so that one's memory does not hide another's.
+ALONE = {"CSV": ("export", "csv"), "JSON lines": ("export", "jsonl"), "verify": ("verify",)}
+MEGABYTE = 1_000_000
+
+type Figures = dict[int, dict[str, Any]]
+
+
+class Trail:
+    """A database that holds a trail of one size."""
+
+    def __init__(self, folder: Path, kept: Sqlite | Postgres) -> None:
+        self.folder, self.kept = folder, kept
+        self.env = os.environ | SETTINGS
+        self.env |= {"DATA_DIR": str(folder), "DATABASE_URL": kept.url(folder), "ALLOWED_HOSTS": "testserver"}
+
+    def begun(self) -> "Trail":
+        self.folder.mkdir()
+        for command in (["migrate", "-v0"], ["collectstatic", "-v0", "--no-input"]):
+            self.process("manage.py", *command)
+        return self
+
+    def copy(self, folder: Path) -> "Trail":
+        shutil.copytree(self.folder, folder)
+        self.kept.copy(self.folder, folder)
+        return Trail(folder, self.kept)
+
+    def probe(self, *words: object) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.process("-m", "tests.bench.trail_probe", *map(str, words)))
+        return found
+
+    def process(self, *words: str) -> str:
+        command = [sys.executable, *words]
+        return subprocess.run(command, cwd=ROOT, env=self.env, check=True, text=True, stdout=-1).stdout
+
+
+@contextmanager
+def trails(kind: str, sizes: Sequence[int]) -> Iterator[dict[int, Trail]]:
+    """One for each size, each the beginning of the next."""
+    home, kept = Path(tempfile.mkdtemp(prefix="bench-")), database(kind)
+    home.chmod(0o755)
+    try:
+        made: dict[int, Trail] = {}
+        last: Trail | None = None
+        for size in sizes:
+            last = last.copy(home / str(size)) if last else Trail(home / str(size), kept).begun()
+            last.probe("fill", size)
+            made[size] = last
+        yield made
+    finally:
+        kept.close()
+        shutil.rmtree(home)
+
+
+def run(*, kind: str, sizes: Sequence[int], rounds: int) -> Report:
+    with trails(kind, sizes) as made:
+        # In turns, so that what else the machine does is the same for all sizes.
+        asked = [{size: trail.probe("pages", 2) for size, trail in made.items()} for _round in range(rounds)]
+        alone = {size: {name: made[size].probe(*words) for name, words in ALONE.items()} for size in sizes}
+    return told(kind, rounds, {size: together([turn[size] for turn in asked]) for size in sizes}, alone)
+
+
+def together(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The medians of all that was measured."""
+    samples: dict[str, list[float]] = defaultdict(list)
+    for turn in turns:
+        for name, seconds in turn["pages"].items():
+            samples[name] += seconds
+    found: dict[str, Any] = {
+        name: median(each for t in turns for each in t[name]) for name in ("apart", "control")
+    }
+    return found | {"pages": {name: median(s) for name, s in samples.items()}, "rows": turns[0]["rows"]}
+
+
+def told(kind: str, rounds: int, pages: Figures, alone: Figures) -> Report:
+    sizes = list(pages)
+    few, many = sizes[0], sizes[-1]
+    steep = {name: slope({n: pages[n]["pages"][name] for n in sizes}) for name in pages[few]["pages"]}
+    worst = max(steep, key=lambda name: steep[name])
+    report = Report("audit", {"database": kind, "sizes": sizes, "rounds": rounds})
+    report.goals = [
+        Goal(f"slope of log time over log events, the steepest page ({worst})", steep[worst], "<=", 0.15),
+        Goal("that slope, the median of all pages", median(steep.values()), "<=", 0.15),
+        Goal(
+            "seconds for two filters that never meet, in the longest trail", pages[many]["apart"], "<=", 0.5
+        ),
+        Goal("events verified in a second", rate(alone[many]["verify"]), ">=", 100_000),
+        Goal("events that verifying objects to", len(alone[many]["verify"]["bad"]), "<=", 0),
+        *(
+            Goal(f"MB more memory for {many} than for {few}, {name}", grown(alone, name), "<=", 10)
+            for name in ALONE
+        ),
+    ]
+    report.control = "a word anywhere in three columns, and how many there are"
+    report.controls = [
+        Goal("slope of its log time", slope({n: pages[n]["control"] for n in sizes}), "<=", 0.15)
+    ]
+    report.figures = {
+        "milliseconds": {str(n): {name: ms(s) for name, s in pages[n]["pages"].items()} for n in sizes},
+        "rows": pages[many]["rows"],
+        "slopes": {name: round(value, 3) for name, value in steep.items()},
+        "alone": {str(n): alone[n] for n in sizes},
+    }
+    report.table = [["page, ms", *map(str, sizes), "slope"]]
+    report.table += [
+        [name, *(f"{ms(pages[n]['pages'][name]):.1f}" for n in sizes), f"{steep[name]:.3f}"] for name in steep
+    ]
+    report.notes = [
+        f"{name}: {rate(alone[many][name]):,.0f} rows/s, {alone[many][name]['peak'] / MEGABYTE:.0f} MB"
+        for name in ALONE
+    ]
+    return report
+
+
+def rate(one: dict[str, Any]) -> float:
+    return float(one["rows"] / one["seconds"])
+
+
+def grown(alone: Figures, name: str) -> float:
+    sizes = list(alone)
+    return float(alone[sizes[-1]][name]["peak"] - alone[sizes[0]][name]["peak"]) / MEGABYTE
+
+
+def ms(seconds: float) -> float:
+    return round(1000 * seconds, 2)
