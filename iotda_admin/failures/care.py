@@ -60,7 +60,7 @@ def tell(kind: str, request: HttpRequest, selection: Selection, deed: str, **sai
         operation=one.pk if one else None,
         verb=one.verb if one else "",
         targets=selection.ids,
-        summary=f"{deed}: {len(selection.targets)} failures",
+        summary=f"{len(selection.targets)} x failure {deed}",
         detail={"operations": sorted(operations)[:100]},
         **{name: value for name, value in said.items() if value},
     )

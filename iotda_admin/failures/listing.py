@@ -61,7 +61,7 @@ def of_group(rows: QuerySet[Target], state: str, code: str) -> QuerySet[Target]:
         # By their keys: no index has them in this order.
         unknown = unsolved().filter(state=State.UNKNOWN).order_by("error_code", "pk")
         return rows.filter(pk__in=list(unknown.values_list("pk", flat=True)[:MOST]))
-    return rows.filter(state=State.FAILED, error_code="" if code == "-" else code)
+    return rows.filter(state=State.FAILED, error_code="" if code == "-" else code.replace("\0", ""))
 
 
 def codes() -> list[str]:

@@ -50,6 +50,10 @@ def part(operation: Operation, chosen: set[str], user: User | AnonymousUser) -> 
     if plan.to_type:
         why = _("A whole resource space is retried on the operation's own page, where its name is typed.")
         return Part(plan, frozenset(), [(why, "", len(chosen))])
+    if operation.targets.filter(state__in=Target.IN_FLIGHT).exists():
+        return Part(
+            plan, frozenset(), [(_("This operation is still running. Wait for its end."), "", len(chosen))]
+        )
     possible = {target.id for group in plan.possible for target in group.targets} & chosen
     left_out = []
     for group in plan.left_out:

@@ -1,5 +1,6 @@
 """What failed is listed until it is solved: by cause, to those who may see the operation."""
 
+from iotda_admin.accounts.models import Grant
 from iotda_admin.operations.models import Target
 from iotda_admin.operations.report import as_lines
 from tests.asking import unreachable
@@ -33,6 +34,14 @@ def test_a_code_that_nobody_knows_is_shown_as_it_came_everywhere(me, full):
     said = "\n".join(as_lines(full, "bound"))
     assert "IoTDA says: WEIRD<b>" in said
     assert "We do not know this code." in said
+
+
+def test_what_is_in_another_space_is_not_there(policyadmin, full):
+    assert "IOTDA.015204" in policyadmin.get("/failures/").text
+    Grant.objects.filter(user__username="policyadmin").update(app_id="elsewhere")
+    assert "Nothing is open." in policyadmin.get("/failures/").text
+    taken = policyadmin.post("/failures/take/", {"target": full.targets.get().pk})
+    assert taken.status_code == 404
 
 
 def test_unknown_outcomes_are_one_group_and_come_first(me, do, full, inventory):

@@ -2,7 +2,9 @@
 
 import re
 
+from iotda_admin.connection import client
 from iotda_admin.operations.models import Operation
+from iotda_admin.operations.runner import run
 from tests.asking import KEY, asked, states, work, writes
 
 
@@ -57,6 +59,13 @@ def test_what_cannot_succeed_is_left_out_and_says_why(me, do, inventory):
     before = len(writes(inventory))
     assert me.post("/failures/retry/", asked(**failures(operation))).status_code == 422
     assert len(writes(inventory)) == before
+
+
+def test_nothing_is_asked_again_while_the_operation_runs(me, do):
+    operation = do("policy.bind", *(f"nobody-{n}" for n in range(21)))
+    run(operation.chunks.first(), client())
+    failed = operation.targets.filter(state="failed")[:1]
+    assert "still running" in me.post("/failures/retry/", {"target": [each.pk for each in failed]}).text
 
 
 def test_without_a_reason_nothing_is_sent(me, full, inventory):
