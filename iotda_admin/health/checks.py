@@ -22,7 +22,10 @@ VITAL = {"database", "migrations", "audit", "worker"}
 
 
 def look() -> dict[str, str]:
-    return {name: WORDS[holds(check)] for name, check in CHECKS.items()}
+    """The database first: where it is gone, each further look would wait for it in vain."""
+    there = holds(database_answers)
+    others = {name: WORDS[holds(check) if there else None] for name, check in CHECKS.items()}
+    return {"database": WORDS[there], **others}
 
 
 def holds(check: Callable[[], bool | None]) -> bool | None:
@@ -71,7 +74,6 @@ def platform_answers() -> bool | None:
 
 
 CHECKS: dict[str, Callable[[], bool | None]] = {
-    "database": database_answers,
     "migrations": migrated,
     "audit": trail_is_guarded,
     "worker": worker_lives,
