@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q
 
 from devices.models import Device
 from iotda_admin.accounts.access import Somebody, spaces_of, within
@@ -72,9 +72,3 @@ def select(ids: Sequence[str], user: Somebody) -> Selection:
 def rows(ids: Sequence[str]) -> list[Device]:
     known = Device.objects.in_bulk(ids)
     return [known.get(id) or Device(device_id=id) for id in ids]
-
-
-def names(ids: Sequence[str]) -> dict[str, str]:
-    """Of those that the inventory knows."""
-    known: QuerySet[Device] = Device.objects.filter(pk__in=among(ids))
-    return dict(known.values_list("pk", "name"))

@@ -1,5 +1,3 @@
-from collections.abc import Sequence
-
 from django.conf import settings
 from django.contrib.auth.decorators import permission_required
 from django.http import Http404, HttpRequest, HttpResponse
@@ -8,10 +6,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import reswap, retarget, trigger_client_event
 
+from devices.asking import wanted
 from devices.forms import FilterForm
 from devices.mirrors import remember
 from devices.models import Device
-from devices.selection import Selection, names, select
+from devices.selection import Selection, select
 from iotda_admin.accounts.access import asker_of, cap_of, sees, within
 from iotda_admin.connection import client, status_of, unknown_to_iotda
 from iotda_admin.iotda import IotdaError
@@ -140,15 +139,11 @@ def change_many(request: HttpRequest, verb: str) -> HttpResponse:
 
 
 def change(request: HttpRequest, verb: str, form: TargetsForm) -> HttpResponse:
-    def look(ids: Sequence[str]) -> list[Wanted]:
-        known = names(ids)
-        return [Wanted(id, known.get(id, "")) for id in ids]
-
     try:
         operation = ask(
             verb,
             [Wanted(id) for id in form.targets()],
-            look=look,
+            look=wanted,
             asker=asker_of(request),
             reason=form.cleaned_data["reason"],
             ticket=form.cleaned_data["ticket"],

@@ -11,7 +11,7 @@ from policies.verbs import standing
 
 
 def wanted(client: Client, verb: str, policy: Policy, target_type: str, ids: Sequence[str]) -> list[Wanted]:
-    """The targets with their names, and whether they already stand as asked by what IoTDA has just said."""
-    names = reread(client, policy.pk, meanwhile=lambda: picker.names(target_type, ids))
+    """With names and spaces, and whether they already stand as asked by what IoTDA has just said."""
+    known = reread(client, policy.pk, meanwhile=lambda: picker.names(target_type, ids))
     so = standing(policy.pk, target_type, ids, bound=verb == "policy.bind")
-    return [Wanted(id, names.get(id, ""), id in so) for id in ids]
+    return [Wanted(id, name, id in so, space) for id in ids for name, space in [known.get(id, ("", ""))]]

@@ -125,9 +125,10 @@ def known_among(
     return rows
 
 
-def names(target_type: str, ids: Sequence[str]) -> dict[str, str]:
-    """Of those that the inventory knows."""
-    return dict(known_among(target_type, ids).values_list("pk", "name"))
+def names(target_type: str, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Of those that the inventory knows; with the resource space of each."""
+    rows = known_among(target_type, ids).order_by().values_list("pk", "name", "app_id")
+    return {id: (name, space) for id, name, space in rows}
 
 
 def annotated(target_type: str, choices: Sequence[Choice], policy_id: str) -> list[Choice]:

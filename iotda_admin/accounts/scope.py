@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, Group, User
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from iotda_admin.accounts.models import EVERY, Grant
 
@@ -19,6 +19,16 @@ def spaces_of(user: Somebody) -> frozenset[str] | None:
         user._spaces = frozenset(granted)  # type: ignore[union-attr]
     spaces: frozenset[str] = user._spaces  # type: ignore[union-attr]
     return None if EVERY in spaces else spaces
+
+
+def as_they_are(pk: int | None) -> User | None:
+    """A user as the database has them now. Asked for each claim of a large operation, so with the answer to
+    what is asked next: whether they may act everywhere."""
+    everywhere = Grant.objects.filter(user=OuterRef("pk"), app_id=EVERY)
+    user = User.objects.annotate(everywhere=Exists(everywhere)).filter(pk=pk or 0).first()
+    if user and user.everywhere:
+        user._spaces = frozenset({EVERY})  # type: ignore[attr-defined]
+    return user
 
 
 def sees(user: Somebody, app_id: str) -> bool:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from iotda_admin.accounts.scope import as_they_are
 from iotda_admin.iotda import RUNNING_TASK_LIMIT
 from iotda_admin.operations.codes import NOT_ALLOWED
 from iotda_admin.operations.ending import hold, stop
@@ -119,7 +119,7 @@ def still_allowed(operation: Operation) -> bool:
     """The actor's rights and spaces are looked at again for each claim; without them the rest is not sent."""
     permission = verb_named(operation.verb).permission(operation.target_type)
     by_command = operation.source == "cli" and operation.actor_id is None
-    actor = get_user_model().objects.filter(pk=operation.actor_id or 0).first()
+    actor = as_they_are(operation.actor_id)
     may = by_command or bool(actor and actor.has_perm(permission))
     if by_command or (actor and may and covers(actor, operation)):
         return True

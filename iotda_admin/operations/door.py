@@ -46,11 +46,16 @@ class Asker:
 
 
 class Wanted(NamedTuple):
-    """One target as the asker saw it. stood_before: whether it already stood as asked, None if unknown."""
+    """One target as the asker saw it.
+
+    stood_before  whether it already stood as asked, None if unknown
+    space         its resource space, empty if nobody knows it; None where it was not looked up
+    """
 
     id: str
     name: str = ""
     stood_before: bool | None = None
+    space: str | None = None
 
 
 class Refused(Exception):
@@ -131,8 +136,8 @@ def ask(
         return earlier
     try:
         check_allowed(verb, operation, wanted)
-        spaces = rights.touched(verb, operation, [target.id for target in wanted])
         wanted = look([target.id for target in wanted]) if look else wanted
+        spaces = spaces_of(verb, operation, wanted)
         with writing(durable=True):
             record(verb, operation, wanted, spaces)
             if check:
@@ -220,6 +225,13 @@ def deny(operation: Operation, wanted: Sequence[Wanted], **why: Any) -> None:
         outcome="denied",
         detail={"count": len(wanted), "targets": first, **why},
     )
+
+
+def spaces_of(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) -> set[str]:
+    spaces = {target.space for target in wanted}
+    if None in spaces:
+        return rights.touched(verb, operation, [target.id for target in wanted])
+    return {each for each in spaces if each is not None} | verb.other_spaces(operation)
 
 
 def check_in_flight(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) -> None:

@@ -202,6 +202,19 @@ def test_targets_that_nobody_knew_are_for_those_who_may_see_everything(local, pl
     assert local("auditor").get(operation.get_absolute_url()).status_code == 404
 
 
+def test_each_way_of_asking_records_the_spaces(local, places):
+    def spaces():
+        return {each.app_id for each in Operation.objects.latest("id").spaces.all()}
+
+    local("operator", EVERY).post("/devices/selection.freeze/", asked(target=[places.near, "x", places.far]))
+    assert spaces() == {places.home, places.other, ""}
+    client = local("policy admin", EVERY)
+    client.post("/policies/selection.bind/", bind_form(places.policy, places.near))
+    assert spaces() == {places.home}
+    client.post("/policies/selection.bind/", bind_form(places.policy, places.far, key="d" * 32))
+    assert spaces() == {places.home, places.other}  # the policy's own too
+
+
 def test_a_policys_history_tells_only_of_the_own_spaces(local, places, asker):
     Policy.objects.filter(pk=places.policy).update(app_id="")
     begun(asker.user, places.far, verb="policy.bind", policy_id=places.policy)
