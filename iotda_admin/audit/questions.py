@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
+from django.utils.dates import WEEKDAYS_ABBR
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -57,8 +58,10 @@ def quarter_start(now: datetime) -> datetime:
 
 def working_hours() -> str:
     days, start, end = settings.WORKING_HOURS
-    names = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
-    return f"{', '.join(names[day] for day in sorted(days))} {start:%H:%M}-{end:%H:%M} {settings.TIME_ZONE}"
+    names = [str(WEEKDAYS_ABBR[day]) for day in sorted(days)]
+    in_a_row = len(days) > 2 and max(days) - min(days) + 1 == len(days)
+    spoken = f"{names[0]}-{names[-1]}" if in_a_row else ", ".join(names)
+    return f"{spoken} {start:%H:%M}-{end:%H:%M}, {settings.TIME_ZONE}"
 
 
 def top_codes(user: Somebody) -> list[tuple[str, int]]:

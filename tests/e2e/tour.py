@@ -235,9 +235,20 @@ def results(stage: Stage) -> Views:
         ("overview", "/"),
         ("audit", "/audit/"),
         ("audit-none", "/audit/?q=no-such-thing"),
+        ("audit-wrong-filter", "/audit/?since=yesterday&kind=operation.asked&outside=on"),
+        ("audit-codes", "/audit/codes/"),
+        ("audit-ticket", "/audit/?ticket=INC-4711"),
     ]:
         page.goto(url)
         yield name, page
+    for fold in ("All filters", "Ready questions"):
+        page.get_by_text(fold, exact=True).click()
+    targets = page.locator("td details").first
+    targets.locator("summary").click()
+    yield "audit-unfolded", page
+    page.locator("tr:has(details[open]) td a:has(time)").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Event")
+    yield "audit-event", page
 
 
 def following(stage: Stage) -> Views:
