@@ -1,6 +1,8 @@
 """What is shown is what is allowed: each button stands there for exactly those whom its view lets in."""
 
+import html
 import re
+from collections import Counter
 
 import pytest
 from django.contrib.auth.models import User
@@ -9,7 +11,9 @@ from django.urls import resolve
 
 from iotda_admin import connection
 from iotda_admin.operations.door import Asker, Wanted, ask
+from iotda_admin.operations.followups import cancel
 from iotda_admin.operations.runner import run
+from policies.models import Policy
 from tests.conftest import make_user, signed_in
 
 ROLES = ["viewer", "operator", "policy admin", "auditor", "admin"]
@@ -117,5 +121,48 @@ def test_the_menu_leads_nowhere_that_is_refused(role, inventory):
     menu = re.search(r'<nav class="nav".*?</nav>', client.get("/").text, re.S)[0]
     links = [url for url in re.findall(r'href="([^"]+)"', menu) if not url.startswith("/admin/")]
     assert [client.get(url).status_code for url in links] == [200] * len(links)
-    assert ("/audit/" in links) == (role in ("auditor", "admin"))
+    assert ("/audit/" in links) == (role != "viewer")
     assert ("/operations/" in links) == (role != "viewer")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_who_may_act_in_one_space_is_led_nowhere_that_is_refused(role, inventory):
+    spaces = inventory.landmarks["free_by_space"]
+    home = Policy.objects.get(pk=inventory.landmarks["policy"]).app_id
+    (near, *_rest), far = spaces.pop(home), next(iter(spaces.values()))[0]
+    root, browser = Asker(None, "", "cli", name="root"), Client()
+    browser.force_login(make_user(role, home))
+    for n, ids in enumerate([[near], [near, far]]):
+        operation = ask("device.freeze", [Wanted(id) for id in ids], asker=root, reason="x", form_key=str(n))
+        run(operation.chunks.first(), connection.client())
+        cancel(operation, root)
+    found, seen = crawl(browser, "/", f"/devices/{near}/", f"/devices/?q={far}", "/accounts/rights/")
+    assert {url: status for url, status in found.items() if status not in (200, 302)} == {
+        url: 403 for url in ["/accounts/rights/"] if role not in ("auditor", "admin")
+    }
+    assert {"devices:device", "policies:policy", "policies:of_device"} <= seen
+    assert ("operations:operation" in seen) == (role in ("policy admin", "auditor", "admin"))
+    changes = seen & (FREEZES | BINDS)
+    assert changes <= OFFERED[role]
+    assert bool(changes) == bool(OFFERED[role])
+
+
+def crawl(browser, *urls):
+    """Follow the links of each page, a few to each view: every status, and the views that were found."""
+    found, waiting, visits = {}, list(urls), Counter()
+    while waiting:
+        url = waiting.pop()
+        name = resolve(url.partition("?")[0]).view_name
+        if (
+            url in found
+            or visits[name] == 4
+            or name in ("operations:failures", "audit:export", "audit:export_lines")
+        ):
+            continue
+        response = browser.get(url)
+        found[url], visits[name] = response.status_code, visits[name] + 1
+        if response.status_code == 200:
+            waiting += [
+                html.unescape(link) for link in re.findall(r'href="(/(?!static|admin)[^"#]*)', response.text)
+            ]
+    return found, set(visits)
