@@ -143,6 +143,15 @@ def test_a_file_of_a_secret_that_is_not_there_is_named(tmp_path):
     assert "IOTDA_SK_FILE" in said
 
 
+def test_over_https_a_cookie_is_bound_to_the_host(tmp_path):
+    says = "from iotda_admin.settings import *; print(SESSION_COOKIE_NAME, CSRF_COOKIE_NAME)"
+    environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", says], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "__Host-sessionid __Host-csrftoken\n"
+
+
 def test_it_keeps_the_secret_key_it_made(tmp_path):
     start(tmp_path)
     made = (tmp_path / "secret_key").read_text()
