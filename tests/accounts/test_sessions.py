@@ -1,6 +1,8 @@
 """A session ends: after a time without an action, at its age, with the account, with the password."""
 
+import re
 import time
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -93,3 +95,13 @@ def test_others_end_with_the_password_and_with_the_account(viewer, change):
         user.is_active = False
     user.save()
     assert viewer.get("/").status_code == 302
+
+
+def test_whatever_asks_again_and_again_is_known():
+    templates = (Path(__file__).parents[2] / "templates").rglob("*.html")
+    asks = {
+        path.name
+        for path in templates
+        if re.search(r'hx-trigger="[^"]*(load delay|every )', path.read_text())
+    }
+    assert asks == {"line.html", "operation.html"}  # else it belongs into sessions.POLLED
