@@ -7,6 +7,7 @@ import traceback
 from collections import Counter
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -40,7 +41,8 @@ SLOW = 1.0  # seconds
 # The worker's turn, after so many requests.
 TURN = 250
 CONTROL = 300
-# Name, role, and the resource spaces it may act in.
+# What the planted addresses ask for.
+PLANTED = ["after", "q", "next"]
 ROLES = ["viewer", "operator", "policy admin", "auditor", "admin"]
 UNESCAPED = re.compile(rb"<fz|fz\"|fz&quot;'")
 OURS = ("", "127.0.0.1", "localhost", "localhost:8000")
@@ -70,7 +72,7 @@ def control(stage: Stage, options: dict[str, Any]) -> Findings:
     set_urlconf(None)
     fuzz = Fuzz(stage.cloud, options["seed"])
     # The others are looked at by the run itself.
-    fuzz.dice.site.routes = [route for route in fuzz.dice.site.routes if "planted" in route]
+    fuzz.dice.narrow("planted", PLANTED)
     fuzz.requests(range(CONTROL))
     return fuzz.findings
 
@@ -78,9 +80,9 @@ def control(stage: Stage, options: dict[str, Any]) -> Findings:
 @dataclass
 class Answer:
     status: int
+    # Less the time that the machine had no processor for us.
     seconds: float
-    # Of these, how long our own process was at it.
-    worked: float
+    waited: float
     html: bool
     body: bytes
     headers: dict[str, str]
@@ -133,11 +135,11 @@ class Fuzz:
     def one(self, number: int) -> None:
         made = self.dice.input(self.seed, number)
         answer = self.send(made)
-        self.findings.at_most("longest_at_first_s", answer.seconds)
-        if answer.slow and answer.worked < SLOW:
-            # It waited for the machine, or for something else: alone and once more.
+        self.findings.at_most("longest_by_the_clock_s", answer.seconds + answer.waited)
+        if answer.slow:
+            # What it waited for may have been another process on a busy machine: alone and once more.
             self.findings.numbers["slow_at_first"] += 1
-            answer.seconds = min(self.send(made).seconds for _n in range(2))
+            answer.seconds = min(answer.seconds, self.send(made).seconds)
         self.findings.numbers["inputs"] += 1
         self.findings.moments[f"answered {answer.status}"] += 1
         self.findings.at_most("longest_s", answer.seconds)
@@ -175,7 +177,7 @@ class Fuzz:
 
         got_request_exception.connect(hear)
         environ = environment(made, self.cookies[made.who])
-        started, worked = time.perf_counter(), time.process_time()
+        started, before = time.perf_counter(), waiting()
         try:
             response: HttpResponseBase = self.handlers[made.csrf](environ)
             body = b"".join(response.streaming_content) if response.streaming else response.content  # type: ignore[attr-defined]
@@ -183,12 +185,13 @@ class Fuzz:
             # A streamed answer that breaks off, or what no middleware caught.
             return Answer(599, 0.0, 0.0, False, b"", {}, traceback.format_exc())
         finally:
-            seconds, worked = time.perf_counter() - started, time.process_time() - worked
+            waited = waiting() - before
+            seconds = time.perf_counter() - started - waited
             got_request_exception.disconnect(hear)
         self.keep_signed_in(made, response)
         html = response.headers.get("Content-Type", "").startswith("text/html")
         said = dict(response.headers)
-        return Answer(response.status_code, seconds, worked, html, body, said, "\n".join(errors))
+        return Answer(response.status_code, seconds, waited, html, body, said, "\n".join(errors))
 
     def keep_signed_in(self, made: Input, response: HttpResponseBase) -> None:
         if settings.SESSION_COOKIE_NAME in response.cookies and not made.path.startswith("/admin"):
@@ -213,6 +216,14 @@ class Fuzz:
         entries = [entry for entry in self.cloud.journal() if entry["operation"] in WRITES]
         verbs = [VERBS.get(re.split("Device", e["operation"])[0], "device.freeze") for e in entries]
         return {(v, id) for v, e in zip(verbs, entries, strict=True) for id in e["target_ids"]}
+
+
+def waiting() -> float:
+    """How long this thread has waited for a processor, as far as the system tells."""
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
 
 
 def complaints(answer: Answer) -> list[str]:

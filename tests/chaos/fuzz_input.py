@@ -103,12 +103,21 @@ class Dice:
         self.site, self.people, self.ids = site, people, ids
         self.every_id = [id for some in ids.values() for id in some]
         self.names = site.names
+        self.kinds = [self.route] * 5 + [self.form] * 4 + [self.link]
+        # Django's admin has as many addresses as all the rest.
+        self.own_routes = [route for route in site.routes if not route.startswith("/admin")]
+        self.their_routes = [route for route in site.routes if route.startswith("/admin")]
         self.form_kinds, self.link_kinds = sorted(site.forms), sorted(site.links)
+
+    def narrow(self, address: str, names: list[str]) -> None:
+        """Send to these addresses alone, and ask with these names."""
+        self.own_routes = self.their_routes = [route for route in self.own_routes if address in route]
+        self.names, self.kinds = names, [self.route]
 
     def input(self, seed: int, number: int) -> Input:
         self.random = random.Random(f"{seed} {number}")
-        made = self.among([self.route] * 5 + [self.form] * 4 + [self.link])()
-        made.who = self.among(self.people)
+        made = self.among(self.kinds)()
+        made.who = "root" if made.path.startswith("/admin") and self.once_in(3) else self.among(self.people)
         if self.once_in(3):
             self.headers(made)
         made.csrf = self.once_in(25)
@@ -122,7 +131,7 @@ class Dice:
 
     # --- Where to
     def route(self) -> Input:
-        route = self.among(self.site.routes)
+        route = self.among(self.their_routes if self.once_in(4) else self.own_routes)
         made = Input("", self.among(METHODS), PARAMETER.sub(self.argument, route), route=route)
         # What the regular expressions of Django's admin escape.
         made.path = made.path.replace("\\", "")

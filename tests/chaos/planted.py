@@ -26,7 +26,7 @@ def away(request: HttpRequest) -> HttpResponse:
 
 
 def slow(request: HttpRequest) -> HttpResponse:
-    if request.method == "POST":
+    if request.method == "DELETE":
         time.sleep(1.1)
     return HttpResponse("")
 

@@ -1,0 +1,476 @@
+"""Tamperings with the rows of a trail, by somebody who owns the database: each has to be found."""
+
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from multiprocessing.connection import Connection
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connections, transaction
+from django.db import connection as db
+
+from iotda_admin import audit
+from iotda_admin.audit import chain, guard
+from iotda_admin.audit.models import Event
+from iotda_admin.audit.verify import events_after, outcomes_of, verify
+from tests.chaos import product
+from tests.chaos.forks import Child
+from tests.chaos.report import Findings
+from tests.chaos.stage import Stage
+
+KEY, GUESSED = "a-key-kept-elsewhere", "a-key-guessed"
+PER_TRAIL = 25
+ANCHORED = "INSERT INTO audit_anchor (last, hash, at, archive) VALUES (%s, %s, '2026-01-01 00:00:00', 'x')"
+FEW = 40
+WRITERS, APPENDS = 4, 250
+COLUMNS = [name for name in chain.NAMES if name != "id"]
+ENDS = [("ok", "", ""), ("failed", "IOTDA.015204", "full")]
+SAID = ["target_id", "target_name", "outcome", "code", "message"]
+
+
+def run(stage: Stage, options: dict[str, Any]) -> Findings:
+    product.quiet()
+    findings = Findings()
+    stage.desk(empty)
+    together(findings)
+    findings.add(stage.desk(tamper, options["seed"], options["n"]))
+    return findings
+
+
+def control(stage: Stage, options: dict[str, Any]) -> Findings:
+    """Without --expect a tail that was cut off is not missed; without the lock writers disturb each other."""
+    product.quiet()
+    findings = Findings()
+    if stage.database == "postgres":
+        together(findings, locked=False)
+    stage.desk(empty)
+    findings.add(stage.desk(tamper, options["seed"], FEW, False))
+    return findings
+
+
+# --- Many writers
+def together(findings: Findings, locked: bool = True) -> None:
+    writers = [Child(write, n, locked) for n in range(WRITERS)]
+    refused = 0
+    for writer in writers:
+        refused += writer.pipe.recv()
+        writer.wait()
+    finding, numbers = look()
+    connections.close_all()
+    kind = "" if locked else "_without_lock"
+    findings.numbers[f"appended_by_{WRITERS}_writers{kind}"] += len(numbers)
+    gaps = numbers[-1] - numbers[0] + 1 - len(numbers) if numbers else 0
+    wrong = [f"the trail of {WRITERS} writers: event {finding.bad} {finding.why}"] if finding.bad else []
+    wrong += [f"{refused} events of {WRITERS} writers claimed a place that was taken"] if refused else []
+    wrong += [f"{gaps} gaps"] if gaps else []
+    findings.violations += wrong
+
+
+def look() -> tuple[Any, list[int]]:
+    return verify(), list(Event.objects.order_by("id").values_list("id", flat=True))
+
+
+def write(pipe: Connection, number: int, locked: bool) -> None:
+    """How often the database had to refuse a second event at the same place."""
+    if not locked:
+        chain.lock = lambda: None
+    pipe.send(appended(number, APPENDS))
+
+
+def appended(number: int, times: int) -> int:
+    refused = 0
+    for n in range(times):
+        try:
+            audit.record("login", actor_name=f"writer {number}", ticket=str(n), targets=[("d", "", "ok")])
+        except DatabaseError:
+            refused += 1
+    connections.close_all()
+    return refused
+
+
+def empty() -> None:
+    """What the making of the stage has recorded goes, as nobody but the owner of the database can do it."""
+    with Force() as force:
+        for table in ("audit_reasonword", *guard.ARCHIVED):
+            force(f"DELETE FROM {table}")
+
+
+# --- One who owns the database
+class Force:
+    """The triggers are taken off, and put back as if nothing had been."""
+
+    def __enter__(self) -> Callable[..., None]:
+        for table in guard.ARCHIVED:
+            on = f" ON {table}" if db.vendor == "postgresql" else ""
+            for action in guard.actions():
+                self.execute(f"DROP TRIGGER IF EXISTS {table}_{action}{on}")
+        return self.execute
+
+    def execute(self, sql: str, *params: Any) -> None:
+        with db.cursor() as cursor:
+            cursor.execute(sql, params)
+
+    def __exit__(self, *exception: object) -> None:
+        if not exception[0]:
+            guard.install()
+
+
+class Trail:
+    """A random one, with or without a key, in a transaction that is taken back."""
+
+    def __init__(self, dice: random.Random) -> None:
+        self.dice = dice
+        settings.AUDIT_KEY = self.key = dice.choice(["", KEY])
+        for _n in range(dice.randint(4, 30)):
+            self.append()
+        self.events = {row[0]: dict(zip(chain.NAMES, row, strict=True)) for row in rows()}
+        self.outcomes = said()
+        self.first, self.last = min(self.events), max(self.events)
+
+    def append(self) -> None:
+        dice = self.dice
+        targets = [
+            (
+                f"d{dice.randrange(99)}",
+                "Lamp",
+                *dice.choice([("ok", "", ""), ("failed", "IOTDA.015204", "full")]),
+            )
+            for _n in range(dice.choice([0, 1, 1, 2, 4]))
+        ]
+        audit.record(
+            dice.choice(["operation.asked", "chunk.answered", "login"]),
+            actor_name=dice.choice(["Ada", "Bo", ""]),
+            reason="unpaid",
+            ticket=f"INC-{dice.randrange(99)}",
+            detail={"n": dice.randrange(99)},
+            targets=targets,
+        )
+
+    def event(self) -> int:
+        return self.dice.choice(sorted(self.events))
+
+    def inner(self) -> int:
+        """Not the last one: to take that away is to cut the tail."""
+        return self.dice.randint(self.first, self.last - 1)
+
+    def outcome(self) -> dict[str, Any] | None:
+        return self.dice.choice(self.outcomes) if self.outcomes else None
+
+
+def rows() -> list[tuple[Any, ...]]:
+    with db.cursor() as cursor:
+        columns = ", ".join(db.ops.quote_name(name) for name in chain.NAMES)
+        cursor.execute(f"SELECT {columns} FROM audit_event ORDER BY id")
+        return list(cursor.fetchall())
+
+
+def said() -> list[dict[str, Any]]:
+    names = ["id", "event_id", *SAID]
+    with db.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(names)} FROM audit_outcome ORDER BY id")
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+# --- The tamperings: each gives the first event that is not as it was written; None: there was nothing to do
+type Found = int | None
+
+
+def flipped(dice: random.Random, value: Any) -> Any:
+    """Another value, one bit away."""
+    match value:
+        case bool():
+            return not value
+        case int():
+            return value ^ 1 << dice.randrange(20)
+        case datetime():
+            return value + timedelta(microseconds=dice.choice([-1, 1]) * (1 << dice.randrange(40)))
+        case None:
+            return 0
+        case "":
+            return "\x01"
+    at = dice.randrange(len(value))
+    return value[:at] + chr(ord(value[at]) ^ 1 << dice.randrange(5)) + value[at + 1 :]
+
+
+def flip(trail: Trail, force: Any) -> Found:
+    seq, column = trail.event(), trail.dice.choice(COLUMNS)
+    value = flipped(trail.dice, trail.events[seq][column])
+    if isinstance(value, str) and "\0" in value:
+        return None
+    set_column(force, "audit_event", column, value, seq)
+    return seq
+
+
+def flip_id(trail: Trail, force: Any) -> Found:
+    seq = trail.inner()
+    set_column(force, "audit_event", "id", seq | 1 << trail.dice.randint(10, 40), seq)
+    return seq
+
+
+def flip_outcome(trail: Trail, force: Any) -> Found:
+    one, column = trail.outcome(), trail.dice.choice(SAID)
+    if one is None or "\0" in (value := flipped(trail.dice, one[column])):
+        return None
+    set_column(force, "audit_outcome", column, value, one["id"])
+    return int(one["event_id"])
+
+
+def edit(trail: Trail, force: Any) -> Found:
+    seq = trail.event()
+    column, value = trail.dice.choice(
+        [
+            ("actor_name", "Eve"),
+            ("detail", "{}"),
+            ("reason", ""),
+            ("hash", "0" * 64),
+            ("at", "2020-01-01 00:00:00"),
+        ]
+    )
+    if trail.events[seq][column] == value:
+        return None
+    set_column(force, "audit_event", column, value, seq)
+    return seq
+
+
+def delete(trail: Trail, force: Any) -> Found:
+    seq = trail.inner()
+    if trail.dice.random() < 0.5:
+        force("DELETE FROM audit_outcome WHERE event_id = %s", seq)
+    force("DELETE FROM audit_event WHERE id = %s", seq)
+    return seq
+
+
+def delete_and_close_the_gap(trail: Trail, force: Any) -> Found:
+    seq = trail.inner()
+    force("DELETE FROM audit_outcome WHERE event_id = %s", seq)
+    force("DELETE FROM audit_event WHERE id = %s", seq)
+    for later in range(seq + 1, trail.last + 1):
+        set_column(force, "audit_event", "id", later - 1, later)
+    force("UPDATE audit_outcome SET event_id = event_id - 1 WHERE event_id > %s", seq)
+    return seq
+
+
+def delete_outcome(trail: Trail, force: Any) -> Found:
+    if (one := trail.outcome()) is None:
+        return None
+    force("DELETE FROM audit_outcome WHERE id = %s", one["id"])
+    return int(one["event_id"])
+
+
+def insert(trail: Trail, force: Any) -> Found:
+    """A well-made one slipped in: it is right itself where there is no key, and what follows it is not."""
+    seq = trail.inner()
+    for later in range(trail.last, seq, -1):
+        set_column(force, "audit_event", "id", later + 1, later)
+    force("UPDATE audit_outcome SET event_id = event_id + 1 WHERE event_id > %s", seq)
+    add(
+        force,
+        {**trail.events[seq], "id": seq + 1, "actor_name": "Eve", "key_id": ""},
+        made_up=bool(trail.key),
+    )
+    return seq + 1 if trail.key else seq + 2
+
+
+def append_wrong(trail: Trail, force: Any) -> Found:
+    add(force, {**trail.events[trail.last], "id": trail.last + 1, "actor_name": "Eve"}, made_up=True)
+    return trail.last + 1
+
+
+def insert_outcome(trail: Trail, force: Any) -> Found:
+    seq = trail.dice.randint(trail.first, trail.last + 1)
+    sql = f"INSERT INTO audit_outcome (event_id, {', '.join(SAID)}) VALUES (%s, 'd', '', 'ok', '', '')"
+    force(sql, seq)
+    return seq
+
+
+def move_outcome(trail: Trail, force: Any) -> Found:
+    to = trail.dice.randint(trail.first, trail.last + 3)
+    if (one := trail.outcome()) is None or one["event_id"] == to:
+        return None
+    set_column(force, "audit_outcome", "event_id", to, one["id"])
+    return min(int(one["event_id"]), to)
+
+
+def reorder_outcomes(trail: Trail, force: Any) -> Found:
+    for one, other in zip(trail.outcomes, trail.outcomes[1:], strict=False):
+        if one["event_id"] == other["event_id"] and any(one[name] != other[name] for name in SAID):
+            exchange(force, "audit_outcome", one["id"], other["id"])
+            return int(one["event_id"])
+    return None
+
+
+def swap(trail: Trail, force: Any) -> Found:
+    first, second = sorted(trail.dice.sample(sorted(trail.events), 2))
+    exchange(force, "audit_event", first, second)
+    return first
+
+
+def rechain(trail: Trail, force: Any) -> Found:
+    """With a key it takes the key: neither none, nor a guessed one, nor the name of the right one will do."""
+    if not trail.key:
+        return None
+    seq = trail.dice.randint(trail.first + 1, trail.last)
+    set_column(force, "audit_event", "actor_name", "Eve", seq)
+    key = trail.dice.choice(["", GUESSED])
+    chain_anew(force, seq, key, chain.key_id(trail.dice.choice([key, trail.key])))
+    return seq
+
+
+def rechain_all(trail: Trail, force: Any) -> Found:
+    """Without any key the whole is right again, but for its end."""
+    if trail.key:
+        return None
+    set_column(force, "audit_event", "actor_name", "Eve", trail.event())
+    chain_anew(force, trail.first, "", "")
+    return trail.last
+
+
+def rechain_without_key(trail: Trail, force: Any) -> Found:
+    """As if there never had been one."""
+    if not trail.key:
+        return None
+    chain_anew(force, trail.first, "", "")
+    return trail.last
+
+
+def anchor(trail: Trail, force: Any) -> Found:
+    seq = trail.inner()
+    force(ANCHORED, seq, trail.events[seq]["hash"])
+    return seq
+
+
+def anchor_and_prune(trail: Trail, force: Any) -> Found:
+    """The beginning is taken away as archived: no event tells of it."""
+    seq = anchor(trail, force)
+    force("DELETE FROM audit_outcome WHERE event_id <= %s", seq)
+    force("DELETE FROM audit_event WHERE id <= %s", seq)
+    return seq
+
+
+def cut_tail(trail: Trail, force: Any) -> Found:
+    seq = trail.event()
+    force("DELETE FROM audit_outcome WHERE event_id >= %s", seq)
+    force("DELETE FROM audit_event WHERE id >= %s", seq)
+    return seq
+
+
+WAYS: list[Callable[[Trail, Any], Found]] = [
+    *[flip] * 4, flip_id, flip_outcome, flip_outcome, edit, edit, delete, delete_and_close_the_gap,
+    delete_outcome, insert, append_wrong, insert_outcome, move_outcome, reorder_outcomes, swap, swap,
+    rechain, rechain, rechain_all, rechain_without_key, anchor, anchor_and_prune, cut_tail, cut_tail,
+]  # fmt: skip
+
+
+# Nobody can tell from the trail alone what was cut off, or written anew where there is no key.
+NEEDS_EXPECT = [cut_tail, rechain_all]
+
+
+def set_column(force: Any, table: str, column: str, value: Any, id: Any) -> None:
+    force(f"UPDATE {table} SET {db.ops.quote_name(column)} = %s WHERE id = %s", value, id)
+
+
+def exchange(force: Any, table: str, one: int, other: int) -> None:
+    for old, new in ((one, -1), (other, one), (-1, other)):
+        set_column(force, table, "id", new, old)
+
+
+def add(force: Any, row: dict[str, Any], made_up: bool) -> None:
+    """made_up: not even the hash fits."""
+    columns = ", ".join(db.ops.quote_name(name) for name in chain.NAMES)
+    marks = ", ".join(["%s"] * len(chain.NAMES))
+    row = row | {"hash": "f" * 64}
+    force(f"INSERT INTO audit_event ({columns}) VALUES ({marks})", *row.values())
+    if not made_up:
+        chain_anew(force, row["id"], "", row["key_id"], only=True)
+
+
+def chain_anew(force: Any, seq: int, key: str, named: str, only: bool = False) -> None:
+    """Hashes as they should be, from there on. named: which key the rows say it was."""
+    known, settings.AUDIT_KEY = settings.AUDIT_KEY, key
+    name, chain.key_named = chain.key_named, lambda _id: key.encode()
+    before = ""
+    try:
+        for *row, hash in events_after(0):
+            if row[0] == seq if only else row[0] >= seq:
+                row[-1] = named
+                hash = chain.hash_of(before, row, outcomes_of(row[0] - 1, row[0]).get(row[0], []))
+                force("UPDATE audit_event SET hash = %s, key_id = %s WHERE id = %s", hash, named, row[0])
+            before = hash
+    finally:
+        settings.AUDIT_KEY, chain.key_named = known, name
+
+
+# --- The run
+def tamper(seed: int, times: int, expecting: bool = True) -> Findings:
+    """expecting: with an earlier head. Without, only what cannot be seen without one."""
+    findings, dice = Findings(), random.Random(seed)
+    known = settings.AUDIT_KEY
+    try:
+        while findings.numbers["tamperings"] < times:
+            with transaction.atomic():
+                of_one_trail(
+                    dice, min(PER_TRAIL, times - findings.numbers["tamperings"]), expecting, findings
+                )
+                transaction.set_rollback(True)
+    finally:
+        settings.AUDIT_KEY = known
+    return findings
+
+
+def of_one_trail(dice: random.Random, times: int, expecting: bool, findings: Findings) -> None:
+    with Force() as force:
+        for table in ("audit_reasonword", *guard.ARCHIVED):
+            force(f"DELETE FROM {table}")
+    trail = Trail(dice)
+    head = audit.head()
+    untouched = verify(head)
+    findings.violations += [f"untouched: {untouched.why}"] if untouched.bad is not None else []
+    refused(findings)
+    for _n in range(times):
+        with transaction.atomic():
+            one(trail, head, dice.choice(WAYS if expecting else NEEDS_EXPECT), expecting, findings)
+            transaction.set_rollback(True)
+
+
+def one(trail: Trail, head: str, way: Any, expecting: bool, findings: Findings) -> None:
+    with Force() as force:
+        wanted = way(trail, force)
+    if wanted is None:
+        return
+    name = way.__name__
+    finding = verify(head if expecting and way in NEEDS_EXPECT else "")
+    findings.numbers["tamperings"] += 1
+    findings.moments[name.replace("_", " ")] += 1
+    keyed = "with a key" if trail.key else "without a key"
+    if finding.bad is None:
+        findings.violations.append(f"{name}, {keyed}: not found")
+    elif finding.bad != wanted:
+        findings.violations.append(f"{name}, {keyed}: event {finding.bad} named, not {wanted}: {finding.why}")
+
+
+def refused(findings: Findings) -> None:
+    """The database itself, asked politely."""
+    with db.cursor() as cursor:
+        cursor.execute(ANCHORED, [0, ""])
+    for table in guard.ARCHIVED:
+        for sql in [f"UPDATE {table} SET {changing(table)}", f"DELETE FROM {table}", *truncating(table)]:
+            findings.numbers["changes_tried"] += 1
+            try:
+                with transaction.atomic(), db.cursor() as cursor:
+                    cursor.execute(sql)
+                    if cursor.rowcount != 0:
+                        findings.violations.append(f"not refused: {sql}")
+            except DatabaseError:
+                findings.numbers["changes_refused"] += 1
+    with Force() as force:
+        force("DELETE FROM audit_anchor")
+
+
+def changing(table: str) -> str:
+    column = {guard.EVENT: "reason", guard.OUTCOME: "message", guard.ANCHOR: "archive"}[table]
+    return f"{column} = 'x'"
+
+
+def truncating(table: str) -> list[str]:
+    return [f"TRUNCATE {table}"] if db.vendor == "postgresql" else []

@@ -1,0 +1,30 @@
+"""A tenth of what `bin/chaos audit` does."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from iotda_admin.audit.models import Event
+from iotda_admin.audit.verify import verify
+from tests.chaos import tampering
+
+
+@pytest.mark.django_db
+def test_whatever_is_done_to_a_row_is_found_and_named():
+    found = tampering.tamper(1, 100)
+    assert found.violations == []
+    assert found.numbers["changes_refused"] == found.numbers["changes_tried"]
+
+
+@pytest.mark.django_db
+def test_what_is_cut_off_or_written_anew_without_a_key_is_found_only_with_an_earlier_head():
+    found = tampering.tamper(1, 30, expecting=False)
+    assert len(found.violations) == found.numbers["tamperings"] == 30
+
+
+@pytest.mark.django_db(transaction=True)
+def test_four_writers_at_once_make_one_chain():
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(tampering.appended, range(4), [15] * 4)) == 0
+    assert verify().bad is None
+    assert list(Event.objects.order_by("id").values_list("id", flat=True)) == list(range(1, 61))
