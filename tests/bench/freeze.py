@@ -76,7 +76,7 @@ def measured(
 
 
 def freeze(product: Product, ids: Sequence[str]) -> Asked:
-    return product.ask("operator", "/devices/", "/devices/selection.freeze/", target=ids, key=uuid4().hex)
+    return product.ask("admin", "/devices/", "/devices/selection.freeze/", target=ids, key=uuid4().hex)
 
 
 def frozen(stage: Stage, ids: Sequence[str], said: Mapping[str, str]) -> Identity:

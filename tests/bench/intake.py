@@ -45,7 +45,7 @@ def send(stage: Stage, way: str, n: int, latency_ms: float, **settings: object) 
 def post(product: Product, way: str, policy: str, ids: Sequence[str]) -> tuple[float, int, int]:
     web, text = product.processes[-1].pid, "\n".join(ids)
     binding = way.startswith("bind")
-    browser = Browser(product.base, "policyadmin" if binding else "operator")
+    browser = Browser(product.base, "policyadmin" if binding else "admin")
     page = f"/policies/{policy}/bind/" if binding else "/devices/selection.paste/"
     form = {"key": uuid4().hex} | browser.form(page) | {"reason": "measured"}
     form |= {"act": "bind", "policy": policy, "target_type": "device"} if binding else {}
