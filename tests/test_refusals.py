@@ -16,7 +16,10 @@ def test_it_says_clearly_that_a_paste_is_too_large(policyadmin, settings, cloud)
 
 
 def test_it_says_clearly_that_there_are_too_many_fields(policyadmin):
-    response = policyadmin.post("/policies/selection.bind/", {"target": ["d"] * 102_000})
+    form = "&".join(["target=d"] * 102_000)
+    response = policyadmin.generic(
+        "POST", "/policies/selection.bind/", form, "application/x-www-form-urlencoded"
+    )
     assert response.status_code == 413
 
 
