@@ -154,10 +154,10 @@ ODD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("odd", ODD)
-def test_odd_filters_do_not_break_it(auditor, odd):
-    assert auditor.get(f"/audit/?{odd}", follow=True).status_code == 200
-    assert auditor.get(f"/audit/export.csv?{odd}", follow=True).status_code == 200
+@pytest.mark.parametrize("what", ["", "export.csv"])
+def test_odd_filters_do_not_break_it(auditor, what):
+    answers = {odd: auditor.get(f"/audit/{what}?{odd}", follow=True).status_code for odd in ODD}
+    assert {odd: status for odd, status in answers.items() if status != 200} == {}
 
 
 def test_a_wrong_filter_finds_nothing_and_is_named(auditor):
