@@ -48,6 +48,9 @@ class CapInline(admin.TabularInline):  # type: ignore[type-arg]
 class ForSuperusers:
     """Whoever may edit users could make themselves anything: no permission less than all of them will do."""
 
+    # Roles are deleted one by one. Django's action for several answers a wrong key with a fault.
+    actions: Any = None
+
     def allowed(self, request: HttpRequest, *args: Any) -> bool:
         return request.user.is_active and request.user.is_superuser
 

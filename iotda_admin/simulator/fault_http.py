@@ -20,6 +20,7 @@ async def status(shot: Shot) -> Answer:
     content: Any = args.get("body", refusal)
     retry_after = args.get("retry_after")
     headers = [] if retry_after is None else [("Retry-After", str(retry_after))]
+    headers += [(str(name), str(value)) for name, value in args.get("headers", {}).items()]
     return Answer(
         int(args.get("status", 500)), content.encode() if isinstance(content, str) else content, headers
     )

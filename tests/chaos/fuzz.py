@@ -44,7 +44,7 @@ CONTROL = 300
 # What the planted addresses ask for.
 PLANTED = ["after", "q", "next"]
 ROLES = ["viewer", "operator", "policy admin", "auditor", "admin"]
-UNESCAPED = re.compile(rb"<fz|fz\"|fz&quot;'")
+UNESCAPED = re.compile(rb"<qzfuzz|qzfuzz[\"']")
 OURS = ("", "127.0.0.1", "localhost", "localhost:8000")
 VERBS = {
     "Freeze": "device.freeze",

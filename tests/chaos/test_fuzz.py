@@ -7,7 +7,7 @@ import pytest
 from tests.chaos.fuzz import PLANTED, Fuzz
 
 PART = 2500
-FEW = 150
+FEW = 400
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +25,12 @@ def test_nothing_that_is_sent_is_a_fault_of_ours_or_comes_back_unescaped(invento
     fuzz.requests(range(PART))
     assert fuzz.findings.violations == []
     assert fuzz.findings.numbers["inputs"] == PART
+
+
+@pytest.mark.django_db
+def test_what_was_found_once_stays_away(admin_client):
+    wrong_key = {"action": "delete_selected", "_selected_action": "not-a-number"}
+    assert admin_client.post("/admin/auth/group/", wrong_key).status_code == 200
 
 
 def test_it_finds_what_was_planted(inventory, settings):

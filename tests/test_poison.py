@@ -1,0 +1,60 @@
+"""What is taken away as a file: a spreadsheet runs none of it, and nothing of it is lost."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from iotda_admin import audit
+from iotda_admin.audit.models import Event, Outcome
+from iotda_admin.operations.models import Target
+from iotda_admin.operations.results import TROUBLE
+from iotda_admin.sheet import UNSEEN
+from tests.poison import poison
+
+# Also as a spreadsheet of another alphabet reads them.
+FORMULA = tuple("=+-@\t\r＝＋－＠")
+
+
+@pytest.fixture
+def state(inventory, settings):
+    settings.BATCH_TASK_ABOVE = 5
+    return poison(inventory)
+
+
+def rows(client, url):
+    body = b"".join(client.get(url).streaming_content).decode()
+    return list(csv.DictReader(io.StringIO(body, newline="")))
+
+
+def as_it_was(cell):
+    return (
+        cell[1:]
+        if cell.startswith("'") and cell[1:].lstrip(UNSEEN).startswith((*FORMULA, "%", ";", "\n"))
+        else cell
+    )
+
+
+def test_no_cell_is_a_formula_and_the_table_reads_back_as_it_was(state, admin):
+    failed = state.operations[0]
+    of_operation = rows(admin, f"{failed.get_absolute_url()}failures.csv")
+    of_trail = rows(admin, "/audit/export.csv")
+    cells = [cell for row in [*of_operation, *of_trail] for cell in row.values()]
+    assert [cell for cell in cells if cell.lstrip(' "\u200b\ufeff').startswith(FORMULA)] == []
+    said = set(failed.targets.filter(state__in=TROUBLE).values_list("target_id", "name", "error_message"))
+    assert {(r["id"], as_it_was(r["name"]), as_it_was(r["iotda_said"])) for r in of_operation} == said
+    assert {as_it_was(r["message"]) for r in of_trail} >= set(
+        Outcome.objects.values_list("message", flat=True)
+    )
+    assert {as_it_was(r["reason"]) for r in of_trail} >= set(
+        Target.objects.values_list("operation__reason", flat=True)
+    )
+
+
+def test_the_lines_of_json_are_what_was_recorded(state, admin):
+    events = dict(Event.objects.values_list("pk", "reason"))
+    lines = b"".join(admin.get("/audit/export.jsonl").streaming_content).decode().split("\n")
+    found = [json.loads(line) for line in lines if line]
+    assert {each["id"]: each["reason"] for each in found if each["id"] in events} == events
+    assert audit.head()
