@@ -41,6 +41,10 @@ NASTY = [
     "</textarea>" + MARK, "<!--" + MARK, "]]>" + MARK,
     MARK, MARK, MARK, MARK + "\0", "x" + MARK, "\ud800" + MARK, MARK * 20,
 ]  # fmt: skip
+PLACES = [
+    "//evil.example/", "https://evil.example/x", "/\\evil.example", "///evil.example", "/\t/evil.example",
+    "http:evil.example", "javascript:alert(1)", "/devices/", "//127.0.0.1@evil.example", "\\\\evil.example",
+]  # fmt: skip
 METHODS = (
     ["GET"] * 9 + ["POST"] * 9 + ["HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "get"]
 )
