@@ -283,3 +283,11 @@ def test_one_may_go_on_with_the_others(local, places):
     assert "Go on with the other 1 device" in page
     assert re.findall(r'name="target" value="([^"]+)"', page) == [places.near]
     assert "Freeze 1 device" in client.post("/devices/selection.freeze/", {"target": [places.near]}).text
+
+
+def test_of_the_policies_on_a_device_those_of_other_spaces_are_counted_but_not_told(local, places):
+    secret = Policy.objects.create(policy_id="elsewhere", name="secret plan", app_id=places.other)
+    Binding.objects.create(policy=secret, target_type="device", target_id=places.near)
+    page = local("viewer").get(f"/policies/of.device/{places.near}/").text
+    assert "secret plan" not in page
+    assert "1 of 5 used on the device itself" in page
