@@ -18,11 +18,11 @@ from iotda_admin.reader_zone import zone_named
 
 DENIED = "denied"
 OUTCOMES = [
-    ("ok", _("OK")),
+    ("ok", _("Done")),
     ("already", _("Already so")),
     ("failed", _("Failed")),
     ("unknown", _("Unknown")),
-    ("skipped", _("Skipped")),
+    ("skipped", _("Not sent")),
     ("cancelled", _("Cancelled")),
     (DENIED, _("Not allowed")),
 ]
