@@ -113,9 +113,9 @@ class Dice:
         self.their_routes = [route for route in site.routes if route.startswith("/admin")]
         self.form_kinds, self.link_kinds = sorted(site.forms), sorted(site.links)
 
-    def narrow(self, address: str, names: list[str]) -> None:
+    def narrow(self, addresses: tuple[str, ...], names: list[str]) -> None:
         """Send to these addresses alone, and ask with these names."""
-        self.own_routes = self.their_routes = [route for route in self.own_routes if address in route]
+        self.own_routes = self.their_routes = [r for r in self.own_routes if r.startswith(addresses)]
         self.names, self.kinds = names, [self.route]
 
     def input(self, seed: int, number: int) -> Input:

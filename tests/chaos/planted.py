@@ -35,9 +35,14 @@ def quiet(text: str) -> str:
     return text.encode("ascii", "ignore").decode().replace("\r", "").replace("\n", "")
 
 
-def planted(name: str, view: Any) -> Any:
-    return path(f"planted/{name}", login_not_required(view), name=f"planted-{name}")
+def planted(address: str, view: Any) -> Any:
+    return path(address, login_not_required(view), name=address)
 
 
-PLANTED = [planted("number", number), planted("echo", echo), planted("away", away), planted("slow", slow)]
+PLANTED = [
+    planted("planted/number", number),
+    planted("planted/echo", echo),
+    planted("planted/away", away),
+    planted("slow/", slow),
+]
 urlpatterns = [*PLANTED, *urls.urlpatterns]

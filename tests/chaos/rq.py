@@ -10,7 +10,7 @@ from typing import Any
 from redis import Redis
 from rq import Queue
 
-from iotda_admin.operations.redis_queue import NAME, Job
+from iotda_admin.operations.queues.redis import NAME, Job
 from tests.chaos import product, truth
 from tests.chaos.report import Findings
 from tests.chaos.stage import Stage

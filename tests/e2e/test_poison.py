@@ -1,0 +1,93 @@
+"""What the platform and people write stays text: nothing runs, nothing is drawn, no report of the CSP."""
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import expect
+
+from iotda_admin.audit.models import Event
+from tests.e2e.stage import noise
+from tests.poison import GROUPS, MARK, PAYLOADS, poison
+
+DRAWN = f"() => document.querySelectorAll('[{MARK}]').length"
+# Beside what the console says of it.
+REPORT = """addEventListener("securitypolicyviolation", e => console.error("CSP", e.violatedDirective))"""
+
+
+def pages(state):
+    policy, other = state.policies[:2]
+    lists = [
+        "/",
+        "/devices/",
+        "/devices/?q=script",
+        "/policies/",
+        "/operations/",
+        "/failures/",
+        "/inventory/",
+    ]
+    one = [f"/devices/{id}/" for id in [*state.devices[:5], *state.devices[-5:]]]
+    forms = [f"/devices/{id}/freeze/" for id in state.devices[:5]]
+    forms += [f"/policies/{policy}/bind/", "/devices/selection.paste/", "/accounts/rights/"]
+    policies = [f"/policies/{id}/" for id in state.policies] + [f"/policies/of.device/{state.devices[0]}/"]
+    unbind = "&".join(f"target={id}" for id in state.devices)
+    policies += [f"/policies/{other}/unbind/?target_type=device&{unbind}"]
+    of = [each.get_absolute_url() for each in state.operations]
+    operations = [*of[:8], of[-1], f"{of[0]}targets/", f"{of[-1]}targets/", f"{of[0]}retry/", f"{of[0]}undo/"]
+    failures = ["/failures/?state=unknown", "/failures/?state=solved"]
+    events = Event.objects.order_by("-id").filter(
+        kind__in=["operation.asked", "chunk.answered", "failure.noted"]
+    )
+    audit = [
+        "/audit/",
+        "/audit/codes/",
+        "/audit/?kind=account.changed",
+        *(f"/audit/{e.pk}/" for e in events[:4]),
+    ]
+    return [*lists, *one, *forms, *policies, *operations, *failures, *audit, "/admin/auth/user/"]
+
+
+@pytest.fixture
+def state(inventory, live_server, settings):
+    settings.BATCH_TASK_ABOVE = 5
+    return poison(inventory)
+
+
+def test_nothing_of_it_runs_or_is_drawn_on_any_page(state, stage):
+    User.objects.filter(pk=stage.user("admin").pk).update(is_staff=True, is_superuser=True)
+    page = stage.open_page("admin")
+    page.add_init_script(REPORT)
+    drawn = {}
+    for url in pages(state):
+        answer = page.goto(url)
+        assert answer.status in (200, 502), url
+        drawn[url] = page.evaluate(DRAWN)
+    by_hand(page, state)
+    drawn["by hand"] = page.evaluate(DRAWN)
+    assert {url: n for url, n in drawn.items() if n} == {}
+
+
+def by_hand(page, state):
+    """What htmx fetches: a dialog, a search, a choice, a look before something is asked."""
+    page.goto("/devices/")
+    page.locator(f"#act-{state.devices[0]}").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.goto(f"/policies/{state.policies[0]}/bind/")
+    page.get_by_label("Find devices").fill("alert")
+    expect(page.locator("#found li .button").first).to_be_visible()
+    page.locator("#found li .button[type=submit]").first.click()
+    expect(page.locator("#chosen .chip")).to_have_count(1)
+
+
+@pytest.mark.parametrize("policy", ["", "default-src 'none'; script-src 'self'"])
+def test_a_page_that_does_not_escape_is_noticed(chromium, policy):
+    heard = []
+    page = chromium.new_page()
+    noise(page, heard)
+    headers = {"Content-Security-Policy": policy} if policy else {}
+    body = "<!doctype html><p>" + "<p>".join([*PAYLOADS[:4], *GROUPS])
+    page.route(
+        "http://desk/**", lambda route: route.fulfill(body=body, headers=headers, content_type="text/html")
+    )
+    page.goto("http://desk/")
+    assert page.evaluate(DRAWN) > 0
+    assert any(("Security Policy" if policy else "dialog") in line for line in heard)
+    page.close()
