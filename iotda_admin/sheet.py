@@ -34,4 +34,6 @@ def lines(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[
 def cell(value: object) -> str:
     """A cell that a spreadsheet shows as text, whatever somebody typed as a reason."""
     text = "" if value is None else str(value)
+    if text[:1].isalnum():  # most cells: for long tables it counts
+        return text
     return f"'{text}" if text.lstrip(UNSEEN).startswith(tuple(FORMULA)) else text

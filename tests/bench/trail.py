@@ -11,18 +11,12 @@ from django.db import connection, transaction
 from iotda_admin.audit import chain
 from iotda_admin.audit.chain import Head, Touched
 from iotda_admin.audit.models import Event, Outcome, ReasonWord
+from tests.bench.questions import CODE, CODES, DEVICE, NEEDLES, POLICIES, TICKET, WATCHER, WORD
 
 BEGAN = datetime(2024, 1, 1, tzinfo=UTC)
 A_WEEK = timedelta(weeks=1)
 TOGETHER = 5_000
-# What is looked for stands among the first events only: the furthest away that it can be.
-NEEDLES = 15
-DEVICE, TICKET, CODE, WORD = "needle_device", "NEEDLE-1", "IOTDA.014016", "needle"
-# Only ever signs in and out.
-WATCHER = "watcher"
-
 ACTORS = [f"agent{n}" for n in range(30)]
-POLICIES = [(f"{n:024x}", f"policy {n}") for n in range(12)]
 REASONS = [
     "Unpaid since March",
     "Leaks data, see the report",
@@ -30,7 +24,6 @@ REASONS = [
     "欠费停机",
     "Bill was paid",
 ]
-CODES = ["IOTDA.015204", "IOTDA.014000", "IOTDA.014006", "IOTDA.000022"]
 VERBS = ["device.freeze", "device.unfreeze", "policy.bind", "policy.unbind"]
 
 type Draft = tuple[dict[str, Any], list[Touched]]

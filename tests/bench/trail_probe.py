@@ -4,7 +4,7 @@ Prints a line of JSON. A fresh process for each, so that the memory of one does 
 """
 
 import json
-import resource
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -25,50 +25,8 @@ from iotda_admin.audit.filters import FilterForm  # noqa: E402
 from iotda_admin.audit.models import Event  # noqa: E402
 from iotda_admin.audit.verify import verify  # noqa: E402
 from tests.bench import trail  # noqa: E402
-
-POLICY = trail.POLICIES[3]
-A_DAY = {"since": "2024-01-01T06:00Z", "until": "2024-01-02T06:00Z"}
-QUESTIONS: dict[str, dict[str, str]] = {
-    "newest": {},
-    "the middle": {"after": "middle"},
-    "back from the beginning": {"before": "60"},
-    "person": {"actor": "agent3"},
-    "event": {"kind": "login.failed"},
-    "change": {"verb": "policy.unbind"},
-    "target": {"target": trail.DEVICE},
-    "policy by id": {"policy": POLICY[0]},
-    "policy by name": {"policy": POLICY[1]},
-    "outcome ok": {"outcome": "ok"},
-    "outcome unknown": {"outcome": "unknown"},
-    "not allowed": {"outcome": "denied"},
-    "error code, common": {"code": trail.CODES[0]},
-    "error code, rare and old": {"code": trail.CODE},
-    "ticket, old": {"ticket": trail.TICKET.lower()},
-    "reason, common": {"reason": "unpaid"},
-    "reason, beginning of a word": {"reason": "custom lost"},
-    "reason, Chinese": {"reason": "停机"},
-    "reason, rare and old": {"reason": trail.WORD},
-    "operation": {"operation": "OP-3"},
-    "source": {"source": "cli"},
-    "time": A_DAY,
-    "outside hours": {"outside": "on"},
-    "whole space": {"whole": "on"},
-    "person, change": {"actor": "agent3", "verb": "policy.bind"},
-    "person, failed": {"actor": "agent3", "outcome": "failed"},
-    "change, failed": {"verb": "policy.bind", "outcome": "failed"},
-    "policy, failed": {"policy": POLICY[0], "outcome": "failed"},
-    "target, failed, code": {"target": trail.DEVICE, "outcome": "failed", "code": trail.CODE},
-    "ticket, failed": {"ticket": trail.TICKET, "outcome": "failed"},
-    "person, reason": {"actor": "agent3", "reason": "unpaid"},
-    "change, rare reason": {"verb": "device.freeze", "reason": trail.WORD},
-    "time, person": A_DAY | {"actor": "agent3"},
-    "time, failed": A_DAY | {"outcome": "failed"},
-    "time, reason": A_DAY | {"reason": "unpaid"},
-    "event, source, outside": {"kind": "operation.asked", "source": "cli", "outside": "on"},
-    "whole space binds of a time": A_DAY | {"whole": "on", "verb": "policy.bind", "kind": "operation.asked"},
-}
-# Two that are frequent each and never meet: what the bound on one page is for.
-APART = {"actor": trail.WATCHER, "verb": "device.freeze"}
+from tests.bench.product import peak  # noqa: E402
+from tests.bench.questions import APART, QUESTIONS  # noqa: E402
 
 
 def made(size: str) -> dict[str, Any]:
@@ -77,27 +35,42 @@ def made(size: str) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - began, "head": head()}
 
 
-def pages(rounds: str) -> dict[str, Any]:
-    client = Client()
-    client.force_login(User.objects.get_or_create(username="measured", is_superuser=True)[0])
-    middle = Event.objects.order_by("-id").values_list("id", flat=True)[0] // 2
+class Reader:
+    """Somebody who asks one question after the other, in the browser's way."""
 
-    shown: dict[str, int] = {}
+    def __init__(self) -> None:
+        self.client, self.rows = Client(), 0
+        self.client.force_login(User.objects.get_or_create(username="measured", is_superuser=True)[0])
+        self.middle = Event.objects.order_by("-id").values_list("id", flat=True)[0] // 2
+        self.ask({})
 
-    def ask(name: str, filters: dict[str, str]) -> None:
-        filled = {key: str(middle) if value == "middle" else value for key, value in filters.items()}
-        shown[name] = str(client.get(f"/audit/?{urlencode(filled)}").text).count("data-label") // 5
+    def ask(self, filters: dict[str, str]) -> None:
+        filled = {key: str(self.middle) if value == "middle" else value for key, value in filters.items()}
+        page = self.client.get(f"/audit/?{urlencode(filled)}").text
+        self.rows = str(page).count("data-label") // 5
 
-    ask("warming up", {})
-    asked = {one[0]: timed(int(rounds), lambda one=one: ask(*one)) for one in QUESTIONS.items()}
-    asked["error codes"] = timed(int(rounds), lambda: client.get("/audit/codes/"))
-    asked["one event"] = timed(int(rounds), lambda: client.get("/audit/9/"))
-    return {
-        "pages": asked,
-        "rows": shown,
-        "apart": timed(int(rounds), lambda: ask("apart", APART)),
-        "control": timed(5, lambda: Event.objects.filter(like_before("x")).count()),
-    }
+    def do(self, name: str) -> None:
+        match name:
+            case "control":
+                Event.objects.filter(like_before("x")).count()
+            case "error codes":
+                self.client.get("/audit/codes/")
+            case "one event":
+                self.client.get("/audit/9/")
+            case _:
+                self.ask(QUESTIONS.get(name, APART))
+
+    def answer(self, name: str) -> dict[str, Any]:
+        began = time.perf_counter()
+        self.do(name)
+        return {"seconds": time.perf_counter() - began, "rows": self.rows}
+
+
+def questions() -> None:
+    """As many as are asked for on standard input, so that several sizes can be asked in turns."""
+    reader = Reader()
+    for line in sys.stdin:
+        print(json.dumps(reader.answer(line.strip())), flush=True)
 
 
 def like_before(text: str) -> Q:
@@ -132,22 +105,13 @@ def verified() -> dict[str, Any]:
 
 
 def memory() -> int:
-    """The most that this process has had, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return peak(os.getpid())
 
 
-def timed(rounds: int, work: Callable[[], object]) -> list[float]:
-    seconds = []
-    for _round in range(rounds):
-        began = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - began)
-    return seconds
-
-
-WHAT: dict[str, Callable[..., dict[str, Any]]] = {
-    "fill": made, "pages": pages, "export": taken, "verify": verified,
+WHAT: dict[str, Callable[..., dict[str, Any] | None]] = {
+    "fill": made, "questions": questions, "export": taken, "verify": verified,
 }  # fmt: skip
 
 if __name__ == "__main__":
-    print(json.dumps(WHAT[sys.argv[1]](*sys.argv[2:])))
+    if (found := WHAT[sys.argv[1]](*sys.argv[2:])) is not None:
+        print(json.dumps(found))
