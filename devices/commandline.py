@@ -3,7 +3,7 @@
 from typing import Any
 
 from devices.asking import wanted
-from iotda_admin.operations.commandline import AskCommand
+from iotda_admin.operations.cli.commandline import AskCommand
 from iotda_admin.operations.forms import TargetsForm
 
 

@@ -197,7 +197,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # What calls the workers: the database, or RQ in Redis.
 REDIS_URL = env.redis("REDIS_URL")
-QUEUE = "iotda_admin.operations.redis_queue.Backend" if REDIS_URL else "django_tasks_db.DatabaseBackend"
+QUEUE = "iotda_admin.operations.queues.redis.Backend" if REDIS_URL else "django_tasks_db.DatabaseBackend"
 TASKS = {"default": {"BACKEND": QUEUE}}
 
 LANGUAGE_CODE = "en"

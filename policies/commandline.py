@@ -9,7 +9,7 @@ from devices.models import Space
 from iotda_admin.connection import client
 from iotda_admin.ids import is_id
 from iotda_admin.iotda import IotdaError, Rejected
-from iotda_admin.operations.commandline import AskCommand, Refused
+from iotda_admin.operations.cli.commandline import AskCommand, Refused
 from iotda_admin.operations.forms import TargetsForm
 from policies.asking import wanted
 from policies.forms import PolicyTargetsForm

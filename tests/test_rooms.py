@@ -28,7 +28,7 @@ DOORS = {
     "iotda_admin.iotda",
     "iotda_admin.operations.answer",
     "iotda_admin.operations.codes",
-    "iotda_admin.operations.commandline",
+    "iotda_admin.operations.cli.commandline",
     "iotda_admin.operations.door",
     "iotda_admin.operations.forms",
     "iotda_admin.operations.models",

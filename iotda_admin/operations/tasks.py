@@ -8,8 +8,8 @@ from django.tasks import task
 from django.utils import timezone
 
 from iotda_admin.connection import client
-from iotda_admin.operations import database_queue
 from iotda_admin.operations.models import Operation
+from iotda_admin.operations.queues import database
 from iotda_admin.operations.runner import drive
 
 # After this long a task makes way: a transport may take one that runs for hours for dead.
@@ -36,10 +36,10 @@ def advance() -> None:
 
 def transport() -> str:
     """The module that carries the calls."""
-    return "redis_queue" if settings.REDIS_URL else "database_queue"
+    return "redis" if settings.REDIS_URL else "database"
 
 
 def prune() -> None:
     """Run by the worker now and then. Redis forgets by itself."""
     if not settings.REDIS_URL:
-        database_queue.prune()
+        database.prune()

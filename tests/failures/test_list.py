@@ -2,7 +2,7 @@
 
 from iotda_admin.accounts.models import Grant
 from iotda_admin.operations.models import Target
-from iotda_admin.operations.report import as_lines
+from iotda_admin.operations.cli.report import as_lines
 from tests.asking import unreachable
 
 FULL = "/failures/?code=IOTDA.015204"

@@ -16,7 +16,7 @@ from django.db import connection
 
 from devices.models import Device
 from iotda_admin.audit.models import Event
-from iotda_admin.operations.following import Interruption
+from iotda_admin.operations.cli.following import Interruption
 from iotda_admin.operations.models import Chunk, Operation
 from tests.asking import outcome, states, writes
 from tests.cloud import ROOT

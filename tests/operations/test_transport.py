@@ -5,7 +5,7 @@ import signal
 import pytest
 from django.db import transaction
 
-from iotda_admin.operations import redis_queue
+from iotda_admin.operations.queues import redis as redis_queue
 from iotda_admin.operations.tasks import advance
 from tests import redis_server
 from tests.asking import asked, writes

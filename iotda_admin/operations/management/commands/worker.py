@@ -25,7 +25,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         # What a transport needs is loaded only where it is used.
-        consumer = import_string(f"iotda_admin.operations.{tasks.transport()}.Consumer")()
+        consumer = import_string(f"iotda_admin.operations.queues.{tasks.transport()}.Consumer")()
         obey_signals(consumer)
         for path, seconds in settings.WORKER_JOBS.items():
             importlib.import_module(path.rpartition(".")[0])

@@ -12,11 +12,11 @@ from django.utils.datastructures import MultiValueDict
 
 from iotda_admin.connection import client
 from iotda_admin.operations import door
-from iotda_admin.operations.following import Bar, Interruption, follow
+from iotda_admin.operations.cli.following import Bar, Interruption, follow
+from iotda_admin.operations.cli.given import given_ids
+from iotda_admin.operations.cli.report import as_document, as_lines, printable
 from iotda_admin.operations.forms import TargetsForm, new_key
-from iotda_admin.operations.given import given_ids
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.report import as_document, as_lines, printable
 from iotda_admin.operations.results import outcome_of
 from iotda_admin.operations.tasks import nudge
 from iotda_admin.system_user import system_user

@@ -28,7 +28,7 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import BaseDeathPenalty
 from rq.utils import import_attribute
 
-from iotda_admin.operations.outage import Outage
+from iotda_admin.operations.queues.outage import Outage
 
 outage = Outage("Redis", "operations go on when the sweeper next calls")
 

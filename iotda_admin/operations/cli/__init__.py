@@ -1,0 +1,1 @@
+"""The command line: the same door, with a progress bar."""
