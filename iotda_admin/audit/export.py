@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import batched, groupby
+from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
@@ -51,7 +51,7 @@ def csv(request: HttpRequest, form: FilterForm) -> StreamingHttpResponse:
 def json_lines(request: HttpRequest, form: FilterForm) -> StreamingHttpResponse:
     """Oldest first, as the chain goes; one event a line with all that its hash covers."""
     search, until = recorded(request, form, "JSON lines")
-    body = together(as_json(search, Span(high=until, newest_first=False)))
+    body = sheet.together(as_json(search, Span(high=until, newest_first=False)))
     response = StreamingHttpResponse(body, content_type="application/jsonl")
     response["Content-Disposition"] = f'attachment; filename="{name_of(form, "jsonl")}"'
     return response
@@ -90,12 +90,6 @@ def as_json(search: Search, span: Span) -> Iterator[str]:
         said = dict(zip(HASHED, canonical(row), strict=True))
         said |= {"targets": targets, "previous_hash": previous, "hash": own}
         yield json.dumps(said, ensure_ascii=False) + "\n"
-
-
-def together(lines: Iterator[str]) -> Iterator[str]:
-    """Each piece that is sent has its price."""
-    for some in batched(lines, 200):
-        yield "".join(some)
 
 
 def found(search: Search, span: Span, columns: list[str], of_targets: dict[str, str]) -> Rows:
