@@ -35,7 +35,7 @@ from iotda_admin.audit.reasons import known_events, says
 LOOKED_AT = 20_000
 # So many of each filter tell which of them is the sparsest.
 PROBED = 500
-PIECES = (64, 512, 4000)
+PIECES = (64, 128, 256, 512, 1024, 2048, 4096)
 EXPORTED_TOGETHER = 512
 # A clock may have been set back by so much.
 SLACK = timedelta(minutes=10)

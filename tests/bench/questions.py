@@ -6,10 +6,10 @@ DEVICE, TICKET, CODE, WORD = "needle_device", "NEEDLE-1", "IOTDA.014016", "needl
 # Only ever signs in and out.
 WATCHER = "watcher"
 
-POLICIES = [(f"{n:024x}", f"policy {n}") for n in range(12)]
+POLICIES = [(f"{n:024x}", f"policy {n}") for n in range(3)]
 CODES = ["IOTDA.015204", "IOTDA.014000", "IOTDA.014006", "IOTDA.000022"]
 
-POLICY = POLICIES[3]
+POLICY = POLICIES[1]
 A_DAY = {"since": "2024-01-01T06:00Z", "until": "2024-01-02T06:00Z"}
 QUESTIONS: dict[str, dict[str, str]] = {
     "newest": {},
@@ -37,7 +37,7 @@ QUESTIONS: dict[str, dict[str, str]] = {
     "outside hours": {"outside": "on"},
     "whole space": {"whole": "on"},
     "person, change": {"actor": "agent3", "verb": "policy.bind"},
-    "person, failed": {"actor": "agent3", "outcome": "failed"},
+    "person, failed": {"actor": "agent0", "outcome": "failed"},
     "change, failed": {"verb": "policy.bind", "outcome": "failed"},
     "policy, failed": {"policy": POLICY[0], "outcome": "failed"},
     "target, failed, code": {"target": DEVICE, "outcome": "failed", "code": CODE},

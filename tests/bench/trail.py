@@ -104,7 +104,7 @@ def touched(rng: Random, count: int) -> list[Touched]:
 def ended(rng: Random, target: Touched, needle: bool) -> Touched:
     if needle:
         return target._replace(outcome="failed", code=CODE, message="The device does not answer.")
-    outcome = rng.choices(["ok", "already", "failed", "unknown"], [92, 3, 4, 1])[0]
+    outcome = rng.choices(["ok", "already", "failed", "unknown"], [84, 3, 12, 1])[0]
     code = rng.choice(CODES) if outcome == "failed" else ""
     return target._replace(outcome=outcome, code=code, message="Not allowed." if code else "")
 
