@@ -181,17 +181,17 @@ def take(chunks: Sequence[Chunk], operations: Mapping[int, Operation], seconds: 
         names[chunk_id][target_id] = name
     pending.update(state=State.SENT)
     for chunk in chunks:
-        record_sent(chunk, operations[chunk.operation_id], list(names[chunk.pk]))
+        record_sent(chunk, operations[chunk.operation_id], names[chunk.pk])
     return [
         Sending(c, request_for(c, operations[c.operation_id], targets[c.pk]), until, names[c.pk])
         for c in chunks
     ]
 
 
-def record_sent(chunk: Chunk, operation: Operation, ids: Sequence[str]) -> None:
+def record_sent(chunk: Chunk, operation: Operation, names: Mapping[str, str]) -> None:
     # Of a batch task only the first ones: all of them stand in the events that tell how each ended.
-    detail = {"targets": len(ids), "ids": ids[:NAMED_WHEN_SENT], "by_task": chunk.by_task}
-    chunk_event("chunk.sent", operation, chunk, {}, dict.fromkeys(ids, ""), detail=detail)
+    detail = {"targets": len(names), "ids": list(names)[:NAMED_WHEN_SENT], "by_task": chunk.by_task}
+    chunk_event("chunk.sent", operation, chunk, {}, names, detail=detail)
 
 
 def request_for(chunk: Chunk, operation: Operation, targets: Mapping[str, bool | None]) -> Request:

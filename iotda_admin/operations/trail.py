@@ -1,7 +1,7 @@
 """An operation's events in the audit trail."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,6 +25,13 @@ def deed(operation: Operation) -> str:
     verb = operation.verb.rpartition(".")[2]
     preposition = "from" if verb == "unbind" else "to"
     return f"{verb} {operation.policy_name} {preposition}" if operation.policy_id else verb
+
+
+def of_what(operation: Operation, ids: Sequence[str], names: Mapping[str, str]) -> str:
+    what = f"{len(ids)} x {operation.target_type}"
+    if len(ids) == 1:
+        what = f"{operation.target_type} {names.get(ids[0]) or ids[0]}"
+    return f"{deed(operation)} {what}"
 
 
 def event(kind: str, operation: Operation, **facts: Any) -> None:
@@ -64,7 +71,7 @@ def chunk_event(
         operation,
         chunk=chunk.number,
         attempt=chunk.attempts,
-        summary=f"{deed(operation)} {len(verdicts) or len(names)} x {operation.target_type}",
+        summary=of_what(operation, list(verdicts or names), names),
         outcome=counts_text(counts),
         targets=[
             (id, names.get(id, ""), str(verdict.state), verdict.code, verdict.message)
