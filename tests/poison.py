@@ -75,7 +75,7 @@ def poison(cloud: Cloud) -> Poisoned:
         User.objects.create(
             username=payload[:150], first_name=payload[:150], is_staff=True, is_superuser=True
         )
-        for payload in PAYLOADS
+        for payload in map(typed, PAYLOADS)
     ]
     failing_binds(cloud, state, who)
     whole_refusals(cloud, state, who)
@@ -117,6 +117,7 @@ def poison_names(cloud: Cloud, state: Poisoned) -> None:
 
 
 def asked(state: Poisoned, who: User, verb: str, ids: list[str], words: str, policy: str = "") -> None:
+    words = typed(words)
     names = dict(Device.objects.filter(pk__in=ids).values_list("pk", "name"))
     operation = ask(
         verb,
@@ -181,8 +182,13 @@ def care(who: list[User]) -> None:
         client = Client()
         client.force_login(who[n])
         client.post("/failures/take/", {"target": pk})
-        noted = {"target": pk, "save": "1", "note": group(n), "ticket": PAYLOADS[n][:64]}
+        noted = {"target": pk, "save": "1", "note": typed(group(n)), "ticket": typed(PAYLOADS[n])[:64]}
         client.post("/failures/note/", noted)
+
+
+def typed(text: str) -> str:
+    """No form takes a NUL."""
+    return text.replace("\0", "")
 
 
 def printable(text: str) -> str:

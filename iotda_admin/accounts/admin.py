@@ -6,6 +6,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
+from django.core.exceptions import BadRequest
 from django.db import transaction
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
@@ -58,8 +59,12 @@ class ForSuperusers:
     has_module_permission = allowed
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        with transaction.atomic(), audit.together():
-            return super().changeform_view(request, *args, **kwargs)  # type: ignore[misc,no-any-return]
+        try:
+            with transaction.atomic(), audit.together():
+                return super().changeform_view(request, *args, **kwargs)  # type: ignore[misc,no-any-return]
+        except OverflowError as error:
+            # A key that no database has, in a field that no browser lets one change.
+            raise BadRequest from error
 
 
 class Users(ForSuperusers, UserAdmin):  # type: ignore[type-arg]

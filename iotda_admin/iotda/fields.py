@@ -29,9 +29,11 @@ def need_id(document: Json, key: str) -> str:
 def text(document: Json, key: str) -> str:
     """A string that can be stored and shown; "" when absent, null or of another type."""
     value = document.get(key)
-    if not isinstance(value, str):
-        return ""
-    # JSON escapes can spell NUL and halves of surrogate pairs, which databases refuse.
+    return mended(value) if isinstance(value, str) else ""
+
+
+def mended(value: str) -> str:
+    """JSON escapes can spell NUL and halves of surrogate pairs, which databases refuse."""
     return value.encode("utf-8", "replace").decode().replace("\x00", "")
 
 

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from .answers import Operation
 from .binding import BindAnswer
 from .calls import Caller
-from .fields import Json, need, need_id, optional_rows, strings, text
+from .fields import Json, mended, need, need_id, optional_rows, strings, text
 from .ids import checked, checked_list
 from .listing import FIRST_PAGE, Page, PageQuery
 from .models import Ack
@@ -31,7 +31,10 @@ class Statement:
 
     @classmethod
     def from_json(cls, doc: Json) -> Self:
-        return cls(need(doc, "effect", str), strings(doc, "actions"), strings(doc, "resources"))
+        actions, resources = strings(doc, "actions"), strings(doc, "resources")
+        return cls(
+            mended(need(doc, "effect", str)), tuple(map(mended, actions)), tuple(map(mended, resources))
+        )
 
     def to_json(self) -> Json:
         return {"effect": self.effect, "actions": list(self.actions), "resources": list(self.resources)}

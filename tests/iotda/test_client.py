@@ -217,6 +217,9 @@ def test_text_that_databases_refuse_is_mended(wire, client):
     body = rb'{"device_id": "d", "status": "x", "device_name": "a\u0000b\ud800c"}'
     wire.answer = w.reply(body)
     assert client.show_device("d").device_name == "ab?c"
+    rule = rb'{"effect": "\u0000", "actions": ["a\u0000"], "resources": ["\ud800"]}'
+    wire.answer = w.reply(rb'{"policy_id": "p", "policy_name": "n", "statement": [%b]}' % rule)
+    assert client.show_device_policy("p").statement == (Statement("", ("a",), ("?",)),)
 
 
 def test_a_gzipped_answer_is_read(wire, client):
