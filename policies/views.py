@@ -148,11 +148,14 @@ def show_form(
     refusal: Refused | None = None,
 ) -> HttpResponse:
     user, policies = request.user, policies_for(request.user)
+    policy = policies.filter(pk=policy_id).first()
+    # Of one elsewhere nobody learns what it is bound to.
+    policy_id = policy.pk if policy else ""
     choices = picker.read(data, policy_id, user)
     outside = picker.outside(choices.target_type, [*choices.ids, *form.read_ids()], user)
     context = {
         "form": form,
-        "policy": policies.filter(pk=policy_id).first(),
+        "policy": policy,
         "policies": told_apart(policies),
         "outside": outside,
         "forbidden": not_yours(outside) if outside else "",

@@ -30,12 +30,13 @@ LINKS: dict[type[Model], tuple[type[Model], str, str]] = {
 type Changes = dict[str, list[Any]]
 
 
-def tell(owner: Model, changes: Changes) -> None:
-    """What was before and is now, by name."""
+def tell(owner: Model, changes: Changes, space: str = "") -> None:
+    """What was before and is now, by name. space: what it names, so that nobody elsewhere reads of it."""
     kind = "user" if isinstance(owner, User) else "role"
     said = "; ".join(f"{name}: {words(old)} → {words(new)}" for name, (old, new) in changes.items())
     acting.record(
         "account.changed",
+        space=space,
         summary=f"{kind} {owner}: {said}"[:500],
         detail={"what": kind, "id": owner.pk, "name": str(owner), "changes": changes},
     )
@@ -101,7 +102,9 @@ def tell_of(instance: Model, changes: Changes) -> None:
         case Grant():
             old, new = changes["app_id"]
             now = set(Grant.objects.filter(user=instance.user_id).values_list("app_id", flat=True))
-            tell(instance.user, {"spaces": [named((now - {new}) | ({old} - {None})), named(now)]})
+            was = (now - {new}) | ({old} - {None})
+            space = next(iter(was | now)) if len(was | now) == 1 else EVERY
+            tell(instance.user, {"spaces": [named(was), named(now)]}, space)
         case _:
             tell(instance, changes)
 

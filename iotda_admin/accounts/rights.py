@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 from devices.models import Space
 from iotda_admin.accounts.models import EVERY
 from iotda_admin.accounts.roles import BIND, FREEZE, PERMISSIONS
+from iotda_admin.accounts.scope import Somebody, sees
 from iotda_admin.paging import page_of
 from iotda_admin.web import render
 
@@ -28,8 +29,9 @@ class Right:
 class Holder:
     user: User
     rights: list[Right]
-    # None: every one.
+    # None: every one. By name those that the reader may see too, the others as a number.
     spaces: list[str] | None
+    elsewhere: int = 0
 
 
 @require_safe
@@ -41,7 +43,7 @@ def rights(request: HttpRequest) -> HttpResponse:
     names = dict(Space.objects.values_list("app_id", "name"))
     context = {
         "page": page,
-        "rows": [holder(user, names) for user in page.items],
+        "rows": [holder(user, names, request.user) for user in page.items],
         "right": right,
         "choices": [(label, name) for label, (_model, name) in PERMISSIONS.items()],
     }
@@ -61,13 +63,15 @@ def holders(right: str) -> QuerySet[User]:
     return users.filter(pk__in=ids)
 
 
-def holder(user: User, names: dict[str, str]) -> Holder:
+def holder(user: User, names: dict[str, str], reader: Somebody) -> Holder:
     spaces = {grant.app_id for grant in user.grants.all()}
     everywhere = user.is_superuser or EVERY in spaces
+    seen = {app_id for app_id in spaces if sees(reader, app_id)}
     return Holder(
         user,
         list(rights_of(user)) if user.is_active else [],
-        None if everywhere else sorted(names.get(app_id, app_id) for app_id in spaces),
+        None if everywhere else sorted(names.get(app_id, app_id) for app_id in seen),
+        len(spaces - seen),
     )
 
 

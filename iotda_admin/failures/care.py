@@ -9,7 +9,7 @@ from django.utils import timezone
 from iotda_admin import audit
 from iotda_admin.failures.models import Care
 from iotda_admin.failures.selection import Selection
-from iotda_admin.operations.models import Target
+from iotda_admin.operations.models import Target, space_of
 from iotda_admin.operations.solving import AGAIN
 
 TOGETHER = 500
@@ -59,6 +59,7 @@ def tell(kind: str, request: HttpRequest, selection: Selection, deed: str, **sai
         request,
         operation=one.pk if one else None,
         verb=one.verb if one else "",
+        space=space_of(operations),
         targets=selection.ids,
         summary=f"{len(selection.targets)} x failure {deed}",
         detail={"operations": sorted(operations)[:100]},

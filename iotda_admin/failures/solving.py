@@ -12,7 +12,7 @@ from iotda_admin.failures.care import carry
 from iotda_admin.failures.models import Look
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.operations.codes import DEVICE_MISSING
-from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.models import Operation, Target, space_of
 from iotda_admin.operations.solving import solve, unsolved
 from iotda_admin.operations.verbs import verb_named
 
@@ -82,10 +82,12 @@ def over(targets: Sequence[Target], why: str) -> None:
     if targets and solve(
         Target.objects.filter(pk__in=[target.pk for target in targets], solved_at=None), why
     ):
+        operations = {target.operation_id for target in targets}
         audit.record(
             "failure.solved",
             source="worker",
+            space=space_of(operations),
             targets=[(target.target_id, target.name) for target in targets],
             summary=f"{len(targets)} failures solved by the {why}",
-            detail={"operations": sorted({target.operation_id for target in targets})[:100]},
+            detail={"operations": sorted(operations)[:100]},
         )

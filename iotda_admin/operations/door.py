@@ -19,7 +19,7 @@ from iotda_admin.ids import among
 from iotda_admin.iotda import BATCH_TARGET_LIMIT, Client
 from iotda_admin.operations import rights
 from iotda_admin.operations.bulk import insert
-from iotda_admin.operations.models import Chunk, Operation, OperationSpace, Target
+from iotda_admin.operations.models import Chunk, Operation, OperationSpace, Target, the_one
 from iotda_admin.operations.runner import run
 from iotda_admin.operations.tasks import nudge
 from iotda_admin.operations.trail import deed, event, writing
@@ -217,13 +217,14 @@ def check_scope(user: User, verb: Verb, operation: Operation, wanted: Sequence[W
 
 
 def deny(operation: Operation, wanted: Sequence[Wanted], **why: Any) -> None:
-    first = [target.id for target in wanted[:20]]
+    ids = [target.id for target in wanted]
     event(
         "denied",
         operation,
         summary=summary(operation, wanted),
         outcome="denied",
-        detail={"count": len(wanted), "targets": first, **why},
+        space=the_one(rights.touched(verb_named(operation.verb), operation, ids)),
+        detail={"count": len(wanted), "targets": ids[:20], **why},
     )
 
 

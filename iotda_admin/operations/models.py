@@ -1,5 +1,7 @@
 """A change that someone asked for, the calls it is made of, and how each target ended."""
 
+from collections.abc import Iterable
+
 from django.contrib.auth import get_user_model
 from django.db import models
 from django.urls import reverse
@@ -72,10 +74,8 @@ class Operation(models.Model):
 
     @cached_property
     def space(self) -> str:
-        """The resource space of all its targets; * for several, empty where nobody knew."""
-        # Of a refused one nothing is recorded.
-        spaces = list(self.spaces.values_list("app_id", flat=True)[:2]) if self.pk else []
-        return "*" if len(spaces) > 1 else "".join(spaces)
+        """The resource space of all its targets, for its events."""
+        return space_of([self.pk])
 
 
 class OperationSpace(models.Model):
@@ -91,6 +91,18 @@ class OperationSpace(models.Model):
 
     def __str__(self) -> str:
         return f"OP-{self.operation_id} in {self.app_id}"
+
+
+def space_of(operations: Iterable[int]) -> str:
+    """The one resource space that these are about, for the audit trail."""
+    rows = OperationSpace.objects.filter(operation__in=operations)
+    return the_one(rows.values_list("app_id", flat=True).distinct()[:2])
+
+
+def the_one(spaces: Iterable[str]) -> str:
+    """* for several, and where nobody knew: only who may see everything shall read of those."""
+    found = list(spaces)
+    return found[0] or "*" if len(found) == 1 else "*"
 
 
 class Chunk(models.Model):

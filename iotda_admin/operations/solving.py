@@ -63,6 +63,7 @@ def solve_earlier(operation: Operation, counts: Mapping[str, int]) -> None:
             operation=operation.pk,
             verb=operation.verb,
             ticket=operation.ticket,
+            space=operation.space,
             summary=f"{operation} solved {solved} earlier failures; {again} failed again",
             detail={"solved": solved, "again": again},
         )

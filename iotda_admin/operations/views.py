@@ -117,7 +117,12 @@ def failures(request: HttpRequest, number: int) -> StreamingHttpResponse:
     """What did not succeed as CSV. That somebody took it is an event too."""
     row = visible_or_404(request, number)
     audit.record_request(
-        "export", request, operation=row.pk, verb=row.verb, summary=f"failures of {row} as CSV"
+        "export",
+        request,
+        operation=row.pk,
+        verb=row.verb,
+        space=row.space,
+        summary=f"failures of {row} as CSV",
     )
     return sheet.download(f"{row}-failures.csv", export.COLUMNS, export.failures(row))
 
@@ -130,7 +135,12 @@ def check(request: HttpRequest, number: int) -> HttpResponse:
     if not may_check(request.user, row):
         raise PermissionDenied
     audit.record_request(
-        "operation.checked", request, operation=row.pk, verb=row.verb, summary=f"look at {row}"
+        "operation.checked",
+        request,
+        operation=row.pk,
+        verb=row.verb,
+        space=row.space,
+        summary=f"look at {row}",
     )
     recovery.give_up_leases()
     recovery.read_back(row.pk, client(), limit=LOOKS_AT_ONCE)

@@ -110,6 +110,12 @@ def may_see(context: template.Context, operation: Operation) -> bool:
     return rights.may_see(context["user"], operation)
 
 
+@register.simple_tag(takes_context=True)
+def covers(context: template.Context, operation: Operation) -> bool:
+    """Whether all that it is about, its policy too, is in the reader's resource spaces."""
+    return rights.covers(context["user"], operation)
+
+
 @register.simple_tag
 def request_ids(targets: Iterable[Target]) -> list[str]:
     """The first few of the calls that these targets went with."""

@@ -3,7 +3,9 @@
 import re
 
 from django.contrib.auth.models import User
+from django.test import Client
 
+from devices.models import Space
 from tests.conftest import make_user, signed_in
 
 
@@ -23,6 +25,17 @@ def test_it_tells_rights_spaces_limit_and_last_sign_in(inventory):
     assert told["operator"].endswith("plant-north never")
     assert told["viewer"].endswith("only to read none: sees no device never")
     assert "UTC" in told["auditor"]
+
+
+def test_spaces_elsewhere_are_counted_but_not_named(inventory):
+    here, elsewhere = list(inventory.landmarks["free_by_space"])[:2]
+    make_user("operator", here, elsewhere)
+    reader = Client()
+    reader.force_login(make_user("auditor", here))
+    told = rows(reader.get("/accounts/rights/"))["operator"]
+    assert "1 elsewhere" in told
+    assert str(Space.objects.get(pk=here)) in told
+    assert str(Space.objects.get(pk=elsewhere)) not in told
 
 
 def test_it_answers_who_can_bind(auditor):

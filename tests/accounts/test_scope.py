@@ -11,7 +11,7 @@ from iotda_admin import connection
 from iotda_admin.accounts.models import EVERY, Grant
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.door import Asker, NotAllowed, Wanted, ask
-from iotda_admin.operations.models import Operation
+from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.runner import run
 from policies.models import Binding, Policy
 from tests.asking import asked, bind_form, states, unreachable, work, writes
@@ -291,3 +291,61 @@ def test_of_the_policies_on_a_device_those_of_other_spaces_are_counted_but_not_t
     page = local("viewer").get(f"/policies/of.device/{places.near}/").text
     assert "secret plan" not in page
     assert "1 of 5 used on the device itself" in page
+
+
+def test_of_a_policy_on_a_device_its_history_does_not_tell_the_name_if_it_is_elsewhere(local, places):
+    begun(
+        make_user("admin"),
+        places.near,
+        verb="policy.bind",
+        policy_id=secret(places),
+        policy_name="secret plan",
+    )
+    page = local("viewer").get(f"/devices/{places.near}/").text
+    assert ("Waiting" in page, "secret plan" in page) == (True, False)
+
+
+def test_what_a_policy_elsewhere_is_bound_to_cannot_be_asked_for(local, places):
+    Binding.objects.create(policy_id=secret(places), target_type="device", target_id=places.near)
+    chosen = {"policy": "elsewhere", "target_type": "device", "target": places.near, "q": places.near}
+    for role, told in (("policy admin", False), ("admin", True)):
+        client = local(role, places.home if role == "policy admin" else EVERY)
+        assert ("has it already" in client.post("/policies/selection.bind/", chosen).text) == told
+
+
+def secret(places):
+    return Policy.objects.create(policy_id="elsewhere", name="secret plan", app_id=places.other).pk
+
+
+def test_the_trail_tells_a_reader_of_some_spaces_nothing_of_elsewhere(local, places):
+    boss, auditor = local("admin", EVERY), local("auditor")
+    failed = begun(boss.user, places.far)
+    chosen = {"target": [failed.targets.get().pk], "save": "1", "note": "noted", "reason": "solved"}
+    Target.objects.update(state="failed", error_code="IOTDA.014000")
+    for act in ("note", "solve"):
+        boss.post(f"/failures/{act}/", chosen)
+    boss.get(f"/operations/{failed.pk}/failures.csv")
+    with pytest.raises(NotAllowed):
+        begun(local("operator", places.other).user, places.near, places.far)
+    with pytest.raises(NotAllowed):
+        begun(local("viewer", places.other).user, places.far)
+    kinds = ["operation.asked", "failure.noted", "failure.solved", "export", "denied", "denied"]
+    told = Event.objects.filter(kind__in=kinds).order_by("id")
+    assert [event.kind for event in told] == kinds
+    assert {event.space for event in told} == {places.other, "*"}
+    assert [auditor.get(f"/audit/{event.pk}/").status_code for event in told] == [404] * len(kinds)
+    assert boss.get(f"/audit/{told[1].pk}/").status_code == 200
+
+
+def test_what_nobody_knows_the_space_of_is_told_only_to_those_who_read_all(local, places, asker):
+    begun(asker.user, "no-such-device")
+    assert Event.objects.get(kind="operation.asked").space == "*"
+
+
+def test_a_grant_elsewhere_is_told_only_to_those_who_read_all(local, places):
+    user, auditor = local("viewer").user, local("auditor")
+    for space, status in ((places.home, 200), (places.other, 404)):
+        Grant.objects.filter(user=user).delete()
+        Grant.objects.create(user=user, app_id=space)
+        event = Event.objects.filter(kind="account.changed").latest("id")
+        assert auditor.get(f"/audit/{event.pk}/").status_code == status
