@@ -36,6 +36,8 @@ class Finding:
     """What a reading of the trail has found. bad: the first event that is not as it was written."""
 
     events: int
+    # What the events say of their targets: rows as well, and hashed as well.
+    outcomes: int
     head: Head
     bad: int | None = None
     why: str = ""
@@ -57,8 +59,8 @@ def verify(expect: str = "") -> Finding:
     try:
         reading.check_all()
     except Broken as broken:
-        return Finding(reading.count, reading.end, broken.seq, broken.why)
-    return Finding(reading.count, reading.end)
+        return Finding(reading.count, reading.outcomes, reading.end, broken.seq, broken.why)
+    return Finding(reading.count, reading.outcomes, reading.end)
 
 
 def start() -> Head:
@@ -70,7 +72,7 @@ class Reading:
     """How far the chain was followed."""
 
     def __init__(self, end: Head, expect: str) -> None:
-        self.end, self.count, self.key = end, 0, ""
+        self.end, self.count, self.outcomes, self.key = end, 0, 0, ""
         seq, _colon, hash = expect.partition(":")
         self.expected = Head(int(seq), hash) if seq.isdecimal() else None
         self.anchors = dict(Anchor.objects.values_list("last", "hash"))
@@ -127,7 +129,9 @@ class Reading:
             self.check_anchor(seq, row)
         if self.expected and self.expected.seq == seq and self.expected.hash != hash:
             raise Broken(seq, "does not have the expected hash")
-        self.end, self.count, self.key = Head(seq, hash), self.count + 1, row[-1]
+        self.end, self.key = Head(seq, hash), row[-1]
+        self.count += 1
+        self.outcomes += len(targets)
 
     def check_anchor(self, seq: int, row: Sequence[Any]) -> None:
         """What was archived ended as the chain says it did."""
@@ -165,6 +169,6 @@ def outcomes_of(after: int, last: int) -> dict[int, list[Sequence[str]]]:
     found: dict[int, list[Sequence[str]]] = defaultdict(list)
     with connection.cursor() as cursor:
         cursor.execute(sql, [after, last])
-        for event_id, *said in cursor.fetchall():
-            found[event_id].append(said)
+        for row in cursor.fetchall():
+            found[row[0]].append(row[1:])
     return found

@@ -32,8 +32,9 @@ class Command(BaseCommand):
         finding = verify(expect)
         if finding.bad is not None:
             raise CommandError(f"Event {finding.bad} {finding.why}.", returncode=1)
-        rate = finding.events / max(time.monotonic() - started, 1e-6)
-        self.stdout.write(f"{finding.events:,} events as they were written ({rate:,.0f}/s).")
+        rate = (finding.events + finding.outcomes) / max(time.monotonic() - started, 1e-6)
+        said = f"{finding.events:,} events with {finding.outcomes:,} outcomes"
+        self.stdout.write(f"{said} as they were written ({rate:,.0f} rows/s).")
         self.stdout.write(f"Head {finding.head}")
 
     def check_archive(self, folder: Path) -> None:
