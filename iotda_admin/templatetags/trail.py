@@ -7,6 +7,8 @@ from django import template
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.audit.filters import FilterForm
 from iotda_admin.audit.models import Event
@@ -50,6 +52,49 @@ def change_words(verb: str) -> Any:
         return verb_named(verb).title
     except KeyError:
         return verb
+
+
+# What the details of an event are called for a reader.
+DETAILS: dict[str, Any] = {
+    "batch_task": _("IoTDA's batch task"),
+    "by_task": _("By a batch task"),
+    "cannot_read": _("Cannot be read"),
+    "code": _("Error code"),
+    "counts": _("Outcomes"),
+    "id": _("Its number"),
+    "ids": _("Target IDs"),
+    "message": _("IoTDA said"),
+    "method": _("Method"),
+    "needs": _("Needed right"),
+    "not_sent": _("Not sent"),
+    "path": _("Address"),
+    "status": _("HTTP status"),
+    "targets": _("Targets"),
+}
+SAID_ELSEWHERE = {"what", "name"}
+
+
+@register.simple_tag
+def details(event: Event) -> list[tuple[Any, str]]:
+    """What only this kind of event tells, in words."""
+    facts = dict(event.detail)
+    changes = facts.pop("changes", {})
+    told = [(name, f"{plain(old)} → {plain(new)}") for name, (old, new) in changes.items()]
+    told += [(name, plain(value)) for name, value in facts.items() if name not in SAID_ELSEWHERE]
+    return [(DETAILS.get(name, name.replace("_", " ").capitalize()), text) for name, text in told if text]
+
+
+def plain(value: Any) -> str:
+    match value:
+        case dict():
+            return ", ".join(f"{plain(each)} {name}" for name, each in value.items())
+        case list():
+            return ", ".join(map(plain, value)) or gettext("none")
+        case bool():
+            return gettext("yes") if value else gettext("no")
+        case None | "":
+            return gettext("none")
+    return str(value)
 
 
 @register.filter

@@ -124,3 +124,12 @@ def test_a_nul_reaches_no_column(auditor):
     record("denied", summary="a\0b", detail={"path": ["\0"], "q": {"\0": "c\0"}})
     event = Event.objects.get(kind="denied")
     assert (event.summary, event.detail) == ("ab", {"path": [""], "q": {"": "c"}})
+
+
+def test_an_event_says_in_words_what_was_changed(auditor):
+    changes = {"spaces": [[], ["every space"]], "is_active": [True, False]}
+    record("account.changed", summary="user Ada", detail={"what": "user", "id": 7, "changes": changes})
+    page = auditor.get(f"/audit/{Event.objects.latest('pk').pk}/").text
+    assert "none → every space" in page
+    assert "yes → no" in page
+    assert "{" not in page.split("<main")[1]

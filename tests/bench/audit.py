@@ -127,7 +127,7 @@ def told(kind: str, rounds: int, pages: Pages, alone: Figures) -> Report:
             Goal(f"seconds for {says}", pages[many][name]["seconds"], "<=", 0.5)
             for name, says in BOUNDED.items()
         ),
-        Goal("events verified in a second", rate(alone[many]["verify"]), ">=", 100_000),
+        Goal("rows verified in a second", rate(alone[many]["verify"]), ">=", 100_000),
         Goal("events that verifying objects to", len(alone[many]["verify"]["bad"]), "<=", 0),
         *(
             Goal(f"MB more memory for {many} than for {few}, {name}", grown(alone, name), "<=", 10)

@@ -96,7 +96,9 @@ def verified() -> dict[str, Any]:
     seconds = time.perf_counter() - began
     bad = [] if finding.bad is None else [finding.bad]
     return {
-        "rows": finding.events,
+        # An event and each of its targets are a row.
+        "rows": finding.events + finding.outcomes,
+        "events": finding.events,
         "seconds": seconds,
         "peak": memory(),
         "added": memory() - before,
