@@ -113,4 +113,7 @@ def network(address: str) -> str:
         ip = ipaddress.ip_address(address)
     except ValueError:
         return address
-    return address if ip.version == 4 else str(ipaddress.ip_network((ip, 64), strict=False).network_address)
+    if ip.version == 4 or ip.ipv4_mapped:
+        # The same caller, by whichever socket; all of these would be one network.
+        return str(ip if ip.version == 4 else ip.ipv4_mapped)
+    return str(ipaddress.ip_network((ip, 64), strict=False).network_address)

@@ -8,6 +8,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
+from iotda_admin.accounts import throttle
 from iotda_admin.accounts.roles import ROLES
 from iotda_admin.accounts.throttle import LoginTries
 from iotda_admin.audit.models import Event
@@ -166,6 +167,11 @@ def test_another_address_is_not_locked_and_only_a_declared_proxy_says_which_it_i
     assert answer.status_code == 429
     settings.BEHIND_PROXY = True
     assert wrong(anonymous, **{"X-Forwarded-For": "192.0.2.77"}).status_code == 200
+
+
+def test_addresses_of_ipv4_in_ipv6_are_not_one_network():
+    assert [throttle.network(a) for a in ("::ffff:10.0.0.1", "10.0.0.1")] == ["10.0.0.1"] * 2
+    assert throttle.network("2001:db8::1") == throttle.network("2001:db8::2") == "2001:db8::"
 
 
 def test_a_name_that_may_be_a_password_is_not_kept(anonymous):
