@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Field
 from django.utils import timezone
 
@@ -187,3 +187,8 @@ def insert(model: Any, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> N
             f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({marks})",  # noqa: S608
             rows,
         )
+        # A trigger or a rule of somebody else's can leave rows out without a word.
+        if cursor.rowcount != len(rows):
+            raise DatabaseError(
+                f"{model._meta.db_table}: {len(rows)} rows were added, {cursor.rowcount} arrived"
+            )

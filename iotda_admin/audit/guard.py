@@ -5,7 +5,7 @@ Made after each `migrate`, not by a migration: on SQLite a later change of a tab
 
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
 EVENT, OUTCOME, ANCHOR = "audit_event", "audit_outcome", "audit_anchor"
 # What of each table may go: only what an anchor stands for. An anchor itself stays.
@@ -17,21 +17,34 @@ ARCHIVED = {
 SAYS = "The audit trail is append-only."
 
 
+# A trigger of PostgreSQL as it was made, what it calls, and whether it is switched on.
+FOUND = """
+    SELECT pg_get_triggerdef(made.oid, true), called.prosrc, made.tgenabled IN ('O', 'A')
+    FROM pg_trigger made JOIN pg_class on_it ON on_it.oid = made.tgrelid
+    JOIN pg_proc called ON called.oid = made.tgfoid
+    WHERE NOT made.tgisinternal AND pg_table_is_visible(on_it.oid) AND on_it.relname IN (%s, %s, %s)
+"""
+
+
 def install(**_: Any) -> None:
-    for sql in making():
-        with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
+        for sql in making():
             cursor.execute(sql)
 
 
 def guarded() -> bool:
-    """Whether all triggers are there, and switched on."""
-    wanted = {f"{table}_{action}" for table in ARCHIVED for action in actions()}
-    sql = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+    """Whether on its tables there are all of our triggers, as we made them, and no others: somebody else's
+    could leave out rows without a word."""
+    wanted: set[tuple[Any, ...]]
     if connection.vendor == "postgresql":
-        sql = "SELECT tgname FROM pg_trigger WHERE tgenabled IN ('O', 'A')"
+        wanted = {(made, body, True) for made, body in postgresql()}
+        sql = FOUND
+    else:
+        wanted = {(made,) for made in sqlite().values()}
+        sql = "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) IN (%s, %s, %s)"
     with connection.cursor() as cursor:
-        cursor.execute(sql)
-        return wanted <= {name for (name,) in cursor.fetchall()}
+        cursor.execute(sql, list(ARCHIVED))
+        return wanted == set(cursor.fetchall())
 
 
 def actions() -> list[str]:
@@ -40,16 +53,20 @@ def actions() -> list[str]:
 
 
 def making() -> list[str]:
-    return postgresql() if connection.vendor == "postgresql" else sqlite()
+    if connection.vendor == "postgresql":
+        called = dict(map(calling, postgresql()))
+        functions = [FUNCTION.format(name=name, body=body) for name, body in called.items()]
+        return [*functions, *(made.replace("CREATE", "CREATE OR REPLACE", 1) for made, _body in postgresql())]
+    # One of that name may be from before, or somebody else's.
+    return [sql for name, made in sqlite().items() for sql in (f"DROP TRIGGER IF EXISTS {name}", made)]
 
 
-def sqlite() -> list[str]:
-    trigger = (
-        "CREATE TRIGGER IF NOT EXISTS {table}_{action} BEFORE {action} ON {table} {when} BEGIN {refuse}; END"
-    )
+def sqlite() -> dict[str, str]:
+    """By name, as SQLite keeps them."""
+    trigger = "CREATE TRIGGER {table}_{action} BEFORE {action} ON {table} {when} BEGIN {refuse}; END"
     refuse = f"SELECT RAISE(ABORT, '{SAYS}')"
-    return [
-        trigger.format(
+    return {
+        f"{table}_{action}": trigger.format(
             table=table,
             action=action,
             when=f"WHEN NOT ({archived})" if action == "delete" else "",
@@ -57,35 +74,37 @@ def sqlite() -> list[str]:
         )
         for table, archived in ARCHIVED.items()
         for action in actions()
-    ]
+    }
 
 
-def postgresql() -> list[str]:
-    refuse = f"""
-        CREATE OR REPLACE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN RAISE EXCEPTION '{SAYS}' USING ERRCODE = 'integrity_constraint_violation'; END $$
-    """
-    archived = """
-        CREATE OR REPLACE FUNCTION {table}_refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-            IF {archived} THEN RETURN OLD; END IF;
-            RAISE EXCEPTION '{says}' USING ERRCODE = 'integrity_constraint_violation';
-        END $$
-    """
-    trigger = """
-        CREATE OR REPLACE TRIGGER {table}_{action} BEFORE {action} ON {table}
-        FOR EACH {each} EXECUTE FUNCTION {function}()
-    """
+FUNCTION = "CREATE OR REPLACE FUNCTION {name} RETURNS trigger LANGUAGE plpgsql AS $${body}$$"
+REFUSE = f"RAISE EXCEPTION '{SAYS}' USING ERRCODE = 'integrity_constraint_violation';"
+
+
+def postgresql() -> list[tuple[str, str]]:
+    """Each trigger as PostgreSQL spells it, and the body of its function."""
+    trigger = (
+        "CREATE TRIGGER {table}_{action} BEFORE {event} ON {table} FOR EACH {each} EXECUTE FUNCTION {call}()"
+    )
     return [
-        refuse,
-        *(archived.format(table=table, archived=rule, says=SAYS) for table, rule in ARCHIVED.items()),
-        *(
+        (
             trigger.format(
                 table=table,
                 action=action,
+                event=action.upper(),
                 each="STATEMENT" if action == "truncate" else "ROW",
-                function=f"{table}_refuse" if action == "delete" else "audit_refuse",
-            )
-            for table in ARCHIVED
-            for action in actions()
-        ),
+                call=f"{table}_refuse" if action == "delete" else "audit_refuse",
+            ),
+            f" BEGIN IF {archived} THEN RETURN OLD; END IF; {REFUSE} END "
+            if action == "delete"
+            else f" BEGIN {REFUSE} END ",
+        )
+        for table, archived in ARCHIVED.items()
+        for action in ("update", "delete", "truncate")
     ]
+
+
+def calling(trigger: tuple[str, str]) -> tuple[str, str]:
+    """The function that it calls, and its body."""
+    made, body = trigger
+    return made.rpartition(" ")[2], body

@@ -1,6 +1,7 @@
 """Reads the whole trail, as it stands in the database, and says where it was tampered with."""
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,14 +16,20 @@ from iotda_admin.audit.models import Anchor, Event, Outcome
 
 NOT_AS_WRITTEN = "is not as it was written"
 NO_EVENT = "is said to tell of a target, but there is no such event"
+WITHOUT_KEY = (
+    "was written without the key, so anybody with the database may have written it. Expect a head that was "
+    "noted after the key was set: what is before it is proved by that"
+)
+HEAD = re.compile(r"0:|[0-9]{1,18}:[0-9a-f]{64}")
 # So many are held in memory.
 ROWS_TOGETHER = 2000
 # As the chain spells them: no conversion in Python, which would take longer than the hashing.
 SPELLED = {
     "sqlite": {
-        "at": "CASE WHEN length(at) = 19 THEN at || '.000000' ELSE at END",
+        # Of any other type it is not what was written, though it may look like that.
+        "at": "CASE WHEN typeof(at) = 'text' AND length(at) = 19 THEN at || '.000000' ELSE at END",
         # A bare column would come back as a bool.
-        "outside_hours": "outside_hours + 0",
+        "outside_hours": "CASE WHEN outside_hours IN (0, 1) THEN outside_hours + 0 END",
     },
     "postgresql": {
         "at": "to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')",
@@ -53,6 +60,7 @@ def verify(expect: str = "") -> Finding:
     """Read it from its beginning, or from where its archived part ends.
 
     expect: a head that was noted earlier, "seq:hash"; without it, a tail that was cut off is not missed.
+    Raises ValueError if it is none.
     Memory does not grow with the trail. Source of the method: each event's hash covers the one before it.
     """
     reading = Reading(start(), expect)
@@ -73,8 +81,10 @@ class Reading:
 
     def __init__(self, end: Head, expect: str) -> None:
         self.end, self.count, self.outcomes, self.key = end, 0, 0, ""
-        seq, _colon, hash = expect.partition(":")
-        self.expected = Head(int(seq), hash) if seq.isdecimal() else None
+        self.present_key = key_id(settings.AUDIT_KEY)
+        # The first event that only a head could prove.
+        self.unproved = 0
+        self.expected = head_in(expect) if expect else None
         self.anchors = dict(Anchor.objects.values_list("last", "hash"))
         self.told: set[int] = set()
 
@@ -82,8 +92,9 @@ class Reading:
         start = self.end.seq
         if Event.objects.filter(id__lte=start).exists():
             raise Broken(start, "was archived or never was, and stands in the trail")
+        self.check_expected_of_archive(start)
         while rows := self.next_rows():
-            targets = outcomes_of(self.end.seq, rows[-1][0])
+            rows, targets = self.with_targets(rows)
             for *row, hash in rows:
                 self.check(row, hash, targets.pop(row[0], ()))
             for seq in sorted(targets):
@@ -111,12 +122,21 @@ class Reading:
         except (DatabaseError, UnicodeError):
             raise Broken(self.end.seq + 1, "cannot be read") from None
 
+    def with_targets(self, rows: list[tuple[Any, ...]]) -> tuple[list[tuple[Any, ...]], dict[int, Any]]:
+        """As many of the rows as the database can read with what they say of their targets."""
+        for some in (rows, rows[:1]):
+            try:
+                return some, outcomes_of(self.end.seq, some[-1][0])
+            except (DatabaseError, UnicodeError):
+                continue
+        raise Broken(rows[0][0], "cannot be read")
+
     def check(self, row: list[Any], hash: str, targets: Any) -> None:
         seq = row[0]
         if seq != self.end.seq + 1:
             raise Broken(self.end.seq + 1, "is missing")
-        if self.key and not row[-1]:
-            raise Broken(seq, "was written without the key")
+        if row[-1] != self.key or row[-1] != self.present_key:
+            self.check_key(seq, row[-1])
         try:
             right = hash_of(self.end.hash, row, targets)
         except UnknownKey as error:
@@ -133,6 +153,24 @@ class Reading:
         self.count += 1
         self.outcomes += len(targets)
 
+    def check_key(self, seq: int, key: str) -> None:
+        """Whoever has the database, or a key that has leaked, could write all anew as if it were from before
+        the present key, and wait for the next event: so nothing weaker comes after it."""
+        if self.key and not key:
+            raise Broken(seq, "was written without the key")
+        if self.present_key and self.key == self.present_key != key:
+            raise Broken(seq, "was written with a key of before, after the present one")
+        if self.present_key and not key and (self.expected is None or self.expected.seq < seq):
+            self.unproved = self.unproved or seq
+
+    def check_expected_of_archive(self, start: int) -> None:
+        """Of what was archived only the ends are known here."""
+        if self.expected and 0 < self.expected.seq <= start:
+            if self.expected.seq not in self.anchors:
+                raise Broken(self.expected.seq, "is in the archive: expect a newer head")
+            if self.anchors[self.expected.seq] != self.expected.hash:
+                raise Broken(self.expected.seq, "does not have the expected hash")
+
     def check_anchor(self, seq: int, row: Sequence[Any]) -> None:
         """What was archived ended as the chain says it did."""
         detail = json.loads(row[DETAIL])
@@ -146,10 +184,22 @@ class Reading:
         # The events that told of earlier anchors may have been archived with the next part.
         if self.anchors and max(self.anchors) not in self.told:
             raise Broken(max(self.anchors), "was removed, and no event tells that it was archived")
-        if settings.AUDIT_KEY and self.count and self.key != key_id(settings.AUDIT_KEY):
+        if self.present_key and self.count and self.key != self.present_key:
             raise Broken(self.end.seq, "was not written with the key of AUDIT_KEY")
+        if self.unproved:
+            raise Broken(self.unproved, WITHOUT_KEY)
         if not guarded():
-            raise Broken(self.end.seq, "could be changed: the database's triggers are gone. Run migrate")
+            raise Broken(
+                self.end.seq, "could be changed: the database's triggers are gone, or others. Run migrate"
+            )
+
+
+def head_in(text: str) -> Head:
+    """A head as it is shown. What is none must not pass as if nothing were expected."""
+    if not HEAD.fullmatch(text.strip()):
+        raise ValueError(f"A head is written as NUMBER:HASH with all of the hash, not {text!r}.")
+    seq, _colon, hash = text.strip().partition(":")
+    return Head(int(seq), hash)
 
 
 def events_after(seq: int, limit: int = ROWS_TOGETHER) -> list[tuple[Any, ...]]:

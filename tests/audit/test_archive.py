@@ -10,7 +10,7 @@ from django.utils import timezone
 from iotda_admin import audit
 from iotda_admin.audit import archive
 from iotda_admin.audit.models import Anchor, Event, Outcome, ReasonWord
-from iotda_admin.audit.verify import verify
+from iotda_admin.audit.verify import start, verify
 from tests.audit.test_chain import force
 
 pytestmark = pytest.mark.django_db
@@ -97,3 +97,12 @@ def test_the_command_takes_days_and_a_folder(tmp_path, capsys):
     assert "Nothing was moved" in capsys.readouterr().out
     with pytest.raises(CommandError, match="must be a folder"):
         call_command("audit_archive", str(tmp_path / "nowhere"), older_than=1)
+
+
+def test_a_head_from_the_archived_part_is_not_taken_for_looked_at(tmp_path):
+    between = next(f"{e.pk}:{e.hash}" for e in Event.objects.filter(pk=3))
+    archived(tmp_path)
+    end = str(start())
+    assert verify(end).bad is None
+    assert "expect a newer head" in verify(between).why
+    assert "does not have" in verify(end[:-1] + ("0" if end[-1] != "0" else "1")).why

@@ -77,6 +77,56 @@ def test_a_tail_that_was_cut_off_is_found_with_an_earlier_head(trail):
     assert verify(trail).bad == 6
 
 
+@pytest.mark.parametrize("wrong", ["garbage", "7", "7:abc", "Head 7:abc", "7 :abc"])
+def test_what_is_no_head_does_not_pass_for_none(trail, wrong):
+    with pytest.raises(ValueError, match="NUMBER:HASH"):
+        verify(wrong)
+    with pytest.raises(CommandError, match="NUMBER:HASH"):
+        call_command("audit_verify", expect=wrong)
+    assert verify(f" {trail} ").bad is None
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="other databases keep to their types")
+@pytest.mark.parametrize(
+    ("sql", "bad"),
+    [
+        ("UPDATE audit_event SET outside_hours = outside_hours || 'x' WHERE id = 3", 3),
+        ("UPDATE audit_outcome SET message = CAST(x'ff' AS TEXT) WHERE event_id = 4", 4),
+        ("UPDATE audit_event SET reason = CAST(x'ff' AS TEXT) WHERE id = 4", 4),
+    ],
+)
+def test_what_only_looks_like_what_was_written_is_found(trail, sql, bad):
+    force(sql)
+    assert verify().bad == bad
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="written for SQLite")
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TRIGGER other BEFORE INSERT ON audit_event BEGIN SELECT 1; END",
+        "CREATE TRIGGER audit_event_update BEFORE UPDATE ON audit_event WHEN 0 BEGIN SELECT 1; END",
+    ],
+)
+def test_triggers_that_are_not_ours_are_told(trail, sql):
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TRIGGER audit_event_update")
+        cursor.execute(sql)
+    guard.install()
+    assert audit.guarded() == ("WHEN 0" in sql)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="written for SQLite")
+def test_an_event_that_vanishes_on_its_way_fails_what_it_tells_of(trail):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TRIGGER other BEFORE INSERT ON audit_event WHEN NEW.kind = 'denied' "
+            "BEGIN SELECT RAISE(IGNORE); END"
+        )
+    with pytest.raises(DatabaseError, match="0 arrived"):
+        audit.record("denied", actor_name="Eve")
+
+
 @pytest.mark.parametrize("table", guard.ARCHIVED)
 @pytest.mark.parametrize("change", ["UPDATE {} SET {}", "DELETE FROM {}"])
 def test_the_database_itself_refuses(trail, table, change):
@@ -110,11 +160,42 @@ def test_triggers_that_are_gone_are_told(trail):
 def test_nobody_forges_the_chain_without_the_key(trail, settings):
     settings.AUDIT_KEY = "a-key-kept-elsewhere"
     audit.record("login", actor_name="Ada")
-    assert verify().bad is None
+    assert verify(audit.head()).bad is None
     rechain_from(2, "")
     assert verify().bad is not None
     rechain_from(2, "a-key-guessed")
     assert verify().bad is not None
+
+
+def test_what_is_from_before_the_key_needs_a_head_as_its_proof(trail, settings):
+    settings.AUDIT_KEY = "a-key-kept-elsewhere"
+    audit.record("login", actor_name="Ada")
+    noted = audit.head()
+    assert verify(noted).bad is None
+    assert (verify(trail).bad, verify().bad) == (None, 1)
+
+
+def test_all_anew_as_if_there_had_been_no_key_is_found(settings):
+    settings.AUDIT_KEY = "a-key-kept-elsewhere"
+    for name in ("Ada", "Bo"):
+        audit.record("login", actor_name=name)
+    noted = audit.head()
+    force("UPDATE audit_event SET actor_name = 'Eve' WHERE id = 1")
+    rechain_from(1, "")
+    # What everybody can bring about makes the end look right again.
+    audit.record("login.failed")
+    assert "without the key" in verify().why
+    assert verify(noted).bad == 2
+
+
+def test_a_key_that_leaked_writes_nothing_after_the_present_one(trail, settings):
+    settings.AUDIT_KEY, settings.AUDIT_OLD_KEYS = "present", ["leaked"]
+    audit.record("login", actor_name="Ada")
+    noted = audit.head()
+    audit.record("login", actor_name="Bo")
+    rechain_from(9, "leaked")
+    audit.record("login.failed")
+    assert "key of before" in verify(noted).why
 
 
 def rechain_from(seq, key):
@@ -140,9 +221,10 @@ def test_a_key_of_before_still_verifies(trail, settings):
     audit.record("login", actor_name="Ada")
     settings.AUDIT_KEY, settings.AUDIT_OLD_KEYS = "new", ["old"]
     audit.record("login", actor_name="Ada")
-    assert verify().bad is None
+    noted = audit.head()
+    assert verify(noted).bad is None
     settings.AUDIT_OLD_KEYS = []
-    assert "another key" in verify().why
+    assert "another key" in verify(noted).why
 
 
 def test_the_command_says_so_and_fails(trail, capsys):

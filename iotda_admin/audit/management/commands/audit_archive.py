@@ -20,15 +20,19 @@ class Command(BaseCommand):
         parser.add_argument(
             "--older-than", type=int, required=True, metavar="DAYS", help="at least one day old"
         )
+        parser.add_argument("--expect", default="", metavar="HEAD", help="as of audit_verify")
 
-    def handle(self, *args: Any, folder: Path, older_than: int, **options: Any) -> None:
+    def handle(self, *args: Any, folder: Path, older_than: int, expect: str = "", **options: Any) -> None:
         if older_than < 1 or not folder.is_dir():
             raise CommandError(f"{folder} must be a folder, and DAYS 1 or more. Nothing was moved.")
         segments = segments_before(timezone.now() - timedelta(days=older_than))
         if not segments:
             self.stdout.write("No whole segment is that old. Nothing was moved.")
             return
-        finding = verify()
+        try:
+            finding = verify(expect)
+        except ValueError as error:
+            raise CommandError(f"{error} Nothing was moved.", returncode=2) from error
         if finding.bad is not None:
             raise CommandError(f"Event {finding.bad} {finding.why}. Nothing was moved.")
         for segment in segments:

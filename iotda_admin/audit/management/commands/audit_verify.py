@@ -29,7 +29,10 @@ class Command(BaseCommand):
         if archive:
             self.check_archive(archive)
         started = time.monotonic()
-        finding = verify(expect)
+        try:
+            finding = verify(expect)
+        except ValueError as error:
+            raise CommandError(str(error), returncode=2) from error
         if finding.bad is not None:
             raise CommandError(f"Event {finding.bad} {finding.why}.", returncode=1)
         rate = (finding.events + finding.outcomes) / max(time.monotonic() - started, 1e-6)
