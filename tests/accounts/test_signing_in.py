@@ -152,6 +152,12 @@ def test_an_administrator_unlocks_an_account(anonymous, capsys):
         wrong(anonymous)
     call_command("unlock_login", "viewer")
     assert "may sign in again" in capsys.readouterr().out
+    told = Event.objects.latest("id")
+    assert (told.kind, told.source, told.summary) == (
+        "account.changed",
+        "cli",
+        "user viewer: sign-in unlocked",
+    )
     assert anonymous.post("/accounts/login/", LOGIN).status_code == 302
 
 

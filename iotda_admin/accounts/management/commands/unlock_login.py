@@ -1,8 +1,9 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import transaction
 
-from iotda_admin.accounts import throttle
+from iotda_admin.accounts import acting, throttle
 
 
 class Command(BaseCommand):
@@ -12,6 +13,12 @@ class Command(BaseCommand):
         parser.add_argument("name", help="the user name")
 
     def handle(self, *args: Any, name: str, **options: Any) -> None:
-        locked = throttle.unlock(name)
+        with transaction.atomic():
+            locked = throttle.unlock(name)
+            if locked:
+                detail = {"what": "user", "name": name, "changes": {"sign-in": ["locked", "unlocked"]}}
+                acting.record(
+                    "account.changed", summary=f"user {name}: sign-in unlocked"[:500], detail=detail
+                )
         said = f"{name} may sign in again." if locked else f"No wrong password is counted for {name}."
         self.stdout.write(said)
