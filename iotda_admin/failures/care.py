@@ -69,7 +69,8 @@ def tell(kind: str, request: HttpRequest, selection: Selection, deed: str, **sai
 
 def carry() -> None:
     """Where the same failed again, whoever took care of the first failure takes care of the second."""
-    left = Care.objects.filter(target__solved_by__endswith=AGAIN).select_related("target")
+    # Not what somebody has closed: what they said may end like that, and would be looked at for ever.
+    left = Care.objects.filter(target__solved_by__endswith=AGAIN, closed_at=None).select_related("target")
     for care in left.order_by("pk")[:TOGETHER]:
         number = care.target.solved_by.removesuffix(AGAIN).removeprefix("OP-")
         if not number.isdigit():

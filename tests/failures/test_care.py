@@ -1,8 +1,12 @@
 """Somebody takes care of a failure, and the trail tells."""
 
+from django.utils import timezone
+
 from iotda_admin.audit.models import Event
+from iotda_admin.failures import care
 from iotda_admin.failures.models import Care
 from iotda_admin.failures.solving import look
+from iotda_admin.operations.models import Target
 from tests.asking import work
 
 FULL = "code=IOTDA.015204"
@@ -83,3 +87,16 @@ def test_who_took_the_first_failure_has_the_second(me, do, full, inventory):
     again = do("policy.bind", inventory.landmarks["full"], policy="policy")
     look()
     assert [care.target for care in Care.objects.exclude(owner=None)] == [again.targets.get()]
+
+
+def test_what_somebody_says_is_not_taken_for_the_same_failing_again(me, do, full, inventory, monkeypatch):
+    monkeypatch.setattr(care, "TOGETHER", 1)
+    first = do("policy.bind", inventory.free(1)[0], policy="policy")
+    Target.objects.filter(operation=first).update(state="failed", solved_at=None)
+    send(me, "solve", full, save="1", reason="looked at, which failed again")
+    send(me, "take", first)
+    Target.objects.filter(operation=first).update(
+        solved_at=timezone.now(), solved_by="OP-0, which failed again"
+    )
+    look()
+    assert Care.objects.get().target.operation == full
