@@ -52,7 +52,7 @@ class ForSuperusers:
     # Roles are deleted one by one. Django's action for several answers a wrong key with a fault.
     actions: Any = None
 
-    def allowed(self, request: HttpRequest, *args: Any) -> bool:
+    def allowed(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.is_active and request.user.is_superuser
 
     has_view_permission = has_add_permission = has_change_permission = has_delete_permission = allowed
@@ -87,7 +87,7 @@ class Users(ForSuperusers, UserAdmin):  # type: ignore[type-arg]
     def roles(self, user: User) -> str:
         return ", ".join(group.name for group in user.groups.all())
 
-    def has_delete_permission(self, request: HttpRequest, *args: Any) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Who has acted stays known: an account is deactivated."""
         return False
 

@@ -219,3 +219,14 @@ def test_a_page_forbids_all_that_is_not_ours(viewer):
 def test_only_administrators_reach_the_users(admin, auditor):
     assert auditor.get("/admin/").status_code == 302
     assert admin.get("/admin/").status_code == 302  # the role alone is not enough: is_staff is
+
+
+def test_nobody_less_than_a_superuser_finds_anything_in_the_admin(admin, django_user_model):
+    django_user_model.objects.update(is_staff=True)
+    found = "/admin/autocomplete/?app_label=auth&model_name=user&field_name=groups&term=a"
+    user = django_user_model.objects.get()
+    for address in (found, "/admin/auth/user/", f"/admin/auth/user/{user.pk}/history/"):
+        assert admin.get(address).status_code == 403
+    user.is_superuser = True
+    user.save()
+    assert admin.get(found).status_code == 200
