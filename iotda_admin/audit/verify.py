@@ -27,9 +27,9 @@ ROWS_TOGETHER = 2000
 SPELLED = {
     "sqlite": {
         # Of any other type it is not what was written, though it may look like that.
-        "at": "CASE WHEN typeof(at) = 'text' AND length(at) = 19 THEN at || '.000000' ELSE at END",
+        "at": "CASE WHEN length(at) = 19 AND typeof(at) = 'text' THEN at || '.000000' ELSE at END",
         # A bare column would come back as a bool.
-        "outside_hours": "CASE WHEN outside_hours IN (0, 1) THEN outside_hours + 0 END",
+        "outside_hours": "CASE outside_hours WHEN 0 THEN 0 WHEN 1 THEN 1 END",
     },
     "postgresql": {
         "at": "to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')",
