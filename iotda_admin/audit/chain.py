@@ -33,9 +33,11 @@ LENGTHS = {f.attname: f.max_length for f in FIELDS if f.max_length}
 BLANK: dict[str, Any] = {f.attname: None if f.null else "" for f in FIELDS}
 # All but the hash itself, in this order.
 HASHED = NAMES[:-1]
-AT, OUTSIDE_HOURS, DETAIL = (NAMES.index(name) for name in ("at", "outside_hours", "detail"))
+AT, KIND, REASON = (NAMES.index(name) for name in ("at", "kind", "reason"))
+OUTSIDE_HOURS, DETAIL = (NAMES.index(name) for name in ("outside_hours", "detail"))
 # Kinds whose reason is new; the other events of an operation repeat it.
 BRINGS_REASON = {Event.Kind.OPERATION_ASKED, Event.Kind.FAILURE_NOTED}
+WORD = re.compile(r"\w+")
 CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+")
 
 
@@ -83,7 +85,7 @@ def append(drafts: Sequence[Draft]) -> None:
             rows.append((*row, end.hash))
             outcomes += [(end.seq, *target) for target in targets]
             if draft.facts["kind"] in BRINGS_REASON:
-                words += [(word, end.seq) for word in words_of(row[NAMES.index("reason")])]
+                words += [(word, end.seq) for word in words_of(row[REASON])]
         insert(Event, NAMES, rows)
         insert(Outcome, ["event_id", "target_id", "target_name", "outcome", "code", "message"], outcomes)
         insert(ReasonWord, ["word", "event_id"], words)
@@ -168,8 +170,10 @@ def outside_hours(at: datetime) -> bool:
 def words_of(text: str) -> set[str]:
     """The words by which a text is found. Chinese and its neighbours put no space between theirs: there,
     each pair of characters counts as one."""
+    if text.isascii():
+        return {word[:40] for word in WORD.findall(text.casefold())}
     words: set[str] = set()
-    for run in re.findall(r"\w+", text.casefold()):
+    for run in WORD.findall(text.casefold()):
         words |= {word[:40] for word in CJK.sub(" ", run).split()}
         for together in CJK.findall(run):
             words |= {together[n : n + 2] for n in range(max(1, len(together) - 1))}

@@ -7,11 +7,12 @@ from typing import Any
 
 from django.db import connection, transaction
 
-EVENT, OUTCOME, ANCHOR = "audit_event", "audit_outcome", "audit_anchor"
+EVENT, OUTCOME, WORD, ANCHOR = "audit_event", "audit_outcome", "audit_reasonword", "audit_anchor"
 # What of each table may go: only what an anchor stands for. An anchor itself stays.
 ARCHIVED = {
     EVENT: "OLD.id <= (SELECT coalesce(max(last), 0) FROM audit_anchor)",
     OUTCOME: "OLD.event_id <= (SELECT coalesce(max(last), 0) FROM audit_anchor)",
+    WORD: "OLD.event_id <= (SELECT coalesce(max(last), 0) FROM audit_anchor)",
     ANCHOR: "1 = 0",
 }
 SAYS = "The audit trail is append-only."
@@ -22,7 +23,7 @@ FOUND = """
     SELECT pg_get_triggerdef(made.oid, true), called.prosrc, made.tgenabled IN ('O', 'A')
     FROM pg_trigger made JOIN pg_class on_it ON on_it.oid = made.tgrelid
     JOIN pg_proc called ON called.oid = made.tgfoid
-    WHERE NOT made.tgisinternal AND pg_table_is_visible(on_it.oid) AND on_it.relname IN (%s, %s, %s)
+    WHERE NOT made.tgisinternal AND pg_table_is_visible(on_it.oid) AND on_it.relname IN (%s, %s, %s, %s)
 """
 
 
@@ -41,7 +42,7 @@ def guarded() -> bool:
         sql = FOUND
     else:
         wanted = {(made,) for made in sqlite().values()}
-        sql = "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) IN (%s, %s, %s)"
+        sql = "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) IN (%s, %s, %s, %s)"
     with connection.cursor() as cursor:
         cursor.execute(sql, list(ARCHIVED))
         return wanted == set(cursor.fetchall())

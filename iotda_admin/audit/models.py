@@ -158,12 +158,13 @@ class ReasonWord(models.Model):
     class Meta:
         default_permissions = ()
         indexes = [
+            models.Index(fields=["event"], name="reason_word_event"),
             # PostgreSQL finds the beginning of a word only so; SQLite needs nothing said.
             models.Index(
                 fields=["word", "event"],
                 opclasses=["varchar_pattern_ops", "int8_ops"],
                 name="reason_word_like",
-            )
+            ),
         ]
 
     def __str__(self) -> str:

@@ -10,7 +10,18 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from iotda_admin.audit.chain import DETAIL, HASHED, Head, UnknownKey, hash_of, key_id
+from iotda_admin.audit.chain import (
+    BRINGS_REASON,
+    DETAIL,
+    HASHED,
+    KIND,
+    REASON,
+    Head,
+    UnknownKey,
+    hash_of,
+    key_id,
+    words_of,
+)
 from iotda_admin.audit.guard import guarded
 from iotda_admin.audit.models import Anchor, Event, Outcome
 
@@ -99,6 +110,7 @@ class Reading:
                 self.check(row, hash, targets.pop(row[0], ()))
             for seq in sorted(targets):
                 raise Broken(seq, NO_EVENT)
+            check_words(rows)
         if Outcome.objects.filter(event__lte=start).exists():
             raise Broken(start, NO_EVENT)
         self.check_end()
@@ -145,7 +157,7 @@ class Reading:
             raise Broken(seq, NOT_AS_WRITTEN) from None
         if right != hash:
             raise Broken(seq, NOT_AS_WRITTEN)
-        if row[2] == "audit.pruned":
+        if row[KIND] == "audit.pruned":
             self.check_anchor(seq, row)
         if self.expected and self.expected.seq == seq and self.expected.hash != hash:
             raise Broken(seq, "does not have the expected hash")
@@ -194,6 +206,18 @@ class Reading:
             )
 
 
+def check_words(rows: Sequence[Sequence[Any]]) -> None:
+    """The words are made from the events, so no hash covers them; without them a reason is not found."""
+    first, last = rows[0][0], rows[-1][0]
+    kept: dict[int, set[str]] = defaultdict(set)
+    for seq, word in words_between(first, last):
+        kept[seq].add(word)
+    for row in rows:
+        brought = words_of(row[REASON]) if row[KIND] in BRINGS_REASON else set()
+        if brought != kept.pop(row[0], set()):
+            raise Broken(row[0], "has other words of its reason in the index by which it is found")
+
+
 def head_in(text: str) -> Head:
     """A head as it is shown. What is none must not pass as if nothing were expected."""
     if not HEAD.fullmatch(text.strip()):
@@ -208,6 +232,13 @@ def events_after(seq: int, limit: int = ROWS_TOGETHER) -> list[tuple[Any, ...]]:
     sql = f"SELECT {columns} FROM audit_event WHERE id > %s ORDER BY id LIMIT {limit}"  # noqa: S608
     with connection.cursor() as cursor:
         cursor.execute(sql, [seq])
+        return list(cursor.fetchall())
+
+
+def words_between(first: int, last: int) -> list[tuple[int, str]]:
+    sql = "SELECT event_id, word FROM audit_reasonword WHERE event_id BETWEEN %s AND %s"
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [first, last])
         return list(cursor.fetchall())
 
 

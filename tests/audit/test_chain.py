@@ -27,9 +27,11 @@ def force(sql, *params):
 def trail():
     for n in range(1, 8):
         outcome = ("ok", "", "") if n % 2 else ("failed", "IOTDA.015204", "too many")
-        audit.record(
-            "chunk.answered", actor_name="Ada", ticket=f"INC-{n}", targets=[(f"d{n}", "Lamp", *outcome)]
-        )
+        facts = {"actor_name": "Ada", "ticket": f"INC-{n}", "targets": [(f"d{n}", "Lamp", *outcome)]}
+        if n == 2:
+            audit.record("operation.asked", reason="billing dispute", **facts)
+        else:
+            audit.record("chunk.answered", **facts)
     return audit.head()
 
 
@@ -55,6 +57,8 @@ def test_what_nobody_touched_is_as_it_was_written(trail):
         ("UPDATE audit_outcome SET event_id = 5 WHERE event_id = 4", 4),
         ("UPDATE audit_outcome SET event_id = 99 WHERE event_id = 7", 7),
         ("DELETE FROM audit_outcome WHERE event_id = 4", 4),
+        ("DELETE FROM audit_reasonword WHERE event_id = 2 AND word = 'dispute'", 2),
+        ("UPDATE audit_reasonword SET event_id = 3 WHERE event_id = 2", 2),
     ],
 )
 def test_it_names_the_first_event_that_was_tampered_with(trail, sql, bad):
@@ -130,7 +134,10 @@ def test_an_event_that_vanishes_on_its_way_fails_what_it_tells_of(trail):
 @pytest.mark.parametrize("table", guard.ARCHIVED)
 @pytest.mark.parametrize("change", ["UPDATE {} SET {}", "DELETE FROM {}"])
 def test_the_database_itself_refuses(trail, table, change):
-    column = {"audit_event": "reason", "audit_outcome": "message", "audit_anchor": "archive"}[table]
+    column = {
+        "audit_event": "reason", "audit_outcome": "message", "audit_anchor": "archive",
+        "audit_reasonword": "word",
+    }[table]  # fmt: skip
     if table == "audit_anchor":
         force("INSERT INTO audit_anchor (last, hash, at, archive) VALUES (0, '', '2026-01-01 00:00:00', '')")
     with (

@@ -468,8 +468,8 @@ def refused(findings: Findings) -> None:
 
 
 def changing(table: str) -> str:
-    column = {guard.EVENT: "reason", guard.OUTCOME: "message", guard.ANCHOR: "archive"}[table]
-    return f"{column} = 'x'"
+    columns = {guard.EVENT: "reason", guard.OUTCOME: "message", guard.WORD: "word", guard.ANCHOR: "archive"}
+    return f"{columns[table]} = 'x'"
 
 
 def truncating(table: str) -> list[str]:
