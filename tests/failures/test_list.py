@@ -1,8 +1,8 @@
 """What failed is listed until it is solved: by cause, to those who may see the operation."""
 
 from iotda_admin.accounts.models import Grant
-from iotda_admin.operations.models import Target
 from iotda_admin.operations.cli.report import as_lines
+from iotda_admin.operations.models import Target
 from tests.asking import unreachable
 
 FULL = "/failures/?code=IOTDA.015204"
