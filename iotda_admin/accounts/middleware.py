@@ -4,11 +4,12 @@ from urllib.parse import urlsplit
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
 
 from iotda_admin import audit
+from iotda_admin.accounts.scope import spaces_of
 
 
 class SignIn(LoginRequiredMiddleware):
@@ -46,8 +47,24 @@ class RecordDenied:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> None:
-        if isinstance(exception, PermissionDenied):
+        if isinstance(exception, PermissionDenied) or self.is_elsewhere(request, exception):
             detail = {"method": request.method, "path": request.path[:500]}
             audit.record_request(
-                "denied", request, outcome="denied", summary=request.path[:500], detail=detail
+                "denied",
+                request,
+                outcome="denied",
+                summary=request.path[:500],
+                # The address names something, of whichever space: only for who may see all of them.
+                space="*" if asks_for_one(request) else "",
+                detail=detail,
             )
+
+    def is_elsewhere(self, request: HttpRequest, exception: Exception) -> bool:
+        """What somebody's resource spaces do not have: what there is elsewhere is not told from what there
+        is not at all, and a row of such tries is worth an auditor's look."""
+        scoped = asks_for_one(request) and spaces_of(request.user) is not None
+        return isinstance(exception, Http404) and scoped
+
+
+def asks_for_one(request: HttpRequest) -> bool:
+    return bool(request.resolver_match and request.resolver_match.kwargs)

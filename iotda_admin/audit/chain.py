@@ -36,7 +36,7 @@ HASHED = NAMES[:-1]
 AT, KIND, REASON = (NAMES.index(name) for name in ("at", "kind", "reason"))
 OUTSIDE_HOURS, DETAIL = (NAMES.index(name) for name in ("outside_hours", "detail"))
 # Kinds whose reason is new; the other events of an operation repeat it.
-BRINGS_REASON = {Event.Kind.OPERATION_ASKED, Event.Kind.FAILURE_NOTED}
+BRINGS_REASON = {Event.Kind.OPERATION_ASKED, Event.Kind.FAILURE_NOTED, Event.Kind.FAILURE_SOLVED}
 WORD = re.compile(r"\w+")
 CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+")
 

@@ -349,3 +349,13 @@ def test_a_grant_elsewhere_is_told_only_to_those_who_read_all(local, places):
         Grant.objects.create(user=user, app_id=space)
         event = Event.objects.filter(kind="account.changed").latest("id")
         assert auditor.get(f"/audit/{event.pk}/").status_code == status
+
+
+def test_a_try_to_see_what_is_elsewhere_is_recorded(local, places, denied):
+    client = local("viewer")
+    for device in (places.far, "never-existed"):
+        assert client.get(f"/devices/{device}/").status_code == 404
+    assert [(event.summary, event.space) for event in denied()] == [
+        (f"/devices/{places.far}/", "*"),
+        ("/devices/never-existed/", "*"),
+    ]
