@@ -111,6 +111,7 @@ WORKER_JOBS = {
     "iotda_admin.inventory.sync.sync_if_due": 1,
     "iotda_admin.failures.solving.look": 5,
     "iotda_admin.operations.tasks.prune": 3600,
+    "iotda_admin.audit.chain.log_head": 3600,
     "iotda_admin.accounts.sessions.prune": 3600,
     "iotda_admin.accounts.throttle.prune": 3600,
 }

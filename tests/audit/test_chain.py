@@ -5,7 +5,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
 from iotda_admin import audit
-from iotda_admin.audit import guard
+from iotda_admin.audit import chain, guard
 from iotda_admin.audit.models import Event, Outcome
 from iotda_admin.audit.verify import verify
 
@@ -209,7 +209,6 @@ def rechain_from(seq, key):
     """What an attacker does who can write the database and knows how a hash is made."""
     from django.conf import settings as ours
 
-    from iotda_admin.audit import chain
     from iotda_admin.audit.verify import events_after, outcomes_of
 
     known, ours.AUDIT_KEY = ours.AUDIT_KEY, key
@@ -240,3 +239,9 @@ def test_the_command_says_so_and_fails(trail, capsys):
     force("DELETE FROM audit_event WHERE id = 3")
     with pytest.raises(CommandError, match="Event 3 is missing"):
         call_command("audit_verify")
+
+
+def test_the_head_goes_to_the_log(trail, caplog):
+    with caplog.at_level("INFO"):
+        chain.log_head()
+    assert f"Audit head {trail}" in caplog.messages
