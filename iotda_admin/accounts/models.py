@@ -24,7 +24,7 @@ class Grant(models.Model):
         constraints = [models.UniqueConstraint(fields=["user", "app_id"], name="grant_once")]
 
     def __str__(self) -> str:
-        return f"{self.user} in {self.app_id}"
+        return f"{self.user}: {_('every resource space') if self.app_id == EVERY else self.app_id}"
 
 
 class Cap(models.Model):

@@ -51,6 +51,10 @@ def write(targets: Iterable[int], **facts: object) -> None:
     )
 
 
+def failures(number: int) -> str:
+    return f"{number:,} failure{'s' * (number != 1)}"
+
+
 def tell(kind: str, request: HttpRequest, selection: Selection, deed: str, **said: object) -> None:
     operations = {target.operation_id for target in selection.targets}
     one = selection.targets[0].operation if len(operations) == 1 else None
@@ -61,7 +65,7 @@ def tell(kind: str, request: HttpRequest, selection: Selection, deed: str, **sai
         verb=one.verb if one else "",
         space=space_of(operations),
         targets=selection.ids,
-        summary=f"{len(selection.targets)} x failure {deed}",
+        summary=f"{failures(len(selection.targets))} {deed}",
         detail={"operations": sorted(operations)[:100]},
         **{name: value for name, value in said.items() if value},
     )

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from iotda_admin import audit
-from iotda_admin.failures.care import carry
+from iotda_admin.failures.care import carry, failures
 from iotda_admin.failures.models import Look
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.operations.codes import DEVICE_MISSING
@@ -88,6 +88,6 @@ def over(targets: Sequence[Target], why: str) -> None:
             source="worker",
             space=space_of(operations),
             targets=[(target.target_id, target.name) for target in targets],
-            summary=f"{len(targets)} failures solved by the {why}",
+            summary=f"{failures(len(targets))} solved by the {why}",
             detail={"operations": sorted(operations)[:100]},
         )

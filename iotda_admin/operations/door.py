@@ -22,7 +22,7 @@ from iotda_admin.operations.bulk import insert
 from iotda_admin.operations.models import Chunk, Operation, OperationSpace, Target, the_one
 from iotda_admin.operations.runner import run
 from iotda_admin.operations.tasks import nudge
-from iotda_admin.operations.trail import deed, event, writing
+from iotda_admin.operations.trail import event, one, writing
 from iotda_admin.operations.verbs import Verb, verb_named
 
 # Up to here it is looked at before anything is read from IoTDA whether somebody is changing a target.
@@ -280,4 +280,4 @@ def summary(operation: Operation, wanted: Sequence[Wanted]) -> str:
     """Kept in the trail, so in plain English and without anything that may change its meaning later."""
     first = wanted[0].name or wanted[0].id if wanted else "nothing"
     others = f" and {len(wanted) - 1} more" if len(wanted) > 1 else ""
-    return f"{deed(operation)} {operation.target_type} {first}{others}"[:500]
+    return f"{one(operation, first)}{others}"[:500]

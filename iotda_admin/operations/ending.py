@@ -7,7 +7,7 @@ from django.utils import timezone
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.results import counts_of, counts_text
 from iotda_admin.operations.solving import solve_earlier
-from iotda_admin.operations.trail import deed, event
+from iotda_admin.operations.trail import event, so_many
 
 State = Target.State
 # Targets that one event of the trail tells of.
@@ -60,7 +60,7 @@ def tell_dropped(operation: Operation, state: str) -> None:
         event(
             "chunk.dropped",
             operation,
-            summary=f"{deed(operation)} {len(some)} x {operation.target_type}",
+            summary=so_many(operation, len(some)),
             outcome=f"{len(some)} {state}",
             targets=[(id, name, *said) for id, name in some],
         )
@@ -80,7 +80,7 @@ def end(operation: Operation) -> None:
     event(
         "operation.ended",
         operation,
-        summary=f"{deed(operation)} {sum(counts.values())} x {operation.target_type}",
+        summary=so_many(operation, sum(counts.values())),
         outcome=counts_text(counts),
         detail={"counts": counts},
     )

@@ -19,7 +19,7 @@ from iotda_admin.operations.codes import Knowledge
 from iotda_admin.operations.door import Asker, Refused, Wanted, ask
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.results import SHOWN, is_platform_code, knowledge_of
-from iotda_admin.operations.trail import deed, event, writing
+from iotda_admin.operations.trail import event, so_many, writing
 from iotda_admin.operations.verbs import Verb, verb_named
 
 State = Target.State
@@ -274,7 +274,7 @@ def cancel(operation: Operation, by: Asker) -> bool:
             address=by.address,
             reason="",
             ticket="",
-            summary=f"cancel {held}: {deed(held)} {left} x {held.target_type}",
+            summary=f"cancel {held}: {so_many(held, left)}",
             detail={"not_sent": left},
         )
         ending.cancel(held, name)

@@ -64,7 +64,7 @@ def solve_earlier(operation: Operation, counts: Mapping[str, int]) -> None:
             verb=operation.verb,
             ticket=operation.ticket,
             space=operation.space,
-            summary=f"{operation} solved {solved} earlier failures; {again} failed again",
+            summary=f"{operation}: earlier failures solved: {solved}, failed again: {again}",
             detail={"solved": solved, "again": again},
         )
 

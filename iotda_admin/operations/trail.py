@@ -27,11 +27,24 @@ def deed(operation: Operation) -> str:
     return f"{verb} {operation.policy_name} {preposition}" if operation.policy_id else verb
 
 
+# What the trail calls each type of target: one of them, and several.
+TYPES = {
+    "device": ("device", "devices"),
+    "product": ("product", "products"),
+    "app": ("resource space", "resource spaces"),
+}
+
+
+def one(operation: Operation, name: str) -> str:
+    return f"{deed(operation)} {TYPES[operation.target_type][0]} {name}"
+
+
+def so_many(operation: Operation, number: int) -> str:
+    return f"{deed(operation)} {number:,} {TYPES[operation.target_type][number != 1]}"
+
+
 def of_what(operation: Operation, ids: Sequence[str], names: Mapping[str, str]) -> str:
-    what = f"{len(ids)} x {operation.target_type}"
-    if len(ids) == 1:
-        what = f"{operation.target_type} {names.get(ids[0]) or ids[0]}"
-    return f"{deed(operation)} {what}"
+    return one(operation, names.get(ids[0]) or ids[0]) if len(ids) == 1 else so_many(operation, len(ids))
 
 
 def event(kind: str, operation: Operation, **facts: Any) -> None:

@@ -10,9 +10,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from iotda_admin.audit.filters import FilterForm
+from iotda_admin.accounts.roles import PERMISSIONS
+from iotda_admin.audit.filters import OUTCOMES, SOURCES, FilterForm
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.codes import explain
+from iotda_admin.operations.results import is_platform_code
 from iotda_admin.operations.verbs import verb_named
 
 register = template.Library()
@@ -54,6 +56,28 @@ def change_words(verb: str) -> Any:
         return verb
 
 
+@register.filter
+def source_words(source: str) -> Any:
+    return dict(SOURCES).get(source, source)
+
+
+@register.filter
+def outcomes_in_words(outcome: str) -> str:
+    """The trail keeps "2 ok, 1 failed" and "denied"."""
+    pieces = [piece.rpartition(" ") for piece in outcome.split(", ")]
+    return ", ".join(f"{number}{space}{STATES.get(state, state)}" for number, space, state in pieces)
+
+
+@register.filter
+def said(event: Event) -> str:
+    """What it is about; a change of an account with our words for what was changed."""
+    told = changes_of(event)
+    if not told:
+        return event.summary
+    what = WHAT.get(event.detail.get("what"), "")
+    return f"{what} {event.detail.get('name', '')}: " + "; ".join(f"{name}: {text}" for name, text in told)
+
+
 # What the details of an event are called for a reader.
 DETAILS: dict[str, Any] = {
     "batch_task": _("IoTDA's batch task"),
@@ -70,18 +94,42 @@ DETAILS: dict[str, Any] = {
     "path": _("Address"),
     "status": _("HTTP status"),
     "targets": _("Targets"),
+    # Of a user or a role, as the pages call them on which they are changed.
+    "username": _("User name"),
+    "email": _("Email address"),
+    "is_active": _("Active"),
+    "is_staff": _("Staff status"),
+    "is_superuser": _("Superuser status"),
+    "groups": _("Roles"),
+    "permissions": _("Rights"),
+    "user_permissions": _("Rights of their own"),
+    "limit": _("Most targets of one operation"),
+    "spaces": _("Resource spaces"),
 }
-SAID_ELSEWHERE = {"what", "name"}
+SAID_ELSEWHERE = {"what", "name", "changes"}
+WHAT = {"user": _("User"), "role": _("Role")}
+STATES: dict[str, Any] = dict(OUTCOMES)
+RIGHTS: dict[str, Any] = {label: name for label, (_model, name) in PERMISSIONS.items()}
 
 
 @register.simple_tag
 def details(event: Event) -> list[tuple[Any, str]]:
     """What only this kind of event tells, in words."""
-    facts = dict(event.detail)
-    changes = facts.pop("changes", {})
-    told = [(name, f"{plain(old)} → {plain(new)}") for name, (old, new) in changes.items()]
-    told += [(name, plain(value)) for name, value in facts.items() if name not in SAID_ELSEWHERE]
-    return [(DETAILS.get(name, name.replace("_", " ").capitalize()), text) for name, text in told if text]
+    told = [(name, plain(value)) for name, value in event.detail.items() if name not in SAID_ELSEWHERE]
+    return changes_of(event) + [(called(name), text) for name, text in told if text]
+
+
+def changes_of(event: Event) -> list[tuple[Any, str]]:
+    """What was before and is now, of a user or a role."""
+    changes = event.detail.get("changes", {})
+    return [
+        (called(name), plain(new) if name == "password" else f"{plain(old)} → {plain(new)}")
+        for name, (old, new) in changes.items()
+    ]
+
+
+def called(name: str) -> Any:
+    return DETAILS.get(name) or name.replace("_", " ").capitalize()
 
 
 def plain(value: Any) -> str:
@@ -94,7 +142,7 @@ def plain(value: Any) -> str:
             return gettext("yes") if value else gettext("no")
         case None | "":
             return gettext("none")
-    return str(value)
+    return str(RIGHTS.get(str(value), value))
 
 
 @register.filter
@@ -107,3 +155,12 @@ def spoken(form: FilterForm, name: str) -> str:
 @register.simple_tag
 def code_meaning(code: str) -> Any:
     return explain(code).meaning if code else ""
+
+
+register.filter(is_platform_code)
+
+
+@register.simple_tag
+def error_code(code: str) -> Any:
+    """IoTDA's as it is, to look it up; ours are words of the program, so their meaning."""
+    return format_html("<code>{}</code>", code) if is_platform_code(code) else code_meaning(code)

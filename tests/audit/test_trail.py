@@ -133,3 +133,30 @@ def test_an_event_says_in_words_what_was_changed(auditor):
     assert "none → every space" in page
     assert "yes → no" in page
     assert "{" not in page.split("<main")[1]
+
+
+def test_no_word_of_the_program_is_shown_for_what_was_changed(auditor):
+    changes = {"is_staff": [False, True], "password": ["kept secret", "changed"]}
+    changes["permissions"] = [[], ["devices.freeze_device"]]
+    record("account.changed", summary="role x", detail={"what": "role", "name": "x", "changes": changes})
+    for url in ("/audit/?kind=account.changed", f"/audit/{Event.objects.latest('pk').pk}/"):
+        page = auditor.get(url).text
+        assert "Staff status" in page
+        assert "none → Can freeze and unfreeze devices" in page
+        assert not [raw for raw in ("is_staff", "devices.freeze", "kept secret") if raw in page]
+
+
+def test_outcomes_are_shown_in_words_and_our_own_codes_by_their_meaning(auditor):
+    targets = [("d1", "Pump", "failed", "not_directly_connected", ""), ("d2", "", "ok", "", "")]
+    record("chunk.answered", source="cli", outcome="1 failed, 2 ok", targets=targets, target_type="device")
+    for url in ("/audit/?kind=chunk.answered", f"/audit/{Event.objects.latest('pk').pk}/"):
+        page = auditor.get(url).text
+        assert "1 Failed, 2 Done" in page
+        assert "Command line" in page
+        assert "IoTDA freezes only directly connected devices" in page
+        assert ">not_directly_connected<" not in page
+
+
+def test_the_questions_stand_open_until_something_is_asked(auditor):
+    assert '<details class="fold" id="questions" open>' in auditor.get("/audit/").text
+    assert '<details class="fold" id="questions">' in auditor.get("/audit/?ticket=INC-1").text

@@ -27,8 +27,8 @@ def test_it_is_taken_and_given_back(me, full, asker):
     send(me, "give-back", full)
     assert "Nothing is open here." in me.get("/failures/?owner=me&" + FULL).text
     assert [e.summary for e in Event.objects.filter(kind="failure.noted")] == [
-        "1 x failure given back",
-        f"1 x failure taken by {asker.user.username}",
+        "1 failure given back",
+        f"1 failure taken by {asker.user.username}",
     ]
 
 
