@@ -74,10 +74,22 @@ def asked_again(request: HttpRequest) -> list[dict[str, Any]]:
     return [{"operation": each, "counts": counts_text(counts[each.pk])} for each in made]
 
 
+def for_sending(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Opened as an address, as after signing in again, it is the list: what was chosen is not sent again."""
+
+    @wraps(view)
+    def checked(request: HttpRequest) -> HttpResponse:
+        if request.method in ("GET", "HEAD"):
+            return redirect("failures:failures")
+        return require_POST(view)(request)
+
+    return checked
+
+
 def acting(view: Act) -> Callable[[HttpRequest], HttpResponse]:
     """A deed on what was chosen."""
 
-    @require_POST
+    @for_sending
     @permission_required([SEE, "failures.change_care"], raise_exception=True)
     @wraps(view)
     def act(request: HttpRequest) -> HttpResponse:
@@ -150,7 +162,7 @@ def solve(request: HttpRequest, selection: Selection) -> HttpResponse:
     return done(request, selection, _("It counts as solved."), _("%(n)d failures count as solved."))
 
 
-@require_POST
+@for_sending
 @permission_required([SEE, "failures.change_care"], raise_exception=True)
 def reopen(request: HttpRequest) -> HttpResponse:
     selection = selected(request, closed=True)

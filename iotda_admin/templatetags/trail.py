@@ -14,6 +14,7 @@ from iotda_admin.accounts.roles import PERMISSIONS
 from iotda_admin.audit.filters import OUTCOMES, SOURCES, FilterForm
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.codes import explain
+from iotda_admin.operations.models import Target
 from iotda_admin.operations.results import is_platform_code
 from iotda_admin.operations.verbs import verb_named
 
@@ -65,7 +66,8 @@ def source_words(source: str) -> Any:
 def outcomes_in_words(outcome: str) -> str:
     """The trail keeps "2 ok, 1 failed" and "denied"."""
     pieces = [piece.rpartition(" ") for piece in outcome.split(", ")]
-    return ", ".join(f"{number}{space}{STATES.get(state, state)}" for number, space, state in pieces)
+    words = [(number, str(STATES.get(state, state))) for number, _space, state in pieces]
+    return ", ".join(f"{number} {word.lower()}" if number else word for number, word in words)
 
 
 @register.filter
@@ -108,7 +110,7 @@ DETAILS: dict[str, Any] = {
 }
 SAID_ELSEWHERE = {"what", "name", "changes"}
 WHAT = {"user": _("User"), "role": _("Role")}
-STATES: dict[str, Any] = dict(OUTCOMES)
+STATES: dict[str, Any] = dict(Target.State.choices) | dict(OUTCOMES)
 RIGHTS: dict[str, Any] = {label: name for label, (_model, name) in PERMISSIONS.items()}
 
 

@@ -151,7 +151,7 @@ def test_outcomes_are_shown_in_words_and_our_own_codes_by_their_meaning(auditor)
     record("chunk.answered", source="cli", outcome="1 failed, 2 ok", targets=targets, target_type="device")
     for url in ("/audit/?kind=chunk.answered", f"/audit/{Event.objects.latest('pk').pk}/"):
         page = auditor.get(url).text
-        assert "1 Failed, 2 Done" in page
+        assert "1 failed, 2 done" in page
         assert "Command line" in page
         assert "IoTDA freezes only directly connected devices" in page
         assert ">not_directly_connected<" not in page

@@ -1,5 +1,6 @@
 """Somebody takes care of a failure, and the trail tells."""
 
+import pytest
 from django.utils import timezone
 
 from iotda_admin.audit.models import Event
@@ -100,3 +101,9 @@ def test_what_somebody_says_is_not_taken_for_the_same_failing_again(me, do, full
     )
     look()
     assert Care.objects.get().target.operation == full
+
+
+@pytest.mark.parametrize("act", ["take", "give-back", "note", "solve", "reopen", "retry"])
+def test_a_deed_that_is_opened_as_an_address_is_the_list(me, act):
+    """So it is after signing in again: the browser comes back to where the form stood."""
+    assert me.get(f"/failures/{act}/").url == "/failures/"
