@@ -101,8 +101,11 @@ def lock() -> None:
 
 
 def head() -> Head:
-    # An archived part is never the last one: the event that tells of it comes after it.
-    return Head(*(Event.objects.order_by("-id").values_list("id", "hash").first() or (0, "")))
+    # An archived part is never the last one: the event that tells of it comes after it. Past the ORM: of a
+    # large operation this is asked for with every few calls.
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id, hash FROM audit_event ORDER BY id DESC LIMIT 1")
+        return Head(*(cursor.fetchone() or (0, "")))
 
 
 def log_head() -> None:

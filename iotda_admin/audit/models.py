@@ -36,7 +36,8 @@ class Event(AppendOnly):
 
     class Kind(models.TextChoices):
         OPERATION_ASKED = "operation.asked", _("Asked")
-        CHUNK_SENT = "chunk.sent", _("Sent")
+        # Written before the call, so it may still come to nothing.
+        CHUNK_SENT = "chunk.sent", _("About to be sent")
         CHUNK_ANSWERED = "chunk.answered", _("Answered")
         CHUNK_NOT_SENT = "chunk.not_sent", _("Not carried out, to be sent again")
         CHUNK_UNANSWERED = "chunk.unanswered", _("No clear answer")
