@@ -20,7 +20,11 @@ class SignIn(LoginRequiredMiddleware):
         self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]
     ) -> HttpResponseBase:
         htmx = request.htmx  # type: ignore[attr-defined]
-        back_to = htmx.current_url_abs_path if htmx else asked_from(request)
+        try:
+            back_to = htmx.current_url_abs_path if htmx else asked_from(request)
+        except ValueError:
+            # What the browser names as its page is no address.
+            back_to = ""
         url = redirect_to_login(back_to or "/", reverse("accounts:login")).url
         if ended := getattr(request, "session_ended", ""):
             url = f"{url}&ended={ended}"

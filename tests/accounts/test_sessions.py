@@ -105,3 +105,12 @@ def test_whatever_asks_again_and_again_is_known():
         if re.search(r'hx-trigger="[^"]*(load delay|every )', path.read_text())
     }
     assert asks == {"line.html", "operation.html"}  # else it belongs into sessions.POLLED
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Referer": "http://["}, {"HX-Request": "true", "HX-Current-URL": "http://["}]
+)
+def test_a_page_that_is_no_address_is_not_come_back_to(anonymous, headers):
+    answer = anonymous.post("/devices/selection.freeze/", headers=headers)
+    where = answer.headers.get("Location") or answer.headers["HX-Redirect"]
+    assert where == "/accounts/login/?next=/"
