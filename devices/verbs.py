@@ -13,7 +13,7 @@ from devices.models import Device
 from iotda_admin.ids import among
 from iotda_admin.inventory.sync import ask as ask_for_reading
 from iotda_admin.iotda import Ack, Client, IotdaError, Rejected, TaskType
-from iotda_admin.operations.codes import NOT_DIRECT
+from iotda_admin.operations.codes import MOVED, NOT_DIRECT
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.verbs import Answer, Request, State, Verb, Verdict
 
@@ -52,6 +52,9 @@ class DeviceStatus(Verb):
         (device_id,) = request.ids
         device = client.show_device(device_id)
         request.seen.append(device)
+        if not request.may_change_in(device.app_id):
+            # Moved since the inventory was read: nothing is told of it either.
+            return Answer({device_id: Verdict(State.FAILED, MOVED)})
         if (device.status == FROZEN) == self.frozen:
             return Answer({device_id: Verdict(State.ALREADY)})
         if device.gateway_id and device.gateway_id != device_id:
@@ -66,7 +69,11 @@ class DeviceStatus(Verb):
         return Answer({device_id: Verdict(State.OK)}, ack.status, ack.request_id)
 
     def send_task(self, client: Client, request: Request) -> Answer:
-        """No device is read before: a child device, or one that stands already, the platform names itself."""
+        """No device is read before: a child device, or one that stands already, the platform names itself.
+
+        Known: neither the task nor its rows name a resource space. A device that was moved to another one
+        since the inventory was read is changed with the others.
+        """
         task = client.create_batch_task(request.task_name, self.task_type, request.ids)
         return Answer({}, task.http_status, task.request_id, task.task_id)
 

@@ -17,7 +17,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from iotda_admin.accounts.scope import as_they_are
+from iotda_admin.accounts.scope import as_they_are, spaces_of
 from iotda_admin.iotda import RUNNING_TASK_LIMIT
 from iotda_admin.operations.codes import NOT_ALLOWED
 from iotda_admin.operations.ending import hold, stop
@@ -56,6 +56,14 @@ class Sending:
         return verb_named(self.operation.verb)
 
 
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """An operation of which more may be sent, and the spaces in which its actor may act; None: in all."""
+
+    operation: Operation
+    spaces: frozenset[str] | None = None
+
+
 def lease_seconds(calls: int = 1) -> float:
     """Each call may wait for its turn, and then for its answer. A crew prolongs its leases as it goes."""
     return calls * 2 * settings.IOTDA_DEADLINE + 5
@@ -88,11 +96,11 @@ class Agenda:
 
 def claim_due(operations: Sequence[Operation], limit: int) -> list[Sending]:
     with writing():
-        allowed = [each for each in operations if still_allowed(each)]
+        allowed = [each for each in map(still_allowed, operations) if each]
         picked: list[Chunk] = []
-        for operation in allowed:
-            picked += pick(operation, share(operation, -(-limit // len(allowed))))
-        return take(with_room(picked[:limit]), {each.pk: each for each in allowed}, lease_seconds())
+        for each in allowed:
+            picked += pick(each.operation, share(each.operation, -(-limit // len(allowed))))
+        return take(with_room(picked[:limit]), allowed, lease_seconds())
 
 
 def claim(chunk: Chunk) -> Sending | None:
@@ -100,7 +108,8 @@ def claim(chunk: Chunk) -> Sending | None:
     operation = Operation.objects.get(pk=chunk.operation_id)
     with writing(durable=True):
         seconds = lease_seconds(verb_named(operation.verb).calls)
-        taken = take(lock(chunk), {operation.pk: operation}, seconds) if still_allowed(operation) else []
+        allowed = still_allowed(operation)
+        taken = take(lock(chunk), [allowed], seconds) if allowed else []
         return taken[0] if taken else None
 
 
@@ -115,20 +124,22 @@ def with_something_due() -> list[Operation]:
     return random.sample(found, min(len(found), OPERATIONS_TOGETHER))
 
 
-def still_allowed(operation: Operation) -> bool:
+def still_allowed(operation: Operation) -> Allowed | None:
     """The actor's rights and spaces are looked at again for each claim; without them the rest is not sent."""
     permission = verb_named(operation.verb).permission(operation.target_type)
     by_command = operation.source == "cli" and operation.actor_id is None
     actor = as_they_are(operation.actor_id)
     may = by_command or bool(actor and actor.has_perm(permission))
-    if by_command or (actor and may and covers(actor, operation)):
-        return True
+    if by_command:
+        return Allowed(operation)
+    if actor and may and covers(actor, operation):
+        return Allowed(operation, spaces_of(actor))
     held = hold(operation.pk)
     if held.running:
         lost = _("%(who)s may no longer change things in all of its resource spaces.")
         lost = lost if may else _("%(who)s no longer has the right to do this.")
         stop(held, NOT_ALLOWED, lost % {"who": held.actor_name})
-    return False
+    return None
 
 
 def share(operation: Operation, fair: int) -> int:
@@ -161,7 +172,7 @@ def lock(chunk: Chunk) -> list[Chunk]:
     return list(due.select_for_update(skip_locked=True))
 
 
-def take(chunks: Sequence[Chunk], operations: Mapping[int, Operation], seconds: float) -> list[Sending]:
+def take(chunks: Sequence[Chunk], allowed: Sequence[Allowed], seconds: float) -> list[Sending]:
     """Write down that these locked chunks are sent."""
     if not chunks:
         return []
@@ -180,10 +191,11 @@ def take(chunks: Sequence[Chunk], operations: Mapping[int, Operation], seconds: 
         targets[chunk_id][target_id] = stood_before
         names[chunk_id][target_id] = name
     pending.update(state=State.SENT)
+    by_operation = {each.operation.pk: each for each in allowed}
     for chunk in chunks:
-        record_sent(chunk, operations[chunk.operation_id], names[chunk.pk])
+        record_sent(chunk, by_operation[chunk.operation_id].operation, names[chunk.pk])
     return [
-        Sending(c, request_for(c, operations[c.operation_id], targets[c.pk]), until, names[c.pk])
+        Sending(c, request_for(c, by_operation[c.operation_id], targets[c.pk]), until, names[c.pk])
         for c in chunks
     ]
 
@@ -194,9 +206,9 @@ def record_sent(chunk: Chunk, operation: Operation, names: Mapping[str, str]) ->
     chunk_event("chunk.sent", operation, chunk, {}, names, detail=detail)
 
 
-def request_for(chunk: Chunk, operation: Operation, targets: Mapping[str, bool | None]) -> Request:
-    name = task_name(operation, chunk.number) if chunk.by_task else ""
-    return Request(operation, targets, task_name=name)
+def request_for(chunk: Chunk, allowed: Allowed, targets: Mapping[str, bool | None]) -> Request:
+    name = task_name(allowed.operation, chunk.number) if chunk.by_task else ""
+    return Request(allowed.operation, targets, task_name=name, spaces=allowed.spaces)
 
 
 def still_ours(sendings: Iterable[Sending]) -> QuerySet[Chunk]:

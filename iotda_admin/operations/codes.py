@@ -20,12 +20,13 @@ STOPPED = "stopped"
 CANCELLED = "cancelled"
 NOT_ALLOWED = "not_allowed"
 NOT_DIRECT = "not_directly_connected"
+MOVED = "moved_elsewhere"
 TASK_STOPPED = "task_stopped"
 TASK_FAILED = "task_failed"
 OWN = frozenset(
     {
         NOT_SENT, NOT_APPLIED, CHANGED_SINCE, NO_ANSWER, SENDER_LOST, STOPPED, CANCELLED, NOT_ALLOWED,
-        NOT_DIRECT, TASK_STOPPED, TASK_FAILED,
+        NOT_DIRECT, MOVED, TASK_STOPPED, TASK_FAILED,
     }
 )  # fmt: skip
 
@@ -94,6 +95,10 @@ CODES: dict[str, Knowledge] = {
         _("This device is behind a gateway. IoTDA freezes only directly connected devices."),
         _("If you want all devices behind the gateway to lose their connection, freeze the gateway."),
         hopeless=True,
+    ),
+    MOVED: Knowledge(
+        _("Not sent: the device was moved to a resource space where the person who asked has no right."),
+        _("Someone with the right there can ask for it."),
     ),
     TASK_STOPPED: Knowledge(
         _("IoTDA's batch task was stopped before this device's turn. It was not changed."),

@@ -49,6 +49,7 @@ class Request:
     seen          what the platform showed of them on the way; `Verb.remember` gets it
     beat          to be called now and then while a long reading goes on: it tells that somebody is at it
     task_name     where it is to be one of the platform's batch tasks: how that is called
+    spaces        the resource spaces in which the asker may change something at this moment; None: in all
     """
 
     operation: Operation
@@ -56,6 +57,10 @@ class Request:
     seen: list[Any] = field(default_factory=list)
     beat: Callable[[], None] = lambda: None
     task_name: str = ""
+    spaces: frozenset[str] | None = None
+
+    def may_change_in(self, app_id: str) -> bool:
+        return self.spaces is None or app_id in self.spaces
 
     @property
     def ids(self) -> list[str]:

@@ -14,7 +14,7 @@ from iotda_admin.operations.door import Asker, NotAllowed, Wanted, ask
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.runner import run
 from policies.models import Binding, Policy
-from tests.asking import asked, bind_form, states, unreachable, work, writes
+from tests.asking import asked, bind_form, codes, states, unreachable, work, writes
 from tests.conftest import make_user
 
 ROLES = ["viewer", "operator", "policy admin", "auditor", "admin"]
@@ -235,9 +235,53 @@ def test_who_lost_a_space_sees_the_own_operation_no_more_and_sends_no_more_of_it
     assert client.post(f"{operation.get_absolute_url()}undo/", asked()).status_code == 404
 
 
-def test_the_command_line_acts_everywhere(places):
+@pytest.fixture
+def moved(places, inventory):
+    """The device is in another space by now, frozen, and our inventory does not know it yet."""
+    there = Product.objects.filter(app_id=places.other)[0].pk
+
+    def moved(device, status):
+        inventory.call("PATCH", f"devices/{device}", json={"product_id": there, "status": status})
+
+    return moved
+
+
+@pytest.mark.parametrize(
+    ("verb", "stands"), [("freeze", "ONLINE"), ("freeze", "FROZEN"), ("unfreeze", "FROZEN")]
+)
+def test_a_device_moved_elsewhere_since_the_inventory_was_read_is_left_alone(
+    local, places, moved, inventory, verb, stands
+):
+    operation = begun(local("operator").user, places.near, places.near_too, verb=f"device.{verb}")
+    moved(places.near, stands)
+    work()
+    assert codes(operation)[places.near] == "moved_elsewhere"
+    assert states(operation)[places.near] == "failed"
+    assert inventory.status(places.near) == stands
+    assert Device.objects.get(pk=places.near).app_id == places.other
+
+
+def test_who_asks_for_a_device_that_was_moved_is_told_why_and_nothing_of_it(local, places, moved):
+    moved(places.near, "FROZEN")
+    client = local("operator")
+    text = client.post(f"/devices/{places.near}/freeze/", asked(), follow=True).text
+    assert "the device was moved to a resource space where" in text
+    assert str(Space.objects.get(pk=places.other)) not in text
+
+
+def test_a_moved_device_is_changed_for_those_who_may_act_there_too(local, places, moved):
+    operation = begun(local("operator", places.home, places.other).user, places.near)
+    everywhere = begun(local("admin", EVERY).user, places.near_too)
+    for device in (places.near, places.near_too):
+        moved(device, "ONLINE")
+    work()
+    assert {*states(operation).values(), *states(everywhere).values()} == {"ok"}
+
+
+def test_the_command_line_acts_everywhere(places, moved):
     asker = Asker(None, "", "cli", name="root")
     operation = ask("device.freeze", [Wanted(places.far), Wanted("x")], asker=asker, reason="r", form_key="k")
+    moved(places.far, "ONLINE")
     work()
     assert states(operation) == {places.far: "ok", "x": "failed"}
 
