@@ -3,12 +3,13 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 
 from iotda_admin.audit.chain import (
     BRINGS_REASON,
@@ -74,12 +75,35 @@ def verify(expect: str = "") -> Finding:
     Raises ValueError if it is none.
     Memory does not grow with the trail. Source of the method: each event's hash covers the one before it.
     """
-    reading = Reading(start(), expect)
-    try:
-        reading.check_all()
-    except Broken as broken:
-        return Finding(reading.count, reading.outcomes, reading.end, broken.seq, broken.why)
-    return Finding(reading.count, reading.outcomes, reading.end)
+    with snapshot():
+        reading = Reading(start(), expect)
+        try:
+            reading.check_all()
+        except Broken as broken:
+            return Finding(reading.count, reading.outcomes, reading.end, broken.seq, broken.why)
+        return Finding(reading.count, reading.outcomes, reading.end)
+
+
+@contextmanager
+def snapshot() -> Iterator[None]:
+    """The trail as it is at one moment, without a lock: what is added or archived meanwhile is not seen.
+    Inside a transaction it is the caller's."""
+    here: Any = connection
+    if here.in_atomic_block:
+        yield
+    elif here.vendor == "postgresql":
+        with transaction.atomic(), here.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield
+    else:
+        here.ensure_connection()
+        # Ours begin as writers, and everybody else would have to wait.
+        mode, here.transaction_mode = here.transaction_mode, "DEFERRED"
+        try:
+            with transaction.atomic():
+                yield
+        finally:
+            here.transaction_mode = mode
 
 
 def start() -> Head:
@@ -116,11 +140,12 @@ class Reading:
         self.check_end()
 
     def next_rows(self) -> list[tuple[Any, ...]]:
-        # First, so that of an event that is added just now neither part is missed.
+        # First, so that inside a transaction, too, neither part of an event that is just added is missed.
         beyond = Outcome.objects.filter(event__gt=self.end.seq).order_by("event").values_list("event")
         stray = beyond.first()
         try:
-            rows = events_after(self.end.seq)
+            with transaction.atomic():
+                rows = events_after(self.end.seq)
         except (DatabaseError, UnicodeError):
             return self.readable_rows()
         if stray and not rows:
@@ -130,7 +155,8 @@ class Reading:
     def readable_rows(self) -> list[tuple[Any, ...]]:
         """One by one up to what the database itself cannot read."""
         try:
-            return events_after(self.end.seq, 1)
+            with transaction.atomic():
+                return events_after(self.end.seq, 1)
         except (DatabaseError, UnicodeError):
             raise Broken(self.end.seq + 1, "cannot be read") from None
 
@@ -138,7 +164,8 @@ class Reading:
         """As many of the rows as the database can read with what they say of their targets."""
         for some in (rows, rows[:1]):
             try:
-                return some, outcomes_of(self.end.seq, some[-1][0])
+                with transaction.atomic():
+                    return some, outcomes_of(self.end.seq, some[-1][0])
             except (DatabaseError, UnicodeError):
                 continue
         raise Broken(rows[0][0], "cannot be read")

@@ -1,10 +1,12 @@
 """Old, whole segments go to files; the chain goes on from where they end."""
 
 import gzip
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from iotda_admin import audit
@@ -106,3 +108,36 @@ def test_a_head_from_the_archived_part_is_not_taken_for_looked_at(tmp_path):
     assert verify(end).bad is None
     assert "expect a newer head" in verify(between).why
     assert "does not have" in verify(end[:-1] + ("0" if end[-1] != "0" else "1")).why
+
+
+def beside(sql, act):
+    """Before the first query with this in it, somebody else acts, on a connection of their own."""
+    done = []
+
+    def elsewhere():
+        try:
+            act()
+        finally:
+            connection.close()
+
+    def wait(execute, query, *more):
+        if sql in query and not done:
+            done.append(query)
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(elsewhere).result()
+        return execute(query, *more)
+
+    return connection.execute_wrapper(wait)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_archiving_beside_it_is_no_false_alarm_and_need_not_wait(tmp_path):
+    with beside("FROM audit_outcome", lambda: archived(tmp_path)):
+        finding = verify()
+    assert (finding.bad, finding.events, start().seq) == (None, 12, 10)
+
+
+def test_a_file_that_is_being_written_is_no_false_alarm(tmp_path):
+    archived(tmp_path)
+    archive.write(archive.Segment(11, 15), tmp_path / archive.Segment(11, 15).name)
+    assert archive.check_folder(tmp_path).seq == 10

@@ -26,8 +26,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, expect: str, archive: Path | None, **options: Any) -> None:
-        if archive:
-            self.check_archive(archive)
         started = time.monotonic()
         try:
             finding = verify(expect)
@@ -39,6 +37,9 @@ class Command(BaseCommand):
         said = f"{finding.events:,} events with {finding.outcomes:,} outcomes"
         self.stdout.write(f"{said} as they were written ({rate:,.0f} rows/s).")
         self.stdout.write(f"Head {finding.head}")
+        # Afterwards: so they go on at least to where the trail began.
+        if archive:
+            self.check_archive(archive)
 
     def check_archive(self, folder: Path) -> None:
         try:
