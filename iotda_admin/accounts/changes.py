@@ -10,7 +10,7 @@ from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 
 from devices.models import Space
-from iotda_admin.accounts import acting
+from iotda_admin.accounts import acting, sessions
 from iotda_admin.accounts.models import EVERY, Cap, Grant
 
 # What is told of each, besides what it is linked to.
@@ -76,6 +76,9 @@ def saved(sender: type[Model], instance: Model, update_fields: Iterable[str] | N
     }
     if isinstance(instance, User) and old and password_changed(instance, old["password"], update_fields):
         changes["password"] = ["kept secret", "changed"]
+    if isinstance(instance, User) and old and "is_active" in changes:
+        # Who is activated again has to sign in again, also where the deactivation was not made here.
+        sessions.end_all_of(instance)
     if changes:
         tell_of(instance, changes)
 

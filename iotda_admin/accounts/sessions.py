@@ -3,13 +3,17 @@
 import logging
 import time
 from collections.abc import Callable
+from itertools import batched
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import logout
+from django.contrib.auth import SESSION_KEY, logout
+from django.contrib.auth.models import User
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
+from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.http import HttpRequest, HttpResponseBase
+from django.utils import timezone
 from django.utils.translation import ngettext_lazy
 
 log = logging.getLogger(__name__)
@@ -81,6 +85,14 @@ def see(session: SessionBase, now: int) -> None:
     except UpdateError:
         log.warning("A session could not be written: it was ended elsewhere, or the database is busy")
     session.modified = before
+
+
+def end_all_of(user: User) -> None:
+    """Reads all sessions, as only what a session remembers names its user: for what is rarely done."""
+    alive = Session.objects.filter(expire_date__gt=timezone.now()).iterator()
+    theirs = [each.pk for each in alive if each.get_decoded().get(SESSION_KEY) == str(user.pk)]
+    for some in batched(theirs, 500):
+        Session.objects.filter(pk__in=some).delete()
 
 
 def reason(ended: str) -> str:

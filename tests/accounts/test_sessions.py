@@ -97,6 +97,17 @@ def test_others_end_with_the_password_and_with_the_account(viewer, change):
     assert viewer.get("/").status_code == 302
 
 
+@pytest.mark.parametrize("how", ["save", "update"])
+def test_who_is_activated_again_signs_in_again_and_nobody_else(viewer, operator, how):
+    user = User.objects.get(username="viewer")
+    user.is_active = False
+    user.save() if how == "save" else User.objects.filter(pk=user.pk).update(is_active=False)
+    user.is_active = True
+    user.save()
+    assert viewer.get("/").status_code == 302
+    assert operator.get("/").status_code == 200
+
+
 def test_whatever_asks_again_and_again_is_known():
     templates = (Path(__file__).parents[2] / "templates").rglob("*.html")
     asks = {
