@@ -84,6 +84,10 @@ def by_operation(number: int) -> Filter:
     return Filter(Listed([Event.objects.filter(operation=number)]), Q(operation=number))
 
 
+def by_actor(id: int) -> Filter:
+    return Filter(Listed([Event.objects.filter(actor_id=id)]), Q(actor_id=id))
+
+
 def by_flag(**flag: Any) -> Filter:
     return Filter(Listed([Event.objects.filter(**flag)]), Q(**flag))
 

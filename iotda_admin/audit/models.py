@@ -103,6 +103,8 @@ class Event(AppendOnly):
             models.Index(fields=["at", "id"], name="event_at"),
             models.Index(fields=["kind", "id"], name="event_kind"),
             models.Index(fields=["actor_name", "id"], name="event_actor"),
+            # Own events: whoever is renamed keeps them.
+            models.Index(fields=["actor_id", "id"], name="event_actor_id"),
             models.Index(fields=["verb", "id"], name="event_verb"),
             models.Index(fields=["policy_id", "id"], name="event_policy"),
             models.Index(fields=["policy_name", "id"], name="event_policy_name"),

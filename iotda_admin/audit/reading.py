@@ -21,6 +21,7 @@ from iotda_admin.audit.lists import (
     Known,
     List,
     Span,
+    by_actor,
     by_column,
     by_flag,
     by_operation,
@@ -95,9 +96,9 @@ class Search:
     def narrow_to(self, user: Somebody) -> None:
         """Own events for everybody who may read some; of the others those in the user's resource spaces."""
         if not user.has_perm("audit.view_event"):
-            # By the name there is an index; a name may have been somebody else's.
-            self.narrow(by_column("actor_name", user.get_username()).listed, None)
-        if (seen := visible(user)) is not None:
+            # Not by the name: it may change, and may have been somebody else's.
+            self.narrow(*by_actor(user.pk or 0))
+        elif (seen := visible(user)) is not None:
             self.narrow(None, seen)
 
     def page(self, span: Span, size: int) -> Found:
@@ -161,7 +162,7 @@ class Search:
 
 def visible(user: Somebody) -> Q | None:
     """What somebody may see of the trail; None: all of it."""
-    own, spaces = Q(actor_id=user.pk), spaces_of(user)
+    own, spaces = Q(actor_id=user.pk or 0), spaces_of(user)
     if not user.has_perm("audit.view_event"):
         return own
     return None if spaces is None else own | Q(space__in=["", *sorted(spaces)])

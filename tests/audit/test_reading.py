@@ -283,6 +283,14 @@ def test_a_name_that_was_somebody_elses_shows_nothing_of_theirs():
     assert trail.found() == [2]
 
 
+def test_who_is_renamed_keeps_their_events():
+    trail = Trail("operator")
+    say("login", actor_id=trail.user.pk, actor_name="before")
+    say("logout", actor_id=trail.user.pk, actor_name=trail.user.username)
+    say("login", actor_id=trail.user.pk + 1, actor_name="before")
+    assert (trail.found(), trail.found(actor="before"), trail.found(kind="logout")) == ([2, 1], [1], [2])
+
+
 def test_the_codes_are_counted_of_the_newest_failures(trail):
     text = trail.client().get("/audit/codes/").text
     assert "?code=IOTDA.015204&amp;outcome=failed" in text
