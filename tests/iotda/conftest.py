@@ -12,6 +12,7 @@ from iotda_admin.iotda import Client, PasswordToken, StaticToken
 from .wire import Wire
 
 PROJECT = "5c0ffee05c0ffee05c0ffee05c0ffee0"
+HASTE = 0.4
 ROOT = Path(__file__).parents[2]
 
 
@@ -28,7 +29,7 @@ def client_for():
     clients = []
 
     def make(url, auth=None, **options):
-        options = {"project_id": PROJECT, "deadline": 0.4, "connect_timeout": 0.3, "pool_size": 4} | options
+        options = {"project_id": PROJECT, "deadline": 5, "connect_timeout": 0.3, "pool_size": 4} | options
         clients.append(Client(endpoint=url, auth=auth or StaticToken("tok"), **options))
         return clients[-1]
 
@@ -40,6 +41,12 @@ def client_for():
 @pytest.fixture
 def client(wire, client_for):
     return client_for(wire.url)
+
+
+@pytest.fixture
+def hasty(wire, client_for):
+    """For what only a deadline ends. A busy machine would miss so short a one where an answer is to come."""
+    return client_for(wire.url, deadline=HASTE)
 
 
 class Sim:

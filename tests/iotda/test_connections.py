@@ -3,6 +3,7 @@
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +12,7 @@ import pytest
 from iotda_admin.iotda import AkSk, Unreachable, sockets
 
 from . import wire as w
+from .conftest import HASTE
 from .stopwatch import Stopwatch
 
 
@@ -42,16 +44,22 @@ def test_it_does_not_reuse_one_that_the_server_closed(wire, client):
     assert wire.connections == 3
 
 
-def test_a_late_answer_is_never_taken_for_the_next_one(wire, client):
-    def late(sock, request):
-        time.sleep(0.6)
-        w.reply(b"", 204)(sock, request)
+def test_a_late_answer_is_never_taken_for_the_next_one(wire, client_for):
+    too_late, answered = threading.Event(), threading.Event()
 
-    wire.answer = late
+    def late(sock, request):
+        too_late.wait(10)
+        try:
+            w.reply(b"", 204)(sock, request)
+        finally:
+            answered.set()
+
+    wire.answer, client = late, client_for(wire.url, deadline=1)
     with pytest.raises(Unreachable):
         client.freeze_device("d1")
     wire.answer = w.reply({"devices": [], "page": {"count": 7}})
-    time.sleep(0.3)
+    too_late.set()
+    assert answered.wait(10)
     assert client.list_devices().count == 7
     assert wire.connections == 2
 
@@ -88,7 +96,7 @@ def test_it_uses_a_proxy_when_told(wire, client_for):
 @pytest.mark.parametrize("answer", [w.reply(b"no", 407), w.hang, w.drip(b"HTTP/1.1 2"), w.then_close()])
 def test_a_proxy_that_makes_no_tunnel_sent_nothing(wire, client_for, answer):
     wire.answer = answer
-    client = client_for("https://iotda.example", proxy=wire.url)
+    client = client_for("https://iotda.example", proxy=wire.url, deadline=HASTE)
     assert not in_time(lambda: client.freeze_device("d1")).maybe_applied
     assert wire.requests[0]["target"] == "iotda.example:443"
     assert "tok" not in wire.requests[0]["headers"].values()
@@ -129,7 +137,7 @@ def tls_wire(certificate):
     server.close()
 
 
-def in_time(call, deadline=0.4):
+def in_time(call, deadline=HASTE):
     with Stopwatch() as watch, pytest.raises(Unreachable) as caught:
         call()
     assert watch.seconds <= 1.1 * deadline
@@ -144,19 +152,19 @@ def test_it_speaks_tls_with_whom_it_trusts(tls_wire, client_for, certificate):
 
 
 def test_it_sends_nothing_to_whom_it_does_not_trust(tls_wire, client_for):
-    error = in_time(lambda: client_for(tls_wire.url).freeze_device("d1"))
+    error = in_time(lambda: client_for(tls_wire.url).freeze_device("d1"), 5)
     assert (error.message, error.maybe_applied) == ("no trusted TLS connection", False)
     assert not tls_wire.requests
 
 
 def test_it_sends_nothing_to_a_host_of_another_name(tls_wire, client_for, certificate):
     url = tls_wire.url.replace("localhost", "127.0.0.1")
-    error = in_time(lambda: client_for(url, ca_bundle=certificate[1]).freeze_device("d1"))
+    error = in_time(lambda: client_for(url, ca_bundle=certificate[1]).freeze_device("d1"), 5)
     assert (error.message, error.maybe_applied) == ("no trusted TLS connection", False)
 
 
 def test_a_silent_handshake_ends_in_time_and_sent_nothing(wire, client_for):
-    client = client_for(wire.url.replace("http:", "https:"))
+    client = client_for(wire.url.replace("http:", "https:"), deadline=HASTE)
     wire.answer = w.hang
     error = in_time(lambda: client.freeze_device("d1"))
     assert not error.maybe_applied
@@ -165,14 +173,14 @@ def test_a_silent_handshake_ends_in_time_and_sent_nothing(wire, client_for):
 @pytest.mark.parametrize("start", [b"HTTP/1.1 2", w.head() + b"Content-Length: 100000\r\n\r\n"])
 def test_a_dripped_answer_over_tls_ends_in_time(tls_wire, client_for, certificate, start):
     tls_wire.answer = w.drip(start, b" ")
-    client = client_for(tls_wire.url, ca_bundle=certificate[1])
+    client = client_for(tls_wire.url, ca_bundle=certificate[1], deadline=HASTE)
     assert in_time(lambda: client.freeze_device("d1")).maybe_applied
 
 
 def test_an_answer_cut_over_tls_is_lost(tls_wire, client_for, certificate):
     tls_wire.answer = w.then_close(b"HTTP/1.1 204 No Content\r\nX-Requ")
     client = client_for(tls_wire.url, ca_bundle=certificate[1])
-    assert in_time(lambda: client.freeze_device("d1")).maybe_applied
+    assert in_time(lambda: client.freeze_device("d1"), 5).maybe_applied
 
 
 def test_a_request_that_the_server_does_not_read_ends_in_time(client_for):

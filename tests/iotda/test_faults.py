@@ -10,9 +10,9 @@ import pytest
 from iotda_admin.iotda import BadAnswer, Rejected, Throttled, Unauthorized, Unreachable
 
 from . import wire as w
+from .conftest import HASTE
 from .stopwatch import Stopwatch
 
-DEADLINE = 0.4
 POLICY = "66b0c0ffee00112233445566"
 DEEP = b"[" * 100_000
 ERROR = {"error_code": "IOTDA.014000", "error_msg": "no such device"}
@@ -60,19 +60,19 @@ UNUSABLE = {  # an HTTP answer that proves nothing
 }
 
 
-def failure(client, call):
+def failure(client, call, deadline=5):
     """The error of a call, which must come within 1.1 deadlines."""
     with Stopwatch() as watch, pytest.raises((Unreachable, BadAnswer, Rejected)) as caught:
         CALLS[call](client)
-    assert watch.seconds <= 1.1 * DEADLINE
+    assert watch.seconds <= 1.1 * deadline
     return caught.value
 
 
 @pytest.mark.parametrize("call", ["read", "bind"])
 @pytest.mark.parametrize("fault", LOST)
-def test_it_is_unreachable_when_the_answer_is_lost(wire, client, fault, call):
+def test_it_is_unreachable_when_the_answer_is_lost(wire, hasty, fault, call):
     wire.answer = LOST[fault]
-    error = failure(client, call)
+    error = failure(hasty, call, HASTE)
     assert type(error) is Unreachable
     assert (error.maybe_applied, error.retryable) == (call != "read", call == "read")
     assert len(wire.requests) == 1
@@ -205,7 +205,7 @@ def test_a_slow_name_lookup_ends_in_time(client_for, monkeypatch):
         return real(host, port, *args, flags=flags, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
-    error = failure(client_for("http://localhost:9"), "bind")
+    error = failure(client_for("http://localhost:9", deadline=HASTE), "bind", HASTE)
     assert (type(error), error.maybe_applied) == (Unreachable, False)
 
 
@@ -217,17 +217,17 @@ def test_a_connect_that_is_not_accepted_ends_in_time(client_for):
         for sock in waiting:
             sock.setblocking(False)
             sock.connect_ex(full.getsockname())
-        error = failure(client_for(f"http://127.0.0.1:{full.getsockname()[1]}"), "bind")
+        error = failure(client_for(f"http://127.0.0.1:{full.getsockname()[1]}"), "bind", HASTE)
         for sock in waiting:
             sock.close()
     assert (type(error), error.maybe_applied, error.message) == (Unreachable, False, "no connection in time")
 
 
 def test_a_call_that_finds_no_free_connection_sent_nothing(wire, client_for):
-    client = client_for(wire.url, pool_size=1)
+    client = client_for(wire.url, pool_size=1, deadline=HASTE)
     wire.answer = w.hang
     assert client._transport._slots.acquire(timeout=1)
-    error = failure(client, "bind")
+    error = failure(client, "bind", HASTE)
     assert (error.message, error.maybe_applied) == ("all connections are busy", False)
     assert not wire.requests
 
@@ -241,10 +241,10 @@ def test_a_slot_is_given_back_after_each_failure(wire, client_for):
     assert client.list_devices().items == ()
 
 
-def test_a_dripped_body_after_a_kept_connection_ends_in_time_too(wire, client):
-    client.list_devices()
+def test_a_dripped_body_after_a_kept_connection_ends_in_time_too(wire, hasty):
+    hasty.list_devices()
     wire.answer = LOST["drip_body"]
-    assert failure(client, "bind").maybe_applied
+    assert failure(hasty, "bind", HASTE).maybe_applied
     assert wire.connections == 1
 
 
