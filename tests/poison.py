@@ -47,6 +47,8 @@ PAYLOADS = [
     '<b hx-get="/devices/" hx-trigger="load" hx-on::load="alert(24)" poison>',
     "a\0b\ufeff<math><mtext><style><img src=x onerror=alert(25) poison>",
 ]
+# Each name from the platform begins with it, and turns round what follows on its line.
+NAME = "\u202eeman"
 # Several in one string, where it may be long.
 GROUPS = ["".join(some) for some in batched(PAYLOADS, 5)]
 # What is not there to be read, or has to be what it is.
@@ -55,6 +57,10 @@ KEPT = {"device_id", "gateway_id", "product_id", "app_id", "auth_info", "policy_
 
 def group(n: int) -> str:
     return GROUPS[n % len(GROUPS)]
+
+
+def name(n: int) -> str:
+    return NAME + group(n)
 
 
 @dataclass
@@ -89,13 +95,11 @@ def poison_devices(cloud: Cloud, state: Poisoned) -> None:
     for n, id in enumerate(state.devices):
         row = cloud.call("GET", f"devices/{id}")
         row = {
-            name: PAYLOADS[n] if isinstance(was, str) and name not in KEPT else was
-            for name, was in row.items()
+            field: PAYLOADS[n] if isinstance(was, str) and field not in KEPT else was
+            for field, was in row.items()
         }
-        row |= {
-            name: group(n)
-            for name in ("device_name", "description", "product_name", "app_name", "fw_version")
-        }
+        row |= {field: name(n) for field in ("device_name", "product_name", "app_name")}
+        row |= {field: group(n) for field in ("description", "fw_version")}
         row["tags"] = [{"tag_key": payload, "tag_value": payload} for payload in (PAYLOADS[n], group(n))]
         if n >= len(state.devices) - 5:
             row["gateway_id"] = state.devices[n - 20]
@@ -108,12 +112,12 @@ def poison_devices(cloud: Cloud, state: Poisoned) -> None:
 
 def poison_names(cloud: Cloud, state: Poisoned) -> None:
     for n, id in enumerate(Space.objects.values_list("pk", flat=True)):
-        cloud.call("PATCH", f"spaces/{id}", json={"name": group(n)})
+        cloud.call("PATCH", f"spaces/{id}", json={"name": name(n)})
     for n, id in enumerate(Product.objects.values_list("pk", flat=True)):
-        cloud.call("PATCH", f"products/{id}", json={"name": group(n)})
+        cloud.call("PATCH", f"products/{id}", json={"name": name(n)})
     for n, id in enumerate(Policy.objects.values_list("pk", flat=True)):
         words = {"effect": PAYLOADS[n % 25], "actions": PAYLOADS, "resources": PAYLOADS}
-        cloud.call("PATCH", f"policies/{id}", json={"policy_name": group(n)[:128], "statement": [words]})
+        cloud.call("PATCH", f"policies/{id}", json={"policy_name": name(n)[:128], "statement": [words]})
 
 
 def asked(state: Poisoned, who: User, verb: str, ids: list[str], words: str, policy: str = "") -> None:

@@ -32,7 +32,7 @@ def test_a_policy_is_read_at_this_moment(viewer, inventory):
     policy = inventory.landmarks["policy"]
     inventory.call("PATCH", f"policies/{policy}", json={"policy_name": "renamed"})
     response = viewer.get(f"/policies/{policy}/")
-    assert "<h1>renamed</h1>" in response.text
+    assert "<h1><bdi>renamed</bdi></h1>" in response.text
     assert Policy.objects.get(pk=policy).name == "renamed"
 
 
