@@ -103,6 +103,8 @@ def control(stage: Stage, options: dict[str, Any]) -> Findings:
     findings = Findings()
     for number in range(min(options["n"], 10)):
         attack.one(options["seed"] + number, findings)
+        if findings.violations:
+            break
     return findings
 
 
