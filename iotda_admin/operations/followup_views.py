@@ -22,6 +22,7 @@ from iotda_admin.operations.forms import AskForm, FollowUpForm
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.results import TROUBLE
 from iotda_admin.operations.rights import visible_to
+from iotda_admin.operations.undone import undone
 from iotda_admin.operations.verbs import verb_named
 from iotda_admin.operations.views import SEE, may_ask, may_check, result, visible_or_404
 from iotda_admin.web import render, wants_fragment
@@ -29,16 +30,19 @@ from iotda_admin.web import render, wants_fragment
 type PlanOf = Callable[[Operation, Operation | None], Plan]
 
 
-def offers(user: User | AnonymousUser, operation: Operation, counts: dict[str, int]) -> dict[str, bool]:
+def offers(user: User | AnonymousUser, operation: Operation, counts: dict[str, int]) -> dict[str, Any]:
     """What an operation's page offers to somebody: what its views would let them do."""
     verb = verb_named(operation.verb)
     waiting = any(counts.get(state) for state in Target.IN_FLIGHT)
     again = not waiting and any(counts.get(state) for state in NOT_DONE)
-    back = not waiting and bool(counts.get(Target.State.OK))
+    changed = counts.get(Target.State.OK, 0) if not waiting else 0
+    back = bool(changed) and may_ask(user, verb_named(verb.inverse), operation)
+    nothing_left = undone(operation, changed) if back else None
     return {
         "cancel": operation.running and bool(counts.get(Target.State.PENDING)) and may_check(user, operation),
         "retry": again and may_ask(user, verb, operation),
-        "undo": back and may_ask(user, verb_named(verb.inverse), operation),
+        "undo": back and not nothing_left,
+        "undone": nothing_left,
         "failures": any(counts.get(state) for state in TROUBLE),
     }
 

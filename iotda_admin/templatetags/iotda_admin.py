@@ -123,7 +123,7 @@ def request_ids(targets: Iterable[Target]) -> list[str]:
 
 
 @register.simple_tag(takes_context=True)
-def offers(context: template.Context, operation: Operation) -> dict[str, bool]:
+def offers(context: template.Context, operation: Operation) -> dict[str, Any]:
     """Which follow-ups the one who looks is offered."""
     return followup_views.offers(context["user"], operation, context["counts"])
 

@@ -11,7 +11,7 @@ from django.test import Client
 from devices.models import Space
 from iotda_admin import connection
 from iotda_admin.audit.models import Event
-from iotda_admin.operations import followups
+from iotda_admin.operations import followups, undone
 from iotda_admin.operations.models import Operation, Target
 from tests.asking import KEY, OTHER_KEY, asked, outcome, states, time_passes, work, writes
 
@@ -358,6 +358,48 @@ def test_the_second_who_undoes_sees_that_it_is_undone(me, do, inventory):
     assert f">{last()}</a>" in text
     assert me.post(url, asked(key=OTHER_KEY, group=["changed"])).status_code == 422
     assert "Undone by" in me.get(operation.get_absolute_url()).text
+
+
+def test_undo_is_gone_once_all_of_it_was_undone(me, do, inventory):
+    operation = do("device.freeze", *inventory.free(2), inventory.landmarks["frozen"])
+    work()
+    url = operation.get_absolute_url()
+    assert 'id="undo"' in me.get(url).text
+    follow(me, operation, "undo")
+    assert f"All of it was undone, or is being changed, by {last()}." in plain(me.get(url).text)
+    work()
+    text = me.get(url).text
+    assert f"All of it was undone by {last()}." in plain(text)
+    assert 'id="undo"' not in text
+
+
+def test_undo_is_gone_where_others_undid_it_and_back_where_it_was_done_again(me, do, inventory):
+    one, other = inventory.free(2)
+    operation = do("device.freeze", one, other)
+    work()
+    do("device.unfreeze", one)
+    assert 'id="undo"' in me.get(operation.get_absolute_url()).text
+    do("device.unfreeze", other)
+    text = plain(me.get(operation.get_absolute_url()).text)
+    assert "All of it was undone by later operations." in text
+    do("device.freeze", one)
+    assert 'id="undo"' in me.get(operation.get_absolute_url()).text
+
+
+@pytest.mark.parametrize("few", [2, 1])
+def test_undo_is_gone_as_well_of_too_many_to_look_at_each(me, do, inventory, monkeypatch, few):
+    monkeypatch.setattr(undone, "FEW", few)
+    operation = do("policy.bind", *inventory.free(2))
+    url = operation.get_absolute_url()
+    assert 'id="undo"' in me.get(url).text
+    follow(me, operation, "undo")
+    text = me.get(url).text
+    assert f"All of it was undone by {last()}." in plain(text)
+    assert 'id="undo"' not in text
+
+
+def plain(text: str) -> str:
+    return squeezed(re.sub(r"<[^>]+>", "", text))
 
 
 def test_what_still_stands_can_be_undone_by_the_second(me, do, inventory):
