@@ -313,6 +313,7 @@ def following(stage: Stage) -> Views:
     done = stage.ask("device.freeze", free[6:7], who=me)
     stage.ask("device.unfreeze", free[6:7], who=me)
     yield shown("undo-nothing", done, "undo/")
+    yield shown("operation-all-undone", done)
     stage.cloud.fault("BindDevicePolicy", "status", status=400, error_code="IOTDA.000006", error_msg="No.")
     space = stage.ask("policy.bind", [known["other_space"]], who=me, policy=policy, kind="app")
     page.goto(f"{space.get_absolute_url()}retry/")
