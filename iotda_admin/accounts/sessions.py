@@ -24,16 +24,16 @@ GRAIN_SECONDS = 30
 # What a page asks for by itself, again and again: it keeps nobody signed in.
 POLLED = {"inventory:freshness", "operations:operation"}
 
-# Why a session ended, as the login page says it.
+# Why a session ended, as the sign-in page says it.
 ENDED = {
     "idle": ngettext_lazy(
-        "You were logged out after %(n)d minute without any action.",
-        "You were logged out after %(n)d minutes without any action.",
+        "You were signed out after %(n)d minute without any action.",
+        "You were signed out after %(n)d minutes without any action.",
         "n",
     ),
     "age": ngettext_lazy(
-        "You were logged out: a session ends %(n)d hour after it began.",
-        "You were logged out: a session ends %(n)d hours after it began.",
+        "You were signed out: a session ends %(n)d hour after it began.",
+        "You were signed out: a session ends %(n)d hours after it began.",
         "n",
     ),
 }

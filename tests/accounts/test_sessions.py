@@ -29,7 +29,7 @@ def test_it_ends_without_an_action_and_says_why(viewer):
     age(viewer, seen_at=30)
     to_login = viewer.get("/devices/?q=pump")
     assert to_login["Location"] == "/accounts/login/?next=/devices/%3Fq%3Dpump&ended=idle"
-    assert "You were logged out after 30 minutes without any action." in viewer.get(to_login["Location"]).text
+    assert "You were signed out after 30 minutes without any action." in viewer.get(to_login["Location"]).text
     assert "pump" in viewer.post(to_login["Location"], LOGIN)["Location"]
 
 

@@ -11,11 +11,11 @@ WHY = "Unpaid since March"
 SAID = "Operation not allowed. The target cannot have more policies, the limit of 5 is reached."
 
 
-def log_in(page: Page, name: str) -> None:
+def sign_in(page: Page, name: str) -> None:
     page.goto("/")
     page.get_by_label("User name").fill(name)
     page.get_by_label("Password").fill("a-password-1")
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/")
 
 
@@ -38,10 +38,10 @@ def bind_three(page: Page, stage) -> None:
 
 
 @pytest.mark.parametrize("role", ["operator", "policy admin", "admin"])
-def test_it_logs_in(stage, open_page, role):
+def test_it_signs_in(stage, open_page, role):
     page = open_page()
     make_user(role)
-    log_in(page, role.replace(" ", ""))
+    sign_in(page, role.replace(" ", ""))
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
 
 

@@ -31,7 +31,7 @@ def find(page: Page, device: str) -> None:
     expect(page.locator("#rows tbody tr")).to_have_count(1)
 
 
-def test_it_logs_in(stage):
+def test_it_signs_in(stage):
     page = stage.open_page()
     make_user("operator")
     page.goto("/")

@@ -88,10 +88,10 @@ def test_it_comes_back_after_the_session_expired_in_mid_swap(page, stage):
     Session.objects.all().delete()
     page.get_by_label("Product").select_option("")
     page.get_by_label("Search devices").fill("bench")
-    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     page.get_by_label("User name").fill("admin")
     page.get_by_label("Password").fill("a-password-1")
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/devices/?status=FROZEN")
     assert is_whole(page)
 

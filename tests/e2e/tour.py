@@ -31,7 +31,7 @@ def door(stage: Stage) -> Views:
     yield "login", page
     page.get_by_label("User name").fill("nobody")
     page.get_by_label("Password").fill("wrong")
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("alert")).to_be_visible()
     yield "login-failed", page
     page.goto("/devices/?status=FROZEN")
@@ -42,7 +42,7 @@ def door(stage: Stage) -> Views:
         throttle.begin("operator", "127.0.0.1")
     page.get_by_label("User name").fill("operator")
     page.get_by_label("Password").fill("wrong")
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_text("Too many wrong passwords.")).to_be_visible()
     yield "login-locked", page
 
