@@ -14,6 +14,8 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -67,6 +69,11 @@ class Allowed:
 def lease_seconds(calls: int = 1) -> float:
     """Each call may wait for its turn, and then for its answer. A crew prolongs its leases as it goes."""
     return calls * 2 * settings.IOTDA_DEADLINE + 5
+
+
+def leased(seconds: float) -> Combinable:
+    """By the database's clock, which is the same for all: of two machines, one's may be wrong."""
+    return Now() + timedelta(seconds=seconds)
 
 
 class Agenda:
@@ -178,8 +185,10 @@ def take(chunks: Sequence[Chunk], allowed: Sequence[Allowed], seconds: float) ->
         return []
     pks = [chunk.pk for chunk in chunks]
     now, until = timezone.now(), time.monotonic() + seconds
-    sent = {"state": Chunk.State.SENT, "lease_until": now + timedelta(seconds=seconds), "sent_at": now}
-    Chunk.objects.filter(pk__in=pks).update(token=F("token") + 1, attempts=F("attempts") + 1, **sent)
+    sent = {"state": Chunk.State.SENT, "sent_at": now}
+    Chunk.objects.filter(pk__in=pks).update(
+        token=F("token") + 1, attempts=F("attempts") + 1, lease_until=leased(seconds), **sent
+    )
     for chunk in chunks:
         chunk.token, chunk.attempts = chunk.token + 1, chunk.attempts + 1
         vars(chunk).update(sent)
@@ -223,7 +232,7 @@ def beat(sendings: Sequence[Sending]) -> None:
     seconds = lease_seconds()
     until = time.monotonic() + seconds
     rows = still_ours(sendings)
-    rows.update(lease_until=timezone.now() + timedelta(seconds=seconds))
+    rows.update(lease_until=leased(seconds))
     ours = set(rows.values_list("pk", flat=True))
     for sending in sendings:
         # What somebody has taken over is not sent any more, though its lease would still run.

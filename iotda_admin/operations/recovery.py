@@ -14,6 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from iotda_admin.connection import client as configured_client
@@ -57,7 +58,7 @@ def sweep() -> None:
 
 def give_up_leases() -> None:
     """A chunk whose sender died is neither applied nor refused, as far as anyone knows: unknown."""
-    expired = Chunk.objects.filter(state=Chunk.State.SENT, lease_until__lt=timezone.now())
+    expired = Chunk.objects.filter(state=Chunk.State.SENT, lease_until__lt=Now())
     for operation_id in sorted(set(expired.values_list("operation", flat=True))):
         with writing():
             operation = hold(operation_id)
@@ -109,7 +110,7 @@ def call_workers() -> None:
         in_vain,
         Q(held_until=None) | Q(held_until__lte=now),
         Exists(waiting),
-        ~Exists(chunks.filter(state=Chunk.State.SENT, lease_until__gt=now)),
+        ~Exists(chunks.filter(state=Chunk.State.SENT, lease_until__gt=Now())),
         state=Operation.State.RUNNING,
     )
     for operation_id in running.values_list("pk", flat=True)[:100]:

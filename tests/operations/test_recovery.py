@@ -8,7 +8,7 @@ from django.utils import timezone
 from iotda_admin import connection
 from iotda_admin.iotda import Unreachable
 from iotda_admin.operations import recovery, runner
-from iotda_admin.operations.claims import claim
+from iotda_admin.operations.claims import beat, claim
 from iotda_admin.operations.codes import SENDER_LOST
 from iotda_admin.operations.models import Chunk, Operation
 from iotda_admin.operations.records import Result, record
@@ -74,7 +74,22 @@ def test_the_lease_is_longer_than_all_calls_together(begin, settings, inventory)
     settings.IOTDA_DEADLINE = 7
     operation = begin("device.freeze", *inventory.free(1))
     chunk = claim(operation.chunks.get()).chunk
+    chunk.refresh_from_db()
     assert chunk.lease_until - chunk.sent_at > timedelta(seconds=3 * 7)
+
+
+@pytest.mark.parametrize("wrong", [timedelta(hours=1), timedelta(hours=-1)])
+def test_a_machine_whose_clock_is_wrong_takes_nobody_for_dead_and_is_not_either(
+    begin, inventory, monkeypatch, wrong
+):
+    operation, now = begin("device.freeze", *inventory.free(1)), timezone.now
+    sending = claim(operation.chunks.get())
+    monkeypatch.setattr(timezone, "now", lambda: now() + wrong)
+    recovery.give_up_leases()
+    beat([sending])
+    monkeypatch.undo()
+    recovery.give_up_leases()
+    assert outcome(operation) == {"sent": 1}
 
 
 def test_only_one_reads_back_at_a_time(begin, inventory):

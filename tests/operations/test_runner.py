@@ -57,7 +57,7 @@ def test_every_target_is_counted_at_every_step(begin, many, inventory):
 def test_a_late_answer_of_an_earlier_holder_is_void(begin, inventory):
     operation = begin("device.freeze", inventory.free(1)[0])
     sending = claim(operation.chunks.get())
-    Chunk.objects.update(lease_until=timezone.now())
+    Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     recovery.give_up_leases()
     record([Result(sending, Answer({operation.targets.get().target_id: Verdict(State.OK)}, 204, "r"))])
     assert outcome(operation) == {"unknown": 1}
@@ -67,7 +67,7 @@ def test_a_late_answer_of_an_earlier_holder_is_void(begin, inventory):
 def test_a_late_error_of_an_earlier_holder_is_void(begin, inventory):
     operation = begin("device.freeze", inventory.free(1)[0])
     sending = claim(operation.chunks.get())
-    Chunk.objects.update(lease_until=timezone.now())
+    Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     recovery.give_up_leases()
     for error in (Throttled("slow", status=429), Rejected("no", status=403), Rejected("no", status=404)):
         record([Result(sending, error=error)])
