@@ -1,6 +1,7 @@
 """Tables that people download and open in a spreadsheet."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import batched
 
@@ -9,6 +10,9 @@ from django.http import StreamingHttpResponse
 # What a spreadsheet may take for the start of a formula or of a new cell, and what it skips before that.
 FORMULA = "=+-@%;\t\r\n＝＋－＠"
 UNSEEN = " \"'\u200b\u200c\u200d\ufeff"
+# In a line of quoted cells: perhaps such a cell.
+SUSPECT = re.compile(f'"[{re.escape(UNSEEN)}]*[{re.escape(FORMULA)}]')
+END = "\r\n"
 
 
 def download(name: str, columns: Sequence[str], rows: Iterable[Sequence[object]], /) -> StreamingHttpResponse:
@@ -32,15 +36,17 @@ class Echo:
 
 
 def lines(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    writer = csv.writer(Echo(), quoting=csv.QUOTE_ALL)
+    writer = csv.writer(Echo(), quoting=csv.QUOTE_ALL, lineterminator=END)
     yield writer.writerow(columns)
     for row in rows:
-        yield writer.writerow([cell(value) for value in row])
+        line = writer.writerow(row)
+        # Nearly never: to look at each cell would take longer than to write them.
+        if SUSPECT.search(line, 0, len(line) - len(END)):
+            line = writer.writerow([cell(value) for value in row])
+        yield line
 
 
 def cell(value: object) -> str:
     """A cell that a spreadsheet shows as text, whatever somebody typed as a reason."""
     text = "" if value is None else str(value)
-    if not text or text[0].isalnum():  # most cells: for long tables it counts
-        return text
     return f"'{text}" if text.lstrip(UNSEEN).startswith(tuple(FORMULA)) else text

@@ -37,7 +37,7 @@ LOOKED_AT = 20_000
 # So many of each filter tell which of them is the sparsest.
 PROBED = 500
 PIECES = (64, 128, 256, 512, 1024, 2048, 4096)
-EXPORTED_TOGETHER = 512
+EXPORTED_TOGETHER = 2048
 # A clock may have been set back by so much.
 SLACK = timedelta(minutes=10)
 OF_TARGETS = {"target": "target_id", "outcome": "outcome", "code": "code"}
