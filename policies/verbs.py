@@ -37,7 +37,11 @@ type Call = Callable[[str, PlatformTargetType, Sequence[str]], BindAnswer]
 
 
 class PolicyOnTargets(Verb):
-    """The platform takes up to 20 targets a call and answers for each of them."""
+    """The platform takes up to 20 targets a call and answers for each of them.
+
+    Known: no target is read before. A device that was moved to another resource space since the inventory was
+    read gets or loses the policy with the others.
+    """
 
     chunk_size = BIND_LIMIT
     # Whether the targets shall have the policy afterwards.
