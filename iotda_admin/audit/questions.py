@@ -64,13 +64,14 @@ def working_hours() -> str:
     return f"{spoken} {start:%H:%M}-{end:%H:%M}, {settings.TIME_ZONE}"
 
 
-def top_codes(user: Somebody) -> list[tuple[str, int]]:
-    """Of the newest failures that somebody may see, the most frequent first."""
+def top_codes(user: Somebody) -> tuple[list[tuple[str, int]], bool]:
+    """Of the newest failures that somebody may see, the most frequent first; and whether there are older."""
     newest = Outcome.objects.filter(outcome="failed").exclude(outcome="").order_by("-event_id")
-    rows = newest.values_list("event_id", "code")[:COUNTED]
+    rows = list(newest.values_list("event_id", "code")[: COUNTED + 1])
     own = visible(user)
     seen = None if own is None else events_among({event for event, _code in rows}, own)
-    return Counter(code for event, code in rows if seen is None or event in seen).most_common()
+    counts = Counter(code for event, code in rows[:COUNTED] if seen is None or event in seen)
+    return counts.most_common(), len(rows) > COUNTED
 
 
 def events_among(ids: set[int], own: Q) -> set[int]:

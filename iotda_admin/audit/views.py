@@ -75,7 +75,8 @@ def event(request: HttpRequest, seq: int) -> HttpResponse:
 @require_safe
 @permission_required("audit.view_event", raise_exception=True)
 def codes(request: HttpRequest) -> HttpResponse:
-    context = {"codes": questions.top_codes(request.user), "counted": questions.COUNTED}
+    found, older = questions.top_codes(request.user)
+    context = {"codes": found, "older": older, "counted": questions.COUNTED}
     return render(request, "audit/codes.html", context)
 
 

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from iotda_admin import audit
-from iotda_admin.audit import pages, reading, reasons
+from iotda_admin.audit import pages, questions, reading, reasons
 from iotda_admin.audit.chain import head
 from iotda_admin.audit.filters import FilterForm
 from iotda_admin.audit.lists import Span
@@ -291,9 +291,14 @@ def test_who_is_renamed_keeps_their_events():
     assert (trail.found(), trail.found(actor="before"), trail.found(kind="logout")) == ([2, 1], [1], [2])
 
 
-def test_the_codes_are_counted_of_the_newest_failures(trail):
+def test_the_codes_are_counted_of_the_newest_failures(trail, monkeypatch):
+    monkeypatch.setattr(questions, "COUNTED", 1)
     text = trail.client().get("/audit/codes/").text
     assert "?code=IOTDA.015204&amp;outcome=failed" in text
+    assert "Among all failed targets" in text
+    say("chunk.answered", ("late", "", "failed", "IOTDA.000006", ""))
+    text = trail.client().get("/audit/codes/").text
+    assert ("Among the newest 1 failed" in text, "IOTDA.015204" in text) == (True, False)
 
 
 def test_every_ready_question_is_answered(auditor):
