@@ -245,10 +245,10 @@ def test_what_it_says_of_targets_unfolds_up_to_twenty(auditor):
 
 
 def test_an_event_has_its_own_page(auditor):
-    say("chunk.answered", upstream_id="up-1", request_id="re-1", ticket="INC-1", detail={"note": "<b>"})
+    say("denied", upstream_id="up-1", request_id="re-1", ticket="INC-1", detail={"note": "<b>"}, summary="so")
     event = Event.objects.latest("id")
     text = auditor.get(f"/audit/{event.pk}/").text
-    assert all(each in text for each in (event.hash, "up-1", "re-1", "INC-1", "&lt;b&gt;"))
+    assert all(each in text for each in (event.hash, "up-1", "re-1", "INC-1", "&lt;b&gt;", ">so</p>"))
     assert auditor.get("/audit/99999/").status_code == auditor.get(f"/audit/{10**30}/").status_code == 404
 
 
