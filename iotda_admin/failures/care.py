@@ -1,6 +1,8 @@
 """Who takes care of which failure; each change of it is an event in the trail."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from django.db import transaction
 from django.http import HttpRequest
@@ -13,6 +15,7 @@ from iotda_admin.operations.models import Target, space_of
 from iotda_admin.operations.solving import AGAIN
 
 TOGETHER = 500
+CARRIED = ("owner_id", "owner_name", "note", "ticket")
 
 
 @transaction.atomic
@@ -71,17 +74,42 @@ def tell(kind: str, request: HttpRequest, selection: Selection, deed: str, **sai
     )
 
 
-def carry() -> None:
+def carry(source: str = "worker") -> None:
     """Where the same failed again, whoever took care of the first failure takes care of the second."""
     # Not what somebody has closed: what they said may end like that, and would be looked at for ever.
     left = Care.objects.filter(target__solved_by__endswith=AGAIN, closed_at=None).select_related("target")
+    alike: dict[tuple[Any, ...], list[Care]] = defaultdict(list)
     for care in left.order_by("pk")[:TOGETHER]:
         number = care.target.solved_by.removesuffix(AGAIN).removeprefix("OP-")
-        if not number.isdigit():
-            continue
-        newer = Target.objects.filter(operation=int(number), target_id=care.target.target_id).first()
-        with transaction.atomic():
-            if newer and not Care.objects.filter(pk=newer.pk).exists():
-                facts = {name: getattr(care, name) for name in ("owner_id", "owner_name", "note", "ticket")}
-                Care.objects.create(target=newer, **facts)
-            care.delete()
+        if number.isdigit():
+            alike[int(number), *(getattr(care, name) for name in CARRIED)].append(care)
+    for (number, *facts), cares in alike.items():
+        hand_over(number, cares, dict(zip(CARRIED, facts, strict=True)), source)
+
+
+@transaction.atomic
+def hand_over(number: int, cares: Sequence[Care], facts: dict[str, Any], source: str) -> None:
+    """Of failures with the same owner and note, to those of the later operation that have none yet."""
+    ids = [care.target.target_id for care in cares]
+    later = Target.objects.filter(operation=number, target_id__in=ids, care=None).select_related("operation")
+    found = list(later) if any(facts.values()) else []
+    Care.objects.bulk_create([Care(target=target, **facts) for target in found])
+    Care.objects.filter(pk__in=[care.pk for care in cares]).delete()
+    if found:
+        operation = found[0].operation
+        audit.record(
+            "failure.noted",
+            source=source,
+            operation=number,
+            verb=operation.verb,
+            space=space_of([number]),
+            reason=facts["note"],
+            ticket=facts["ticket"],
+            targets=[(target.target_id, target.name) for target in found],
+            summary=f"{failures(len(found))} of before again in {operation}{owned_by(facts['owner_name'])}",
+            detail={"operations": sorted({care.target.operation_id for care in cares})[:100]},
+        )
+
+
+def owned_by(name: str) -> str:
+    return f", taken by {name} as before" if name else ", noted as before"

@@ -75,7 +75,7 @@ def ask_again(
     for operation in made:
         # One is sent here and now; several at once would let somebody wait for all of them.
         start(operation, client()) if len(made) == 1 else nudge(operation.pk)
-    carry()
+    carry("web")
     return made, refused
 
 

@@ -88,6 +88,9 @@ def test_who_took_the_first_failure_has_the_second(me, do, full, inventory):
     again = do("policy.bind", inventory.landmarks["full"], policy="policy")
     look()
     assert [care.target for care in Care.objects.exclude(owner=None)] == [again.targets.get()]
+    assert (last().operation, last().detail, last().source) == (again.pk, {"operations": [full.pk]}, "worker")
+    assert last().summary.startswith(f"1 failure of before again in {again}, taken by")
+    assert last().outcomes.get().target_id == again.targets.get().target_id
 
 
 def test_what_somebody_says_is_not_taken_for_the_same_failing_again(me, do, full, inventory, monkeypatch):
