@@ -199,14 +199,16 @@ def of_targets(asked: dict[str, Any]) -> dict[str, str]:
 
 
 def span_of(asked: dict[str, Any]) -> Span:
-    """The part of the trail that a time may be in."""
+    """The part of the trail that a time may be in: without what stands before an event that is too early even
+    for a clock that was set back later, and after one that is too late. (Not from the first that is in time:
+    with a clock set back it may stand behind others.)"""
     low, high = 0, END
     if since := asked.get("since"):
-        first = Event.objects.filter(at__gte=since - SLACK).order_by("at", "id").values_list("id", flat=True)
-        low = (first.first() or END) - 1
+        early = Event.objects.filter(at__lt=since - SLACK).order_by("-at", "-id")
+        low = early.values_list("id", flat=True).first() or 0
     if until := asked.get("until"):
-        last = Event.objects.filter(at__lt=until + SLACK).order_by("-at", "-id").values_list("id", flat=True)
-        high = (last.first() or 0) + 1
+        late = Event.objects.filter(at__gte=until + SLACK).order_by("at", "id")
+        high = late.values_list("id", flat=True).first() or END
     return Span(low, high)
 
 

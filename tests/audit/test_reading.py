@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
@@ -119,6 +119,15 @@ def at(seconds):
 def test_it_finds_by_time(trail):
     assert trail.found(since=at(-60), until=at(60), actor="Bob") == [4, 3]
     assert trail.found(since=at(60)) == trail.found(until=at(-60)) == []
+
+
+def test_a_clock_that_is_set_back_hides_nothing(monkeypatch):
+    trail, noon = Trail(), datetime(2026, 3, 1, 12, tzinfo=UTC)
+    for minute in (0, -9, 1, 20):
+        monkeypatch.setattr(timezone, "now", lambda minute=minute: noon + timedelta(minutes=minute))
+        say("login")
+    assert trail.found(since="2026-03-01T12:00Z", actor="Ada") == [4, 3, 1]
+    assert trail.found(until="2026-03-01T12:00Z", actor="Ada") == [2]
 
 
 def test_a_time_is_meant_in_the_readers_zone(auditor):
