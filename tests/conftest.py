@@ -3,7 +3,10 @@
 import importlib
 import os
 from collections.abc import Iterator
+from copy import copy
+from datetime import datetime
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -11,18 +14,24 @@ from django.apps import apps
 from django.contrib.auth.models import Group, User
 from django.db import connection as db
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models import AutoField, DateTimeField, Model
 from django.db.models.signals import post_migrate
 from django.test import Client, TransactionTestCase
+from django.utils import timezone
 
+from devices.models import Device, Product, Space
 from iotda_admin import connection
 from iotda_admin.accounts.models import EVERY, Grant
 from iotda_admin.audit import guard
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.inventory.sync import perform
 from iotda_admin.operations.door import Asker
+from policies.models import Binding, Policy
 from tests.cloud import Cloud
 
 HTMX = {"HX-Request": "true"}
+MIRRORED = [Space, Product, Device, Policy, Binding, SyncRun]
+READ: list[Model] = []
 
 
 def restore_roles(**_: Any) -> None:
@@ -73,9 +82,27 @@ def cloud(cloud_process: Cloud, settings: Any) -> Iterator[Cloud]:
 
 @pytest.fixture
 def inventory(cloud: Cloud, db: None) -> Cloud:
-    """The simulated platform, with all it has already read into our tables."""
-    assert perform(SyncRun.objects.create(), connection.client())
+    """The simulated platform, with all of it already read into our tables.
+
+    After each reset it is the same, so it is read once, and then the rows of that reading are put back.
+    """
+    if not READ:
+        assert perform(SyncRun.objects.create(), connection.client())
+        READ.extend(row for model in MIRRORED for row in model.objects.order_by("pk"))
+    else:
+        now = timezone.now()
+        for model, rows in groupby(map(copy, READ), type):
+            model._default_manager.bulk_create(as_if_read(row, now) for row in rows)
     return cloud
+
+
+def as_if_read(row: Model, now: datetime) -> Model:
+    for field in row._meta.concrete_fields:
+        if isinstance(field, DateTimeField):
+            setattr(row, field.attname, now)
+        elif isinstance(field, AutoField):
+            setattr(row, field.attname, None)
+    return row
 
 
 def make_user(role: str, *spaces: str) -> User:
