@@ -1,4 +1,4 @@
-"""A real browser before a real server: one Chromium for each test process, a fresh context for each test."""
+"""A real browser before a real server: one Chromium for each test process, which forgets all in between."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.conftest import make_user
-from tests.e2e.stage import FLAGS, Stage, Worker, find_chromium, noise
+from tests.e2e.stage import FLAGS, Stage, Visitors, Worker, find_chromium, noise
 
 OpenPage = Callable[..., Page]
 
@@ -35,15 +35,21 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def visitors(chromium: Browser, live_server: Any) -> Iterator[Visitors]:
+    visitors = Visitors(chromium, live_server.url)
+    yield visitors
+    visitors.close()
+
+
 @pytest.fixture
-def open_page(chromium: Browser, live_server: Any) -> Iterator[OpenPage]:
-    """A page of a fresh browser, signed in as the role that is named. Noise on its console fails the test."""
-    contexts: list[BrowserContext] = []
+def open_page(visitors: Visitors, live_server: Any) -> Iterator[OpenPage]:
+    """A page of a browser that knows nobody, signed in as the role that is named. Noise on its console
+    fails the test."""
     heard: list[str] = []
 
     def open_page(role: str = "", **options: Any) -> Page:
-        context = chromium.new_context(base_url=live_server.url, reduced_motion="reduce", **options)
-        contexts.append(context)
+        context = visitors.take(**options)
         if role:
             sign_in(context, live_server.url, role)
         page = context.new_page()
@@ -52,8 +58,7 @@ def open_page(chromium: Browser, live_server: Any) -> Iterator[OpenPage]:
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    visitors.leave()
     assert heard == []
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from devices.models import Device
 from iotda_admin import connection as iotda
@@ -30,6 +30,10 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-site-isolation-trials",
+    "--disable-features=SpareRendererForSitePerProcess",
+    "--process-per-site",
+    "--in-process-gpu",
 ]
 
 
@@ -70,6 +74,45 @@ class Stage:
         )
         start(operation, iotda.client())
         return operation
+
+
+@dataclass
+class Visitors:
+    """Browser contexts that are used again: a new one starts processes and fetches every file anew."""
+
+    browser: Browser
+    url: str
+    known: list[tuple[dict[str, Any], BrowserContext]] = field(default_factory=list)
+    here: list[BrowserContext] = field(default_factory=list)
+
+    def take(self, **options: Any) -> BrowserContext:
+        """One that nobody has in this test."""
+        free = (context for said, context in self.known if said == options and context not in self.here)
+        context = next(free, None) or self.new(options)
+        self.here.append(context)
+        return context
+
+    def new(self, options: dict[str, Any]) -> BrowserContext:
+        context = self.browser.new_context(base_url=self.url, reduced_motion="reduce", **options)
+        self.known.append((options, context))
+        # While it is open, the process that draws the site's pages lives on.
+        context.new_page().goto("/healthz")
+        return context
+
+    def leave(self) -> None:
+        """Nothing of this test is left for the next."""
+        for context in self.here:
+            first, *others = context.pages
+            for page in others:
+                page.close()
+            first.evaluate("() => localStorage.clear()")
+            context.clear_cookies()
+            context.clear_permissions()
+        self.here.clear()
+
+    def close(self) -> None:
+        for _options, context in self.known:
+            context.close()
 
 
 class Worker:

@@ -187,6 +187,7 @@ def policy(stage: Stage) -> Views:
     page.goto(f"/policies/{known['policy']}/")
     yield "policy", page
     page.locator("#targets .button").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Unbind")
     yield "unbind", page
     page.get_by_role("button", name="Unbind").click()
     expect(page.locator(".error").first).to_be_visible()
@@ -398,6 +399,7 @@ def failures(stage: Stage) -> Views:
     page.get_by_label("Solved because").fill("The device was scrapped")
     page.get_by_role("button", name="It is solved").click()
     expect(page.get_by_text("Nothing is open here.")).to_be_visible()
+    yield "failures-all-solved", page
     page.goto("/failures/?state=solved")
     yield "failures-solved", page
     page.goto(f"/policies/of.target/{known['full']}/")
