@@ -177,14 +177,14 @@ def outside_hours(at: datetime) -> bool:
 
 def words_of(text: str) -> set[str]:
     """The words by which a text is found. Chinese and its neighbours put no space between theirs: there,
-    each pair of characters counts as one."""
+    each pair of characters counts as one, and the last character, with which no pair begins."""
     if text.isascii():
         return {word[:40] for word in WORD.findall(text.casefold())}
     words: set[str] = set()
     for run in WORD.findall(text.casefold()):
         words |= {word[:40] for word in CJK.sub(" ", run).split()}
         for together in CJK.findall(run):
-            words |= {together[n : n + 2] for n in range(max(1, len(together) - 1))}
+            words |= {together[n : n + 2] for n in range(len(together))}
     return words
 
 

@@ -4,6 +4,7 @@ import importlib
 from datetime import UTC, datetime
 
 import pytest
+from django.apps import apps
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
@@ -11,8 +12,10 @@ from iotda_admin import audit
 from iotda_admin.audit import guard
 from iotda_admin.audit.models import Event, ReasonWord
 from iotda_admin.audit.verify import verify
+from tests.audit.test_chain import force
 
 MIGRATION = importlib.import_module("iotda_admin.audit.migrations.0005_first_links")
+LAST_CHARACTERS = importlib.import_module("iotda_admin.audit.migrations.0009_last_characters")
 
 
 @pytest.fixture
@@ -42,3 +45,12 @@ def test_it_verifies_and_goes_on(old):
         "unpaid 1", "unpaid 2", "unpaid 4",
     ]  # fmt: skip
     assert set(ReasonWord.objects.filter(word="unpaid").values_list("event", flat=True)) == {1, 2, 3}
+
+
+def test_the_last_character_of_an_earlier_reason_is_found(db):
+    audit.record("operation.asked", actor_name="Ada", reason="欠费停机")
+    force("DELETE FROM audit_reasonword WHERE word = '机'")
+    for _twice in range(2):
+        LAST_CHARACTERS.add(apps, None)
+    assert sorted(ReasonWord.objects.values_list("word", flat=True)) == ["停机", "机", "欠费", "费停"]
+    assert verify().bad is None
