@@ -26,7 +26,9 @@ def test_it_is_taken_and_given_back(me, full, asker):
     assert "It is yours." in send(me, "take", full).text
     assert asker.user.username in me.get("/failures/?owner=me&" + FULL).text
     send(me, "give-back", full)
-    assert "Nothing is open here." in me.get("/failures/?owner=me&" + FULL).text
+    text = me.get("/failures/?owner=me&" + FULL).text
+    assert "No open failure matches the filters." in text
+    assert "Nothing is open here." in text
     assert [e.summary for e in Event.objects.filter(kind="failure.noted")] == [
         "1 failure given back",
         f"1 failure taken by {asker.user.username}",
@@ -62,7 +64,8 @@ def test_solving_by_hand_needs_a_reason(me, full):
 
 
 def test_it_is_solved_by_hand_and_opened_again(me, full, asker):
-    send(me, "solve", full, save="1", reason="device was scrapped")
+    text = send(me, "solve", full, save="1", reason="device was scrapped").text
+    assert ("All of it that you may see is solved." in text, "Next:" in text) == (True, False)
     assert "Nothing is open." in me.get("/failures/").text
     assert "device was scrapped" in me.get("/failures/?state=solved").text
     assert (last().kind, last().reason) == ("failure.solved", "device was scrapped")
@@ -104,6 +107,21 @@ def test_what_somebody_says_is_not_taken_for_the_same_failing_again(me, do, full
     )
     look()
     assert Care.objects.get().target.operation == full
+
+
+@pytest.mark.parametrize("act", ["note", "solve", "retry"])
+def test_the_address_of_a_form_names_what_was_chosen(me, full, act):
+    """Who has to sign in again comes back to it, and not to the list."""
+    key = full.targets.get().pk
+    address = me.post(f"/failures/{act}/", {"target": key, "query": FULL})["Location"]
+    assert f'name="target" value="{key}"' in me.get(address).text
+    assert "1 target" in me.get(address).text
+
+
+def test_an_address_changes_nothing(me, full):
+    for act in ("take", "give-back", "note", "solve", "retry"):
+        me.get(f"/failures/{act}/?target={full.targets.get().pk}&save=1&note=x&reason=x&key={'0' * 32}")
+    assert not Care.objects.exists()
 
 
 @pytest.mark.parametrize("act", ["take", "give-back", "note", "solve", "reopen", "retry"])
