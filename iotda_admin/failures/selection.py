@@ -12,6 +12,9 @@ from iotda_admin.operations.models import Target
 from iotda_admin.operations.solving import TROUBLE
 from iotda_admin.operations.views import visible
 
+# The fields that choose.
+CHOSEN = ("query", "all", "upto", "only", "target")
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -30,18 +33,19 @@ class Selection:
 
 def selected(request: HttpRequest, *, closed: bool = False) -> Selection:
     """closed: of what was said to be solved, instead of what is open."""
-    query = QueryDict(request.POST.get("query", "")[:2000], mutable=True)
+    said = request.POST if request.method == "POST" else request.GET
+    query = QueryDict(said.get("query", "")[:2000], mutable=True)
     back = f"?{query.urlencode()}" if query else ""
     hidden = [("query", query.urlencode())]
-    if "all" in request.POST and "only" not in request.POST:
+    if "all" in said and "only" not in said:
         rows = matching(request, query)
         newest = rows.values_list("pk", flat=True).first() or 0
-        upto = numbers([request.POST.get("upto", "")]) or [newest]
+        upto = numbers([said.get("upto", "")]) or [newest]
         found = fetched(rows.filter(pk__lte=upto[0]))
         return Selection(
             found[:MOST], [*hidden, ("all", "1"), ("upto", str(upto[0]))], back, len(found) > MOST
         )
-    keys = numbers(request.POST.getlist("only") or request.POST.getlist("target"))
+    keys = numbers(said.getlist("only") or said.getlist("target"))
     rows = Target.objects.filter(pk__in=keys[:MOST], operation__in=visible(request))
     found = fetched(rows)
     if len(found) < len(keys):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
@@ -17,7 +18,7 @@ from iotda_admin.accounts.access import asker_of
 from iotda_admin.failures import care, listing, retrying
 from iotda_admin.failures.forms import FilterForm, NoteForm, SolvedForm
 from iotda_admin.failures.models import Care
-from iotda_admin.failures.selection import Selection, selected
+from iotda_admin.failures.selection import CHOSEN, Selection, selected
 from iotda_admin.operations.forms import AskForm
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.results import counts_by_operation, counts_text
@@ -26,6 +27,8 @@ from iotda_admin.paging import page_of
 from iotda_admin.web import render
 
 type Act = Callable[[HttpRequest, Selection], HttpResponse]
+# A server in front of us may refuse a longer address.
+LONGEST_QUERY = 4000
 
 
 @require_safe
@@ -88,8 +91,38 @@ def for_sending(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRe
 
 def acting(view: Act) -> Callable[[HttpRequest], HttpResponse]:
     """A deed on what was chosen."""
+    return for_sending(on_chosen(view))
 
-    @for_sending
+
+def with_form(view: Act) -> Callable[[HttpRequest], HttpResponse]:
+    """A deed that asks something first. What was chosen stands in the form's address, so that who has to
+    sign in again comes back to it."""
+
+    @wraps(view)
+    def form(request: HttpRequest, selection: Selection) -> HttpResponse:
+        first = request.method == "POST" and not request.POST.keys() & {"save", "key"}
+        query = chosen(request) if first else ""
+        return (
+            redirect(f"{request.path}?{query}")
+            if 0 < len(query) < LONGEST_QUERY
+            else view(request, selection)
+        )
+
+    act = on_chosen(form)
+
+    @wraps(view)
+    def shown(request: HttpRequest) -> HttpResponse:
+        named = request.method in ("GET", "HEAD") and request.GET.keys() & {"all", "only", "target"}
+        return act(request) if named else for_sending(act)(request)
+
+    return shown
+
+
+def chosen(request: HttpRequest) -> str:
+    return urlencode([(name, value) for name in CHOSEN for value in request.POST.getlist(name)])
+
+
+def on_chosen(view: Act) -> Callable[[HttpRequest], HttpResponse]:
     @permission_required([SEE, "failures.change_care"], raise_exception=True)
     @wraps(view)
     def act(request: HttpRequest) -> HttpResponse:
@@ -130,7 +163,7 @@ def give_back(request: HttpRequest, selection: Selection) -> HttpResponse:
     )
 
 
-@acting
+@with_form
 def note(request: HttpRequest, selection: Selection) -> HttpResponse:
     sent = "save" in request.POST
     form = NoteForm(request.POST if sent else None, initial=in_common(selection.targets))
@@ -152,7 +185,7 @@ def in_common(targets: Sequence[Target]) -> dict[str, str]:
     }
 
 
-@acting
+@with_form
 def solve(request: HttpRequest, selection: Selection) -> HttpResponse:
     sent = "save" in request.POST
     form = SolvedForm(request.POST if sent else None)
@@ -173,7 +206,7 @@ def reopen(request: HttpRequest) -> HttpResponse:
     return done(request, selection, _("It is open again."), _("%(n)d failures are open again."))
 
 
-@acting
+@with_form
 def retry(request: HttpRequest, selection: Selection) -> HttpResponse:
     sent = "key" in request.POST
     operations = {target.operation_id for target in selection.targets}

@@ -109,6 +109,21 @@ def test_what_somebody_says_is_not_taken_for_the_same_failing_again(me, do, full
     assert Care.objects.get().target.operation == full
 
 
+@pytest.mark.parametrize("act", ["note", "solve", "retry"])
+def test_the_address_of_a_form_names_what_was_chosen(me, full, act):
+    """Who has to sign in again comes back to it, and not to the list."""
+    key = full.targets.get().pk
+    address = me.post(f"/failures/{act}/", {"target": key, "query": FULL})["Location"]
+    assert f'name="target" value="{key}"' in me.get(address).text
+    assert "1 target" in me.get(address).text
+
+
+def test_an_address_changes_nothing(me, full):
+    for act in ("take", "give-back", "note", "solve", "retry"):
+        me.get(f"/failures/{act}/?target={full.targets.get().pk}&save=1&note=x&reason=x&key={'0' * 32}")
+    assert not Care.objects.exists()
+
+
 @pytest.mark.parametrize("act", ["take", "give-back", "note", "solve", "reopen", "retry"])
 def test_a_deed_that_is_opened_as_an_address_is_the_list(me, act):
     """So it is after signing in again: the browser comes back to where the form stood."""

@@ -25,7 +25,7 @@ def newest(n):
 
 
 def test_it_is_asked_again_with_a_reason_and_told_on_the_list(me, full, inventory):
-    text = me.post("/failures/retry/", failures(full)).text
+    text = me.post("/failures/retry/", failures(full), follow=True).text
     assert "Retry 1 target<" in text
     assert 'value="INC-7"' in text
     page = me.post("/failures/retry/", asked(**failures(full)), follow=True)
@@ -53,7 +53,7 @@ def test_only_what_was_chosen_is_sent(me, do):
 
 def test_what_cannot_succeed_is_left_out_and_says_why(me, do, inventory):
     operation = do("device.freeze", inventory.landmarks["child"])
-    text = me.post("/failures/retry/", failures(operation)).text
+    text = me.post("/failures/retry/", failures(operation), follow=True).text
     assert "This device is behind a gateway." in text
     assert "None of these can succeed by asking again." in text
     before = len(writes(inventory))
@@ -65,7 +65,8 @@ def test_nothing_is_asked_again_while_the_operation_runs(me, do):
     operation = do("policy.bind", *(f"nobody-{n}" for n in range(21)))
     run(operation.chunks.first(), client())
     failed = operation.targets.filter(state="failed")[:1]
-    assert "still running" in me.post("/failures/retry/", {"target": [each.pk for each in failed]}).text
+    chosen = {"target": [each.pk for each in failed]}
+    assert "still running" in me.post("/failures/retry/", chosen, follow=True).text
 
 
 def test_without_a_reason_nothing_is_sent(me, full, inventory):
@@ -84,6 +85,7 @@ def test_sent_twice_is_asked_once(me, full):
 
 def test_a_role_without_the_verb_is_told_so(policyadmin, do, inventory):
     operation = refused(do, inventory, inventory.free(1)[0])
-    assert "Your role does not allow this." in policyadmin.post("/failures/retry/", failures(operation)).text
+    page = policyadmin.post("/failures/retry/", failures(operation), follow=True)
+    assert "Your role does not allow this." in page.text
     policyadmin.post("/failures/retry/", asked(key=KEY, **failures(operation)))
     assert newest(1) == [operation]
