@@ -276,12 +276,6 @@ auth/group/1/history/                                   403   200
 auth/group/1/delete/                                    403   200
 auth/group/1/change/                                    403   200
 auth/group/1/                                           302   302
-django_tasks_database/dbtaskresult/                     403   200
-django_tasks_database/dbtaskresult/add/                 403   403
-django_tasks_database/dbtaskresult/1/history/           302   302
-django_tasks_database/dbtaskresult/1/delete/            403   403
-django_tasks_database/dbtaskresult/1/change/            403   302
-django_tasks_database/dbtaskresult/1/                   302   302
 nothing                                                 404   404
 """
 ADMIN_ROWS = {

@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.widgets import FilteredSelectMultiple
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import BadRequest
@@ -11,6 +12,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
+from django_tasks_db import admin as _of_the_queue  # noqa: F401  so that it is there to be taken away
+from django_tasks_db.models import DBTaskResult
 
 from devices.models import Space
 from iotda_admin import audit
@@ -83,6 +86,12 @@ class Users(ForSuperusers, UserAdmin):  # type: ignore[type-arg]
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("groups")
 
+    def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
+        if db_field.name == "groups":
+            kwargs |= {"label": _("Roles"), "widget": FilteredSelectMultiple(_("roles"), is_stacked=False)}
+            kwargs["help_text"] = _("A user may do what any of these roles may.")
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
     @admin.display(description=_("roles"))
     def roles(self, user: User) -> str:
         return ", ".join(group.name for group in user.groups.all())
@@ -114,7 +123,8 @@ def our_permissions() -> Any:
     return Permission.objects.filter(ours).select_related("content_type")
 
 
-admin.site.unregister([User, Group])
+# What the queue keeps is nothing to look up: the operations and the trail tell what was done.
+admin.site.unregister([User, Group, DBTaskResult])
 admin.site.register(User, Users)
 admin.site.register(Group, Roles)
 admin.site.site_header = admin.site.site_title = "IoTDA Admin"

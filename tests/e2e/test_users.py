@@ -11,6 +11,7 @@ def test_a_user_gets_a_role_and_resource_spaces(stage):
     user, space = make_user("viewer"), stage.cloud.landmarks["space"]
     page = stage.open_page("boss")
     page.goto(f"/admin/auth/user/{user.pk}/change/")
+    expect(page.get_by_text("Chosen roles")).to_be_visible()
     page.locator("#id_groups_from").select_option(label="operator")
     page.locator("#id_groups_add").click()
     expect(page.locator("#id_groups_to option", has_text="operator")).to_have_count(1)
