@@ -34,6 +34,11 @@ KINDS = """() => {
   return [...kinds.keys()]
 }"""
 SEEN = set()
+# What runs out of its card, where nobody can scroll to it.
+CUT = """() => [...document.querySelectorAll(":is(.card, .table-card) :is(td bdi, dd)")]
+  .filter(each => each.checkVisibility()
+    && each.getBoundingClientRect().right > each.closest(".card, .table-card").getBoundingClientRect().right)
+  .map(each => each.textContent.trim())"""
 
 
 @tours
@@ -51,9 +56,10 @@ def too_wide(name, page):
     """On a telephone, of the same visit: walking all pages once more would cost half a minute."""
     as_it_was = page.viewport_size
     page.set_viewport_size({"width": TELEPHONE["viewport"]["width"], "height": 844})
-    width = page.evaluate("document.documentElement.scrollWidth")
+    width, cut = page.evaluate(f"[document.documentElement.scrollWidth, ({CUT})()]")
     page.set_viewport_size(as_it_was)
-    return [f"{name}: {width} pixels wide"] if width > TELEPHONE["viewport"]["width"] else []
+    wide = [f"{name}: {width} pixels wide"] if width > TELEPHONE["viewport"]["width"] else []
+    return wide + [f"{name}: cut off on a telephone: {text}" for text in cut]
 
 
 def in_both_themes(name, page):
