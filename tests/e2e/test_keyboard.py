@@ -35,6 +35,7 @@ def test_it_signs_in(stage):
     page = stage.open_page()
     make_user("operator")
     page.goto("/")
+    expect(page.get_by_label("User name")).to_be_focused()
     page.keyboard.type("operator")
     page.keyboard.press("Tab")
     page.keyboard.type("a-password-1\n")
