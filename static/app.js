@@ -65,10 +65,11 @@
   })
 
   // What was typed and ticked when the session had ended is there again after signing in
+  const TYPED = "input:not([type=hidden], [type=file], [type=password]), select, textarea"
   const place_of = form => [one(".userbox b").textContent, location.pathname + location.search, [...document.forms].indexOf(form)].join()
   on("submit", ({ target }) => {
     if (target.method !== "post" || !one(".userbox")) return
-    const typed = [...new FormData(target)].filter(([, value]) => typeof value === "string")
+    const typed = [...target.elements].filter(field => field.matches(TYPED) && (field.type !== "checkbox" || field.checked)).map(({ name, value }) => [name, value])
     try { sessionStorage.sent = JSON.stringify({ where: place_of(target), typed }) } catch { /* too much of it */ }
   })
   const restore = () => {
@@ -79,7 +80,7 @@
     for (const field of form.elements) {
       const values = typed.filter(([name]) => name === field.name).map(([, value]) => value)
       if (field.type === "checkbox") field.checked = values.includes(field.value)
-      else if (values.length && field.matches("input:not([type=hidden], [type=file]), select, textarea")) field.value = values[0]
+      else if (values.length && field.matches(TYPED)) field.value = values[0]
     }
     tell("#status", "Kept")
   }
