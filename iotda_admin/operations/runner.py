@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from django.conf import settings
-from django.db import DatabaseError, OperationalError, close_old_connections, transaction
+from django.db import DatabaseError, OperationalError, close_old_connections
 
 from iotda_admin.iotda import Client, IotdaError, Unreachable
 from iotda_admin.operations.claims import BEAT_SECONDS, Agenda, Sending, beat, claim
@@ -20,6 +20,8 @@ from iotda_admin.operations.codes import SENDER_LOST
 from iotda_admin.operations.judgement import Judgement, judge
 from iotda_admin.operations.models import Chunk
 from iotda_admin.operations.records import Result, record
+from iotda_admin.operations.trail import writing
+from iotda_admin.operations.trail import writing
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +140,7 @@ class Crew:
             self.agenda.fresh_until = 0.0
         while True:
             try:
-                with transaction.atomic(durable=True):
+                with writing(durable=True):
                     record(done, busy=self.busy(done))
                     claimed = self.agenda.claim(room)
                     self.keep_alive()
