@@ -35,7 +35,8 @@ def clean(value: Any) -> Any:
     """What was sent may hold anything: no database stores half a surrogate pair, PostgreSQL no NUL."""
     match value:
         case str():
-            return value.replace("\0", "").encode("utf-8", "replace").decode()
+            value = value.replace("\0", "")
+            return value if value.isascii() else value.encode("utf-8", "replace").decode()
         case dict():
             return {clean(key): clean(each) for key, each in value.items()}
         case list() | tuple():
