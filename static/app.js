@@ -64,28 +64,6 @@
     } catch { tell("#status", "CopyFailed") }
   })
 
-  // What was typed and ticked when the session had ended is there again after signing in
-  const TYPED = "input:not([type=hidden], [type=file], [type=password]), select, textarea"
-  const place_of = form => [one(".userbox b").textContent, location.pathname + location.search, [...document.forms].indexOf(form)].join()
-  on("submit", ({ target }) => {
-    if (target.method !== "post" || !one(".userbox")) return
-    const typed = [...target.elements].filter(field => field.matches(TYPED) && (field.type !== "checkbox" || field.checked)).map(({ name, value }) => [name, value])
-    try { sessionStorage.sent = JSON.stringify({ where: place_of(target), typed }) } catch { /* too much of it */ }
-  })
-  const restore = () => {
-    const { where, typed } = JSON.parse(sessionStorage.sent ?? "{}")
-    delete sessionStorage.sent
-    const form = [...document.forms].find(form => place_of(form) === where)
-    if (!form || !new URL(document.referrer || location).pathname.startsWith("/accounts/login/")) return
-    for (const field of form.elements) {
-      const values = typed.filter(([name]) => name === field.name).map(([, value]) => value)
-      if (field.type === "checkbox") field.checked = values.includes(field.value)
-      else if (values.length && field.matches(TYPED)) field.value = values[0]
-    }
-    tell("#status", "Kept")
-  }
-  if (one(".userbox")) restore()
-
   // Keys
   on("keydown", event => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea") || one("dialog[open]")) return

@@ -96,28 +96,6 @@ def test_it_comes_back_after_the_session_expired_in_mid_swap(page, stage):
     assert is_whole(page)
 
 
-def test_what_was_ticked_and_typed_is_there_again_after_signing_in(page, running):
-    page.goto("/failures/?code=IOTDA.014000")
-    page.get_by_label(re.compile("^Select (?!all)")).first.check()
-    sign_in_again(page, "Note")
-    expect(page.locator("tbody :checked")).to_have_count(1)
-    page.get_by_role("button", name="Note", exact=True).click()
-    page.get_by_label("Note").fill("Waits for the customer")
-    sign_in_again(page, "Save")
-    expect(page.get_by_role("status").filter(has_text="Nothing was sent")).to_be_attached()
-    page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("Waits for the customer")).to_have_count(1)
-
-
-def sign_in_again(page: Page, button: str) -> None:
-    Session.objects.all().delete()
-    page.get_by_role("button", name=button, exact=True).click()
-    page.get_by_label("User name").fill("admin")
-    page.get_by_label("Password").fill("a-password-1")
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", name="Sign in")).to_have_count(0)
-
-
 def test_it_follows_a_running_operation_and_then_stops_asking(page, stage, worker):
     devices = list(Device.objects.values_list("pk", flat=True)[:25])
     operation = stage.ask(
