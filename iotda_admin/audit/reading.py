@@ -199,16 +199,17 @@ def of_targets(asked: dict[str, Any]) -> dict[str, str]:
 
 
 def span_of(asked: dict[str, Any]) -> Span:
-    """The part of the trail that a time may be in: without what stands before an event that is too early even
-    for a clock that was set back later, and after one that is too late. (Not from the first that is in time:
-    with a clock set back it may stand behind others.)"""
+    """The part of the trail that a time may be in. A clock may have been set back, or have been quite wrong
+    for one event: so both the first that is late enough and the last that is too early must lie before it,
+    and the other way round behind it."""
     low, high = 0, END
+    by_time = Event.objects.order_by("at", "id").values_list("id", flat=True)
     if since := asked.get("since"):
-        early = Event.objects.filter(at__lt=since - SLACK).order_by("-at", "-id")
-        low = early.values_list("id", flat=True).first() or 0
+        too_early, enough = by_time.filter(at__lt=since - SLACK), by_time.filter(at__gte=since - SLACK)
+        low = min(too_early.last() or 0, (enough.first() or END) - 1)
     if until := asked.get("until"):
-        late = Event.objects.filter(at__gte=until + SLACK).order_by("at", "id")
-        high = late.values_list("id", flat=True).first() or END
+        too_late, enough = by_time.filter(at__gte=until + SLACK), by_time.filter(at__lt=until + SLACK)
+        high = max(too_late.first() or END, (enough.last() or 0) + 1)
     return Span(low, high)
 
 

@@ -132,6 +132,15 @@ def test_a_clock_that_is_set_back_hides_nothing(monkeypatch):
     assert trail.found(until="2026-03-01T12:00Z", actor="Ada") == [2]
 
 
+@pytest.mark.parametrize("year", [1970, 2099])
+def test_a_clock_that_is_quite_wrong_for_once_hides_no_other_event(monkeypatch, year):
+    trail, noon = Trail(), datetime(2026, 3, 1, 12, tzinfo=UTC)
+    for moment in (noon, noon.replace(year=year), noon):
+        monkeypatch.setattr(timezone, "now", lambda moment=moment: moment)
+        say("login")
+    assert trail.found(since="2026-01-01T00:00Z", until="2026-10-01T00:00Z", actor="Ada") == [3, 1]
+
+
 def test_a_time_is_meant_in_the_readers_zone(auditor):
     auditor.cookies["zone"] = "Asia/Shanghai"
     page = auditor.get("/audit/", {"since": "2026-01-01T08:00"})
