@@ -90,11 +90,15 @@ def carry(source: str = "worker") -> None:
 @transaction.atomic
 def hand_over(number: int, cares: Sequence[Care], facts: dict[str, Any], source: str) -> None:
     """Of failures with the same owner and note, to those of the later operation that have none yet."""
+    # Each by one process: the worker and a retry may be at it at the same moment.
+    ours = Care.objects.filter(pk__in=[care.pk for care in cares]).select_for_update(skip_locked=True)
+    mine = {care.pk for care in ours}
+    cares = [care for care in cares if care.pk in mine]
     ids = [care.target.target_id for care in cares]
     later = Target.objects.filter(operation=number, target_id__in=ids, care=None).select_related("operation")
     found = list(later) if any(facts.values()) else []
-    Care.objects.bulk_create([Care(target=target, **facts) for target in found])
-    Care.objects.filter(pk__in=[care.pk for care in cares]).delete()
+    Care.objects.bulk_create([Care(target=target, **facts) for target in found], ignore_conflicts=True)
+    Care.objects.filter(pk__in=mine).delete()
     if found:
         operation = found[0].operation
         audit.record(
