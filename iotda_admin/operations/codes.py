@@ -99,6 +99,7 @@ CODES: dict[str, Knowledge] = {
     MOVED: Knowledge(
         _("Not sent: the device was moved to a resource space where the person who asked has no right."),
         _("Someone with the right there can ask for it."),
+        hopeless=True,
     ),
     TASK_STOPPED: Knowledge(
         _("IoTDA's batch task was stopped before this device's turn. It was not changed."),

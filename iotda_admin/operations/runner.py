@@ -21,7 +21,6 @@ from iotda_admin.operations.judgement import Judgement, judge
 from iotda_admin.operations.models import Chunk
 from iotda_admin.operations.records import Result, record
 from iotda_admin.operations.trail import writing
-from iotda_admin.operations.trail import writing
 
 log = logging.getLogger(__name__)
 

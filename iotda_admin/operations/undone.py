@@ -32,10 +32,13 @@ def undone(operation: Operation, changed: int) -> Undone | None:
 
 def by_one_undo(operation: Operation, changed: int) -> Undone | None:
     """An undo has no target but those that were changed. Where it took several, or none but changes that were
-    asked for by themselves, only the undo's own page tells that nothing is left."""
+    asked for by themselves, or where anything was changed in the same way since, only the undo's own page
+    tells whether something is left."""
     done = Count("targets", filter=Q(targets__state__in=DONE))
     undo = operation.undos.annotate(done=done).filter(done=changed).order_by("pk").last()
-    return Undone(undo) if undo else None
+    same = {"policy_id": operation.policy_id, "target_type": operation.target_type, "verb": operation.verb}
+    again = undo and Operation.objects.filter(pk__gt=undo.pk, **same).exists()
+    return Undone(undo) if undo and not again else None
 
 
 def of_few(operation: Operation) -> Undone | None:

@@ -396,6 +396,8 @@ def test_undo_is_gone_as_well_of_too_many_to_look_at_each(me, do, inventory, mon
     text = me.get(url).text
     assert f"All of it was undone by {last()}." in plain(text)
     assert 'id="undo"' not in text
+    do("policy.bind", *inventory.free(2))
+    assert 'id="undo"' in me.get(url).text
 
 
 def plain(text: str) -> str:
