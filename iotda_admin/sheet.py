@@ -11,7 +11,7 @@ from django.http import StreamingHttpResponse
 FORMULA = "=+-@%;\t\r\n＝＋－＠"
 UNSEEN = " \"'\u200b\u200c\u200d\ufeff"
 # In a line of quoted cells: perhaps such a cell.
-SUSPECT = re.compile(f'"[{re.escape(UNSEEN)}]*[{re.escape(FORMULA)}]')
+SUSPECT = re.compile(f'(?:^|,)"[{re.escape(UNSEEN)}]*[{re.escape(FORMULA)}]')
 END = "\r\n"
 
 
