@@ -30,7 +30,7 @@ graceful_timeout = 30
 control_socket_disable = True
 
 
-def post_worker_init(worker):
+def post_worker_init(_worker: object) -> None:
     """What the start has made is never garbage. A form with 100,000 IDs would have it looked through again
     and again, which is a twentieth of its time."""
     gc.collect()

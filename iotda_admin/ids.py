@@ -45,9 +45,10 @@ def parse(text: str, limit: int | None = None) -> Pasted:
     """The ids in the order of their first mention; what is not an id is named with its line."""
     if not WELL_FORMED.fullmatch(text):
         return collect(pieces(text), limit)
-    # Nearly always nothing is wrong, and then it is four times as quick.
+    # Nearly always nothing is wrong, and then it is twice as quick.
     count, seen = 0, dict[str, None]()
-    for count, match in enumerate(ID.finditer(text), start=1):
+    for match in ID.finditer(text):
+        count += 1
         seen[match[0]] = None
         if limit is not None and len(seen) > limit:
             raise TooManyIds
