@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 from collections.abc import Iterator
 from copy import copy
 from datetime import datetime
@@ -32,6 +33,8 @@ from tests.cloud import Cloud
 HTMX = {"HX-Request": "true"}
 MIRRORED = [Space, Product, Device, Policy, Binding, SyncRun]
 READ: list[Model] = []
+# Where a script runs the tests in its background they ignore Ctrl-C, and so would all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def restore_roles(**_: Any) -> None:
