@@ -14,8 +14,8 @@ COLOURS = ["color-contrast", "link-in-text-block"]
 LOOK = {"resultTypes": ["violations"], "preload": False}
 BUT_COLOURS = LOOK | {"rules": {name: {"enabled": False} for name in COLOURS}}
 ONLY_COLOURS = LOOK | {"runOnly": COLOURS}
-# The rows of a long table come from one template: the first stand for all.
-PART = {"exclude": [["tbody tr:nth-child(n + 9)"], [".picker-results li:nth-child(n + 8)"]]}
+# The rows of a long table come from one template: the first twenty stand for all.
+PART = {"exclude": [["tbody tr:nth-child(n + 21)"], [".picker-results li:nth-child(n + 8)"]]}
 # Texts by all that their contrast comes from; of each kind, the first on the page.
 KINDS = """() => {
   const styles = each => each ? [getComputedStyle(each), ...styles(each.parentElement)] : []
