@@ -29,7 +29,7 @@ def client_for():
     clients = []
 
     def make(url, auth=None, **options):
-        options = {"project_id": PROJECT, "deadline": 5, "connect_timeout": 0.3, "pool_size": 4} | options
+        options = {"project_id": PROJECT, "deadline": 5, "connect_timeout": 5, "pool_size": 4} | options
         clients.append(Client(endpoint=url, auth=auth or StaticToken("tok"), **options))
         return clients[-1]
 

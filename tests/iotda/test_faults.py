@@ -217,7 +217,8 @@ def test_a_connect_that_is_not_accepted_ends_in_time(client_for):
         for sock in waiting:
             sock.setblocking(False)
             sock.connect_ex(full.getsockname())
-        error = failure(client_for(f"http://127.0.0.1:{full.getsockname()[1]}"), "bind", HASTE)
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        error = failure(client_for(url, connect_timeout=0.3), "bind", HASTE)
         for sock in waiting:
             sock.close()
     assert (type(error), error.maybe_applied, error.message) == (Unreachable, False, "no connection in time")
