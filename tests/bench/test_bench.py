@@ -87,7 +87,7 @@ def test_audit():
         reader = trail_probe.Reader()
         pages[size] = {name: audit.middle([reader.answer(name) for _ in "123"]) for name in (*FEW, "control")}
         alone[size] = {name: trail_probe.WHAT[what](*how) for name, (what, *how) in audit.ALONE.items()}
-    # As a trail that is long enough shows it: how long a page takes here, beside all else, is nothing to test.
+    # As a trail that is long enough shows it: how long a page takes here is nothing to test.
     pages[300]["control"]["seconds"], pages[6000]["control"]["seconds"] = 0.001, 0.02
     report = audit.told("sqlite", 1, pages, alone)
     found = said(report, "milliseconds", "slopes", "alone")
