@@ -101,6 +101,13 @@ def test_cookies_are_out_of_reach_of_scripts_and_of_other_sites(anonymous):
     assert all(cookie["httponly"] and cookie["samesite"] == "Lax" for cookie in anonymous.cookies.values())
 
 
+def test_a_page_that_is_not_there_leaves_the_form_of_the_login_as_it_is(anonymous):
+    """A browser asks for /favicon.ico beside it, when it has no cookie yet."""
+    for path in ("/favicon.ico", "/nowhere", "/audit/export.csv"):
+        anonymous.get(path)
+    assert not anonymous.cookies
+
+
 def test_the_id_of_a_request_is_ours_unless_a_declared_proxy_gives_one(anonymous, settings):
     given = {"X-Request-Id": "proxy-17"}
     assert anonymous.get("/healthz", headers=given)["X-Request-Id"] != "proxy-17"

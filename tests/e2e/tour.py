@@ -27,6 +27,8 @@ WHY = "Unpaid since March"
 
 def door(stage: Stage) -> Views:
     page = stage.open_page()
+    page.goto("/nowhere")
+    yield "nowhere-for-nobody", page
     page.goto("/accounts/login/")
     yield "login", page
     page.get_by_label("User name").fill("nobody")
