@@ -4,14 +4,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, CDPSession, Error, Page
 
 from devices.models import Device
 from iotda_admin import connection as iotda
@@ -35,6 +37,9 @@ FLAGS = [
     "--process-per-site",
     "--in-process-gpu",
 ]
+
+
+PATIENCE = 20.0
 
 
 def find_chromium() -> str | None:
@@ -84,6 +89,11 @@ class Visitors:
     url: str
     known: list[tuple[dict[str, Any], BrowserContext]] = field(default_factory=list)
     here: list[BrowserContext] = field(default_factory=list)
+    # What Chromium calls the pages that stay.
+    kept: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.wire: CDPSession = self.browser.new_browser_cdp_session()
 
     def take(self, **options: Any) -> BrowserContext:
         """One that nobody has in this test."""
@@ -96,19 +106,34 @@ class Visitors:
         context = self.browser.new_context(base_url=self.url, reduced_motion="reduce", **options)
         self.known.append((options, context))
         # While it is open, the process that draws the site's pages lives on.
+        known = self.open_pages()
         context.new_page().goto("/healthz")
+        self.kept |= self.open_pages() - known
         return context
+
+    def open_pages(self) -> set[str]:
+        targets = self.wire.send("Target.getTargets")["targetInfos"]
+        return {target["targetId"] for target in targets if target["type"] == "page"}
 
     def leave(self) -> None:
         """Nothing of this test is left for the next."""
+        self.shut(page for context in self.here for page in context.pages[1:])
         for context in self.here:
-            first, *others = context.pages
-            for page in others:
-                page.close()
-            first.evaluate("() => localStorage.clear()")
+            context.pages[0].evaluate("() => localStorage.clear()")
             context.clear_cookies()
             context.clear_permissions()
         self.here.clear()
+
+    def shut(self, pages: Iterable[Page]) -> None:
+        """Chromium forgets that it was asked to close a page if a navigation commits at that moment, and
+        Page.close() would wait for ever: it is asked again until they are gone."""
+        left, until = list(pages), time.monotonic() + PATIENCE
+        while left := [page for page in left if not page.is_closed()]:
+            assert time.monotonic() < until, f"{left} cannot be closed"
+            for target in self.open_pages() - self.kept:
+                with suppress(Error):  # gone meanwhile
+                    self.wire.send("Target.closeTarget", {"targetId": target})
+            self.here[0].pages[0].wait_for_timeout(2)
 
     def close(self) -> None:
         for _options, context in self.known:

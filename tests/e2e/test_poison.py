@@ -111,4 +111,4 @@ def test_a_page_that_does_not_escape_is_noticed(chromium, policy):
     page.goto("http://desk/")
     assert page.evaluate(DRAWN) > 0
     assert any(("Security Policy" if policy else "dialog") in line for line in heard)
-    page.close()
+    page.context.close()
