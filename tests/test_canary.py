@@ -6,6 +6,8 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -144,9 +146,14 @@ def places(loud: Loud, pages: dict[str, str]) -> dict[str, str]:
             if table != "django_session":
                 found[f"table {table}"] = found.get(f"table {table}", "") + row
     found["log"] = loud.log.read_text()
-    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]
-    found["processes"] = b"\n".join(commands).replace(b"\0", b" ").decode(errors="replace")
+    found["processes"] = b"\n".join(commands()).replace(b"\0", b" ").decode(errors="replace")
     return found
+
+
+def commands() -> Iterator[bytes]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # ended meanwhile
+            yield path.read_bytes()
 
 
 def device_secret(cloud: Cloud) -> str:
