@@ -1,6 +1,8 @@
 """The queue is only a messenger: the database or Redis, by a setting alone, and either may fail."""
 
 import signal
+import sqlite3
+from contextlib import closing
 
 import pytest
 from django.db import transaction
@@ -148,6 +150,20 @@ def test_a_second_signal_ends_it_at_once(deployment, cloud):
     # Two of a kind at the same moment are one.
     until(lambda: worker.send_signal(signal.SIGTERM) or worker.poll())
     assert worker.returncode == -signal.SIGTERM
+
+
+def test_a_stopped_worker_ends_in_time_though_the_database_is_locked(deployment, cloud):
+    cloud.fault("FreezeDevice", "latency", seconds=0.1)
+    worker = busy(deployment, cloud, cloud.free(10))
+    with closing(sqlite3.connect(deployment.folder / "iotda-admin.sqlite3", timeout=10)) as somebody:
+        somebody.execute("begin immediate")
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(10) == -signal.SIGALRM
+    cloud.heal()
+    deployment.rows("update operations_chunk set lease_until='2026-01-01' where state='sent'")
+    deployment.rows("update operations_operation set nudged_at='2026-01-01'")
+    deployment.start("manage.py", "worker")
+    until(lambda: done(deployment, 10))
 
 
 @pytest.fixture
