@@ -50,7 +50,7 @@ class FilterForm(forms.Form):
             mine = Q(care__owner=user.pk)
             found &= {ME: mine, NOBODY: nobody}.get(owner, Q(care__owner_name=owner))
         if ticket := said.get("ticket"):
-            found &= Q(operation__ticket=ticket) | Q(care__ticket=ticket)
+            found &= Q(operation__ticket__iexact=ticket) | Q(care__ticket__iexact=ticket)
         if verb := said.get("verb"):
             found &= Q(operation__verb=verb)
         if target := said.get("target"):

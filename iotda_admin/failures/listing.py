@@ -1,8 +1,9 @@
 """The open failures that somebody may see, by cause, as narrowly as they ask."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -10,7 +11,7 @@ from django.db.models import Q, QuerySet
 from iotda_admin.operations.codes import POLICIES_FULL, Knowledge
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.results import is_platform_code, knowledge_of
-from iotda_admin.operations.solving import unsolved, waiting_for_somebody
+from iotda_admin.operations.solving import waiting_for_somebody
 
 State = Target.State
 # More than this is not counted: "10,000+" says enough.
@@ -59,27 +60,25 @@ def open_failures(visible: QuerySet[Operation], narrow: Q) -> QuerySet[Target]:
 def of_group(rows: QuerySet[Target], state: str, code: str) -> QuerySet[Target]:
     if state == State.UNKNOWN:
         # By their keys: no index has them in this order.
-        unknown = unsolved().filter(state=State.UNKNOWN).order_by("error_code", "pk")
-        return rows.filter(pk__in=list(unknown.values_list("pk", flat=True)[:MOST]))
+        unknown = rows.filter(state=State.UNKNOWN).order_by("-error_code", "-pk")
+        return rows.filter(pk__in=list(unknown.values_list("pk", flat=True)[: MOST + 1]))
     return rows.filter(state=State.FAILED, error_code="" if code == "-" else code.replace("\0", ""))
 
 
-def codes() -> list[str]:
-    """Each code that an open failure has: from one to the next, not over all failures."""
-    found: list[str] = []
-    rows = unsolved().order_by("error_code").values_list("error_code", flat=True)
-    code = rows.first()
-    while code is not None and len(found) < CODES_SHOWN:
-        found.append(code)
-        code = rows.filter(error_code__gt=code).first()
-    return found
+def codes(rows: QuerySet[Target]) -> Iterator[str]:
+    """Each code that one of them has: from one to the next, not over all failures."""
+    each = rows.order_by("error_code").values_list("error_code", flat=True)
+    code = each.first()
+    while code is not None:
+        yield code
+        code = each.filter(error_code__gt=code).first()
 
 
 def groups(rows: QuerySet[Target]) -> list[Group]:
     """Unknown outcomes first: nobody knows how those targets stand. Last what is beyond help."""
     found: list[Group] = []
     unknown = 0
-    for code in codes():
+    for code in islice(codes(rows), CODES_SHOWN):
         alike = rows.filter(error_code=code).order_by("-pk")
         counts = Counter(alike.values_list("state", flat=True)[: MOST + 1])
         unknown += counts[State.UNKNOWN]

@@ -51,10 +51,14 @@ def selected(request: HttpRequest, *, closed: bool = False) -> Selection:
     if len(found) < len(keys):
         # One of them is nothing for their eyes: then nothing is done.
         raise Http404
-    still = [
-        target for target in found if target.state in TROUBLE and (target.solved_at is not None) == closed
-    ]
+    still = [target for target in found if target.state in TROUBLE and standing(target, closed)]
     return Selection(still, [*hidden, *(("target", str(target.pk)) for target in still)], back)
+
+
+def standing(target: Target, closed: bool) -> bool:
+    """closed: by somebody's word; what a later operation solved is no matter of opinion."""
+    care = getattr(target, "care", None)
+    return bool(care and care.closed_at) if closed else target.solved_at is None
 
 
 def matching(request: HttpRequest, query: QueryDict) -> QuerySet[Target]:

@@ -74,6 +74,12 @@ def test_it_is_solved_by_hand_and_opened_again(me, full, asker):
     assert "?code=IOTDA.015204" in me.get("/failures/").text
 
 
+def test_what_a_later_operation_solved_is_not_opened_again(me, full):
+    Target.objects.filter(pk=full.targets.get().pk).update(solved_at=timezone.now(), solved_by="OP-9")
+    me.post("/failures/reopen/", {"only": full.targets.get().pk, "query": "state=solved"})
+    assert full.targets.get().solved_by == "OP-9"
+
+
 def test_nobody_changes_what_they_may_not_see(operator, full):
     assert send(operator, "take", full).status_code == 404
     assert not Care.objects.exists()

@@ -1,8 +1,11 @@
 """What failed is listed until it is solved: by cause, to those who may see the operation."""
 
+from django.contrib.auth.models import User
+
 from iotda_admin.accounts.models import Grant
+from iotda_admin.failures import listing
 from iotda_admin.operations.cli.report import as_lines
-from iotda_admin.operations.models import Target
+from iotda_admin.operations.models import Operation, Target
 from tests.asking import unreachable
 
 FULL = "/failures/?code=IOTDA.015204"
@@ -62,7 +65,22 @@ def test_an_operator_sees_only_the_own_ones(operator, full):
     assert "Nothing is open here." in operator.get(FULL).text
 
 
-FOUND = ["ticket=INC-7", "verb=policy.bind", "owner=nobody"]
+def test_those_of_others_do_not_hide_the_own_ones(operator, do, full, inventory, monkeypatch):
+    monkeypatch.setattr(listing, "MOST", 1)
+    monkeypatch.setattr(listing, "CODES_SHOWN", 1)
+    inventory.fault("BindDevicePolicy", "drop", moment="after")
+    unknown = [do("policy.bind", each, policy="policy") for each in inventory.free(4)]
+    operator_id = User.objects.get(username="operator").pk
+    Operation.objects.filter(pk=unknown[1].pk).update(actor=operator_id)
+    own = unknown[1].targets.get().target_id
+    assert own in operator.get("/failures/?state=unknown").text
+    Operation.objects.filter(pk=unknown[1].pk).update(actor=unknown[0].actor_id)
+    Operation.objects.filter(pk=full.pk).update(actor=operator_id)
+    Target.objects.filter(operation__in=unknown).update(error_code="A")
+    assert "?code=IOTDA.015204" in operator.get("/failures/").text
+
+
+FOUND = ["ticket=inc-7", "verb=policy.bind", "owner=nobody"]
 MISSED = [
     "ticket=INC-8",
     "verb=device.freeze",
