@@ -15,8 +15,8 @@ ARCHIVED = {
     WORD: "OLD.event_id <= (SELECT coalesce(max(last), 0) FROM audit_anchor)",
     ANCHOR: "1 = 0",
 }
+KEYS = {EVENT: "id", OUTCOME: "id", WORD: "id", ANCHOR: "last"}
 SAYS = "The audit trail is append-only."
-
 
 # A trigger of PostgreSQL as it was made, what it calls, and whether it is switched on.
 FOUND = """
@@ -49,8 +49,8 @@ def guarded() -> bool:
 
 
 def actions() -> list[str]:
-    # SQLite has no TRUNCATE.
-    return ["update", "delete", *(["truncate"] if connection.vendor == "postgresql" else [])]
+    # SQLite has no TRUNCATE; but what REPLACE takes away there, it asks no trigger of deletion about.
+    return ["update", "delete", "truncate" if connection.vendor == "postgresql" else "insert"]
 
 
 def making() -> list[str]:
@@ -68,14 +68,22 @@ def sqlite() -> dict[str, str]:
     refuse = f"SELECT RAISE(ABORT, '{SAYS}')"
     return {
         f"{table}_{action}": trigger.format(
-            table=table,
-            action=action,
-            when=f"WHEN NOT ({archived})" if action == "delete" else "",
-            refuse=refuse,
+            table=table, action=action, when=condition(table, action), refuse=refuse
         )
-        for table, archived in ARCHIVED.items()
+        for table in ARCHIVED
         for action in actions()
     }
+
+
+def condition(table: str, action: str) -> str:
+    match action:
+        case "delete":
+            return f"WHEN NOT ({ARCHIVED[table]})"
+        case "insert":
+            # The rowid is unique as well, even where the key is another column.
+            taken = "EXISTS (SELECT 1 FROM {0} WHERE {1} = NEW.{1})"
+            return f"WHEN {' OR '.join(taken.format(table, key) for key in (KEYS[table], 'rowid'))}"
+    return ""
 
 
 FUNCTION = "CREATE OR REPLACE FUNCTION {name} RETURNS trigger LANGUAGE plpgsql AS $${body}$$"

@@ -1,6 +1,7 @@
 """The chain is whole, whoever writes; what is done to the rows by force is found."""
 
 import pytest
+from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
@@ -146,6 +147,31 @@ def test_the_database_itself_refuses(trail, table, change):
         connection.cursor() as cursor,
     ):
         cursor.execute(change.format(table, f"{column} = 'x'"))
+
+
+def again(table, key):
+    """Each row once more, in its own place."""
+    names = [field.column for field in apps.get_model(table.replace("_", ".", 1))._meta.concrete_fields]
+    rest = ", ".join(name for name in names if name != key)
+    if connection.vendor == "postgresql":
+        over = f"ON CONFLICT ({key}) DO UPDATE SET {key} = EXCLUDED.{key}"
+        return [f"INSERT INTO {table} ({key}, {rest}) SELECT {key}, {rest} FROM {table} {over}"]
+    by_rowid = f"REPLACE INTO {table} (rowid, {key}, {rest}) SELECT rowid, {key} + 99, {rest} FROM {table}"
+    # Elsewhere the key is the rowid.
+    more = [by_rowid] if table in (guard.EVENT, guard.ANCHOR) else []
+    return [f"REPLACE INTO {table} ({key}, {rest}) SELECT {key}, {rest} FROM {table}", *more]
+
+
+@pytest.mark.parametrize(("table", "key"), guard.KEYS.items())
+def test_no_row_is_replaced_by_another(trail, table, key):
+    force("INSERT INTO audit_anchor (last, hash, at, archive) VALUES (0, '', '2026-01-01 00:00:00', '')")
+    for sql in again(table, key):
+        with (
+            pytest.raises(DatabaseError, match="append-only"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(sql)
 
 
 def test_the_orm_refuses_too(trail):

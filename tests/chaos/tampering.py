@@ -454,7 +454,7 @@ def refused(findings: Findings) -> None:
     with db.cursor() as cursor:
         cursor.execute(ANCHORED, [0, ""])
     for table in guard.ARCHIVED:
-        for sql in [f"UPDATE {table} SET {changing(table)}", f"DELETE FROM {table}", *truncating(table)]:
+        for sql in [f"UPDATE {table} SET {changing(table)}", f"DELETE FROM {table}", *more(table)]:
             findings.numbers["changes_tried"] += 1
             try:
                 with transaction.atomic(), db.cursor() as cursor:
@@ -472,5 +472,10 @@ def changing(table: str) -> str:
     return f"{columns[table]} = 'x'"
 
 
-def truncating(table: str) -> list[str]:
-    return [f"TRUNCATE {table}"] if db.vendor == "postgresql" else []
+def more(table: str) -> list[str]:
+    """What else takes rows away, or puts others in their places."""
+    key = guard.KEYS[table]
+    again = f"INTO {table} SELECT * FROM {table}"
+    if db.vendor == "postgresql":
+        return [f"TRUNCATE {table}", f"INSERT {again} ON CONFLICT ({key}) DO UPDATE SET {changing(table)}"]
+    return [f"REPLACE {again}"]
