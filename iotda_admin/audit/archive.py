@@ -52,11 +52,10 @@ def segments_before(moment: datetime) -> list[Segment]:
 def archive(segment: Segment, folder: Path, *, actor_name: str) -> Path:
     """Write a segment to a file, read the file again, and only then remove the segment. Raises Damaged."""
     path = folder / segment.name
-    write(segment, path)
-    before = start()
-    end = check(path, before)
-    if end.seq != segment.last:
-        raise Damaged(f"{path}: ends with event {end.seq}, not with {segment.last}.")
+    # There already: who wrote it came no further. It is taken if it is the whole segment, never written over.
+    if not path.exists():
+        seal(segment, path)
+    end = check_whole(segment, path)
     with transaction.atomic():
         now = timezone.now()
         insert(Anchor, ["last", "hash", "at", "archive"], [(*end, adapted(now), str(path)[:255])])
@@ -73,6 +72,30 @@ def archive(segment: Segment, folder: Path, *, actor_name: str) -> Path:
 
 def adapted(moment: datetime) -> Any:
     return connection.ops.adapt_datetimefield_value(moment)
+
+
+def seal(segment: Segment, path: Path) -> None:
+    """Under its name it is whole, whatever happens. What was begun before is begun anew."""
+    part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)
+    write(segment, part)
+    check_whole(segment, part)
+    os.replace(part, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def check_whole(segment: Segment, path: Path) -> Head:
+    """That it has all of the segment, and ends as the trail does there."""
+    end = check(path, start())
+    if end.seq != segment.last:
+        raise Damaged(f"{path}: ends with event {end.seq}, not with {segment.last}.")
+    if not Event.objects.filter(pk=end.seq, hash=end.hash).exists():
+        raise Damaged(f"{path}: event {end.seq} is not the one of this trail.")
+    return end
 
 
 def write(segment: Segment, path: Path) -> None:

@@ -1,6 +1,7 @@
 """Old, whole segments go to files; the chain goes on from where they end."""
 
 import gzip
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -10,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from iotda_admin import audit
-from iotda_admin.audit import archive
+from iotda_admin.audit import archive, chain
 from iotda_admin.audit.models import Anchor, Event, Outcome, ReasonWord
 from iotda_admin.audit.verify import start, verify
 from tests.audit.test_chain import force
@@ -82,6 +83,35 @@ def test_nothing_goes_that_the_file_does_not_have(tmp_path, monkeypatch):
     with pytest.raises(archive.Damaged):
         archived(tmp_path)
     assert Event.objects.count() == 12
+
+
+def test_a_run_that_ended_after_the_file_is_gone_on_with(tmp_path):
+    sealed = tmp_path / archive.Segment(1, 5).name
+    archive.write(archive.Segment(1, 5), sealed)
+    kept = sealed.read_bytes()
+    archived(tmp_path)
+    assert (sealed.read_bytes() == kept, start().seq, archive.check_folder(tmp_path).seq) == (True, 10, 10)
+
+
+def test_a_file_that_was_only_begun_is_begun_anew(tmp_path):
+    (tmp_path / f"{archive.Segment(1, 5).name}.part").write_bytes(b"half")
+    archived(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert archive.check_folder(tmp_path).seq == 10
+
+
+def test_a_sealed_file_of_another_trail_is_kept(tmp_path):
+    other, before = tmp_path / archive.Segment(1, 5).name, chain.Head(0, "")
+    with gzip.open(other, "wt") as file:
+        for line in archive.lines(archive.Segment(1, 5)):
+            event = json.loads(line) | {"reason": "another"}
+            row = [event[name] for name in chain.HASHED]
+            before = chain.Head(event["id"], chain.hash_of(before.hash, row, event["targets"]))
+            file.write(json.dumps(event | {"hash": before.hash}) + "\n")
+    kept = other.read_bytes()
+    with pytest.raises(archive.Damaged, match="not the one of this trail"):
+        archived(tmp_path)
+    assert (other.read_bytes() == kept, Event.objects.count()) == (True, 12)
 
 
 def test_a_beginning_that_was_removed_by_force_is_found(tmp_path):
