@@ -1,5 +1,7 @@
-"""Each change of a user or role, of its resource spaces or its limit, is an event of the trail, wherever it
-was made: in Django's admin, by `manage.py`, in a shell. Never with a password or its hash.
+"""Each change of a user or role, of its resource spaces or its limit, is an event of the trail, if Django
+tells of it: what is saved, deleted, linked or unlinked, in its admin, by `manage.py`, in a shell. It does not
+tell of `QuerySet.update` and `bulk_create`, nor of SQL: whoever uses those in a shell leaves no event.
+Never with a password or its hash.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,17 +29,24 @@ LINKS: dict[type[Model], tuple[type[Model], str, str]] = {
     Group.permissions.through: (Group, "permissions", "group_set"),
 }
 
+# Who loses a deleted role is found by each name; so many of them its event lists itself.
+LISTED = 100
+
 type Changes = dict[str, list[Any]]
 
 
-def tell(owner: Model, changes: Changes, space: str = "") -> None:
-    """What was before and is now, by name. space: what it names, so that nobody elsewhere reads of it."""
-    kind = "user" if isinstance(owner, User) else "role"
+def tell(owner: Model, changes: Changes, space: str = "", others: Iterable[str] = ()) -> None:
+    """What was before and is now, by name. space: what it names, so that nobody elsewhere reads of it.
+    others: the users whom it concerns besides."""
+    kind, name = ("user", "username") if isinstance(owner, User) else ("role", "name")
+    # Renamed, it is found by both names.
+    names = dict.fromkeys([str(owner), *filter(None, changes.get(name, []))])
     said = "; ".join(f"{name}: {words(old)} → {words(new)}" for name, (old, new) in changes.items())
     acting.record(
         "account.changed",
         space=space,
         summary=f"{kind} {owner}: {said}"[:500],
+        targets=[*((each, f"{kind} {each}") for each in names), *((each, f"user {each}") for each in others)],
         detail={"what": kind, "id": owner.pk, "name": str(owner), "changes": changes},
     )
 
@@ -90,7 +99,19 @@ def password_changed(user: User, old: str, update_fields: Iterable[str] | None) 
 
 
 def deleting(sender: type[Model], instance: Model, **_: Any) -> None:
-    tell(instance, {name: [getattr(instance, name), None] for name in FIELDS[sender]})
+    """With its links, which go unannounced."""
+    changes = {name: [getattr(instance, name), None] for name in FIELDS[sender]}
+    for name in (name for owner, name, _other_end in LINKS.values() if owner is sender):
+        links = getattr(instance, name)
+        if held := labels(links.model, set(links.values_list("pk", flat=True))):
+            changes[name] = [held, []]
+    losers = (
+        sorted(instance.user_set.values_list("username", flat=True)) if isinstance(instance, Group) else []
+    )
+    if losers:
+        more = [f"… (+{len(losers) - LISTED})"] if len(losers) > LISTED else []
+        changes["users"] = [losers[:LISTED] + more, []]
+    tell(instance, changes, others=losers)
 
 
 def deleted(sender: type[Model], instance: Model, **_: Any) -> None:

@@ -9,8 +9,9 @@ from iotda_admin.audit.filters import FilterForm
 from iotda_admin.audit.lists import Span
 from iotda_admin.audit.reading import Search
 
-# In this order: what somebody who reads the trail most often has at hand.
-GUESSES = ["ticket", "target", "policy", "actor", "code"]
+# In this order: what somebody who reads the trail most often has at hand. A person is a target too, where
+# their account was changed: what they did comes first.
+GUESSES = ["ticket", "actor", "target", "policy", "code"]
 MOST = 128
 
 

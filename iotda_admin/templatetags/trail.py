@@ -104,6 +104,7 @@ DETAILS: dict[str, Any] = {
     "is_superuser": _("Superuser status"),
     "groups": _("Roles"),
     "permissions": _("Rights"),
+    "users": _("Users"),
     "user_permissions": _("Rights of their own"),
     "limit": _("Most targets of one operation"),
     "spaces": _("Resource spaces"),

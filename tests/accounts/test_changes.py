@@ -1,5 +1,7 @@
 """Each change of a user or a role is in the trail: who made it, of whom, what was before and is now."""
 
+import re
+
 import pytest
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, Permission, User
@@ -171,3 +173,44 @@ def test_an_account_cannot_be_deleted(boss):
     action = {"action": "delete_selected", "_selected_action": [user.pk], "post": "yes"}
     boss.post("/admin/auth/user/", action)
     assert User.objects.filter(pk=user.pk).exists()
+
+
+def found(client, **asked):
+    """The events that the trail finds, as its page links to them."""
+    page = client.get("/audit/", asked, follow=True).text
+    return {int(number) for number in re.findall(r'href="/audit/([0-9]+)/"', page)}
+
+
+def test_who_gave_somebody_a_right_is_found_by_their_name(boss, told):
+    user = make_user("viewer")
+    user.groups.add(Group.objects.get(name="operator"))
+    gave = told()[-1]
+    assert gave.pk in found(boss, target="viewer")
+    assert gave.pk in found(boss, q="viewer")
+    assert gave.pk not in found(boss, target="boss")
+
+
+def test_somebody_renamed_is_found_by_both_names(boss, told):
+    user = make_user("viewer")
+    user.username = "ada"
+    user.save()
+    renamed = told()[-1]
+    assert renamed.pk in found(boss, target="viewer") & found(boss, target="ada")
+
+
+def test_of_a_person_the_box_finds_what_they_did_and_leads_to_what_was_changed_of_them(boss):
+    page = boss.get("/audit/", {"q": "boss"}, follow=True)
+    assert page.redirect_chain == [("/audit/?actor=boss", 302)]
+    assert 'href="/audit/?target=boss"' in page.text
+
+
+def test_a_deleted_role_tells_who_lost_it_and_what_they_could(boss, told, monkeypatch):
+    monkeypatch.setattr("iotda_admin.accounts.changes.LISTED", 1)
+    first, second = make_user("operator"), User.objects.create_user("zoe")
+    role = Group.objects.get(name="operator")
+    second.groups.add(role)
+    assert boss.post(f"/admin/auth/group/{role.pk}/delete/", {"post": "yes"}).status_code == 302
+    (event,) = [event for event in told() if "users" in event.detail["changes"]]
+    assert event.detail["changes"]["users"] == [["operator", "… (+1)"], []]
+    assert "devices.freeze_device" in event.detail["changes"]["permissions"][0]
+    assert event.pk in found(boss, target=first.username) & found(boss, target="zoe")

@@ -18,7 +18,10 @@ class Command(BaseCommand):
             if locked:
                 detail = {"what": "user", "name": name, "changes": {"sign-in": ["locked", "unlocked"]}}
                 acting.record(
-                    "account.changed", summary=f"user {name}: sign-in unlocked"[:500], detail=detail
+                    "account.changed",
+                    summary=f"user {name}: sign-in unlocked"[:500],
+                    targets=[(name, f"user {name}")],
+                    detail=detail,
                 )
         said = f"{name} may sign in again." if locked else f"No wrong password is counted for {name}."
         self.stdout.write(said)
