@@ -129,7 +129,7 @@ INSTALLED_APPS = [
     "policies",
     "django_htmx",
     "django_tasks_db",
-    "django.contrib.admin",
+    "iotda_admin.accounts.site.Admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.humanize",

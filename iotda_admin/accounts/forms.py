@@ -1,10 +1,11 @@
 from typing import Any
 
-from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
 
 from iotda_admin import audit
-from iotda_admin.accounts import throttle
+from iotda_admin.accounts import acting, throttle
 
 
 class SignInForm(AuthenticationForm):
@@ -23,3 +24,30 @@ class SignInForm(AuthenticationForm):
         cleaned = super().clean()
         throttle.succeeded(name, address)
         return cleaned
+
+
+class OwnPasswordForm(PasswordChangeForm):
+    """The old password is a password to guess, in a session that somebody else left open: it counts as at the
+    sign-in. `address`: where it is typed. `wait`: seconds until another one is looked at."""
+
+    error_messages = PasswordChangeForm.error_messages | {
+        "password_incorrect": _("This is not your password. It is case-sensitive.")
+    }
+    wait = 0
+
+    def __init__(self, *args: Any, address: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.address = address
+
+    def clean_old_password(self) -> str:
+        name = self.user.get_username()
+        self.wait = throttle.begin(name, self.address)
+        if self.wait:
+            raise ValidationError("", code="throttled")
+        try:
+            old: str = super().clean_old_password()
+        except ValidationError:
+            acting.record("login.failed", outcome="denied", summary="wrong old password, to change it")
+            raise
+        throttle.succeeded(name, self.address)
+        return old

@@ -8,5 +8,6 @@ app_name = "accounts"
 urlpatterns = [
     path("login/", login_not_required(views.SignIn.as_view()), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("password/", views.OwnPassword.as_view(), name="password"),
     path("rights/", rights.rights, name="rights"),
 ]

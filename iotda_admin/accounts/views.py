@@ -1,18 +1,33 @@
 from math import ceil
 from typing import Any
 
-from django.contrib.auth.forms import AuthenticationForm
-from django.contrib.auth.views import LoginView, redirect_to_login
+from django.contrib.auth.forms import PasswordChangeForm
+from django.contrib.auth.views import LoginView, PasswordChangeView, redirect_to_login
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from iotda_admin import audit
 from iotda_admin.accounts import sessions
-from iotda_admin.accounts.forms import SignInForm
+from iotda_admin.accounts.forms import OwnPasswordForm, SignInForm
 
 
-class SignIn(LoginView):
+class Waiting:
+    """Says how long to wait after too many wrong passwords."""
+
+    def form_invalid(self, form: BaseForm) -> HttpResponse:
+        wait = getattr(form, "wait", 0)
+        if not wait:
+            return super().form_invalid(form)  # type: ignore[misc,no-any-return]
+        context = self.get_context_data(form=form, minutes=ceil(wait / 60))  # type: ignore[attr-defined]
+        headers = {"Retry-After": str(wait)}
+        return self.render_to_response(context, status=429, headers=headers)  # type: ignore[attr-defined,no-any-return]
+
+
+class SignIn(Waiting, LoginView):
     template_name = "accounts/login.html"
     form_class = SignInForm
     redirect_authenticated_user = True
@@ -20,12 +35,21 @@ class SignIn(LoginView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(ended=sessions.reason(self.request.GET.get("ended", "")), **kwargs)
 
-    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
-        wait = getattr(form, "wait", 0)
-        if not wait:
-            return super().form_invalid(form)
-        context = self.get_context_data(form=form, minutes=ceil(wait / 60))
-        return self.render_to_response(context, status=429, headers={"Retry-After": str(wait)})
+
+class OwnPassword(Waiting, PasswordChangeView):
+    http_method_names = ["get", "head", "post"]
+    template_name = "accounts/password.html"
+    form_class = OwnPasswordForm
+
+    def get_success_url(self) -> str:
+        return f"{reverse('accounts:password')}?changed=1"
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return super().get_form_kwargs() | {"address": audit.address_of(self.request)}
+
+    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
+        with transaction.atomic(), audit.together():
+            return super().form_valid(form)
 
 
 @require_safe

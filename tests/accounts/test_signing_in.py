@@ -217,8 +217,8 @@ def test_a_page_forbids_all_that_is_not_ours(viewer):
 
 
 def test_only_administrators_reach_the_users(admin, auditor):
-    assert auditor.get("/admin/").status_code == 302
-    assert admin.get("/admin/").status_code == 302  # the role alone is not enough: is_staff is
+    assert auditor.get("/admin/").status_code == 403
+    assert admin.get("/admin/").status_code == 403  # the role alone is not enough: is_staff is
 
 
 def test_nobody_less_than_a_superuser_finds_anything_in_the_admin(admin, django_user_model):

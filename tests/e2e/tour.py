@@ -47,6 +47,15 @@ def door(stage: Stage) -> Views:
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_text("Too many wrong passwords.")).to_be_visible()
     yield "login-locked", page
+    page = stage.open_page("viewer")
+    page.goto("/accounts/password/")
+    for label in ("Your password now", "New password", "New password again"):
+        page.get_by_label(label, exact=True).fill("wrong")
+    page.get_by_role("button", name="Change password").click()
+    expect(page.get_by_text("This is not your password.")).to_be_visible()
+    yield "password-not-changed", page
+    page.goto("/accounts/password/?changed=1")
+    yield "password-changed", page
 
 
 def lists(stage: Stage) -> Views:

@@ -1,0 +1,38 @@
+"""Who comes into Django's admin, and what a refused call of it leaves behind."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from iotda_admin.audit.models import Event
+from tests.conftest import signed_in
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_a_refused_call_is_told_with_its_method_and_address(viewer, method):
+    url = "/admin/auth/user/1/change/"
+    assert getattr(viewer, method)(url, {"is_superuser": "on"}).status_code == 403
+    event = Event.objects.get(kind="denied")
+    assert (event.actor_name, event.detail) == ("viewer", {"method": method.upper(), "path": url})
+
+
+def test_nobody_is_led_to_the_login_and_back(anonymous):
+    answer = anonymous.get("/admin/auth/user/")
+    assert answer["Location"] == "/accounts/login/?next=/admin/auth/user/"
+
+
+@pytest.mark.parametrize(
+    ("rights", "shown"), [((True, False), False), ((True, True), True), ((False, True), False)]
+)
+def test_the_menu_leads_there_only_who_may_do_something_there(db, rights, shown):
+    client = signed_in("viewer")
+    staff, superuser = rights
+    User.objects.update(is_staff=staff, is_superuser=superuser)
+    assert ('href="/admin/"' in client.get("/").text) is shown
+
+
+def test_signing_out_in_the_admin_works(db):
+    boss = Client()
+    boss.force_login(User.objects.create_superuser("boss"))
+    boss.post("/admin/logout/")
+    assert boss.get("/admin/").status_code == 302
