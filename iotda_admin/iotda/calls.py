@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol, Self
@@ -86,6 +87,7 @@ class Caller:
         self._deadline = deadline
         self._observer = observer
         self._gate = gate
+        self._check: Callable[[], None] = lambda: None
         self._transport = Transport(
             connect_timeout=connect_timeout, pool_size=pool_size, proxy=proxy, ca_bundle=ca_bundle
         )
@@ -95,6 +97,13 @@ class Caller:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    def checking(self, check: Callable[[], None]) -> Self:
+        """The same client, its connections too, that calls `check` before each request to IoTDA, once the
+        gate has let it out. What that raises, an IotdaError, leaves instead of the request."""
+        other = copy(self)
+        other._check = check
+        return other
 
     def close(self) -> None:
         """Close the connections. Calls under way may fail; the auth object is not touched."""
@@ -185,11 +194,11 @@ class Caller:
 
     def _enter(self, operation: Operation, budget: deadlines.Budget) -> None:
         """Wait at the gate with the clock stopped: the deadline is for IoTDA, not for our own pace."""
-        if self._gate is None:
-            return
         came = monotonic()
-        self._gate.enter(operation.name)
+        if self._gate is not None:
+            self._gate.enter(operation.name)
         budget.ends += monotonic() - came
+        self._check()
 
     def _slow_down(self, operation: Operation, error: IotdaError) -> None:
         # The gate's own refusal has no status, and IAM's has another operation.

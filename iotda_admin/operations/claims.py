@@ -7,7 +7,7 @@ after it raises the fencing token, and what the earlier holder says then is void
 import random
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -84,17 +84,17 @@ class Agenda:
         self.operations: list[Operation] = []
         self.fresh_until = 0.0
 
-    def claim(self, limit: int) -> list[Sending]:
+    def claim(self, limit: int, apart_from: Collection[int] = ()) -> list[Sending]:
         """Up to `limit` chunks whose time has come, of all running operations in turn."""
         if limit <= 0:
             return []
         looked = time.monotonic() > self.fresh_until
         if looked:
             self.look()
-        claimed = claim_due(self.operations, limit)
+        claimed = claim_due([each for each in self.operations if each.pk not in apart_from], limit)
         if len(claimed) < limit:
             self.fresh_until = 0.0
-        return claimed if claimed or looked else self.claim(limit)
+        return claimed if claimed or looked else self.claim(limit, apart_from)
 
     def look(self) -> None:
         self.operations = with_something_due()
@@ -235,8 +235,17 @@ def beat(sendings: Sequence[Sending]) -> None:
     rows.update(lease_until=leased(seconds))
     ours = set(rows.values_list("pk", flat=True))
     for sending in sendings:
-        # What somebody has taken over is not sent any more, though its lease would still run.
-        sending.valid_until = until if sending.chunk.pk in ours else 0.0
+        if sending.chunk.pk not in ours:
+            # What somebody has taken over is not sent any more, though its lease would still run.
+            sending.valid_until = 0.0
+    transaction.on_commit(lambda: believe(sendings, ours, until))
+
+
+def believe(sendings: Sequence[Sending], ours: Collection[int], until: float) -> None:
+    """Only what is committed: else somebody takes over what we go on sending."""
+    for sending in sendings:
+        if sending.chunk.pk in ours:
+            sending.valid_until = until
 
 
 def hand_back(sendings: Sequence[Sending]) -> None:

@@ -20,6 +20,12 @@ def hold(operation_id: int) -> Operation:
     return Operation.objects.select_for_update().get(pk=operation_id)
 
 
+def hold_waiting(operation: Operation) -> None:
+    """A claim that is being committed has its chunks locked: what it takes does not wait any more."""
+    waiting = Chunk.objects.filter(operation=operation, state=Chunk.State.PENDING)
+    list(waiting.select_for_update().values_list("pk", flat=True))
+
+
 def stop(operation: Operation, code: str, message: str) -> None:
     """The rest would be refused as well: it is not sent, and says why."""
     operation.state = Operation.State.STOPPED
@@ -41,6 +47,7 @@ def drop_what_waits(operation: Operation) -> None:
     """Also for what was under way when the operation was stopped, and had to be put back."""
     cancelled = operation.state == Operation.State.CANCELLED
     state = State.CANCELLED if cancelled else State.SKIPPED
+    hold_waiting(operation)
     tell_dropped(operation, state)
     Chunk.objects.filter(operation=operation, state=Chunk.State.PENDING).update(state=Chunk.State.DONE)
     Target.objects.filter(operation=operation, state=State.PENDING).update(

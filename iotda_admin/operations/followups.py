@@ -260,6 +260,7 @@ def cancel(operation: Operation, by: Asker) -> bool:
     """Send nothing more; what is sent ends normally. False where nothing was left to be cancelled."""
     with writing():
         held = ending.hold(operation.pk)
+        ending.hold_waiting(held)
         left = held.targets.filter(state=State.PENDING).count()
         if not held.running or not left:
             return False

@@ -37,12 +37,20 @@ def run(chunk: Chunk, client: Client) -> None:
         record([attempt(sending, client)], inline=True)
 
 
+class LeaseOver(IotdaError):
+    """This process stood still for too long: somebody else may be settling its chunk by now."""
+
+
 def attempt(sending: Sending, client: Client) -> Result:
-    if time.monotonic() > sending.valid_until - settings.IOTDA_DEADLINE:
-        # This process stood still for too long: somebody else may be settling this chunk by now.
-        return Result(sending)
+    def check() -> None:
+        # Before each request anew: it may have been read long ago, or waited for its turn.
+        if time.monotonic() > sending.valid_until - settings.IOTDA_DEADLINE:
+            raise LeaseOver("The lease is over.")
+
     try:
-        return Result(sending, answer=sending.verb.send(client, sending.request))
+        return Result(sending, answer=sending.verb.send(client.checking(check), sending.request))
+    except LeaseOver:
+        return Result(sending)
     except IotdaError as error:
         return Result(sending, error=error)
     except Exception:
@@ -141,7 +149,7 @@ class Crew:
             try:
                 with writing(durable=True):
                     record(done, busy=self.busy(done))
-                    claimed = self.agenda.claim(room)
+                    claimed = self.agenda.claim(room, apart_from=self.refused)
                     self.keep_alive()
             except OperationalError as error:
                 # Locked or full: what came back is kept in mind, and its leases will tell if we die.
@@ -156,7 +164,14 @@ class Crew:
             else:
                 for result in done:
                     self.flying.pop(result.sending.chunk.pk, None)
+                self.forget_refusals()
                 return claimed
+
+    def forget_refusals(self) -> None:
+        """Once all of an operation is back, a refusal that was recorded has stopped it. One that came too
+        late to be recorded has not, and whoever claims of it again sees for themselves."""
+        under_way = {sending.operation.pk for sending in self.flying.values()}
+        self.refused.difference_update(self.refused - under_way)
 
     def busy(self, done: Sequence[Result]) -> set[int]:
         back = {result.sending.chunk.pk for result in done}

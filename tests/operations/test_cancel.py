@@ -1,17 +1,22 @@
 """Sending no more of an operation that is under way."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from django.contrib.auth.models import Group, Permission, User
+from django.db import connection as database
+from django.db import transaction
 from django.test import Client
 
 from iotda_admin.audit.models import Event
 from iotda_admin.connection import client
 from iotda_admin.iotda import Rejected, Throttled
-from iotda_admin.operations import runner
-from iotda_admin.operations.claims import claim
+from iotda_admin.operations import followups, runner
+from iotda_admin.operations.claims import claim, claim_due, with_something_due
 from iotda_admin.operations.records import Result, record
 from tests.asking import outcome, work, writes
 from tests.conftest import HTMX, signed_in
+from tests.operations.deployment import until
 
 
 @pytest.fixture
@@ -82,6 +87,36 @@ def test_who_cancelled_it_stands_in_the_trail(running, begin):
     assert (event.actor_name, event.role, event.address) == ("policyadmin", "policy admin", "127.0.0.1")
     assert (event.operation, event.detail) == (running.pk, {"not_sent": 25})
     assert Event.objects.filter(kind="operation.ended", operation=running.pk).count() == 1
+
+
+@pytest.mark.skipif("database.vendor != 'postgresql'", reason="SQLite has one writer")
+@pytest.mark.django_db(transaction=True)
+def test_what_is_being_claimed_is_not_said_to_be_cancelled(begin, asker, inventory):
+    operation = begin("device.freeze", *inventory.free(4))
+    with ThreadPoolExecutor(1) as aside:
+        with transaction.atomic():
+            (sending,) = claim_due(with_something_due(), 1)
+            cancelled = aside.submit(aside_cancel, operation, asker)
+            until(somebody_waits)
+        assert cancelled.result(20)
+    said = Event.objects.get(kind="chunk.dropped")
+    (sent,) = sending.request.ids
+    assert sent not in said.outcomes.values_list("target_id", flat=True)
+    assert said.outcomes.count() == 3
+    assert Event.objects.get(kind="operation.cancelled").detail == {"not_sent": 3}
+
+
+def aside_cancel(operation, asker):
+    try:
+        return followups.cancel(operation, asker)
+    finally:
+        database.close()
+
+
+def somebody_waits():
+    with database.cursor() as cursor:
+        cursor.execute("select 1 from pg_stat_activity where wait_event_type = 'Lock'")
+        return cursor.fetchone()
 
 
 def test_it_asks_first_how_much_is_left(me, running):

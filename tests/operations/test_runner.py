@@ -1,14 +1,17 @@
 """Many chunks: claimed once, fenced, stopped, split, and counted at every step."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 from django.db import connection as database
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from iotda_admin.audit.models import Event
 from iotda_admin.connection import client
 from iotda_admin.iotda import Rejected, Throttled
 from iotda_admin.operations import ending, recovery, runner
@@ -52,6 +55,41 @@ def test_every_target_is_counted_at_every_step(begin, many, inventory):
         steps.append(outcome(operation))
     assert [sum(step.values()) for step in steps] == [45] * 7
     assert steps[-1] == {"ok": 10, "failed": 15, "unknown": 20}
+
+
+def test_who_stood_still_after_a_look_changes_nothing(begin, inventory, settings):
+    operation = begin("device.freeze", inventory.free(1)[0])
+    sending = claim(operation.chunks.get())
+    inventory.fault("ShowDevice", "latency", seconds=0.5)
+    # The lease is long enough for the look, and too short for the change after it.
+    sending.valid_until = time.monotonic() + settings.IOTDA_DEADLINE + 0.4
+    record([runner.attempt(sending, client())])
+    assert not writes(inventory)
+    assert outcome(operation) == {"pending": 1}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lease_is_prolonged_only_by_what_is_committed(begin, inventory):
+    sending = claim(begin("device.freeze", inventory.free(1)[0]).chunks.get())
+    sending.valid_until = 7.0
+    with suppress(OperationalError), transaction.atomic():
+        beat([sending])
+        raise OperationalError
+    assert sending.valid_until == 7.0
+    beat([sending])
+    assert sending.valid_until > 7.0
+
+
+def test_a_refusal_that_came_too_late_holds_nothing_up(begin, many, inventory):
+    operation = begin("policy.bind", *many)
+    crew = runner.Crew(client(), 2)
+    crew.refused.add(operation.pk)
+    left = iter(range(50))
+    for _slice in range(2):
+        crew.work(lambda: next(left, None) is None)
+    crew.leave()
+    assert outcome(operation) == {"ok": 10, "failed": 35}
+    assert Event.objects.filter(kind="chunk.sent").count() == 3
 
 
 def test_a_late_answer_of_an_earlier_holder_is_void(begin, inventory):
