@@ -12,16 +12,31 @@ from devices.mirrors import Devices, mirrored
 from devices.models import Device
 from iotda_admin.ids import among
 from iotda_admin.inventory.sync import ask as ask_for_reading
-from iotda_admin.iotda import Ack, Client, IotdaError, Rejected, TaskType
+from iotda_admin.iotda import (
+    Ack,
+    Client,
+    IotdaError,
+    Rejected,
+    TaskType,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+)
 from iotda_admin.operations.codes import MOVED, NOT_DIRECT
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.verbs import Answer, Request, State, Verb, Verdict
 
 FROZEN = Device.Status.FROZEN
+# Where so many reads in one look get no answer at all, the others would wait in vain as well.
+LOST_READS = 3
 
 
 def known(ids: Iterable[str]) -> QuerySet[Device]:
     return Device.objects.filter(device_id__in=among(list(ids)))
+
+
+def lost(errors: Iterable[IotdaError]) -> int:
+    return sum(isinstance(error, Unreachable) for error in errors)
 
 
 class DeviceStatus(Verb):
@@ -81,10 +96,18 @@ class DeviceStatus(Verb):
         raise NotImplementedError
 
     def read_back(self, client: Client, request: Request) -> Mapping[str, bool]:
-        stands = {}
+        """Of a device that cannot be read nothing is told; it must not hold back the others."""
+        stands, errors = {}, []
         for device_id in request.ids:
-            stands[device_id] = self.stands(client, request, device_id)
+            try:
+                stands[device_id] = self.stands(client, request, device_id)
+            except IotdaError as error:
+                errors.append(error)
+                if isinstance(error, (Throttled, Unauthorized)) or lost(errors) == LOST_READS:
+                    break
             request.beat()
+        if errors and not stands:
+            raise errors[-1]
         return stands
 
     def stands(self, client: Client, request: Request, device_id: str) -> bool:

@@ -9,7 +9,7 @@ from iotda_admin import connection
 from iotda_admin.audit.models import Event
 from iotda_admin.operations import recovery
 from iotda_admin.operations.models import Chunk
-from tests.asking import codes, look, outcome, states, unreachable, writes
+from tests.asking import codes, look, outcome, states, time_passes, unreachable, work, writes
 from tests.conftest import HTMX
 
 WIRE = [
@@ -220,3 +220,32 @@ def test_the_one_who_asked_is_told_plainly(do, spoil, targets, operator):
     assert response.status_code == 200
     assert "no clear answer" in response.text
     assert "Do not send it again" in response.text
+
+
+@pytest.fixture
+def unanswered(do, inventory):
+    """Three devices that were frozen, but nobody heard of it."""
+    ids = sorted(inventory.free(3))
+    inventory.fault("FreezeDevice", "drop", moment="after")
+    operation = do("device.freeze", *ids)
+    while outcome(operation) != {"unknown": 3}:
+        time_passes()
+        work()
+    inventory.heal()
+    return operation, ids
+
+
+@pytest.mark.parametrize("fault", ["status", "bad_json", "drop"])
+def test_a_device_that_cannot_be_read_does_not_hold_back_the_others(unanswered, inventory, fault):
+    operation, (first, *others) = unanswered
+    inventory.fault("ShowDevice", fault, match={"ids": [first]})
+    look()
+    assert states(operation) == {first: "unknown", **dict.fromkeys(others, "ok")}
+
+
+@pytest.mark.parametrize("fault", ["throttle", "drop"])
+def test_what_was_read_before_the_platform_stopped_answering_counts(unanswered, inventory, fault):
+    operation, _ids = unanswered
+    inventory.fault("ShowDevice", fault, match={"nth": 2})
+    look()
+    assert outcome(operation)["ok"] >= 1
