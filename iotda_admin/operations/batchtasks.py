@@ -130,15 +130,9 @@ def follow(pk: int, client: Client) -> None:
     if following is None:
         return
     try:
-        following.look(client)
+        following.step(client)
     except Replaced:
         log.warning("%s: another worker has taken over following it", following.chunk)
-    except IotdaError as error:
-        if unknown_to_iotda(error):
-            # Only a finished task can be deleted. What it did is still to be seen at the devices.
-            following.finish()
-        else:
-            following.put_off(error)
 
 
 def take(pk: int) -> "Following | None":
@@ -164,6 +158,16 @@ class Following:
         self.verb = verb_named(operation.verb)
         self.finished = False
         self.next_beat = time.monotonic() + READER_SECONDS / 4
+
+    def step(self, client: Client) -> None:
+        try:
+            self.look(client)
+        except IotdaError as error:
+            if unknown_to_iotda(error):
+                # Only a finished task can be deleted. What it did is still to be seen at the devices.
+                self.finish()
+            else:
+                self.put_off(error)
 
     def look(self, client: Client) -> None:
         found = client.show_batch_task(self.chunk.task_id)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from iotda_admin.iotda import BatchTask, TaskDetail
+from iotda_admin.iotda import BatchTask, TaskDetail, TaskProgress
 from iotda_admin.operations.codes import TASK_FAILED, TASK_STOPPED
 from iotda_admin.operations.verbs import State, Verb, Verdict
 
@@ -21,7 +21,7 @@ class Told:
 
 
 def tells(task: BatchTask, rows: Collection[TaskDetail], verb: Verb, ids: Collection[str]) -> Told:
-    if not rows and task.status in ("Fail", "Stopped") and not task.progress.success:
+    if not rows and task.status in ("Fail", "Stopped") and nothing_changed(task.progress):
         code = TASK_FAILED if task.status == "Fail" else TASK_STOPPED
         return Told(dict.fromkeys(ids, Verdict(State.FAILED, code, task.status_desc)), ())
     told: dict[str, Verdict | None] = {}
@@ -38,6 +38,12 @@ def tells(task: BatchTask, rows: Collection[TaskDetail], verb: Verb, ids: Collec
         {id: verdict for id, verdict in kept.items() if verdict},
         {id for id, verdict in kept.items() if verdict is None},
     )
+
+
+def nothing_changed(progress: TaskProgress) -> bool:
+    """Numbers that are missing read as 0, so all targets have to be accounted for."""
+    ended = progress.fail + progress.stopped + progress.removed
+    return not progress.success and 0 < progress.total == ended
 
 
 def ours(task: BatchTask, rows: Iterable[TaskDetail], ids: Collection[str]) -> list[TaskDetail]:

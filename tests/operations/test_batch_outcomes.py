@@ -6,7 +6,7 @@ from devices.models import Device
 from iotda_admin import connection
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.operations import batchtasks
-from tests.asking import codes, look, outcome, states
+from tests.asking import codes, look, outcome, states, time_passes
 from tests.batching import finish, follow, tell
 
 NOBODY = "IOTDA.014000"
@@ -33,7 +33,8 @@ def test_what_the_inventory_knew_as_frozen_was_so_before(do, devices, platform):
 
 
 def test_a_task_that_failed_as_a_whole_says_why(finished, platform):
-    tell(platform, finished, [], status="Fail", status_desc="Out of order.")
+    numbers = {"total": 8, "fail": 8}
+    tell(platform, finished, [], status="Fail", status_desc="Out of order.", task_progress=numbers)
     follow()
     assert outcome(finished) == {"failed": 8}
     assert set(finished.targets.values_list("error_code", "error_message")) == {
@@ -41,8 +42,9 @@ def test_a_task_that_failed_as_a_whole_says_why(finished, platform):
     }
 
 
-def test_a_task_without_rows_that_counts_successes_is_not_taken_for_failed(finished, platform):
-    tell(platform, finished, [], status="Stopped", task_progress={"success": 8})
+@pytest.mark.parametrize("numbers", [{}, {"success": 8}, {"total": 8, "processing": 8}])
+def test_a_task_without_rows_that_does_not_count_all_as_failed_is_read_back(finished, platform, numbers):
+    tell(platform, finished, [], status="Stopped", task_progress=numbers)
     follow()
     look()
     assert outcome(finished) == {"ok": 8}
@@ -132,6 +134,23 @@ def test_rows_that_cannot_be_read_are_not_asked_for_for_ever(finished, platform)
         assert outcome(finished) == {"sent": 8}
         follow()
     assert outcome(finished) == {"unknown": 8}
+
+
+@pytest.mark.parametrize(("status", "code"), [(404, "IOTDA.014000"), (500, "")])
+def test_who_is_overtaken_while_its_look_fails_gives_way(finished, platform, monkeypatch, status, code):
+    client, (chunk,) = connection.client(), finished.chunks.all()
+    ask = client.show_batch_task
+    platform.fault("ShowBatchTask", "status", status=status, error_code=code)
+
+    def overtaken(*args):
+        finished.chunks.update(token=99)
+        return ask(*args)
+
+    monkeypatch.setattr(client, "show_batch_task", overtaken)
+    time_passes()
+    batchtasks.follow(chunk.pk, client)
+    chunk.refresh_from_db()
+    assert (chunk.state, chunk.error_message, outcome(finished)) == ("followed", "", {"sent": 8})
 
 
 def test_a_worker_that_died_while_settling_is_taken_over(finished, monkeypatch):
