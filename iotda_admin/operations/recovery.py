@@ -205,7 +205,7 @@ class Reading:
 def settle_chunk(
     chunk: Chunk, ids: Collection[str], stands: Mapping[str, bool], settlement: Settlement
 ) -> None:
-    told = set(ids) & stands.keys() - touched_later(chunk, ids, OPEN)
+    told = set(ids) & stands.keys() - touched_later(chunk, ids, OPEN) - in_flight_elsewhere(chunk, ids)
     verdicts = dict.fromkeys(touched_later(chunk, told, Q(state=State.OK)), CHANGED)
     verdicts |= {id: Verdict(State.OK) for id in told if stands[id] and id not in verdicts}
     missing = told - verdicts.keys()
@@ -248,3 +248,12 @@ def touched_later(chunk: Chunk, ids: Collection[str], how: Q) -> set[str]:
     # Not by the chunk, which may have 30,000: PostgreSQL then reads all of them for each.
     own = Target.objects.filter(operation=chunk.operation_id, target_id__in=among(list(ids)))
     return set(own.filter(Exists(later)).values_list("target_id", flat=True))
+
+
+def in_flight_elsewhere(chunk: Chunk, ids: Collection[str]) -> set[str]:
+    """An earlier operation's batch task that was found again may still change them."""
+    others = Target.objects.filter(
+        target_id=OuterRef("target_id"), subject=OuterRef("subject"), state__in=Target.IN_FLIGHT
+    ).exclude(pk=OuterRef("pk"))
+    own = Target.objects.filter(operation=chunk.operation_id, target_id__in=among(list(ids)))
+    return set(own.filter(Exists(others)).values_list("target_id", flat=True))

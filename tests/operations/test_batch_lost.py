@@ -13,7 +13,7 @@ from iotda_admin.operations.models import Chunk
 from iotda_admin.operations.records import Result, record
 from iotda_admin.operations.verbs import task_name
 from tests.asking import codes, outcome, time_passes, work
-from tests.batching import created, finish, follow
+from tests.batching import created, finish, follow, tell
 
 
 def test_more_than_ten_tasks_wait_here(begin, devices, platform, settings):
@@ -61,12 +61,17 @@ def test_a_refusal_for_lack_of_rights_stops_it(do, devices, platform):
 
 @pytest.mark.parametrize("fault", ["drop", "hang", "html", "bad_json", "error_200"])
 def test_a_task_whose_creation_was_not_answered_is_found(do, devices, platform, settings, fault):
-    settings.IOTDA_DEADLINE = 0.5
-    connection.client.cache_clear()
+    def wait_for(seconds):
+        settings.IOTDA_DEADLINE = seconds
+        connection.client.cache_clear()
+
+    if fault == "hang":
+        wait_for(1)
     platform.fault("CreateBatchTask", fault, moment="after", match={"times": 1})
     operation = do("device.freeze", *devices)
     work()
     assert outcome(operation) == {"unknown": 8}
+    wait_for(10)
     follow()
     assert outcome(operation) == {"ok": 8}
     assert len(created(platform)) == 1
@@ -144,3 +149,21 @@ def test_who_does_not_want_to_wait_can_have_it_looked_for(begin, asker, client, 
     client.force_login(asker.user)
     client.post(f"/operations/{operation.pk}/check/")
     assert operation.chunks.get().state == "followed"
+
+
+def test_what_a_task_found_again_may_still_change_is_not_sent_again(
+    killed, begin, asker, client, devices, platform
+):
+    client.force_login(asker.user)
+    platform.switch(task_delay_s=1000)
+    first, later = killed(after=True), begin("device.freeze", devices[0])
+    claim(later.chunks.get())
+    later.chunks.update(lease_until=timezone.now() - timedelta(seconds=1))
+    recovery.give_up_leases()
+    follow()
+    for _look in range(3):
+        time_passes()
+        assert client.post(f"/operations/{later.pk}/check/").status_code == 302
+    assert (outcome(first), outcome(later)) == ({"sent": 8}, {"unknown": 1})
+    tell(platform, first, [(id, "Success", "") for id in devices])
+    assert (finish(first), finish(later)) == ({"ok": 8}, {"ok": 1})
