@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 
 from iotda_admin.audit.chain import (
@@ -24,10 +26,13 @@ from iotda_admin.audit.chain import (
     words_of,
 )
 from iotda_admin.audit.guard import guarded
-from iotda_admin.audit.models import Anchor, Event, Outcome
+from iotda_admin.audit.models import Anchor, Event, Outcome, ReasonWord
 
 NOT_AS_WRITTEN = "is not as it was written"
 NO_EVENT = "is said to tell of a target, but there is no such event"
+NO_REASON = "is said to have a word of its reason, but there is no such event"
+# What stands in tables of its own. Such rows of an event to come would be blamed on that one later.
+PARTS: list[tuple[Any, str]] = [(Outcome, NO_EVENT), (ReasonWord, NO_REASON)]
 WITHOUT_KEY = (
     "was written without the key, so anybody with the database may have written it. Expect a head that was "
     "noted after the key was set: what is before it is proved by that"
@@ -135,21 +140,27 @@ class Reading:
             for seq in sorted(targets):
                 raise Broken(seq, NO_EVENT)
             check_words(rows)
-        if Outcome.objects.filter(event__lte=start).exists():
-            raise Broken(start, NO_EVENT)
+        for model, why in PARTS:
+            if model.objects.filter(event__lte=start).exists():
+                raise Broken(start, why)
         self.check_end()
 
     def next_rows(self) -> list[tuple[Any, ...]]:
         # First, so that inside a transaction, too, neither part of an event that is just added is missed.
-        beyond = Outcome.objects.filter(event__gt=self.end.seq).order_by("event").values_list("event")
-        stray = beyond.first()
+        strays = [
+            (seq, why)
+            for model, why in PARTS
+            for (seq,) in model.objects.filter(event__gt=self.end.seq)
+            .order_by("event")
+            .values_list("event")[:1]
+        ]
         try:
             with transaction.atomic():
                 rows = events_after(self.end.seq)
         except (DatabaseError, UnicodeError):
             return self.readable_rows()
-        if stray and not rows:
-            raise Broken(stray[0], NO_EVENT)
+        if strays and not rows:
+            raise Broken(*min(strays))
         return rows
 
     def readable_rows(self) -> list[tuple[Any, ...]]:
@@ -223,6 +234,8 @@ class Reading:
         # The events that told of earlier anchors may have been archived with the next part.
         if self.anchors and max(self.anchors) not in self.told:
             raise Broken(max(self.anchors), "was removed, and no event tells that it was archived")
+        if not self.count and not self.anchors and (traces := traces_elsewhere()):
+            raise Broken(1, f"is missing: the trail is empty, though there are {traces}")
         if self.present_key and self.count and self.key != self.present_key:
             raise Broken(self.end.seq, "was not written with the key of AUDIT_KEY")
         if self.unproved:
@@ -231,6 +244,13 @@ class Reading:
             raise Broken(
                 self.end.seq, "could be changed: the database's triggers are gone, or others. Run migrate"
             )
+
+
+def traces_elsewhere() -> str:
+    """What would have been recorded, in tables that are not the trail's: another room's, so by its name."""
+    if apps.get_model("operations", "Operation").objects.exists():
+        return "operations"
+    return "users who have signed in" if User.objects.exclude(last_login=None).exists() else ""
 
 
 def check_words(rows: Sequence[Sequence[Any]]) -> None:

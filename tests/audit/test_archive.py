@@ -120,6 +120,7 @@ def test_a_beginning_that_was_removed_by_force_is_found(tmp_path):
         "INSERT INTO audit_anchor (last, hash, at, archive) VALUES (5, %s, '2026-01-01 00:00:00', '')", hash
     )
     force("DELETE FROM audit_outcome WHERE event_id <= 5")
+    force("DELETE FROM audit_reasonword WHERE event_id <= 5")
     force("DELETE FROM audit_event WHERE id <= 5")
     assert "no event tells" in verify().why
 

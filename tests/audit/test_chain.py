@@ -4,11 +4,14 @@ import pytest
 from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
+from django.test import Client
 
 from iotda_admin import audit
 from iotda_admin.audit import chain, guard
 from iotda_admin.audit.models import Event, Outcome
 from iotda_admin.audit.verify import verify
+from iotda_admin.operations.models import Operation
+from tests.conftest import make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -73,6 +76,27 @@ def test_an_outcome_without_an_event_is_found(trail):
         "VALUES (8, 'd', '', 'ok', '', '')"
     )
     assert verify().bad == 8
+
+
+@pytest.mark.parametrize("seq", [0, 8, 99])
+def test_a_word_without_an_event_is_found(trail, seq):
+    force("INSERT INTO audit_reasonword (word, event_id) VALUES ('planted', %s)", seq)
+    assert (verify().bad, "no such event" in verify().why) == (seq, True)
+
+
+def test_a_trail_that_was_emptied_is_found():
+    assert verify().bad is None
+    Client().force_login(make_user("viewer"))
+    for table in guard.ARCHIVED:
+        force(f"DELETE FROM {table}")
+    assert "the trail is empty, though there are users who have signed in" in verify().why
+
+
+def test_an_empty_trail_beside_operations_is_found():
+    Operation.objects.create(verb="device.freeze", target_type="device")
+    for table in guard.ARCHIVED:
+        force(f"DELETE FROM {table}")
+    assert "though there are operations" in verify().why
 
 
 def test_a_tail_that_was_cut_off_is_found_with_an_earlier_head(trail):

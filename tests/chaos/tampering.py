@@ -284,6 +284,13 @@ def insert_outcome(trail: Trail, force: Any) -> Found:
     return seq
 
 
+def plant_word(trail: Trail, force: Any) -> Found:
+    """Of an event to come, which would be blamed."""
+    seq = trail.last + trail.dice.randint(1, 99)
+    force("INSERT INTO audit_reasonword (word, event_id) VALUES ('planted', %s)", seq)
+    return seq
+
+
 def move_outcome(trail: Trail, force: Any) -> Found:
     to = trail.dice.randint(trail.first, trail.last + 3)
     if (one := trail.outcome()) is None or one["event_id"] == to:
@@ -343,22 +350,24 @@ def anchor(trail: Trail, force: Any) -> Found:
 def anchor_and_prune(trail: Trail, force: Any) -> Found:
     """The beginning is taken away as archived: no event tells of it."""
     seq = anchor(trail, force)
-    force("DELETE FROM audit_outcome WHERE event_id <= %s", seq)
+    for part in (guard.OUTCOME, guard.WORD):
+        force(f"DELETE FROM {part} WHERE event_id <= %s", seq)
     force("DELETE FROM audit_event WHERE id <= %s", seq)
     return seq
 
 
 def cut_tail(trail: Trail, force: Any) -> Found:
     seq = trail.event()
-    force("DELETE FROM audit_outcome WHERE event_id >= %s", seq)
+    for part in (guard.OUTCOME, guard.WORD):
+        force(f"DELETE FROM {part} WHERE event_id >= %s", seq)
     force("DELETE FROM audit_event WHERE id >= %s", seq)
     return seq
 
 
 WAYS: list[Callable[[Trail, Any], Found]] = [
     *[flip] * 4, flip_id, flip_outcome, flip_outcome, edit, edit, delete, delete_and_close_the_gap,
-    delete_outcome, insert, append_wrong, insert_outcome, move_outcome, reorder_outcomes, swap, swap,
-    rechain, rechain, rechain_all, rechain_without_key, anchor, anchor_and_prune, cut_tail, cut_tail,
+    delete_outcome, insert, append_wrong, insert_outcome, plant_word, move_outcome, reorder_outcomes, swap,
+    swap, rechain, rechain, rechain_all, rechain_without_key, anchor, anchor_and_prune, cut_tail, cut_tail,
 ]  # fmt: skip
 
 
