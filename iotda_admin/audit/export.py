@@ -16,6 +16,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 
 from iotda_admin import audit, sheet
+from iotda_admin.accounts.scope import spaces_of
 from iotda_admin.audit.chain import HASHED
 from iotda_admin.audit.filters import FilterForm
 from iotda_admin.audit.lists import Span
@@ -64,7 +65,10 @@ def recorded(request: HttpRequest, form: FilterForm, what: str) -> tuple[Search,
     """That somebody takes it is an event too; the file ends before it."""
     head = audit.head()
     detail = {"filters": form.words(), "head": head}
-    audit.record_request("export", request, summary=f"audit trail as {what}", detail=detail)
+    # Who may not see all of what was looked through is not told what was looked for.
+    spaces = spaces_of(request.user)
+    space = next(iter(spaces)) if spaces is not None and len(spaces) == 1 else "*"
+    audit.record_request("export", request, space=space, summary=f"audit trail as {what}", detail=detail)
     return Search(form, request.user), int(head.partition(":")[0]) + 1
 
 

@@ -6,10 +6,13 @@ import json
 from io import StringIO
 
 import pytest
+from django.contrib.auth.models import User
+from django.test import Client
 
 from iotda_admin import audit
 from iotda_admin.audit.chain import HASHED
 from iotda_admin.audit.models import Event
+from tests.conftest import make_user
 
 pytestmark = pytest.mark.django_db
 FULL = ("failed", "IOTDA.015204", "It has five already")
@@ -73,6 +76,20 @@ def test_that_it_was_taken_is_recorded_with_the_filters_and_the_end_of_the_trail
     assert event.detail == {"filters": {"ticket": "INC-1", "outcome": "failed"}, "head": before}
     assert "audit-INC-1-" in name
     assert name.endswith('Z.jsonl"')
+
+
+@pytest.mark.parametrize(
+    ("granted", "space"), [(["north"], "north"), (["north", "south"], "*"), (["*"], "*")]
+)
+def test_what_was_looked_for_elsewhere_is_not_told(granted, space):
+    exporter, other = Client(), Client()
+    exporter.force_login(make_user("auditor", *granted))
+    User.objects.update(username="exporter")
+    other.force_login(make_user("auditor", "west"))
+    body(exporter, "jsonl", target="pump")
+    event = Event.objects.get(kind="export")
+    answers = [client.get(f"/audit/{event.pk}/").status_code for client in (exporter, other)]
+    assert (event.space, answers) == (space, [200, 404])
 
 
 def test_the_file_ends_before_its_own_record(trail):
