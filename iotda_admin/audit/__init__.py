@@ -3,6 +3,7 @@
 The public names of this room; nothing else in here is for other rooms.
 """
 
+import ipaddress
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -106,4 +107,17 @@ def role_of(user: "User | AnonymousUser") -> str:
 def address_of(request: HttpRequest) -> str:
     """The caller's address. A forwarded one counts only behind a declared proxy, and only its last hop."""
     forwarded = request.headers.get("X-Forwarded-For", "") if settings.BEHIND_PROXY else ""
-    return (forwarded.rpartition(",")[2].strip() or request.META.get("REMOTE_ADDR", ""))[:45]
+    last = address_in(forwarded.rpartition(",")[2].strip())
+    return (last or request.META.get("REMOTE_ADDR", ""))[:45]
+
+
+def address_in(hop: str) -> str:
+    """Without the port that some proxies add, another one each time. Empty for what is no address."""
+    if hop.startswith("["):
+        hop = hop[1:].partition("]")[0]
+    elif hop.count(":") == 1:
+        hop = hop.partition(":")[0]
+    try:
+        return str(ipaddress.ip_address(hop))
+    except ValueError:
+        return ""

@@ -119,7 +119,8 @@ def values(seq: int, facts: dict[str, Any]) -> Iterable[Any]:
     own = {
         "id": seq,
         "at": now,
-        "outside_hours": bool(facts.get("actor_name")) and outside_hours(now),
+        # By whoever it was: somebody who guesses has no name yet.
+        "outside_hours": facts.get("source") != "worker" and outside_hours(now),
         "key_id": key_id(settings.AUDIT_KEY),
         "detail": encode(clean(facts.get("detail") or {})),
     }

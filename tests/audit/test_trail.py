@@ -1,10 +1,11 @@
 import csv
+from datetime import time
 from io import StringIO
 
 import pytest
 from django.db import OperationalError, connection
 
-from iotda_admin.audit import record
+from iotda_admin.audit import address_of, record
 from iotda_admin.audit.models import Event
 from tests.conftest import make_user
 
@@ -42,6 +43,28 @@ def test_it_keeps_logins_and_failed_logins(anonymous):
     anonymous.post("/accounts/login/", {"username": "viewer", "password": "a-password-1"})
     kinds = [event.kind for event in Event.objects.filter(kind__startswith="login").order_by("id")]
     assert kinds == ["login.failed", "login"]
+
+
+@pytest.mark.parametrize(("source", "kept"), [("web", True), ("cli", True), ("worker", False)])
+def test_who_guesses_at_night_is_found_without_a_name(db, settings, source, kept):
+    settings.WORKING_HOURS = (set(), time(), time())
+    record("login.throttled", source=source)
+    assert Event.objects.get().outside_hours == kept
+
+
+@pytest.mark.parametrize(
+    ("hop", "address"),
+    [
+        ("203.0.113.9:40001", "203.0.113.9"),
+        ("1.1.1.1, 203.0.113.9", "203.0.113.9"),
+        ("[2001:DB8::1]:40001", "2001:db8::1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("somebody:1", "127.0.0.1"),
+    ],
+)
+def test_a_forwarded_address_has_no_port(rf, settings, hop, address):
+    settings.BEHIND_PROXY = True
+    assert address_of(rf.get("/", headers={"X-Forwarded-For": hop})) == address
 
 
 def test_it_does_not_keep_a_password_typed_as_a_name(anonymous):
