@@ -15,7 +15,7 @@ from iotda_admin.accounts.access import asker_of, cap_of, sees, within
 from iotda_admin.connection import client, status_of, unknown_to_iotda
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.answer import answer
-from iotda_admin.operations.door import Refused, Wanted, ask, start
+from iotda_admin.operations.door import Refused, Wanted, ask, deny_look, start
 from iotda_admin.operations.forms import AskForm, TargetsForm, only_ids
 from iotda_admin.operations.results import history_of, outcome_of, result_context
 from iotda_admin.operations.rights import not_yours, too_many
@@ -159,7 +159,8 @@ def confirm(
     request: HttpRequest, verb: str, form: TargetsForm, *, status: int, refusal: Refused | None = None
 ) -> HttpResponse:
     asked = "key" in form.data
-    selection = select(only_ids([*request.POST.getlist("target"), *form.read_ids()]), request.user)
+    ids = only_ids([*request.POST.getlist("target"), *form.read_ids()])
+    selection = select(ids, request.user)
     freezing, forbidden = verb == "device.freeze", not_allowed(request, verb, selection)
     context = {
         "form": form if asked else form.lenient(),
@@ -172,7 +173,9 @@ def confirm(
         "refusal": refusal,
         "forbidden": forbidden,
     }
-    status = 403 if forbidden and not asked else status
+    if forbidden and not asked:
+        status = 403
+        deny_look(verb, ids, selection.outside, asker=asker_of(request))
     return render(request, "devices/change_many.html", context, status=status)
 
 

@@ -14,7 +14,7 @@ from iotda_admin.connection import client, status_of, unknown_to_iotda
 from iotda_admin.ids import is_id
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.answer import answer
-from iotda_admin.operations.door import Refused, Wanted, ask, start
+from iotda_admin.operations.door import Refused, Wanted, ask, deny_look, start
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.results import history_of_policy
 from iotda_admin.operations.rights import not_yours
@@ -216,6 +216,9 @@ def unbind(request: HttpRequest, policy_id: str) -> HttpResponse:
     context = {"policy": policy, "form": form, "picker": choices, "outside": outside, "forbidden": forbidden}
     if not asked:
         form.lenient()
+        if outside:
+            about = {"target_type": choices.target_type, "policy_id": policy.pk, "policy_name": policy.name}
+            deny_look("policy.unbind", choices.ids, outside, asker=asker_of(request), **about)
         status = 403 if forbidden else 200
         return render(request, "policies/unbind.html", context, part="dialog", status=status)
     if not form.is_valid():

@@ -58,6 +58,7 @@ class RecordDenied:
                 request,
                 outcome="denied",
                 summary=request.path[:500],
+                targets=named_in(request),
                 # The address names something, of whichever space: only for who may see all of them.
                 space="*" if asks_for_one(request) else "",
                 detail=detail,
@@ -68,6 +69,12 @@ class RecordDenied:
         is not at all, and a row of such tries is worth an auditor's look."""
         scoped = asks_for_one(request) and spaces_of(request.user) is not None
         return isinstance(exception, Http404) and scoped
+
+
+def named_in(request: HttpRequest) -> list[tuple[str]]:
+    """What the address names, so that the try is found by it. The event is for who may see all spaces."""
+    kwargs = request.resolver_match.kwargs if request.resolver_match else {}
+    return [(kwargs[name],) for name in ("device_id", "target_id", "policy_id") if kwargs.get(name)]
 
 
 def asks_for_one(request: HttpRequest) -> bool:

@@ -216,14 +216,36 @@ def check_scope(user: User, verb: Verb, operation: Operation, wanted: Sequence[W
         raise NotAllowed(rights.not_yours(strange))
 
 
+def deny_look(
+    verb_name: str, ids: Sequence[str], outside: Sequence[str], *, asker: Asker, **what: Any
+) -> None:
+    """Record what was refused when it was looked at, before it was asked for. what: more of the operation."""
+    assert asker.user
+    operation = Operation(
+        **{"verb": verb_name, "target_type": "device", **what},
+        actor=asker.user,
+        actor_name=asker.user.get_username(),
+        role=asker.role,
+        source=asker.source,
+        address=asker.address,
+    )
+    cap = cap_of(asker.user, verb_named(verb_name).permission(operation.target_type))
+    why = {"outside": outside[: rights.NAMED], "outside_count": len(outside)} if outside else {"cap": cap}
+    deny(operation, [Wanted(id) for id in ids], **why)
+
+
 def deny(operation: Operation, wanted: Sequence[Wanted], **why: Any) -> None:
     ids = [target.id for target in wanted]
+    names = {target.id: target.name for target in wanted}
+    # What the refusal is about comes first: of very many not all are named.
+    named = list(dict.fromkeys([*why.get("outside", ()), *ids]))[:NAMED_WHEN_ASKED]
     event(
         "denied",
         operation,
         summary=summary(operation, wanted),
         outcome="denied",
         space=the_one(rights.touched(verb_named(operation.verb), operation, ids)),
+        targets=[(id, names.get(id, "")) for id in named],
         detail={"count": len(wanted), "targets": ids[:20], **why},
     )
 

@@ -44,6 +44,8 @@ def test_it_is_said_before_the_form_is_filled_in(small, operator, inventory):
     assert response.status_code == 403
     assert "more than the 2 that your role may change at once" in response.text
     assert 'name="reason"' not in response.text
+    (event,) = Event.objects.filter(kind="denied")
+    assert (event.verb, event.detail["cap"], event.detail["count"]) == ("device.freeze", 2, 3)
     assert operator.post("/devices/selection.freeze/", asked(target=inventory.free(3))).status_code == 413
     assert not Operation.objects.exists()
 

@@ -114,6 +114,43 @@ def test_ids_elsewhere_and_ids_that_nobody_knows_are_told_in_the_same_words(loca
     assert not writes(inventory)
 
 
+@pytest.mark.parametrize("act", ["freeze", "unbind"])
+def test_a_look_at_ids_elsewhere_is_recorded_once(local, places, denied, inventory, act):
+    role = "operator" if act == "freeze" else "policy admin"
+    policy = Policy.objects.filter(app_id=places.home).first()
+    url = "/devices/selection.freeze/" if act == "freeze" else f"/policies/{policy.pk}/unbind/"
+    look = local(role).post(url, {"target": [places.near, places.far], "target_type": "device"})
+    assert look.status_code == 403
+    (event,) = denied()
+    assert (event.detail["outside"], event.space, event.outcome) == ([places.far], "*", "denied")
+    assert event.verb.endswith(act)
+
+
+def numbers(client, target):
+    page = client.get("/audit/", {"target": target, "outcome": "denied"}).text
+    return {int(number) for number in re.findall(r'href="/audit/([0-9]+)/"', page)}
+
+
+def test_a_denied_try_is_found_by_its_target_but_not_by_who_may_not_see_all(local, places, denied):
+    operator, policy = local("operator"), Policy.objects.filter(app_id=places.other)[0].pk
+    many = [*(f"another-{n}" for n in range(10)), places.near, places.far]
+    operator.post("/devices/selection.freeze/", asked(target=many))
+    operator.get(f"/devices/{places.far}/")
+    operator.get(f"/policies/{policy}/")
+    at_the_door, of_device, of_policy = (event.pk for event in denied())
+    boss, auditor = local("admin", EVERY), local("auditor")
+    assert numbers(boss, places.far) == {at_the_door, of_device}
+    assert numbers(boss, policy) == {of_policy}
+    assert numbers(auditor, places.far) | numbers(auditor, policy) == set()
+
+
+def test_what_is_elsewhere_is_named_first(local, places, denied):
+    inside = Device.objects.filter(app_id=places.home).values_list("pk", flat=True)[:30]
+    local("operator").post("/devices/selection.freeze/", asked(target=[*inside, "zzz-elsewhere"]))
+    named = [target.target_id for target in denied()[0].outcomes.all()]
+    assert (named[0], len(named)) == ("zzz-elsewhere", 20)
+
+
 def test_of_very_many_ids_elsewhere_the_first_are_named_and_all_are_counted(places, denied):
     with pytest.raises(NotAllowed, match=r"These 30 IDs .* … \(\+10\)"):
         begun(make_user("operator", places.home), *[f"elsewhere-{n}" for n in range(30)])
