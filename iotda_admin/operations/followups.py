@@ -119,6 +119,10 @@ CHANGED_AGAIN = Knowledge(
     gettext_lazy("Changed again since, by a later operation."),
     gettext_lazy("Choose these only if that shall not stand."),
 )
+WANTED_SINCE = Knowledge(
+    gettext_lazy("A later operation wanted these as they are, and changed nothing."),
+    gettext_lazy("Choose these only if that shall not stand."),
+)
 UNDER_WAY = Knowledge(
     gettext_lazy("A later operation is changing these, or got no clear answer."),
     gettext_lazy("Wait for it."),
@@ -211,6 +215,8 @@ def fate(since: Later, verb: str) -> Sorted:
         return "under way", UNDER_WAY, Offer.NEVER, ""
     if since.verb == verb:
         return "done since", DONE_SINCE, Offer.NEVER, ""
+    if since.state == State.ALREADY:
+        return "wanted since", WANTED_SINCE, Offer.POSSIBLE, ""
     return "changed since", CHANGED_AGAIN, Offer.POSSIBLE, ""
 
 

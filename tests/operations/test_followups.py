@@ -177,8 +177,8 @@ def test_what_somebody_decided_otherwise_since_is_retried_only_if_chosen(me, bro
     device = inventory.free(1)[0]
     do("device.unfreeze", device)
     url = f"{broken.get_absolute_url()}retry/"
-    assert offered(me.get(url).text) == {"failed:not_sent": True, "changed since": False}
-    follow(me, broken, "retry", group=["changed since"])
+    assert offered(me.get(url).text) == {"failed:not_sent": True, "wanted since": False}
+    follow(me, broken, "retry", group=["wanted since"])
     assert states(last()).keys() == {device}
 
 
@@ -319,7 +319,7 @@ def test_undo_leaves_out_what_was_frozen_again_since_unless_chosen(me, do, inven
 def test_undo_leaves_out_what_somebody_wanted_as_well(me, do, inventory):
     operation = do("device.freeze", *inventory.free(1))
     do("device.freeze", *inventory.free(1))
-    assert offered(me.get(f"{operation.get_absolute_url()}undo/").text) == {"changed since": False}
+    assert offered(me.get(f"{operation.get_absolute_url()}undo/").text) == {"wanted since": False}
 
 
 def test_a_freeze_between_looking_and_sending_is_not_undone(me, do, inventory):
