@@ -6,6 +6,7 @@ import time
 import pytest
 
 from iotda_admin.iotda import BadAnswer, Page, PageQuery, walk, walk_windows
+from tests.operations.deployment import until
 
 
 class List:
@@ -16,6 +17,7 @@ class List:
         self.count = count
         self.queries, self.busy, self.most = [], 0, 0
         self.hook = lambda query: None
+        self.linger = lambda: time.sleep(0.001)
         self.lock = threading.Lock()
 
     def page(self, query):
@@ -26,7 +28,7 @@ class List:
             count = len(self.rows) if self.count is None else self.count(self, rows)
             self.busy += 1
             self.most = max(self.most, self.busy)
-        time.sleep(0.001)
+        self.linger()
         with self.lock:
             self.busy -= 1
         rows = rows[query.offset : query.offset + query.limit]
@@ -69,6 +71,8 @@ def test_it_asks_for_no_more_pages_than_there_are():
 
 def test_it_keeps_several_pages_in_flight_and_no_more():
     source = List(3000)
+    # Behind the first page, which is read alone, each waits until as many have come together.
+    source.linger = lambda: len(source.queries) == 1 or until(lambda: source.most >= 4)
     whole(source.page, in_flight=8)
     assert 4 <= source.most <= 8
 

@@ -9,7 +9,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from iotda_admin.iotda import PasswordToken, StaticToken, Throttled, Unauthorized, Unreachable
+from iotda_admin.iotda import PasswordToken, StaticToken, Throttled, Unauthorized, Unreachable, iam
 
 from . import wire as w
 from .stopwatch import Stopwatch
@@ -133,16 +133,28 @@ def test_a_second_refusal_is_raised(cloud, client):
     assert (cloud.issued, len(cloud.wire.requests)) == (2, 4)
 
 
-def test_it_renews_before_the_end(cloud, client):
-    cloud.lives = timedelta(seconds=0.4)
+class Later(datetime):
+    """The time of day, so much later than it is."""
+
+    ahead = timedelta()
+
+    @classmethod
+    def now(cls, tz=None):
+        return datetime.now(tz) + cls.ahead
+
+
+@pytest.mark.parametrize(("lives", "renewed"), [(60, 45), (24 * 60, 24 * 60 - 30)])
+def test_it_renews_before_the_end(cloud, client, monkeypatch, lives, renewed):
+    monkeypatch.setattr(iam, "datetime", Later)
+    cloud.lives = timedelta(minutes=lives)
     client.list_devices()
-    time.sleep(0.31)
+    monkeypatch.setattr(Later, "ahead", timedelta(minutes=renewed - 5))
     client.list_devices()
-    assert cloud.issued == 2
-    assert [r["headers"]["x-auth-token"] for r in cloud.wire.requests if "devices" in r["target"]] == [
-        "token-1",
-        "token-2",
-    ]
+    assert cloud.issued == 1
+    monkeypatch.setattr(Later, "ahead", timedelta(minutes=renewed + 1))
+    client.list_devices()
+    sent = [r["headers"]["x-auth-token"] for r in cloud.wire.requests if "devices" in r["target"]]
+    assert sent == ["token-1", "token-1", "token-2"]
 
 
 def test_a_wrong_password_is_offered_once(cloud, client):
@@ -178,15 +190,15 @@ def test_a_silent_iam_counts_against_the_deadline_and_nothing_was_sent(cloud, cl
 
 def test_a_renewal_and_the_repeat_share_one_deadline(cloud, client_for, auth):
     def slow(answer):
-        return lambda sock, request: time.sleep(0.4) or answer(sock, request)
+        return lambda sock, request: time.sleep(0.5) or answer(sock, request)
 
-    client = client_for(cloud.wire.url, auth, deadline=1)
+    client = client_for(cloud.wire.url, auth, deadline=3)
     client.list_devices()
     cloud.expire()
     cloud.refuse, cloud.login, cloud.answer = slow(cloud.refuse), slow(cloud.issue), w.hang
     with Stopwatch() as watch, pytest.raises(Unreachable) as caught:
         client.freeze_device("d1")
-    assert watch.seconds <= 1.1
+    assert watch.seconds <= 1.1 * 3
     assert caught.value.maybe_applied
 
 

@@ -33,6 +33,9 @@ class Wire:
                 sock.shutdown(socket.SHUT_RDWR)
             sock.close()
 
+    def all_closed(self):
+        return all(sock.fileno() < 0 for sock in self._open)
+
     def deafen(self):
         """Accept no further connections."""
         with suppress(OSError):

@@ -69,7 +69,7 @@ def test_it_foretells_by_the_pace_where_calls_take_longer_than_the_rate_allows(a
     Target.objects.filter(chunk__in=first).update(state="ok")
     assert "About 20 s left" in page(auditor, waiting)
     first.update(answered_at=now - timedelta(minutes=2))
-    assert "left" not in page(auditor, waiting)
+    assert " left" not in page(auditor, waiting)
 
 
 def test_what_was_held_and_goes_on_says_nothing_of_it(auditor, waiting):

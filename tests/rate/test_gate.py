@@ -1,6 +1,5 @@
 """What the gate promises to a caller: its pace, its patience, and a platform that stays within reach."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,6 +12,7 @@ from iotda_admin.iotda import PageQuery, Throttled
 from iotda_admin.rate import gate, ledger
 from iotda_admin.rate.models import Limit
 from iotda_admin.rate.terms import ACCOUNT, SEARCH, terms_of
+from tests.iotda.stopwatch import Stopwatch
 
 ONE = PageQuery(limit=1)
 
@@ -38,11 +38,10 @@ def test_four_threads_stay_within_what_the_platform_allows(cloud, paced):
 
 
 def test_they_use_what_it_allows(cloud, paced):
-    paced(50, 20)
-    started = time.monotonic()
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(list_devices, range(80)))
-    assert time.monotonic() - started < 2 * (80 - 20) / 50
+    paced(25, 20)
+    with Stopwatch() as watch, ThreadPoolExecutor(4) as pool:
+        list(pool.map(list_devices, range(50)))
+    assert watch.seconds < 2 * (50 - 20) / 25
 
 
 def test_without_a_rate_nothing_is_written(cloud, paced):
@@ -52,16 +51,6 @@ def test_without_a_rate_nothing_is_written(cloud, paced):
     assert len(queries) == 0
     assert not Limit.objects.exists()
     assert ledger._own is None
-
-
-def test_a_few_writes_serve_many_calls(cloud, paced, monkeypatch):
-    writes = []
-    reserve = ledger.reserve
-    monkeypatch.setattr(ledger, "reserve", lambda *args: writes.append(args) or reserve(*args))
-    paced(200, 200)
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(list_devices, range(100)))
-    assert len(writes) <= 25
 
 
 def test_searching_has_a_limit_of_its_own(cloud, paced):
@@ -74,18 +63,19 @@ def test_searching_has_a_limit_of_its_own(cloud, paced):
 
 def test_a_slot_too_far_away_is_refused_in_words(cloud, paced):
     paced(10, 10)
-    used_up(34)
+    used_up(3400)
     with pytest.raises(Throttled) as caught:
         list_devices()
-    assert caught.value.user_message == "10 calls a second are allowed; the next is free in 34 s."
-    assert caught.value.retry_after == pytest.approx(34, abs=1)
+    seconds = caught.value.retry_after
+    assert seconds == pytest.approx(3400, abs=100)
+    assert caught.value.user_message == f"10 calls a second are allowed; the next is free in {seconds:.0f} s."
     assert caught.value.retryable
     assert not caught.value.maybe_applied
 
 
 def test_a_slot_too_far_away_is_not_taken(cloud, paced):
     paced(10, 10)
-    used_up(34)
+    used_up(3400)
     before = Limit.objects.get(name=ACCOUNT).tat
     with pytest.raises(Throttled):
         list_devices()
@@ -93,19 +83,20 @@ def test_a_slot_too_far_away_is_not_taken(cloud, paced):
     assert cloud.journal("ListDevices") == []
 
 
-def test_the_wait_for_a_slot_leaves_the_deadline_alone(cloud, paced):
-    cloud.switch(latency_ms=1400)
+def test_the_wait_for_a_slot_leaves_the_deadline_alone(cloud, paced, settings):
+    settings.IOTDA_DEADLINE = 3
+    cloud.switch(latency_ms=900)
     paced(10, 1)
-    used_up(1)
-    assert list_devices()  # the deadline is 2 s
+    used_up(2.5)
+    assert list_devices()
 
 
 def test_a_throttled_answer_makes_all_wait(cloud, paced):
     paced(50, 20)
-    cloud.fault("ListDevices", "throttle", retry_after=30)
+    cloud.fault("ListDevices", "throttle", retry_after=3000)
     with pytest.raises(Throttled):
         list_devices()
-    assert gate.wait() == pytest.approx(30, abs=1)
+    assert gate.wait() == pytest.approx(3000, abs=100)
 
 
 def test_inside_a_transaction_the_row_is_not_held(cloud, paced):
@@ -122,11 +113,12 @@ def test_in_a_test_of_one_transaction_calls_go_out(cloud, db, settings):
     ledger.close()
 
 
-def test_a_locked_database_does_not_stop_a_call(cloud, paced):
+def test_a_locked_database_does_not_stop_a_call(cloud, paced, settings):
+    settings.IOTDA_DEADLINE = 20
     paced(50, 20)
     with transaction.atomic(), ThreadPoolExecutor(1) as other:
         Limit.objects.create(name=ACCOUNT, tat=0)  # on PostgreSQL too, the other now waits for this row
-        assert other.submit(list_devices).result(10)
+        assert other.submit(list_devices).result(30)
 
 
 def test_what_a_wrong_clock_wrote_stops_nobody(cloud, paced):

@@ -46,6 +46,15 @@ def test_a_slot_that_is_held_costs_no_write(limiter):
     assert tat() == before
 
 
+def test_a_few_writes_serve_many_calls(limiter, monkeypatch):
+    writes = []
+    reserve = ledger.reserve
+    monkeypatch.setattr(ledger, "reserve", lambda *args: writes.append(args) or reserve(*args))
+    for _ in range(100):
+        limiter.take(TERMS, 10)
+    assert len(writes) <= 25
+
+
 def test_old_slots_are_dropped(limiter, time):
     held(limiter)
     before = tat()

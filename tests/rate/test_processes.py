@@ -26,6 +26,7 @@ def busy(cloud, paced):
         "IOTDA_ENDPOINT": cloud.api,
         "IOTDA_RATE": "50",
         "IOTDA_BURST": "20",
+        "IOTDA_DEADLINE": "20",
     }
 
     def run(processes, calls, threads):

@@ -2,6 +2,8 @@ import time
 
 import pytest
 
+from tests.operations.deployment import until
+
 LATER = "20991231T235959Z"
 
 
@@ -18,12 +20,12 @@ def create(sim, *targets, **changes):
 
 def finished(sim, *targets, **changes):
     task_id = create(sim, *targets, **changes).json()["task_id"]
-    end = time.monotonic() + 2
-    while True:
+
+    def ended():
         answer = sim.get(f"/batchtasks/{task_id}?limit=50").json()
-        if answer["batchtask"]["status"] in {"Success", "Fail", "PartialSuccess"}:
-            return answer
-        assert time.monotonic() < end
+        return answer["batchtask"]["status"] in {"Success", "Fail", "PartialSuccess"} and answer
+
+    return until(ended)
 
 
 def test_it_freezes_every_device(sim):

@@ -6,6 +6,7 @@ import pytest
 import requests
 
 from iotda_admin.simulator.config import WrongSetting, read_config
+from tests.operations.deployment import PATIENCE, until
 
 from .conftest import start_simulator
 
@@ -14,36 +15,35 @@ from .conftest import start_simulator
 def test_it_says_where_it_listens_and_ends_cleanly(sent):
     process = start_simulator("--devices", "3")
     where = json.loads(process.stdout.readline())
-    health = requests.get(where["control"] + "/_sim/health", timeout=5).json()
+    health = requests.get(where["control"] + "/_sim/health", timeout=PATIENCE).json()
     assert health == {"status": "ok", "devices": 3}
     process.send_signal(sent)
-    out, err = process.communicate(timeout=5)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out, err) == (0, "", "")
 
 
 def test_it_ends_while_a_call_hangs():
     process = start_simulator()
     where = json.loads(process.stdout.readline())
-    requests.post(where["control"] + "/_sim/faults", json={"fault": "hang"}, timeout=5)
+    requests.post(where["control"] + "/_sim/faults", json={"fault": "hang"}, timeout=PATIENCE)
     with socket.create_connection(("127.0.0.1", int(where["api"].rpartition(":")[2]))) as waiting:
         waiting.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
-        while not requests.get(where["control"] + "/_sim/journal", timeout=5).json()["entries"]:
-            pass
+        until(lambda: requests.get(where["control"] + "/_sim/journal", timeout=PATIENCE).json()["entries"])
         process.terminate()
-        assert process.communicate(timeout=5) == ("", "")
+        assert process.communicate(timeout=PATIENCE) == ("", "")
     assert process.returncode == 0
 
 
 def test_it_stops_at_a_wrong_setting_with_one_sentence():
     process = start_simulator(DEMO_DEVICES="many")
-    out, err = process.communicate(timeout=5)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out, err.count("\n")) == (2, "", 1)
     assert "DEMO_DEVICES" in err
 
 
 def test_it_stops_when_its_port_is_taken(sim):
     process = start_simulator(SIMULATOR_PORT=sim.api.rpartition(":")[2])
-    assert "SIMULATOR_PORT" in process.communicate(timeout=5)[1]
+    assert "SIMULATOR_PORT" in process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 2
 
 
