@@ -14,6 +14,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from devices.models import Device
+from iotda_admin.accounts.scope import spaces_of
 from iotda_admin.health import workers
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.operations import followup_views, rights, views
@@ -152,6 +153,8 @@ def freshness(context: template.Context) -> dict[str, Any]:
         "age": age,
         "reading": reading,
         "last": last,
+        # How many devices there are is for those who may see them all.
+        "counted": last.rows if last and spaces_of(context["request"].user) is None else 0,
         "failed": last is not None and last.state == SyncRun.State.FAILED,
         "request": context["request"],
     }

@@ -3,6 +3,7 @@
 import pytest
 from django.test import Client
 
+from iotda_admin.accounts.models import Grant
 from iotda_admin.inventory import sync
 from iotda_admin.inventory.models import SyncRun
 from tests.conftest import HTMX
@@ -50,6 +51,14 @@ def test_it_refuses_a_forged_form(viewer):
     client.cookies = viewer.cookies
     assert client.post("/inventory/refresh/").status_code == 403
     assert not SyncRun.objects.exists()
+
+
+def test_how_much_is_read_is_told_only_to_who_may_see_all(viewer):
+    SyncRun.objects.create(state="running", rows=41234)
+    assert "41,234 rows so far" in viewer.get("/inventory/").text
+    Grant.objects.filter(user__username="viewer").update(app_id="one-space")
+    text = viewer.get("/inventory/").text
+    assert ("Reading IoTDA" in text, "41,234" in text) == (True, False)
 
 
 def test_it_says_why_the_last_reading_failed_as_text(viewer, inventory):
