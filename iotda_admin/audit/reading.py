@@ -10,6 +10,7 @@ from datetime import timedelta
 from itertools import chain, repeat
 from typing import Any
 
+from django.apps import apps
 from django.db.models import Exists, OuterRef, Q, Window
 from django.db.models.functions import RowNumber
 
@@ -98,6 +99,8 @@ class Search:
         if not user.has_perm("audit.view_event"):
             # Not by the name: it may change, and may have been somebody else's.
             self.narrow(*by_actor(user.pk or 0))
+            if (spaces := spaces_of(user)) is not None:
+                self.narrow(None, own_within(spaces))
         elif (seen := visible(user)) is not None:
             self.narrow(None, seen)
 
@@ -163,9 +166,23 @@ class Search:
 def visible(user: Somebody) -> Q | None:
     """What somebody may see of the trail; None: all of it."""
     own, spaces = Q(actor_id=user.pk or 0), spaces_of(user)
+    own = own if spaces is None else own & own_within(spaces)
     if not user.has_perm("audit.view_event"):
         return own
-    return None if spaces is None else own | Q(space__in=["", *sorted(spaces)])
+    return None if spaces is None else own | within(spaces)
+
+
+def within(spaces: frozenset[str]) -> Q:
+    return Q(space__in=["", *sorted(spaces)])
+
+
+def own_within(spaces: frozenset[str]) -> Q:
+    """Of what somebody did themselves: as with operations, what is elsewhere does not exist for them, even
+    if it was theirs once. Of several spaces what names no target, or an operation that is all in theirs."""
+    of_it = apps.get_model("operations", "OperationSpace").objects.filter(operation=OuterRef("operation"))
+    elsewhere = Exists(of_it.exclude(app_id__in=sorted(spaces)))
+    nameless = Q(operation=None) & ~Exists(Outcome.objects.filter(event=OuterRef("pk")))
+    return within(spaces) | Q(space="*") & (nameless | Q(operation__isnull=False) & ~elsewhere)
 
 
 def simple(asked: dict[str, Any]) -> Iterator[Filter]:
