@@ -71,6 +71,6 @@ def time_passes() -> None:
 
 def look() -> None:
     """Time passes until an unanswered change may be read back, and the worker looks once."""
-    Chunk.objects.filter(state=Chunk.State.UNKNOWN).update(due_at=timezone.now())
     recovery.sweep()
+    Chunk.objects.filter(state=Chunk.State.UNKNOWN).update(due_at=timezone.now())
     recovery.read_back_due()

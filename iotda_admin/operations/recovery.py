@@ -24,7 +24,7 @@ from iotda_admin.operations.bulk import update
 from iotda_admin.operations.codes import CHANGED_SINCE, NOT_APPLIED, SENDER_LOST
 from iotda_admin.operations.ending import drop_what_waits, end, hold
 from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.records import ATTEMPTS, Settlement, with_already
+from iotda_admin.operations.records import ATTEMPTS, Settlement, read_back_from, with_already
 from iotda_admin.operations.tasks import nudge
 from iotda_admin.operations.trail import chunk_event, writing
 from iotda_admin.operations.verbs import Request, State, Verdict, verb_named
@@ -70,7 +70,7 @@ def give_up_leases() -> None:
                 state=Chunk.State.UNKNOWN,
                 token=F("token") + 1,
                 lease_until=None,
-                due_at=timezone.now(),
+                due_at=read_back_from(),
                 error_code=SENDER_LOST,
             )
         log.warning("OP-%s: %d chunks without a recorded answer, reading back", operation_id, len(lost))

@@ -11,6 +11,7 @@ from tests.operations.deployment import Browser, until
 
 AFTERWARDS = """
 import json
+from django.utils import timezone
 from iotda_admin.operations import recovery
 from iotda_admin.operations.models import Chunk, Target
 from iotda_admin.operations.tasks import advance
@@ -25,7 +26,9 @@ recovery.read_back_due()
 tell()
 Chunk.objects.update(lease_until="2026-01-01T00:00Z")
 recovery.give_up_leases()
+recovery.read_back_due()
 tell()
+Chunk.objects.update(due_at=timezone.now())
 for _look in range(2):
     recovery.read_back_due()
     tell()
@@ -88,7 +91,8 @@ def test_a_worker_that_is_told_to_stop_leaves_nothing_half_done(deployment, clou
     worker = deployment.start("manage.py", "worker")
     until(lambda: cloud.journal("FreezeDevice"))
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(10) == 0
+    # Later than ten seconds a signal would have ended it, and its status were another.
+    assert worker.wait(30) == 0
     states = {state for (state,) in deployment.rows("select state from operations_chunk")}
     assert states <= {"done", "pending"}
     assert "done" in states
@@ -105,6 +109,8 @@ def test_a_worker_takes_over_what_a_killed_one_left(deployment, cloud):
     deployment.rows(expire)
     # Its call for attention died with it: long ago enough for the sweeper to call again.
     deployment.rows("update operations_operation set nudged_at='2026-01-01'")
+    # It is read back that much later.
+    deployment.env["IOTDA_DEADLINE"] = "0.5"
     deployment.start("manage.py", "worker")
     done = "select count(*) from operations_target where state='ok'"
     until(lambda: deployment.rows(done) == [(3,)])

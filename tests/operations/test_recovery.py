@@ -12,7 +12,7 @@ from iotda_admin.operations.claims import beat, claim
 from iotda_admin.operations.codes import SENDER_LOST
 from iotda_admin.operations.models import Chunk, Operation
 from iotda_admin.operations.records import Result, record
-from tests.asking import look, outcome, states, work
+from tests.asking import look, outcome, states, time_passes, work
 
 
 @pytest.fixture
@@ -97,6 +97,7 @@ def test_only_one_reads_back_at_a_time(begin, inventory):
     claim(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     recovery.give_up_leases()
+    time_passes()
     assert [recovery.Reading(operation).take(9), recovery.Reading(operation).take(9)] == [True, False]
 
 
@@ -161,6 +162,7 @@ def test_nothing_is_told_while_a_later_try_is_open(unanswered, inventory):
     (device,) = inventory.free(1)
     first, _chunk = unanswered(device)
     unanswered(device)
+    time_passes()
     recovery.read_back(first.pk, connection.client())
     assert outcome(first) == {"unknown": 1}
     assert first.chunks.get().state == "unknown"
@@ -212,12 +214,22 @@ def test_an_operation_ends_though_its_last_recorder_died(begin, inventory):
     runner.attempt(second, connection.client())
     Chunk.objects.filter(pk=second.chunk.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
     recovery.give_up_leases()
+    time_passes()
     recovery.read_back(operation.pk, connection.client())
     record([answer], busy={operation.pk})
     assert (outcome(operation), operation.finished_at) == ({"ok": 2}, None)
     recovery.sweep()
     operation.refresh_from_db()
     assert (operation.state, bool(operation.finished_at)) == ("done", True)
+
+
+def test_what_a_dead_sender_left_is_not_read_back_while_its_call_may_still_arrive(
+    unanswered, settings, inventory
+):
+    settings.IOTDA_DEADLINE = 60
+    _operation, chunk = unanswered(*inventory.free(1))
+    assert chunk.due_at > chunk.sent_at + timedelta(seconds=60)
+    assert not recovery.due()
 
 
 def test_what_a_dead_sender_did_not_get_through_is_sent_again(unanswered, inventory):
