@@ -245,11 +245,13 @@ def test_without_waiting_it_is_left_to_the_worker(here, inventory):
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_told_to_end_it_leaves_a_clean_state(start, inventory, number, status):
-    inventory.fault("FreezeDevice", "latency", seconds=0.3)
-    process = start("freeze", *inventory.free(10), *WHY, env={"IOTDA_IN_FLIGHT": "2"})
+    # All ten would take five seconds: it is told long before.
+    inventory.fault("FreezeDevice", "latency", seconds=1)
+    env = {"IOTDA_IN_FLIGHT": "2", "IOTDA_DEADLINE": "10"}
+    process = start("freeze", *inventory.free(10), *WHY, env=env)
     until(lambda: inventory.journal("FreezeDevice"))
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=40)
     operation = only()
     assert process.returncode == status
     assert f"{operation} goes on without this command" in err
@@ -266,7 +268,7 @@ def test_a_call_without_an_answer_does_not_hold_it_up(start, inventory):
     process = start("freeze", *inventory.free(1), *WHY, "--json", env={"IOTDA_DEADLINE": "60"})
     until(lambda: inventory.journal("FreezeDevice"))
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=40)
     assert (process.returncode, json.loads(out)["counts"]) == (130, {"unknown": 1})
     assert err.startswith("\n" + PATIENCE)
 
