@@ -10,7 +10,6 @@ PAGES = [
     "/admin/auth/user/{user}/password/",
     "/admin/auth/user/{user}/history/",
     "/admin/auth/group/{group}/change/",
-    "/admin/password_change/",
 ]
 
 
