@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -58,8 +59,14 @@ class DeviceStatus(Verb):
         return known(ids)
 
     def inventory_says(self, ids: Sequence[str], about: Operation | None = None) -> Mapping[str, bool]:
-        rows = known(ids).values_list("device_id", "status")
-        return {device_id: (status == FROZEN) == self.frozen for device_id, status in rows if status}
+        return self.standing(known(ids))
+
+    def inventory_said(self, ids: Sequence[str], before: datetime) -> Mapping[str, bool]:
+        return self.standing(known(ids).filter(read_at__lt=before))
+
+    def standing(self, rows: QuerySet[Device]) -> Mapping[str, bool]:
+        found = rows.values_list("device_id", "status")
+        return {device_id: (status == FROZEN) == self.frozen for device_id, status in found if status}
 
     def send(self, client: Client, request: Request) -> Answer:
         if request.task_name:

@@ -141,6 +141,7 @@ def read_back(operation_id: int, client: Client, limit: int = CHUNKS_TOGETHER) -
         again = timezone.now() + timedelta(seconds=RETRY_SECONDS)
         reading.mine().update(due_at=again, error_message=error.message[:512])
         return
+    reading.stood_before = reading.inventory_said()
     with transaction.atomic():
         hold(operation_id)
         verb.remember(request.seen)
@@ -154,6 +155,7 @@ class Reading:
         self.operation, self.by_task = operation, by_task
         self.tokens: dict[int, int] = {}
         self.targets: dict[int, list[str]] = defaultdict(list)
+        self.stood_before: Mapping[str, bool] = {}
         self.next_beat = time.monotonic() + READER_SECONDS / 4
 
     def take(self, limit: int) -> bool:
@@ -167,6 +169,14 @@ class Reading:
         for chunk_id, target_id in rows.values_list("chunk", "target_id"):
             self.targets[chunk_id].append(target_id)
         return bool(self.tokens)
+
+    def inventory_said(self) -> Mapping[str, bool]:
+        """What stood when it was sent, of what was perhaps never sent: nobody has looked before, or has
+        lived to tell."""
+        lost = dict(self.mine().filter(error_code=SENDER_LOST).values_list("pk", "sent_at"))
+        sent = [sent_at for sent_at in lost.values() if sent_at]
+        ids = [id for pk in lost for id in self.targets[pk]]
+        return verb_named(self.operation.verb).inventory_said(ids, min(sent)) if sent else {}
 
     def ids(self) -> list[str]:
         return [id for ids in self.targets.values() for id in ids]
@@ -195,7 +205,7 @@ class Reading:
         operation = hold(self.operation.pk)
         settlement = Settlement(operation)
         for chunk in self.mine().select_for_update():
-            settle_chunk(chunk, self.targets[chunk.pk], stands, settlement)
+            settle_chunk(chunk, self.targets[chunk.pk], stands, settlement, self.stood_before)
         settlement.write()
         if not operation.running:
             drop_what_waits(operation)
@@ -203,7 +213,11 @@ class Reading:
 
 
 def settle_chunk(
-    chunk: Chunk, ids: Collection[str], stands: Mapping[str, bool], settlement: Settlement
+    chunk: Chunk,
+    ids: Collection[str],
+    stands: Mapping[str, bool],
+    settlement: Settlement,
+    stood_before: Mapping[str, bool],
 ) -> None:
     told = set(ids) & stands.keys() - touched_later(chunk, ids, OPEN) - in_flight_elsewhere(chunk, ids)
     verdicts = dict.fromkeys(touched_later(chunk, told, Q(state=State.OK)), CHANGED)
@@ -224,7 +238,7 @@ def settle_chunk(
             changes = {"state": Chunk.State.PENDING, "due_at": timezone.now(), "misses": 0}
     Chunk.objects.filter(pk=chunk.pk).update(**changes)
     of_chunk = list(chunk.targets.values_list("target_id", "name", "stood_before"))
-    verdicts = with_already(verdicts, {id: stood for id, _name, stood in of_chunk})
+    verdicts = with_already(verdicts, {id: stood for id, _name, stood in of_chunk} | dict(stood_before))
     settlement.add(chunk, verdicts)
     if verdicts:
         names = {id: name for id, name, _stood in of_chunk}

@@ -6,6 +6,7 @@ It knows nothing of records, leases or retries: that is the runner's.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -126,6 +127,10 @@ class Verb:
     def inventory_says(self, ids: Sequence[str], about: Operation | None = None) -> Mapping[str, bool]:
         """Which of these targets stood as this verb wants when the inventory was read: all that is known
         beforehand of what goes by a batch task, and afterwards of what failed."""
+        return {}
+
+    def inventory_said(self, ids: Sequence[str], before: datetime) -> Mapping[str, bool]:
+        """The same of those that were not read again since, where targets are asked for without it."""
         return {}
 
     def to_type(self, about: Operation, target_id: str) -> str:

@@ -5,11 +5,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from devices.models import Device
 from iotda_admin import connection
 from iotda_admin.iotda import Unreachable
 from iotda_admin.operations import recovery, runner
 from iotda_admin.operations.claims import beat, claim
 from iotda_admin.operations.codes import SENDER_LOST
+from iotda_admin.operations.followups import undo
 from iotda_admin.operations.models import Chunk, Operation
 from iotda_admin.operations.records import Result, record
 from tests.asking import look, outcome, states, time_passes, work
@@ -272,4 +274,37 @@ def test_what_a_stopped_process_left_unanswered_is_sent_again_too(begin, invento
     look()
     look()
     work()
+    assert outcome(operation) == {"ok": 1}
+
+
+@pytest.fixture
+def frozen_by_others(inventory):
+    """At the console, as the inventory knows since its last reading."""
+    (device,) = inventory.free(1)
+    connection.client().freeze_device(device)
+    Device.objects.filter(pk=device).update(status="FROZEN")
+    return device
+
+
+def test_what_stood_before_a_sender_died_is_not_taken_for_its_work(unanswered, frozen_by_others):
+    operation, _chunk = unanswered(frozen_by_others)
+    look()
+    assert outcome(operation) == {"already": 1}
+    assert undo(operation).preselected == []
+
+
+def test_what_was_read_as_it_stood_only_after_a_sender_died_may_be_its_work(unanswered, frozen_by_others):
+    operation, _chunk = unanswered(frozen_by_others)
+    Device.objects.filter(pk=frozen_by_others).update(read_at=timezone.now())
+    look()
+    assert outcome(operation) == {"ok": 1}
+
+
+def test_what_a_look_has_found_otherwise_was_changed_by_us(unanswered, inventory):
+    (device,) = inventory.free(1)
+    Device.objects.filter(pk=device).update(status="FROZEN")
+    operation, _chunk = unanswered(device)
+    look()
+    connection.client().freeze_device(device)
+    look()
     assert outcome(operation) == {"ok": 1}
