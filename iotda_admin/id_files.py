@@ -9,7 +9,7 @@ from typing import IO
 
 from django.utils.translation import gettext as _
 
-from iotda_admin.ids import Pasted, collect, parse
+from iotda_admin.ids import Pasted, collect, is_id, parse
 
 LINE_LIMIT = 65_536
 # Blank lines and duplicates cost time as well.
@@ -25,7 +25,8 @@ class Unreadable(Exception):
 
 
 def read(file: IO[bytes], *, limit: int, kind: str = "device") -> Pasted:
-    """The ids of the column that is named for them, else of the first. At most one line is held at a time.
+    """The ids of the column that is named for them, else of the first; of all columns, where the first row
+    has ids only. At most one line is held at a time.
 
     Raises Unreadable and TooManyIds.
     """
@@ -66,14 +67,29 @@ def lines(text: TextIOWrapper, limit: int) -> Iterator[str]:
 
 
 def cells(text: Iterator[str], separator: str, kind: str) -> Iterator[tuple[int, str]]:
-    """The cell of each row that holds the id, with its line."""
+    """The cell of each row that holds the id, with its line. Nothing but ids without a header: every cell."""
     table = rows(text, separator)
     first = next(table, None)
     if first is None:
         return
-    column = column_of_ids(first[1], kind)
-    for line, row in table if column is not None else chain([first], table):
-        yield line, "".join(row[column or 0 :][:1]).strip()
+    column, width = column_of_ids(first[1], kind), len(first[1])
+    if column is None:
+        table = chain([first], table)
+        if all(map(is_id, filled(first[1]))):
+            for line, row in table:
+                for value in filled(row):
+                    yield line, value
+            return
+    for line, row in table:
+        if len(row) > width and filled(row[width:]):
+            # What has no column may be an id, and must not get lost: the row is named, as what is no id.
+            yield line, separator.join(row)
+        else:
+            yield line, "".join(row[column or 0 :][:1]).strip()
+
+
+def filled(row: Sequence[str]) -> list[str]:
+    return [value for cell in row if (value := cell.strip())]
 
 
 def rows(text: Iterator[str], separator: str) -> Iterator[tuple[int, list[str]]]:

@@ -26,6 +26,8 @@ GOOD = {
     "another encoding": "a,Gerät\nb,Pumpe\n".encode("latin-1"),
     "chinese": "设备名,device_id\n水泵,a\n风扇,b\n".encode("gb18030"),
     "named twice": b"a\nb\na\n",
+    "all in one row": b"a, b,\n",
+    "rows of several": b"a\nb,a\n",
 }
 BAD = {
     "excel": (b"PK\x03\x04" + b"\0" * 50, "Excel or ZIP"),
@@ -59,6 +61,15 @@ def test_a_bad_id_is_named_with_its_line():
     data = b'device_id,name\n"a","two\nlines"\n"b c",x\n,y\n'
     problems = read(BytesIO(data), limit=9).problems
     assert problems == [Problem(4, "b c"), Problem(5, "")]
+
+
+@pytest.mark.parametrize(
+    ("data", "ids"),
+    [(b"device_id\na,b\nc,\n", ["c"]), (b"c,pump 1\na,pump 2,b\n", ["c"]), (b"c\na b\n", ["c"])],
+)
+def test_nothing_is_lost_silently(data, ids):
+    found = read(BytesIO(data), limit=9)
+    assert (found.ids, found.wrong) == (ids, 1)
 
 
 def test_duplicates_are_counted():
