@@ -14,27 +14,31 @@ from iotda_admin.rate.terms import Terms
 
 # Longer than this nobody waits for the database; the platform is reached without it (see Limiter).
 TIMEOUT_SECONDS = 1
-# The client caps Retry-After at an hour: what lies further ahead was written by a wrong clock.
-FAR_SECONDS = 7200
-
+# Nobody waits longer for a slot than a call may take: IOTDA_DEADLINE is 120 s at the most.
+FAR_SECONDS = 121
 NOW = {
     "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
     "postgresql": "extract(epoch from clock_timestamp())::float8",
 }
+LATER_OF = {"sqlite": "max", "postgresql": "greatest"}
+# Further ahead than anybody waits, or a pause that has not begun: since then the clock was set back.
+PAUSED_TO = "CASE WHEN {now} BETWEEN l.paused_from AND l.paused_to THEN l.paused_to ELSE {now} END"
+TAT = "{later_of}(CASE WHEN l.tat <= {now} + %(far)s THEN l.tat ELSE {now} END, {paused_to}, {now})"
 RESERVE = """
-    INSERT INTO rate_limit AS l (name, tat) VALUES (%(name)s, {now} + %(cost)s)
-    ON CONFLICT (name) DO UPDATE
-    SET tat = CASE WHEN l.tat BETWEEN {now} AND {now} + %(far)s THEN l.tat ELSE {now} END + %(cost)s
-    WHERE l.tat NOT BETWEEN {now} + %(tolerance)s + %(patience)s AND {now} + %(far)s
+    INSERT INTO rate_limit AS l (name, tat, paused_from, paused_to)
+    VALUES (%(name)s, {now} + %(cost)s, 0, 0)
+    ON CONFLICT (name) DO UPDATE SET tat = {tat} + %(cost)s
+    WHERE {tat} <= {now} + %(tolerance)s + %(patience)s
     RETURNING tat - {now}
 """
 PAUSE = """
-    INSERT INTO rate_limit AS l (name, tat) VALUES (%(name)s, {now} + %(ahead)s)
-    ON CONFLICT (name) DO UPDATE SET tat = {now} + %(ahead)s
-    WHERE l.tat NOT BETWEEN {now} + %(ahead)s AND {now} + %(far)s
+    INSERT INTO rate_limit AS l (name, tat, paused_from, paused_to)
+    VALUES (%(name)s, {now}, {now}, {now} + %(ahead)s)
+    ON CONFLICT (name) DO UPDATE
+    SET paused_from = {now}, paused_to = {later_of}({paused_to}, {now} + %(ahead)s)
     RETURNING tat
 """
-LOOK = "SELECT tat - {now} FROM rate_limit WHERE name = %(name)s"
+LOOK = "SELECT {tat} - {now} FROM rate_limit AS l WHERE name = %(name)s"
 
 
 class Unavailable(Exception):
@@ -70,9 +74,7 @@ def pause(name: str, terms: Terms, seconds: float) -> None:
 def wait(name: str, terms: Terms, calls: int = 1) -> float:
     """Seconds until the last of so many calls may go, if nobody else calls."""
     ahead = _ask(LOOK, name, terms) or 0.0
-    if ahead > FAR_SECONDS + terms.tolerance:
-        ahead = 0.0
-    return max(0.0, max(0.0, ahead) + (calls - 1) * terms.interval - terms.tolerance)
+    return max(0.0, ahead + (calls - 1) * terms.interval - terms.tolerance)
 
 
 def close() -> None:
@@ -90,15 +92,21 @@ def _ask(sql: str, name: str, terms: Terms, **numbers: float) -> float | None:
         # SQLite has one writer, and that is the caller: we would wait for ourselves.
         raise Unavailable("inside a transaction")
     params: dict[str, str | float] = {"name": name, "tolerance": terms.tolerance, **numbers}
-    params["far"] = FAR_SECONDS + terms.tolerance
+    params["far"] = FAR_SECONDS + terms.tolerance + terms.interval
     try:
         with _lock, _connection().cursor() as cursor:
-            cursor.execute(sql.format(now=NOW[caller.vendor]), params)
+            cursor.execute(_spelt_out(sql, caller.vendor), params)
             row = cursor.fetchone()
     except DatabaseError as error:
         close()
         raise Unavailable(str(error)) from error
     return None if row is None else float(row[0])
+
+
+def _spelt_out(sql: str, vendor: str) -> str:
+    words = {"now": NOW[vendor], "later_of": LATER_OF[vendor]}
+    words["paused_to"] = PAUSED_TO.format(**words)
+    return sql.format(**words, tat=TAT.format(**words))
 
 
 def _connection() -> BaseDatabaseWrapper:

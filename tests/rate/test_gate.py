@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection as database
 from django.db import transaction
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from iotda_admin.connection import client
@@ -126,6 +127,23 @@ def test_what_a_wrong_clock_wrote_stops_nobody(cloud, paced):
     Limit.objects.create(name=ACCOUNT, tat=9e9)
     assert gate.wait() == 0
     assert list_devices()
+
+
+def test_a_clock_that_is_set_back_stops_nobody(cloud, paced):
+    paced(10, 10)
+    list_devices()
+    used_up(60)
+    back = {name: F(name) + 1800 for name in ("tat", "paused_from", "paused_to")}
+    Limit.objects.update(**back)
+    assert gate.wait() == 0
+    assert list_devices()
+
+
+def test_a_short_pause_does_not_end_a_long_one(paced):
+    paced(10, 10)
+    used_up(3400)
+    used_up(1)
+    assert gate.wait() == pytest.approx(3400, abs=100)
 
 
 def test_a_page_can_say_how_long_so_many_calls_take(paced):
