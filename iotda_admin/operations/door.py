@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError
+from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
@@ -156,7 +157,9 @@ def ask(
 
 def start(operation: Operation, client: Client) -> None:
     """Send what was asked: one chunk here and now; more, and batch tasks, by the workers."""
-    open_chunks = operation.chunks.exclude(state=Chunk.State.DONE)[:2]
+    # The same form sent again leads to an operation that may have to wait by now.
+    going = operation.chunks.exclude(operation__held_until__gt=timezone.now())
+    open_chunks = going.exclude(state=Chunk.State.DONE)[:2]
     if len(open_chunks) == 1 and not open_chunks[0].by_task:
         run(open_chunks[0], client)
     if operation.chunks.filter(state=Chunk.State.PENDING).exists():

@@ -170,12 +170,11 @@ class Page:
                 verdicts = self.settle_all(sending, Verdict(State.UNKNOWN, error.code, error.message))
             case Judgement.WAIT:
                 # Whatever else is sent would be refused for the rate as well.
-                until = put_back(chunk, said, error.retry_after or backoff(chunk.attempts))
+                until = put_back(chunk, said, error.retry_after or backoff(chunk.attempts), tried=False)
                 self.hold_until = max(until, self.hold_until or until)
             case Judgement.FULL:
-                # Whatever goes without a batch task goes on. It was no try: it waits as long as need be.
-                put_back(chunk, said, FULL_SECONDS)
-                Chunk.objects.filter(pk=chunk.pk).update(attempts=F("attempts") - 1)
+                # Whatever goes without a batch task goes on.
+                put_back(chunk, said, FULL_SECONDS, tried=False)
             case Judgement.NOT_SENT if not self.inline and chunk.attempts < ATTEMPTS:
                 put_back(chunk, said, backoff(chunk.attempts))
             case Judgement.SPLIT:
@@ -279,10 +278,10 @@ def backoff(attempts: int) -> float:
     return min(60.0, 2.0**attempts) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
-def put_back(chunk: Chunk, said: Mapping[str, Any], wait: float) -> datetime:
-    """Not executed: to be sent again, after a while."""
+def put_back(chunk: Chunk, said: Mapping[str, Any], wait: float, *, tried: bool = True) -> datetime:
+    """Not executed: to be sent again, after a while. Where it was no try, as often as need be."""
     due_at = timezone.now() + timedelta(seconds=wait)
-    release(chunk, state=Chunk.State.PENDING, due_at=due_at, **said)
+    release(chunk, state=Chunk.State.PENDING, due_at=due_at, attempts=F("attempts") - (not tried), **said)
     Target.objects.filter(chunk=chunk, state=State.SENT).update(state=State.PENDING)
     return due_at
 

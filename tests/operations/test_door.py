@@ -1,16 +1,19 @@
 """The door itself: nothing gets in twice, and nothing unrecorded."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from django.db import connection as database
 from django.db import transaction
+from django.utils import timezone
 
 from iotda_admin.audit.models import Event
+from iotda_admin.connection import client
 from iotda_admin.operations import door
-from iotda_admin.operations.door import InFlight, KeyReused, NotAllowed, NothingWanted, Wanted, ask
+from iotda_admin.operations.door import InFlight, KeyReused, NotAllowed, NothingWanted, Wanted, ask, start
 from iotda_admin.operations.models import Operation
-from tests.asking import writes
+from tests.asking import outcome, writes
 from tests.conftest import make_user
 
 
@@ -110,3 +113,10 @@ def test_who_is_late_by_a_moment_is_told_who_was_quicker(begin, inventory, monke
     monkeypatch.setattr(door, "LOOKED_AT_FIRST", 0)
     with pytest.raises(InFlight, match=r"OP-\d+ by admin"):
         begin("device.unfreeze", device)
+
+
+def test_the_same_form_sent_again_waits_as_long_as_the_operation(begin, inventory):
+    operation = begin("device.freeze", *inventory.free(1))
+    Operation.objects.update(held_until=timezone.now() + timedelta(minutes=10))
+    start(operation, client())
+    assert (outcome(operation), writes(inventory)) == ({"pending": 1}, [])

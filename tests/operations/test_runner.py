@@ -6,8 +6,8 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
-from django.db import connection as database
 from django.db import OperationalError, transaction
+from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -17,9 +17,9 @@ from iotda_admin.iotda import Rejected, Throttled
 from iotda_admin.operations import ending, recovery, runner
 from iotda_admin.operations.claims import beat, claim, hand_back
 from iotda_admin.operations.models import Chunk, Target
-from iotda_admin.operations.records import Result, record
+from iotda_admin.operations.records import ATTEMPTS, Result, record
 from iotda_admin.operations.verbs import Answer, Verdict, verb_named
-from tests.asking import outcome, time_passes, work, writes
+from tests.asking import outcome, time_passes, unreachable, work, writes
 
 State = Target.State
 
@@ -319,3 +319,14 @@ def test_an_error_that_stops_nothing_does_not_make_the_worker_spin(begin, invent
         work()
     assert outcome(operation)["failed"] > 100
     assert len(queries) < 500
+
+
+def test_a_throttled_call_is_no_try(begin, inventory, settings):
+    operation = begin("device.freeze", *inventory.free(2))
+    inventory.fault("FreezeDevice", "throttle")
+    for _ in range(ATTEMPTS):
+        work()
+        time_passes()
+    unreachable(settings)
+    work()
+    assert outcome(operation) == {"pending": 2}
