@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 
 from iotda_admin.accounts.scope import Somebody
 from iotda_admin.operations.codes import (
@@ -42,6 +42,12 @@ class Cause:
     count: int
     targets: Sequence[Target]
     knowledge: Knowledge
+    # None where it does not tell this cause from another.
+    status: int | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.state}-{self.code or self.status or ''}"
 
     @property
     def platform_code(self) -> bool:
@@ -89,13 +95,26 @@ def counts_by_operation(operations: Sequence[Operation]) -> dict[int, dict[str, 
 def causes_of(operation: Operation, shown: int = SHOWN) -> list[Cause]:
     trouble = operation.targets.filter(state__in=TROUBLE).order_by()
     rows = trouble.values_list("state", "error_code").annotate(n=Count("pk")).order_by("-n")
-    found = [cause(operation, state, code, count, shown) for state, code, count in rows]
-    causes = [cause for cause in found if cause]
+    groups = [group for row in rows for group in by_status(trouble, *row)]
+    causes = [found for group in groups if (found := cause(operation, *group, shown=shown))]
     return sorted(causes, key=lambda cause: TROUBLE.index(State(cause.state)))
 
 
-def cause(operation: Operation, state: str, code: str, count: int, shown: int) -> Cause | None:
-    alike = operation.targets.filter(state=state, error_code=code).select_related("chunk")
+def by_status(
+    trouble: QuerySet[Target], state: str, code: str, count: int
+) -> list[tuple[str, str, int, dict[str, int | None]]]:
+    """Where there is no code, only the status says why it failed."""
+    if code or state != State.FAILED:
+        return [(state, code, count, {})]
+    alike = trouble.filter(state=state, error_code=code)
+    rows = alike.values_list("chunk__http_status").annotate(n=Count("pk")).order_by("-n")
+    return [(state, code, n, {"chunk__http_status": status}) for status, n in rows]
+
+
+def cause(
+    operation: Operation, state: str, code: str, count: int, status: dict[str, int | None], *, shown: int
+) -> Cause | None:
+    alike = operation.targets.filter(state=state, error_code=code, **status).select_related("chunk")
     # While numbers change, any will do: PostgreSQL looks for the first of them among all operations' targets.
     targets = list((alike if shown == SHOWN else alike.order_by())[:shown])
     if not targets:
@@ -103,7 +122,7 @@ def cause(operation: Operation, state: str, code: str, count: int, shown: int) -
         return None
     messages = dict.fromkeys(target.error_message for target in targets if target.error_message)
     knowledge = knowledge_of(state, code, targets[0].chunk.http_status)
-    return Cause(state, code, list(messages)[:3], count, targets, knowledge)
+    return Cause(state, code, list(messages)[:3], count, targets, knowledge, status.get("chunk__http_status"))
 
 
 def knowledge_of(state: str, code: str, http_status: int | None) -> Knowledge:

@@ -1,6 +1,7 @@
 """The list of operations, an operation's page while it runs and for ever after, and looking now."""
 
 import re
+from operator import attrgetter
 
 import pytest
 from django.contrib.auth.models import Group, Permission
@@ -9,6 +10,7 @@ from django.utils import timezone
 
 from iotda_admin.audit.models import Event
 from iotda_admin.operations import results
+from iotda_admin.operations.codes import explain
 from iotda_admin.operations.models import Chunk
 from tests.asking import look, outcome, time_passes, unreachable, work, writes
 from tests.conftest import HTMX, signed_in
@@ -49,6 +51,17 @@ def test_failures_are_grouped_by_cause(auditor, do, inventory):
     assert text.count('class="failure"') == 2
     assert text.index("IOTDA.014000") < text.index("IOTDA.015204")
     assert "1 succeeded" in text
+
+
+def test_failures_without_a_code_are_told_apart_by_their_status(auditor, do, inventory):
+    one, other = inventory.free(2)
+    for device, status in ((one, 404), (other, 409)):
+        inventory.fault("FreezeDevice", "status", match={"ids": [device]}, status=status, error_code="")
+    operation = do("device.freeze", one, other)
+    work()
+    causes = auditor.get(operation.get_absolute_url()).context["causes"]
+    found = [(c.knowledge, c.targets[0].target_id) for c in sorted(causes, key=attrgetter("status"))]
+    assert found == [(explain("", 404), one), (explain("", 409), other)]
 
 
 @pytest.mark.parametrize("page", ["", "targets/"])
