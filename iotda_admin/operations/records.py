@@ -281,7 +281,7 @@ def backoff(attempts: int) -> float:
 def put_back(chunk: Chunk, said: Mapping[str, Any], wait: float, *, tried: bool = True) -> datetime:
     """Not executed: to be sent again, after a while. Where it was no try, as often as need be."""
     due_at = timezone.now() + timedelta(seconds=wait)
-    release(chunk, state=Chunk.State.PENDING, due_at=due_at, attempts=F("attempts") - (not tried), **said)
+    release(chunk, state=Chunk.State.PENDING, due_at=due_at, attempts=F("attempts") - int(not tried), **said)
     Target.objects.filter(chunk=chunk, state=State.SENT).update(state=State.PENDING)
     return due_at
 
