@@ -178,13 +178,24 @@ def redis(name: str) -> str:
     return value
 
 
+def folder(name: str, default: Path) -> Path:
+    """A folder to write to, made if it is not there."""
+    path = Path(text(name, str(default)))
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"{name} must be a folder to write to, not {path} ({error.strerror})."
+        ) from error
+    return path
+
+
 def kept_secret(name: str, path: Path) -> str:
     """The secret from the environment, else one made at the first start and kept in `path`."""
     value = secret(name)
     if value:
         return value
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return path.read_text().strip()

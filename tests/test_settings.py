@@ -40,6 +40,7 @@ def test_each_setting_is_in_the_readme(name):
     ("name", "value"),
     [
         ("IOTDA_ENDPOINT", "iotda.example.com"),
+        ("DATA_DIR", "/dev/null/data"),
         ("IOTDA_ENDPOINT", ""),
         ("IOTDA_PROJECT_ID", "my-project"),
         ("IOTDA_REGION", "Beijing 4"),
