@@ -22,6 +22,8 @@ from iotda_admin.accounts.roles import PERMISSIONS
 
 # No name is longer.
 SEARCHED = 150
+# More resource spaces one would not name one by one.
+MOST_ROWS = 250
 
 
 class GrantForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -41,13 +43,22 @@ class GrantForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = ("app_id",)
 
 
-class GrantInline(admin.TabularInline):  # type: ignore[type-arg]
+class Rows(admin.TabularInline):  # type: ignore[type-arg]
+    """However many rows somebody says that they send: of a thousand, the page would take seconds."""
+
+    max_num = MOST_ROWS
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        return super().get_formset(request, obj, absolute_max=MOST_ROWS, **kwargs)
+
+
+class GrantInline(Rows):
     model = Grant
     form = GrantForm
     extra = 1
 
 
-class CapInline(admin.TabularInline):  # type: ignore[type-arg]
+class CapInline(Rows):
     model = Cap
     verbose_name_plural = _("How much one operation of this role may change; no row: no limit of its own")
 

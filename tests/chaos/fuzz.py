@@ -46,7 +46,8 @@ CONTROL = 300
 # What the planted addresses ask for.
 PLANTED = ["after", "q", "next"]
 ROLES = ["viewer", "operator", "policy admin", "auditor", "admin"]
-UNESCAPED = re.compile(rb"<qzfuzz|qzfuzz[\"']")
+# Not the quote that closes an attribute of which the value was cut off right there.
+UNESCAPED = re.compile(rb"<qzfuzz|qzfuzz'|qzfuzz\"(?:['\"]|&#x27;|&#39;)")
 OURS = ("", "127.0.0.1", "localhost", "localhost:8000")
 VERBS = {
     "Freeze": "device.freeze",

@@ -38,6 +38,8 @@ def test_what_was_found_once_stays_away(admin_client):
     role = {"name": "x", "permissions": "9" * 30, "cap-TOTAL_FORMS": "1", "cap-INITIAL_FORMS": "1"}
     role |= {"cap-0-id": "9" * 30, "cap-0-group": "9" * 30, "cap-0-targets": "1"}
     assert admin_client.post("/admin/auth/group/2/change/", role).status_code in (200, 400)
+    user = {"username": "", "grants-TOTAL_FORMS": "9" * 30, "grants-INITIAL_FORMS": "0"}
+    assert admin_client.post("/admin/auth/user/add/", user).text.count('-app_id" id=') < 300
 
 
 def test_it_finds_what_was_planted(inventory, settings):
