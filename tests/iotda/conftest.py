@@ -12,7 +12,7 @@ from iotda_admin.iotda import Client, PasswordToken, StaticToken
 from .wire import Wire
 
 PROJECT = "5c0ffee05c0ffee05c0ffee05c0ffee0"
-HASTE = 0.4
+HASTE = 1.0
 ROOT = Path(__file__).parents[2]
 
 
