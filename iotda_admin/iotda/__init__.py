@@ -17,7 +17,6 @@ from .auth import AkSk, StaticToken
 from .binding import BindAnswer, Outcome, TargetFailure, Verdict, Verdicts
 from .calls import CallRecord, Gate, Observer
 from .client import Client
-from .devices import SEARCH_RATE, SQL_LIMIT
 from .errors import BadAnswer, InvalidId, IotdaError, Rejected, Throttled, Unauthorized, Unreachable
 from .iam import PasswordToken
 from .listing import (
@@ -30,7 +29,7 @@ from .listing import (
     walk,
     walk_windows,
 )
-from .models import Ack, Application, Device, Product, SearchAnswer, Tag
+from .models import Ack, Application, Device, Product, Tag
 from .policies import (
     BIND_LIMIT,
     POLICIES_PER_TARGET,
@@ -63,8 +62,6 @@ __all__ = [
     "POLICIES_PER_TARGET",
     "POLICY_LIMIT",
     "RUNNING_TASK_LIMIT",
-    "SEARCH_RATE",
-    "SQL_LIMIT",
     "TARGET_TYPES",
     "TASK_TYPES",
     "Ack",
@@ -90,7 +87,6 @@ __all__ = [
     "PolicyTarget",
     "Product",
     "Rejected",
-    "SearchAnswer",
     "Statement",
     "StaticToken",
     "Tag",

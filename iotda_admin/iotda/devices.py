@@ -5,10 +5,8 @@ from .calls import Caller
 from .fields import Json, rows
 from .ids import checked
 from .listing import FIRST_PAGE, Page, PageQuery
-from .models import Ack, Application, Device, Product, SearchAnswer
+from .models import Ack, Application, Device, Product
 
-SQL_LIMIT = 400  # characters of a SearchDevices statement
-SEARCH_RATE = 1.0  # SearchDevices calls a second, for the whole account
 NO_CONTENT = frozenset({204})
 
 
@@ -30,7 +28,7 @@ class DeviceCalls(Caller):
         start_time: str = "",
         end_time: str = "",
     ) -> Page[Device]:
-        """One page, newest registration first. Cannot filter by status; SearchDevices can.
+        """One page, newest registration first. Cannot filter by status.
 
         gateway_id    the children of that device; is_cascade_query adds theirs
         start_time, end_time  of registration, as 20260314T081500Z; the end is exclusive
@@ -70,19 +68,6 @@ class DeviceCalls(Caller):
     def _switch(self, name: str, device_id: str, action: str) -> Ack:
         path = f"/devices/{checked(device_id, 'device id')}/{action}"
         return self._acknowledged(Operation(name, write=True, done=NO_CONTENT, bodiless=True), "POST", path)
-
-    def search_devices(self, sql: str) -> SearchAnswer:
-        """Run a statement of at most SQL_LIMIT characters and five conditions.
-
-        One call a second for the whole account; standard and enterprise editions only; at most 50 rows, in
-        random order unless the statement orders by marker. How a quote inside a value is escaped is not
-        documented: do not build statements from values that hold one.
-        """
-        if not 0 < len(sql) <= SQL_LIMIT:
-            raise ValueError(f"a statement has 1 to {SQL_LIMIT} characters, not {len(sql)}")
-        return self._read(
-            "SearchDevices", "POST", "/search/query-devices", SearchAnswer.from_json, body={"sql": sql}
-        )
 
     def list_products(
         self, page: PageQuery = FIRST_PAGE, *, app_id: str = "", product_name: str = ""

@@ -7,7 +7,7 @@ Strings come without NUL and lone surrogates, and otherwise as sent: escape them
 from dataclasses import dataclass
 from typing import Self
 
-from .fields import Json, flag, need, need_id, optional_rows, rows, section, text
+from .fields import Json, flag, need_id, optional_rows, section, text
 
 # Spelled as the API spells them.
 ONLINE, OFFLINE, ABNORMAL, INACTIVE, FROZEN = "ONLINE", "OFFLINE", "ABNORMAL", "INACTIVE", "FROZEN"
@@ -27,7 +27,7 @@ class Tag:
 class Device:
     """A device, without its credentials: those are dropped before anything is built from the answer.
 
-    ListDevices leaves the last six fields empty; `marker` is filled by SearchDevices only.
+    ListDevices leaves the last five fields empty.
     """
 
     device_id: str  # required
@@ -52,7 +52,6 @@ class Device:
     )
     auth_type: str = ""  # SECRET CERTIFICATES
     secure_access: bool | None = None
-    marker: str = ""
 
     @classmethod
     def from_json(cls, doc: Json) -> Self:
@@ -79,20 +78,6 @@ _DEVICE_TEXTS = tuple(
     for name, kind in Device.__annotations__.items()
     if kind is str and name not in ("device_id", "status", "auth_type")
 )
-
-
-@dataclass(frozen=True, slots=True)
-class SearchAnswer:
-    """A SearchDevices answer: rows, or a number when the statement asked for a count."""
-
-    devices: tuple[Device, ...]
-    count: int | None
-
-    @classmethod
-    def from_json(cls, doc: Json) -> Self:
-        if "devices" in doc:
-            return cls(rows(doc, "devices", Device.from_json), None)
-        return cls((), need(doc, "count", int))
 
 
 @dataclass(frozen=True, slots=True)

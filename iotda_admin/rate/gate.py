@@ -7,7 +7,7 @@ from iotda_admin.iotda import Throttled
 from iotda_admin.rate import ledger
 from iotda_admin.rate.ledger import TooFar, Unavailable
 from iotda_admin.rate.limiter import Limiter
-from iotda_admin.rate.terms import ACCOUNT, SEARCH, limits_of, terms_of
+from iotda_admin.rate.terms import ACCOUNT, account_terms
 
 # How long to be quiet when IoTDA asks for it and does not say how long.
 PAUSE_SECONDS = 1.0
@@ -15,21 +15,21 @@ PAUSE_SECONDS = 1.0
 
 class SharedRate:
     def __init__(self) -> None:
-        self._limiters = {name: Limiter(name) for name in (ACCOUNT, SEARCH)}
+        self._limiter = Limiter(ACCOUNT)
 
     def enter(self, operation: str) -> None:
         """Wait for a slot, at most as long as a call may take. Throttled if none is near; none is taken."""
-        for name in limits_of(operation):
-            terms = terms_of(name)
-            try:
-                self._limiters[name].take(terms, settings.IOTDA_DEADLINE)
-            except TooFar as far:
-                raise refusal(operation, terms.rate, far.seconds) from None
+        if not settings.IOTDA_RATE:
+            return
+        terms = account_terms()
+        try:
+            self._limiter.take(terms, settings.IOTDA_DEADLINE)
+        except TooFar as far:
+            raise refusal(operation, terms.rate, far.seconds) from None
 
     def throttled(self, operation: str, retry_after: float | None) -> None:
-        # The narrowest limit of the call: if it was the other one, the next call of another kind learns it.
-        for name in limits_of(operation)[:1]:
-            self._limiters[name].pause(terms_of(name), retry_after or PAUSE_SECONDS)
+        if settings.IOTDA_RATE:
+            self._limiter.pause(account_terms(), retry_after or PAUSE_SECONDS)
 
 
 def refusal(operation: str, rate: float, seconds: float) -> Throttled:
@@ -51,7 +51,7 @@ def seconds_for(calls: int) -> float:
     """About how long so many calls take at the rate, if nobody else calls; 0.0 where nothing limits them."""
     if not settings.IOTDA_RATE or calls < 1:
         return 0.0
-    terms = terms_of(ACCOUNT)
+    terms = account_terms()
     try:
         return ledger.wait(ACCOUNT, terms, calls)
     except Unavailable:

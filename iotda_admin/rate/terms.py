@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from iotda_admin.iotda import SEARCH_RATE
-
-ACCOUNT, SEARCH = "account", "SearchDevices"
+ACCOUNT = "account"
 
 # What we take of the rate and of the burst.
 RATE_SHARE, BURST_SHARE = 0.98, 0.9
@@ -39,14 +37,5 @@ class Terms:
         return max(1, int(self.rate * BLOCK_SECONDS))
 
 
-def terms_of(name: str) -> Terms:
-    if name == SEARCH:
-        return Terms(SEARCH_RATE, 1)
+def account_terms() -> Terms:
     return Terms(settings.IOTDA_RATE, settings.IOTDA_BURST)
-
-
-def limits_of(operation: str) -> list[str]:
-    """The limits that a call counts against."""
-    if not settings.IOTDA_RATE:
-        return []
-    return [SEARCH, ACCOUNT] if operation == SEARCH else [ACCOUNT]

@@ -25,10 +25,3 @@ def read_basic(text: str) -> float | None:
         return datetime.strptime(text, BASIC).replace(tzinfo=UTC).timestamp()
     except ValueError:
         return None
-
-
-def read_precise(text: str) -> float | None:
-    try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        return None

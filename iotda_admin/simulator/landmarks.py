@@ -15,7 +15,7 @@ SEARCHED = 200  # newest devices looked at
 
 def landmarks(world: World) -> dict[str, Any]:
     """Of a fresh world: they stay as they are while it changes."""
-    newest = list(world.device_records.newest_first())[:SEARCHED]
+    newest = world.device_records.items[: -SEARCHED - 1 : -1]
 
     def first(holds: Callable[[Device], bool]) -> str | None:
         return next((device.device_id for device in newest if holds(device)), None)

@@ -1,7 +1,7 @@
 """Record ids: what pages are ordered and marked by. Not device ids, and visible only as markers."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Protocol
 
@@ -66,7 +66,3 @@ class Records[Item: Recorded]:
     def window(self, below: int, offset: int, limit: int) -> Sequence[Item]:
         end = self.below(below) - offset
         return self.items[max(end - limit, 0) : max(end, 0)][::-1]
-
-    def newest_first(self, below: int = LAST) -> Iterator[Item]:
-        for at in range(self.below(below) - 1, -1, -1):
-            yield self.items[at]

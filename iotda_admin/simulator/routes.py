@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from . import batchtasks, devices, iam, inventory, policies, search, targets
+from . import batchtasks, devices, iam, inventory, policies, targets
 from .calls import Answer, Call
 from .world import World
 
@@ -42,7 +42,6 @@ ROUTES: dict[tuple[str, str], Operation] = {
     ("POST", "device-policies/{policy_id}/list-targets"): _at(
         "ShowTargetsInDevicePolicy", targets.show_targets_in_device_policy
     ),
-    ("POST", "search/query-devices"): _at("SearchDevices", search.search_devices),
     ("POST", "batchtasks"): _at("CreateBatchTask", batchtasks.create_batch_task),
     ("GET", "batchtasks"): _at("ListBatchTasks", batchtasks.list_batch_tasks),
     ("GET", "batchtasks/{task_id}"): _at("ShowBatchTask", batchtasks.show_batch_task),

@@ -41,7 +41,7 @@ class Settings(BaseModel):
     empty_page_marker: Literal["absent", "empty", "echo"] = "absent"  # assumed
     count_after_marker: bool = False  # assumed: page.count is the total whatever the marker
 
-    # Lists, searches and list-targets learn of a freeze or a binding this much later; ShowDevice at once.
+    # Lists and list-targets learn of a freeze or a binding this much later; ShowDevice at once.
     stale_list_ms: float = Field(0, ge=0)  # assumed: not at all
 
     # Who is asked, and how.
@@ -54,7 +54,6 @@ class Settings(BaseModel):
     latency_ms: float = Field(0, ge=0, le=60_000)
     rate: float = Field(0, ge=0)  # calls a second for the whole API, 0 is unlimited
     burst: float = Field(0, ge=0)  # 0 is one second's worth
-    search_rate: float = Field(1, ge=0)
     task_speed: float = Field(500, gt=0)  # devices a second; what the platform does is unknown
     task_delay_s: float = Field(0.2, ge=0)  # Initializing, then Waitting, before it starts
 

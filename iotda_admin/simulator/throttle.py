@@ -1,4 +1,4 @@
-"""Token buckets: the whole API's, and SearchDevices' own."""
+"""The token bucket of the whole API."""
 
 import math
 import time

@@ -37,7 +37,6 @@ class World:
         self.tokens: dict[str, tuple[float, str]] = {}  # until when, for which project
         self.landmarks: dict[str, Any] = {}
         self.calls = Bucket()
-        self.searches = Bucket()
 
     def now(self) -> float:
         return time.time() + self.settings.clock_skew_s

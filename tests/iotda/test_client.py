@@ -70,11 +70,6 @@ PAGED = "limit=50&offset=0"
         (lambda c: c.show_device("d1"), DEVICE, "GET /devices/d1"),
         (lambda c: c.freeze_device("d1"), 204, "POST /devices/d1/freeze"),
         (lambda c: c.unfreeze_device("d1"), 204, "POST /devices/d1/unfreeze"),
-        (
-            lambda c: c.search_devices("select *"),
-            {"count": 3},
-            'POST /search/query-devices {"sql": "select *"}',
-        ),
         (lambda c: c.list_products(app_id="a"), {"products": [], **PAGE}, f"GET /products?app_id=a&{PAGED}"),
         (lambda c: c.show_product("p1"), {"product_id": "p1"}, "GET /products/p1"),
         (lambda c: c.show_applications(), {"applications": []}, "GET /apps"),

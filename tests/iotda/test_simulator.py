@@ -114,16 +114,6 @@ def test_products_and_spaces_are_read(sim, client):
     assert client.show_product(product.product_id).name == product.name
 
 
-def test_search_counts_and_finds(client):
-    assert client.search_devices("select count(*) from device").count == 1200
-
-
-def test_search_is_throttled_by_the_platform(client):
-    client.search_devices("select count(*) from device")
-    with pytest.raises(Throttled):
-        client.search_devices("select count(*) from device")
-
-
 def test_an_expired_token_costs_no_write(sim, client):
     client.show_applications()
     sim.fault("FreezeDevice", "expire_tokens")

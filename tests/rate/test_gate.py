@@ -12,7 +12,7 @@ from iotda_admin.connection import client
 from iotda_admin.iotda import PageQuery, Throttled
 from iotda_admin.rate import gate, ledger
 from iotda_admin.rate.models import Limit
-from iotda_admin.rate.terms import ACCOUNT, SEARCH, terms_of
+from iotda_admin.rate.terms import ACCOUNT, account_terms
 from tests.iotda.stopwatch import Stopwatch
 
 ONE = PageQuery(limit=1)
@@ -26,8 +26,8 @@ def refused(cloud):
     return [entry for entry in cloud.journal() if entry["status"] == 429]
 
 
-def used_up(seconds, name=ACCOUNT):
-    ledger.pause(name, terms_of(name), seconds)
+def used_up(seconds):
+    ledger.pause(ACCOUNT, account_terms(), seconds)
 
 
 def test_four_threads_stay_within_what_the_platform_allows(cloud, paced):
@@ -52,14 +52,6 @@ def test_without_a_rate_nothing_is_written(cloud, paced):
     assert len(queries) == 0
     assert not Limit.objects.exists()
     assert ledger._own is None
-
-
-def test_searching_has_a_limit_of_its_own(cloud, paced):
-    paced(50, 20)
-    used_up(60, SEARCH)
-    assert list_devices()
-    with pytest.raises(Throttled):
-        client().search_devices("select * from device limit 1")
 
 
 def test_a_slot_too_far_away_is_refused_in_words(cloud, paced):
@@ -105,7 +97,7 @@ def test_inside_a_transaction_the_row_is_not_held(cloud, paced):
     with transaction.atomic():
         list_devices()
         if database.vendor == "postgresql":
-            assert ledger.reserve(ACCOUNT, terms_of(ACCOUNT), 1, 1) < 1
+            assert ledger.reserve(ACCOUNT, account_terms(), 1, 1) < 1
 
 
 def test_in_a_test_of_one_transaction_calls_go_out(cloud, db, settings):

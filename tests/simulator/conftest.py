@@ -62,9 +62,6 @@ class Sim:
         body = {"target_type": target_type, "target_ids": list(ids)}
         return self.post(f"/device-policies/{policy or self.known.policy}/{act}", body, **options)
 
-    def search(self, sql):
-        return self.post("/search/query-devices", {"sql": sql}).json()["devices"]
-
     def status(self, device_id):
         return self.device(device_id)["status"]
 
