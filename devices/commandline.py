@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from devices.asking import wanted
-from iotda_admin.operations.cli.commandline import AskCommand
-from iotda_admin.operations.forms import TargetsForm
+from devices.targets import wanted
+from iotda_admin.operations.cli.command import AskCommand
+from iotda_admin.operations.web.forms import TargetsForm
 
 
 class DeviceCommand(AskCommand):

@@ -5,7 +5,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Device, Product, Space
-from iotda_admin.accounts.access import Somebody, within
+from iotda_admin.access.scope import AnyUser, within
 
 
 class FilterForm(forms.Form):
@@ -17,12 +17,17 @@ class FilterForm(forms.Form):
     space = forms.ChoiceField(label=_("Resource space"), required=False)
     node_type = forms.ChoiceField(label=_("Connection"), required=False)
 
-    def __init__(self, *args: Any, user: Somebody, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, user: AnyUser, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
-        products, spaces = within(Product.objects.all(), user), within(Space.objects.all(), user)
+        products, spaces = (
+            within(Product.objects.all(), user),
+            within(Space.objects.all(), user),
+        )
         self.choose("status", _("Any status"), Device.Status.choices)
-        self.choose("product", _("Any product"), products.values_list("product_id", "name"))
+        self.choose(
+            "product", _("Any product"), products.values_list("product_id", "name")
+        )
         self.choose("space", _("Any space"), spaces.values_list("app_id", "name"))
         self.choose("node_type", _("Any connection"), Device.NodeType.choices)
 
@@ -55,7 +60,8 @@ class FilterForm(forms.Form):
         for name, value in self.cleaned_data.items():
             field = self.fields[name]
             if value:
-                shown = dict(field.choices)[value] if isinstance(field, forms.ChoiceField) else value  # type: ignore[arg-type]
+                is_choice = isinstance(field, forms.ChoiceField)
+                shown = dict(field.choices)[value] if is_choice else value  # type: ignore[attr-defined]
                 result.append((name, field.label, shown))
         return result
 
@@ -65,4 +71,8 @@ def matching(devices: QuerySet[Device], text: str) -> QuerySet[Device]:
     exact = devices.filter(Q(device_id=text) | Q(node_id=text))
     if exact.exists():
         return exact
-    return devices.filter(Q(device_id__icontains=text) | Q(node_id__icontains=text) | Q(name__icontains=text))
+    return devices.filter(
+        Q(device_id__icontains=text)
+        | Q(node_id__icontains=text)
+        | Q(name__icontains=text)
+    )

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from django.db.models import F, Q
 
 from devices.models import Device
-from iotda_admin.accounts.access import Somebody, spaces_of, within
-from iotda_admin.ids import among
-from iotda_admin.operations.rights import strange
+from iotda_admin.access.scope import AnyUser, spaces_of, within
+from iotda_admin.core.ids import among
+from iotda_admin.operations.permissions import strange
 
 SHOWN = 50
 DIRECT = Q(gateway_id="") | Q(gateway_id=F("device_id"))
@@ -53,7 +53,7 @@ class Selection:
         return rows(self.left_out[:SHOWN])
 
 
-def select(ids: Sequence[str], user: Somebody) -> Selection:
+def select(ids: Sequence[str], user: AnyUser) -> Selection:
     known = within(Device.objects.filter(pk__in=among(ids)).order_by(), user)
     behind = set(known.exclude(DIRECT).values_list("pk", flat=True))
     direct = known.filter(DIRECT)

@@ -9,9 +9,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from devices.mirrors import Devices, mirrored
 from devices.models import Device
-from iotda_admin.ids import among
+from devices.sync import Devices, mirrored
+from iotda_admin.core.ids import among
 from iotda_admin.inventory.sync import ask as ask_for_reading
 from iotda_admin.iotda import (
     Ack,
@@ -23,7 +23,7 @@ from iotda_admin.iotda import (
     Unauthorized,
     Unreachable,
 )
-from iotda_admin.operations.codes import MOVED, NOT_DIRECT
+from iotda_admin.operations.error_codes import MOVED, NOT_DIRECT
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.verbs import Answer, Request, State, Verb, Verdict
 
@@ -58,15 +58,23 @@ class DeviceStatus(Verb):
     def in_inventory(self, target_type: str, ids: Sequence[str]) -> QuerySet[Any]:
         return known(ids)
 
-    def inventory_says(self, ids: Sequence[str], about: Operation | None = None) -> Mapping[str, bool]:
+    def inventory_says(
+        self, ids: Sequence[str], about: Operation | None = None
+    ) -> Mapping[str, bool]:
         return self.standing(known(ids))
 
-    def inventory_said(self, ids: Sequence[str], before: datetime) -> Mapping[str, bool]:
+    def inventory_said(
+        self, ids: Sequence[str], before: datetime
+    ) -> Mapping[str, bool]:
         return self.standing(known(ids).filter(read_at__lt=before))
 
     def standing(self, rows: QuerySet[Device]) -> Mapping[str, bool]:
         found = rows.values_list("device_id", "status")
-        return {device_id: (status == FROZEN) == self.frozen for device_id, status in found if status}
+        return {
+            device_id: (status == FROZEN) == self.frozen
+            for device_id, status in found
+            if status
+        }
 
     def send(self, client: Client, request: Request) -> Answer:
         if request.task_name:
@@ -110,7 +118,10 @@ class DeviceStatus(Verb):
                 stands[device_id] = self.stands(client, request, device_id)
             except IotdaError as error:
                 errors.append(error)
-                if isinstance(error, (Throttled, Unauthorized)) or lost(errors) == LOST_READS:
+                if (
+                    isinstance(error, (Throttled, Unauthorized))
+                    or lost(errors) == LOST_READS
+                ):
                     break
             request.beat()
         if errors and not stands:
@@ -130,7 +141,9 @@ class DeviceStatus(Verb):
 
     def remember(self, seen: Sequence[Any]) -> None:
         # The last look at a device counts; one statement cannot write the same row twice.
-        Devices().save([mirrored(device) for device in {d.device_id: d for d in seen}.values()])
+        Devices().save(
+            [mirrored(device) for device in {d.device_id: d for d in seen}.values()]
+        )
 
     def stops(self, error: IotdaError) -> bool:
         # 403 speaks of our rights, except for the codes that speak of this one device.

@@ -6,22 +6,24 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import reswap, retarget, trigger_client_event
 
-from devices.asking import wanted
 from devices.forms import FilterForm
-from devices.mirrors import remember
 from devices.models import Device
 from devices.selection import Selection, select
-from iotda_admin.accounts.access import asker_of, cap_of, sees, within
-from iotda_admin.connection import client, status_of, unknown_to_iotda
+from devices.sync import remember
+from devices.targets import wanted
+from iotda_admin.access.actor import actor_of
+from iotda_admin.access.scope import cap_of, sees, within
+from iotda_admin.core.http import render, wants_fragment
+from iotda_admin.core.pagination import page_of
 from iotda_admin.iotda import IotdaError
-from iotda_admin.operations.answer import answer
-from iotda_admin.operations.door import Refused, Wanted, ask, deny_look, start
-from iotda_admin.operations.forms import AskForm, TargetsForm, only_ids
-from iotda_admin.operations.results import history_of, outcome_of, result_context
-from iotda_admin.operations.rights import not_yours, too_many
+from iotda_admin.operations.counts import outcome_of
+from iotda_admin.operations.permissions import not_yours, too_many
+from iotda_admin.operations.services import Refused, Wanted, ask, deny_look, start
 from iotda_admin.operations.verbs import verb_named
-from iotda_admin.paging import page_of
-from iotda_admin.web import render, wants_fragment
+from iotda_admin.operations.web.forms import AskForm, TargetsForm, only_ids
+from iotda_admin.operations.web.presenters import history_of, result_context
+from iotda_admin.operations.web.responses import answer
+from iotda_admin.rate.connection import client, status_of, unknown_to_iotda
 
 
 @require_safe
@@ -51,7 +53,12 @@ def device(request: HttpRequest, device_id: str) -> HttpResponse:
         "gone": error is not None and unknown_to_iotda(error),
         "history": history_of("device", device_id),
     }
-    return render(request, "devices/device.html", context, status=200 if error is None else status_of(error))
+    return render(
+        request,
+        "devices/device.html",
+        context,
+        status=200 if error is None else status_of(error),
+    )
 
 
 def known_device(device_id: str, *, gone: bool) -> Device:
@@ -84,26 +91,37 @@ def change_one(request: HttpRequest, device_id: str, verb: str) -> HttpResponse:
         operation = ask(
             verb,
             [Wanted(device.pk, device.name)],
-            asker=asker_of(request),
+            actor=actor_of(request),
             reason=form.cleaned_data["reason"],
             ticket=form.cleaned_data["ticket"],
             form_key=form.cleaned_data["key"],
         )
     except Refused as refusal:
-        return dialog(request, "devices/change.html", context | {"refusal": refusal}, refusal.status)
+        return dialog(
+            request,
+            "devices/change.html",
+            context | {"refusal": refusal},
+            refusal.status,
+        )
     start(operation, client())
     if not wants_fragment(request):
         return answer(request, operation)
     outcome = outcome_of(operation)
     if not outcome.good:
         context = {"operation": operation, **result_context(operation)}
-        return dialog(request, "operations/in_dialog.html", context, outcome.http_status)
+        return dialog(
+            request, "operations/in_dialog.html", context, outcome.http_status
+        )
     device.refresh_from_db()
     context = {"device": device, "operation": operation, "outcome": outcome}
-    return trigger_client_event(render(request, "devices/changed.html", context), "dialog:close")
+    return trigger_client_event(
+        render(request, "devices/changed.html", context), "dialog:close"
+    )
 
 
-def dialog(request: HttpRequest, template: str, context: dict[str, object], status: int) -> HttpResponse:
+def dialog(
+    request: HttpRequest, template: str, context: dict[str, object], status: int
+) -> HttpResponse:
     """A page of its own without htmx; with it, the content of the page's dialog."""
     response = render(request, template, context, part="dialog", status=status)
     if request.method == "POST" and wants_fragment(request):
@@ -132,7 +150,12 @@ def change_many(request: HttpRequest, verb: str) -> HttpResponse:
         return redirect("devices:devices")
     form, asked = TargetsForm(request.POST, request.FILES), "key" in request.POST
     if form.unreadable or ("upload" in form.data and not form.targets()):
-        return render(request, "devices/paste.html", {"form": form, "text": form.text}, status=form.status)
+        return render(
+            request,
+            "devices/paste.html",
+            {"form": form, "text": form.text},
+            status=form.status,
+        )
     if asked and form.is_valid():
         return change(request, verb, form)
     return confirm(request, verb, form, status=form.status if asked else 200)
@@ -144,7 +167,7 @@ def change(request: HttpRequest, verb: str, form: TargetsForm) -> HttpResponse:
             verb,
             [Wanted(id) for id in form.targets()],
             look=wanted,
-            asker=asker_of(request),
+            actor=actor_of(request),
             reason=form.cleaned_data["reason"],
             ticket=form.cleaned_data["ticket"],
             form_key=form.cleaned_data["key"],
@@ -156,7 +179,12 @@ def change(request: HttpRequest, verb: str, form: TargetsForm) -> HttpResponse:
 
 
 def confirm(
-    request: HttpRequest, verb: str, form: TargetsForm, *, status: int, refusal: Refused | None = None
+    request: HttpRequest,
+    verb: str,
+    form: TargetsForm,
+    *,
+    status: int,
+    refusal: Refused | None = None,
 ) -> HttpResponse:
     asked = "key" in form.data
     ids = only_ids([*request.POST.getlist("target"), *form.read_ids()])
@@ -175,7 +203,7 @@ def confirm(
     }
     if forbidden and not asked:
         status = 403
-        deny_look(verb, ids, selection.outside, asker=asker_of(request))
+        deny_look(verb, ids, selection.outside, actor=actor_of(request))
     return render(request, "devices/change_many.html", context, status=status)
 
 
@@ -183,7 +211,10 @@ def not_allowed(request: HttpRequest, verb: str, selection: Selection) -> str:
     """What the door would say of it, said before somebody fills in the form."""
     if selection.outside:
         return not_yours(selection.outside)
-    count, cap = len(selection.changing), cap_of(request.user, verb_named(verb).permission("device"))
+    count, cap = (
+        len(selection.changing),
+        cap_of(request.user, verb_named(verb).permission("device")),
+    )
     return too_many(count, cap) if cap is not None and count > cap else ""
 
 

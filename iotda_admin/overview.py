@@ -6,12 +6,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from devices.models import Device, Product, Space
-from iotda_admin.accounts.access import within
-from iotda_admin.failures.listing import MOST, count
+from iotda_admin.access.scope import within
+from iotda_admin.core.http import render
+from iotda_admin.failures.queries import MOST, count
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.views import SEE, visible, with_counts
-from iotda_admin.web import render
+from iotda_admin.operations.web.views import SEE, visible, with_counts
 
 
 @require_safe

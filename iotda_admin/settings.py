@@ -7,7 +7,7 @@ import environ  # type: ignore[import-untyped]
 from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 
-from iotda_admin import env
+from iotda_admin.core import env
 
 # The database holds password hashes and sessions: files made here are for this account alone.
 os.umask(0o077)
@@ -37,13 +37,21 @@ IOTDA_HOSTS = env.words(
 )
 IOTDA_ENDPOINT = env.url("IOTDA_ENDPOINT", "http://127.0.0.1:8100", hosts=IOTDA_HOSTS)
 IOTDA_PROJECT_ID = env.text(
-    "IOTDA_PROJECT_ID", "5c0ffee05c0ffee05c0ffee05c0ffee0", pattern=r"[0-9a-f]{32}", means="32 hex digits"
+    "IOTDA_PROJECT_ID",
+    "5c0ffee05c0ffee05c0ffee05c0ffee0",
+    pattern=r"[0-9a-f]{32}",
+    means="32 hex digits",
 )
 IOTDA_REGION = env.text(
-    "IOTDA_REGION", "cn-north-4", pattern=r"[a-z]{2}(-[a-z]+)+-\d+", means="a region such as cn-north-4"
+    "IOTDA_REGION",
+    "cn-north-4",
+    pattern=r"[a-z]{2}(-[a-z]+)+-\d+",
+    means="a region such as cn-north-4",
 )
 IOTDA_INSTANCE_ID = env.text(
-    "IOTDA_INSTANCE_ID", pattern=r"[A-Za-z0-9-]{0,64}", means="an instance id (letters, digits, -)"
+    "IOTDA_INSTANCE_ID",
+    pattern=r"[A-Za-z0-9-]{0,64}",
+    means="an instance id (letters, digits, -)",
 )
 IOTDA_AUTH = env.choice("IOTDA_AUTH", "aksk", ("aksk", "password", "token"))
 IOTDA_AK = env.secret("IOTDA_AK", "DEMOAK")
@@ -51,13 +59,20 @@ IOTDA_SK = env.secret("IOTDA_SK", "DEMOSK")
 IOTDA_SECURITY_TOKEN = env.secret("IOTDA_SECURITY_TOKEN")
 IOTDA_SIGNATURE = env.choice("IOTDA_SIGNATURE", "auto", ("auto", "sdk", "derived"))
 IOTDA_TOKEN = env.secret("IOTDA_TOKEN")
-IAM_ENDPOINT = env.url("IAM_ENDPOINT", f"https://iam.{IOTDA_REGION}.myhuaweicloud.com", hosts=IOTDA_HOSTS)
+IAM_ENDPOINT = env.url(
+    "IAM_ENDPOINT", f"https://iam.{IOTDA_REGION}.myhuaweicloud.com", hosts=IOTDA_HOSTS
+)
 IAM_DOMAIN = env.text("IAM_DOMAIN")
 IAM_USER = env.text("IAM_USER")
 IAM_PASSWORD = env.secret("IAM_PASSWORD")
 env.require(IOTDA_AUTH == "aksk", IOTDA_AK=IOTDA_AK, IOTDA_SK=IOTDA_SK)
 env.require(IOTDA_AUTH == "token", IOTDA_TOKEN=IOTDA_TOKEN)
-env.require(IOTDA_AUTH == "password", IAM_DOMAIN=IAM_DOMAIN, IAM_USER=IAM_USER, IAM_PASSWORD=IAM_PASSWORD)
+env.require(
+    IOTDA_AUTH == "password",
+    IAM_DOMAIN=IAM_DOMAIN,
+    IAM_USER=IAM_USER,
+    IAM_PASSWORD=IAM_PASSWORD,
+)
 IOTDA_PROXY = env.proxy("IOTDA_PROXY")
 IOTDA_CONNECT_TIMEOUT = env.number("IOTDA_CONNECT_TIMEOUT", 5, low=0.1, high=60)
 IOTDA_DEADLINE = env.number("IOTDA_DEADLINE", 10, low=0.2, high=120)
@@ -80,11 +95,11 @@ TARGETS_LIMIT = env.whole("TARGETS_LIMIT", 100_000, low=20, high=1_000_000)
 
 # A listing of the platform, and the table that mirrors it, in the order they are read.
 INVENTORY_MIRRORS = [
-    "devices.mirrors.Spaces",
-    "devices.mirrors.Products",
-    "devices.mirrors.Devices",
-    "policies.mirrors.Policies",
-    "policies.mirrors.Bindings",
+    "devices.sync.Spaces",
+    "devices.sync.Products",
+    "devices.sync.Devices",
+    "policies.sync.Policies",
+    "policies.sync.Bindings",
 ]
 
 # --- The audit trail ----------------------------------------------------------------------------
@@ -105,12 +120,12 @@ OPERATION_VERBS = {
 # What `manage.py worker` does besides running tasks: a callable, and the seconds between two calls.
 WORKER_JOBS = {
     "iotda_admin.health.workers.beat": 5,
-    "iotda_admin.operations.recovery.sweep": 1,
-    "iotda_admin.operations.recovery.read_back_due": 1,
-    "iotda_admin.operations.batchtasks.follow_due": 1,
+    "iotda_admin.operations.execution.reconciliation.sweep": 1,
+    "iotda_admin.operations.execution.reconciliation.read_back_due": 1,
+    "iotda_admin.operations.execution.batch_tasks.follow_due": 1,
     "iotda_admin.inventory.sync.sync_if_due": 1,
-    "iotda_admin.failures.solving.look": 5,
-    "iotda_admin.operations.tasks.prune": 3600,
+    "iotda_admin.failures.auto_resolve.look": 5,
+    "iotda_admin.operations.execution.tasks.prune": 3600,
     "iotda_admin.audit.chain.log_head": 3600,
     "iotda_admin.accounts.sessions.prune": 3600,
     "iotda_admin.accounts.throttle.prune": 3600,
@@ -139,28 +154,28 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "iotda_admin.request_id.RequestId",
-    "iotda_admin.access_log.AccessLog",
-    "iotda_admin.headers.Headers",
+    "iotda_admin.core.request_id.RequestId",
+    "iotda_admin.core.access_log.AccessLog",
+    "iotda_admin.core.headers.Headers",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
-    "iotda_admin.reader_zone.ReaderZone",
+    "iotda_admin.core.time_zone.ReaderZone",
     "django.middleware.common.CommonMiddleware",
-    "iotda_admin.web.BodyLimit",
+    "iotda_admin.core.http.BodyLimit",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "iotda_admin.accounts.acting.Acting",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "iotda_admin.web.DatabaseBusy",
+    "iotda_admin.core.http.DatabaseBusy",
     "iotda_admin.accounts.sessions.SessionLimits",
     "iotda_admin.accounts.middleware.SignIn",
     "iotda_admin.accounts.middleware.RecordDenied",
-    "iotda_admin.web.NoStore",
+    "iotda_admin.core.http.NoStore",
 ]
 
 ROOT_URLCONF = "iotda_admin.urls"
@@ -173,7 +188,10 @@ TEMPLATES = [
         "DIRS": [BASE_DIR / "templates", BASE_DIR / "static"],
         "APP_DIRS": True,
         "OPTIONS": {
-            "builtins": ["iotda_admin.templatetags.iotda_admin", "iotda_admin.templatetags.trail"],
+            "builtins": [
+                "iotda_admin.templatetags.iotda_admin",
+                "iotda_admin.templatetags.trail",
+            ],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -183,7 +201,11 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": env.database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'iotda-admin.sqlite3'}")}
+DATABASES = {
+    "default": env.database(
+        "DATABASE_URL", f"sqlite:///{DATA_DIR / 'iotda-admin.sqlite3'}"
+    )
+}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         # IMMEDIATE: a transaction that will write waits for its turn instead of failing half-way.
@@ -193,12 +215,18 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
 else:
-    DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 32, "timeout": 10}}
+    DATABASES["default"]["OPTIONS"] = {
+        "pool": {"min_size": 1, "max_size": 32, "timeout": 10}
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # What calls the workers: the database, or RQ in Redis.
 REDIS_URL = env.redis("REDIS_URL")
-QUEUE = "iotda_admin.operations.queues.redis.Backend" if REDIS_URL else "django_tasks_db.DatabaseBackend"
+QUEUE = (
+    "iotda_admin.operations.execution.queues.redis.Backend"
+    if REDIS_URL
+    else "django_tasks_db.DatabaseBackend"
+)
 TASKS = {"default": {"BACKEND": QUEUE}}
 
 LANGUAGE_CODE = "en"
@@ -212,7 +240,9 @@ STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
 }
 
 # --- Sessions, passwords, headers ---------------------------------------------------------------
@@ -223,7 +253,11 @@ LOGOUT_REDIRECT_URL = "accounts:login"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+    )
 ]
 # Without an action of the user's, and from signing in, whatever is done meanwhile.
 SESSION_IDLE_MINUTES = env.whole("SESSION_IDLE_MINUTES", 30, low=1, high=720)
@@ -273,7 +307,7 @@ BODY_LIMIT = TARGETS_LIMIT * 300 + 2_000_000
 
 DATA_UPLOAD_MAX_NUMBER_FILES = 5
 
-CSRF_FAILURE_VIEW = "iotda_admin.web.csrf_failure"
+CSRF_FAILURE_VIEW = "iotda_admin.core.http.csrf_failure"
 
 # Without it nothing is counted for all processes, and /metrics is not there.
 METRICS_TOKEN = env.token("METRICS_TOKEN")
@@ -283,7 +317,10 @@ LOG_FORMAT = env.choice("LOG_FORMAT", "text", ("text", "json"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"text": {"()": "iotda_admin.logs.Text"}, "json": {"()": "iotda_admin.logs.Json"}},
+    "formatters": {
+        "text": {"()": "iotda_admin.core.logging.Text"},
+        "json": {"()": "iotda_admin.core.logging.Json"},
+    },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     # A refused request is no fault: without this, each one leaves a traceback.
     "loggers": {"django.request": {"level": "ERROR"}},

@@ -3,8 +3,8 @@ from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path, register_converter
 
 from iotda_admin.accounts.views import admin_sign_in
+from iotda_admin.core.ids import IdConverter
 from iotda_admin.health import views as health
-from iotda_admin.ids import IdConverter
 from iotda_admin.overview import overview
 
 # Before the urls of the apps are included, which use it.
@@ -14,7 +14,7 @@ urlpatterns = [
     path("", overview, name="overview"),
     path("devices/", include("devices.urls")),
     path("policies/", include("policies.urls")),
-    path("operations/", include("iotda_admin.operations.urls")),
+    path("operations/", include("iotda_admin.operations.web.urls")),
     path("failures/", include("iotda_admin.failures.urls")),
     path("audit/", include("iotda_admin.audit.urls")),
     path("inventory/", include("iotda_admin.inventory.urls")),
@@ -26,7 +26,7 @@ urlpatterns = [
     path("metrics", login_not_required(health.prometheus), name="metrics"),
 ]
 
-handler400 = "iotda_admin.web.bad_request"
-handler403 = "iotda_admin.web.permission_denied"
-handler404 = "iotda_admin.web.not_found"
-handler500 = "iotda_admin.web.fault"
+handler400 = "iotda_admin.core.http.bad_request"
+handler403 = "iotda_admin.core.http.permission_denied"
+handler404 = "iotda_admin.core.http.not_found"
+handler500 = "iotda_admin.core.http.fault"

@@ -6,15 +6,15 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from devices.models import Space
-from iotda_admin.connection import client
-from iotda_admin.ids import is_id
+from iotda_admin.core.ids import is_id
 from iotda_admin.iotda import IotdaError, Rejected
-from iotda_admin.operations.cli.commandline import AskCommand, Refused
-from iotda_admin.operations.forms import TargetsForm
-from policies.asking import wanted
+from iotda_admin.operations.cli.command import AskCommand, Refused
+from iotda_admin.operations.web.forms import TargetsForm
+from iotda_admin.rate.connection import client
 from policies.forms import PolicyTargetsForm
-from policies.mirrors import remember
 from policies.models import Policy, TargetType
+from policies.sync import remember
+from policies.targets import wanted
 
 
 class PolicyCommand(AskCommand):
@@ -35,7 +35,10 @@ class PolicyCommand(AskCommand):
             help="what the IDs are (%(default)s); app is a whole resource space",
         )
         parser.add_argument(
-            "--confirm-space", metavar="NAME", default="", help="the name of the space, for --target-type app"
+            "--confirm-space",
+            metavar="NAME",
+            default="",
+            help="the name of the space, for --target-type app",
         )
 
     def fields(self, options: dict[str, Any]) -> dict[str, list[str]]:
@@ -46,7 +49,10 @@ class PolicyCommand(AskCommand):
         }
 
     def prepared(self, form: TargetsForm, options: dict[str, Any]) -> dict[str, Any]:
-        policy, target_type = policy_named(options["policy"]), form.cleaned_data["target_type"]
+        policy, target_type = (
+            policy_named(options["policy"]),
+            form.cleaned_data["target_type"],
+        )
         return {
             "look": partial(wanted, client(), self.verb, policy, target_type),
             "target_type": target_type,
@@ -61,8 +67,12 @@ def policy_named(text: str) -> Policy:
         return policy
     found = list(Policy.objects.filter(name=text))
     if len(found) > 1:
-        candidates = "\n".join(f"  {policy.pk}  in {space_of(policy)}" for policy in found)
-        raise Refused(f"{len(found)} policies have this name. Give the ID of one:\n{candidates}")
+        candidates = "\n".join(
+            f"  {policy.pk}  in {space_of(policy)}" for policy in found
+        )
+        raise Refused(
+            f"{len(found)} policies have this name. Give the ID of one:\n{candidates}"
+        )
     return found[0] if found else policy_at_iotda(text)
 
 
@@ -82,4 +92,6 @@ def policy_at_iotda(text: str) -> Policy:
         raise Refused(
             f"The inventory has no such policy, and IoTDA cannot be asked: {error.message}"
         ) from None
-    raise Refused(f"No policy has this ID or exactly this name: {text}\n`manage.py sync` reads all again.")
+    raise Refused(
+        f"No policy has this ID or exactly this name: {text}\n`manage.py sync` reads all again."
+    )

@@ -5,11 +5,11 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Space
-from iotda_admin.accounts.access import Somebody, within
-from iotda_admin.ids import is_id
-from iotda_admin.operations.forms import IDS, ReadIdsField, TargetsForm
+from iotda_admin.access.scope import AnyUser, within
+from iotda_admin.core.ids import is_id
+from iotda_admin.operations.web.forms import IDS, ReadIdsField, TargetsForm
 from policies.models import Policy, TargetType
-from policies.sight import policies_for
+from policies.permissions import policies_for
 
 
 class PolicyTargetsForm(TargetsForm):
@@ -19,10 +19,13 @@ class PolicyTargetsForm(TargetsForm):
         choices=TargetType, error_messages={"required": _("Choose a kind of target.")}
     )
     space_name = forms.CharField(
-        label=_("Name of the resource space"), required=False, max_length=256, strip=False
+        label=_("Name of the resource space"),
+        required=False,
+        max_length=256,
+        strip=False,
     )
 
-    def __init__(self, *args: Any, user: Somebody | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, user: AnyUser | None = None, **kwargs: Any) -> None:
         """Without a user, as from the command line, in every resource space."""
         super().__init__(*args, **kwargs)
         self.user = user
@@ -40,22 +43,32 @@ class PolicyTargetsForm(TargetsForm):
     def confirm_space(self, targets: list[str], typed: str) -> None:
         if len(targets) > 1:
             raise ValidationError({"target": _("One resource space at a time.")})
-        spaces = within(Space.objects.all(), self.user) if self.user else Space.objects.all()
+        spaces = (
+            within(Space.objects.all(), self.user) if self.user else Space.objects.all()
+        )
         space = spaces.filter(pk=targets[0]).first()
         if space is None:
             raise ValidationError(
-                {"target": _("This resource space is not in the inventory. Refresh it first.")}
+                {
+                    "target": _(
+                        "This resource space is not in the inventory. Refresh it first."
+                    )
+                }
             )
         if not typed or typed != space.name:
             message = _("Type the name exactly as it is shown: %(name)s")
-            raise ValidationError({"space_name": ValidationError(message, params={"name": space.name})})
+            raise ValidationError(
+                {"space_name": ValidationError(message, params={"name": space.name})}
+            )
 
 
 class PolicyField(forms.ModelChoiceField):  # type: ignore[type-arg]
     def to_python(self, value: Any) -> Policy | None:
         # PostgreSQL refuses to look for what cannot be an id at all.
         if value and not is_id(str(value)):
-            raise ValidationError(self.error_messages["invalid_choice"], code="invalid_choice")
+            raise ValidationError(
+                self.error_messages["invalid_choice"], code="invalid_choice"
+            )
         policy: Policy | None = super().to_python(value)
         return policy
 
@@ -67,7 +80,9 @@ class BindForm(PolicyTargetsForm):
         empty_label=_("Choose a policy"),
         error_messages={
             "required": _("Choose a policy."),
-            "invalid_choice": _("This policy is not in the inventory any more. Choose another."),
+            "invalid_choice": _(
+                "This policy is not in the inventory any more. Choose another."
+            ),
         },
     )
 

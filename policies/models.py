@@ -5,7 +5,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from policies.words import Rule, rules
+from policies.statements import Rule, rules
 
 # Source: the bind page's IOTDA.015204 and the policy pages of the platform.
 POLICIES_PER_TARGET = 5
@@ -46,7 +46,9 @@ class Binding(models.Model):
     """A policy on a target. Known from the policies' target lists and from our own operations:
     the platform cannot be asked which policies a device has."""
 
-    policy = models.ForeignKey(Policy, models.CASCADE, db_constraint=False, related_name="bindings")
+    policy = models.ForeignKey(
+        Policy, models.CASCADE, db_constraint=False, related_name="bindings"
+    )
     target_type = models.CharField(max_length=16, choices=TargetType)
     target_id = models.CharField(max_length=128)
     read_at = models.DateTimeField(default=timezone.now)
@@ -59,7 +61,9 @@ class Binding(models.Model):
         ]
         ordering = ["id"]
         constraints = [
-            models.UniqueConstraint(fields=["policy", "target_type", "target_id"], name="binding_once"),
+            models.UniqueConstraint(
+                fields=["policy", "target_type", "target_id"], name="binding_once"
+            ),
         ]
         indexes = [models.Index(fields=["target_type", "target_id"])]
 

@@ -7,10 +7,10 @@ from django.db.models import Count, Q, QuerySet
 from django.http import QueryDict
 
 from devices.models import Device, Product, Space
-from iotda_admin.accounts.access import Somebody, spaces_of, within
-from iotda_admin.ids import among
-from iotda_admin.operations.forms import only_ids
-from iotda_admin.operations.rights import strange
+from iotda_admin.access.scope import AnyUser, spaces_of, within
+from iotda_admin.core.ids import among
+from iotda_admin.operations.permissions import strange
+from iotda_admin.operations.web.forms import only_ids
 from policies.models import POLICIES_PER_TARGET, Binding, TargetType
 
 FOUND_SHOWN = CHOSEN_SHOWN = 50
@@ -57,17 +57,25 @@ class Picker:
         return "\n".join(self.ids)
 
 
-def read(data: QueryDict, policy_id: str, user: Somebody, more: Iterable[str] = ()) -> Picker:
+def read(
+    data: QueryDict, policy_id: str, user: AnyUser, more: Iterable[str] = ()
+) -> Picker:
     """What the form says was chosen and looked for, with the buttons that were pressed applied. more: ids
     that it has read besides."""
     pressed, _colon, value = data.get("act", "").partition(":")
-    target_type = value if pressed == "kind" else data.get("target_type", TargetType.DEVICE)
+    target_type = (
+        value if pressed == "kind" else data.get("target_type", TargetType.DEVICE)
+    )
     if target_type not in TargetType.values:
         target_type = TargetType.DEVICE
     chosen = [] if pressed == "kind" else only_ids([*data.getlist("target"), *more])
     if pressed == "add":
-        chosen = only_ids([*chosen, value] if target_type != TargetType.SPACE else [value])
-    query = "" if pressed == "kind" else data.get("q", "").replace("\0", "").strip()[:128]
+        chosen = only_ids(
+            [*chosen, value] if target_type != TargetType.SPACE else [value]
+        )
+    query = (
+        "" if pressed == "kind" else data.get("q", "").replace("\0", "").strip()[:128]
+    )
     found = search(target_type, query, user)
     shown = describe(target_type, chosen[:CHOSEN_SHOWN], policy_id, user)
     return Picker(
@@ -81,18 +89,29 @@ def read(data: QueryDict, policy_id: str, user: Somebody, more: Iterable[str] = 
     )
 
 
-def search(target_type: str, query: str, user: Somebody) -> list[Choice]:
+def search(target_type: str, query: str, user: AnyUser) -> list[Choice]:
     """At most one more than is shown, so that one knows whether there are more."""
     if target_type == TargetType.DEVICE:
         if not query:
             return []
-        like = Q(device_id__icontains=query) | Q(node_id__icontains=query) | Q(name__icontains=query)
-        return [as_choice(row) for row in within(Device.objects.filter(like), user)[: FOUND_SHOWN + 1]]
+        like = (
+            Q(device_id__icontains=query)
+            | Q(node_id__icontains=query)
+            | Q(name__icontains=query)
+        )
+        return [
+            as_choice(row)
+            for row in within(Device.objects.filter(like), user)[: FOUND_SHOWN + 1]
+        ]
     rows: QuerySet[Product] | QuerySet[Space]
     if target_type == TargetType.PRODUCT:
-        rows = Product.objects.filter(Q(product_id__icontains=query) | Q(name__icontains=query))
+        rows = Product.objects.filter(
+            Q(product_id__icontains=query) | Q(name__icontains=query)
+        )
     else:
-        rows = Space.objects.filter(Q(app_id__icontains=query) | Q(name__icontains=query))
+        rows = Space.objects.filter(
+            Q(app_id__icontains=query) | Q(name__icontains=query)
+        )
     return [as_choice(row) for row in within(rows, user)[: FOUND_SHOWN + 1]]
 
 
@@ -100,17 +119,28 @@ def as_choice(row: Device | Product | Space) -> Choice:
     return Choice(row.pk, str(row), getattr(row, "status", ""))
 
 
-def describe(target_type: str, ids: Sequence[str], policy_id: str, user: Somebody) -> dict[str, Choice]:
+def describe(
+    target_type: str, ids: Sequence[str], policy_id: str, user: AnyUser
+) -> dict[str, Choice]:
     """Each id with what the inventory knows of it; the platform may know ids that it does not."""
-    known = {row.pk: as_choice(row) for row in within(known_among(target_type, ids), user)}
-    told = annotated(target_type, [known.get(id) or Choice(id, id, known=False) for id in ids], policy_id)
+    known = {
+        row.pk: as_choice(row) for row in within(known_among(target_type, ids), user)
+    }
+    told = annotated(
+        target_type,
+        [known.get(id) or Choice(id, id, known=False) for id in ids],
+        policy_id,
+    )
     if spaces_of(user) is not None:
         # How many policies a target elsewhere has is nothing for them to know.
-        told = [choice if choice.known else Choice(choice.id, choice.id, known=False) for choice in told]
+        told = [
+            choice if choice.known else Choice(choice.id, choice.id, known=False)
+            for choice in told
+        ]
     return {choice.id: choice for choice in told}
 
 
-def outside(target_type: str, ids: Sequence[str], user: Somebody) -> list[str]:
+def outside(target_type: str, ids: Sequence[str], user: AnyUser) -> list[str]:
     """Of what was chosen, what is not in the resource spaces of the one who asks."""
     if spaces_of(user) is None or not ids:
         return []
@@ -120,8 +150,14 @@ def outside(target_type: str, ids: Sequence[str], user: Somebody) -> list[str]:
 def known_among(
     target_type: str, ids: Sequence[str]
 ) -> QuerySet[Device] | QuerySet[Product] | QuerySet[Space]:
-    model = {TargetType.DEVICE: Device, TargetType.PRODUCT: Product, TargetType.SPACE: Space}
-    rows: QuerySet[Device] = model[TargetType(target_type)]._default_manager.filter(pk__in=among(ids))  # type: ignore[assignment]
+    model = {
+        TargetType.DEVICE: Device,
+        TargetType.PRODUCT: Product,
+        TargetType.SPACE: Space,
+    }
+    rows: QuerySet[Device] = model[TargetType(target_type)]._default_manager.filter(
+        pk__in=among(ids)
+    )  # type: ignore[assignment]
     return rows
 
 
@@ -131,18 +167,27 @@ def names(target_type: str, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
     return {id: (name, space) for id, name, space in rows}
 
 
-def annotated(target_type: str, choices: Sequence[Choice], policy_id: str) -> list[Choice]:
+def annotated(
+    target_type: str, choices: Sequence[Choice], policy_id: str
+) -> list[Choice]:
     """With the number of policies each has by our records, and whether this one is among them."""
     ids = [choice.id for choice in choices]
-    bindings = Binding.objects.filter(target_type=target_type, target_id__in=among(ids)).order_by()
+    bindings = Binding.objects.filter(
+        target_type=target_type, target_id__in=among(ids)
+    ).order_by()
     counts = dict(bindings.values_list("target_id").annotate(Count("pk")))
     having = (
-        set(bindings.filter(policy=policy_id).values_list("target_id", flat=True)) if policy_id else set()
+        set(bindings.filter(policy=policy_id).values_list("target_id", flat=True))
+        if policy_id
+        else set()
     )
-    return [Choice(c.id, c.name, c.status, counts.get(c.id, 0), c.id in having, c.known) for c in choices]
+    return [
+        Choice(c.id, c.name, c.status, counts.get(c.id, 0), c.id in having, c.known)
+        for c in choices
+    ]
 
 
-def reached(target_type: str, ids: Sequence[str], user: Somebody) -> int | None:
+def reached(target_type: str, ids: Sequence[str], user: AnyUser) -> int | None:
     """How many devices a product or a whole space brings under the policy."""
     if target_type == TargetType.DEVICE or not ids:
         return None
@@ -165,12 +210,24 @@ class Summary:
         return self.total - self.known
 
 
-def summary(target_type: str, ids: Sequence[str], policy_id: str, duplicates: int, user: Somebody) -> Summary:
+def summary(
+    target_type: str,
+    ids: Sequence[str],
+    policy_id: str,
+    duplicates: int,
+    user: AnyUser,
+) -> Summary:
     known, total = within(known_among(target_type, ids), user), len(ids)
     if spaces_of(user) is not None:
         ids = list(known.values_list("pk", flat=True))
-    bindings = Binding.objects.filter(target_type=target_type, target_id__in=among(ids)).order_by()
+    bindings = Binding.objects.filter(
+        target_type=target_type, target_id__in=among(ids)
+    ).order_by()
     having = bindings.filter(policy=policy_id)
     others = bindings.exclude(target_id__in=having.values("target_id"))
-    full = others.values("target_id").annotate(n=Count("pk")).filter(n__gte=POLICIES_PER_TARGET)
+    full = (
+        others.values("target_id")
+        .annotate(n=Count("pk"))
+        .filter(n__gte=POLICIES_PER_TARGET)
+    )
     return Summary(total, known.count(), having.count(), full.count(), duplicates)

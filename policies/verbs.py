@@ -15,16 +15,16 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Space
-from iotda_admin.ids import among
+from iotda_admin.core.ids import among
 from iotda_admin.iotda import BIND_LIMIT, BindAnswer, Client, IotdaError, Rejected, walk
 from iotda_admin.iotda import TargetType as PlatformTargetType
 from iotda_admin.iotda import Verdict as TargetVerdict
-from iotda_admin.operations.codes import CODES
+from iotda_admin.operations.error_codes import CODES
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.verbs import Answer, Request, State, Verb, Verdict
-from policies.mirrors import reread
 from policies.models import Binding, Policy, TargetType
 from policies.picker import known_among
+from policies.sync import reread
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,11 @@ class PolicyOnTargets(Verb):
     bound: ClassVar[bool]
 
     def permission(self, target_type: str) -> str:
-        return "policies.bind_space" if target_type == TargetType.SPACE else "policies.bind_policy"
+        return (
+            "policies.bind_space"
+            if target_type == TargetType.SPACE
+            else "policies.bind_policy"
+        )
 
     def subject(self, operation: Operation, target_id: str) -> str:
         return f"{operation.policy_id} on {operation.target_type} {target_id}"
@@ -58,15 +62,23 @@ class PolicyOnTargets(Verb):
 
     def other_spaces(self, operation: Operation) -> set[str]:
         """The policy's own, if it is not one of the whole instance."""
-        known = list(Policy.objects.filter(pk=operation.policy_id).values_list("app_id", flat=True))
+        known = list(
+            Policy.objects.filter(pk=operation.policy_id).values_list(
+                "app_id", flat=True
+            )
+        )
         return {app_id for app_id in known if app_id} if known else {""}
 
-    def stood_before(self, client: Client, about: Operation, ids: Sequence[str]) -> Mapping[str, bool]:
+    def stood_before(
+        self, client: Client, about: Operation, ids: Sequence[str]
+    ) -> Mapping[str, bool]:
         reread(client, about.policy_id, meanwhile=lambda: None)
         so = standing(about.policy_id, about.target_type, ids, bound=self.bound)
         return {id: id in so for id in ids}
 
-    def inventory_says(self, ids: Sequence[str], about: Operation | None = None) -> Mapping[str, bool]:
+    def inventory_says(
+        self, ids: Sequence[str], about: Operation | None = None
+    ) -> Mapping[str, bool]:
         if about is None:
             return {}
         so = standing(about.policy_id, about.target_type, ids, bound=self.bound)
@@ -75,7 +87,10 @@ class PolicyOnTargets(Verb):
     def to_type(self, about: Operation, target_id: str) -> str:
         if about.target_type != TargetType.SPACE:
             return ""
-        return Space.objects.filter(pk=target_id).values_list("name", flat=True).first() or target_id
+        return (
+            Space.objects.filter(pk=target_id).values_list("name", flat=True).first()
+            or target_id
+        )
 
     def call(self, client: Client) -> Call:
         raise NotImplementedError
@@ -85,7 +100,12 @@ class PolicyOnTargets(Verb):
         answer = self.call(client)(operation.policy_id, type_of(operation), ids)
         found = answer.verdicts(ids)
         if found.anomalies:
-            log.warning("%s, request %s: %s", operation, answer.request_id, "; ".join(found.anomalies))
+            log.warning(
+                "%s, request %s: %s",
+                operation,
+                answer.request_id,
+                "; ".join(found.anomalies),
+            )
         verdicts = {id: verdict_of(verdict) for id, verdict in found.by_id.items()}
         verdicts |= self.already(client, request, verdicts)
         return Answer(verdicts, answer.status, answer.request_id)
@@ -96,11 +116,17 @@ class PolicyOnTargets(Verb):
         """How IoTDA answers what is already so is not documented (assumed: success or any failure
         code). Where a refusal may mean that, the platform is asked whether the target stands as wanted."""
         failed = {id: v for id, v in verdicts.items() if v.state == State.FAILED}
-        doubtful = [id for id, v in failed.items() if v.code not in CODES or request.stood_before.get(id)]
+        doubtful = [
+            id
+            for id, v in failed.items()
+            if v.code not in CODES or request.stood_before.get(id)
+        ]
         if not doubtful:
             return {}
         with suppress(IotdaError):
-            stands = self.standing_now(client, request.operation, doubtful, seconds=settings.IOTDA_DEADLINE)
+            stands = self.standing_now(
+                client, request.operation, doubtful, seconds=settings.IOTDA_DEADLINE
+            )
             return {
                 id: Verdict(State.ALREADY, failed[id].code, failed[id].message)
                 for id in doubtful
@@ -109,7 +135,9 @@ class PolicyOnTargets(Verb):
         return {}
 
     def read_back(self, client: Client, request: Request) -> Mapping[str, bool]:
-        return self.standing_now(client, request.operation, request.ids, beat=request.beat)
+        return self.standing_now(
+            client, request.operation, request.ids, beat=request.beat
+        )
 
     def standing_now(
         self,
@@ -124,7 +152,9 @@ class PolicyOnTargets(Verb):
         until = monotonic() + seconds
         missing = set(ids)
         list_targets = partial(
-            client.show_targets_in_device_policy, operation.policy_id, target_type=type_of(operation)
+            client.show_targets_in_device_policy,
+            operation.policy_id,
+            target_type=type_of(operation),
         )
         try:
             for target in walk(list_targets):
@@ -153,7 +183,9 @@ def type_of(operation: Operation) -> PlatformTargetType:
     return cast(PlatformTargetType, operation.target_type)
 
 
-def standing(policy_id: str, target_type: str, ids: Sequence[str], *, bound: bool) -> set[str]:
+def standing(
+    policy_id: str, target_type: str, ids: Sequence[str], *, bound: bool
+) -> set[str]:
     have = set(
         Binding.objects.filter(
             policy=policy_id, target_type=target_type, target_id__in=among(ids)
@@ -190,5 +222,7 @@ class Unbind(PolicyOnTargets):
 
     def settled(self, operation: Operation, ids: Sequence[str]) -> None:
         Binding.objects.filter(
-            policy=operation.policy_id, target_type=operation.target_type, target_id__in=ids
+            policy=operation.policy_id,
+            target_type=operation.target_type,
+            target_id__in=ids,
         ).delete()

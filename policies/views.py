@@ -9,31 +9,39 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from devices.models import Device, Product, Space
-from iotda_admin.accounts.access import Somebody, asker_of, sees, spaces_of, within
-from iotda_admin.connection import client, status_of, unknown_to_iotda
-from iotda_admin.ids import is_id
+from iotda_admin.access.actor import actor_of
+from iotda_admin.access.scope import AnyUser, sees, spaces_of, within
+from iotda_admin.core.http import render
+from iotda_admin.core.ids import is_id
+from iotda_admin.core.pagination import page_of
 from iotda_admin.iotda import IotdaError
-from iotda_admin.operations.answer import answer
-from iotda_admin.operations.door import Refused, Wanted, ask, deny_look, start
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.results import history_of_policy
-from iotda_admin.operations.rights import not_yours
-from iotda_admin.paging import page_of
-from iotda_admin.web import render
+from iotda_admin.operations.permissions import not_yours
+from iotda_admin.operations.services import Refused, Wanted, ask, deny_look, start
+from iotda_admin.operations.web.presenters import history_of_policy
+from iotda_admin.operations.web.responses import answer
+from iotda_admin.rate.connection import client, status_of, unknown_to_iotda
 from policies import picker
-from policies.asking import wanted
-from policies.effect import in_effect, on_target
+from policies.effective import in_effect, on_target
 from policies.forms import BindForm, PolicyTargetsForm
-from policies.mirrors import remember
 from policies.models import Binding, Policy, TargetType
-from policies.sight import bindings_for, policies_for, theirs
+from policies.permissions import bindings_for, policies_for, theirs
+from policies.sync import remember
+from policies.targets import wanted
 
 
 @require_safe
 def policies(request: HttpRequest) -> HttpResponse:
     bound = Count("bindings", filter=theirs(request.user, "bindings__"))
-    rows = policies_for(request.user).annotate(targets=bound).order_by("name", "policy_id")
-    return render(request, "policies/policies.html", {"policies": rows, "spaces": space_names()}, part="list")
+    rows = (
+        policies_for(request.user).annotate(targets=bound).order_by("name", "policy_id")
+    )
+    return render(
+        request,
+        "policies/policies.html",
+        {"policies": rows, "spaces": space_names()},
+        part="list",
+    )
 
 
 def space_names() -> dict[str, str]:
@@ -64,14 +72,16 @@ def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
         "history": history_of_policy(policy_id, request.user),
     }
     status = 200 if error is None else status_of(error)
-    return render(request, "policies/policy.html", context, part="targets", status=status)
+    return render(
+        request, "policies/policy.html", context, part="targets", status=status
+    )
 
 
-def may_see(user: Somebody, policy: Policy) -> bool:
+def may_see(user: AnyUser, policy: Policy) -> bool:
     return not policy.app_id or sees(user, policy.app_id)
 
 
-def known_policy(user: Somebody, policy_id: str, *, gone: bool) -> Policy:
+def known_policy(user: AnyUser, policy_id: str, *, gone: bool) -> Policy:
     row = Policy.objects.filter(pk=policy_id).first()
     if row is None and (gone or spaces_of(user) is not None):
         raise Http404(_("IoTDA knows no policy with this ID."))
@@ -89,9 +99,13 @@ def named(bindings: Sequence[Binding]) -> list[tuple[Binding, str]]:
         ids = [b.target_id for b in bindings if b.target_type == kind]
         names |= {
             (kind, id): name
-            for id, name in model._default_manager.filter(pk__in=ids).values_list("pk", "name")
+            for id, name in model._default_manager.filter(pk__in=ids).values_list(
+                "pk", "name"
+            )
         }
-    return [(b, names.get((b.target_type, b.target_id)) or b.target_id) for b in bindings]
+    return [
+        (b, names.get((b.target_type, b.target_id)) or b.target_id) for b in bindings
+    ]
 
 
 @require_safe
@@ -111,7 +125,11 @@ def of_target(request: HttpRequest, target_id: str) -> HttpResponse:
     known = within(picker.known_among(kind, [target_id]), request.user).first()
     if known is None:
         raise Http404
-    context = {"target": known, "kind": kind, **on_target(kind, target_id, request.user)}
+    context = {
+        "target": known,
+        "kind": kind,
+        **on_target(kind, target_id, request.user),
+    }
     return render(request, "policies/of_target.html", context, part="policies")
 
 
@@ -124,7 +142,11 @@ def bind(request: HttpRequest, policy_id: str = "") -> HttpResponse:
     data = request.POST if request.method == "POST" else QueryDict()
     policy_id = data.get("policy", "") or policy_id
     policy_id = policy_id if is_id(policy_id) else ""
-    form = BindForm(data, request.FILES, user=request.user) if data else BindForm(user=request.user)
+    form = (
+        BindForm(data, request.FILES, user=request.user)
+        if data
+        else BindForm(user=request.user)
+    )
     if data.get("act") != "bind":
         return show_form(request, form.lenient(), data, policy_id)
     if not form.is_valid():
@@ -133,7 +155,9 @@ def bind(request: HttpRequest, policy_id: str = "") -> HttpResponse:
     try:
         operation = ask_for(request, "policy.bind", policy, form)
     except Refused as refusal:
-        return show_form(request, form, data, policy_id, status=refusal.status, refusal=refusal)
+        return show_form(
+            request, form, data, policy_id, status=refusal.status, refusal=refusal
+        )
     start(operation, client())
     return answer(request, operation)
 
@@ -152,7 +176,9 @@ def show_form(
     # Of one elsewhere nobody learns what it is bound to.
     policy_id = policy.pk if policy else ""
     choices = picker.read(data, policy_id, user)
-    outside = picker.outside(choices.target_type, [*choices.ids, *form.read_ids()], user)
+    outside = picker.outside(
+        choices.target_type, [*choices.ids, *form.read_ids()], user
+    )
     context = {
         "form": form,
         "policy": policy,
@@ -160,7 +186,9 @@ def show_form(
         "outside": outside,
         "forbidden": not_yours(outside) if outside else "",
         "picker": choices,
-        "text": "\n".join(filter(None, [choices.text if choices.many else "", form.text])),
+        "text": "\n".join(
+            filter(None, [choices.text if choices.many else "", form.text])
+        ),
         "summary": summary(form, choices.target_type, policy_id, user),
         "refusal": refusal,
         "kinds": TargetType.choices,
@@ -169,7 +197,7 @@ def show_form(
 
 
 def summary(
-    form: PolicyTargetsForm, target_type: str, policy_id: str, user: Somebody
+    form: PolicyTargetsForm, target_type: str, policy_id: str, user: AnyUser
 ) -> picker.Summary | None:
     """What is known of ids that nobody sees one by one."""
     if not form.is_bound or form.unreadable or not form.read_ids():
@@ -181,16 +209,21 @@ def told_apart(policies: Iterable[Policy]) -> list[tuple[Policy, str]]:
     """Each policy, with its space's name where another one has the same name."""
     spaces, rows = space_names(), list(policies)
     names = Counter(row.name for row in rows)
-    return [(row, spaces.get(row.app_id, row.app_id) if names[row.name] > 1 else "") for row in rows]
+    return [
+        (row, spaces.get(row.app_id, row.app_id) if names[row.name] > 1 else "")
+        for row in rows
+    ]
 
 
-def ask_for(request: HttpRequest, verb: str, policy: Policy, form: PolicyTargetsForm) -> Operation:
+def ask_for(
+    request: HttpRequest, verb: str, policy: Policy, form: PolicyTargetsForm
+) -> Operation:
     target_type, ids = form.cleaned_data["target_type"], form.targets()
     return ask(
         verb,
         [Wanted(id) for id in ids],
         look=lambda ids: wanted(client(), verb, policy, target_type, ids),
-        asker=asker_of(request),
+        actor=actor_of(request),
         reason=form.cleaned_data["reason"],
         ticket=form.cleaned_data["ticket"],
         form_key=form.cleaned_data["key"],
@@ -213,20 +246,42 @@ def unbind(request: HttpRequest, policy_id: str) -> HttpResponse:
         return redirect(policy)
     outside = picker.outside(choices.target_type, choices.ids, request.user)
     forbidden = not_yours(outside) if outside else ""
-    context = {"policy": policy, "form": form, "picker": choices, "outside": outside, "forbidden": forbidden}
+    context = {
+        "policy": policy,
+        "form": form,
+        "picker": choices,
+        "outside": outside,
+        "forbidden": forbidden,
+    }
     if not asked:
         form.lenient()
         if outside:
-            about = {"target_type": choices.target_type, "policy_id": policy.pk, "policy_name": policy.name}
-            deny_look("policy.unbind", choices.ids, outside, asker=asker_of(request), **about)
+            about = {
+                "target_type": choices.target_type,
+                "policy_id": policy.pk,
+                "policy_name": policy.name,
+            }
+            deny_look(
+                "policy.unbind", choices.ids, outside, actor=actor_of(request), **about
+            )
         status = 403 if forbidden else 200
-        return render(request, "policies/unbind.html", context, part="dialog", status=status)
+        return render(
+            request, "policies/unbind.html", context, part="dialog", status=status
+        )
     if not form.is_valid():
-        return render(request, "policies/unbind.html", context, part="dialog", status=form.status)
+        return render(
+            request, "policies/unbind.html", context, part="dialog", status=form.status
+        )
     try:
         operation = ask_for(request, "policy.unbind", policy, form)
     except Refused as refusal:
         context |= {"refusal": refusal}
-        return render(request, "policies/unbind.html", context, part="dialog", status=refusal.status)
+        return render(
+            request,
+            "policies/unbind.html",
+            context,
+            part="dialog",
+            status=refusal.status,
+        )
     start(operation, client())
     return answer(request, operation)

@@ -4,11 +4,11 @@ from typing import Any
 
 from django.utils import timezone
 
-from iotda_admin import connection
-from iotda_admin.operations import recovery
+from iotda_admin.operations.counts import counts_of
+from iotda_admin.operations.execution import reconciliation
+from iotda_admin.operations.execution.tasks import advance
 from iotda_admin.operations.models import Chunk, Operation
-from iotda_admin.operations.results import counts_of
-from iotda_admin.operations.tasks import advance
+from iotda_admin.rate import connection
 from tests.cloud import Cloud
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -31,7 +31,15 @@ def asked(**more: Any) -> dict[str, Any]:
 
 
 def bind_form(policy: str, *ids: str, **more: Any) -> dict[str, Any]:
-    return asked(**{"act": "bind", "policy": policy, "target_type": "device", "target": list(ids), **more})
+    return asked(
+        **{
+            "act": "bind",
+            "policy": policy,
+            "target_type": "device",
+            "target": list(ids),
+            **more,
+        }
+    )
 
 
 def writes(cloud: Cloud) -> list[dict[str, Any]]:
@@ -71,6 +79,6 @@ def time_passes() -> None:
 
 def look() -> None:
     """Time passes until an unanswered change may be read back, and the worker looks once."""
-    recovery.sweep()
+    reconciliation.sweep()
     Chunk.objects.filter(state=Chunk.State.UNKNOWN).update(due_at=timezone.now())
-    recovery.read_back_due()
+    reconciliation.read_back_due()

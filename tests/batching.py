@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from iotda_admin.operations import batchtasks
+from iotda_admin.operations.execution import batch_tasks
 from iotda_admin.operations.models import Operation
 from tests.asking import look, outcome, time_passes, work
 from tests.cloud import Cloud
@@ -11,7 +11,7 @@ from tests.cloud import Cloud
 def follow() -> None:
     """Time passes until the tasks are to be looked at, and the worker looks once."""
     time_passes()
-    batchtasks.follow_due()
+    batch_tasks.follow_due()
 
 
 def finish(operation: Operation) -> dict[str, int]:
@@ -30,9 +30,14 @@ def created(cloud: Cloud) -> list[dict[str, Any]]:
     return cloud.journal("CreateBatchTask")
 
 
-def tell(cloud: Cloud, operation: Operation, rows: list[tuple[str, str, str]], **facts: Any) -> None:
+def tell(
+    cloud: Cloud, operation: Operation, rows: list[tuple[str, str, str]], **facts: Any
+) -> None:
     """From here on the platform shows this of the operation's task, over the wire."""
-    task = {"task_id": operation.chunks.get(by_task=True).task_id, "task_type": "freezeDevices"}
+    task = {
+        "task_id": operation.chunks.get(by_task=True).task_id,
+        "task_type": "freezeDevices",
+    }
     task |= {"status": "PartialSuccess"} | facts
     details = [
         {

@@ -20,7 +20,12 @@ class Cloud:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "iotda_admin.simulator"],
             cwd=ROOT,
-            env=os.environ | {"SIMULATOR_PORT": "0", "SIMULATOR_CONTROL_PORT": "0", "DEMO_DEVICES": "60"},
+            env=os.environ
+            | {
+                "SIMULATOR_PORT": "0",
+                "SIMULATOR_CONTROL_PORT": "0",
+                "DEMO_DEVICES": "60",
+            },
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -36,7 +41,9 @@ class Cloud:
         self.process.wait(10)
 
     def call(self, method: str, path: str, **kwargs: Any) -> Any:
-        response = self.http.request(method, f"{self.control}/_sim/{path}", timeout=10, **kwargs)
+        response = self.http.request(
+            method, f"{self.control}/_sim/{path}", timeout=10, **kwargs
+        )
         response.raise_for_status()
         return response.json() if response.content else None
 
@@ -47,20 +54,31 @@ class Cloud:
     def switch(self, **settings: Any) -> None:
         self.call("PATCH", "settings", json=settings)
 
-    def fault(self, operation: str, fault: str, *, match: dict[str, Any] | None = None, **args: Any) -> None:
+    def fault(
+        self,
+        operation: str,
+        fault: str,
+        *,
+        match: dict[str, Any] | None = None,
+        **args: Any,
+    ) -> None:
         self.call(
             "POST",
             "faults",
-            json={"match": {"operation": operation, **(match or {})}, "fault": fault, "args": args},
+            json={
+                "match": {"operation": operation, **(match or {})},
+                "fault": fault,
+                "args": args,
+            },
         )
 
     def heal(self) -> None:
         self.call("DELETE", "faults")
 
     def journal(self, operation: str = "") -> list[dict[str, Any]]:
-        entries: list[dict[str, Any]] = self.call("GET", "journal", params={"operation": operation})[
-            "entries"
-        ]
+        entries: list[dict[str, Any]] = self.call(
+            "GET", "journal", params={"operation": operation}
+        )["entries"]
         return entries
 
     def status(self, device_id: str) -> str:

@@ -21,12 +21,12 @@ from django.test import Client, TransactionTestCase
 from django.utils import timezone
 
 from devices.models import Device, Product, Space
-from iotda_admin import connection
+from iotda_admin.access.actor import Actor
 from iotda_admin.accounts.models import EVERY, Grant
-from iotda_admin.audit import guard
+from iotda_admin.audit import triggers
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.inventory.sync import perform
-from iotda_admin.operations.door import Asker
+from iotda_admin.rate import connection
 from policies.models import Binding, Policy
 from tests.cloud import Cloud
 
@@ -41,8 +41,12 @@ def restore_roles(**_: Any) -> None:
     """A test with transactions of its own empties the tables, and with them the groups of a migration."""
     # As the migrations do it, with the models of then: none of it is a change that the trail tells of.
     then = models_of_the_migrations()
-    importlib.import_module("iotda_admin.accounts.migrations.0001_roles").make_roles(then, None)
-    importlib.import_module("iotda_admin.accounts.migrations.0003_caps_and_grants").make_caps(then, None)
+    importlib.import_module("iotda_admin.accounts.migrations.0001_roles").make_roles(
+        then, None
+    )
+    importlib.import_module(
+        "iotda_admin.accounts.migrations.0003_caps_and_grants"
+    ).make_caps(then, None)
 
 
 @cache
@@ -52,8 +56,8 @@ def models_of_the_migrations() -> Any:
 
 def emptied(test: TransactionTestCase) -> None:
     """Such a test empties all tables afterwards, which the audit trail refuses; flush guards it again."""
-    for table in guard.ARCHIVED:
-        for action in guard.actions():
+    for table in triggers.ARCHIVED:
+        for action in triggers.actions():
             on = f" ON {table}" if db.vendor == "postgresql" else ""
             with db.cursor() as cursor:
                 cursor.execute(f"DROP TRIGGER IF EXISTS {table}_{action}{on}")
@@ -112,7 +116,9 @@ def make_user(role: str, *spaces: str) -> User:
     """In every resource space, if none is named."""
     user = User.objects.create_user(role.replace(" ", ""), password="a-password-1")
     user.groups.add(Group.objects.get(name=role))
-    Grant.objects.bulk_create([Grant(user=user, app_id=app_id) for app_id in spaces or [EVERY]])
+    Grant.objects.bulk_create(
+        [Grant(user=user, app_id=app_id) for app_id in spaces or [EVERY]]
+    )
     return user
 
 
@@ -153,9 +159,9 @@ def anonymous(db: None) -> Client:
 
 
 @pytest.fixture
-def asker(db: None) -> Asker:
-    """Somebody who may do everything, for tests of the door itself."""
-    return Asker(make_user("admin"), "admin", "test", "127.0.0.1")
+def actor(db: None) -> Actor:
+    """AnyUser who may do everything, for tests of the door itself."""
+    return Actor(make_user("admin"), "admin", "test", "127.0.0.1")
 
 
 @pytest.fixture(scope="session", autouse=True)

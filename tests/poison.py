@@ -8,11 +8,12 @@ from django.db.models import F
 from django.test import Client
 
 from devices.models import Device, Product, Space
-from iotda_admin import connection
+from iotda_admin.access.actor import Actor
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.inventory.sync import perform
-from iotda_admin.operations.door import Asker, Wanted, ask, start
 from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.services import Wanted, ask, start
+from iotda_admin.rate import connection
 from policies.models import Policy
 from tests.asking import time_passes, work
 from tests.batching import follow
@@ -72,14 +73,24 @@ class Poisoned:
 
 def poison(cloud: Cloud) -> Poisoned:
     """All of it at once. The platform's strings come over the wire, those of people by their forms."""
-    direct = Device.objects.filter(gateway_id=F("pk")).order_by("pk").values_list("pk", flat=True)
-    state = Poisoned(list(direct[: len(PAYLOADS)]), list(Policy.objects.values_list("pk", flat=True)[:5]))
+    direct = (
+        Device.objects.filter(gateway_id=F("pk"))
+        .order_by("pk")
+        .values_list("pk", flat=True)
+    )
+    state = Poisoned(
+        list(direct[: len(PAYLOADS)]),
+        list(Policy.objects.values_list("pk", flat=True)[:5]),
+    )
     poison_devices(cloud, state)
     poison_names(cloud, state)
     assert perform(SyncRun.objects.create(), connection.client())
     who = [
         User.objects.create(
-            username=payload[:150], first_name=payload[:150], is_staff=True, is_superuser=True
+            username=payload[:150],
+            first_name=payload[:150],
+            is_staff=True,
+            is_superuser=True,
         )
         for payload in map(typed, PAYLOADS)
     ]
@@ -100,14 +111,19 @@ def poison_devices(cloud: Cloud, state: Poisoned) -> None:
         }
         row |= {field: name(n) for field in ("device_name", "product_name", "app_name")}
         row |= {field: group(n) for field in ("description", "fw_version")}
-        row["tags"] = [{"tag_key": payload, "tag_value": payload} for payload in (PAYLOADS[n], group(n))]
+        row["tags"] = [
+            {"tag_key": payload, "tag_value": payload}
+            for payload in (PAYLOADS[n], group(n))
+        ]
         if n >= len(state.devices) - 5:
             row["gateway_id"] = state.devices[n - 20]
         row.pop("policy_ids")
         rows.append(row)
         cloud.fault("ShowDevice", "status", match={"ids": [id]}, status=200, body=row)
     page = {"count": len(rows), "marker": "f" * 24}
-    cloud.fault("ListDevices", "status", status=200, body={"devices": rows, "page": page})
+    cloud.fault(
+        "ListDevices", "status", status=200, body={"devices": rows, "page": page}
+    )
 
 
 def poison_names(cloud: Cloud, state: Poisoned) -> None:
@@ -117,16 +133,22 @@ def poison_names(cloud: Cloud, state: Poisoned) -> None:
         cloud.call("PATCH", f"products/{id}", json={"name": name(n)})
     for n, id in enumerate(Policy.objects.values_list("pk", flat=True)):
         words = {"effect": PAYLOADS[n % 25], "actions": PAYLOADS, "resources": PAYLOADS}
-        cloud.call("PATCH", f"policies/{id}", json={"policy_name": name(n)[:128], "statement": [words]})
+        cloud.call(
+            "PATCH",
+            f"policies/{id}",
+            json={"policy_name": name(n)[:128], "statement": [words]},
+        )
 
 
-def asked(state: Poisoned, who: User, verb: str, ids: list[str], words: str, policy: str = "") -> None:
+def asked(
+    state: Poisoned, who: User, verb: str, ids: list[str], words: str, policy: str = ""
+) -> None:
     words = typed(words)
     names = dict(Device.objects.filter(pk__in=ids).values_list("pk", "name"))
     operation = ask(
         verb,
         [Wanted(id, names.get(id, "")) for id in ids],
-        asker=Asker(who, words[:100], "web", "127.0.0.1"),
+        actor=Actor(who, words[:100], "web", "127.0.0.1"),
         reason=words,
         ticket=words[:64],
         form_key=f"poison {Operation.objects.count()}",
@@ -140,7 +162,10 @@ def asked(state: Poisoned, who: User, verb: str, ids: list[str], words: str, pol
 def failing_binds(cloud: Cloud, state: Poisoned, who: list[User]) -> None:
     """Of each target IoTDA says why not, in words of its own."""
     for start_at in (0, 20):
-        ids, said = state.devices[start_at : start_at + 20], PAYLOADS[start_at : start_at + 20]
+        ids, said = (
+            state.devices[start_at : start_at + 20],
+            PAYLOADS[start_at : start_at + 20],
+        )
         refused = [
             {"target_id": id, "error_code": payload, "error_msg": payload}
             for id, payload in zip(ids, said, strict=True)
@@ -148,7 +173,14 @@ def failing_binds(cloud: Cloud, state: Poisoned, who: list[User]) -> None:
         policy = state.policies[0]
         body = {"policy_id": policy, "success_targets": [], "failure_targets": refused}
         headers = {"X-Request-Id": printable(PAYLOADS[start_at + 1])}
-        cloud.fault("BindDevicePolicy", "status", match={"times": 1}, status=200, body=body, headers=headers)
+        cloud.fault(
+            "BindDevicePolicy",
+            "status",
+            match={"times": 1},
+            status=200,
+            body=body,
+            headers=headers,
+        )
         asked(state, who[start_at], "policy.bind", ids, group(start_at // 20), policy)
 
 
@@ -157,7 +189,14 @@ def whole_refusals(cloud: Cloud, state: Poisoned, who: list[User]) -> None:
         said = {"error_code": payload, "error_msg": group(n)}
         headers = {"X-Request-Id": printable(payload)}
         match = {"ids": [state.devices[n]], "times": 1}
-        cloud.fault("FreezeDevice", "status", match=match, status=(403, 400)[n % 2], headers=headers, **said)
+        cloud.fault(
+            "FreezeDevice",
+            "status",
+            match=match,
+            status=(403, 400)[n % 2],
+            headers=headers,
+            **said,
+        )
         asked(state, who[n], "device.freeze", [state.devices[n]], payload)
 
 
@@ -167,9 +206,19 @@ def batch_task(cloud: Cloud, state: Poisoned, who: list[User]) -> None:
     asked(state, who[3], "device.freeze", ids, group(2))
     work()
     chunk = state.operations[-1].chunks.get(by_task=True)
-    task = {"task_id": chunk.task_id, "task_type": "freezeDevices", "status": "Fail", "status_desc": group(1)}
+    task = {
+        "task_id": chunk.task_id,
+        "task_type": "freezeDevices",
+        "status": "Fail",
+        "status_desc": group(1),
+    }
     details = [
-        {"target": id, "status": "Fail", "output": said, "error": {"error_code": said, "error_msg": said}}
+        {
+            "target": id,
+            "status": "Fail",
+            "output": said,
+            "error": {"error_code": said, "error_msg": said},
+        }
         for id, said in zip(ids, PAYLOADS, strict=False)
     ]
     body = {"batchtask": task, "task_details": details, "page": {"count": len(ids)}}
@@ -181,12 +230,19 @@ def batch_task(cloud: Cloud, state: Poisoned, who: list[User]) -> None:
 def care(who: list[User]) -> None:
     """What people note of failures."""
     for n, pk in enumerate(
-        Target.objects.filter(state="failed").values_list("pk", flat=True)[: 2 * len(GROUPS)]
+        Target.objects.filter(state="failed").values_list("pk", flat=True)[
+            : 2 * len(GROUPS)
+        ]
     ):
         client = Client()
         client.force_login(who[n])
         client.post("/failures/take/", {"target": pk})
-        noted = {"target": pk, "save": "1", "note": typed(group(n)), "ticket": typed(PAYLOADS[n])[:64]}
+        noted = {
+            "target": pk,
+            "save": "1",
+            "note": typed(group(n)),
+            "ticket": typed(PAYLOADS[n])[:64],
+        }
         client.post("/failures/note/", noted)
 
 

@@ -4,7 +4,8 @@ import os
 import tempfile
 
 os.environ.update(
-    DATA_DIR=os.environ.get("TEST_DATA_DIR") or tempfile.mkdtemp(prefix="iotda-admin-test-"),
+    DATA_DIR=os.environ.get("TEST_DATA_DIR")
+    or tempfile.mkdtemp(prefix="iotda-admin-test-"),
     DEBUG="False",
     HTTPS="False",
     IOTDA_DEADLINE=os.environ.get("IOTDA_DEADLINE", "2"),

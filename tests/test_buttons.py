@@ -9,10 +9,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import resolve
 
-from iotda_admin import connection
-from iotda_admin.operations.door import Asker, Wanted, ask
-from iotda_admin.operations.followups import cancel
-from iotda_admin.operations.runner import run
+from iotda_admin.access.actor import Actor
+from iotda_admin.operations.execution.executor import run
+from iotda_admin.operations.followups.plans import cancel
+from iotda_admin.operations.services import Wanted, ask
+from iotda_admin.rate import connection
 from policies.models import Policy
 from tests.conftest import make_user, signed_in
 
@@ -28,8 +29,18 @@ PAGES = {
     "the overview": "/",
 }
 # What each role is offered somewhere, and nothing else that changes the platform.
-FOLLOWS = {"operations:retry", "operations:undo", "operations:cancel", "operations:check"}
-FREEZES = {"devices:freeze", "devices:unfreeze", "devices:freeze_many", "devices:unfreeze_many"}
+FOLLOWS = {
+    "operations:retry",
+    "operations:undo",
+    "operations:cancel",
+    "operations:check",
+}
+FREEZES = {
+    "devices:freeze",
+    "devices:unfreeze",
+    "devices:freeze_many",
+    "devices:unfreeze_many",
+}
 BINDS = {"policies:bind", "policies:bind_selection", "policies:unbind"}
 OFFERED = {
     "viewer": set(),
@@ -55,7 +66,9 @@ def offered(text: str) -> dict[str, tuple[str, str]]:
 @pytest.mark.parametrize("role", ROLES)
 def test_each_role_is_offered_what_it_may_do(role, inventory):
     client = signed_in(role)
-    pages = [client.get(url.format(**inventory.landmarks)).text for url in PAGES.values()]
+    pages = [
+        client.get(url.format(**inventory.landmarks)).text for url in PAGES.values()
+    ]
     assert set().union(*(offered(page) for page in pages)) == OFFERED[role]
 
 
@@ -74,11 +87,20 @@ def operations(inventory):
     """Of a freezer and of a binder each: one that is not fully sent, and one that failed in part."""
     found = {}
     for verb, role in [("device.freeze", "operator"), ("policy.bind", "policy admin")]:
-        asker = Asker(make_user(role), role, "test")
-        about = {"policy_id": inventory.landmarks["other_policy"]} if verb == "policy.bind" else {}
-        for state, ids in [("running", 25 * ["nobody-{}"]), ("partial", [inventory.free(1)[0], "nobody-x"])]:
+        actor = Actor(make_user(role), role, "test")
+        about = (
+            {"policy_id": inventory.landmarks["other_policy"]}
+            if verb == "policy.bind"
+            else {}
+        )
+        for state, ids in [
+            ("running", 25 * ["nobody-{}"]),
+            ("partial", [inventory.free(1)[0], "nobody-x"]),
+        ]:
             wanted = [Wanted(id.format(n)) for n, id in enumerate(ids)]
-            operation = ask(verb, wanted, asker=asker, reason="because", form_key=state, **about)
+            operation = ask(
+                verb, wanted, actor=actor, reason="because", form_key=state, **about
+            )
             for chunk in operation.chunks.all()[: 1 if state == "running" else None]:
                 run(chunk, connection.client())
             found[verb, state] = operation
@@ -91,11 +113,17 @@ FREEZERS, BINDERS = {"operator", "admin"}, {"policy admin", "admin"}
 @pytest.mark.parametrize("role", ROLES)
 def test_an_operation_offers_what_may_be_done_with_it(role, operations):
     client = Client()
-    client.force_login(User.objects.filter(groups__name=role).first() or make_user(role))
+    client.force_login(
+        User.objects.filter(groups__name=role).first() or make_user(role)
+    )
     for (verb, state), operation in operations.items():
         page = client.get(operation.get_absolute_url())
         may = role in (FREEZERS if verb == "device.freeze" else BINDERS)
-        follows = {"operations:cancel"} if state == "running" else {"operations:retry", "operations:undo"}
+        follows = (
+            {"operations:cancel"}
+            if state == "running"
+            else {"operations:retry", "operations:undo"}
+        )
         assert set(offered(page.text)) - BINDS == (follows if may else set())
         for what in ("retry", "undo", "cancel"):
             status = client.get(f"{operation.get_absolute_url()}{what}/").status_code
@@ -103,15 +131,20 @@ def test_an_operation_offers_what_may_be_done_with_it(role, operations):
 
 
 def test_a_device_behind_a_gateway_has_no_freeze(admin, inventory):
-    text = admin.get(PAGES["a device behind a gateway"].format(**inventory.landmarks)).text
+    text = admin.get(
+        PAGES["a device behind a gateway"].format(**inventory.landmarks)
+    ).text
     assert "devices:freeze" not in offered(text)
     assert "Go to its gateway" in text
 
 
 @pytest.mark.parametrize(
-    ("role", "shown"), [("viewer", 0), ("auditor", 0), ("operator", 51), ("policy admin", 51)]
+    ("role", "shown"),
+    [("viewer", 0), ("auditor", 0), ("operator", 51), ("policy admin", 51)],
 )
-def test_rows_can_be_ticked_by_those_who_can_do_something_with_them(role, shown, inventory):
+def test_rows_can_be_ticked_by_those_who_can_do_something_with_them(
+    role, shown, inventory
+):
     assert signed_in(role).get("/devices/").text.count('type="checkbox"') == shown
 
 
@@ -119,7 +152,11 @@ def test_rows_can_be_ticked_by_those_who_can_do_something_with_them(role, shown,
 def test_the_menu_leads_nowhere_that_is_refused(role, inventory):
     client = signed_in(role)
     menu = re.search(r'<nav class="nav".*?</nav>', client.get("/").text, re.S)[0]
-    links = [url for url in re.findall(r'href="([^"]+)"', menu) if not url.startswith("/admin/")]
+    links = [
+        url
+        for url in re.findall(r'href="([^"]+)"', menu)
+        if not url.startswith("/admin/")
+    ]
     assert [client.get(url).status_code for url in links] == [200] * len(links)
     assert ("/audit/" in links) == (role != "viewer")
     assert ("/operations/" in links) == (role != "viewer")
@@ -130,18 +167,28 @@ def test_who_may_act_in_one_space_is_led_nowhere_that_is_refused(role, inventory
     spaces = inventory.landmarks["free_by_space"]
     home = Policy.objects.get(pk=inventory.landmarks["policy"]).app_id
     (near, *_rest), far = spaces.pop(home), next(iter(spaces.values()))[0]
-    root, browser = Asker(None, "", "cli", name="root"), Client()
+    root, browser = Actor(None, "", "cli", name="root"), Client()
     browser.force_login(make_user(role, home))
     for n, ids in enumerate([[near], [near, far]]):
-        operation = ask("device.freeze", [Wanted(id) for id in ids], asker=root, reason="x", form_key=str(n))
+        operation = ask(
+            "device.freeze",
+            [Wanted(id) for id in ids],
+            actor=root,
+            reason="x",
+            form_key=str(n),
+        )
         run(operation.chunks.first(), connection.client())
         cancel(operation, root)
-    found, seen = crawl(browser, "/", f"/devices/{near}/", f"/devices/?q={far}", "/accounts/rights/")
-    assert {url: status for url, status in found.items() if status not in (200, 302)} == {
-        url: 403 for url in ["/accounts/rights/"] if role not in ("auditor", "admin")
-    }
+    found, seen = crawl(
+        browser, "/", f"/devices/{near}/", f"/devices/?q={far}", "/accounts/rights/"
+    )
+    assert {
+        url: status for url, status in found.items() if status not in (200, 302)
+    } == {url: 403 for url in ["/accounts/rights/"] if role not in ("auditor", "admin")}
     assert {"devices:device", "policies:policy", "policies:of_device"} <= seen
-    assert ("operations:operation" in seen) == (role in ("policy admin", "auditor", "admin"))
+    assert ("operations:operation" in seen) == (
+        role in ("policy admin", "auditor", "admin")
+    )
     changes = seen & (FREEZES | BINDS)
     assert changes <= OFFERED[role]
     assert bool(changes) == bool(OFFERED[role])
@@ -163,6 +210,9 @@ def crawl(browser, *urls):
         found[url], visits[name] = response.status_code, visits[name] + 1
         if response.status_code == 200:
             waiting += [
-                html.unescape(link) for link in re.findall(r'href="(/(?!static|admin)[^"#]*)', response.text)
+                html.unescape(link)
+                for link in re.findall(
+                    r'href="(/(?!static|admin)[^"#]*)', response.text
+                )
             ]
     return found, set(visits)

@@ -51,7 +51,9 @@ class Loud(Deployment):
 
     def manage(self, *words: str, **env: str) -> None:
         command = [sys.executable, "manage.py", *words]
-        done = subprocess.run(command, cwd=ROOT, env=self.env | env, capture_output=True, timeout=60)
+        done = subprocess.run(
+            command, cwd=ROOT, env=self.env | env, capture_output=True, timeout=60
+        )
         with self.log.open("ab") as log:
             log.write(done.stdout + done.stderr)
 
@@ -61,7 +63,12 @@ class Echo(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-        says = json.dumps({"error_code": "APIGW.0500", "error_msg": f"{dict(self.headers.items())} {body}"})
+        says = json.dumps(
+            {
+                "error_code": "APIGW.0500",
+                "error_msg": f"{dict(self.headers.items())} {body}",
+            }
+        )
         self.send_response(500)
         self.send_header("Content-Length", str(len(says)))
         self.end_headers()
@@ -95,7 +102,9 @@ def loud(tmp_path, monkeypatch):
 
 
 def send(browser: Browser, path: str, **more: object) -> requests.Response:
-    return browser.send(path, browser.form(path) | {"reason": "canary", "ticket": "INC-1"} | more)
+    return browser.send(
+        path, browser.form(path) | {"reason": "canary", "ticket": "INC-1"} | more
+    )
 
 
 def live(loud: Loud, base: str, echo: str) -> Browser:
@@ -106,32 +115,57 @@ def live(loud: Loud, base: str, echo: str) -> Browser:
     send(guest, "/accounts/login/", username=TYPED, password="x")
     send(guest, "/accounts/login/", username="admin", password=CANARIES["IAM_PASSWORD"])
     browser = Browser(base, "admin", CANARIES["DEMO_PASSWORD"])
-    for fault, args in {"status": {"status": 401}, "redirect": {}, "html": {"status": 500}}.items():
+    for fault, args in {
+        "status": {"status": 401},
+        "redirect": {},
+        "html": {"status": 500},
+    }.items():
         cloud.fault("FreezeDevice", fault, match={"nth": [1]}, **args)
         send(browser, f"/devices/{device}/freeze/")
         cloud.heal()
-    send(browser, f"/policies/{cloud.landmarks['policy']}/bind/", act="bind", target=cloud.free(25))
+    send(
+        browser,
+        f"/policies/{cloud.landmarks['policy']}/bind/",
+        act="bind",
+        target=cloud.free(25),
+    )
     reason = ("--reason", "canary", "--ticket", "INC-2", "--wait", "1")
     bind = ("bind", "--policy", cloud.landmarks["policy"], cloud.free(1)[0])
     loud.manage(*bind, *reason, IOTDA_ENDPOINT=echo, IOTDA_AUTH="token")
-    loud.manage("check_iotda", IAM_ENDPOINT=echo, IOTDA_AUTH="password", IAM_DOMAIN="d", IAM_USER="u")
+    loud.manage(
+        "check_iotda",
+        IAM_ENDPOINT=echo,
+        IOTDA_AUTH="password",
+        IAM_DOMAIN="d",
+        IAM_USER="u",
+    )
     return browser
 
 
 def crawl(browser: Browser) -> dict[str, str]:
     """Every page that a link leads to, with the exports among them; of lists, a few of their rows."""
     pages: dict[str, str] = {}
-    waiting, kinds = ["/", "/audit/export.csv", "/admin/auth/user/", "/nowhere", "/metrics"], dict[str, int]()
+    waiting, kinds = (
+        ["/", "/audit/export.csv", "/admin/auth/user/", "/nowhere", "/metrics"],
+        dict[str, int](),
+    )
     while waiting:
         path = waiting.pop(0)
         kind = re.sub(r"\d+|[0-9a-f]{8,}\w*|\?.*", "…", path)
         kinds[kind] = kinds.get(kind, 0) + 1
         if path in pages or kinds[kind] > 3:
             continue
-        token = {"Authorization": f"Bearer {CANARIES['METRICS_TOKEN']}"} if path == "/metrics" else {}
-        pages[path] = browser.http.get(browser.base + path, timeout=20, headers=token).text
+        token = (
+            {"Authorization": f"Bearer {CANARIES['METRICS_TOKEN']}"}
+            if path == "/metrics"
+            else {}
+        )
+        pages[path] = browser.http.get(
+            browser.base + path, timeout=20, headers=token
+        ).text
         waiting += [
-            link.replace("&amp;", "&") for link in re.findall(r'(?:href|hx-get)="(/[^"#]*)', pages[path])
+            link.replace("&amp;", "&")
+            for link in re.findall(r'(?:href|hx-get)="(/[^"#]*)', pages[path])
         ]
     return pages
 
@@ -146,7 +180,9 @@ def places(loud: Loud, pages: dict[str, str]) -> dict[str, str]:
             if table != "django_session":
                 found[f"table {table}"] = found.get(f"table {table}", "") + row
     found["log"] = loud.log.read_text()
-    found["processes"] = b"\n".join(commands()).replace(b"\0", b" ").decode(errors="replace")
+    found["processes"] = (
+        b"\n".join(commands()).replace(b"\0", b" ").decode(errors="replace")
+    )
     return found
 
 
@@ -165,7 +201,10 @@ def device_secret(cloud: Cloud) -> str:
 
 def hits(where: dict[str, str], secrets: dict[str, str]) -> list[tuple[str, str]]:
     return [
-        (place, name) for place, text in where.items() for name, secret in secrets.items() if secret in text
+        (place, name)
+        for place, text in where.items()
+        for name, secret in secrets.items()
+        if secret in text
     ]
 
 
@@ -180,9 +219,23 @@ def test_no_secret_stands_anywhere(loud, echo):
         "device": device_secret(loud.cloud),
     }
     where = places(loud, crawl(browser))
-    assert {"table audit_event", "table operations_target", "log", "page /audit/export.csv"} <= set(where)
-    assert "***" in where["table operations_chunk"]  # what was repeated did come that far
+    assert {
+        "table audit_event",
+        "table operations_target",
+        "log",
+        "page /audit/export.csv",
+    } <= set(where)
+    assert (
+        "***" in where["table operations_chunk"]
+    )  # what was repeated did come that far
     assert hits(where, secrets) == []
-    loud.shell(f"from devices.models import Device; Device.objects.update(name={secrets['IOTDA_SK']!r})")
-    planted = hits(places(loud, {"/devices/": browser.http.get(f"{base}/devices/").text}), secrets)
-    assert planted == [("page /devices/", "IOTDA_SK"), ("table devices_device", "IOTDA_SK")]
+    loud.shell(
+        f"from devices.models import Device; Device.objects.update(name={secrets['IOTDA_SK']!r})"
+    )
+    planted = hits(
+        places(loud, {"/devices/": browser.http.get(f"{base}/devices/").text}), secrets
+    )
+    assert planted == [
+        ("page /devices/", "IOTDA_SK"),
+        ("table devices_device", "IOTDA_SK"),
+    ]

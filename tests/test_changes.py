@@ -36,7 +36,10 @@ def at(pattern: str) -> Callable[[dict[str, Any]], str]:
 
 def with_targets(name: str, **more: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     def form(known: dict[str, Any]) -> dict[str, Any]:
-        return asked(target=known[name], **{key: value.format(**known) for key, value in more.items()})
+        return asked(
+            target=known[name],
+            **{key: value.format(**known) for key, value in more.items()},
+        )
 
     return form
 
@@ -83,7 +86,9 @@ CHANGES = [
         at("/policies/{policy}/unbind/"), with_targets("online", target_type="device"), BINDERS,
     ),
 ]  # fmt: skip
-every_change = pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
+every_change = pytest.mark.parametrize(
+    "change", CHANGES, ids=lambda change: change.name
+)
 
 
 @pytest.fixture
@@ -133,10 +138,15 @@ def test_it_needs_a_login(change, known, cloud, anonymous):
 
 
 @every_change
-def test_it_sends_a_swap_without_a_session_to_the_login_page(change, known, cloud, anonymous):
+def test_it_sends_a_swap_without_a_session_to_the_login_page(
+    change, known, cloud, anonymous
+):
     headers = {**HTMX, "HX-Current-URL": "http://testserver/devices/?status=ONLINE"}
     response = send(anonymous, change, known, headers=headers)
-    assert response.headers["HX-Redirect"] == "/accounts/login/?next=/devices/%3Fstatus%3DONLINE"
+    assert (
+        response.headers["HX-Redirect"]
+        == "/accounts/login/?next=/devices/%3Fstatus%3DONLINE"
+    )
     assert not writes(cloud)
 
 
@@ -149,7 +159,11 @@ def test_it_refuses_and_records_who_may_not(change, role, known, cloud):
     response = send(signed_in(role), change, known)
     denied = Event.objects.get(kind="denied")
     assert response.status_code == 403
-    assert (denied.role, denied.detail["path"], denied.address) == (role, change.url(known), "127.0.0.1")
+    assert (denied.role, denied.detail["path"], denied.address) == (
+        role,
+        change.url(known),
+        "127.0.0.1",
+    )
     assert not writes(cloud)
     assert not Operation.objects.exists()
 
@@ -210,7 +224,9 @@ def test_it_says_who_is_changing_the_target_already(change, known, cloud):
     cloud.fault(OPERATION_OF[change.verb], "throttle", retry_after=60)
     send(someone_allowed(change), change, known)
     Operation.objects.update(actor_name="chen", created_at="2026-01-02T03:04:05Z")
-    response = signed_in("admin").post(change.url(known), change.form(known) | {"key": OTHER_KEY})
+    response = signed_in("admin").post(
+        change.url(known), change.form(known) | {"key": OTHER_KEY}
+    )
     assert response.status_code == 409
     assert f"{Operation.objects.get()} by chen has been changing" in response.text
     assert "since 03:04:05 UTC" in response.text
@@ -226,8 +242,13 @@ OPERATION_OF = {
 
 @every_change
 def test_the_reason_stands_in_the_trail_as_text(change, known):
-    form = change.form(known) | {"reason": "<script>alert(1)</script>", "ticket": "=1+1"}
+    form = change.form(known) | {
+        "reason": "<script>alert(1)</script>",
+        "ticket": "=1+1",
+    }
     client = someone_allowed(change)
     response = client.get(client.post(change.url(known), form).url)
     assert "<script>alert" not in response.text
-    assert Event.objects.get(kind="operation.asked").reason == "<script>alert(1)</script>"
+    assert (
+        Event.objects.get(kind="operation.asked").reason == "<script>alert(1)</script>"
+    )

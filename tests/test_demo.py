@@ -27,13 +27,21 @@ def test_it_sets_whatever_could_lead_it_elsewhere(name):
     ("ports", "sentence"),
     [
         ({"PORT": "abc"}, "PORT=abc cannot be used"),
-        ({"PORT": "9871", "SIMULATOR_PORT": "9871"}, "SIMULATOR_PORT=9871 cannot be used"),
-        ({"PORT": "9872", "SIMULATOR_PORT": "9871"}, "SIMULATOR_PORT + 1=9872 cannot be used"),
+        (
+            {"PORT": "9871", "SIMULATOR_PORT": "9871"},
+            "SIMULATOR_PORT=9871 cannot be used",
+        ),
+        (
+            {"PORT": "9872", "SIMULATOR_PORT": "9871"},
+            "SIMULATOR_PORT + 1=9872 cannot be used",
+        ),
         ({"PORT": "9872", "SIMULATOR_PORT": "x"}, "SIMULATOR_PORT=x cannot be used"),
     ],
 )
 def test_it_says_which_port_it_cannot_have(ports, sentence):
     demo = ROOT / "bin" / "demo"
-    done = subprocess.run([demo], env=os.environ | ports, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [demo], env=os.environ | ports, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 1
     assert sentence in done.stderr

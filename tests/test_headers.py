@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import URLResolver, get_resolver
 
-from iotda_admin.logs import Json, Text
+from iotda_admin.core.logging import Json, Text
 from tests.conftest import make_user
 
 POLICY = {
@@ -27,12 +27,22 @@ ALWAYS = {
 
 def lacking(answer):
     """What an answer should say and does not."""
-    wrong = [name for name, value in ALWAYS.items() if answer.headers.get(name) != value]
+    wrong = [
+        name for name, value in ALWAYS.items() if answer.headers.get(name) != value
+    ]
     policy = set(answer.headers.get("Content-Security-Policy", "").split("; "))
     wrong += [] if policy == POLICY else ["Content-Security-Policy"]
-    wrong += [] if "camera=()" in answer.headers.get("Permissions-Policy", "") else ["Permissions-Policy"]
-    wrong += [] if len(answer.headers.get("X-Request-Id", "")) == 16 else ["X-Request-Id"]
-    return wrong + [name for name in ("Server", "X-Powered-By") if name in answer.headers]
+    wrong += (
+        []
+        if "camera=()" in answer.headers.get("Permissions-Policy", "")
+        else ["Permissions-Policy"]
+    )
+    wrong += (
+        [] if len(answer.headers.get("X-Request-Id", "")) == 16 else ["X-Request-Id"]
+    )
+    return wrong + [
+        name for name in ("Server", "X-Powered-By") if name in answer.headers
+    ]
 
 
 def paths(resolver, before="/"):
@@ -52,8 +62,17 @@ def test_every_answer_has_them(admin, settings):
     settings.WHITENOISE_USE_FINDERS = True
     User.objects.update(is_staff=True, is_superuser=True)
     addresses = [*paths(get_resolver()), *MORE]
-    assert {"/devices/1/freeze/", "/audit/export.csv", "/admin/auth/user/add/", "/healthz"} <= set(addresses)
-    visitors = [(who, method) for who in (Client(), admin) for method in ("get", "post", "options")]
+    assert {
+        "/devices/1/freeze/",
+        "/audit/export.csv",
+        "/admin/auth/user/add/",
+        "/healthz",
+    } <= set(addresses)
+    visitors = [
+        (who, method)
+        for who in (Client(), admin)
+        for method in ("get", "post", "options")
+    ]
     wrong = {
         f"{method} {path}": lacking(getattr(who, method)(path))
         for who, method in visitors
@@ -74,11 +93,17 @@ def test_answers_to_trouble_have_them(viewer, policyadmin, settings, monkeypatch
         400: viewer.get("/", headers={"Host": "evil.example"}),
         403: strict.post("/accounts/login/"),
         413: policyadmin.post("/policies/selection.bind/", pasted),
-        304: Client().get("/static/app.js", headers={"If-Modified-Since": file["Last-Modified"]}),
+        304: Client().get(
+            "/static/app.js", headers={"If-Modified-Since": file["Last-Modified"]}
+        ),
         500: fault.get("/"),
     }
-    assert {status: answer.status_code for status, answer in answers.items()} == {n: n for n in answers}
-    assert {status: lacking(answer) for status, answer in answers.items() if lacking(answer)} == {}
+    assert {status: answer.status_code for status, answer in answers.items()} == {
+        n: n for n in answers
+    }
+    assert {
+        status: lacking(answer) for status, answer in answers.items() if lacking(answer)
+    } == {}
 
 
 def test_over_https_there_are_more(anonymous, settings):
@@ -86,19 +111,29 @@ def test_over_https_there_are_more(anonymous, settings):
     settings.SECURE_HSTS_SECONDS = 31536000
     settings.SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     answer = Client().get("/accounts/login/", secure=True)
-    assert answer["Strict-Transport-Security"].startswith("max-age=31536000; includeSubDomains")
+    assert answer["Strict-Transport-Security"].startswith(
+        "max-age=31536000; includeSubDomains"
+    )
     away = Client().get("/accounts/login/")
-    assert (away.status_code, away["Location"]) == (301, "https://testserver/accounts/login/")
+    assert (away.status_code, away["Location"]) == (
+        301,
+        "https://testserver/accounts/login/",
+    )
     assert lacking(away) == lacking(answer) == []
     assert Client().get("/healthz").status_code == 200
 
 
 def test_cookies_are_out_of_reach_of_scripts_and_of_other_sites(anonymous):
     make_user("viewer")
-    anonymous.post("/accounts/login/", {"username": "viewer", "password": "a-password-1"})
+    anonymous.post(
+        "/accounts/login/", {"username": "viewer", "password": "a-password-1"}
+    )
     anonymous.get("/")
     assert set(anonymous.cookies) == {"sessionid", "csrftoken"}
-    assert all(cookie["httponly"] and cookie["samesite"] == "Lax" for cookie in anonymous.cookies.values())
+    assert all(
+        cookie["httponly"] and cookie["samesite"] == "Lax"
+        for cookie in anonymous.cookies.values()
+    )
 
 
 def test_a_page_that_is_not_there_leaves_the_form_of_the_login_as_it_is(anonymous):
@@ -108,17 +143,22 @@ def test_a_page_that_is_not_there_leaves_the_form_of_the_login_as_it_is(anonymou
     assert not anonymous.cookies
 
 
-def test_the_id_of_a_request_is_ours_unless_a_declared_proxy_gives_one(anonymous, settings):
+def test_the_id_of_a_request_is_ours_unless_a_declared_proxy_gives_one(
+    anonymous, settings
+):
     given = {"X-Request-Id": "proxy-17"}
     assert anonymous.get("/healthz", headers=given)["X-Request-Id"] != "proxy-17"
     settings.BEHIND_PROXY = True
     assert anonymous.get("/healthz", headers=given)["X-Request-Id"] == "proxy-17"
     for wrong in ("a b", "a" * 65, "a\nb", "<b>", "a\n"):
-        assert anonymous.get("/healthz", headers={"X-Request-Id": wrong})["X-Request-Id"] != wrong
+        assert (
+            anonymous.get("/healthz", headers={"X-Request-Id": wrong})["X-Request-Id"]
+            != wrong
+        )
 
 
 def test_a_request_is_one_line_with_its_id_and_without_its_query(viewer, caplog):
-    caplog.set_level(logging.INFO, "iotda_admin.access_log")
+    caplog.set_level(logging.INFO, "iotda_admin.core.access_log")
     viewer.get("/devices/%0d%0a%1b[31mx/?q=canary-query")
     line = Text().format(caplog.records[-1])
     event = json.loads(Json().format(caplog.records[-1]))
@@ -136,7 +176,9 @@ def test_what_is_logged_cannot_break_out_of_its_line():
     try:
         raise ValueError(NASTY)
     except ValueError:
-        record = logging.LogRecord("x", 40, __file__, 1, "said %s", (NASTY,), sys.exc_info())
+        record = logging.LogRecord(
+            "x", 40, __file__, 1, "said %s", (NASTY,), sys.exc_info()
+        )
     first, *trace = Text().format(record).split("\n")
     assert first.endswith(r"said a\r\nb\x1b[2Jc\x00d\u2028e\u202ef\x85g")
     assert all(line.startswith("  | ") for line in trace)

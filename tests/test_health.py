@@ -26,7 +26,10 @@ def ready(client, query=""):
 def test_it_is_ready_with_a_worker_and_an_inventory(anonymous, inventory):
     workers.beat()
     checks = ["database", "migrations", "audit", "worker", "platform"]
-    assert ready(anonymous) == (200, {"status": "ok", "checks": dict.fromkeys(checks, "ok")})
+    assert ready(anonymous) == (
+        200,
+        {"status": "ok", "checks": dict.fromkeys(checks, "ok")},
+    )
 
 
 def test_it_is_not_ready_when_the_worker_is_silent(anonymous, inventory):
@@ -37,12 +40,18 @@ def test_it_is_not_ready_when_the_worker_is_silent(anonymous, inventory):
     assert ready(anonymous, "?exclude=worker")[0] == 200
 
 
-def test_iotda_that_does_not_answer_is_said_and_no_reason_to_restart(anonymous, inventory):
+def test_iotda_that_does_not_answer_is_said_and_no_reason_to_restart(
+    anonymous, inventory
+):
     workers.beat()
     SyncRun.objects.create(state="failed", finished_at=timezone.now())
     before = len(inventory.journal())
     status, said = ready(anonymous)
-    assert (status, said["status"], said["checks"]["platform"]) == (200, "degraded", "failed")
+    assert (status, said["status"], said["checks"]["platform"]) == (
+        200,
+        "degraded",
+        "failed",
+    )
     assert len(inventory.journal()) == before
 
 
@@ -76,8 +85,16 @@ def test_the_numbers_are_for_who_has_the_token(anonymous, settings):
     assert anonymous.get("/metrics").status_code == 404
     settings.METRICS_TOKEN = TOKEN
     assert anonymous.get("/metrics").status_code == 401
-    assert anonymous.get("/metrics", headers={"Authorization": "Bearer wrong"}).status_code == 401
-    assert anonymous.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+    assert (
+        anonymous.get("/metrics", headers={"Authorization": "Bearer wrong"}).status_code
+        == 401
+    )
+    assert (
+        anonymous.get(
+            "/metrics", headers={"Authorization": f"Bearer {TOKEN}"}
+        ).status_code
+        == 200
+    )
 
 
 def numbers(client, settings):
@@ -90,8 +107,12 @@ def numbers(client, settings):
     }
 
 
-def test_they_tell_of_requests_calls_operations_and_failures(operator, inventory, settings):
-    answer = 'iotda_admin_requests_total{method="POST",route="devices:freeze",status="200"}'
+def test_they_tell_of_requests_calls_operations_and_failures(
+    operator, inventory, settings
+):
+    answer = (
+        'iotda_admin_requests_total{method="POST",route="devices:freeze",status="200"}'
+    )
     call = 'iotda_admin_iotda_calls_total{operation="ShowDevice",status="404"}'
     before = numbers(operator, settings)
     device = inventory.landmarks["online"]
@@ -107,7 +128,7 @@ def test_they_tell_of_requests_calls_operations_and_failures(operator, inventory
 COUNT = """
 import django, os
 django.setup()
-from iotda_admin import metrics
+from iotda_admin.core import metrics
 metrics.THROTTLED.inc()
 if os.fork() == 0:
     metrics.THROTTLED.inc()
@@ -118,7 +139,9 @@ os.kill(os.getpid(), 9)
 """
 
 
-def test_they_are_of_all_processes_and_outlive_them_in_a_bounded_number_of_files(tmp_path):
+def test_they_are_of_all_processes_and_outlive_them_in_a_bounded_number_of_files(
+    tmp_path,
+):
     env = os.environ | {
         "TEST_DATA_DIR": str(tmp_path),
         "METRICS_TOKEN": TOKEN,
@@ -126,7 +149,10 @@ def test_they_are_of_all_processes_and_outlive_them_in_a_bounded_number_of_files
     }
     command = [sys.executable, "-c", COUNT]
     said = [
-        subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True).stdout for _ in range(2)
+        subprocess.run(
+            command, cwd=ROOT, env=env, capture_output=True, text=True
+        ).stdout
+        for _ in range(2)
     ]
     assert said == ["2.0\n", "4.0\n"]
     assert len(list((tmp_path / "metrics").glob("counter_*.db"))) == 2

@@ -5,8 +5,8 @@ from io import BytesIO
 
 import pytest
 
-from iotda_admin.id_files import Unreadable, read, read_pasted
-from iotda_admin.ids import Problem, TooManyIds, parse
+from iotda_admin.core.id_import import Unreadable, read, read_pasted
+from iotda_admin.core.ids import Problem, TooManyIds, parse
 
 GOOD = {
     "plain": b"a\nb\n",
@@ -15,7 +15,8 @@ GOOD = {
     "blank lines": b"\n\n a \n\n\nb",
     "bom": b"\xef\xbb\xbfa\nb",
     "utf-16": "a\nb".encode("utf-16"),
-    "utf-16 be with a header": b"\xfe\xff" + "Device ID;Name\na;x\nb;y".encode("utf-16-be"),
+    "utf-16 be with a header": b"\xfe\xff"
+    + "Device ID;Name\na;x\nb;y".encode("utf-16-be"),
     "a column by name": b"name,device_id\npump,a\nfan,b\n",
     "the kind before others": b"id,device_id\n1,a\n2,b\n",
     "no header": b"a,pump 1\nb,pump 2\n",
@@ -34,7 +35,10 @@ BAD = {
     "binary": (b"\x7fELF\0\0\1", "not a text file"),
     "an old excel": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "not a text file"),
     "a quote never closed": (b'a\n"b\nc\n', "From line 2 on the quotes"),
-    "a very long cell": (b'a\n"' + b"many words\n" * 15_000, "From line 2 on the quotes"),
+    "a very long cell": (
+        b'a\n"' + b"many words\n" * 15_000,
+        "From line 2 on the quotes",
+    ),
     "a million columns": (b"a," * 1_000_000, "Line 1 is too long"),
     "very many blank lines": (b"\n" * 200_001, "more than 200000 lines"),
 }
@@ -65,7 +69,11 @@ def test_a_bad_id_is_named_with_its_line():
 
 @pytest.mark.parametrize(
     ("data", "ids"),
-    [(b"device_id\na,b\nc,\n", ["c"]), (b"c,pump 1\na,pump 2,b\n", ["c"]), (b"c\na b\n", ["c"])],
+    [
+        (b"device_id\na,b\nc,\n", ["c"]),
+        (b"c,pump 1\na,pump 2,b\n", ["c"]),
+        (b"c\na b\n", ["c"]),
+    ],
 )
 def test_nothing_is_lost_silently(data, ids):
     found = read(BytesIO(data), limit=9)
@@ -76,7 +84,9 @@ def test_duplicates_are_counted():
     assert read(BytesIO(b"a\nb\na\na\n"), limit=9).duplicates == 2
 
 
-@pytest.mark.parametrize("how", [lambda n: parse("a,b,c", n), lambda n: read(BytesIO(b"a\nb\nc"), limit=n)])
+@pytest.mark.parametrize(
+    "how", [lambda n: parse("a,b,c", n), lambda n: read(BytesIO(b"a\nb\nc"), limit=n)]
+)
 def test_more_than_the_limit_is_refused(how):
     assert how(3).ids == ["a", "b", "c"]
     with pytest.raises(TooManyIds):
@@ -102,7 +112,8 @@ def test_nonsense_takes_no_memory(text):
 
 def test_of_a_large_file_only_the_ids_stay_in_memory():
     data = BytesIO(
-        b"device_id,name\n" + b"".join(b"device_%06d,%s\n" % (n, b"x" * 200) for n in range(20_000))
+        b"device_id,name\n"
+        + b"".join(b"device_%06d,%s\n" % (n, b"x" * 200) for n in range(20_000))
     )
     tracemalloc.start()
     found = read(data, limit=20_000)

@@ -1,6 +1,6 @@
 import pytest
 
-from iotda_admin.ids import Problem, is_id, parse
+from iotda_admin.core.ids import Problem, is_id, parse
 
 
 def test_ids_stand_on_lines_or_between_commas():
@@ -13,7 +13,10 @@ def test_an_id_named_twice_counts_once():
 
 
 def test_what_is_no_id_is_named_with_its_line():
-    assert parse("good\nbad id!, fine\n../x").problems == [Problem(2, "bad id!"), Problem(3, "../x")]
+    assert parse("good\nbad id!, fine\n../x").problems == [
+        Problem(2, "bad id!"),
+        Problem(3, "../x"),
+    ]
 
 
 def test_a_blank_does_not_make_two_targets():
@@ -29,6 +32,8 @@ def test_an_id(value):
     assert is_id(value)
 
 
-@pytest.mark.parametrize("value", ["", "a" * 129, "a\n", "a b", "é", "а", "a.b", "a/b", "a%2Fb", "a\0"])
+@pytest.mark.parametrize(
+    "value", ["", "a" * 129, "a\n", "a b", "é", "а", "a.b", "a/b", "a%2Fb", "a\0"]
+)
 def test_no_id(value):
     assert not is_id(value)

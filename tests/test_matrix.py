@@ -16,8 +16,8 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from iotda_admin.accounts.models import Grant
 from iotda_admin.audit.models import Event
-from iotda_admin.operations.door import Wanted, ask
 from iotda_admin.operations.models import Operation
+from iotda_admin.operations.services import Wanted, ask
 from policies.models import Policy
 from tests.asking import asked, bind_form, writes
 from tests.conftest import make_user
@@ -129,14 +129,16 @@ def test_every_address_of_an_object_says_what_it_is_outside():
 
 
 @pytest.fixture
-def things(inventory, asker) -> dict[str, Any]:
+def things(inventory, actor) -> dict[str, Any]:
     """What the addresses lead to, all of one resource space; the operation is somebody else's."""
     policy = inventory.landmarks["policy"]
     home = Policy.objects.get(pk=policy).app_id
     spaces = inventory.landmarks["free_by_space"]
     other = next(space for space in spaces if space != home)
     device = spaces[home][0]
-    operation = ask("device.freeze", [Wanted(device)], asker=asker, reason="because", form_key="k")
+    operation = ask(
+        "device.freeze", [Wanted(device)], actor=actor, reason="because", form_key="k"
+    )
     named = {
         "<id:device_id>": device,
         "<id:target_id>": device,
@@ -144,7 +146,13 @@ def things(inventory, asker) -> dict[str, Any]:
         "<int:number>": operation.pk,
         "<int:seq>": Event.objects.latest("id").pk,
     }
-    return {"named": named, "home": home, "other": other, "far": spaces[other][0], "near": spaces[home][1]}
+    return {
+        "named": named,
+        "home": home,
+        "other": other,
+        "far": spaces[other][0],
+        "near": spaces[home][1],
+    }
 
 
 def urls(things: dict[str, Any]) -> dict[str, str]:
@@ -188,26 +196,37 @@ def expected(role: str, name: str) -> list[int]:
 
 @pytest.mark.parametrize("role", [*ROLES, "superuser"])
 def test_it_answers_each_role_as_the_table_says(role, things, cloud):
-    user, at = somebody(role, *([] if role == "superuser" else [things["home"]])), urls(things)
+    user, at = (
+        somebody(role, *([] if role == "superuser" else [things["home"]])),
+        urls(things),
+    )
     answered = {
-        name: [send(user, method, at[name]).status_code for method in ("get", "post")] for name in PLAIN
+        name: [send(user, method, at[name]).status_code for method in ("get", "post")]
+        for name in PLAIN
     }
     assert answered == {name: expected(role, name) for name in PLAIN}
     assert not writes(cloud)
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_it_answers_each_role_outside_of_its_spaces_as_the_table_says(role, things, cloud):
+def test_it_answers_each_role_outside_of_its_spaces_as_the_table_says(
+    role, things, cloud
+):
     user, at = somebody(role, things["other"]), urls(things)
     answered = {
-        name: [send(user, method, at[name]).status_code for method in ("get", "post")] for name in PLAIN
+        name: [send(user, method, at[name]).status_code for method in ("get", "post")]
+        for name in PLAIN
     }
-    rows = {name: f"{name} outside" if f"{name} outside" in ROWS else name for name in PLAIN}
+    rows = {
+        name: f"{name} outside" if f"{name} outside" in ROWS else name for name in PLAIN
+    }
     assert answered == {name: expected(role, row) for name, row in rows.items()}
     assert not writes(cloud)
 
 
-def mixed(name: str, at: str, things: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+def mixed(
+    name: str, at: str, things: dict[str, Any]
+) -> list[tuple[str, str, dict[str, Any]]]:
     """The look beforehand and the asking, with a target inside and one outside."""
     ids, policy = [things["near"], things["far"]], things["named"]["<id:policy_id>"]
     if name.startswith("devices:"):
@@ -218,15 +237,23 @@ def mixed(name: str, at: str, things: dict[str, Any]) -> list[tuple[str, str, di
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_mixed_selection_is_refused_whole_and_only_the_try_is_recorded(role, things, cloud):
-    user, at, before = somebody(role, things["home"]), urls(things), Operation.objects.count()
+def test_a_mixed_selection_is_refused_whole_and_only_the_try_is_recorded(
+    role, things, cloud
+):
+    user, at, before = (
+        somebody(role, things["home"]),
+        urls(things),
+        Operation.objects.count(),
+    )
     for row in (row for row in ROWS if row.endswith(" mixed")):
         name = row.removesuffix(" mixed")
         answers = [send(user, *one) for one in mixed(name, at[name], things)]
         assert [answer.status_code for answer in answers] == expected(role, row), row
         if expected(role, name)[1] == 200:  # it may, but not there
             for answer in answers:
-                assert f"not in your resource spaces: {things['far']}" in answer.text, row
+                assert f"not in your resource spaces: {things['far']}" in answer.text, (
+                    row
+                )
             assert Event.objects.latest("id").detail["outside"] == [things["far"]]
     assert Operation.objects.count() == before
     assert not writes(cloud)
@@ -242,11 +269,19 @@ def test_no_address_answers_another_method(things, cloud):
     # Of Django's own: the login page, which leads on who is signed in, and what tells its methods.
     assert {key: status for key, status in answered.items() if status != 405} == {
         ("accounts:login", "put"): 302,
-        **{("accounts:login", method): 302 for method in ("patch", "delete", "options")},
+        **{
+            ("accounts:login", method): 302 for method in ("patch", "delete", "options")
+        },
         ("accounts:logout", "options"): 200,
-        **{("healthz", method): 200 for method in ("put", "patch", "delete", "options")},
+        **{
+            ("healthz", method): 200 for method in ("put", "patch", "delete", "options")
+        },
     }
-    heads = {name: send(user, "head", at[name]).status_code for name in PLAIN if name != "accounts:logout"}
+    heads = {
+        name: send(user, "head", at[name]).status_code
+        for name in PLAIN
+        if name != "accounts:logout"
+    }
     gets = {name: send(user, "get", at[name]).status_code for name in heads}
     assert heads == gets
     assert Operation.objects.count() == before
@@ -292,12 +327,18 @@ def admin_routes(resolver: URLResolver, prefix: str = "") -> Iterator[str]:
             yield from admin_routes(entry, prefix + route)
         elif "(?P" not in route and entry.name != "login":
             yield prefix + re.sub(
-                r"<path:object_id>|<id>", "1", route.replace("r/<path:content_type_id>", "r/0")
+                r"<path:object_id>|<id>",
+                "1",
+                route.replace("r/<path:content_type_id>", "r/0"),
             )
 
 
 def test_every_address_of_the_admin_stands_in_its_table():
-    (site,) = (each for each in get_resolver().url_patterns if getattr(each, "namespace", "") == "admin")
+    (site,) = (
+        each
+        for each in get_resolver().url_patterns
+        if getattr(each, "namespace", "") == "admin"
+    )
     routes = {route.replace("r/0/1/", "r/0/0/") for route in admin_routes(site)}
     # The trail is not among them: nothing there could change it.
     assert routes | {"auth/", "nothing"} == set(ADMIN_ROWS)
@@ -309,7 +350,9 @@ def at_one(db) -> dict[str, str]:
     user, group = make_user("viewer"), Group.objects.get(name="viewer")
     return {
         path: "/admin/"
-        + path.replace("user/1/", f"user/{user.pk}/").replace("group/1/", f"group/{group.pk}/")
+        + path.replace("user/1/", f"user/{user.pk}/").replace(
+            "group/1/", f"group/{group.pk}/"
+        )
         for path in ADMIN_ROWS
     }
 
@@ -318,11 +361,14 @@ def at_one(db) -> dict[str, str]:
 def test_the_admin_is_no_roles(role, at_one):
     user = somebody(role, "*")
     answers = {
-        path: [send(user, m, url).status_code for m in ("get", "post")] for path, url in at_one.items()
+        path: [send(user, m, url).status_code for m in ("get", "post")]
+        for path, url in at_one.items()
     }
     signed_in = role != "anonymous"
     assert {
-        path: each for path, each in answers.items() if each != ([403, 403] if signed_in else [302, 302])
+        path: each
+        for path, each in answers.items()
+        if each != ([403, 403] if signed_in else [302, 302])
     } == {}
 
 
@@ -334,6 +380,10 @@ def test_the_admin_keeps_users_and_roles_for_superusers(column, at_one):
     answers = {path: send(user, "get", url).status_code for path, url in at_one.items()}
     assert answers == {path: cells[column] for path, cells in ADMIN_ROWS.items()}
     if not column:
-        posts = {path: send(user, "post", at_one[path]).status_code for path in ADMIN_ROWS if "auth/" in path}
+        posts = {
+            path: send(user, "post", at_one[path]).status_code
+            for path in ADMIN_ROWS
+            if "auth/" in path
+        }
         assert set(posts.values()) <= {302, 403, 404, 405}
         assert User.objects.count() == 2

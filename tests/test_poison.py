@@ -8,9 +8,9 @@ import pytest
 
 from iotda_admin import audit
 from iotda_admin.audit.models import Event, Outcome
+from iotda_admin.core.csv_export import UNSEEN
+from iotda_admin.operations.counts import TROUBLE
 from iotda_admin.operations.models import Target
-from iotda_admin.operations.results import TROUBLE
-from iotda_admin.sheet import UNSEEN
 from tests.poison import poison
 
 # Also as a spreadsheet of another alphabet reads them.
@@ -31,7 +31,8 @@ def rows(client, url):
 def as_it_was(cell):
     return (
         cell[1:]
-        if cell.startswith("'") and cell[1:].lstrip(UNSEEN).startswith((*FORMULA, "%", ";", "\n"))
+        if cell.startswith("'")
+        and cell[1:].lstrip(UNSEEN).startswith((*FORMULA, "%", ";", "\n"))
         else cell
     )
 
@@ -41,9 +42,18 @@ def test_no_cell_is_a_formula_and_the_table_reads_back_as_it_was(state, admin):
     of_operation = rows(admin, f"{failed.get_absolute_url()}failures.csv")
     of_trail = rows(admin, "/audit/export.csv")
     cells = [cell for row in [*of_operation, *of_trail] for cell in row.values()]
-    assert [cell for cell in cells if cell.lstrip(' "\u200b\ufeff').startswith(FORMULA)] == []
-    said = set(failed.targets.filter(state__in=TROUBLE).values_list("target_id", "name", "error_message"))
-    assert {(r["id"], as_it_was(r["name"]), as_it_was(r["iotda_said"])) for r in of_operation} == said
+    assert [
+        cell for cell in cells if cell.lstrip(' "\u200b\ufeff').startswith(FORMULA)
+    ] == []
+    said = set(
+        failed.targets.filter(state__in=TROUBLE).values_list(
+            "target_id", "name", "error_message"
+        )
+    )
+    assert {
+        (r["id"], as_it_was(r["name"]), as_it_was(r["iotda_said"]))
+        for r in of_operation
+    } == said
     assert {as_it_was(r["message"]) for r in of_trail} >= set(
         Outcome.objects.values_list("message", flat=True)
     )
@@ -54,7 +64,13 @@ def test_no_cell_is_a_formula_and_the_table_reads_back_as_it_was(state, admin):
 
 def test_the_lines_of_json_are_what_was_recorded(state, admin):
     events = dict(Event.objects.values_list("pk", "reason"))
-    lines = b"".join(admin.get("/audit/export.jsonl").streaming_content).decode().split("\n")
+    lines = (
+        b"".join(admin.get("/audit/export.jsonl").streaming_content)
+        .decode()
+        .split("\n")
+    )
     found = [json.loads(line) for line in lines if line]
-    assert {each["id"]: each["reason"] for each in found if each["id"] in events} == events
+    assert {
+        each["id"]: each["reason"] for each in found if each["id"] in events
+    } == events
     assert audit.head()

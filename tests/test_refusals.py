@@ -9,7 +9,9 @@ from tests.conftest import HTMX
 
 
 def test_it_says_clearly_that_a_paste_is_too_large(policyadmin, settings, cloud):
-    response = policyadmin.post("/policies/selection.bind/", {"pasted": "device-1\n" * 2_000_000})
+    response = policyadmin.post(
+        "/policies/selection.bind/", {"pasted": "device-1\n" * 2_000_000}
+    )
     assert response.status_code == 413
     assert "up to 100,000 targets, pasted as up to 14 MB" in response.text
     assert cloud.journal() == []
@@ -24,16 +26,32 @@ def test_it_says_clearly_that_there_are_too_many_fields(policyadmin):
 
 
 BOUNDARY = b"--b"
-FILE = BOUNDARY + b'\r\nContent-Disposition: form-data; name="t"; filename="a.csv"\r\n\r\nx\r\n'
+FILE = (
+    BOUNDARY
+    + b'\r\nContent-Disposition: form-data; name="t"; filename="a.csv"\r\n\r\nx\r\n'
+)
 
 
 @pytest.mark.parametrize(
     ("body", "status"),
     [
         (FILE * 6, 413),  # more files than any form has
-        (BOUNDARY + b"\r\n" + b"X-A: b\r\n" * 50_000 + b"\r\nx", 400),  # nothing but headers
-        (BOUNDARY + b'\r\nContent-Disposition: form-data; name="' + b"n" * 200_000 + b'"\r\n\r\nx', 400),
-        (BOUNDARY + b"\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n" * 200, 200),
+        (
+            BOUNDARY + b"\r\n" + b"X-A: b\r\n" * 50_000 + b"\r\nx",
+            400,
+        ),  # nothing but headers
+        (
+            BOUNDARY
+            + b'\r\nContent-Disposition: form-data; name="'
+            + b"n" * 200_000
+            + b'"\r\n\r\nx',
+            400,
+        ),
+        (
+            BOUNDARY
+            + b"\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n" * 200,
+            200,
+        ),
         (b"", 200),
         (b"\0" * 5_000, 400),
     ],
@@ -46,7 +64,9 @@ def test_a_form_made_to_burden_it_is_refused(policyadmin, cloud, body, status):
 
 
 def test_it_puts_a_refusal_into_the_alert_of_the_page_that_asked(viewer, inventory):
-    response = viewer.get(f"/devices/{inventory.landmarks['online']}/freeze/", headers=HTMX)
+    response = viewer.get(
+        f"/devices/{inventory.landmarks['online']}/freeze/", headers=HTMX
+    )
     assert response.status_code == 403
     assert response["HX-Retarget"] == "#alert"
     assert "<" not in response.text
@@ -56,23 +76,35 @@ def test_it_answers_a_wrong_host_without_a_fault(client):
     assert client.get("/", headers={"host": "evil.example"}).status_code == 400
 
 
-def test_it_answers_502_without_scripts_too_when_iotda_is_down(operator, policyadmin, inventory, settings):
+def test_it_answers_502_without_scripts_too_when_iotda_is_down(
+    operator, policyadmin, inventory, settings
+):
     device = inventory.landmarks["online"]
     policy = inventory.landmarks["policy"]
     unreachable(settings)
     frozen = operator.post(f"/devices/{device}/freeze/", asked())
     bound = policyadmin.post("/policies/selection.bind/", bind_form(policy, device))
     unbound = policyadmin.post(
-        f"/policies/{policy}/unbind/", asked(target_type="device", target=device, key="f" * 32)
+        f"/policies/{policy}/unbind/",
+        asked(target_type="device", target=device, key="f" * 32),
     )
-    assert [frozen.status_code, bound.status_code, unbound.status_code] == [502, 502, 502]
+    assert [frozen.status_code, bound.status_code, unbound.status_code] == [
+        502,
+        502,
+        502,
+    ]
     assert "Nothing was sent" in unbound.text
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif("sqlite3" not in settings.DATABASES["default"]["ENGINE"], reason="locks SQLite's file")
+@pytest.mark.skipif(
+    "sqlite3" not in settings.DATABASES["default"]["ENGINE"],
+    reason="locks SQLite's file",
+)
 @pytest.mark.parametrize("headers", [{}, HTMX])
-def test_it_says_so_when_the_database_is_locked(transactional_db, operator, inventory, headers):
+def test_it_says_so_when_the_database_is_locked(
+    transactional_db, operator, inventory, headers
+):
     device = inventory.landmarks["online"]
     with sqlite3.connect(database.settings_dict["NAME"], isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from iotda_admin import env
+from iotda_admin.core import env
 from iotda_admin.simulator.config import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,7 +23,9 @@ def start(tmp_path, **changes):
     """Starts `manage.py check` with these settings; gives the exit status and what it says."""
     environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), **changes}
     command = [sys.executable, "manage.py", "check"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -80,7 +82,9 @@ def test_each_setting_is_in_the_readme(name):
         ("METRICS_TOKEN", "short"),
     ],
 )
-def test_a_wrong_value_stops_the_start_with_a_sentence_that_names_it(tmp_path, name, value):
+def test_a_wrong_value_stops_the_start_with_a_sentence_that_names_it(
+    tmp_path, name, value
+):
     status, said = start(tmp_path, **{name: value})
     assert status == 2
     assert said.startswith(f"IoTDA Admin cannot start: {name} ")
@@ -108,10 +112,15 @@ def test_credentials_go_nowhere_but_to_huawei_cloud(monkeypatch, elsewhere):
         env.url("IOTDA_ENDPOINT", "", hosts=["allowed.example"])
 
 
-@pytest.mark.parametrize("host", ["a1.st1.iotda-app.eu-west-101.myhuaweicloud.eu", "allowed.example"])
+@pytest.mark.parametrize(
+    "host", ["a1.st1.iotda-app.eu-west-101.myhuaweicloud.eu", "allowed.example"]
+)
 def test_credentials_go_to_huawei_cloud_and_to_what_a_setting_names(monkeypatch, host):
     monkeypatch.setenv("IOTDA_ENDPOINT", f"https://{host}:8943")
-    assert env.url("IOTDA_ENDPOINT", "", hosts=["allowed.example"]) == f"https://{host}:8943"
+    assert (
+        env.url("IOTDA_ENDPOINT", "", hosts=["allowed.example"])
+        == f"https://{host}:8943"
+    )
 
 
 @pytest.mark.parametrize("auth", ["password", "token"])
@@ -122,7 +131,9 @@ def test_a_way_to_log_in_asks_for_what_it_needs(tmp_path, auth):
 
 
 def test_it_does_not_print_the_password_of_a_wrong_database_address(tmp_path):
-    _status, said = start(tmp_path, DATABASE_URL="mysql://root:canary-password@localhost/x")
+    _status, said = start(
+        tmp_path, DATABASE_URL="mysql://root:canary-password@localhost/x"
+    )
     assert "canary-password" not in said
 
 
@@ -134,7 +145,9 @@ def test_it_does_not_print_the_password_of_a_wrong_redis_address(tmp_path):
 
 def test_a_secret_can_stand_in_a_file(tmp_path):
     (tmp_path / "token").write_text("a-token\n")
-    status, _said = start(tmp_path, IOTDA_AUTH="token", IOTDA_TOKEN_FILE=str(tmp_path / "token"))
+    status, _said = start(
+        tmp_path, IOTDA_AUTH="token", IOTDA_TOKEN_FILE=str(tmp_path / "token")
+    )
     assert status == 0
 
 
@@ -148,7 +161,11 @@ def test_over_https_a_cookie_is_bound_to_the_host(tmp_path):
     says = "from iotda_admin.settings import *; print(SESSION_COOKIE_NAME, CSRF_COOKIE_NAME)"
     environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", says], cwd=ROOT, env=environment, capture_output=True, text=True
+        [sys.executable, "-c", says],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.stdout == "__Host-sessionid __Host-csrftoken\n"
 

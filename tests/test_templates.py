@@ -46,10 +46,16 @@ def untranslated(text: str) -> list[str]:
     text = re.sub(r"{% blocktranslate.*?{% endblocktranslate %}", "", text, flags=re.S)
     text = re.sub(r"{% block body_class %}.*?{% endblock %}", "", text)
     text = re.sub(r"{%.*?%}|{{.*?}}", "", text, flags=re.S)
-    attributes = re.findall(r'(?:aria-label|placeholder|title|alt|data-msg-\w+)="([^"]*)"', text)
+    attributes = re.findall(
+        r'(?:aria-label|placeholder|title|alt|data-msg-\w+)="([^"]*)"', text
+    )
     words = re.sub(r"<!doctype.*?>|<[^>]*>", "\n", text, flags=re.S).splitlines()
-    said = [re.sub(r"&\w+;|[^\w\s-]", "", word).strip() for word in [*attributes, *words]]
-    return [word for word in said if re.search(r"[A-Za-z]{2}", word) and word not in NAMES]
+    said = [
+        re.sub(r"&\w+;|[^\w\s-]", "", word).strip() for word in [*attributes, *words]
+    ]
+    return [
+        word for word in said if re.search(r"[A-Za-z]{2}", word) and word not in NAMES
+    ]
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=ids(TEMPLATES))
@@ -59,4 +65,7 @@ def test_every_word_can_be_translated(path):
 
 
 def test_it_would_notice_a_word_that_cannot_be_translated():
-    assert untranslated('<p>Freeze {{ device }}</p><a title="Go">x</a>') == ["Go", "Freeze"]
+    assert untranslated('<p>Freeze {{ device }}</p><a title="Go">x</a>') == [
+        "Go",
+        "Freeze",
+    ]

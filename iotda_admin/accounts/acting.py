@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponseBase
 
 from iotda_admin import audit
-from iotda_admin.system_user import system_user
+from iotda_admin.access.actor import system_user
 
 # None on the command line.
 request_now: ContextVar[HttpRequest | None] = ContextVar("request_now", default=None)

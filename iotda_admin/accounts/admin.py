@@ -17,8 +17,8 @@ from django_tasks_db.models import DBTaskResult
 
 from devices.models import Space
 from iotda_admin import audit
+from iotda_admin.access.roles import PERMISSIONS
 from iotda_admin.accounts.models import EVERY, Cap, Grant
-from iotda_admin.accounts.roles import PERMISSIONS
 
 # No name is longer.
 SEARCHED = 150
@@ -36,7 +36,12 @@ class GrantForm(forms.ModelForm):  # type: ignore[type-arg]
         spaces = [(space.pk, f"{space} · {space.pk}") for space in Space.objects.all()]
         known = {EVERY, *(pk for pk, _name in spaces)}
         gone = [(own, own)] if own and own not in known else []
-        field.choices = [("", "---------"), (EVERY, _("Every resource space")), *spaces, *gone]
+        field.choices = [
+            ("", "---------"),
+            (EVERY, _("Every resource space")),
+            *spaces,
+            *gone,
+        ]
 
     class Meta:
         model = Grant
@@ -60,7 +65,9 @@ class GrantInline(Rows):
 
 class CapInline(Rows):
     model = Cap
-    verbose_name_plural = _("How much one operation of this role may change; no row: no limit of its own")
+    verbose_name_plural = _(
+        "How much one operation of this role may change; no row: no limit of its own"
+    )
 
 
 class ForSuperusers:
@@ -72,14 +79,20 @@ class ForSuperusers:
     def allowed(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.is_active and request.user.is_superuser
 
-    has_view_permission = has_add_permission = has_change_permission = has_delete_permission = allowed
+    has_view_permission = has_add_permission = has_change_permission = (
+        has_delete_permission
+    ) = allowed
     has_module_permission = allowed
 
-    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
+    def get_search_results(
+        self, request: HttpRequest, queryset: Any, search_term: str
+    ) -> Any:
         # SQLite takes no pattern of 50,000 signs.
         return super().get_search_results(request, queryset, search_term[:SEARCHED])  # type: ignore[misc]
 
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def changeform_view(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
         try:
             with transaction.atomic(), audit.together():
                 return super().changeform_view(request, *args, **kwargs)  # type: ignore[misc,no-any-return]
@@ -90,7 +103,15 @@ class ForSuperusers:
 
 class Users(ForSuperusers, UserAdmin):  # type: ignore[type-arg]
     inlines = (GrantInline,)
-    list_display = ("username", "first_name", "last_name", "roles", "is_active", "is_superuser", "last_login")
+    list_display = (
+        "username",
+        "first_name",
+        "last_name",
+        "roles",
+        "is_active",
+        "is_superuser",
+        "last_login",
+    )
     list_filter = ("is_active", "is_superuser", "groups")
     filter_horizontal = ("groups",)
     fieldsets = (
@@ -104,9 +125,14 @@ class Users(ForSuperusers, UserAdmin):  # type: ignore[type-arg]
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("groups")
 
-    def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
+    def formfield_for_manytomany(
+        self, db_field: Any, request: Any = None, **kwargs: Any
+    ) -> Any:
         if db_field.name == "groups":
-            kwargs |= {"label": _("Roles"), "widget": FilteredSelectMultiple(_("roles"), is_stacked=False)}
+            kwargs |= {
+                "label": _("Roles"),
+                "widget": FilteredSelectMultiple(_("roles"), is_stacked=False),
+            }
             kwargs["help_text"] = _("A user may do what any of these roles may.")
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
@@ -118,7 +144,9 @@ class Users(ForSuperusers, UserAdmin):  # type: ignore[type-arg]
         """Who has acted stays known: an account is deactivated."""
         return False
 
-    def user_change_password(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def user_change_password(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
         with transaction.atomic(), audit.together():
             return super().user_change_password(request, *args, **kwargs)
 
@@ -126,7 +154,9 @@ class Users(ForSuperusers, UserAdmin):  # type: ignore[type-arg]
 class Roles(ForSuperusers, GroupAdmin):
     inlines = (CapInline,)
 
-    def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
+    def formfield_for_manytomany(
+        self, db_field: Any, request: Any = None, **kwargs: Any
+    ) -> Any:
         """Only permissions that something here asks for."""
         if db_field.name == "permissions":
             kwargs["queryset"] = our_permissions()

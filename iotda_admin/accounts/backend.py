@@ -2,7 +2,7 @@ from typing import Any
 
 from django.contrib.auth.backends import ModelBackend
 
-from iotda_admin.accounts.scope import sees
+from iotda_admin.access.scope import sees
 
 
 class ScopedBackend(ModelBackend):

@@ -9,7 +9,13 @@ from typing import Any
 
 from django.contrib.auth.models import Group, Permission, User
 from django.db.models import Model
-from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
+from django.db.models.signals import (
+    m2m_changed,
+    post_delete,
+    post_save,
+    pre_delete,
+    pre_save,
+)
 
 from devices.models import Space
 from iotda_admin.accounts import acting, sessions
@@ -17,7 +23,15 @@ from iotda_admin.accounts.models import EVERY, Cap, Grant
 
 # What is told of each, besides what it is linked to.
 FIELDS: dict[type[Model], tuple[str, ...]] = {
-    User: ("username", "first_name", "last_name", "email", "is_active", "is_staff", "is_superuser"),
+    User: (
+        "username",
+        "first_name",
+        "last_name",
+        "email",
+        "is_active",
+        "is_staff",
+        "is_superuser",
+    ),
     Group: ("name",),
     Grant: ("app_id",),
     Cap: ("targets",),
@@ -35,18 +49,25 @@ LISTED = 100
 type Changes = dict[str, list[Any]]
 
 
-def tell(owner: Model, changes: Changes, space: str = "", others: Iterable[str] = ()) -> None:
+def tell(
+    owner: Model, changes: Changes, space: str = "", others: Iterable[str] = ()
+) -> None:
     """What was before and is now, by name. space: what it names, so that nobody elsewhere reads of it.
     others: the users whom it concerns besides."""
     kind, name = ("user", "username") if isinstance(owner, User) else ("role", "name")
     # Renamed, it is found by both names.
     names = dict.fromkeys([str(owner), *filter(None, changes.get(name, []))])
-    said = "; ".join(f"{name}: {words(old)} → {words(new)}" for name, (old, new) in changes.items())
+    said = "; ".join(
+        f"{name}: {words(old)} → {words(new)}" for name, (old, new) in changes.items()
+    )
     acting.record(
         "account.changed",
         space=space,
         summary=f"{kind} {owner}: {said}"[:500],
-        targets=[*((each, f"{kind} {each}") for each in names), *((each, f"user {each}") for each in others)],
+        targets=[
+            *((each, f"{kind} {each}") for each in names),
+            *((each, f"user {each}") for each in others),
+        ],
         detail={"what": kind, "id": owner.pk, "name": str(owner), "changes": changes},
     )
 
@@ -63,7 +84,10 @@ def words(value: Any) -> str:
 
 
 def before(instance: Model) -> dict[str, Any]:
-    columns = [*FIELDS[type(instance)], *(["password"] if isinstance(instance, User) else [])]
+    columns = [
+        *FIELDS[type(instance)],
+        *(["password"] if isinstance(instance, User) else []),
+    ]
     rows = type(instance)._default_manager.filter(pk=instance.pk).values(*columns)
     return rows.first() or {} if instance.pk else {}
 
@@ -74,7 +98,12 @@ def look(instance: Model, update_fields: Iterable[str] | None = None, **_: Any) 
         instance._before = before(instance)  # type: ignore[attr-defined]
 
 
-def saved(sender: type[Model], instance: Model, update_fields: Iterable[str] | None = None, **_: Any) -> None:
+def saved(
+    sender: type[Model],
+    instance: Model,
+    update_fields: Iterable[str] | None = None,
+    **_: Any,
+) -> None:
     if not hasattr(instance, "_before"):
         return
     old = instance.__dict__.pop("_before")
@@ -83,7 +112,11 @@ def saved(sender: type[Model], instance: Model, update_fields: Iterable[str] | N
         for name in FIELDS[sender]
         if old.get(name) != getattr(instance, name) and (old or getattr(instance, name))
     }
-    if isinstance(instance, User) and old and password_changed(instance, old["password"], update_fields):
+    if (
+        isinstance(instance, User)
+        and old
+        and password_changed(instance, old["password"], update_fields)
+    ):
         changes["password"] = ["kept secret", "changed"]
     if isinstance(instance, User) and old and "is_active" in changes:
         # Who is activated again has to sign in again, also where the deactivation was not made here.
@@ -106,7 +139,9 @@ def deleting(sender: type[Model], instance: Model, **_: Any) -> None:
         if held := labels(links.model, set(links.values_list("pk", flat=True))):
             changes[name] = [held, []]
     losers = (
-        sorted(instance.user_set.values_list("username", flat=True)) if isinstance(instance, Group) else []
+        sorted(instance.user_set.values_list("username", flat=True))
+        if isinstance(instance, Group)
+        else []
     )
     if losers:
         more = [f"… (+{len(losers) - LISTED})"] if len(losers) > LISTED else []
@@ -115,7 +150,9 @@ def deleting(sender: type[Model], instance: Model, **_: Any) -> None:
 
 
 def deleted(sender: type[Model], instance: Model, **_: Any) -> None:
-    tell_of(instance, {name: [getattr(instance, name), None] for name in FIELDS[sender]})
+    tell_of(
+        instance, {name: [getattr(instance, name), None] for name in FIELDS[sender]}
+    )
 
 
 def tell_of(instance: Model, changes: Changes) -> None:
@@ -125,7 +162,11 @@ def tell_of(instance: Model, changes: Changes) -> None:
             tell(instance.group, {"limit": changes["targets"]})
         case Grant():
             old, new = changes["app_id"]
-            now = set(Grant.objects.filter(user=instance.user_id).values_list("app_id", flat=True))
+            now = set(
+                Grant.objects.filter(user=instance.user_id).values_list(
+                    "app_id", flat=True
+                )
+            )
             was = (now - {new}) | ({old} - {None})
             space = next(iter(was | now)) if len(was | now) == 1 else EVERY
             tell(instance.user, {"spaces": [named(was), named(now)]}, space)
@@ -136,12 +177,19 @@ def tell_of(instance: Model, changes: Changes) -> None:
 def named(app_ids: set[str]) -> list[str]:
     """With the id beside the name: a name may be given to another space tomorrow."""
     spaces = Space.objects.filter(pk__in=app_ids)
-    names = {space.pk: f"{space} ({space.pk})" for space in spaces} | {EVERY: "every space"}
+    names = {space.pk: f"{space} ({space.pk})" for space in spaces} | {
+        EVERY: "every space"
+    }
     return sorted(names.get(app_id, app_id) for app_id in app_ids)
 
 
 def linked(
-    sender: type[Model], instance: Model, action: str, reverse: bool, pk_set: set[Any] | None, **_: Any
+    sender: type[Model],
+    instance: Model,
+    action: str,
+    reverse: bool,
+    pk_set: set[Any] | None,
+    **_: Any,
 ) -> None:
     if action not in ("post_add", "pre_remove", "pre_clear"):
         return
@@ -151,7 +199,10 @@ def linked(
         moved = now if moved is None else moved & now
         old, new = (now - moved, now) if action == "post_add" else (now, now - moved)
         if old != new:
-            tell(owner, {name: [labels(getattr(owner, name).model, pks) for pks in (old, new)]})
+            tell(
+                owner,
+                {name: [labels(getattr(owner, name).model, pks) for pks in (old, new)]},
+            )
 
 
 def owners(
@@ -169,7 +220,9 @@ def owners(
 
 def labels(model: type[Model], pks: set[Any]) -> list[str]:
     if model is Permission:
-        rows = Permission.objects.filter(pk__in=pks).values_list("content_type__app_label", "codename")
+        rows = Permission.objects.filter(pk__in=pks).values_list(
+            "content_type__app_label", "codename"
+        )
         return sorted(".".join(row) for row in rows)
     return sorted(map(str, model._default_manager.filter(pk__in=pks)))
 

@@ -4,7 +4,7 @@ from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from iotda_admin import audit
+from iotda_admin.access.actor import address_of
 from iotda_admin.accounts import acting, throttle
 
 
@@ -15,7 +15,10 @@ class SignInForm(AuthenticationForm):
 
     def clean(self) -> dict[str, Any]:
         assert self.request is not None
-        name, address = self.cleaned_data.get("username"), audit.address_of(self.request)
+        name, address = (
+            self.cleaned_data.get("username"),
+            address_of(self.request),
+        )
         if not name or not self.cleaned_data.get("password"):
             return super().clean()
         self.wait = throttle.begin(name, address)
@@ -47,7 +50,11 @@ class OwnPasswordForm(PasswordChangeForm):
         try:
             old: str = super().clean_old_password()
         except ValidationError:
-            acting.record("login.failed", outcome="denied", summary="wrong old password, to change it")
+            acting.record(
+                "login.failed",
+                outcome="denied",
+                summary="wrong old password, to change it",
+            )
             raise
         throttle.succeeded(name, self.address)
         return old

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
 
 from iotda_admin import audit
-from iotda_admin.accounts.scope import spaces_of
+from iotda_admin.access.scope import spaces_of
 
 
 class SignIn(LoginRequiredMiddleware):
@@ -37,7 +37,9 @@ def asked_from(request: HttpRequest) -> str:
         return request.get_full_path()
     page = urlsplit(request.headers.get("Referer", ""))
     return (
-        page._replace(scheme="", netloc="", fragment="").geturl() if page.netloc == request.get_host() else ""
+        page._replace(scheme="", netloc="", fragment="").geturl()
+        if page.netloc == request.get_host()
+        else ""
     )
 
 
@@ -51,7 +53,9 @@ class RecordDenied:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> None:
-        if isinstance(exception, PermissionDenied) or self.is_elsewhere(request, exception):
+        if isinstance(exception, PermissionDenied) or self.is_elsewhere(
+            request, exception
+        ):
             detail = {"method": request.method, "path": request.path[:500]}
             audit.record_request(
                 "denied",
@@ -74,7 +78,11 @@ class RecordDenied:
 def named_in(request: HttpRequest) -> list[tuple[str]]:
     """What the address names, so that the try is found by it. The event is for who may see all spaces."""
     kwargs = request.resolver_match.kwargs if request.resolver_match else {}
-    return [(kwargs[name],) for name in ("device_id", "target_id", "policy_id") if kwargs.get(name)]
+    return [
+        (kwargs[name],)
+        for name in ("device_id", "target_id", "policy_id")
+        if kwargs.get(name)
+    ]
 
 
 def asks_for_one(request: HttpRequest) -> bool:

@@ -21,7 +21,9 @@ class Grant(models.Model):
         default_permissions = ()
         verbose_name = _("resource space")
         verbose_name_plural = _("resource spaces")
-        constraints = [models.UniqueConstraint(fields=["user", "app_id"], name="grant_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "app_id"], name="grant_once")
+        ]
 
     def __str__(self) -> str:
         return f"{self.user}: {_('every resource space') if self.app_id == EVERY else self.app_id}"

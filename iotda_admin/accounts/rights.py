@@ -10,11 +10,11 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from devices.models import Space
+from iotda_admin.access.roles import BIND, FREEZE, PERMISSIONS
+from iotda_admin.access.scope import AnyUser, sees
 from iotda_admin.accounts.models import EVERY
-from iotda_admin.accounts.roles import BIND, FREEZE, PERMISSIONS
-from iotda_admin.accounts.scope import Somebody, sees
-from iotda_admin.paging import page_of
-from iotda_admin.web import render
+from iotda_admin.core.http import render
+from iotda_admin.core.pagination import page_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +52,25 @@ def rights(request: HttpRequest) -> HttpResponse:
 
 def holders(right: str) -> QuerySet[User]:
     """All users; with a right, those who can use it somewhere."""
-    links = ("groups__permissions__content_type", "groups__cap", "user_permissions__content_type", "grants")
+    links = (
+        "groups__permissions__content_type",
+        "groups__cap",
+        "user_permissions__content_type",
+        "grants",
+    )
     users = User.objects.prefetch_related(*links)
     if not right:
         return users
     app, _dot, codename = right.partition(".")
     this = Permission.objects.filter(content_type__app_label=app, codename=codename)
     has = Q(groups__permissions__in=this) | Q(user_permissions__in=this)
-    ids = User.objects.filter(Q(is_superuser=True) | has & ~Q(grants=None), is_active=True).values("pk")
+    ids = User.objects.filter(
+        Q(is_superuser=True) | has & ~Q(grants=None), is_active=True
+    ).values("pk")
     return users.filter(pk__in=ids)
 
 
-def holder(user: User, names: dict[str, str], reader: Somebody) -> Holder:
+def holder(user: User, names: dict[str, str], reader: AnyUser) -> Holder:
     spaces = {grant.app_id for grant in user.grants.all()}
     everywhere = user.is_superuser or EVERY in spaces
     seen = {app_id for app_id in spaces if sees(reader, app_id)}
@@ -77,7 +84,10 @@ def holder(user: User, names: dict[str, str], reader: Somebody) -> Holder:
 
 def rights_of(user: User) -> Iterator[Right]:
     own = labels(user.user_permissions.all())
-    by_role = [(getattr(group, "cap", None), labels(group.permissions.all())) for group in user.groups.all()]
+    by_role = [
+        (getattr(group, "cap", None), labels(group.permissions.all()))
+        for group in user.groups.all()
+    ]
     for label, (_model, name) in PERMISSIONS.items():
         caps = [cap.targets if cap else None for cap, held in by_role if label in held]
         if user.is_superuser or label in own or None in caps:

@@ -83,14 +83,18 @@ def see(session: SessionBase, now: int) -> None:
     try:
         session.save()
     except UpdateError:
-        log.warning("A session could not be written: it was ended elsewhere, or the database is busy")
+        log.warning(
+            "A session could not be written: it was ended elsewhere, or the database is busy"
+        )
     session.modified = before
 
 
 def end_all_of(user: User) -> None:
     """Reads all sessions, as only what a session remembers names its user: for what is rarely done."""
     alive = Session.objects.filter(expire_date__gt=timezone.now()).iterator()
-    theirs = [each.pk for each in alive if each.get_decoded().get(SESSION_KEY) == str(user.pk)]
+    theirs = [
+        each.pk for each in alive if each.get_decoded().get(SESSION_KEY) == str(user.pk)
+    ]
     for some in batched(theirs, 500):
         Session.objects.filter(pk__in=some).delete()
 

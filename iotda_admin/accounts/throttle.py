@@ -29,7 +29,11 @@ class LoginTries(models.Model):
 
     class Meta:
         default_permissions = ()
-        constraints = [models.UniqueConstraint(fields=["account", "address"], name="login_tries_once")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "address"], name="login_tries_once"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.tries} from {self.address}"
@@ -48,7 +52,9 @@ def begin(name: str, address: str) -> int:
     """Count a try, before the password is looked at: many at once count too. Seconds to wait, or 0."""
     now = timezone.now()
     rows = [current(account, network(address), now) for account in (digest(name), "")]
-    locked = max((row for row in rows if row.locked), key=lambda row: row.until, default=None)
+    locked = max(
+        (row for row in rows if row.locked), key=lambda row: row.until, default=None
+    )
     if locked is None:
         for row in rows:
             row.tries += 1

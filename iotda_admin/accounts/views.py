@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from iotda_admin import audit
+from iotda_admin.access.actor import address_of
 from iotda_admin.accounts import sessions
 from iotda_admin.accounts.forms import OwnPasswordForm, SignInForm
 
@@ -33,7 +34,9 @@ class SignIn(Waiting, LoginView):
     redirect_authenticated_user = True
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(ended=sessions.reason(self.request.GET.get("ended", "")), **kwargs)
+        return super().get_context_data(
+            ended=sessions.reason(self.request.GET.get("ended", "")), **kwargs
+        )
 
 
 class OwnPassword(Waiting, PasswordChangeView):
@@ -45,7 +48,7 @@ class OwnPassword(Waiting, PasswordChangeView):
         return f"{reverse('accounts:password')}?changed=1"
 
     def get_form_kwargs(self) -> dict[str, Any]:
-        return super().get_form_kwargs() | {"address": audit.address_of(self.request)}
+        return super().get_form_kwargs() | {"address": address_of(self.request)}
 
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         with transaction.atomic(), audit.together():
@@ -57,4 +60,6 @@ def admin_sign_in(request: HttpRequest) -> HttpResponse:
     """Django's admin has a login page of its own: there shall be one door, with one lock."""
     if request.user.is_authenticated:
         raise PermissionDenied
-    return redirect_to_login(request.GET.get("next", reverse("admin:index")), reverse("accounts:login"))
+    return redirect_to_login(
+        request.GET.get("next", reverse("admin:index")), reverse("accounts:login")
+    )

@@ -3,23 +3,27 @@
 The public names of this room; nothing else in here is for other rooms.
 """
 
-import ipaddress
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
 from django.http import HttpRequest
 
-from iotda_admin import request_id
+from iotda_admin.core import request_id
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 
     from iotda_admin.audit.chain import Draft, Touched
 
-__all__ = ["address_of", "guarded", "head", "record", "record_request", "role_of", "together"]
+__all__ = [
+    "guarded",
+    "head",
+    "record",
+    "record_request",
+    "together",
+]
 
 waiting: "ContextVar[list[Draft] | None]" = ContextVar("waiting", default=None)
 
@@ -39,6 +43,7 @@ def record(
     Call it inside the transaction of the change it describes, as the last thing there: if the row cannot be
     written, the change must not happen; and until the end of the transaction nobody else can append.
     """
+    from iotda_admin.access.actor import role_of
     from iotda_admin.audit.chain import Draft, Touched, append
 
     if actor is not None and actor.is_authenticated:
@@ -49,7 +54,8 @@ def record(
             **facts,
         }
     draft = Draft(
-        {"request_id": request_id.current.get(), **facts, "kind": kind}, [Touched(*each) for each in targets]
+        {"request_id": request_id.current.get(), **facts, "kind": kind},
+        [Touched(*each) for each in targets],
     )
     held = waiting.get()
     if held is None:
@@ -79,14 +85,16 @@ def together() -> Iterator[None]:
 
 def record_request(kind: str, request: HttpRequest, **facts: Any) -> None:
     """Append what somebody did, or tried to do, on the web."""
+    from iotda_admin.access.actor import address_of
+
     record(kind, actor=request.user, source="web", address=address_of(request), **facts)
 
 
 def guarded() -> bool:
     """Whether the database itself refuses to change the trail."""
-    from iotda_admin.audit import guard
+    from iotda_admin.audit import triggers
 
-    return guard.guarded()
+    return triggers.guarded()
 
 
 def head() -> str:
@@ -94,30 +102,3 @@ def head() -> str:
     from iotda_admin.audit import chain
 
     return str(chain.head())
-
-
-def role_of(user: "User | AnonymousUser") -> str:
-    """The role as it is recorded beside what somebody did."""
-    if not user.is_authenticated:
-        return ""
-    names = sorted(user.groups.values_list("name", flat=True))
-    return ", ".join([*(["superuser"] if user.is_superuser else []), *names])[:100]
-
-
-def address_of(request: HttpRequest) -> str:
-    """The caller's address. A forwarded one counts only behind a declared proxy, and only its last hop."""
-    forwarded = request.headers.get("X-Forwarded-For", "") if settings.BEHIND_PROXY else ""
-    last = address_in(forwarded.rpartition(",")[2].strip())
-    return (last or request.META.get("REMOTE_ADDR", ""))[:45]
-
-
-def address_in(hop: str) -> str:
-    """Without the port that some proxies add, another one each time. Empty for what is no address."""
-    if hop.startswith("["):
-        hop = hop[1:].partition("]")[0]
-    elif hop.count(":") == 1:
-        hop = hop.partition(":")[0]
-    try:
-        return str(ipaddress.ip_address(hop))
-    except ValueError:
-        return ""

@@ -9,6 +9,6 @@ class AuditConfig(AppConfig):
     verbose_name = _("Audit")
 
     def ready(self) -> None:
-        from iotda_admin.audit import guard
+        from iotda_admin.audit import triggers
 
-        post_migrate.connect(guard.install, sender=self)
+        post_migrate.connect(triggers.install, sender=self)

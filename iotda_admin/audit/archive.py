@@ -43,10 +43,17 @@ class Segment:
 def segments_before(moment: datetime) -> list[Segment]:
     """The sealed segments of which every event is older."""
     begin = start().seq
-    newer = Event.objects.filter(at__gte=moment).order_by("id").values_list("id", flat=True).first()
+    newer = (
+        Event.objects.filter(at__gte=moment)
+        .order_by("id")
+        .values_list("id", flat=True)
+        .first()
+    )
     newest = Event.objects.order_by("-id").values_list("id", flat=True).first() or 0
     end = (newer or newest + 1) - 1
-    return [Segment(n + 1, n + SEGMENT) for n in range(begin, end - SEGMENT + 1, SEGMENT)]
+    return [
+        Segment(n + 1, n + SEGMENT) for n in range(begin, end - SEGMENT + 1, SEGMENT)
+    ]
 
 
 def archive(segment: Segment, folder: Path, *, actor_name: str) -> Path:
@@ -58,7 +65,11 @@ def archive(segment: Segment, folder: Path, *, actor_name: str) -> Path:
     end = check_whole(segment, path)
     with transaction.atomic():
         now = timezone.now()
-        insert(Anchor, ["last", "hash", "at", "archive"], [(*end, adapted(now), str(path)[:255])])
+        insert(
+            Anchor,
+            ["last", "hash", "at", "archive"],
+            [(*end, adapted(now), str(path)[:255])],
+        )
         audit.record(
             "audit.pruned",
             actor_name=actor_name,
@@ -136,13 +147,18 @@ def check_folder(folder: Path) -> Head:
         if path.name < Segment(goes_on.seq + 1, 0).name:
             end = check(path, end)
     if end != goes_on:
-        raise Damaged(f"{folder}: ends with event {end.seq}, but the trail goes on after {goes_on.seq}.")
+        raise Damaged(
+            f"{folder}: ends with event {end.seq}, but the trail goes on after {goes_on.seq}."
+        )
     return end
 
 
 def followed(event: dict[str, Any], before: Head) -> Head:
     row = [event[name] for name in HASHED]
-    if row[0] != before.seq + 1 or hash_of(before.hash, row, event["targets"]) != event["hash"]:
+    if (
+        row[0] != before.seq + 1
+        or hash_of(before.hash, row, event["targets"]) != event["hash"]
+    ):
         raise ValueError(f"event {row[0]} is not as it was written")
     return Head(row[0], event["hash"])
 

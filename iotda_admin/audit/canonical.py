@@ -10,7 +10,15 @@ slowly = json.JSONEncoder(separators=(",", ":"), sort_keys=True)
 # half as long again. None on a Python without it.
 make = getattr(json.encoder, "c_make_encoder", None)
 quickly = make and make(
-    None, slowly.default, json.encoder.encode_basestring_ascii, None, ":", ",", True, False, True
+    None,
+    slowly.default,
+    json.encoder.encode_basestring_ascii,
+    None,
+    ":",
+    ",",
+    True,
+    False,
+    True,
 )
 
 
@@ -36,7 +44,9 @@ def clean(value: Any) -> Any:
     match value:
         case str():
             value = value.replace("\0", "")
-            return value if value.isascii() else value.encode("utf-8", "replace").decode()
+            return (
+                value if value.isascii() else value.encode("utf-8", "replace").decode()
+            )
         case dict():
             return {clean(key): clean(each) for key, each in value.items()}
         case list() | tuple():

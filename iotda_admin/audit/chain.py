@@ -36,7 +36,11 @@ HASHED = NAMES[:-1]
 AT, KIND, REASON = (NAMES.index(name) for name in ("at", "kind", "reason"))
 OUTSIDE_HOURS, DETAIL = (NAMES.index(name) for name in ("outside_hours", "detail"))
 # Kinds whose reason is new; the other events of an operation repeat it.
-BRINGS_REASON = {Event.Kind.OPERATION_ASKED, Event.Kind.FAILURE_NOTED, Event.Kind.FAILURE_SOLVED}
+BRINGS_REASON = {
+    Event.Kind.OPERATION_ASKED,
+    Event.Kind.FAILURE_NOTED,
+    Event.Kind.FAILURE_SOLVED,
+}
 WORD = re.compile(r"\w+")
 CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+")
 
@@ -87,7 +91,11 @@ def append(drafts: Sequence[Draft]) -> None:
             if draft.facts["kind"] in BRINGS_REASON:
                 words += [(word, end.seq) for word in words_of(row[REASON])]
         insert(Event, NAMES, rows)
-        insert(Outcome, ["event_id", "target_id", "target_name", "outcome", "code", "message"], outcomes)
+        insert(
+            Outcome,
+            ["event_id", "target_id", "target_name", "outcome", "code", "message"],
+            outcomes,
+        )
         insert(ReasonWord, ["word", "event_id"], words)
         if before.seq // LOGGED_EVERY < end.seq // LOGGED_EVERY:
             transaction.on_commit(lambda: log.info("Audit head %s", end))
@@ -127,7 +135,11 @@ def values(seq: int, facts: dict[str, Any]) -> Iterable[Any]:
     row = BLANK | facts | own
     for name in HASHED:
         value = row[name]
-        yield clean(value)[: LENGTHS.get(name)] if isinstance(value, str) and name != "detail" else value
+        yield (
+            clean(value)[: LENGTHS.get(name)]
+            if isinstance(value, str) and name != "detail"
+            else value
+        )
 
 
 def shortened(target: Touched) -> Touched:
@@ -139,7 +151,11 @@ def canonical(row: Sequence[Any]) -> list[Any]:
     """The row as it is hashed: the same from every database."""
     at = row[AT].astimezone(UTC)
     return [
-        f"{at:%Y-%m-%d %H:%M:%S.%f}" if n == AT else int(value) if n == OUTSIDE_HOURS else value
+        f"{at:%Y-%m-%d %H:%M:%S.%f}"
+        if n == AT
+        else int(value)
+        if n == OUTSIDE_HOURS
+        else value
         for n, value in enumerate(row)
     ]
 
@@ -148,7 +164,11 @@ def hash_of(before: str, row: Sequence[Any], targets: Sequence[Sequence[str]]) -
     """The event's own hash: over the one before it, all of its columns, and what it says of each target."""
     said = f"{before}\n{encode(row)}\n{encode(targets) if targets else ''}".encode()
     key = key_named(row[-1])
-    return hmac.digest(key, said, "sha256").hex() if key else hashlib.sha256(said).hexdigest()
+    return (
+        hmac.digest(key, said, "sha256").hex()
+        if key
+        else hashlib.sha256(said).hexdigest()
+    )
 
 
 class UnknownKey(Exception):
@@ -167,7 +187,11 @@ def key_named(id: str) -> bytes:
 @cache
 def key_id(key: str) -> str:
     """Says which key it was, and nothing of the key itself."""
-    return hashlib.sha256(f"iotda-admin audit key {key}".encode()).hexdigest()[:8] if key else ""
+    return (
+        hashlib.sha256(f"iotda-admin audit key {key}".encode()).hexdigest()[:8]
+        if key
+        else ""
+    )
 
 
 def outside_hours(at: datetime) -> bool:
@@ -194,7 +218,10 @@ def insert(model: Any, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> N
     if not rows:
         return
     quote = connection.ops.quote_name
-    columns, marks = ", ".join(quote(name) for name in names), ", ".join(["%s"] * len(names))
+    columns, marks = (
+        ", ".join(quote(name) for name in names),
+        ", ".join(["%s"] * len(names)),
+    )
     with connection.cursor() as cursor:
         cursor.executemany(
             f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({marks})",  # noqa: S608

@@ -15,23 +15,43 @@ from django.db import connection
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 
-from iotda_admin import audit, sheet
-from iotda_admin.accounts.scope import spaces_of
+from iotda_admin import audit
+from iotda_admin.access.scope import spaces_of
 from iotda_admin.audit.chain import HASHED
-from iotda_admin.audit.filters import FilterForm
-from iotda_admin.audit.lists import Span
 from iotda_admin.audit.models import Outcome
-from iotda_admin.audit.reading import Search
+from iotda_admin.audit.search.filters import FilterForm
+from iotda_admin.audit.search.indexes import Span
+from iotda_admin.audit.search.query import Search
 from iotda_admin.audit.verify import SPELLED
+from iotda_admin.core import csv_export
 
-FIRST = ["id", "at", "kind", "actor_name", "role", "source", "address", "operation", "verb"]
+FIRST = [
+    "id",
+    "at",
+    "kind",
+    "actor_name",
+    "role",
+    "source",
+    "address",
+    "operation",
+    "verb",
+]
 ABOUT = ["policy_id", "policy_name", "target_type"]
 TARGET = ["target_id", "target_name", "outcome", "code", "message"]
 LAST = [
     "reason", "ticket", "summary", "outcome", "space", "attempt", "outside_hours", "request_id",
     "upstream_id", "hash",
 ]  # fmt: skip
-COLUMNS = [*FIRST, *ABOUT, "target_id", "target_name", "target_outcome", "code", "message", *LAST]
+COLUMNS = [
+    *FIRST,
+    *ABOUT,
+    "target_id",
+    "target_name",
+    "target_outcome",
+    "code",
+    "message",
+    *LAST,
+]
 PREVIOUS = """
     coalesce(
         (SELECT before.hash FROM audit_event before WHERE before.id = audit_event.id - 1),
@@ -49,13 +69,13 @@ def csv(request: HttpRequest, form: FilterForm) -> StreamingHttpResponse:
     """Newest first; one line for each target that an event tells of, else one for the event."""
     search, until = recorded(request, form, "CSV")
     rows = lines(search, Span(high=until))
-    return sheet.download(name_of(form, "csv"), COLUMNS, rows)
+    return csv_export.download(name_of(form, "csv"), COLUMNS, rows)
 
 
 def json_lines(request: HttpRequest, form: FilterForm) -> StreamingHttpResponse:
     """Oldest first, as the chain goes; one event a line with all that its hash covers."""
     search, until = recorded(request, form, "JSON lines")
-    body = sheet.together(as_json(search, Span(high=until, newest_first=False)))
+    body = csv_export.together(as_json(search, Span(high=until, newest_first=False)))
     response = StreamingHttpResponse(body, content_type="application/jsonl")
     response["Content-Disposition"] = f'attachment; filename="{name_of(form, "jsonl")}"'
     return response
@@ -68,23 +88,34 @@ def recorded(request: HttpRequest, form: FilterForm, what: str) -> tuple[Search,
     # Who may not see all of what was looked through is not told what was looked for.
     spaces = spaces_of(request.user)
     space = next(iter(spaces)) if spaces is not None and len(spaces) == 1 else "*"
-    audit.record_request("export", request, space=space, summary=f"audit trail as {what}", detail=detail)
+    audit.record_request(
+        "export", request, space=space, summary=f"audit trail as {what}", detail=detail
+    )
     return Search(form, request.user), int(head.partition(":")[0]) + 1
 
 
 def name_of(form: FilterForm, ending: str) -> str:
     """Says what is in it, and when it was taken."""
     asked = form.asked
-    about = [str(asked[name]) for name in ("ticket", "target", "policy", "actor", "code") if name in asked]
+    about = [
+        str(asked[name])
+        for name in ("ticket", "target", "policy", "actor", "code")
+        if name in asked
+    ]
     parts = ["audit", *about, f"{timezone.now().astimezone(UTC):%Y%m%d-%H%M}Z"]
-    return "-".join(re.sub(r"[^A-Za-z0-9]+", "-", part).strip("-")[:40] for part in parts) + f".{ending}"
+    return (
+        "-".join(re.sub(r"[^A-Za-z0-9]+", "-", part).strip("-")[:40] for part in parts)
+        + f".{ending}"
+    )
 
 
 def lines(search: Search, span: Span) -> Iterator[Sequence[Any]]:
     nothing = [("",) * len(TARGET)]
     middle = len(FIRST) + len(ABOUT)
     hours = middle + LAST.index("outside_hours")
-    for event, targets in found(search, span, [*FIRST, *ABOUT, *LAST], search.of_targets):
+    for event, targets in found(
+        search, span, [*FIRST, *ABOUT, *LAST], search.of_targets
+    ):
         before = (event[0], f"{event[1].replace(' ', 'T')}Z", *event[2:middle])
         after = (*event[middle:hours], bool(event[hours]), *event[hours + 1 :])
         for target in targets or nothing:
@@ -100,12 +131,19 @@ def as_json(search: Search, span: Span) -> Iterator[str]:
         yield f"{in_json(said)}\n"
 
 
-def found(search: Search, span: Span, columns: list[str], of_targets: dict[str, str]) -> Rows:
+def found(
+    search: Search, span: Span, columns: list[str], of_targets: dict[str, str]
+) -> Rows:
     """Each event with what it says of its targets."""
     order = "-" if span.newest_first else ""
     for ids in search.every(span):
-        own = Outcome.objects.filter(**among(ids), **of_targets).order_by(f"{order}event_id", "id")
-        told = groupby(own.values_list("event_id", *TARGET).iterator(chunk_size=2000), itemgetter(0))
+        own = Outcome.objects.filter(**among(ids), **of_targets).order_by(
+            f"{order}event_id", "id"
+        )
+        told = groupby(
+            own.values_list("event_id", *TARGET).iterator(chunk_size=2000),
+            itemgetter(0),
+        )
         seq, targets = next(told, (0, iter(())))
         for event in spelled(columns, ids):
             mine = [said[1:] for said in targets] if seq == event[0] else []
@@ -118,7 +156,11 @@ def among(ids: list[int]) -> dict[str, Any]:
     """With none left out, both ends say it: to name each takes longer than to read it."""
     low, high = min(ids), max(ids)
     dense = high - low < len(ids)
-    return {"event_id__gte": low, "event_id__lte": high} if dense else {"event_id__in": ids}
+    return (
+        {"event_id__gte": low, "event_id__lte": high}
+        if dense
+        else {"event_id__in": ids}
+    )
 
 
 def spelled(columns: list[str], ids: list[int]) -> list[tuple[Any, ...]]:

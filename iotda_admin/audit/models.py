@@ -112,9 +112,17 @@ class Event(AppendOnly):
             models.Index(Upper("ticket"), "id", name="event_ticket_upper"),
             models.Index(fields=["operation", "id"], name="event_operation"),
             models.Index(fields=["source", "id"], name="event_source"),
-            models.Index(fields=["id"], condition=models.Q(outside_hours=True), name="event_outside_hours"),
+            models.Index(
+                fields=["id"],
+                condition=models.Q(outside_hours=True),
+                name="event_outside_hours",
+            ),
             # A whole resource space at once: what auditors ask for.
-            models.Index(fields=["id"], condition=models.Q(target_type="app"), name="event_whole_space"),
+            models.Index(
+                fields=["id"],
+                condition=models.Q(target_type="app"),
+                name="event_whole_space",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -125,7 +133,11 @@ class Outcome(AppendOnly):
     """What an event says of one target. Part of the event, and of its hash."""
 
     event = models.ForeignKey(
-        Event, models.DO_NOTHING, related_name="outcomes", db_constraint=False, db_index=False
+        Event,
+        models.DO_NOTHING,
+        related_name="outcomes",
+        db_constraint=False,
+        db_index=False,
     )
     target_id = models.CharField(max_length=128)
     target_name = models.CharField(max_length=256)
@@ -141,9 +153,15 @@ class Outcome(AppendOnly):
             models.Index(fields=["event", "id"], name="outcome_event"),
             models.Index(fields=["target_id", "event"], name="outcome_target"),
             models.Index(
-                fields=["outcome", "event"], condition=~models.Q(outcome=""), name="outcome_outcome"
+                fields=["outcome", "event"],
+                condition=~models.Q(outcome=""),
+                name="outcome_outcome",
             ),
-            models.Index(fields=["code", "event"], condition=~models.Q(code=""), name="outcome_code"),
+            models.Index(
+                fields=["code", "event"],
+                condition=~models.Q(code=""),
+                name="outcome_code",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -155,7 +173,11 @@ class ReasonWord(models.Model):
 
     word = models.CharField(max_length=40)
     event = models.ForeignKey(
-        Event, models.DO_NOTHING, related_name="words", db_constraint=False, db_index=False
+        Event,
+        models.DO_NOTHING,
+        related_name="words",
+        db_constraint=False,
+        db_index=False,
     )
 
     class Meta:

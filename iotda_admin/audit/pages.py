@@ -7,10 +7,10 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from iotda_admin.audit.lists import END, Span
 from iotda_admin.audit.models import Event
-from iotda_admin.audit.reading import Found, Search, first_targets
-from iotda_admin.paging import PAGE_SIZE, link, valid
+from iotda_admin.audit.search.indexes import END, Span
+from iotda_admin.audit.search.query import Found, Search, first_targets
+from iotda_admin.core.pagination import PAGE_SIZE, link, valid
 
 # Targets of an event that stand in the list; the others stand on the event's own page.
 SHOWN = 20
@@ -26,10 +26,14 @@ class TrailPage:
 
 
 def of_search(search: Search, request: HttpRequest) -> TrailPage:
-    """The page that ?after= or ?before= names, as iotda_admin.paging has it."""
+    """The page that ?after= or ?before= names, as iotda_admin.core.pagination has it."""
     after, before = (number(request, name) for name in ("after", "before"))
     backwards = before is not None
-    span = Span(low=before) if before is not None else Span(high=END if after is None else after)
+    span = (
+        Span(low=before)
+        if before is not None
+        else Span(high=END if after is None else after)
+    )
     found = search.page(Span(span.low, span.high, not backwards), PAGE_SIZE)
     if not found.ids and not found.looked_to and (backwards or after is not None):
         # Past either end: from the start again.
@@ -40,7 +44,9 @@ def of_search(search: Search, request: HttpRequest) -> TrailPage:
     return TrailPage(
         shown(search, ids),
         next=link(request, after=edge(found, ids, -1, backwards)) if older else "",
-        previous=link(request, before=edge(found, ids, 0, not backwards)) if newer else "",
+        previous=link(request, before=edge(found, ids, 0, not backwards))
+        if newer
+        else "",
         looked_to=time_of(found.looked_to),
     )
 
@@ -60,9 +66,16 @@ def shown(search: Search, ids: Sequence[int]) -> list[Event]:
     targets = first_targets(ids, search.of_targets, SHOWN + 1)
     for event in events:
         told: Any = event
-        told.targets, told.more = targets[event.pk][:SHOWN], len(targets[event.pk]) > SHOWN
+        told.targets, told.more = (
+            targets[event.pk][:SHOWN],
+            len(targets[event.pk]) > SHOWN,
+        )
     return events
 
 
 def time_of(seq: int) -> datetime | None:
-    return Event.objects.filter(pk=seq).values_list("at", flat=True).first() if seq else None
+    return (
+        Event.objects.filter(pk=seq).values_list("at", flat=True).first()
+        if seq
+        else None
+    )

@@ -25,8 +25,8 @@ from iotda_admin.audit.chain import (
     key_id,
     words_of,
 )
-from iotda_admin.audit.guard import guarded
 from iotda_admin.audit.models import Anchor, Event, Outcome, ReasonWord
+from iotda_admin.audit.triggers import guarded
 
 NOT_AS_WRITTEN = "is not as it was written"
 NO_EVENT = "is said to tell of a target, but there is no such event"
@@ -85,7 +85,9 @@ def verify(expect: str = "") -> Finding:
         try:
             reading.check_all()
         except Broken as broken:
-            return Finding(reading.count, reading.outcomes, reading.end, broken.seq, broken.why)
+            return Finding(
+                reading.count, reading.outcomes, reading.end, broken.seq, broken.why
+            )
         return Finding(reading.count, reading.outcomes, reading.end)
 
 
@@ -113,7 +115,12 @@ def snapshot() -> Iterator[None]:
 
 def start() -> Head:
     """Where the trail begins in the database: after its archived part."""
-    return Head(*(Anchor.objects.order_by("-last").values_list("last", "hash").first() or (0, "")))
+    return Head(
+        *(
+            Anchor.objects.order_by("-last").values_list("last", "hash").first()
+            or (0, "")
+        )
+    )
 
 
 class Reading:
@@ -171,7 +178,9 @@ class Reading:
         except (DatabaseError, UnicodeError):
             raise Broken(self.end.seq + 1, "cannot be read") from None
 
-    def with_targets(self, rows: list[tuple[Any, ...]]) -> tuple[list[tuple[Any, ...]], dict[int, Any]]:
+    def with_targets(
+        self, rows: list[tuple[Any, ...]]
+    ) -> tuple[list[tuple[Any, ...]], dict[int, Any]]:
         """As many of the rows as the database can read with what they say of their targets."""
         for some in (rows, rows[:1]):
             try:
@@ -190,7 +199,9 @@ class Reading:
         try:
             right = hash_of(self.end.hash, row, targets)
         except UnknownKey as error:
-            raise Broken(seq, f"was written with another key ({error}): see AUDIT_OLD_KEYS") from None
+            raise Broken(
+                seq, f"was written with another key ({error}): see AUDIT_OLD_KEYS"
+            ) from None
         except (TypeError, ValueError):
             raise Broken(seq, NOT_AS_WRITTEN) from None
         if right != hash:
@@ -210,14 +221,20 @@ class Reading:
             raise Broken(seq, "was written without the key")
         if self.present_key and self.key == self.present_key != key:
             raise Broken(seq, "was written with a key of before, after the present one")
-        if self.present_key and not key and (self.expected is None or self.expected.seq < seq):
+        if (
+            self.present_key
+            and not key
+            and (self.expected is None or self.expected.seq < seq)
+        ):
             self.unproved = self.unproved or seq
 
     def check_expected_of_archive(self, start: int) -> None:
         """Of what was archived only the ends are known here."""
         if self.expected and 0 < self.expected.seq <= start:
             if self.expected.seq not in self.anchors:
-                raise Broken(self.expected.seq, "is in the archive: expect a newer head")
+                raise Broken(
+                    self.expected.seq, "is in the archive: expect a newer head"
+                )
             if self.anchors[self.expected.seq] != self.expected.hash:
                 raise Broken(self.expected.seq, "does not have the expected hash")
 
@@ -233,16 +250,22 @@ class Reading:
             raise Broken(self.end.seq + 1, "is missing: the trail was cut off here")
         # The events that told of earlier anchors may have been archived with the next part.
         if self.anchors and max(self.anchors) not in self.told:
-            raise Broken(max(self.anchors), "was removed, and no event tells that it was archived")
+            raise Broken(
+                max(self.anchors),
+                "was removed, and no event tells that it was archived",
+            )
         if not self.count and not self.anchors and (traces := traces_elsewhere()):
-            raise Broken(1, f"is missing: the trail is empty, though there are {traces}")
+            raise Broken(
+                1, f"is missing: the trail is empty, though there are {traces}"
+            )
         if self.present_key and self.count and self.key != self.present_key:
             raise Broken(self.end.seq, "was not written with the key of AUDIT_KEY")
         if self.unproved:
             raise Broken(self.unproved, WITHOUT_KEY)
         if not guarded():
             raise Broken(
-                self.end.seq, "could be changed: the database's triggers are gone, or others. Run migrate"
+                self.end.seq,
+                "could be changed: the database's triggers are gone, or others. Run migrate",
             )
 
 
@@ -250,7 +273,11 @@ def traces_elsewhere() -> str:
     """What would have been recorded, in tables that are not the trail's: another room's, so by its name."""
     if apps.get_model("operations", "Operation").objects.exists():
         return "operations"
-    return "users who have signed in" if User.objects.exclude(last_login=None).exists() else ""
+    return (
+        "users who have signed in"
+        if User.objects.exclude(last_login=None).exists()
+        else ""
+    )
 
 
 def check_words(rows: Sequence[Sequence[Any]]) -> None:
@@ -262,20 +289,27 @@ def check_words(rows: Sequence[Sequence[Any]]) -> None:
     for row in rows:
         brought = words_of(row[REASON]) if row[KIND] in BRINGS_REASON else set()
         if brought != kept.pop(row[0], set()):
-            raise Broken(row[0], "has other words of its reason in the index by which it is found")
+            raise Broken(
+                row[0],
+                "has other words of its reason in the index by which it is found",
+            )
 
 
 def head_in(text: str) -> Head:
     """A head as it is shown. What is none must not pass as if nothing were expected."""
     if not HEAD.fullmatch(text.strip()):
-        raise ValueError(f"A head is written as NUMBER:HASH with all of the hash, not {text!r}.")
+        raise ValueError(
+            f"A head is written as NUMBER:HASH with all of the hash, not {text!r}."
+        )
     seq, _colon, hash = text.strip().partition(":")
     return Head(int(seq), hash)
 
 
 def events_after(seq: int, limit: int = ROWS_TOGETHER) -> list[tuple[Any, ...]]:
     spelled = SPELLED[connection.vendor]
-    columns = ", ".join(spelled.get(name, connection.ops.quote_name(name)) for name in (*HASHED, "hash"))
+    columns = ", ".join(
+        spelled.get(name, connection.ops.quote_name(name)) for name in (*HASHED, "hash")
+    )
     sql = f"SELECT {columns} FROM audit_event WHERE id > %s ORDER BY id LIMIT {limit}"  # noqa: S608
     with connection.cursor() as cursor:
         cursor.execute(sql, [seq])

@@ -10,14 +10,15 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from iotda_admin import audit
-from iotda_admin.audit import export, questions
-from iotda_admin.audit.box import meant
-from iotda_admin.audit.filters import FilterForm
+from iotda_admin.audit import export
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.pages import of_search
-from iotda_admin.audit.reading import Search, visible
-from iotda_admin.paging import page_of
-from iotda_admin.web import render
+from iotda_admin.audit.search import questions
+from iotda_admin.audit.search.filters import FilterForm
+from iotda_admin.audit.search.query import Search, visible
+from iotda_admin.audit.search.search_box import meant
+from iotda_admin.core.http import render
+from iotda_admin.core.pagination import page_of
 
 type View = Callable[..., HttpResponseBase]
 
@@ -27,7 +28,12 @@ def for_readers(view: View) -> View:
 
     @wraps(view)
     def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not any(map(request.user.has_perm, ("audit.view_event", "operations.view_own_operation"))):
+        if not any(
+            map(
+                request.user.has_perm,
+                ("audit.view_event", "operations.view_own_operation"),
+            )
+        ):
             raise PermissionDenied
         return view(request, *args, **kwargs)
 
@@ -47,7 +53,9 @@ def events(request: HttpRequest) -> HttpResponse:
         "form": form,
         "page": of_search(search, request),
         "all_events": request.user.has_perm("audit.view_event"),
-        "link": request.build_absolute_uri(f"{request.path}?{form.query()}") if form.is_valid() else "",
+        "link": request.build_absolute_uri(f"{request.path}?{form.query()}")
+        if form.is_valid()
+        else "",
         "head": audit.head(),
         "guarded": audit.guarded(),
         "questions": questions.questions(),
@@ -68,7 +76,11 @@ def event(request: HttpRequest, seq: int) -> HttpResponse:
     rows = Event.objects.all() if own is None else Event.objects.filter(own)
     found = get_object_or_404(rows, pk=seq)
     before = Event.objects.filter(pk=seq - 1).values_list("hash", flat=True).first()
-    context = {"event": found, "before": before or "", "page": page_of(found.outcomes.all(), request)}
+    context = {
+        "event": found,
+        "before": before or "",
+        "page": page_of(found.outcomes.all(), request),
+    }
     return render(request, "audit/event.html", context)
 
 
@@ -92,7 +104,9 @@ def as_json(request: HttpRequest) -> HttpResponseBase:
     return taken(request, export.json_lines)
 
 
-def taken(request: HttpRequest, written: Callable[..., HttpResponseBase]) -> HttpResponseBase:
+def taken(
+    request: HttpRequest, written: Callable[..., HttpResponseBase]
+) -> HttpResponseBase:
     """What is asked wrongly is not taken as if nothing were asked: the page says what is wrong."""
     form = FilterForm(request.GET)
     if form.is_valid() and not request.GET.get("q"):

@@ -12,7 +12,10 @@ ME, NOBODY = "me", "nobody"
 
 
 def verbs() -> list[tuple[str, Any]]:
-    return [("", _("Any change")), *((name, verb_named(name).title) for name in settings.OPERATION_VERBS)]
+    return [
+        ("", _("Any change")),
+        *((name, verb_named(name).title) for name in settings.OPERATION_VERBS),
+    ]
 
 
 class FilterForm(forms.Form):
@@ -25,7 +28,11 @@ class FilterForm(forms.Form):
     can = forms.ChoiceField(
         label=_("Asking again"),
         required=False,
-        choices=[("", _("All")), ("retry", _("Can help")), ("hopeless", _("Cannot help"))],
+        choices=[
+            ("", _("All")),
+            ("retry", _("Can help")),
+            ("hopeless", _("Cannot help")),
+        ],
     )
 
     @property
@@ -36,7 +43,10 @@ class FilterForm(forms.Form):
     @property
     def applied(self) -> list[tuple[str, Any, Any]]:
         """Each filter that is on: its name, its label and its value in words."""
-        return [(name, self.fields[name].label, self.words(name, value)) for name, value in self.said.items()]
+        return [
+            (name, self.fields[name].label, self.words(name, value))
+            for name, value in self.said.items()
+        ]
 
     def words(self, name: str, value: str) -> Any:
         if name == "owner":
@@ -50,7 +60,9 @@ class FilterForm(forms.Form):
             mine = Q(care__owner=user.pk)
             found &= {ME: mine, NOBODY: nobody}.get(owner, Q(care__owner_name=owner))
         if ticket := said.get("ticket"):
-            found &= Q(operation__ticket__iexact=ticket) | Q(care__ticket__iexact=ticket)
+            found &= Q(operation__ticket__iexact=ticket) | Q(
+                care__ticket__iexact=ticket
+            )
         if verb := said.get("verb"):
             found &= Q(operation__verb=verb)
         if target := said.get("target"):
@@ -69,5 +81,7 @@ class SolvedForm(forms.Form):
     reason = forms.CharField(
         label=_("Solved because"),
         max_length=500,
-        error_messages={"required": _("Say why: the reason is kept in the audit trail.")},
+        error_messages={
+            "required": _("Say why: the reason is kept in the audit trail.")
+        },
     )

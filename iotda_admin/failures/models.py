@@ -10,8 +10,12 @@ from iotda_admin.operations.models import Target
 class Care(models.Model):
     """Who takes care of a failed target, and what is to be known of it."""
 
-    target = models.OneToOneField(Target, models.PROTECT, primary_key=True, related_name="care")
-    owner = models.ForeignKey(get_user_model(), models.SET_NULL, null=True, related_name="+")
+    target = models.OneToOneField(
+        Target, models.PROTECT, primary_key=True, related_name="care"
+    )
+    owner = models.ForeignKey(
+        get_user_model(), models.SET_NULL, null=True, related_name="+"
+    )
     # Kept as it was, whatever becomes of the account.
     owner_name = models.CharField(max_length=150, blank=True, db_index=True)
     note = models.CharField(max_length=500, blank=True)
@@ -23,7 +27,11 @@ class Care(models.Model):
         default_permissions = ()
         permissions = [("change_care", _("Can take care of failures"))]
         indexes = [
-            models.Index(fields=["target"], condition=models.Q(closed_at__isnull=False), name="care_closed")
+            models.Index(
+                fields=["target"],
+                condition=models.Q(closed_at__isnull=False),
+                name="care_closed",
+            )
         ]
 
     def __str__(self) -> str:

@@ -9,15 +9,16 @@ from typing import Any
 from django.contrib.auth.models import AnonymousUser, User
 from django.utils.translation import gettext as _
 
-from iotda_admin.connection import client
-from iotda_admin.failures.care import carry
-from iotda_admin.operations import followups
-from iotda_admin.operations.door import Asker, Refused, start
-from iotda_admin.operations.followups import Plan
+from iotda_admin.access.actor import Actor
+from iotda_admin.failures.assignments import carry
+from iotda_admin.operations.execution.tasks import nudge
+from iotda_admin.operations.followups import plans
+from iotda_admin.operations.followups.plans import Plan
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.tasks import nudge
+from iotda_admin.operations.services import Refused, start
 from iotda_admin.operations.verbs import verb_named
-from iotda_admin.operations.views import may_ask
+from iotda_admin.operations.web.views import may_ask
+from iotda_admin.rate.connection import client
 
 # Each is a change of its own, with its own record and its own calls.
 OPERATIONS_AT_ONCE = 20
@@ -40,36 +41,53 @@ def parts(targets: Sequence[Target], user: User | AnonymousUser) -> list[Part]:
     ids: dict[Operation, set[str]] = defaultdict(set)
     for target in targets:
         ids[target.operation].add(target.target_id)
-    return [part(operation, ids[operation], user) for operation in sorted(ids, key=lambda each: -each.pk)]
+    return [
+        part(operation, ids[operation], user)
+        for operation in sorted(ids, key=lambda each: -each.pk)
+    ]
 
 
 def part(operation: Operation, chosen: set[str], user: User | AnonymousUser) -> Part:
-    plan = followups.retry(operation)
+    plan = plans.retry(operation)
     if not may_ask(user, verb_named(operation.verb), operation):
-        return Part(plan, frozenset(), [(_("Your role does not allow this."), "", len(chosen))])
+        return Part(
+            plan, frozenset(), [(_("Your role does not allow this."), "", len(chosen))]
+        )
     if plan.to_type:
-        why = _("A whole resource space is retried on the operation's own page, where its name is typed.")
+        why = _(
+            "A whole resource space is retried on the operation's own page, where its name is typed."
+        )
         return Part(plan, frozenset(), [(why, "", len(chosen))])
     if operation.targets.filter(state__in=Target.IN_FLIGHT).exists():
         return Part(
-            plan, frozenset(), [(_("This operation is still running. Wait for its end."), "", len(chosen))]
+            plan,
+            frozenset(),
+            [
+                (
+                    _("This operation is still running. Wait for its end."),
+                    "",
+                    len(chosen),
+                )
+            ],
         )
-    possible = {target.id for group in plan.possible for target in group.targets} & chosen
+    possible = {
+        target.id for group in plan.possible for target in group.targets
+    } & chosen
     left_out = []
     for group in plan.left_out:
         if number := len(chosen & {target.id for target in group.targets}):
-            left_out.append((group.knowledge.meaning, group.code, number))
+            left_out.append((group.help.meaning, group.code, number))
     return Part(plan, frozenset(possible), left_out)
 
 
 def ask_again(
-    found: Sequence[Part], *, asker: Asker, key: str, reason: str, ticket: str
+    found: Sequence[Part], *, actor: Actor, key: str, reason: str, ticket: str
 ) -> tuple[list[Operation], list[str]]:
     """The operations that were made, and why others were not."""
     made, refused = [], []
     for each in found:
         try:
-            made.append(follow(each, asker, key, reason, ticket))
+            made.append(follow(each, actor, key, reason, ticket))
         except Refused as refusal:
             refused.append(f"{each.of}: {refusal}")
     for operation in made:
@@ -79,15 +97,15 @@ def ask_again(
     return made, refused
 
 
-def follow(each: Part, asker: Asker, key: str, reason: str, ticket: str) -> Operation:
+def follow(each: Part, actor: Actor, key: str, reason: str, ticket: str) -> Operation:
     # A key for each, so that the form sent twice is the same operations again.
     own = hashlib.sha256(f"{key} {each.of.pk}".encode()).hexdigest()[:32]
-    return followups.follow(
+    return plans.follow(
         each.plan,
         [group.key for group in each.plan.possible],
         only=each.ids,
         seen=each.plan.fingerprint,
-        asker=asker,
+        actor=actor,
         form_key=own,
         reason=reason,
         ticket=ticket,

@@ -7,10 +7,10 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, QueryDict
 
 from iotda_admin.failures.forms import FilterForm
-from iotda_admin.failures.listing import MOST, of_group, open_failures
+from iotda_admin.failures.queries import MOST, of_group, open_failures
 from iotda_admin.operations.models import Target
-from iotda_admin.operations.solving import TROUBLE
-from iotda_admin.operations.views import visible
+from iotda_admin.operations.open_failures import TROUBLE
+from iotda_admin.operations.web.views import visible
 
 # The fields that choose.
 CHOSEN = ("query", "all", "upto", "only", "target")
@@ -43,7 +43,10 @@ def selected(request: HttpRequest, *, closed: bool = False) -> Selection:
         upto = numbers([said.get("upto", "")]) or [newest]
         found = fetched(rows.filter(pk__lte=upto[0]))
         return Selection(
-            found[:MOST], [*hidden, ("all", "1"), ("upto", str(upto[0]))], back, len(found) > MOST
+            found[:MOST],
+            [*hidden, ("all", "1"), ("upto", str(upto[0]))],
+            back,
+            len(found) > MOST,
         )
     keys = numbers(said.getlist("only") or said.getlist("target"))
     rows = Target.objects.filter(pk__in=keys[:MOST], operation__in=visible(request))
@@ -51,8 +54,14 @@ def selected(request: HttpRequest, *, closed: bool = False) -> Selection:
     if len(found) < len(keys):
         # One of them is nothing for their eyes: then nothing is done.
         raise Http404
-    still = [target for target in found if target.state in TROUBLE and standing(target, closed)]
-    return Selection(still, [*hidden, *(("target", str(target.pk)) for target in still)], back)
+    still = [
+        target
+        for target in found
+        if target.state in TROUBLE and standing(target, closed)
+    ]
+    return Selection(
+        still, [*hidden, *(("target", str(target.pk)) for target in still)], back
+    )
 
 
 def standing(target: Target, closed: bool) -> bool:
@@ -72,5 +81,9 @@ def fetched(rows: QuerySet[Target]) -> list[Target]:
 
 
 def numbers(values: Sequence[str]) -> list[int]:
-    whole = [value for value in values if value.isascii() and value.isdigit() and len(value) < 19]
+    whole = [
+        value
+        for value in values
+        if value.isascii() and value.isdigit() and len(value) < 19
+    ]
     return [int(value) for value in dict.fromkeys(whole)]

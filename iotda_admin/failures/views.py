@@ -14,17 +14,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
-from iotda_admin.accounts.access import asker_of
-from iotda_admin.failures import care, listing, retrying
+from iotda_admin.access.actor import actor_of
+from iotda_admin.core.http import render
+from iotda_admin.core.pagination import page_of
+from iotda_admin.failures import assignments, queries, retrying
 from iotda_admin.failures.forms import FilterForm, NoteForm, SolvedForm
 from iotda_admin.failures.models import Care
 from iotda_admin.failures.selection import CHOSEN, Selection, selected
-from iotda_admin.operations.forms import AskForm
+from iotda_admin.operations.counts import counts_by_operation, counts_text
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.results import counts_by_operation, counts_text
-from iotda_admin.operations.views import SEE, visible
-from iotda_admin.paging import page_of
-from iotda_admin.web import render
+from iotda_admin.operations.web.forms import AskForm
+from iotda_admin.operations.web.views import SEE, visible
 
 type Act = Callable[[HttpRequest, Selection], HttpResponse]
 # A server in front of us may refuse a longer address; and in that of the sign-in page it stands quoted.
@@ -35,28 +35,47 @@ LONGEST = 3900
 @permission_required(SEE, raise_exception=True)
 def failures(request: HttpRequest) -> HttpResponse:
     form = FilterForm(request.GET)
-    state, code = request.GET.get("state", ""), request.GET.get("code", "").replace("\0", "")
-    context = {"form": form, "state": state, "code": code, "asked_again": asked_again(request)}
+    state, code = (
+        request.GET.get("state", ""),
+        request.GET.get("code", "").replace("\0", ""),
+    )
+    context = {
+        "form": form,
+        "state": state,
+        "code": code,
+        "asked_again": asked_again(request),
+    }
     if state == "solved":
-        return render(request, "failures/solved.html", context | closed(request), part="list")
-    rows = listing.open_failures(visible(request), form.narrow(request.user))
+        return render(
+            request, "failures/solved.html", context | closed(request), part="list"
+        )
+    rows = queries.open_failures(visible(request), form.narrow(request.user))
     if state == Target.State.UNKNOWN or code:
         return render(
-            request, "failures/group.html", context | group(request, rows, state, code), part="list"
+            request,
+            "failures/group.html",
+            context | group(request, rows, state, code),
+            part="list",
         )
-    found = [each for each in listing.groups(rows) if helps(each, form.said.get("can"))]
-    return render(request, "failures/failures.html", {**context, "groups": found}, part="list")
+    found = [each for each in queries.groups(rows) if helps(each, form.said.get("can"))]
+    return render(
+        request, "failures/failures.html", {**context, "groups": found}, part="list"
+    )
 
 
-def helps(group: listing.Group, can: str | None) -> bool:
+def helps(group: queries.Group, can: str | None) -> bool:
     """Whether asking again for these can help, where that is asked for."""
-    return not can or (group.knowledge.retryable if can == "retry" else group.knowledge.hopeless)
+    return not can or (group.help.retryable if can == "retry" else group.help.hopeless)
 
 
 def group(request: HttpRequest, rows: Any, state: str, code: str) -> dict[str, Any]:
-    alike = listing.of_group(rows, state, code)
+    alike = queries.of_group(rows, state, code)
     page = page_of(alike.select_related("operation", "care"), request, descending=True)
-    return {"group": listing.one_group(rows, state, code), "page": page, "upto": upto(page.items)}
+    return {
+        "group": queries.one_group(rows, state, code),
+        "page": page,
+        "upto": upto(page.items),
+    }
 
 
 def upto(items: Sequence[Target]) -> int:
@@ -65,19 +84,37 @@ def upto(items: Sequence[Target]) -> int:
 
 def closed(request: HttpRequest) -> dict[str, Any]:
     """What somebody said to be solved, to be opened again."""
-    rows = Care.objects.filter(closed_at__isnull=False, target__operation__in=visible(request))
-    return {"page": page_of(rows.select_related("target__operation"), request, descending=True)}
+    rows = Care.objects.filter(
+        closed_at__isnull=False, target__operation__in=visible(request)
+    )
+    return {
+        "page": page_of(
+            rows.select_related("target__operation"), request, descending=True
+        )
+    }
 
 
 def asked_again(request: HttpRequest) -> list[dict[str, Any]]:
     """The operations that were just asked for here, and how far they are."""
-    keys = [number for number in request.GET.get("asked", "").split(",")[:20] if number.isdecimal()]
-    made = list(visible(request).filter(pk__in=[key for key in keys if len(key) < 19])) if keys else []
+    keys = [
+        number
+        for number in request.GET.get("asked", "").split(",")[:20]
+        if number.isdecimal()
+    ]
+    made = (
+        list(visible(request).filter(pk__in=[key for key in keys if len(key) < 19]))
+        if keys
+        else []
+    )
     counts = counts_by_operation(made)
-    return [{"operation": each, "counts": counts_text(counts[each.pk])} for each in made]
+    return [
+        {"operation": each, "counts": counts_text(counts[each.pk])} for each in made
+    ]
 
 
-def for_sending(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+def for_sending(
+    view: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
     """Opened as an address, as after signing in again, it is the list: what was chosen is not sent again."""
 
     @wraps(view)
@@ -103,20 +140,30 @@ def with_form(view: Act) -> Callable[[HttpRequest], HttpResponse]:
         first = request.method == "POST" and not request.POST.keys() & {"save", "key"}
         query = chosen(request) if first else ""
         address = f"{request.path}?{query}"
-        return redirect(address) if query and len(quote(address)) < LONGEST else view(request, selection)
+        return (
+            redirect(address)
+            if query and len(quote(address)) < LONGEST
+            else view(request, selection)
+        )
 
     act = on_chosen(form)
 
     @wraps(view)
     def shown(request: HttpRequest) -> HttpResponse:
-        named = request.method in ("GET", "HEAD") and request.GET.keys() & {"all", "only", "target"}
+        named = request.method in ("GET", "HEAD") and request.GET.keys() & {
+            "all",
+            "only",
+            "target",
+        }
         return act(request) if named else for_sending(act)(request)
 
     return shown
 
 
 def chosen(request: HttpRequest) -> str:
-    return urlencode([(name, value) for name in CHOSEN for value in request.POST.getlist(name)])
+    return urlencode(
+        [(name, value) for name in CHOSEN for value in request.POST.getlist(name)]
+    )
 
 
 def on_chosen(view: Act) -> Callable[[HttpRequest], HttpResponse]:
@@ -126,7 +173,10 @@ def on_chosen(view: Act) -> Callable[[HttpRequest], HttpResponse]:
         selection = selected(request)
         if not selection.targets:
             messages.warning(
-                request, _("Nothing was changed: choose at least one failure that is still open.")
+                request,
+                _(
+                    "Nothing was changed: choose at least one failure that is still open."
+                ),
             )
             return back(selection)
         return view(request, selection)
@@ -135,11 +185,15 @@ def on_chosen(view: Act) -> Callable[[HttpRequest], HttpResponse]:
 
 
 def back(selection: Selection, **more: str) -> HttpResponse:
-    query = selection.back + "".join(f"{'&' if selection.back else '?'}{k}={v}" for k, v in more.items())
+    query = selection.back + "".join(
+        f"{'&' if selection.back else '?'}{k}={v}" for k, v in more.items()
+    )
     return redirect(reverse("failures:failures") + query)
 
 
-def done(request: HttpRequest, selection: Selection, one: str, many: str) -> HttpResponse:
+def done(
+    request: HttpRequest, selection: Selection, one: str, many: str
+) -> HttpResponse:
     number = len(selection.targets)
     messages.success(request, (one if number == 1 else many) % {"n": number})
     return back(selection)
@@ -148,26 +202,39 @@ def done(request: HttpRequest, selection: Selection, one: str, many: str) -> Htt
 @acting
 def take(request: HttpRequest, selection: Selection) -> HttpResponse:
     name = request.user.get_username()
-    care.note(request, selection, f"taken by {name}", owner_id=request.user.pk, owner_name=name)
+    assignments.note(
+        request,
+        selection,
+        f"taken by {name}",
+        owner_id=request.user.pk,
+        owner_name=name,
+    )
     return done(request, selection, _("It is yours."), _("%(n)d failures are yours."))
 
 
 @acting
 def give_back(request: HttpRequest, selection: Selection) -> HttpResponse:
-    care.note(request, selection, "given back", owner_id=None, owner_name="")
+    assignments.note(request, selection, "given back", owner_id=None, owner_name="")
     return done(
-        request, selection, _("It has no owner any more."), _("%(n)d failures have no owner any more.")
+        request,
+        selection,
+        _("It has no owner any more."),
+        _("%(n)d failures have no owner any more."),
     )
 
 
 @with_form
 def note(request: HttpRequest, selection: Selection) -> HttpResponse:
     sent = "save" in request.POST
-    form = NoteForm(request.POST if sent else None, initial=in_common(selection.targets))
+    form = NoteForm(
+        request.POST if sent else None, initial=in_common(selection.targets)
+    )
     if not sent or not form.is_valid():
-        return show(request, "failures/note.html", selection, form, status=422 if sent else 200)
+        return show(
+            request, "failures/note.html", selection, form, status=422 if sent else 200
+        )
     if changed := {name: form.cleaned_data[name] for name in form.changed_data}:
-        care.note(request, selection, "noted", **changed)
+        assignments.note(request, selection, "noted", **changed)
     return done(request, selection, _("Noted."), _("Noted for %(n)d failures."))
 
 
@@ -187,9 +254,16 @@ def solve(request: HttpRequest, selection: Selection) -> HttpResponse:
     sent = "save" in request.POST
     form = SolvedForm(request.POST if sent else None)
     if not sent or not form.is_valid():
-        return show(request, "failures/solve.html", selection, form, status=422 if sent else 200)
-    care.close(request, selection, form.cleaned_data["reason"])
-    return done(request, selection, _("It counts as solved."), _("%(n)d failures count as solved."))
+        return show(
+            request, "failures/solve.html", selection, form, status=422 if sent else 200
+        )
+    assignments.close(request, selection, form.cleaned_data["reason"])
+    return done(
+        request,
+        selection,
+        _("It counts as solved."),
+        _("%(n)d failures count as solved."),
+    )
 
 
 @for_sending
@@ -199,8 +273,10 @@ def reopen(request: HttpRequest) -> HttpResponse:
     if not selection.targets:
         messages.warning(request, _("Nothing was changed: choose at least one."))
         return back(selection)
-    care.reopen(request, selection)
-    return done(request, selection, _("It is open again."), _("%(n)d failures are open again."))
+    assignments.reopen(request, selection)
+    return done(
+        request, selection, _("It is open again."), _("%(n)d failures are open again.")
+    )
 
 
 @with_form
@@ -212,17 +288,34 @@ def retry(request: HttpRequest, selection: Selection) -> HttpResponse:
         return back(selection)
     found = retrying.parts(selection.targets, request.user)
     again = [part for part in found if part.ids]
-    form = AskForm(request.POST if sent else None, initial=first_asking([part.of for part in again]))
+    form = AskForm(
+        request.POST if sent else None,
+        initial=first_asking([part.of for part in again]),
+    )
     if not sent or not form.is_valid() or not again:
         more = {"parts": found, "number": sum(len(part.ids) for part in found)}
-        return show(request, "failures/retry.html", selection, form, status=422 if sent else 200, **more)
+        return show(
+            request,
+            "failures/retry.html",
+            selection,
+            form,
+            status=422 if sent else 200,
+            **more,
+        )
     said = form.cleaned_data
     made, refused = retrying.ask_again(
-        again, asker=asker_of(request), key=said["key"], reason=said["reason"], ticket=said["ticket"]
+        again,
+        actor=actor_of(request),
+        key=said["key"],
+        reason=said["reason"],
+        ticket=said["ticket"],
     )
     for why in refused:
         messages.error(request, why)
-    return back(selection, **({"asked": ",".join(str(each.pk) for each in made)} if made else {}))
+    return back(
+        selection,
+        **({"asked": ",".join(str(each.pk) for each in made)} if made else {}),
+    )
 
 
 def too_many(number: int) -> str:
@@ -241,6 +334,14 @@ def first_asking(operations: Sequence[Operation]) -> dict[str, str]:
 
 
 def show(
-    request: HttpRequest, template: str, selection: Selection, form: Any, *, status: int, **more: Any
+    request: HttpRequest,
+    template: str,
+    selection: Selection,
+    form: Any,
+    *,
+    status: int,
+    **more: Any,
 ) -> HttpResponse:
-    return render(request, template, {"selection": selection, "form": form, **more}, status=status)
+    return render(
+        request, template, {"selection": selection, "form": form, **more}, status=status
+    )

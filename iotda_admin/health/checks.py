@@ -24,7 +24,9 @@ VITAL = {"database", "migrations", "audit", "worker"}
 def look() -> dict[str, str]:
     """The database first: where it is gone, each further look would wait for it in vain."""
     there = holds(database_answers)
-    others = {name: WORDS[holds(check) if there else None] for name, check in CHECKS.items()}
+    others = {
+        name: WORDS[holds(check) if there else None] for name, check in CHECKS.items()
+    }
     return {"database": WORDS[there], **others}
 
 

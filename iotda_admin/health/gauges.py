@@ -37,21 +37,37 @@ def gauges() -> Iterator[GaugeMetricFamily]:
     asked = Operation.objects.filter(created_at__gte=day)
     yield by_state("operations_last_day", "Operations of the last 24 hours", asked)
     targets = Target.objects.filter(operation__created_at__gte=day)
-    yield by_state("targets_last_day", "Targets of the operations of the last 24 hours", targets)
+    yield by_state(
+        "targets_last_day", "Targets of the operations of the last 24 hours", targets
+    )
     open_chunks = Chunk.objects.filter(state__in=Chunk.OPEN)
-    yield by_state("chunks_open", "Calls that wait, are sent, or are to be read back", open_chunks)
+    yield by_state(
+        "chunks_open", "Calls that wait, are sent, or are to be read back", open_chunks
+    )
     unsolved = Target.objects.filter(state__in=["failed", "unknown"], solved_at=None)
-    yield by_state("failures_open", "Targets that failed or are unknown, and not solved", unsolved)
-    yield one("workers", "Workers that said in time that they live", workers.alive().count())
+    yield by_state(
+        "failures_open", "Targets that failed or are unknown, and not solved", unsolved
+    )
+    yield one(
+        "workers", "Workers that said in time that they live", workers.alive().count()
+    )
     seen_at = Worker.objects.aggregate(last=Max("seen_at"))["last"]
     yield age("worker_age_seconds", "Since a worker last said that it lives", seen_at)
-    yield age("inventory_age_seconds", "Since the inventory was true", SyncRun.fresh_at())
-    yield one("audit_head", "Number of the last event of the trail", int(audit.head().partition(":")[0] or 0))
+    yield age(
+        "inventory_age_seconds", "Since the inventory was true", SyncRun.fresh_at()
+    )
+    yield one(
+        "audit_head",
+        "Number of the last event of the trail",
+        int(audit.head().partition(":")[0] or 0),
+    )
 
 
 def by_state(name: str, says: str, rows: QuerySet[Any]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(f"iotda_admin_{name}", says, labels=["state"])
-    counts: Iterable[tuple[str, int]] = rows.order_by().values_list("state").annotate(Count("pk"))
+    counts: Iterable[tuple[str, int]] = (
+        rows.order_by().values_list("state").annotate(Count("pk"))
+    )
     for state, count in counts:
         family.add_metric([state], count)
     return family

@@ -10,7 +10,9 @@ class Worker(models.Model):
 
     class Meta:
         default_permissions = ()
-        constraints = [models.UniqueConstraint(fields=["host", "pid"], name="worker_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["host", "pid"], name="worker_once")
+        ]
 
     def __str__(self) -> str:
         return f"worker {self.pid} on {self.host}"

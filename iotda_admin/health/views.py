@@ -4,7 +4,7 @@ from django.utils.crypto import constant_time_compare
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from iotda_admin import metrics
+from iotda_admin.core import metrics
 from iotda_admin.health import checks
 from iotda_admin.health.gauges import Gauges
 

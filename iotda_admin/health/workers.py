@@ -16,7 +16,9 @@ FORGOTTEN = timedelta(hours=1)
 
 def beat() -> None:
     """Run by each worker every few seconds."""
-    Worker.objects.update_or_create(host=socket.gethostname(), pid=os.getpid(), defaults={"seen_at": Now()})
+    Worker.objects.update_or_create(
+        host=socket.gethostname(), pid=os.getpid(), defaults={"seen_at": Now()}
+    )
     Worker.objects.filter(seen_at__lt=Now() - FORGOTTEN).delete()
 
 

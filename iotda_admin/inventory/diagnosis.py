@@ -43,17 +43,23 @@ def configured() -> Connection:
 
 def explain(error: IotdaError, connection: Connection) -> str:
     if isinstance(error, Unreachable):
-        return _("%(host)s could not be reached (%(why)s). Check IOTDA_ENDPOINT, DNS and the firewall.") % {
+        return _(
+            "%(host)s could not be reached (%(why)s). Check IOTDA_ENDPOINT, DNS and the firewall."
+        ) % {
             "host": connection.host,
             "why": error.message,
         }
     if isinstance(error, BadAnswer):
-        return _("%(host)s answered, but not as IoTDA does (%(why)s). Is it a proxy or another service?") % {
+        return _(
+            "%(host)s answered, but not as IoTDA does (%(why)s). Is it a proxy or another service?"
+        ) % {
             "host": connection.host,
             "why": error.message,
         }
     if isinstance(error, Throttled):
-        return _("IoTDA asks to slow down. The connection itself works: try again in a minute.")
+        return _(
+            "IoTDA asks to slow down. The connection itself works: try again in a minute."
+        )
     if error.status == 401:
         return unauthorized(error, connection)
     if error.status == 403:
@@ -64,7 +70,9 @@ def explain(error: IotdaError, connection: Connection) -> str:
             "address, without a path."
         )
     if error.status == 400:
-        return _("IoTDA does not accept the request. IOTDA_PROJECT_ID is the project's ID, not its name.")
+        return _(
+            "IoTDA does not accept the request. IOTDA_PROJECT_ID is the project's ID, not its name."
+        )
     return _("IoTDA has a fault of its own. Try again later.")
 
 
@@ -73,9 +81,14 @@ def unauthorized(error: IotdaError, connection: Connection) -> str:
     if abs(skew) > SKEW_LIMIT_S:
         return _(
             "The clock of this server is %(minutes)d minutes %(direction)s. IoTDA accepts 15. Set the clock."
-        ) % {"minutes": round(abs(skew) / 60), "direction": _("ahead") if skew > 0 else _("behind")}
+        ) % {
+            "minutes": round(abs(skew) / 60),
+            "direction": _("ahead") if skew > 0 else _("behind"),
+        }
     if connection.auth == "token":
-        return _("The token is wrong or has expired (they live 24 hours). Set a new IOTDA_TOKEN.")
+        return _(
+            "The token is wrong or has expired (they live 24 hours). Set a new IOTDA_TOKEN."
+        )
     if connection.auth == "password":
         return _(
             "IAM refuses the login. Check IAM_DOMAIN (the account), IAM_USER (an IAM "
@@ -86,14 +99,16 @@ def unauthorized(error: IotdaError, connection: Connection) -> str:
             "This host does not take the derived signature: set IOTDA_SIGNATURE=sdk or use the "
             "instance's own host. Or IOTDA_REGION (%(region)s), AK or SK are wrong."
         ) % {"region": connection.region}
-    if not connection.derived and (connection.instance_host or error.code == "IOTDA.000002"):
+    if not connection.derived and (
+        connection.instance_host or error.code == "IOTDA.000002"
+    ):
         return _(
             "This host takes the derived signature only: set IOTDA_SIGNATURE=derived (or "
             "auto) and IOTDA_REGION. Or AK or SK are wrong."
         )
-    return _("AK or SK are wrong, or IOTDA_REGION (%(region)s) is not the region of this host.") % {
-        "region": connection.region
-    }
+    return _(
+        "AK or SK are wrong, or IOTDA_REGION (%(region)s) is not the region of this host."
+    ) % {"region": connection.region}
 
 
 def forbidden(error: IotdaError, connection: Connection) -> str:

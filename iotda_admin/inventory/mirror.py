@@ -54,12 +54,20 @@ class Mirror:
             batch_size=ROWS_TOGETHER,
         )
 
-    def without_newer(self, rows: Sequence[Model], started: datetime) -> Sequence[Model]:
+    def without_newer(
+        self, rows: Sequence[Model], started: datetime
+    ) -> Sequence[Model]:
         first = self.key[0]
         names = {getattr(row, first) for row in rows}
-        newer = self.model._default_manager.filter(**{f"{first}__in": names}, read_at__gt=started)
+        newer = self.model._default_manager.filter(
+            **{f"{first}__in": names}, read_at__gt=started
+        )
         kept = set(newer.values_list(*self.key))
-        return [row for row in rows if tuple(getattr(row, name) for name in self.key) not in kept]
+        return [
+            row
+            for row in rows
+            if tuple(getattr(row, name) for name in self.key) not in kept
+        ]
 
 
 def clip(row: Model) -> None:
@@ -84,11 +92,17 @@ def patient[**P, T](fetch: Callable[P, T]) -> Callable[P, T]:
             return False
         return error.retry_after if error.retry_after else True
 
-    wrapped: Callable[P, T] = stamina.retry(on=again, attempts=6, timeout=90.0, wait_max=20.0)(fetch)
+    wrapped: Callable[P, T] = stamina.retry(
+        on=again, attempts=6, timeout=90.0, wait_max=20.0
+    )(fetch)
     return wrapped
 
 
-def listing[T](fetch_page: FetchPage[T], key: Callable[[T], Any]) -> Iterator[tuple[T, ...]]:
+def listing[T](
+    fetch_page: FetchPage[T], key: Callable[[T], Any]
+) -> Iterator[tuple[T, ...]]:
     """A whole list of the platform, in handfuls that are saved together."""
-    rows = walk_windows(patient(fetch_page), key=key, in_flight=settings.INVENTORY_IN_FLIGHT)
+    rows = walk_windows(
+        patient(fetch_page), key=key, in_flight=settings.INVENTORY_IN_FLIGHT
+    )
     return batched(rows, ROWS_TOGETHER)

@@ -28,7 +28,9 @@ class SyncRun(models.Model):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["state"], condition=models.Q(state="running"), name="one_sync_at_a_time"
+                fields=["state"],
+                condition=models.Q(state="running"),
+                name="one_sync_at_a_time",
             ),
         ]
 

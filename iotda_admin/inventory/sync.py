@@ -7,10 +7,10 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from iotda_admin.connection import client as configured_client
 from iotda_admin.inventory.mirror import mirrors
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.iotda import Client, IotdaError
+from iotda_admin.rate.connection import client as configured_client
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,9 @@ def is_due() -> bool:
 def give_up_silent(seconds: float = SILENCE_SECONDS) -> None:
     silent_since = timezone.now() - timedelta(seconds=seconds)
     SyncRun.objects.filter(state=State.RUNNING, alive_at__lt=silent_since).update(
-        state=State.FAILED, finished_at=timezone.now(), error="The worker stopped while reading."
+        state=State.FAILED,
+        finished_at=timezone.now(),
+        error="The worker stopped while reading.",
     )
 
 

@@ -3,9 +3,9 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import trigger_client_event
 
+from iotda_admin.core.http import render, wants_fragment
 from iotda_admin.inventory import sync
 from iotda_admin.inventory.models import SyncRun
-from iotda_admin.web import render, wants_fragment
 
 
 @require_safe

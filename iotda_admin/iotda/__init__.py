@@ -17,7 +17,15 @@ from .auth import AkSk, StaticToken
 from .binding import BindAnswer, Outcome, TargetFailure, Verdict, Verdicts
 from .calls import CallRecord, Gate, Observer
 from .client import Client
-from .errors import BadAnswer, InvalidId, IotdaError, Rejected, Throttled, Unauthorized, Unreachable
+from .errors import (
+    BadAnswer,
+    InvalidId,
+    IotdaError,
+    Rejected,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+)
 from .iam import PasswordToken
 from .listing import (
     FIRST_PAGE,

@@ -22,8 +22,12 @@ from .errors import BadAnswer, Rejected, Throttled, Unauthorized, Unreachable
 from .fields import Json, Malformed
 from .transport import BODY_LIMIT, Answer, NoSlot
 
-RATE_CODES = frozenset({"IOTDA.021101", "IOTDA.021102"})  # documented for the device side; assumed here too
-TOKEN_CODES = frozenset({"IOTDA.000004"})  # 403 "access token not valid": the same to us as a 401
+RATE_CODES = frozenset(
+    {"IOTDA.021101", "IOTDA.021102"}
+)  # documented for the device side; assumed here too
+TOKEN_CODES = frozenset(
+    {"IOTDA.000004"}
+)  # 403 "access token not valid": the same to us as a 401
 RETRY_AFTER_CAP_S = 3600.0
 
 
@@ -43,7 +47,10 @@ def wire_error(exc: Exception, operation: Operation, budget: Budget) -> Unreacha
         exc.request = exc.response = None  # they hold the token
     maybe = operation.write and budget.sent
     return Unreachable(
-        _reason(exc, budget), operation=operation.name, maybe_applied=maybe, retryable=not maybe
+        _reason(exc, budget),
+        operation=operation.name,
+        maybe_applied=maybe,
+        retryable=not maybe,
     )
 
 
@@ -54,10 +61,16 @@ def _reason(exc: BaseException, budget: Budget) -> str:
             return reason
     if budget.spent:
         return "no complete answer in time"
-    return "the connection was closed before a complete answer" if budget.sent else "connection failed"
+    return (
+        "the connection was closed before a complete answer"
+        if budget.sent
+        else "connection failed"
+    )
 
 
-_REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+_REASONS: tuple[
+    tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...
+] = (
     (NoSlot, "all connections are busy"),
     (ProxyError, "the proxy cannot be used"),
     (NameResolutionError, "the host name is not known"),
@@ -75,7 +88,9 @@ def _links(exc: BaseException) -> list[BaseException]:
     while link is not None and link not in found:
         found.append(link)
         wrapped = (getattr(link, "reason", None), *link.args, link.__cause__)
-        link = next((inner for inner in wrapped if isinstance(inner, BaseException)), None)
+        link = next(
+            (inner for inner in wrapped if isinstance(inner, BaseException)), None
+        )
     return found
 
 
@@ -87,7 +102,9 @@ def too_large(operation: Operation) -> BadAnswer:
     )
 
 
-def bad_answer(operation: Operation, answer: Answer, message: str, **facts: Any) -> BadAnswer:
+def bad_answer(
+    operation: Operation, answer: Answer, message: str, **facts: Any
+) -> BadAnswer:
     facts.setdefault("retryable", not operation.write)
     return BadAnswer(
         message,
@@ -105,8 +122,14 @@ def check(operation: Operation, answer: Answer) -> Json:
         raise _refusal(operation, answer)
     if answer.status not in operation.done:
         redirect = 300 <= answer.status < 400
-        what = "a redirect, which is never followed" if redirect else "not the documented status"
-        raise bad_answer(operation, answer, f"HTTP {answer.status} is {what}", retryable=False)
+        what = (
+            "a redirect, which is never followed"
+            if redirect
+            else "not the documented status"
+        )
+        raise bad_answer(
+            operation, answer, f"HTTP {answer.status} is {what}", retryable=False
+        )
     if operation.bodiless and not answer.body:
         return {}
     document, problem = parse(answer.body)
@@ -114,7 +137,9 @@ def check(operation: Operation, answer: Answer) -> Json:
         raise bad_answer(operation, answer, problem)
     if not ERROR_KEYS.isdisjoint(document):
         code, message = code_and_message(document)
-        raise bad_answer(operation, answer, message or "an error under a success status", code=code)
+        raise bad_answer(
+            operation, answer, message or "an error under a success status", code=code
+        )
     return document
 
 
@@ -139,18 +164,27 @@ def _refusal(operation: Operation, answer: Answer) -> Rejected:
         "retry_after": retry_after,
     }
     message = message or f"HTTP status {answer.status}"
-    if answer.status == 429 or code in RATE_CODES or (answer.status == 503 and retry_after is not None):
+    if (
+        answer.status == 429
+        or code in RATE_CODES
+        or (answer.status == 503 and retry_after is not None)
+    ):
         return Throttled(message, retryable=True, **facts)
     if answer.status == 401 or code in TOKEN_CODES:
         return Unauthorized(message, clock_skew_s=_clock_skew(answer), **facts)
     lost = answer.status >= 500
     return Rejected(
-        message, retryable=lost and not operation.write, maybe_applied=lost and operation.write, **facts
+        message,
+        retryable=lost and not operation.write,
+        maybe_applied=lost and operation.write,
+        **facts,
     )
 
 
 def is_unauthorized(operation: Operation, answer: Answer) -> bool:
-    return answer.status in (401, 403) and isinstance(_refusal(operation, answer), Unauthorized)
+    return answer.status in (401, 403) and isinstance(
+        _refusal(operation, answer), Unauthorized
+    )
 
 
 def _date(value: str | None) -> datetime | None:

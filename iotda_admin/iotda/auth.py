@@ -28,7 +28,9 @@ class Renewable(Protocol):
 
 def header_safe(value: str, what: str) -> str:
     if not value or not value.isascii() or not value.isprintable():
-        raise ValueError(f"{what} is empty or holds characters that no header can carry")
+        raise ValueError(
+            f"{what} is empty or holds characters that no header can carry"
+        )
     return value
 
 
@@ -64,7 +66,9 @@ class AkSk(AuthBase):
     region: str = ""
     security_token: str = field(default="", repr=False)
     signature: Literal["auto", "sdk", "derived"] = "auto"
-    clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), repr=False, compare=False)
+    clock: Callable[[], datetime] = field(
+        default=lambda: datetime.now(UTC), repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         header_safe(self.access_key, "the access key")
@@ -73,7 +77,9 @@ class AkSk(AuthBase):
         if self.security_token:
             header_safe(self.security_token, "the security token")
         if self.signature not in ("auto", "sdk", "derived"):
-            raise ValueError(f"signature is auto, sdk or derived, not {self.signature!r}")
+            raise ValueError(
+                f"signature is auto, sdk or derived, not {self.signature!r}"
+            )
 
     def with_region(self, region: str) -> Self:
         return self if self.region else replace(self, region=region)
@@ -85,13 +91,19 @@ class AkSk(AuthBase):
         request.url = parts._replace(query=signing.canonical_query(pairs)).geturl()
         request.headers["Host"] = parts.netloc.rpartition("@")[2]
         request.headers["X-Sdk-Date"] = self.clock().strftime(signing.DATE_FORMAT)
-        names = ["Host", "X-Sdk-Date", *(name for name in SIGNED_HEADERS if name in request.headers)]
+        names = [
+            "Host",
+            "X-Sdk-Date",
+            *(name for name in SIGNED_HEADERS if name in request.headers),
+        ]
         if self.security_token:
             request.headers["X-Security-Token"] = self.security_token
             names.append("X-Security-Token")
         body = request.body or b""
         request.headers["Authorization"] = signing.authorization(
-            signing.Key(self.access_key, self.secret_key, self.region_for(parts.hostname or "")),
+            signing.Key(
+                self.access_key, self.secret_key, self.region_for(parts.hostname or "")
+            ),
             str(request.method),
             parts.path or "/",
             pairs,
@@ -102,7 +114,9 @@ class AkSk(AuthBase):
 
     def region_for(self, host: str) -> str:
         """The region to derive the key for, "" for the ordinary signature."""
-        if self.signature == "sdk" or (self.signature == "auto" and INSTANCE_LABEL not in host):
+        if self.signature == "sdk" or (
+            self.signature == "auto" and INSTANCE_LABEL not in host
+        ):
             return ""
         region = self.region or host.partition(INSTANCE_LABEL)[2].partition(".")[0]
         if not region:

@@ -12,7 +12,9 @@ from typing import Self
 
 from .fields import Json, Malformed, need, need_id, rows, strings, text
 
-ANOMALY_LIMIT = 50  # sentences kept of one answer; a body may name thousands of strangers
+ANOMALY_LIMIT = (
+    50  # sentences kept of one answer; a body may name thousands of strangers
+)
 
 
 class Outcome(StrEnum):
@@ -31,7 +33,11 @@ class TargetFailure:
 
     @classmethod
     def from_json(cls, doc: Json) -> Self:
-        return cls(need(doc, "target_id", str), need_id(doc, "error_code"), text(doc, "error_msg"))
+        return cls(
+            need(doc, "target_id", str),
+            need_id(doc, "error_code"),
+            text(doc, "error_msg"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,9 @@ class Verdict:
 @dataclass(frozen=True, slots=True)
 class Verdicts:
     by_id: dict[str, Verdict]  # exactly the ids sent, in their order
-    anomalies: tuple[str, ...]  # sentences for the log and the audit; () for a sound answer
+    anomalies: tuple[
+        str, ...
+    ]  # sentences for the log and the audit; () for a sound answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,9 @@ class BindAnswer:
         failed: dict[str, TargetFailure] = {}
         for failure in self.failure_targets:
             failed.setdefault(failure.target_id, failure)
-        by_id = {sent: _verdict(sent in succeeded, failed.get(sent)) for sent in sent_ids}
+        by_id = {
+            sent: _verdict(sent in succeeded, failed.get(sent)) for sent in sent_ids
+        }
         return Verdicts(by_id, tuple(self._anomalies(by_id)))
 
     def _anomalies(self, by_id: dict[str, Verdict]) -> list[str]:
@@ -94,7 +104,11 @@ class BindAnswer:
         both = set(self.success_targets) & set(failures)
         found = [f"not sent: {extra[:128]!a}" for extra in named if extra not in by_id]
         found += [f"both bound and refused: {sent}" for sent in by_id if sent in both]
-        found += [f"named more than once: {sent}" for sent in by_id if named[sent] > 1 and sent not in both]
+        found += [
+            f"named more than once: {sent}"
+            for sent in by_id
+            if named[sent] > 1 and sent not in both
+        ]
         found += [f"not named: {sent}" for sent in by_id if not named[sent]]
         return found[:ANOMALY_LIMIT]
 

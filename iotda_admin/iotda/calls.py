@@ -74,7 +74,9 @@ class Caller:
         self._base = f"{endpoint}/v5/iot/{checked(project_id, 'project id')}"
         if isinstance(auth, AkSk):
             auth = auth.with_region(region)
-            auth.region_for(urlsplit(endpoint).hostname or "")  # complain now rather than at each call
+            auth.region_for(
+                urlsplit(endpoint).hostname or ""
+            )  # complain now rather than at each call
         self._auth = auth
         self._headers = {
             "Accept-Encoding": "gzip",
@@ -89,7 +91,10 @@ class Caller:
         self._gate = gate
         self._check: Callable[[], None] = lambda: None
         self._transport = Transport(
-            connect_timeout=connect_timeout, pool_size=pool_size, proxy=proxy, ca_bundle=ca_bundle
+            connect_timeout=connect_timeout,
+            pool_size=pool_size,
+            proxy=proxy,
+            ca_bundle=ca_bundle,
         )
 
     def __enter__(self) -> Self:
@@ -119,7 +124,9 @@ class Caller:
         query: Mapping[str, object] | None = None,
         body: Json | None = None,
     ) -> T:
-        return self._call(Operation(name), method, path, build, query=query, body=body)[0]
+        return self._call(Operation(name), method, path, build, query=query, body=body)[
+            0
+        ]
 
     def _page[T](
         self,
@@ -151,10 +158,16 @@ class Caller:
     ) -> tuple[T, Answer]:
         url = self._base + path
         # None and "" mean "not asked for" throughout the API.
-        pairs = [(key, str(value)) for key, value in (query or {}).items() if value not in (None, "")]
+        pairs = [
+            (key, str(value))
+            for key, value in (query or {}).items()
+            if value not in (None, "")
+        ]
         if pairs:
             url = f"{url}?{canonical_query(pairs)}"
-        request = requests.Request(method, url, headers=self._headers, json=body, auth=self._auth)
+        request = requests.Request(
+            method, url, headers=self._headers, json=body, auth=self._auth
+        )
         started = monotonic()
         try:
             answer = self._renewing(operation, request)
@@ -174,7 +187,9 @@ class Caller:
         """
         with deadlines.budget(self._deadline) as budget:
             prepared, answer = self._exchange(operation, request, budget)
-            if isinstance(self._auth, Renewable) and answers.is_unauthorized(operation, answer):
+            if isinstance(self._auth, Renewable) and answers.is_unauthorized(
+                operation, answer
+            ):
                 budget.sent = False
                 self._auth.renew(prepared)
                 _, answer = self._exchange(operation, request, budget)
@@ -211,11 +226,22 @@ class Caller:
             self._gate.throttled(operation.name, error.retry_after)
 
     def _tell(
-        self, operation: Operation, status: int | None, code: str, request_id: str, started: float
+        self,
+        operation: Operation,
+        status: int | None,
+        code: str,
+        request_id: str,
+        started: float,
     ) -> None:
         if self._observer is None:
             return
         try:
-            self._observer(CallRecord(operation.name, status, code, request_id, monotonic() - started))
-        except Exception:  # an observer must not turn a write that succeeded into an error
+            self._observer(
+                CallRecord(
+                    operation.name, status, code, request_id, monotonic() - started
+                )
+            )
+        except (
+            Exception
+        ):  # an observer must not turn a write that succeeded into an error
             log.exception("the observer failed after %s", operation.name)

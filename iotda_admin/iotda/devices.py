@@ -44,13 +44,18 @@ class DeviceCalls(Caller):
             "start_time": start_time,
             "end_time": end_time,
         }
-        return self._page("ListDevices", "/devices", page, filters, "devices", Device.from_json)
+        return self._page(
+            "ListDevices", "/devices", page, filters, "devices", Device.from_json
+        )
 
     def show_device(self, device_id: str) -> Device:
         """One device, without the credentials IoTDA sends along. Rejected with IOTDA.014000 when there is
         none."""
         return self._read(
-            "ShowDevice", "GET", f"/devices/{checked(device_id, 'device id')}", Device.from_json
+            "ShowDevice",
+            "GET",
+            f"/devices/{checked(device_id, 'device id')}",
+            Device.from_json,
         )
 
     def freeze_device(self, device_id: str) -> Ack:
@@ -67,26 +72,38 @@ class DeviceCalls(Caller):
 
     def _switch(self, name: str, device_id: str, action: str) -> Ack:
         path = f"/devices/{checked(device_id, 'device id')}/{action}"
-        return self._acknowledged(Operation(name, write=True, done=NO_CONTENT, bodiless=True), "POST", path)
+        return self._acknowledged(
+            Operation(name, write=True, done=NO_CONTENT, bodiless=True), "POST", path
+        )
 
     def list_products(
         self, page: PageQuery = FIRST_PAGE, *, app_id: str = "", product_name: str = ""
     ) -> Page[Product]:
         """One page of products, of one resource space or of all (at most 1,000 an instance)."""
         filters = {"app_id": app_id, "product_name": product_name}
-        return self._page("ListProducts", "/products", page, filters, "products", Product.from_json)
+        return self._page(
+            "ListProducts", "/products", page, filters, "products", Product.from_json
+        )
 
     def show_product(self, product_id: str, *, app_id: str = "") -> Product:
         """One product. Rejected with status 404 when there is none."""
         path = f"/products/{checked(product_id, 'product id')}"
-        return self._read("ShowProduct", "GET", path, Product.from_json, query={"app_id": app_id})
+        return self._read(
+            "ShowProduct", "GET", path, Product.from_json, query={"app_id": app_id}
+        )
 
-    def show_applications(self, *, default_app: bool | None = None) -> tuple[Application, ...]:
+    def show_applications(
+        self, *, default_app: bool | None = None
+    ) -> tuple[Application, ...]:
         """All resource spaces (at most 10 an instance), or the default one, or the others. Not paged."""
 
         def build(doc: Json) -> tuple[Application, ...]:
             return rows(doc, "applications", Application.from_json)
 
         return self._read(
-            "ShowApplications", "GET", "/apps", build, query={"default_app": _spelled(default_app)}
+            "ShowApplications",
+            "GET",
+            "/apps",
+            build,
+            query={"default_app": _spelled(default_app)},
         )

@@ -125,7 +125,11 @@ class Rejected(IotdaError):
     def _says(self) -> str:
         said = self.message or f"HTTP status {self.status}"
         what = "failed" if (self.status or 0) >= 500 else "refused"
-        return f"IoTDA {what}: {said} ({self.code})." if self.code else f"IoTDA {what}: {said}."
+        return (
+            f"IoTDA {what}: {said} ({self.code})."
+            if self.code
+            else f"IoTDA {what}: {said}."
+        )
 
 
 class Throttled(Rejected):

@@ -59,7 +59,9 @@ def rows[T](document: Json, key: str, build: Callable[[Json], T]) -> tuple[T, ..
     return tuple(build(_object(row, key)) for row in need(document, key, list))
 
 
-def optional_rows[T](document: Json, key: str, build: Callable[[Json], T]) -> tuple[T, ...]:
+def optional_rows[T](
+    document: Json, key: str, build: Callable[[Json], T]
+) -> tuple[T, ...]:
     return rows(document, key, build) if document.get(key) else ()
 
 

@@ -63,7 +63,9 @@ class PasswordToken(AuthBase):
         allow_http: bool = False,
     ) -> None:
         if not (project_id or project_name):
-            raise ValueError("a token for IoTDA is scoped to a project: give its id or its name")
+            raise ValueError(
+                "a token for IoTDA is scoped to a project: give its id or its name"
+            )
         self._url = f"{checked_endpoint(iam_endpoint, allow_http)}/v3/auth/tokens?nocatalog=true"
         person = {"name": user, "password": password, "domain": {"name": domain}}
         project = {"id": project_id} if project_id else {"name": project_name}
@@ -153,7 +155,9 @@ class PasswordToken(AuthBase):
         with deadline.budget(self._deadline) as budget:
             try:
                 answer = self._transport.send(
-                    self._transport.prepare(requests.Request("POST", self._url, json=self._body))
+                    self._transport.prepare(
+                        requests.Request("POST", self._url, json=self._body)
+                    )
                 )
             except WIRE_ERRORS as exc:
                 raise answers.wire_error(exc, CREATE_TOKEN, budget) from exc
@@ -166,7 +170,9 @@ class PasswordToken(AuthBase):
                 header_safe(value, "X-Subject-Token")
             except ValueError as exc:
                 raise Malformed(str(exc)) from exc
-            return _Token(value, _renew_at(text(section(document, "token"), "expires_at")))
+            return _Token(
+                value, _renew_at(text(section(document, "token"), "expires_at"))
+            )
 
         return answers.read(CREATE_TOKEN, answer, build)
 

@@ -30,7 +30,10 @@ class PageQuery:
             raise ValueError(f"limit must be 1 to {PAGE_LIMIT}, not {self.limit}")
         if not 0 <= self.offset <= OFFSET_LIMIT:
             raise ValueError(f"offset must be 0 to {OFFSET_LIMIT}, not {self.offset}")
-        if self.marker and (len(self.marker) != MARKER_LENGTH or set(self.marker) - set("0123456789abcdef")):
+        if self.marker and (
+            len(self.marker) != MARKER_LENGTH
+            or set(self.marker) - set("0123456789abcdef")
+        ):
             raise ValueError("marker must be 24 lower-case hexadecimal digits")
 
     def to_json(self) -> dict[str, int | str]:
@@ -59,9 +62,13 @@ class Page[T]:
         return len(self.items) < self.limit
 
     @classmethod
-    def from_json(cls, doc: Json, key: str, build: Callable[[Json], T], limit: int) -> "Page[T]":
+    def from_json(
+        cls, doc: Json, key: str, build: Callable[[Json], T], limit: int
+    ) -> "Page[T]":
         page = section(doc, "page")
-        return cls(rows(doc, key, build), need(page, "count", int), text(page, "marker"), limit)
+        return cls(
+            rows(doc, key, build), need(page, "count", int), text(page, "marker"), limit
+        )
 
 
 type FetchPage[T] = Callable[[PageQuery], Page[T]]
@@ -92,11 +99,22 @@ def _after[T](page: Page[T], query: PageQuery) -> PageQuery | None:
 class _Window[T]:
     """Pages at offsets 0, 50 … behind one marker, all asked for at once."""
 
-    def __init__(self, pool: ThreadPoolExecutor, fetch_page: FetchPage[T], marker: str, pages: int) -> None:
+    def __init__(
+        self,
+        pool: ThreadPoolExecutor,
+        fetch_page: FetchPage[T],
+        marker: str,
+        pages: int,
+    ) -> None:
         self.fetch_page = fetch_page
-        self.queries = [PageQuery(marker=marker, offset=PAGE_LIMIT * number) for number in range(pages)]
+        self.queries = [
+            PageQuery(marker=marker, offset=PAGE_LIMIT * number)
+            for number in range(pages)
+        ]
         # The last page first: the next window cannot start without its marker.
-        asked = {query: pool.submit(fetch_page, query) for query in reversed(self.queries)}
+        asked = {
+            query: pool.submit(fetch_page, query) for query in reversed(self.queries)
+        }
         self.futures: list[Future[Page[T]]] = [asked[query] for query in self.queries]
 
     def next_query(self) -> PageQuery | None:
@@ -112,7 +130,10 @@ class _Window[T]:
         pages = [future.result() for future in self.futures]
         if len({page.count for page in pages}) > 1:
             return None
-        short = next((number for number, page in enumerate(pages) if page.is_last), len(pages) - 1)
+        short = next(
+            (number for number, page in enumerate(pages) if page.is_last),
+            len(pages) - 1,
+        )
         if any(page.items for page in pages[short + 1 :]):
             return None
         return pages[: short + 1]
@@ -122,7 +143,9 @@ class _Window[T]:
             future.cancel()
 
 
-def walk_windows[T](fetch_page: FetchPage[T], *, key: Callable[[T], str], in_flight: int = 8) -> Iterator[T]:
+def walk_windows[T](
+    fetch_page: FetchPage[T], *, key: Callable[[T], str], in_flight: int = 8
+) -> Iterator[T]:
     """All rows, newest first, with up to `in_flight` pages asked for at once.
 
     For whole-list reads: eleven pages are reachable from one marker without waiting for each other. `key`
@@ -150,10 +173,14 @@ def _check_whole[T](fetch_page: FetchPage[T], promised: int, seen: int) -> None:
     the whole. Rows that came meanwhile can make this refuse a whole list: its caller reads it again."""
     now = fetch_page(PageQuery(limit=1)).count
     if seen < min(promised, now):
-        raise BadAnswer(f"the list ended after {seen} rows of {min(promised, now)}", retryable=True)
+        raise BadAnswer(
+            f"the list ended after {seen} rows of {min(promised, now)}", retryable=True
+        )
 
 
-def _windows[T](pool: ThreadPoolExecutor, fetch_page: FetchPage[T], first: Page[T]) -> Iterator[list[T]]:
+def _windows[T](
+    pool: ThreadPoolExecutor, fetch_page: FetchPage[T], first: Page[T]
+) -> Iterator[list[T]]:
     left = first.count - len(first.items)
 
     def opened(query: PageQuery | None) -> _Window[T] | None:
@@ -164,7 +191,9 @@ def _windows[T](pool: ThreadPoolExecutor, fetch_page: FetchPage[T], first: Page[
     window = opened(_after(first, FIRST_PAGE))
     while window:
         left -= PAGE_LIMIT * len(window.queries)
-        following = opened(window.next_query())  # under way while this window is collected and used
+        following = opened(
+            window.next_query()
+        )  # under way while this window is collected and used
         pages = window.pages()
         if pages is None:
             if following:

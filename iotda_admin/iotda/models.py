@@ -10,7 +10,13 @@ from typing import Self
 from .fields import Json, flag, need_id, optional_rows, section, text
 
 # Spelled as the API spells them.
-ONLINE, OFFLINE, ABNORMAL, INACTIVE, FROZEN = "ONLINE", "OFFLINE", "ABNORMAL", "INACTIVE", "FROZEN"
+ONLINE, OFFLINE, ABNORMAL, INACTIVE, FROZEN = (
+    "ONLINE",
+    "OFFLINE",
+    "ABNORMAL",
+    "INACTIVE",
+    "FROZEN",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +102,19 @@ class Product:
 
     @classmethod
     def from_json(cls, doc: Json) -> Self:
-        texts = ("name", "app_id", "app_name", "device_type", "protocol_type", "data_format")
+        texts = (
+            "name",
+            "app_id",
+            "app_name",
+            "device_type",
+            "protocol_type",
+            "data_format",
+        )
         more = ("manufacturer_name", "industry", "description", "create_time")
-        return cls(need_id(doc, "product_id"), **{name: text(doc, name) for name in texts + more})
+        return cls(
+            need_id(doc, "product_id"),
+            **{name: text(doc, name) for name in texts + more},
+        )
 
 
 @dataclass(frozen=True, slots=True)

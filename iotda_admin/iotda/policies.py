@@ -33,11 +33,17 @@ class Statement:
     def from_json(cls, doc: Json) -> Self:
         actions, resources = strings(doc, "actions"), strings(doc, "resources")
         return cls(
-            mended(need(doc, "effect", str)), tuple(map(mended, actions)), tuple(map(mended, resources))
+            mended(need(doc, "effect", str)),
+            tuple(map(mended, actions)),
+            tuple(map(mended, resources)),
         )
 
     def to_json(self) -> Json:
-        return {"effect": self.effect, "actions": list(self.actions), "resources": list(self.resources)}
+        return {
+            "effect": self.effect,
+            "actions": list(self.actions),
+            "resources": list(self.resources),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,9 @@ def _path(policy_id: str) -> str:
 
 def _known(target_type: str) -> str:
     if target_type not in TARGET_TYPES:
-        raise ValueError(f"target_type is one of {', '.join(TARGET_TYPES)}, not {target_type!r}")
+        raise ValueError(
+            f"target_type is one of {', '.join(TARGET_TYPES)}, not {target_type!r}"
+        )
     return target_type
 
 
@@ -90,7 +98,12 @@ class PolicyCalls(Caller):
         """One page; an instance's POLICY_LIMIT policies fit in it. The rows have no statement."""
         filters = {"app_id": app_id, "policy_name": policy_name}
         return self._page(
-            "ListDevicePolicies", "/device-policies", page, filters, "policies", DevicePolicy.from_json
+            "ListDevicePolicies",
+            "/device-policies",
+            page,
+            filters,
+            "policies",
+            DevicePolicy.from_json,
         )
 
     def show_device_policy(self, policy_id: str) -> DevicePolicy:
@@ -107,10 +120,19 @@ class PolicyCalls(Caller):
         }
         if app_id:
             body["app_id"] = checked(app_id, "app id")
-        return self._policy(Operation("CreateDevicePolicy", write=True), "POST", "/device-policies", body)
+        return self._policy(
+            Operation("CreateDevicePolicy", write=True),
+            "POST",
+            "/device-policies",
+            body,
+        )
 
     def update_device_policy(
-        self, policy_id: str, *, policy_name: str = "", statement: Sequence[Statement] = ()
+        self,
+        policy_id: str,
+        *,
+        policy_name: str = "",
+        statement: Sequence[Statement] = (),
     ) -> DevicePolicy:
         """Rename a policy, replace its statement, or both; what it is bound to feels it."""
         body: Json = {}
@@ -120,12 +142,16 @@ class PolicyCalls(Caller):
             body["statement"] = [rule.to_json() for rule in statement]
         if not body:
             raise ValueError("neither a name nor a statement to update")
-        return self._policy(Operation("UpdateDevicePolicy", write=True), "PUT", _path(policy_id), body)
+        return self._policy(
+            Operation("UpdateDevicePolicy", write=True), "PUT", _path(policy_id), body
+        )
 
     def delete_device_policy(self, policy_id: str) -> Ack:
         """Delete a policy, which also unbinds all its targets. Any success status will do (204 assumed)."""
         return self._acknowledged(
-            Operation("DeleteDevicePolicy", write=True, bodiless=True), "DELETE", _path(policy_id)
+            Operation("DeleteDevicePolicy", write=True, bodiless=True),
+            "DELETE",
+            _path(policy_id),
         )
 
     def bind_device_policy(
@@ -136,16 +162,24 @@ class PolicyCalls(Caller):
         Not atomic, and HTTP 200 is not success: see `BindAnswer.verdicts`. How the platform answers for a
         target that is bound already is not documented.
         """
-        return self._bind("BindDevicePolicy", "bind", policy_id, target_type, target_ids)
+        return self._bind(
+            "BindDevicePolicy", "bind", policy_id, target_type, target_ids
+        )
 
     def unbind_device_policy(
         self, policy_id: str, target_type: TargetType, target_ids: Collection[str]
     ) -> BindAnswer:
         """The opposite: same limits, same kind of answer."""
-        return self._bind("UnbindDevicePolicy", "unbind", policy_id, target_type, target_ids)
+        return self._bind(
+            "UnbindDevicePolicy", "unbind", policy_id, target_type, target_ids
+        )
 
     def show_targets_in_device_policy(
-        self, policy_id: str, page: PageQuery = FIRST_PAGE, *, target_type: TargetType | None = None
+        self,
+        policy_id: str,
+        page: PageQuery = FIRST_PAGE,
+        *,
+        target_type: TargetType | None = None,
     ) -> Page[PolicyTarget]:
         """One page of what a policy is bound to. A read, although the API spells it POST."""
         body: Json = page.to_json()
@@ -158,12 +192,21 @@ class PolicyCalls(Caller):
         path = f"{_path(policy_id)}/list-targets"
         return self._read("ShowTargetsInDevicePolicy", "POST", path, build, body=body)
 
-    def _policy(self, operation: Operation, method: str, path: str, body: Json | None = None) -> DevicePolicy:
-        policy, answer = self._call(operation, method, path, DevicePolicy.from_json, body=body)
+    def _policy(
+        self, operation: Operation, method: str, path: str, body: Json | None = None
+    ) -> DevicePolicy:
+        policy, answer = self._call(
+            operation, method, path, DevicePolicy.from_json, body=body
+        )
         return replace(policy, status=answer.status, request_id=answer.request_id)
 
     def _bind(
-        self, name: str, action: str, policy_id: str, target_type: str, target_ids: Collection[str]
+        self,
+        name: str,
+        action: str,
+        policy_id: str,
+        target_type: str,
+        target_ids: Collection[str],
     ) -> BindAnswer:
         ids = checked_list(target_ids, BIND_LIMIT, "target id")
         body: Json = {"target_type": _known(target_type), "target_ids": ids}
@@ -172,5 +215,7 @@ class PolicyCalls(Caller):
             return BindAnswer.from_json(doc, policy_id, target_type)
 
         operation = Operation(name, write=True)
-        bound, answer = self._call(operation, "POST", f"{_path(policy_id)}/{action}", build, body=body)
+        bound, answer = self._call(
+            operation, "POST", f"{_path(policy_id)}/{action}", build, body=body
+        )
         return replace(bound, status=answer.status, request_id=answer.request_id)

@@ -52,7 +52,11 @@ def authorization(
     `headers` are the ones to sign; Host and X-Sdk-Date (UTC, like 20260314T081500Z) must be among them. Names
     with an underscore are left out of the signature.
     """
-    signed = {name.lower(): value.strip() for name, value in headers.items() if "_" not in name}
+    signed = {
+        name.lower(): value.strip()
+        for name, value in headers.items()
+        if "_" not in name
+    }
     names = ";".join(sorted(signed))
     canonical = "\n".join(
         (
@@ -70,7 +74,9 @@ def authorization(
         signature = _hmac_hex(key.secret_key, f"{SDK_ALGORITHM}\n{date}\n{digest}")
         return f"{SDK_ALGORITHM} Access={key.access_key}, SignedHeaders={names}, Signature={signature}"
     scope = f"{date[:8]}/{key.region}/{SERVICE}"
-    signature = _hmac_hex(_derived(key, scope), f"{DERIVED_ALGORITHM}\n{date}\n{scope}\n{digest}")
+    signature = _hmac_hex(
+        _derived(key, scope), f"{DERIVED_ALGORITHM}\n{date}\n{scope}\n{digest}"
+    )
     credential = f"{key.access_key}/{scope}"
     return f"{DERIVED_ALGORITHM} Credential={credential}, SignedHeaders={names}, Signature={signature}"
 

@@ -16,13 +16,17 @@ from typing import Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError, ProtocolError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+)
 
 from .deadline import current
 
-IDLE_LIMIT_S = (
-    15.0  # the platform closes idle connections; reusing one at that moment looks like a lost answer
-)
+# The platform closes idle connections; reusing one at that moment looks like a lost answer.
+IDLE_LIMIT_S = 15.0
 
 AddressInfo = tuple[int, int, int, str, Any]
 Addresses = Sequence[AddressInfo]
@@ -78,7 +82,9 @@ class TimedTLS(ssl.SSLSocket):
         super().do_handshake(block)
 
 
-def _ask_resolver(host: str, port: int, answer: SimpleQueue[Addresses | OSError]) -> None:
+def _ask_resolver(
+    host: str, port: int, answer: SimpleQueue[Addresses | OSError]
+) -> None:
     try:
         answer.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     except OSError as exc:
@@ -89,11 +95,15 @@ def lookup(host: str, port: int, timeout: float) -> Addresses:
     """getaddrinfo with a timeout. It cannot be interrupted, so a slow one is left behind in its own
     thread."""
     try:
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        return socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+        )
     except socket.gaierror:
         pass  # a name, not an address
     answer: SimpleQueue[Addresses | OSError] = SimpleQueue()
-    threading.Thread(target=_ask_resolver, args=(host, port, answer), daemon=True).start()
+    threading.Thread(
+        target=_ask_resolver, args=(host, port, answer), daemon=True
+    ).start()
     try:
         found = answer.get(timeout=timeout)
     except Empty:
@@ -137,7 +147,11 @@ class _Timed(HTTPConnection):
         budget = current()
         limit = float(self.timeout or 0) or 5.0
         try:
-            return dial(self._dns_host, self.port, min(limit, budget.left()) if budget else limit)
+            return dial(
+                self._dns_host,
+                self.port,
+                min(limit, budget.left()) if budget else limit,
+            )
         except socket.gaierror as exc:
             raise NameResolutionError(self.host, self, exc) from exc
         except TimeoutError as exc:
@@ -150,7 +164,9 @@ class _Timed(HTTPConnection):
             self.connect()
         budget = current()
         if budget is not None:
-            budget.sent = True  # from here on the peer may have the request, whatever happens
+            budget.sent = (
+                True  # from here on the peer may have the request, whatever happens
+            )
         super().request(*args, **kwargs)
 
     def getresponse(self) -> Any:

@@ -25,7 +25,9 @@ _TASK_NAME = re.compile(r"[A-Za-z0-9_\u4e00-\u9fff]{1,128}")
 
 def _known(task_type: str) -> str:
     if task_type not in TASK_TYPES:
-        raise ValueError(f"task_type is one of {', '.join(TASK_TYPES)}, not {task_type!r}")
+        raise ValueError(
+            f"task_type is one of {', '.join(TASK_TYPES)}, not {task_type!r}"
+        )
     return task_type
 
 
@@ -113,7 +115,12 @@ class BatchTaskDetails:
 
 class TaskCalls(Caller):
     def create_batch_task(
-        self, task_name: str, task_type: TaskType, targets: Collection[str], *, app_id: str = ""
+        self,
+        task_name: str,
+        task_type: TaskType,
+        targets: Collection[str],
+        *,
+        app_id: str = "",
     ) -> BatchTask:
         """Freeze or unfreeze 1 to BATCH_TARGET_LIMIT devices, in the platform's own time.
 
@@ -122,7 +129,9 @@ class TaskCalls(Caller):
         at once; the code of one more is not documented. The task cannot be retried or stopped.
         """
         if not _TASK_NAME.fullmatch(task_name):
-            raise ValueError("a task's name is 1 to 128 letters, Chinese characters, digits and underscores")
+            raise ValueError(
+                "a task's name is 1 to 128 letters, Chinese characters, digits and underscores"
+            )
         body: Json = {
             "task_name": task_name,
             "task_type": _known(task_type),
@@ -131,11 +140,18 @@ class TaskCalls(Caller):
         if app_id:
             body["app_id"] = checked(app_id, "app id")
         operation = Operation("CreateBatchTask", write=True)
-        task, answer = self._call(operation, "POST", "/batchtasks", BatchTask.from_json, body=body)
+        task, answer = self._call(
+            operation, "POST", "/batchtasks", BatchTask.from_json, body=body
+        )
         return replace(task, http_status=answer.status, request_id=answer.request_id)
 
     def show_batch_task(
-        self, task_id: str, page: PageQuery = FIRST_PAGE, *, task_detail_status: str = "", target: str = ""
+        self,
+        task_id: str,
+        page: PageQuery = FIRST_PAGE,
+        *,
+        task_detail_status: str = "",
+        target: str = "",
     ) -> BatchTaskDetails:
         """A task and one page of its targets, all or those of one status or device id.
 
@@ -147,19 +163,37 @@ class TaskCalls(Caller):
             task = BatchTask.from_json(need(doc, "batchtask", dict))
             return BatchTaskDetails(task, _details(doc, task, page.limit))
 
-        query = {"task_detail_status": task_detail_status, "target": target, **page.to_json()}
+        query = {
+            "task_detail_status": task_detail_status,
+            "target": target,
+            **page.to_json(),
+        }
         return self._read("ShowBatchTask", "GET", _path(task_id), build, query=query)
 
     def list_batch_tasks(
-        self, task_type: TaskType, page: PageQuery = FIRST_PAGE, *, app_id: str = "", status: str = ""
+        self,
+        task_type: TaskType,
+        page: PageQuery = FIRST_PAGE,
+        *,
+        app_id: str = "",
+        status: str = "",
     ) -> Page[BatchTask]:
         """One page of the tasks of one type; the API has no list of all types."""
         filters = {"task_type": _known(task_type), "app_id": app_id, "status": status}
-        return self._page("ListBatchTasks", "/batchtasks", page, filters, "batchtasks", BatchTask.from_json)
+        return self._page(
+            "ListBatchTasks",
+            "/batchtasks",
+            page,
+            filters,
+            "batchtasks",
+            BatchTask.from_json,
+        )
 
     def delete_batch_task(self, task_id: str) -> Ack:
         """Delete a finished task and its rows; 204 is the one documented success."""
-        operation = Operation("DeleteBatchTask", write=True, done=NO_CONTENT, bodiless=True)
+        operation = Operation(
+            "DeleteBatchTask", write=True, done=NO_CONTENT, bodiless=True
+        )
         return self._acknowledged(operation, "DELETE", _path(task_id))
 
 

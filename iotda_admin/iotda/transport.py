@@ -20,7 +20,9 @@ from urllib3.util.ssl_ import create_urllib3_context
 from . import deadline
 from .sockets import TimedHTTPPool, TimedHTTPSPool, TimedTLS
 
-BODY_LIMIT = 8 * 1024 * 1024  # bytes after decompression; a page of 50 devices is about 30 kB
+BODY_LIMIT = (
+    8 * 1024 * 1024
+)  # bytes after decompression; a page of 50 devices is about 30 kB
 PIECE = 64 * 1024
 SECRET_HEADERS = ("Authorization", "X-Auth-Token", "X-Security-Token")
 
@@ -89,8 +91,16 @@ def _use_our_pools(manager: Any) -> None:
 def checked_endpoint(endpoint: str, allow_http: bool = False) -> str:
     """`endpoint` without a trailing slash; ValueError unless https, or http to this machine (or allowed)."""
     parts = urlsplit(endpoint)
-    if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment or parts.username:
-        raise ValueError(f"an endpoint is a scheme and a host, like https://host, not {endpoint!r}")
+    if (
+        not parts.hostname
+        or parts.path.strip("/")
+        or parts.query
+        or parts.fragment
+        or parts.username
+    ):
+        raise ValueError(
+            f"an endpoint is a scheme and a host, like https://host, not {endpoint!r}"
+        )
     if parts.scheme != "https" and not (
         parts.scheme == "http" and (allow_http or _is_loopback(parts.hostname))
     ):
@@ -147,9 +157,14 @@ class Transport:
         finally:
             self._slots.release()
 
-    def _exchange(self, request: requests.PreparedRequest, budget: deadline.Budget) -> Answer:
+    def _exchange(
+        self, request: requests.PreparedRequest, budget: deadline.Budget
+    ) -> Answer:
         response = self._session.send(
-            request, stream=True, timeout=(self._connect_timeout, budget.left()), allow_redirects=False
+            request,
+            stream=True,
+            timeout=(self._connect_timeout, budget.left()),
+            allow_redirects=False,
         )
         with response:
             body = self._masked(_read(response), request)

@@ -26,7 +26,9 @@ class Operation(models.Model):
     reason = models.CharField(max_length=500)
     ticket = models.CharField(max_length=64, blank=True, db_index=True)
 
-    actor = models.ForeignKey(get_user_model(), models.SET_NULL, null=True, related_name="+")
+    actor = models.ForeignKey(
+        get_user_model(), models.SET_NULL, null=True, related_name="+"
+    )
     # History keeps the name and the role as they were, whatever becomes of the account.
     actor_name = models.CharField(max_length=150)
     role = models.CharField(max_length=100, blank=True)
@@ -36,7 +38,9 @@ class Operation(models.Model):
     # Twice is once: the same key and input is the same operation.
     form_key = models.CharField(max_length=64)
     input_digest = models.CharField(max_length=64)
-    retry_of = models.ForeignKey("self", models.PROTECT, null=True, related_name="retries")
+    retry_of = models.ForeignKey(
+        "self", models.PROTECT, null=True, related_name="retries"
+    )
     undo_of = models.ForeignKey("self", models.PROTECT, null=True, related_name="undos")
 
     state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
@@ -58,7 +62,9 @@ class Operation(models.Model):
         permissions = [("view_own_operation", _("Can see own operations"))]
         ordering = ["-id"]
         constraints = [
-            models.UniqueConstraint(fields=["actor", "form_key"], name="one_operation_a_form"),
+            models.UniqueConstraint(
+                fields=["actor", "form_key"], name="one_operation_a_form"
+            ),
         ]
         indexes = [models.Index(fields=["state", "-id"], name="operation_by_state")]
 
@@ -87,7 +93,11 @@ class OperationSpace(models.Model):
 
     class Meta:
         default_permissions = ()
-        constraints = [models.UniqueConstraint(fields=["operation", "app_id"], name="operation_space_once")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["operation", "app_id"], name="operation_space_once"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"OP-{self.operation_id} in {self.app_id}"
@@ -119,7 +129,9 @@ class Chunk(models.Model):
     # What is still to come, from sending to reading back.
     OPEN = (State.PENDING, State.SENT, State.UNKNOWN, State.FOLLOWED)
 
-    operation = models.ForeignKey(Operation, models.PROTECT, related_name="chunks", db_index=False)
+    operation = models.ForeignKey(
+        Operation, models.PROTECT, related_name="chunks", db_index=False
+    )
     number = models.PositiveIntegerField()
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     attempts = models.PositiveIntegerField(default=0)
@@ -145,9 +157,15 @@ class Chunk(models.Model):
     class Meta:
         default_permissions = ()
         ordering = ["operation", "number"]
-        constraints = [models.UniqueConstraint(fields=["operation", "number"], name="chunk_number_once")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["operation", "number"], name="chunk_number_once"
+            )
+        ]
         indexes = [
-            models.Index(fields=["operation", "state", "number"], name="chunk_of_operation"),
+            models.Index(
+                fields=["operation", "state", "number"], name="chunk_of_operation"
+            ),
             models.Index(fields=["state", "due_at"], name="chunk_due"),
         ]
 
@@ -170,7 +188,9 @@ class Target(models.Model):
 
     IN_FLIGHT = (State.PENDING, State.SENT)
 
-    operation = models.ForeignKey(Operation, models.PROTECT, related_name="targets", db_index=False)
+    operation = models.ForeignKey(
+        Operation, models.PROTECT, related_name="targets", db_index=False
+    )
     chunk = models.ForeignKey(Chunk, models.PROTECT, related_name="targets")
     target_id = models.CharField(max_length=128)
     name = models.CharField(max_length=256, blank=True)
@@ -190,7 +210,9 @@ class Target(models.Model):
         default_permissions = ()
         ordering = ["id"]
         constraints = [
-            models.UniqueConstraint(fields=["operation", "target_id"], name="target_once"),
+            models.UniqueConstraint(
+                fields=["operation", "target_id"], name="target_once"
+            ),
             models.UniqueConstraint(
                 fields=["subject"],
                 condition=models.Q(state__in=["pending", "sent"]),
@@ -199,7 +221,9 @@ class Target(models.Model):
         ]
         indexes = [
             # With the id, so that one outcome's targets are paged through without being sorted.
-            models.Index(fields=["operation", "state", "id"], name="target_of_operation"),
+            models.Index(
+                fields=["operation", "state", "id"], name="target_of_operation"
+            ),
             models.Index(fields=["target_id"]),
             # What failed or is unknown and is still to be solved, by cause.
             models.Index(

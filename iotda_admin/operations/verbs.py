@@ -50,7 +50,7 @@ class Request:
     seen          what the platform showed of them on the way; `Verb.remember` gets it
     beat          to be called now and then while a long reading goes on: it tells that somebody is at it
     task_name     where it is to be one of the platform's batch tasks: how that is called
-    spaces        the resource spaces in which the asker may change something at this moment; None: in all
+    spaces        the resource spaces in which the actor may change something at this moment; None: in all
     """
 
     operation: Operation
@@ -85,7 +85,9 @@ def task_name(operation: Operation, number: int) -> str:
     """Of a chunk at the platform. The same at each try, so that it is found again after a lost answer; with
     the time, so that another database, which counts from 1 as well, never takes it for its own.
     """
-    return f"iotda_admin_op{operation.pk}_{number}_{operation.created_at:%Y%m%d%H%M%S%f}"
+    return (
+        f"iotda_admin_op{operation.pk}_{number}_{operation.created_at:%Y%m%d%H%M%S%f}"
+    )
 
 
 class Verb:
@@ -119,17 +121,23 @@ class Verb:
         """The resource spaces that it has to do with besides those of its targets."""
         return set()
 
-    def stood_before(self, client: Client, about: Operation, ids: Sequence[str]) -> Mapping[str, bool]:
+    def stood_before(
+        self, client: Client, about: Operation, ids: Sequence[str]
+    ) -> Mapping[str, bool]:
         """Which of these targets already stand as this verb wants, for asking again what another operation
         was about. Read from the platform again as the first asking did; what nobody knows is left out."""
         return {}
 
-    def inventory_says(self, ids: Sequence[str], about: Operation | None = None) -> Mapping[str, bool]:
+    def inventory_says(
+        self, ids: Sequence[str], about: Operation | None = None
+    ) -> Mapping[str, bool]:
         """Which of these targets stood as this verb wants when the inventory was read: all that is known
         beforehand of what goes by a batch task, and afterwards of what failed."""
         return {}
 
-    def inventory_said(self, ids: Sequence[str], before: datetime) -> Mapping[str, bool]:
+    def inventory_said(
+        self, ids: Sequence[str], before: datetime
+    ) -> Mapping[str, bool]:
         """The same of those that were not read again since, where targets are asked for without it."""
         return {}
 
@@ -159,7 +167,9 @@ class Verb:
 
     def stops(self, error: IotdaError) -> bool:
         """Whether the rest of the operation would meet the same refusal."""
-        return isinstance(error, Rejected) and (error.status == 401 or error.code in STOP_CODES)
+        return isinstance(error, Rejected) and (
+            error.status == 401 or error.code in STOP_CODES
+        )
 
 
 @cache

@@ -91,7 +91,11 @@ def _ask(sql: str, name: str, terms: Terms, **numbers: float) -> float | None:
     if caller.vendor == "sqlite" and caller.in_atomic_block:
         # SQLite has one writer, and that is the caller: we would wait for ourselves.
         raise Unavailable("inside a transaction")
-    params: dict[str, str | float] = {"name": name, "tolerance": terms.tolerance, **numbers}
+    params: dict[str, str | float] = {
+        "name": name,
+        "tolerance": terms.tolerance,
+        **numbers,
+    }
     params["far"] = FAR_SECONDS + terms.tolerance + terms.interval
     try:
         with _lock, _connection().cursor() as cursor:
@@ -123,9 +127,14 @@ def _options(own: BaseDatabaseWrapper) -> dict[str, Any]:
     """No waiting, and no waiting for the disk either: a slot that a power cut forgets does no harm."""
     options = dict(own.settings_dict["OPTIONS"])
     if own.vendor == "sqlite":
-        return options | {"timeout": TIMEOUT_SECONDS, "init_command": "PRAGMA synchronous=NORMAL;"}
+        return options | {
+            "timeout": TIMEOUT_SECONDS,
+            "init_command": "PRAGMA synchronous=NORMAL;",
+        }
     options.pop("pool", None)
-    limits = f"-c lock_timeout={TIMEOUT_SECONDS}s -c statement_timeout={TIMEOUT_SECONDS}s"
+    limits = (
+        f"-c lock_timeout={TIMEOUT_SECONDS}s -c statement_timeout={TIMEOUT_SECONDS}s"
+    )
     return options | {
         "connect_timeout": TIMEOUT_SECONDS,
         "options": f"{options.get('options', '')} {limits} -c synchronous_commit=off",

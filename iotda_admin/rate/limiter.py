@@ -102,11 +102,17 @@ class Limiter:
         try:
             wait = ledger.reserve(self.name, terms, self._size, ends - now)
         except Unavailable as error:
-            log.warning("the shared rate cannot be kept (%s): this process keeps to it by itself", error)
+            log.warning(
+                "the shared rate cannot be kept (%s): this process keeps to it by itself",
+                error,
+            )
             self._alone_until = self._clock() + ALONE_SECONDS
             return self._alone(terms, ends)
         now = self._clock()
-        slots = [now + max(0.0, wait + number * terms.interval) for number in range(self._size)]
+        slots = [
+            now + max(0.0, wait + number * terms.interval)
+            for number in range(self._size)
+        ]
         self._last = self._alone_next = slots[-1]
         return slots
 

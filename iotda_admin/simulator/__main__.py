@@ -51,7 +51,9 @@ def _listen(name: str, port: int) -> socket.socket:
     try:
         listener.bind((HOST, port))
     except OSError as exc:
-        raise WrongSetting(f"{name}: cannot listen on {HOST}:{port}: {exc.strerror}.") from exc
+        raise WrongSetting(
+            f"{name}: cannot listen on {HOST}:{port}: {exc.strerror}."
+        ) from exc
     return listener
 
 
@@ -70,10 +72,14 @@ async def serve(config: Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     pairs = zip(servers, listeners, strict=True)
-    running = asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in pairs))
+    running = asyncio.gather(
+        *(server.serve(sockets=[listener]) for server, listener in pairs)
+    )
     while not all(server.started for server in servers) and not running.done():
         await asyncio.sleep(0.005)
-    api, control = (f"http://{HOST}:{listener.getsockname()[1]}" for listener in listeners)
+    api, control = (
+        f"http://{HOST}:{listener.getsockname()[1]}" for listener in listeners
+    )
     print(json.dumps({"api": api, "control": control}), flush=True)  # noqa: T201 - the one line
     await running
 

@@ -48,11 +48,15 @@ class Api:
         await _send(send, world, call, answer)
         call.entry.answered = not wire.gone
 
-    def _begin(self, world: World, scope: Scope, body: bytes) -> tuple[Operation | None, Call]:
+    def _begin(
+        self, world: World, scope: Scope, body: bytes
+    ) -> tuple[Operation | None, Call]:
         method, raw_path = scope["method"], scope["raw_path"].decode("ascii", "replace")
         raw_query = scope["query_string"].decode("ascii", "replace")
         operation, path = find(method, raw_path)
-        headers = {name.decode("latin-1"): _text(value) for name, value in scope["headers"]}
+        headers = {
+            name.decode("latin-1"): _text(value) for name, value in scope["headers"]
+        }
         document = _document(headers, body)
         entry = self.simulator.journal.start(
             time.time(),
@@ -63,9 +67,21 @@ class Api:
             request_id=secrets.token_hex(16),
             **_subject(path, document),
         )
-        query = dict(map(query_pair, raw_query.replace("+", " ").split("&"))) if raw_query else {}
+        query = (
+            dict(map(query_pair, raw_query.replace("+", " ").split("&")))
+            if raw_query
+            else {}
+        )
         return operation, Call(
-            method, raw_path, raw_query, headers, body, query, path, entry, document=document
+            method,
+            raw_path,
+            raw_query,
+            headers,
+            body,
+            query,
+            path,
+            entry,
+            document=document,
         )
 
 
@@ -77,7 +93,9 @@ def _text(value: bytes) -> str:
 
 
 def _document(headers: dict[str, str], body: bytes) -> Any:
-    if not body or not headers.get("content-type", "application/json").startswith("application/json"):
+    if not body or not headers.get("content-type", "application/json").startswith(
+        "application/json"
+    ):
         return None
     try:
         return json.loads(body)
@@ -94,7 +112,11 @@ def _subject(path: dict[str, str], document: Any) -> dict[str, Any]:
         ids = document.get("target_ids", document.get("targets"))
         kind = document.get("target_type", "device" if "targets" in document else None)
         about["target_type"] = kind if isinstance(kind, str) else None
-        about["target_ids"] = [one for one in ids if isinstance(one, str)] if isinstance(ids, list) else []
+        about["target_ids"] = (
+            [one for one in ids if isinstance(one, str)]
+            if isinstance(ids, list)
+            else []
+        )
     return about
 
 
@@ -118,7 +140,9 @@ def _as_if(call: Call) -> Answer:
     """An answer to spoil when nothing was applied: it reads as though all had gone well."""
     entry = call.entry
     about = {"policy_id": entry.policy_id, "target_type": entry.target_type}
-    return Answer(200, about | {"success_targets": entry.target_ids, "failure_targets": []})
+    return Answer(
+        200, about | {"success_targets": entry.target_ids, "failure_targets": []}
+    )
 
 
 def _answer(world: World, operation: Operation | None, call: Call) -> Answer:
@@ -174,5 +198,7 @@ async def _send(send: Send, world: World, call: Call, answer: Answer) -> None:
         headers.append((b"content-length", str(len(body)).encode()))
         if body and "Content-Type" not in dict(answer.headers):
             headers.append((b"content-type", b"application/json"))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send(
+        {"type": "http.response.start", "status": answer.status, "headers": headers}
+    )
     await send({"type": "http.response.body", "body": body})

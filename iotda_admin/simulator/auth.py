@@ -28,20 +28,28 @@ def identify(world: World, call: Call, kind: str) -> None:
 
 
 def _no_user() -> Refusal:
-    return Refusal(403, "IOTDA.000021", "The user does not exist or has not subscribed to IoTDA here.")
+    return Refusal(
+        403,
+        "IOTDA.000021",
+        "The user does not exist or has not subscribed to IoTDA here.",
+    )
 
 
 def _unknown_caller(kind: str, why: str, algorithm: str = "") -> Refusal:
     """There are two kinds of 401: the regional gateway's, and the instance's own."""
     if kind == "instance" or (kind == "any" and algorithm == DERIVED):
         return Refusal(401, "IOTDA.000002", "Authentication failed.")
-    return Refusal(401, "APIGW.0301", f"Incorrect IAM authentication information: {why}")
+    return Refusal(
+        401, "APIGW.0301", f"Incorrect IAM authentication information: {why}"
+    )
 
 
 def _check_token(world: World, call: Call, token: str, kind: str) -> None:
     until, project = world.tokens.get(token, (0.0, ""))
     if until <= call.now:
-        raise _unknown_caller(kind, "The token must be updated" if until else "the token is not known")
+        raise _unknown_caller(
+            kind, "The token must be updated" if until else "the token is not known"
+        )
     if project != call.path.get("project_id", project):
         raise Refusal(403, "IOTDA.000004", "Invalid access token.")
 

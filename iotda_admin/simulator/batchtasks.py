@@ -17,7 +17,15 @@ from .world import World
 
 TYPES = tuple(ACTS)
 STATUSES = ("Initializing", "Waitting", "Processing", "Stopping", *FINISHED)
-DETAIL_STATUSES = ("Waitting", "Processing", "Success", "Fail", "FailWaitRetry", "Stopped", "Removed")
+DETAIL_STATUSES = (
+    "Waitting",
+    "Processing",
+    "Success",
+    "Fail",
+    "FailWaitRetry",
+    "Stopped",
+    "Removed",
+)
 AHEAD = 7 * 86_400
 
 
@@ -28,7 +36,9 @@ class TaskPolicy(BaseModel):
 
 
 class NewTask(BaseModel):
-    task_name: Annotated[str, StringConstraints(pattern=r"^[\p{Han}A-Za-z0-9_]{1,128}$")]
+    task_name: Annotated[
+        str, StringConstraints(pattern=r"^[\p{Han}A-Za-z0-9_]{1,128}$")
+    ]
     task_type: str
     app_id: str | None = None
     targets: list[str] | None = None
@@ -40,14 +50,20 @@ class NewTask(BaseModel):
 def create_batch_task(world: World, call: Call) -> Answer:
     new = call.read(NewTask)
     if new.task_type not in TYPES:
-        raise invalid(f"task_type must be one of {', '.join(TYPES)}.")  # the others are not played
+        raise invalid(
+            f"task_type must be one of {', '.join(TYPES)}."
+        )  # the others are not played
     space = world.space(new.app_id) if new.app_id else None
     targets = _targets(world, new)
     _refuse_too_many(world, space)
     first = world.record_ids(call.now)
     world.record_ids.last += len(targets)
-    details = [Detail(first + number, target) for number, target in enumerate(targets, 1)]
-    asked = new.model_dump(include={"targets", "targets_filter", "task_policy"}, exclude_none=True)
+    details = [
+        Detail(first + number, target) for number, target in enumerate(targets, 1)
+    ]
+    asked = new.model_dump(
+        include={"targets", "targets_filter", "task_policy"}, exclude_none=True
+    )
     task = Task(
         record=first,
         name=new.task_name,
@@ -80,7 +96,9 @@ def _targets(world: World, new: NewTask) -> list[str]:
     """Of several sources one is used: ids, else the filter, else the file."""
     if new.targets:
         if len(new.targets) > world.settings.task_targets:
-            raise invalid(f"targets must have at most {world.settings.task_targets} items.")
+            raise invalid(
+                f"targets must have at most {world.settings.task_targets} items."
+            )
         return list(dict.fromkeys(new.targets))
     if new.targets_filter:
         return []
@@ -92,7 +110,11 @@ def _targets(world: World, new: NewTask) -> list[str]:
 def _refuse_too_many(world: World, space: Space | None) -> None:
     running = sum(task.space is space for task in world.running)
     if running >= world.settings.running_tasks:
-        raise Refusal(403, world.settings.task_quota_code, f"{running} batch tasks are running already.")
+        raise Refusal(
+            403,
+            world.settings.task_quota_code,
+            f"{running} batch tasks are running already.",
+        )
 
 
 def _start(world: World, policy: TaskPolicy | None, now: float) -> float:
@@ -105,7 +127,11 @@ def _start(world: World, policy: TaskPolicy | None, now: float) -> float:
         return soon
     at = read_basic(policy.schedule_time)
     if at is None:
-        raise Refusal(400, "IOTDA.000009", "Invalid input. schedule_time must look like 20151212T121212Z.")
+        raise Refusal(
+            400,
+            "IOTDA.000009",
+            "Invalid input. schedule_time must look like 20151212T121212Z.",
+        )
     if at > now + AHEAD:
         raise invalid("schedule_time must be at most seven days ahead.")
     return max(at, soon)
@@ -124,23 +150,37 @@ def list_batch_tasks(world: World, call: Call) -> Answer:
         and status in (None, task.status)
         and (app_id is None or (task.space and task.space.app_id) == app_id)
     ]
-    return Answer(200, page("batchtasks", Records(tasks), Window.read(query), Task.row, world.settings))
+    return Answer(
+        200,
+        page(
+            "batchtasks", Records(tasks), Window.read(query), Task.row, world.settings
+        ),
+    )
 
 
 def _task(world: World, call: Call) -> Task:
     try:
         return world.tasks[call.path["task_id"]]
     except KeyError:
-        raise Refusal(404, world.settings.unknown_task_code, "The batch task does not exist.") from None
+        raise Refusal(
+            404, world.settings.unknown_task_code, "The batch task does not exist."
+        ) from None
 
 
 def show_batch_task(world: World, call: Call) -> Answer:
     task, query = _task(world, call), call.query
-    status, target = choice(query, "task_detail_status", DETAIL_STATUSES), text(query, "target", 128)
+    status, target = (
+        choice(query, "task_detail_status", DETAIL_STATUSES),
+        text(query, "target", 128),
+    )
     details = task.details
     if status or target:
         details = Records(
-            [one for one in details.items if status in (None, one.status) and target in (None, one.target)]
+            [
+                one
+                for one in details.items
+                if status in (None, one.status) and target in (None, one.target)
+            ]
         )
     rows = page("task_details", details, Window.read(query), Detail.row, world.settings)
     return Answer(200, {"batchtask": task.row()} | rows)
@@ -149,7 +189,11 @@ def show_batch_task(world: World, call: Call) -> Answer:
 def delete_batch_task(world: World, call: Call) -> Answer:
     task = _task(world, call)
     if not task.finished:
-        raise Refusal(400, world.settings.task_refused_code, "A batch task cannot be deleted before its end.")
+        raise Refusal(
+            400,
+            world.settings.task_refused_code,
+            "A batch task cannot be deleted before its end.",
+        )
     del world.tasks[task.id]
     call.entry.applied.append(task.id)
     return Answer(204)
@@ -159,5 +203,7 @@ def refuse_batch_task(world: World, call: Call) -> Answer:
     """RetryBatchTask, StopBatchTask: for upgrades only. To retry a freeze, one makes a new task."""
     task = _task(world, call)
     raise Refusal(
-        400, world.settings.task_refused_code, f"Operation not allowed for a task of type {task.type}."
+        400,
+        world.settings.task_refused_code,
+        f"Operation not allowed for a task of type {task.type}.",
     )

@@ -12,7 +12,9 @@ class Bindings:
         self._record_ids = record_ids
         self._of_target: dict[Target, dict[str, Binding]] = {}
         # Keyed by policy and target type; None is every type.
-        self._of_policy: defaultdict[tuple[str, str | None], Records[Binding]] = defaultdict(Records)
+        self._of_policy: defaultdict[tuple[str, str | None], Records[Binding]] = (
+            defaultdict(Records)
+        )
 
     def on(self, target: Target) -> dict[str, Binding]:
         return self._of_target.get(target, {})

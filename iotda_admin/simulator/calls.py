@@ -29,7 +29,9 @@ class Call:
         try:
             return model.model_validate(self.document)
         except ValidationError as exc:
-            problem = exc.errors(include_url=False, include_context=False, include_input=False)[0]
+            problem = exc.errors(
+                include_url=False, include_context=False, include_input=False
+            )[0]
             where = ".".join(str(part) for part in problem["loc"]) or "body"
             raise invalid(f"{where}: {problem['msg']}") from None
 
@@ -45,7 +47,9 @@ class Answer:
             return b""
         if isinstance(self.content, bytes):
             return self.content
-        return json.dumps(self.content, ensure_ascii=False, separators=(",", ":")).encode()
+        return json.dumps(
+            self.content, ensure_ascii=False, separators=(",", ":")
+        ).encode()
 
     def media_type(self) -> str:
         return dict(self.headers).get("Content-Type", "application/json")

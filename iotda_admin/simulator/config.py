@@ -54,11 +54,17 @@ FLAGS = ("port", "control_port", "devices", "seed", "rate", "burst", "latency_ms
 
 
 def read_config(environ: Mapping[str, str], arguments: Sequence[str]) -> Config:
-    given = {field: environ[name] for field, name in ENVIRONMENT.items() if environ.get(name)}
-    given |= {
-        field: text for field, text in vars(_parser().parse_args(arguments)).items() if text is not None
+    given = {
+        field: environ[name] for field, name in ENVIRONMENT.items() if environ.get(name)
     }
-    values: dict[str, Any] = {field: _value(field, text) for field, text in given.items()}
+    given |= {
+        field: text
+        for field, text in vars(_parser().parse_args(arguments)).items()
+        if text is not None
+    }
+    values: dict[str, Any] = {
+        field: _value(field, text) for field, text in given.items()
+    }
     if "control_port" not in values:
         port = int(values.get("port", Config.port))
         values["control_port"] = port + 1 if port else 0
@@ -67,10 +73,13 @@ def read_config(environ: Mapping[str, str], arguments: Sequence[str]) -> Config:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m iotda_admin.simulator", description="A stand-in IoTDA for demos and tests."
+        prog="python -m iotda_admin.simulator",
+        description="A stand-in IoTDA for demos and tests.",
     )
     for field in FLAGS:
-        parser.add_argument("--" + field.replace("_", "-"), help=f"overrules {ENVIRONMENT[field]}")
+        parser.add_argument(
+            "--" + field.replace("_", "-"), help=f"overrules {ENVIRONMENT[field]}"
+        )
     return parser
 
 
@@ -78,11 +87,18 @@ def _value(field: str, text: str) -> int | float | str:
     name = ENVIRONMENT[field]
     if field in WHOLE:
         if not re.fullmatch(r"[0-9]{1,19}", text) or int(text) > WHOLE[field]:
-            raise WrongSetting(f"{name} must be a whole number from 0 to {WHOLE[field]}, not {text!r}.")
+            raise WrongSetting(
+                f"{name} must be a whole number from 0 to {WHOLE[field]}, not {text!r}."
+            )
         return int(text)
     if field in NUMBER:
-        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or float(text) > NUMBER[field]:
-            raise WrongSetting(f"{name} must be a number from 0 to {NUMBER[field]:.0f}, not {text!r}.")
+        if (
+            not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text)
+            or float(text) > NUMBER[field]
+        ):
+            raise WrongSetting(
+                f"{name} must be a number from 0 to {NUMBER[field]:.0f}, not {text!r}."
+            )
         return float(text)
     if field == "project_id" and not re.fullmatch(r"[0-9a-f]{32}", text):
         raise WrongSetting(f"{name} must be 32 digits or letters a-f, not {text!r}.")

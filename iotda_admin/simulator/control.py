@@ -26,7 +26,11 @@ def create_control(simulator: Simulator) -> FastAPI:
     async def catch_up() -> None:
         advance(simulator.world)
 
-    control = FastAPI(title="IoTDA simulator, control", dependencies=[Depends(catch_up)], openapi_url=None)
+    control = FastAPI(
+        title="IoTDA simulator, control",
+        dependencies=[Depends(catch_up)],
+        openapi_url=None,
+    )
     control.add_exception_handler(RequestValidationError, _wrong)
     control.add_exception_handler(ValidationError, _wrong)
     control.include_router(device_routes(simulator))
@@ -53,7 +57,9 @@ def create_control(simulator: Simulator) -> FastAPI:
 
     @control.get("/_sim/journal")
     async def journal(after: int = 0, operation: str | None = None) -> JSONResponse:
-        return JSONResponse({"entries": list(simulator.journal.since(after, operation or None))})
+        return JSONResponse(
+            {"entries": list(simulator.journal.since(after, operation or None))}
+        )
 
     @control.delete("/_sim/journal", status_code=204)
     async def clear_journal() -> None:
@@ -67,6 +73,10 @@ def create_control(simulator: Simulator) -> FastAPI:
 
 
 async def _wrong(request: Request, exc: Exception) -> JSONResponse:
-    problems = exc.errors() if isinstance(exc, RequestValidationError | ValidationError) else []
+    problems = (
+        exc.errors()
+        if isinstance(exc, RequestValidationError | ValidationError)
+        else []
+    )
     texts = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in problems]
     return JSONResponse({"error": "; ".join(texts)}, status_code=400)

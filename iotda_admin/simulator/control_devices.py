@@ -71,7 +71,11 @@ def _device(world: World, device_id: str) -> Device:
 
 def _device_shown(world: World, device: Device) -> dict[str, Any]:
     policies = list(world.bindings.on(Target("device", device.device_id)))
-    shown = {name: value for name, value in whole(world, device).items() if name != "auth_info"}
+    shown = {
+        name: value
+        for name, value in whole(world, device).items()
+        if name != "auth_info"
+    }
     return shown | {"policy_ids": policies}
 
 
@@ -83,18 +87,26 @@ def _register(world: World, new: NewDevice) -> Device:
 
 
 def _change_device(world: World, device: Device, change: DeviceChange) -> None:
-    product = world.products.get(change.product_id or device.product.product_id) or missing("product")
+    product = world.products.get(
+        change.product_id or device.product.product_id
+    ) or missing("product")
     if product is not device.product:
         bound = list(world.bindings.on(Target("device", device.device_id)))
         world.remove_device(device)
         device.product = product
         world.add_device(device)
         for policy_id in bound:
-            world.bindings.add(policy_id, Target("device", device.device_id), time.time())
-    for name, value in change.model_dump(exclude_none=True, exclude={"product_id", "status", "tags"}).items():
+            world.bindings.add(
+                policy_id, Target("device", device.device_id), time.time()
+            )
+    for name, value in change.model_dump(
+        exclude_none=True, exclude={"product_id", "status", "tags"}
+    ).items():
         setattr(device, name, value)
     if change.tags is not None:
         device.tags = tuple(change.tags)
     if change.status:
         device.become(change.status, world.now())
-        device.active = device.active or (None if change.status == "INACTIVE" else device.seen)
+        device.active = device.active or (
+            None if change.status == "INACTIVE" else device.seen
+        )

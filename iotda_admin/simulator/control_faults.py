@@ -15,7 +15,9 @@ def fault_routes(simulator: Simulator) -> APIRouter:
     @router.post("")
     async def add(order: Order) -> dict[str, int]:
         if order.fault not in KINDS:
-            raise HTTPException(400, f"There is no fault {order.fault!r}; there are {', '.join(KINDS)}.")
+            raise HTTPException(
+                400, f"There is no fault {order.fault!r}; there are {', '.join(KINDS)}."
+            )
         return {"id": simulator.faults.add(order, KINDS[order.fault]).id}
 
     @router.get("")

@@ -32,28 +32,55 @@ def thing_routes(simulator: Simulator) -> APIRouter:
 
     @router.get("/bindings")
     async def bindings(
-        target_type: str | None = None, target_id: str | None = None, policy_id: str | None = None
+        target_type: str | None = None,
+        target_id: str | None = None,
+        policy_id: str | None = None,
     ) -> dict[str, list[dict[str, Any]]]:
-        wanted = {"target_type": target_type, "target_id": target_id, "policy_id": policy_id}
-        rows = ({"policy_id": one.policy_id, **one.row()} for one in _bindings(simulator.world, policy_id))
-        return {"bindings": [r for r in rows if all(v in (None, "", r[name]) for name, v in wanted.items())]}
+        wanted = {
+            "target_type": target_type,
+            "target_id": target_id,
+            "policy_id": policy_id,
+        }
+        rows = (
+            {"policy_id": one.policy_id, **one.row()}
+            for one in _bindings(simulator.world, policy_id)
+        )
+        return {
+            "bindings": [
+                r
+                for r in rows
+                if all(v in (None, "", r[name]) for name, v in wanted.items())
+            ]
+        }
 
     @router.post("/bindings", status_code=201)
     async def bind(bound: Bound) -> dict[str, bool]:
         """No rule is checked: even more policies than a target may have."""
         target = Target(bound.target_type, bound.target_id)
         policy = _policy(simulator.world, bound.policy_id)
-        return {"changed": simulator.world.bindings.add(policy.policy_id, target, time.time())}
+        return {
+            "changed": simulator.world.bindings.add(
+                policy.policy_id, target, time.time()
+            )
+        }
 
     @router.delete("/bindings")
-    async def unbind(policy_id: str, target_id: str, target_type: str = "device") -> dict[str, bool]:
-        return {"changed": simulator.world.bindings.remove(policy_id, Target(target_type, target_id))}
+    async def unbind(
+        policy_id: str, target_id: str, target_type: str = "device"
+    ) -> dict[str, bool]:
+        return {
+            "changed": simulator.world.bindings.remove(
+                policy_id, Target(target_type, target_id)
+            )
+        }
 
     @router.patch("/policies/{policy_id}")
     async def change_policy(policy_id: str, change: PolicyChange) -> dict[str, Any]:
         policy = _policy(simulator.world, policy_id)
         policy.policy_name = change.policy_name or policy.policy_name
-        policy.statement = policy.statement if change.statement is None else change.statement
+        policy.statement = (
+            policy.statement if change.statement is None else change.statement
+        )
         return policy.whole()
 
     @router.delete("/policies/{policy_id}", status_code=204)

@@ -12,9 +12,13 @@ from .things import Device, Policy, Product, Space, Target
 from .world import World
 
 
-def build_world(config: Config, settings: Settings, journal: Journal, seed: int, devices: int) -> World:
+def build_world(
+    config: Config, settings: Settings, journal: Journal, seed: int, devices: int
+) -> World:
     world = World(config, settings, journal, seed)
-    world.record_ids.last = record_at(NEWEST)  # whatever comes later is newer, even by a wrong clock
+    world.record_ids.last = record_at(
+        NEWEST
+    )  # whatever comes later is newer, even by a wrong clock
     _add_spaces(world)
     products = _add_products(world)
     policies = _add_policies(world)
@@ -29,7 +33,12 @@ def _name(world: World, what: str, length: int) -> str:
 
 def _add_spaces(world: World) -> None:
     for number, name in enumerate(SPACES):
-        space = Space(_name(world, name, 32), name, NEWEST - (900 - number) * DAY, default_app=number == 0)
+        space = Space(
+            _name(world, name, 32),
+            name,
+            NEWEST - (900 - number) * DAY,
+            default_app=number == 0,
+        )
         world.spaces[space.app_id] = space
 
 
@@ -65,13 +74,26 @@ def _add_products(world: World) -> list[Product]:
 
 
 def _add_policies(world: World) -> dict[str, Policy]:
-    defaults = [(DEFAULT_POLICY, name, "ALLOW", [PUBLISH, SUBSCRIBE], ["topic:#"]) for name in SPACES]
+    defaults = [
+        (DEFAULT_POLICY, name, "ALLOW", [PUBLISH, SUBSCRIBE], ["topic:#"])
+        for name in SPACES
+    ]
     policies = {}
-    for number, (name, space, effect, actions, resources) in enumerate([*defaults, *POLICIES]):
+    for number, (name, space, effect, actions, resources) in enumerate(
+        [*defaults, *POLICIES]
+    ):
         created = NEWEST - (700 - 10 * number) * DAY
         record = record_at(created, int(_name(world, f"{space}/{name}", 15), 16))
         statement = {"effect": effect, "actions": actions, "resources": resources}
-        policy = Policy(record, f"{record:024x}", name, _space(world, space), [statement], created, created)
+        policy = Policy(
+            record,
+            f"{record:024x}",
+            name,
+            _space(world, space),
+            [statement],
+            created,
+            created,
+        )
         world.add_policy(policy)
         policies[f"{space}/{name}" if name == DEFAULT_POLICY else name] = policy
     return policies
@@ -85,7 +107,12 @@ def _bind_all(world: World, policies: dict[str, Policy], devices: list[Device]) 
         bind(f"{space.app_name}/{DEFAULT_POLICY}", Target("app", space.app_id))
     for product in world.products.values():
         if product.device_type in ("Pump", "WaterMeter"):
-            bind("telemetry_publish" if product.device_type == "Pump" else "meter-readings", _of(product))
+            bind(
+                "telemetry_publish"
+                if product.device_type == "Pump"
+                else "meter-readings",
+                _of(product),
+            )
     for number, device in enumerate(devices):
         for name in policies_of(number, device.product.space.app_name):
             bind(name, Target("device", device.device_id))

@@ -2,7 +2,17 @@
 
 import random
 
-from .demo_names import DEFAULT_POLICY, DESCRIPTIONS, FIRMWARE, KINDS, OWNERS, SDK, SITES, SOFTWARE, SPACES
+from .demo_names import (
+    DEFAULT_POLICY,
+    DESCRIPTIONS,
+    FIRMWARE,
+    KINDS,
+    OWNERS,
+    SDK,
+    SITES,
+    SOFTWARE,
+    SPACES,
+)
 from .records import record_at
 from .things import Device, Product
 from .world import World
@@ -14,7 +24,15 @@ CHILDREN = 4
 STEP = 240.0  # seconds between two registrations
 
 # The first two blocks are set by hand, so that each kind of device exists from 40 devices on.
-SET_STATUS = {0: "ONLINE", 1: "ONLINE", 5: "ONLINE", 6: "OFFLINE", 7: "INACTIVE", 8: "ABNORMAL", 9: "FROZEN"}
+SET_STATUS = {
+    0: "ONLINE",
+    1: "ONLINE",
+    5: "ONLINE",
+    6: "OFFLINE",
+    7: "INACTIVE",
+    8: "ABNORMAL",
+    9: "FROZEN",
+}
 FULL = 11  # place in its block of a device that carries as many policies as it may
 STATUSES = ("ONLINE", "OFFLINE", "INACTIVE", "ABNORMAL", "FROZEN")
 SHARES = (62, 24, 8, 4, 2)
@@ -28,7 +46,13 @@ AS_MANY_AS_ALLOWED = (
     "firmware_read_only",
     f"{SPACES[0]}/{DEFAULT_POLICY}",
 )
-USUAL = dict(zip(SPACES, ("deny_debug", "press-alarms", "valve-control", "lab-everything"), strict=True))
+USUAL = dict(
+    zip(
+        SPACES,
+        ("deny_debug", "press-alarms", "valve-control", "lab-everything"),
+        strict=True,
+    )
+)
 
 
 def add_devices(world: World, products: list[Product], count: int) -> list[Device]:
@@ -48,7 +72,11 @@ def add_devices(world: World, products: list[Product], count: int) -> list[Devic
 
 
 def _device(
-    number: int, place: int, products: list[Product], parent: Device | None, dice: random.Random
+    number: int,
+    place: int,
+    products: list[Product],
+    parent: Device | None,
+    dice: random.Random,
 ) -> Device:
     # Always the same count of throws, so that no device depends on how many came before.
     kind, status, age, extra, tagged = (dice.random() for _ in range(5))
@@ -102,7 +130,9 @@ def _status(number: int, place: int, throw: float) -> str:
 
 def _tags(throw: float) -> tuple[tuple[str, str], ...]:
     site, owner = SITES[int(throw * len(SITES))], OWNERS[int(throw * 97 % len(OWNERS))]
-    return ((), (("site", site),), (("site", site), ("owner", owner)))[int(throw * 31 % 3)]
+    return ((), (("site", site),), (("site", site), ("owner", owner)))[
+        int(throw * 31 % 3)
+    ]
 
 
 def policies_of(number: int, space: str) -> tuple[str, ...]:

@@ -37,9 +37,23 @@ KINDS = (
         "Pump {:04}",
     ),
     Kind(
-        "plant-north", "振动传感器", "VibrationSensor", "华辰仪表", "manufacturing", "vib", "{}号振动传感器"
+        "plant-north",
+        "振动传感器",
+        "VibrationSensor",
+        "华辰仪表",
+        "manufacturing",
+        "vib",
+        "{}号振动传感器",
     ),
-    Kind("plant-south", "press-line-plc", "PLC", "Talleres Ibáñez", "manufacturing", "plc", "Prensa n.º {}"),
+    Kind(
+        "plant-south",
+        "press-line-plc",
+        "PLC",
+        "Talleres Ibáñez",
+        "manufacturing",
+        "plc",
+        "Prensa n.º {}",
+    ),
     Kind(
         "plant-south",
         "oven-thermometer",
@@ -49,8 +63,25 @@ KINDS = (
         "oven",
         "Horno {} sonda",
     ),
-    Kind("city-water", "智能水表", "WaterMeter", "华辰仪表", "water", "meter", "{}号楼水表", "CoAP"),
-    Kind("city-water", "valve-actuator", "Valve", "Žďár Armatury", "water", "valve", "Šoupátko {}"),
+    Kind(
+        "city-water",
+        "智能水表",
+        "WaterMeter",
+        "华辰仪表",
+        "water",
+        "meter",
+        "{}号楼水表",
+        "CoAP",
+    ),
+    Kind(
+        "city-water",
+        "valve-actuator",
+        "Valve",
+        "Žďár Armatury",
+        "water",
+        "valve",
+        "Šoupátko {}",
+    ),
     Kind(
         "city-water",
         "level-gauge",
@@ -60,8 +91,24 @@ KINDS = (
         "level",
         "Füllstand Becken {}",
     ),
-    Kind("lab", "env-sensor", "EnvironmentSensor", "Wilde & Söhne", "research", "env", "環境センサー {}"),
-    Kind("lab", "test-bench", "TestBench", "Wilde & Söhne", "research", "bench", "Test bench #{}"),
+    Kind(
+        "lab",
+        "env-sensor",
+        "EnvironmentSensor",
+        "Wilde & Söhne",
+        "research",
+        "env",
+        "環境センサー {}",
+    ),
+    Kind(
+        "lab",
+        "test-bench",
+        "TestBench",
+        "Wilde & Söhne",
+        "research",
+        "bench",
+        "Test bench #{}",
+    ),
 )
 
 PUBLISH, SUBSCRIBE = "iotda:devices:publish", "iotda:devices:subscribe"
@@ -71,14 +118,32 @@ DEFAULT_POLICY = "system_default_policy"
 
 # name, space, effect, actions, resources
 POLICIES = (
-    ("telemetry_publish", "plant-north", "ALLOW", [PUBLISH], [f"{OWN}/telemetry", f"{OWN}/events/#"]),
+    (
+        "telemetry_publish",
+        "plant-north",
+        "ALLOW",
+        [PUBLISH],
+        [f"{OWN}/telemetry", f"{OWN}/events/#"],
+    ),
     ("deny_debug", "plant-north", "DENY", [PUBLISH, SUBSCRIBE], [f"{OWN}/debug/#"]),
     ("commands_subscribe", "plant-north", "ALLOW", [SUBSCRIBE], [f"{OWN}/commands/+"]),
     ("firmware_read_only", "plant-north", "ALLOW", [SUBSCRIBE], ["topic:/ota/#"]),
     ("quarantine", "plant-north", "DENY", [PUBLISH, SUBSCRIBE], ["topic:#"]),
     ("press-alarms", "plant-south", "ALLOW", [PUBLISH], ["topic:/alarms/press/+"]),
-    ("meter-readings", "city-water", "ALLOW", [PUBLISH], [f"{OWN}/readings", "topic:/tariff/current"]),
-    ("valve-control", "city-water", "ALLOW", [PUBLISH, SUBSCRIBE], [f"{OWN}/valve/+", "topic:/valves/all"]),
+    (
+        "meter-readings",
+        "city-water",
+        "ALLOW",
+        [PUBLISH],
+        [f"{OWN}/readings", "topic:/tariff/current"],
+    ),
+    (
+        "valve-control",
+        "city-water",
+        "ALLOW",
+        [PUBLISH, SUBSCRIBE],
+        [f"{OWN}/valve/+", "topic:/valves/all"],
+    ),
     ("lab-everything", "lab", "ALLOW", [PUBLISH, SUBSCRIBE], ["topic:/lab/#"]),
 )
 
@@ -87,4 +152,11 @@ OWNERS = ("ops", "facilities", "research", "客户服务")
 FIRMWARE = ("2.3.9", "2.4.0", "2.4.1", "3.0.0-rc1")
 SOFTWARE = ("1.8.4", "1.9.0", "1.9.2")
 SDK = ("C_v1.2.0", "JAVA_v1.2.1", "PYTHON_v1.1.4")
-DESCRIPTIONS = ("", "hall B, second row", "replaced in spring", "pilot", "请勿断电", "nicht abschalten")
+DESCRIPTIONS = (
+    "",
+    "hall B, second row",
+    "replaced in spring",
+    "pilot",
+    "请勿断电",
+    "nicht abschalten",
+)

@@ -77,8 +77,23 @@ def list_devices(world: World, call: Call) -> Answer:
     records = _narrowest(world, query)
     wanted = _conditions(query)
     if wanted:
-        records = Records([device for device in records.items if all(holds(device) for holds in wanted)])
-    return Answer(200, page("devices", records, Window.read(query), listed(world, call.now), world.settings))
+        records = Records(
+            [
+                device
+                for device in records.items
+                if all(holds(device) for holds in wanted)
+            ]
+        )
+    return Answer(
+        200,
+        page(
+            "devices",
+            records,
+            Window.read(query),
+            listed(world, call.now),
+            world.settings,
+        ),
+    )
 
 
 def _narrowest(world: World, query: dict[str, str]) -> Records[Device]:
@@ -98,7 +113,11 @@ def _children(world: World, gateway_id: str, cascade: bool) -> Records[Device]:
     first = world.by_gateway.get(gateway_id, Records())
     if not cascade:
         return first
-    deeper = [child for one in first.items for child in world.by_gateway.get(one.device_id, Records()).items]
+    deeper = [
+        child
+        for one in first.items
+        for child in world.by_gateway.get(one.device_id, Records()).items
+    ]
     return Records(sorted([*first.items, *deeper], key=lambda device: device.record))
 
 
@@ -115,14 +134,18 @@ def _conditions(query: dict[str, str]) -> list[Callable[[Device], bool]]:
         wanted.append(lambda device: device.device_name == device_name)
     start, end = moment(query, "start_time"), moment(query, "end_time")
     if start is not None and end is not None and start >= end:
-        raise Refusal(400, "IOTDA.000010", "Invalid input. start_time must be before end_time.")
+        raise Refusal(
+            400, "IOTDA.000010", "Invalid input. start_time must be before end_time."
+        )
     if start is not None:
         wanted.append(lambda device: device.created >= start)
     if end is not None:
         wanted.append(lambda device: device.created < end)
     # The index that was read already holds the only condition it stands for.
     alone = (
-        len(wanted) == 1 and not query.get("gateway_id") and (query.get("product_id") or query.get("app_id"))
+        len(wanted) == 1
+        and not query.get("gateway_id")
+        and (query.get("product_id") or query.get("app_id"))
     )
     return [] if alone else wanted
 
@@ -142,12 +165,16 @@ def freeze(world: World, device: Device, now: float) -> bool:
     """False if nothing changed. Shared with batch tasks, which refuse in the same words."""
     if not device.direct:
         raise Refusal(
-            403, "IOTDA.014038", "Operation not allowed. A child device cannot be frozen or unfrozen."
+            403,
+            "IOTDA.014038",
+            "Operation not allowed. A child device cannot be frozen or unfrozen.",
         )
     if device.status == "FROZEN":
         if world.settings.repeat_freeze == "ok":
             return False
-        raise Refusal(403, "IOTDA.014039", "Operation not allowed. The device is already frozen.")
+        raise Refusal(
+            403, "IOTDA.014039", "Operation not allowed. The device is already frozen."
+        )
     device.become("FROZEN", now)
     return True
 
@@ -155,13 +182,19 @@ def freeze(world: World, device: Device, now: float) -> bool:
 def unfreeze(world: World, device: Device, now: float) -> bool:
     if not device.direct:
         raise Refusal(
-            403, "IOTDA.014038", "Operation not allowed. A child device cannot be frozen or unfrozen."
+            403,
+            "IOTDA.014038",
+            "Operation not allowed. A child device cannot be frozen or unfrozen.",
         )
     if device.status != "FROZEN":
         if world.settings.repeat_unfreeze == "ok":
             return False
-        raise Refusal(403, "IOTDA.014040", "Operation not allowed. The device is not frozen.")
-    device.become(world.settings.after_unfreeze.upper() if device.active else "INACTIVE", now)
+        raise Refusal(
+            403, "IOTDA.014040", "Operation not allowed. The device is not frozen."
+        )
+    device.become(
+        world.settings.after_unfreeze.upper() if device.active else "INACTIVE", now
+    )
     return True
 
 
@@ -173,7 +206,9 @@ def unfreeze_device(world: World, call: Call) -> Answer:
     return _switch(world, call, unfreeze)
 
 
-def _switch(world: World, call: Call, act: Callable[[World, Device, float], bool]) -> Answer:
+def _switch(
+    world: World, call: Call, act: Callable[[World, Device, float], bool]
+) -> Answer:
     device = _device(world, call)
     if act(world, device, call.now):
         call.entry.applied.append(device.device_id)

@@ -20,7 +20,11 @@ def unreadable(message: str) -> Refusal:
 
 
 def no_such_api() -> Refusal:
-    return Refusal(404, "APIGW.0101", "The API does not exist or has not been published in the environment.")
+    return Refusal(
+        404,
+        "APIGW.0101",
+        "The API does not exist or has not been published in the environment.",
+    )
 
 
 def too_large() -> Refusal:
@@ -28,7 +32,12 @@ def too_large() -> Refusal:
 
 
 def throttled(seconds: int) -> Refusal:
-    return Refusal(429, "APIGW.0308", "The throttling threshold has been reached.", retry_after=seconds)
+    return Refusal(
+        429,
+        "APIGW.0308",
+        "The throttling threshold has been reached.",
+        retry_after=seconds,
+    )
 
 
 def no_device() -> Refusal:

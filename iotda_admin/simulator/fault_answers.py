@@ -27,7 +27,9 @@ def dup_target(body: Document) -> None:
 
 
 def both_lists(body: Document) -> None:
-    body["failure_targets"].extend({"target_id": one} | REFUSAL for one in body["success_targets"][:1])
+    body["failure_targets"].extend(
+        {"target_id": one} | REFUSAL for one in body["success_targets"][:1]
+    )
 
 
 def wrong_policy_id(body: Document) -> None:
@@ -41,7 +43,10 @@ def bad_types(body: Document) -> None:
 
 def _kind(change: Callable[[Document], None]) -> Kind:
     async def spoil(shot: Shot) -> Answer:
-        if isinstance(shot.answer.content, dict) and "success_targets" in shot.answer.content:
+        if (
+            isinstance(shot.answer.content, dict)
+            and "success_targets" in shot.answer.content
+        ):
             change(shot.answer.content)
         return shot.answer
 
@@ -50,5 +55,12 @@ def _kind(change: Callable[[Document], None]) -> Kind:
 
 SHAPES: dict[str, Kind] = {
     change.__name__: _kind(change)
-    for change in (missing_target, extra_target, dup_target, both_lists, wrong_policy_id, bad_types)
+    for change in (
+        missing_target,
+        extra_target,
+        dup_target,
+        both_lists,
+        wrong_policy_id,
+        bad_types,
+    )
 }

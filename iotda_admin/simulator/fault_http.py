@@ -20,25 +20,38 @@ async def status(shot: Shot) -> Answer:
     content: Any = args.get("body", refusal)
     retry_after = args.get("retry_after")
     headers = [] if retry_after is None else [("Retry-After", str(retry_after))]
-    headers += [(str(name), str(value)) for name, value in args.get("headers", {}).items()]
+    headers += [
+        (str(name), str(value)) for name, value in args.get("headers", {}).items()
+    ]
     return Answer(
-        int(args.get("status", 500)), content.encode() if isinstance(content, str) else content, headers
+        int(args.get("status", 500)),
+        content.encode() if isinstance(content, str) else content,
+        headers,
     )
 
 
 async def throttle(shot: Shot) -> Answer:
-    content = {"error_code": "APIGW.0308", "error_msg": "The throttling threshold has been reached."}
+    content = {
+        "error_code": "APIGW.0308",
+        "error_msg": "The throttling threshold has been reached.",
+    }
     return Answer(429, content, [("Retry-After", str(shot.args.get("retry_after", 1)))])
 
 
 async def html(shot: Shot) -> Answer:
-    return Answer(int(shot.args.get("status", 200)), PAGE, [("Content-Type", "text/html")])
+    return Answer(
+        int(shot.args.get("status", 200)), PAGE, [("Content-Type", "text/html")]
+    )
 
 
 async def error_200(shot: Shot) -> Answer:
     code = shot.args.get("error_code", "IOTDA.014111")
     return Answer(
-        200, {"error_code": code, "error_msg": shot.args.get("error_msg", "Injected by the simulator.")}
+        200,
+        {
+            "error_code": code,
+            "error_msg": shot.args.get("error_msg", "Injected by the simulator."),
+        },
     )
 
 

@@ -14,13 +14,19 @@ HUGE = 200 * 1024 * 1024
 def head(shot: Shot, *headers: str) -> bytes:
     """The start of an answer; sending it is what the journal calls a status."""
     shot.call.entry.status = shot.answer.status
-    lines = [f"HTTP/1.1 {shot.answer.status} OK", "Content-Type: application/json", *headers]
+    lines = [
+        f"HTTP/1.1 {shot.answer.status} OK",
+        "Content-Type: application/json",
+        *headers,
+    ]
     lines.append(f"X-Request-Id: {shot.call.entry.request_id}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
 async def hang(shot: Shot) -> None:
-    await shot.wire.until_gone(min(float(shot.args.get("seconds", HANG_AT_MOST)), HANG_AT_MOST))
+    await shot.wire.until_gone(
+        min(float(shot.args.get("seconds", HANG_AT_MOST)), HANG_AT_MOST)
+    )
     shot.wire.reset()
 
 
@@ -32,7 +38,9 @@ async def reset(shot: Shot) -> None:
     """Half of the answer first, if args.started."""
     if shot.args.get("started"):
         body = shot.answer.body()
-        await shot.wire.write(head(shot, f"Content-Length: {len(body)}") + body[: len(body) // 2])
+        await shot.wire.write(
+            head(shot, f"Content-Length: {len(body)}") + body[: len(body) // 2]
+        )
         await asyncio.sleep(0.01)  # else the reset overtakes what was written
     shot.wire.reset()
 
@@ -40,7 +48,11 @@ async def reset(shot: Shot) -> None:
 async def truncate(shot: Shot) -> None:
     """args.length: whether a Content-Length gives it away."""
     body = shot.answer.body()
-    headers = [f"Content-Length: {len(body)}"] if shot.args.get("length", True) else ["Connection: close"]
+    headers = (
+        [f"Content-Length: {len(body)}"]
+        if shot.args.get("length", True)
+        else ["Connection: close"]
+    )
     await shot.wire.write(head(shot, *headers) + body[: len(body) // 2])
     shot.wire.close()
 
@@ -75,7 +87,9 @@ async def huge(shot: Shot) -> None:
 async def gzip_bomb(shot: Shot) -> None:
     """Small on the wire, args.bytes once unpacked."""
     bomb = await asyncio.to_thread(_bomb, int(shot.args.get("bytes", HUGE)))
-    await shot.wire.write(head(shot, "Content-Encoding: gzip", f"Content-Length: {len(bomb)}") + bomb)
+    await shot.wire.write(
+        head(shot, "Content-Encoding: gzip", f"Content-Length: {len(bomb)}") + bomb
+    )
     shot.wire.close()
 
 
@@ -117,5 +131,16 @@ async def _pour(shot: Shot, blocks: AsyncIterator[bytes]) -> None:
 
 WIRE: dict[str, Kind] = {
     act.__name__: Kind(act)
-    for act in (hang, drop, reset, truncate, drip_body, drip_headers, huge, gzip_bomb, deep_json, dup_key)
+    for act in (
+        hang,
+        drop,
+        reset,
+        truncate,
+        drip_body,
+        drip_headers,
+        huge,
+        gzip_bomb,
+        deep_json,
+        dup_key,
+    )
 }

@@ -22,7 +22,9 @@ class Match(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     operation: str | list[str] | None = None
-    nth: int | list[int] | None = None  # counted over the calls that match otherwise, from 1
+    nth: int | list[int] | None = (
+        None  # counted over the calls that match otherwise, from 1
+    )
     ids: list[str] | None = None  # any of these among the call's targets
     policy_id: str | None = None
     p: float | None = Field(None, ge=0, le=1)
@@ -107,7 +109,13 @@ class Fault:
     def shown(self) -> dict[str, Any]:
         match = self.match.model_dump(exclude_defaults=True)
         counts = {"seen": self.seen, "fired": self.fired}
-        return {"id": self.id, "match": match, "fault": self.name, "args": self.args, **counts}
+        return {
+            "id": self.id,
+            "match": match,
+            "fault": self.name,
+            "args": self.args,
+            **counts,
+        }
 
 
 class Faults:

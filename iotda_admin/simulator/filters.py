@@ -7,7 +7,9 @@ from .clock import read_basic
 from .errors import Refusal, invalid
 
 
-def text(query: Mapping[str, str], name: str, longest: int, pattern: str = "") -> str | None:
+def text(
+    query: Mapping[str, str], name: str, longest: int, pattern: str = ""
+) -> str | None:
     value = query.get(name)
     if not value:
         return None  # assumed: an empty parameter is no filter
@@ -31,5 +33,9 @@ def moment(query: Mapping[str, str], name: str) -> float | None:
         return None
     seconds = read_basic(value)
     if seconds is None:
-        raise Refusal(400, "IOTDA.000009", f"Invalid input. {name} must look like 20151212T121212Z.")
+        raise Refusal(
+            400,
+            "IOTDA.000009",
+            f"Invalid input. {name} must look like 20151212T121212Z.",
+        )
     return seconds

@@ -49,9 +49,12 @@ class TokenRequest(BaseModel):
 
 def keystone(refusal: Refusal) -> Answer:
     """IAM words its errors in its own shape."""
-    title = {400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}.get(refusal.status, "Forbidden")
+    title = {400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}.get(
+        refusal.status, "Forbidden"
+    )
     return Answer(
-        refusal.status, {"error": {"code": refusal.status, "message": refusal.message, "title": title}}
+        refusal.status,
+        {"error": {"code": refusal.status, "message": refusal.message, "title": title}},
     )
 
 
@@ -67,13 +70,17 @@ def create_token(world: World, call: Call) -> Answer:
     world.tokens[token] = (until, project_id)
     for old in [key for key, (end, _) in world.tokens.items() if end < call.now - 3600]:
         del world.tokens[old]
-    return Answer(201, {"token": _described(world, call.now, until)}, [("X-Subject-Token", token)])
+    return Answer(
+        201, {"token": _described(world, call.now, until)}, [("X-Subject-Token", token)]
+    )
 
 
 def _check_password(world: World, user: User) -> None:
     config = world.config
     given = f"{user.domain.name}\n{user.name}\n{user.password}"
-    if not hmac.compare_digest(given.encode(), f"{config.domain}\n{config.user}\n{config.password}".encode()):
+    if not hmac.compare_digest(
+        given.encode(), f"{config.domain}\n{config.user}\n{config.password}".encode()
+    ):
         raise Refusal(401, "IAM.0001", "The username or password is wrong.")
 
 
@@ -82,9 +89,14 @@ def _project(world: World, scope: Scope | None) -> str:
     if scope is None or scope.project is None:
         return ""
     wanted = scope.project
-    if wanted.id in (None, world.config.project_id) and wanted.name in (None, world.config.region):
+    if wanted.id in (None, world.config.project_id) and wanted.name in (
+        None,
+        world.config.region,
+    ):
         return world.config.project_id
-    raise Refusal(401, "IAM.0001", "The project does not exist or cannot be used by this user.")
+    raise Refusal(
+        401, "IAM.0001", "The project does not exist or cannot be used by this user."
+    )
 
 
 def _described(world: World, now: float, until: float) -> dict[str, Any]:
@@ -111,6 +123,11 @@ def list_projects(world: World, call: Call) -> Answer:
     except Refusal as no:
         return keystone(no)
     config = world.config
-    project = {"id": config.project_id, "name": config.region, "domain_id": "d0" * 16, "enabled": True}
+    project = {
+        "id": config.project_id,
+        "name": config.region,
+        "domain_id": "d0" * 16,
+        "enabled": True,
+    }
     found = [project] if call.query.get("name") in (None, config.region) else []
     return Answer(200, {"projects": found, "links": {}})

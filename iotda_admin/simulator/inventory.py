@@ -39,15 +39,24 @@ def list_products(world: World, call: Call) -> Answer:
             if app_id in (None, product.space.app_id) and name in (None, product.name)
         ]
     )
-    return Answer(200, page("products", records, Window.read(call.query), product_row, world.settings))
+    return Answer(
+        200,
+        page("products", records, Window.read(call.query), product_row, world.settings),
+    )
 
 
 def show_product(world: World, call: Call) -> Answer:
     app_id = text(call.query, "app_id", 36)
     product = world.products.get(call.path["product_id"])
     if product is None or app_id not in (None, product.space.app_id):
-        raise Refusal(404, world.settings.unknown_product_code, "The product does not exist.")
-    return Answer(200, product_row(product) | {"service_capabilities": list(product.service_capabilities)})
+        raise Refusal(
+            404, world.settings.unknown_product_code, "The product does not exist."
+        )
+    return Answer(
+        200,
+        product_row(product)
+        | {"service_capabilities": list(product.service_capabilities)},
+    )
 
 
 def space_row(space: Space) -> dict[str, Any]:
@@ -61,7 +70,9 @@ def space_row(space: Space) -> dict[str, Any]:
 
 def show_applications(world: World, call: Call) -> Answer:
     wanted = choice(call.query, "default_app", ("true", "false"))
-    spaces = [s for s in world.spaces.values() if wanted in (None, str(s.default_app).lower())]
+    spaces = [
+        s for s in world.spaces.values() if wanted in (None, str(s.default_app).lower())
+    ]
     return Answer(200, {"applications": [space_row(space) for space in spaces]})
 
 

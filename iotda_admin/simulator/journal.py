@@ -44,7 +44,9 @@ class Journal:
     def clear(self) -> None:
         self._entries.clear()  # numbers go on: a reader's "after" stays valid
 
-    def since(self, after: int = 0, operation: str | None = None) -> Iterator[dict[str, Any]]:
+    def since(
+        self, after: int = 0, operation: str | None = None
+    ) -> Iterator[dict[str, Any]]:
         for entry in self._entries:
             if entry.seq > after and operation in (None, entry.operation):
                 yield asdict(entry)

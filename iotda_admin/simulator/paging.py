@@ -24,7 +24,11 @@ class Window:
     def read(cls, given: Mapping[str, Any]) -> "Window":
         limit = _number(given.get("limit"), LIMIT_DEFAULT)
         if limit is None or not 1 <= limit <= LIMIT_MAX:
-            raise Refusal(400, "IOTDA.000017", f"Invalid input. limit must be from 1 to {LIMIT_MAX}.")
+            raise Refusal(
+                400,
+                "IOTDA.000017",
+                f"Invalid input. limit must be from 1 to {LIMIT_MAX}.",
+            )
         offset = _number(given.get("offset"), 0)
         if offset is None or not 0 <= offset <= OFFSET_MAX:
             raise invalid(f"offset must be from 0 to {OFFSET_MAX}.")  # assumed code
@@ -32,7 +36,11 @@ class Window:
         if text is None:
             return cls(limit, offset)
         if not isinstance(text, str) or not _MARKER.fullmatch(text):
-            raise Refusal(400, "IOTDA.000018", "Invalid input. marker must be 24 hexadecimal digits.")
+            raise Refusal(
+                400,
+                "IOTDA.000018",
+                "Invalid input. marker must be 24 hexadecimal digits.",
+            )
         return cls(limit, offset, int(text, 16))
 
 

@@ -18,7 +18,9 @@ STATEMENT_BYTES = 10 * 1024
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
 Action = Literal["iotda:devices:publish", "iotda:devices:subscribe"]
-Resource = Annotated[str, StringConstraints(pattern=r"^topic:[A-Za-z0-9/{}$=+#?*:._-]+$")]
+Resource = Annotated[
+    str, StringConstraints(pattern=r"^topic:[A-Za-z0-9/{}$=+#?*:._-]+$")
+]
 
 
 class Statement(BaseModel):
@@ -45,7 +47,9 @@ def find_policy(world: World, call: Call) -> Policy:
     try:
         return world.policies[call.path["policy_id"]]
     except KeyError:
-        raise Refusal(404, world.settings.unknown_policy_code, "The device policy does not exist.") from None
+        raise Refusal(
+            404, world.settings.unknown_policy_code, "The device policy does not exist."
+        ) from None
 
 
 def create_device_policy(world: World, call: Call) -> Answer:
@@ -54,12 +58,22 @@ def create_device_policy(world: World, call: Call) -> Answer:
     if len(world.policies) >= world.settings.policies:
         limit = world.settings.policies
         raise Refusal(
-            403, world.settings.policy_quota_code, f"The number of device policies has reached {limit}."
+            403,
+            world.settings.policy_quota_code,
+            f"The number of device policies has reached {limit}.",
         )
     _refuse_taken_name(world, new.policy_name, space.app_id)
     record = world.record_ids(call.now)
     policy_id = hashlib.sha256(f"policy/{record}".encode()).hexdigest()[:24]
-    policy = Policy(record, policy_id, new.policy_name, space, _plain(new.statement), call.now, call.now)
+    policy = Policy(
+        record,
+        policy_id,
+        new.policy_name,
+        space,
+        _plain(new.statement),
+        call.now,
+        call.now,
+    )
     world.add_policy(policy)
     call.entry.policy_id = policy_id
     call.entry.applied.append(policy_id)
@@ -68,8 +82,15 @@ def create_device_policy(world: World, call: Call) -> Answer:
 
 def _refuse_taken_name(world: World, name: str, app_id: str) -> None:
     # assumed: a name is taken once a resource space, as each space has its system_default_policy
-    if any(p.policy_name == name and p.space.app_id == app_id for p in world.policies.values()):
-        raise Refusal(400, world.settings.policy_name_taken_code, "The device policy name already exists.")
+    if any(
+        p.policy_name == name and p.space.app_id == app_id
+        for p in world.policies.values()
+    ):
+        raise Refusal(
+            400,
+            world.settings.policy_name_taken_code,
+            "The device policy name already exists.",
+        )
 
 
 def _plain(statements: list[Statement]) -> list[dict[str, Any]]:
@@ -87,10 +108,14 @@ def list_device_policies(world: World, call: Call) -> Answer:
         [
             policy
             for policy in world.policy_records.items
-            if app_id in (None, policy.space.app_id) and name in (None, policy.policy_name)
+            if app_id in (None, policy.space.app_id)
+            and name in (None, policy.policy_name)
         ]
     )
-    return Answer(200, page("policies", records, Window.read(call.query), Policy.row, world.settings))
+    return Answer(
+        200,
+        page("policies", records, Window.read(call.query), Policy.row, world.settings),
+    )
 
 
 def show_device_policy(world: World, call: Call) -> Answer:

@@ -56,7 +56,10 @@ def verify(signature: Signature, call: Call, ak: str, sk: str, region: str) -> N
         scope = f"{date[:8]}/{region}/{SERVICE}"
         if signature.scope != scope:
             raise BadSignature(f"the credential scope must be {scope}")
-        key, lines = _derived_key(ak, sk, scope), [signature.algorithm, date, scope, digest]
+        key, lines = (
+            _derived_key(ak, sk, scope),
+            [signature.algorithm, date, scope, digest],
+        )
     expected = _hmac(key.encode(), "\n".join(lines).encode()).hex()
     if not hmac.compare_digest(expected, signature.value):
         raise BadSignature("the signature does not match the request")
@@ -64,7 +67,9 @@ def verify(signature: Signature, call: Call, ak: str, sk: str, region: str) -> N
 
 def _canonical(call: Call, signed: list[str]) -> str:
     path = "/".join(quote(part, safe="~") for part in unquote(call.raw_path).split("/"))
-    headers = "".join(f"{name}:{call.headers.get(name, '').strip()}\n" for name in signed)
+    headers = "".join(
+        f"{name}:{call.headers.get(name, '').strip()}\n" for name in signed
+    )
     return "\n".join(
         [
             call.method,
@@ -79,7 +84,9 @@ def _canonical(call: Call, signed: list[str]) -> str:
 
 def _canonical_query(raw: str) -> str:
     pairs = sorted(query_pair(part) for part in raw.split("&") if part)
-    return "&".join(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in pairs)
+    return "&".join(
+        f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in pairs
+    )
 
 
 def query_pair(part: str) -> tuple[str, str]:

@@ -21,7 +21,10 @@ class Simulator:
         gc.freeze()  # the demo's devices stay: the collector need not look at them again
 
     def reset(
-        self, devices: int | None = None, seed: int | None = None, settings: Mapping[str, Any] | None = None
+        self,
+        devices: int | None = None,
+        seed: int | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         config = self.config
         chosen = Settings.model_validate(self._at_start() | dict(settings or {}))
@@ -36,11 +39,19 @@ class Simulator:
             config.devices if devices is None else devices,
         )
         self.world.landmarks = landmarks(self.world)
-        self.world.tokens = self.tokens  # a client's token outlives a reset, so tests need not log in anew
+        self.world.tokens = (
+            self.tokens
+        )  # a client's token outlives a reset, so tests need not log in anew
 
     def _at_start(self) -> dict[str, Any]:
         config = self.config
-        return {"rate": config.rate, "burst": config.burst, "latency_ms": config.latency_ms}
+        return {
+            "rate": config.rate,
+            "burst": config.burst,
+            "latency_ms": config.latency_ms,
+        }
 
     def change(self, settings: Mapping[str, Any]) -> None:
-        self.world.settings = Settings.model_validate(self.world.settings.model_dump() | dict(settings))
+        self.world.settings = Settings.model_validate(
+            self.world.settings.model_dump() | dict(settings)
+        )

@@ -58,8 +58,18 @@ class Task:
 
     def row(self) -> dict[str, Any]:
         counts = self.counts
-        names = ("processing", "success", "fail", "waitting", "fail_wait_retry", "stopped", "removed")
-        progress = {"total": len(self.details)} | {name: counts[name.capitalize()] for name in names}
+        names = (
+            "processing",
+            "success",
+            "fail",
+            "waitting",
+            "fail_wait_retry",
+            "stopped",
+            "removed",
+        )
+        progress = {"total": len(self.details)} | {
+            name: counts[name.capitalize()] for name in names
+        }
         return {
             "task_id": self.id,
             "task_name": self.name,
@@ -101,7 +111,11 @@ def _carry_out(world: World, task: Task, details: list[Detail], now: float) -> N
         return
     targets = [detail.target for detail in details]
     entry = world.journal.start(
-        now, task.type, target_type="device", target_ids=targets, request_id=task.request_id
+        now,
+        task.type,
+        target_type="device",
+        target_ids=targets,
+        request_id=task.request_id,
     )
     for detail in details:
         try:
@@ -128,4 +142,6 @@ def _set(task: Task, detail: Detail, status: str) -> None:
 
 def _finish(task: Task) -> None:
     success, fail = task.counts["Success"], task.counts["Fail"]
-    task.status = "Success" if not fail and success else "PartialSuccess" if success else "Fail"
+    task.status = (
+        "Success" if not fail and success else "PartialSuccess" if success else "Fail"
+    )

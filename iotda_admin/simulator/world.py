@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 
 
 class World:
-    def __init__(self, config: Config, settings: Settings, journal: Journal, seed: int) -> None:
-        self.config, self.settings, self.journal, self.seed = config, settings, journal, seed
+    def __init__(
+        self, config: Config, settings: Settings, journal: Journal, seed: int
+    ) -> None:
+        self.config, self.settings, self.journal, self.seed = (
+            config,
+            settings,
+            journal,
+            seed,
+        )
         self.record_ids = RecordIds()
         self.spaces: dict[str, Space] = {}
         self.products: dict[str, Product] = {}
@@ -73,7 +80,9 @@ class World:
             self.by_space[device.product.space.app_id],
             self.by_product[device.product.product_id],
         ]
-        return records if device.direct else [*records, self.by_gateway[device.gateway_id]]
+        return (
+            records if device.direct else [*records, self.by_gateway[device.gateway_id]]
+        )
 
     def add_policy(self, policy: Policy) -> None:
         self.policies[policy.policy_id] = policy

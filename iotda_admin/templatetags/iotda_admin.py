@@ -14,13 +14,14 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from devices.models import Device
-from iotda_admin.accounts.scope import spaces_of
+from iotda_admin.access.scope import spaces_of
 from iotda_admin.health import workers
 from iotda_admin.inventory.models import SyncRun
-from iotda_admin.operations import followup_views, rights, views
+from iotda_admin.operations import permissions
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.summary import text_of
 from iotda_admin.operations.verbs import verb_named
+from iotda_admin.operations.web import followup_views, views
+from iotda_admin.operations.web.ticket_text import text_of
 
 register = template.Library()
 
@@ -60,7 +61,9 @@ def state_icon(state: str) -> str:
 def badge(state: str) -> SafeString:
     """A device status or an outcome. A value nobody has written down is shown as it came."""
     name, label = BADGES.get(state, ("unknown", state or _("Not read yet")))
-    return format_html('<span class="badge" data-state="{}">{}{}</span>', state, icon(name), label)
+    return format_html(
+        '<span class="badge" data-state="{}">{}{}</span>', state, icon(name), label
+    )
 
 
 @register.simple_tag
@@ -108,19 +111,21 @@ def may_check(context: template.Context, operation: Operation) -> bool:
 
 @register.simple_tag(takes_context=True)
 def may_see(context: template.Context, operation: Operation) -> bool:
-    return rights.may_see(context["user"], operation)
+    return permissions.may_see(context["user"], operation)
 
 
 @register.simple_tag(takes_context=True)
 def covers(context: template.Context, operation: Operation) -> bool:
     """Whether all that it is about, its policy too, is in the reader's resource spaces."""
-    return rights.covers(context["user"], operation)
+    return permissions.covers(context["user"], operation)
 
 
 @register.simple_tag
 def request_ids(targets: Iterable[Target]) -> list[str]:
     """The first few of the calls that these targets went with."""
-    return list(dict.fromkeys(t.chunk.request_id for t in targets if t.chunk.request_id))[:3]
+    return list(
+        dict.fromkeys(t.chunk.request_id for t in targets if t.chunk.request_id)
+    )[:3]
 
 
 @register.simple_tag(takes_context=True)
@@ -146,15 +151,24 @@ def freshness(context: template.Context) -> dict[str, Any]:
     runs = list(SyncRun.objects.all()[:1])
     last = runs[0] if runs else None
     fresh_at = SyncRun.fresh_at()
-    age = timesince(fresh_at) if fresh_at and now() - fresh_at > timedelta(minutes=1) else ""
-    reading = last is not None and last.state in (SyncRun.State.ASKED, SyncRun.State.RUNNING)
+    age = (
+        timesince(fresh_at)
+        if fresh_at and now() - fresh_at > timedelta(minutes=1)
+        else ""
+    )
+    reading = last is not None and last.state in (
+        SyncRun.State.ASKED,
+        SyncRun.State.RUNNING,
+    )
     return {
         "fresh_at": fresh_at,
         "age": age,
         "reading": reading,
         "last": last,
         # How many devices there are is for those who may see them all.
-        "counted": last.rows if last and spaces_of(context["request"].user) is None else 0,
+        "counted": last.rows
+        if last and spaces_of(context["request"].user) is None
+        else 0,
         "failed": last is not None and last.state == SyncRun.State.FAILED,
         "request": context["request"],
     }

@@ -10,12 +10,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from iotda_admin.accounts.roles import PERMISSIONS
-from iotda_admin.audit.filters import OUTCOMES, SOURCES, FilterForm
+from iotda_admin.access.roles import PERMISSIONS
 from iotda_admin.audit.models import Event
-from iotda_admin.operations.codes import explain
+from iotda_admin.audit.search.filters import OUTCOMES, SOURCES, FilterForm
+from iotda_admin.operations.error_codes import explain, is_platform_code
 from iotda_admin.operations.models import Target
-from iotda_admin.operations.results import is_platform_code
 from iotda_admin.operations.verbs import verb_named
 
 register = template.Library()
@@ -66,8 +65,12 @@ def source_words(source: str) -> Any:
 def outcomes_in_words(outcome: str) -> str:
     """The trail keeps "2 ok, 1 failed" and "denied"."""
     pieces = [piece.rpartition(" ") for piece in outcome.split(", ")]
-    words = [(number, str(STATES.get(state, state))) for number, _space, state in pieces]
-    return ", ".join(f"{number} {word.lower()}" if number else word for number, word in words)
+    words = [
+        (number, str(STATES.get(state, state))) for number, _space, state in pieces
+    ]
+    return ", ".join(
+        f"{number} {word.lower()}" if number else word for number, word in words
+    )
 
 
 @register.filter
@@ -77,7 +80,9 @@ def said(event: Event) -> str:
     if not told:
         return event.summary
     what = WHAT.get(event.detail.get("what"), "")
-    return f"{what} {event.detail.get('name', '')}: " + "; ".join(f"{name}: {text}" for name, text in told)
+    return f"{what} {event.detail.get('name', '')}: " + "; ".join(
+        f"{name}: {text}" for name, text in told
+    )
 
 
 # What the details of an event are called for a reader.
@@ -118,7 +123,11 @@ RIGHTS: dict[str, Any] = {label: name for label, (_model, name) in PERMISSIONS.i
 @register.simple_tag
 def details(event: Event) -> list[tuple[Any, str]]:
     """What only this kind of event tells, in words."""
-    told = [(name, plain(value)) for name, value in event.detail.items() if name not in SAID_ELSEWHERE]
+    told = [
+        (name, plain(value))
+        for name, value in event.detail.items()
+        if name not in SAID_ELSEWHERE
+    ]
     return changes_of(event) + [(called(name), text) for name, text in told if text]
 
 
@@ -126,7 +135,10 @@ def changes_of(event: Event) -> list[tuple[Any, str]]:
     """What was before and is now, of a user or a role."""
     changes = event.detail.get("changes", {})
     return [
-        (called(name), plain(new) if name == "password" else f"{plain(old)} → {plain(new)}")
+        (
+            called(name),
+            plain(new) if name == "password" else f"{plain(old)} → {plain(new)}",
+        )
         for name, (old, new) in changes.items()
     ]
 
@@ -166,4 +178,8 @@ register.filter(is_platform_code)
 @register.simple_tag
 def error_code(code: str) -> Any:
     """IoTDA's as it is, to look it up; ours are words of the program, so their meaning."""
-    return format_html("<code>{}</code>", code) if is_platform_code(code) else code_meaning(code)
+    return (
+        format_html("<code>{}</code>", code)
+        if is_platform_code(code)
+        else code_meaning(code)
+    )

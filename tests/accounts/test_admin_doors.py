@@ -13,7 +13,10 @@ def test_a_refused_call_is_told_with_its_method_and_address(viewer, method):
     url = "/admin/auth/user/1/change/"
     assert getattr(viewer, method)(url, {"is_superuser": "on"}).status_code == 403
     event = Event.objects.get(kind="denied")
-    assert (event.actor_name, event.detail) == ("viewer", {"method": method.upper(), "path": url})
+    assert (event.actor_name, event.detail) == (
+        "viewer",
+        {"method": method.upper(), "path": url},
+    )
 
 
 def test_nobody_is_led_to_the_login_and_back(anonymous):
@@ -22,7 +25,8 @@ def test_nobody_is_led_to_the_login_and_back(anonymous):
 
 
 @pytest.mark.parametrize(
-    ("rights", "shown"), [((True, False), False), ((True, True), True), ((False, True), False)]
+    ("rights", "shown"),
+    [((True, False), False), ((True, True), True), ((False, True), False)],
 )
 def test_the_menu_leads_there_only_who_may_do_something_there(db, rights, shown):
     client = signed_in("viewer")

@@ -3,11 +3,12 @@
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 
+from iotda_admin.access.actor import Actor
+from iotda_admin.access.scope import cap_of
 from iotda_admin.accounts.models import Cap
-from iotda_admin.accounts.scope import cap_of
 from iotda_admin.audit.models import Event
-from iotda_admin.operations.door import Asker, TooMany, Wanted, ask
 from iotda_admin.operations.models import Operation
+from iotda_admin.operations.services import TooMany, Wanted, ask
 from tests.asking import asked
 from tests.conftest import make_user
 
@@ -31,7 +32,7 @@ def test_more_is_refused_and_the_try_recorded(small):
         ask(
             "device.freeze",
             [Wanted(c) for c in "abc"],
-            asker=Asker(user, "", "test"),
+            actor=Actor(user, "", "test"),
             reason="r",
             form_key="k",
         )
@@ -40,13 +41,24 @@ def test_more_is_refused_and_the_try_recorded(small):
 
 
 def test_it_is_said_before_the_form_is_filled_in(small, operator, inventory):
-    response = operator.post("/devices/selection.freeze/", {"target": inventory.free(3)})
+    response = operator.post(
+        "/devices/selection.freeze/", {"target": inventory.free(3)}
+    )
     assert response.status_code == 403
     assert "more than the 2 that your role may change at once" in response.text
     assert 'name="reason"' not in response.text
     (event,) = Event.objects.filter(kind="denied")
-    assert (event.verb, event.detail["cap"], event.detail["count"]) == ("device.freeze", 2, 3)
-    assert operator.post("/devices/selection.freeze/", asked(target=inventory.free(3))).status_code == 413
+    assert (event.verb, event.detail["cap"], event.detail["count"]) == (
+        "device.freeze",
+        2,
+        3,
+    )
+    assert (
+        operator.post(
+            "/devices/selection.freeze/", asked(target=inventory.free(3))
+        ).status_code
+        == 413
+    )
     assert not Operation.objects.exists()
 
 

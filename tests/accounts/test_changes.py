@@ -8,9 +8,9 @@ from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
 from django.test import Client
 
+from iotda_admin.access.actor import system_user
 from iotda_admin.accounts.models import Cap, Grant
 from iotda_admin.audit.models import Event
-from iotda_admin.system_user import system_user
 from tests.conftest import make_user
 
 
@@ -20,7 +20,9 @@ def told(db):
     since = Event.objects.count()
 
     def told():
-        return list(Event.objects.filter(kind="account.changed", id__gt=since).order_by("id"))
+        return list(
+            Event.objects.filter(kind="account.changed", id__gt=since).order_by("id")
+        )
 
     return told
 
@@ -35,29 +37,50 @@ def boss(db):
 def form_of(user, **more):
     """The admin's form for a user as the browser sends it."""
     rows = list(user.grants.all())
-    form = {"username": user.username, "is_active": "on", "groups": [g.pk for g in user.groups.all()]}
+    form = {
+        "username": user.username,
+        "is_active": "on",
+        "groups": [g.pk for g in user.groups.all()],
+    }
     form |= {"grants-TOTAL_FORMS": len(rows), "grants-INITIAL_FORMS": len(rows)}
     for n, grant in enumerate(rows):
-        form |= {f"grants-{n}-id": grant.pk, f"grants-{n}-user": user.pk, f"grants-{n}-app_id": grant.app_id}
+        form |= {
+            f"grants-{n}-id": grant.pk,
+            f"grants-{n}-user": user.pk,
+            f"grants-{n}-app_id": grant.app_id,
+        }
     return form | more
 
 
-def test_one_form_changes_roles_spaces_and_names_and_each_is_told(boss, told, inventory):
+def test_one_form_changes_roles_spaces_and_names_and_each_is_told(
+    boss, told, inventory
+):
     user, space = make_user("viewer"), inventory.landmarks["space"]
     since = len(told())
-    form = form_of(user, email="v@example.com", groups=[Group.objects.get(name="operator").pk])
+    form = form_of(
+        user, email="v@example.com", groups=[Group.objects.get(name="operator").pk]
+    )
     assert (
-        boss.post(f"/admin/auth/user/{user.pk}/change/", form | {"grants-0-app_id": space}).status_code == 302
+        boss.post(
+            f"/admin/auth/user/{user.pk}/change/", form | {"grants-0-app_id": space}
+        ).status_code
+        == 302
     )
     events = told()[since:]
-    changes = {name: pair for event in events for name, pair in event.detail["changes"].items()}
+    changes = {
+        name: pair for event in events for name, pair in event.detail["changes"].items()
+    }
     assert changes["email"] == ["", "v@example.com"]
-    assert changes["groups"] in (["viewer", "operator"], [["operator"], ["operator"]], [[], ["operator"]])
+    assert changes["groups"] in (
+        ["viewer", "operator"],
+        [["operator"], ["operator"]],
+        [[], ["operator"]],
+    )
     assert changes["spaces"][0] == ["every space"]
     assert space in changes["spaces"][1][0]
-    assert {(event.actor_name, event.source, event.detail["name"]) for event in events} == {
-        ("boss", "web", "viewer")
-    }
+    assert {
+        (event.actor_name, event.source, event.detail["name"]) for event in events
+    } == {("boss", "web", "viewer")}
 
 
 def test_a_user_is_made_with_a_space_chosen_by_its_name(boss, told, inventory):
@@ -66,7 +89,10 @@ def test_a_user_is_made_with_a_space_chosen_by_its_name(boss, told, inventory):
     page = boss.get(f"/admin/auth/user/{user.pk}/change/").text
     assert f'<option value="{inventory.landmarks["space"]}">plant-north · ' in page
     assert 'value="*"' in page
-    form = form_of(user, **{"grants-TOTAL_FORMS": 1, "grants-0-user": user.pk, "grants-0-app_id": "*"})
+    form = form_of(
+        user,
+        **{"grants-TOTAL_FORMS": 1, "grants-0-user": user.pk, "grants-0-app_id": "*"},
+    )
     boss.post(f"/admin/auth/user/{user.pk}/change/", form)
     assert [grant.app_id for grant in user.grants.all()] == ["*"]
     assert told()[-1].detail["changes"] == {"spaces": [[], ["every space"]]}
@@ -87,7 +113,9 @@ def test_a_password_is_told_of_but_never_shown(boss, told):
 
 def test_what_manage_py_makes_is_told_with_the_system_user(told, monkeypatch):
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "correct-horse-battery")
-    call_command("createsuperuser", username="root", email="", interactive=False, verbosity=0)
+    call_command(
+        "createsuperuser", username="root", email="", interactive=False, verbosity=0
+    )
     (event,) = told()
     assert (event.source, event.actor_name) == ("cli", system_user())
     assert event.detail["changes"]["is_superuser"] == [None, True]
@@ -114,10 +142,17 @@ def test_the_same_password_hashed_anew_is_no_change(told, db):
 def test_a_roles_permissions_and_limit_are_told(boss, told):
     role = Group.objects.get(name="operator")
     freeze = Permission.objects.get(codename="freeze_device")
-    form = {"name": "operator", "permissions": [freeze.pk], "cap-TOTAL_FORMS": 1, "cap-INITIAL_FORMS": 1}
+    form = {
+        "name": "operator",
+        "permissions": [freeze.pk],
+        "cap-TOTAL_FORMS": 1,
+        "cap-INITIAL_FORMS": 1,
+    }
     form |= {"cap-0-id": role.cap.pk, "cap-0-group": role.pk, "cap-0-targets": 50}
     assert boss.post(f"/admin/auth/group/{role.pk}/change/", form).status_code == 302
-    changes = {name: pair for event in told() for name, pair in event.detail["changes"].items()}
+    changes = {
+        name: pair for event in told() for name, pair in event.detail["changes"].items()
+    }
     assert changes["permissions"][1] == ["devices.freeze_device"]
     assert "operations.view_own_operation" in changes["permissions"][0]
     assert changes["limit"] == [1000, 50]
@@ -156,7 +191,9 @@ def test_if_the_trail_cannot_be_written_nothing_is_changed(boss, monkeypatch):
     boss.raise_request_exception = False
     monkeypatch.setattr("iotda_admin.audit.chain.insert", refuse)
     assert (
-        boss.post(f"/admin/auth/user/{user.pk}/change/", form_of(user, email="v@example.com")).status_code
+        boss.post(
+            f"/admin/auth/user/{user.pk}/change/", form_of(user, email="v@example.com")
+        ).status_code
         >= 500
     )
     user.refresh_from_db()
@@ -169,7 +206,10 @@ def refuse(*args, **kwargs):
 
 def test_an_account_cannot_be_deleted(boss):
     user = make_user("viewer")
-    assert boss.post(f"/admin/auth/user/{user.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert (
+        boss.post(f"/admin/auth/user/{user.pk}/delete/", {"post": "yes"}).status_code
+        == 403
+    )
     action = {"action": "delete_selected", "_selected_action": [user.pk], "post": "yes"}
     boss.post("/admin/auth/user/", action)
     assert User.objects.filter(pk=user.pk).exists()
@@ -198,7 +238,9 @@ def test_somebody_renamed_is_found_by_both_names(boss, told):
     assert renamed.pk in found(boss, target="viewer") & found(boss, target="ada")
 
 
-def test_of_a_person_the_box_finds_what_they_did_and_leads_to_what_was_changed_of_them(boss):
+def test_of_a_person_the_box_finds_what_they_did_and_leads_to_what_was_changed_of_them(
+    boss,
+):
     page = boss.get("/audit/", {"q": "boss"}, follow=True)
     assert page.redirect_chain == [("/audit/?actor=boss", 302)]
     assert 'href="/audit/?target=boss"' in page.text
@@ -209,7 +251,10 @@ def test_a_deleted_role_tells_who_lost_it_and_what_they_could(boss, told, monkey
     first, second = make_user("operator"), User.objects.create_user("zoe")
     role = Group.objects.get(name="operator")
     second.groups.add(role)
-    assert boss.post(f"/admin/auth/group/{role.pk}/delete/", {"post": "yes"}).status_code == 302
+    assert (
+        boss.post(f"/admin/auth/group/{role.pk}/delete/", {"post": "yes"}).status_code
+        == 302
+    )
     (event,) = [event for event in told() if "users" in event.detail["changes"]]
     assert event.detail["changes"]["users"] == [["operator", "… (+1)"], []]
     assert "devices.freeze_device" in event.detail["changes"]["permissions"][0]

@@ -1,4 +1,4 @@
-"""Somebody's own password, changed by themselves: as at the sign-in it cannot be guessed at."""
+"""AnyUser's own password, changed by themselves: as at the sign-in it cannot be guessed at."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -11,7 +11,9 @@ URL, NEW = "/accounts/password/", "Quite-new-9x"
 
 
 def change(client, old="a-password-1", new=NEW):
-    return client.post(URL, {"old_password": old, "new_password1": new, "new_password2": new})
+    return client.post(
+        URL, {"old_password": old, "new_password1": new, "new_password2": new}
+    )
 
 
 def stands(password):
@@ -25,7 +27,11 @@ def test_it_is_changed_and_told_and_other_sessions_end(db):
     assert stands(NEW)
     assert there.get("/")["Location"].startswith("/accounts/login/")
     event = Event.objects.latest("id")
-    assert (event.kind, event.actor_name, event.address) == ("account.changed", "viewer", "127.0.0.1")
+    assert (event.kind, event.actor_name, event.address) == (
+        "account.changed",
+        "viewer",
+        "127.0.0.1",
+    )
     assert event.detail["changes"] == {"password": ["kept secret", "changed"]}
 
 
@@ -39,7 +45,9 @@ def test_wrong_ones_are_counted_and_told_with_those_of_the_sign_in(viewer):
         ("viewer", "127.0.0.1", "denied")
     }
     assert (failed.count(), stands(NEW)) == (5, False)
-    again = Client().post("/accounts/login/", {"username": "viewer", "password": "a-password-1"})
+    again = Client().post(
+        "/accounts/login/", {"username": "viewer", "password": "a-password-1"}
+    )
     assert again.status_code == 429
 
 

@@ -21,7 +21,10 @@ def test_it_tells_rights_spaces_limit_and_last_sign_in(inventory):
     make_user("operator", inventory.landmarks["space"])
     make_user("viewer", "none-such").grants.all().delete()
     told = rows(page.get("/accounts/rights/"))
-    assert "Can freeze and unfreeze devices · at most 1,000 targets at once" in told["operator"]
+    assert (
+        "Can freeze and unfreeze devices · at most 1,000 targets at once"
+        in told["operator"]
+    )
     assert told["operator"].endswith("plant-north never")
     assert told["viewer"].endswith("only to read none: sees no device never")
     assert "UTC" in told["auditor"]
@@ -44,7 +47,10 @@ def test_it_answers_who_can_bind(auditor):
     User.objects.create_superuser("boss")
     User.objects.create_superuser("gone", is_active=False)
     User.objects.get(username="admin").grants.all().delete()
-    assert set(rows(auditor.get("/accounts/rights/?right=policies.bind_policy"))) == {"policyadmin", "boss"}
+    assert set(rows(auditor.get("/accounts/rights/?right=policies.bind_policy"))) == {
+        "policyadmin",
+        "boss",
+    }
     assert "deactivated" in rows(auditor.get("/accounts/rights/"))["gone"]
 
 
@@ -63,5 +69,7 @@ def test_what_it_tells_is_what_the_door_does(inventory, auditor):
     told = rows(auditor.get("/accounts/rights/?right=policies.bind_space"))
     assert "policyadmin" in told
     assert user.has_perm("policies.bind_space", inventory.landmarks["space"])
-    assert "policyadmin" not in rows(auditor.get("/accounts/rights/?right=devices.freeze_device"))
+    assert "policyadmin" not in rows(
+        auditor.get("/accounts/rights/?right=devices.freeze_device")
+    )
     assert not user.has_perm("devices.freeze_device")

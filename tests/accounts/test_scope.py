@@ -7,12 +7,13 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from devices.models import Device, Product, Space
-from iotda_admin import connection
+from iotda_admin.access.actor import Actor
 from iotda_admin.accounts.models import EVERY, Grant
 from iotda_admin.audit.models import Event
-from iotda_admin.operations.door import Asker, NotAllowed, Wanted, ask
+from iotda_admin.operations.execution.executor import run
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.runner import run
+from iotda_admin.operations.services import NotAllowed, Wanted, ask
+from iotda_admin.rate import connection
 from policies.models import Binding, Policy
 from tests.asking import asked, bind_form, codes, states, unreachable, work, writes
 from tests.conftest import make_user
@@ -54,12 +55,21 @@ def local(places):
 def denied(db):
     """The tries that were refused since."""
     since = Event.objects.count()
-    return lambda: list(Event.objects.filter(kind="denied", id__gt=since).order_by("id"))
+    return lambda: list(
+        Event.objects.filter(kind="denied", id__gt=since).order_by("id")
+    )
 
 
 def begun(user, *ids, verb="device.freeze", **about):
     wanted = [Wanted(id) for id in ids]
-    return ask(verb, wanted, asker=Asker(user, "", "test"), reason="because", form_key="k", **about)
+    return ask(
+        verb,
+        wanted,
+        actor=Actor(user, "", "test"),
+        reason="because",
+        form_key="k",
+        **about,
+    )
 
 
 def test_a_right_is_asked_for_in_a_space(places):
@@ -90,11 +100,16 @@ def test_lists_filters_and_counts_are_of_the_own_spaces(local, places):
     assert str(Product.objects.filter(app_id=places.other)[0]) not in page
     assert ">0 devices<" in client.get(f"/devices/?q={places.far}").text
     assert "Any space: Select a valid choice" not in page
-    assert "This filter finds nothing" in client.get(f"/devices/?space={places.other}").text
+    assert (
+        "This filter finds nothing"
+        in client.get(f"/devices/?space={places.other}").text
+    )
     assert f"<b>{mine.count()}</b>" in client.get("/").text
 
 
-def test_while_iotda_is_away_an_unknown_device_looks_like_one_elsewhere(local, places, settings):
+def test_while_iotda_is_away_an_unknown_device_looks_like_one_elsewhere(
+    local, places, settings
+):
     client = local("viewer")
     unreachable(settings)
     assert client.get(f"/devices/{places.near}/").status_code == 503
@@ -103,7 +118,9 @@ def test_while_iotda_is_away_an_unknown_device_looks_like_one_elsewhere(local, p
     assert client.get("/policies/6666666666666666/").status_code == 404
 
 
-def test_ids_elsewhere_and_ids_that_nobody_knows_are_told_in_the_same_words(local, places, denied, inventory):
+def test_ids_elsewhere_and_ids_that_nobody_knows_are_told_in_the_same_words(
+    local, places, denied, inventory
+):
     client, ids = local("operator"), [places.near, places.far, "nobody-knows"]
     response = client.post("/devices/selection.freeze/", asked(pasted="\n".join(ids)))
     assert response.status_code == 403
@@ -115,14 +132,26 @@ def test_ids_elsewhere_and_ids_that_nobody_knows_are_told_in_the_same_words(loca
 
 
 @pytest.mark.parametrize("act", ["freeze", "unbind"])
-def test_a_look_at_ids_elsewhere_is_recorded_once(local, places, denied, inventory, act):
+def test_a_look_at_ids_elsewhere_is_recorded_once(
+    local, places, denied, inventory, act
+):
     role = "operator" if act == "freeze" else "policy admin"
     policy = Policy.objects.filter(app_id=places.home).first()
-    url = "/devices/selection.freeze/" if act == "freeze" else f"/policies/{policy.pk}/unbind/"
-    look = local(role).post(url, {"target": [places.near, places.far], "target_type": "device"})
+    url = (
+        "/devices/selection.freeze/"
+        if act == "freeze"
+        else f"/policies/{policy.pk}/unbind/"
+    )
+    look = local(role).post(
+        url, {"target": [places.near, places.far], "target_type": "device"}
+    )
     assert look.status_code == 403
     (event,) = denied()
-    assert (event.detail["outside"], event.space, event.outcome) == ([places.far], "*", "denied")
+    assert (event.detail["outside"], event.space, event.outcome) == (
+        [places.far],
+        "*",
+        "denied",
+    )
     assert event.verb.endswith(act)
 
 
@@ -131,8 +160,13 @@ def numbers(client, target):
     return {int(number) for number in re.findall(r'href="/audit/([0-9]+)/"', page)}
 
 
-def test_a_denied_try_is_found_by_its_target_but_not_by_who_may_not_see_all(local, places, denied):
-    operator, policy = local("operator"), Policy.objects.filter(app_id=places.other)[0].pk
+def test_a_denied_try_is_found_by_its_target_but_not_by_who_may_not_see_all(
+    local, places, denied
+):
+    operator, policy = (
+        local("operator"),
+        Policy.objects.filter(app_id=places.other)[0].pk,
+    )
     many = [*(f"another-{n}" for n in range(10)), places.near, places.far]
     operator.post("/devices/selection.freeze/", asked(target=many))
     operator.get(f"/devices/{places.far}/")
@@ -146,23 +180,35 @@ def test_a_denied_try_is_found_by_its_target_but_not_by_who_may_not_see_all(loca
 
 def test_what_is_elsewhere_is_named_first(local, places, denied):
     inside = Device.objects.filter(app_id=places.home).values_list("pk", flat=True)[:30]
-    local("operator").post("/devices/selection.freeze/", asked(target=[*inside, "zzz-elsewhere"]))
+    local("operator").post(
+        "/devices/selection.freeze/", asked(target=[*inside, "zzz-elsewhere"])
+    )
     named = [target.target_id for target in denied()[0].outcomes.all()]
     assert (named[0], len(named)) == ("zzz-elsewhere", 20)
 
 
-def test_of_very_many_ids_elsewhere_the_first_are_named_and_all_are_counted(places, denied):
+def test_of_very_many_ids_elsewhere_the_first_are_named_and_all_are_counted(
+    places, denied
+):
     with pytest.raises(NotAllowed, match=r"These 30 IDs .* … \(\+10\)"):
-        begun(make_user("operator", places.home), *[f"elsewhere-{n}" for n in range(30)])
+        begun(
+            make_user("operator", places.home), *[f"elsewhere-{n}" for n in range(30)]
+        )
     (event,) = denied()
     assert (len(event.detail["outside"]), event.detail["outside_count"]) == (20, 30)
 
 
 @pytest.mark.parametrize("kind", ["product", "app"])
-def test_products_and_whole_spaces_elsewhere_take_no_policy(local, places, inventory, kind):
+def test_products_and_whole_spaces_elsewhere_take_no_policy(
+    local, places, inventory, kind
+):
     client = local("policy admin")
     space = Space.objects.get(pk=places.other)
-    id = Product.objects.filter(app_id=places.other)[0].pk if kind == "product" else space.pk
+    id = (
+        Product.objects.filter(app_id=places.other)[0].pk
+        if kind == "product"
+        else space.pk
+    )
     form = bind_form(places.policy, id, target_type=kind, space_name=space.name)
     response = client.post("/policies/selection.bind/", form)
     assert response.status_code == (403 if kind == "product" else 422)
@@ -171,14 +217,19 @@ def test_products_and_whole_spaces_elsewhere_take_no_policy(local, places, inven
 
 
 def test_the_name_of_a_space_elsewhere_is_not_told(local, places):
-    form = bind_form(places.policy, places.other, target_type="app", space_name="a guess")
+    form = bind_form(
+        places.policy, places.other, target_type="app", space_name="a guess"
+    )
     text = local("policy admin").post("/policies/selection.bind/", form).text
     assert "not in the inventory" in text
     assert str(Space.objects.get(pk=places.other)) not in text
 
 
 def test_the_door_itself_refuses_a_space_elsewhere(places):
-    user, about = make_user("policy admin", places.home), {"target_type": "app", "policy_id": places.policy}
+    user, about = (
+        make_user("policy admin", places.home),
+        {"target_type": "app", "policy_id": places.policy},
+    )
     with pytest.raises(NotAllowed, match=places.other):
         begun(user, places.other, verb="policy.bind", **about)
 
@@ -194,16 +245,25 @@ def test_a_policy_of_the_whole_instance_is_everybodys(local, places):
     client = local("policy admin", places.other)
     row = Policy.objects.get(pk=places.policy)
     assert row.name in client.get("/policies/").text
-    assert begun(client.user, places.far, verb="policy.bind", policy_id=row.pk).targets.count() == 1
+    assert (
+        begun(
+            client.user, places.far, verb="policy.bind", policy_id=row.pk
+        ).targets.count()
+        == 1
+    )
 
 
 def test_of_a_policys_targets_only_the_own_ones_are_shown_and_counted(local, places):
     Policy.objects.filter(pk=places.policy).update(app_id="")
     Binding.objects.filter(policy=places.policy).delete()
     for target in (places.near, places.far):
-        Binding.objects.create(policy_id=places.policy, target_type="device", target_id=target)
+        Binding.objects.create(
+            policy_id=places.policy, target_type="device", target_id=target
+        )
     client = local("viewer")
-    row = client.get("/policies/").text.partition(places.policy)[2].partition("</tr>")[0]
+    row = (
+        client.get("/policies/").text.partition(places.policy)[2].partition("</tr>")[0]
+    )
     assert '<td data-label="Bound to" class="num">1</td>' in row
     unbind = client.get(f"/policies/{places.policy}/").text.partition('id="targets"')[2]
     assert places.near in unbind
@@ -213,8 +273,15 @@ def test_of_a_policys_targets_only_the_own_ones_are_shown_and_counted(local, pla
 def test_the_bind_form_finds_and_tells_nothing_of_what_is_elsewhere(local, places):
     client = local("policy admin")
     for _n in range(5):
-        Binding.objects.create(policy_id=f"p{_n}", target_type="device", target_id=places.far)
-    look = {"act": "find", "target_type": "device", "q": places.far, "target": [places.far]}
+        Binding.objects.create(
+            policy_id=f"p{_n}", target_type="device", target_id=places.far
+        )
+    look = {
+        "act": "find",
+        "target_type": "device",
+        "q": places.far,
+        "target": [places.far],
+    }
     text = client.post("/policies/selection.bind/", look).text
     assert f'id="add-{places.far}"' not in text
     assert "5 of 5" not in text
@@ -222,9 +289,11 @@ def test_the_bind_form_finds_and_tells_nothing_of_what_is_elsewhere(local, place
     assert f"not in your resource spaces: {places.far}" in text
 
 
-def test_an_operation_is_shown_only_to_those_who_may_see_all_of_its_spaces(local, places, asker):
+def test_an_operation_is_shown_only_to_those_who_may_see_all_of_its_spaces(
+    local, places, actor
+):
     client = local("auditor")
-    both = begun(asker.user, places.near, places.far)
+    both = begun(actor.user, places.near, places.far)
     assert client.get(both.get_absolute_url()).status_code == 404
     assert str(both) not in client.get("/operations/").text + client.get("/").text
     assert "because" not in client.get(f"/devices/{places.near}/").text
@@ -233,8 +302,10 @@ def test_an_operation_is_shown_only_to_those_who_may_see_all_of_its_spaces(local
     assert "because" in client.get(f"/devices/{places.near}/").text
 
 
-def test_targets_that_nobody_knew_are_for_those_who_may_see_everything(local, places, asker):
-    operation = begun(asker.user, places.near, "nobody-knows")
+def test_targets_that_nobody_knew_are_for_those_who_may_see_everything(
+    local, places, actor
+):
+    operation = begun(actor.user, places.near, "nobody-knows")
     assert {each.app_id for each in operation.spaces.all()} == {places.home, ""}
     assert local("auditor").get(operation.get_absolute_url()).status_code == 404
 
@@ -243,22 +314,28 @@ def test_each_way_of_asking_records_the_spaces(local, places):
     def spaces():
         return {each.app_id for each in Operation.objects.latest("id").spaces.all()}
 
-    local("operator", EVERY).post("/devices/selection.freeze/", asked(target=[places.near, "x", places.far]))
+    local("operator", EVERY).post(
+        "/devices/selection.freeze/", asked(target=[places.near, "x", places.far])
+    )
     assert spaces() == {places.home, places.other, ""}
     client = local("policy admin", EVERY)
     client.post("/policies/selection.bind/", bind_form(places.policy, places.near))
     assert spaces() == {places.home}
-    client.post("/policies/selection.bind/", bind_form(places.policy, places.far, key="d" * 32))
+    client.post(
+        "/policies/selection.bind/", bind_form(places.policy, places.far, key="d" * 32)
+    )
     assert spaces() == {places.home, places.other}  # the policy's own too
 
 
-def test_a_policys_history_tells_only_of_the_own_spaces(local, places, asker):
+def test_a_policys_history_tells_only_of_the_own_spaces(local, places, actor):
     Policy.objects.filter(pk=places.policy).update(app_id="")
-    begun(asker.user, places.far, verb="policy.bind", policy_id=places.policy)
+    begun(actor.user, places.far, verb="policy.bind", policy_id=places.policy)
     assert "Nothing yet." in local("viewer").get(f"/policies/{places.policy}/").text
 
 
-def test_who_lost_a_space_sees_the_own_operation_no_more_and_sends_no_more_of_it(local, places, inventory):
+def test_who_lost_a_space_sees_the_own_operation_no_more_and_sends_no_more_of_it(
+    local, places, inventory
+):
     client = local("operator")
     operation = begun(client.user, places.near, places.near_too)
     run(operation.chunks.first(), connection.client())
@@ -266,10 +343,15 @@ def test_who_lost_a_space_sees_the_own_operation_no_more_and_sends_no_more_of_it
     work()
     assert sorted(states(operation).values()) == ["ok", "skipped"]
     operation.refresh_from_db()
-    assert "no longer change things in all of its resource spaces" in operation.stop_message
+    assert (
+        "no longer change things in all of its resource spaces"
+        in operation.stop_message
+    )
     assert len(writes(inventory)) == 1
     assert client.get(operation.get_absolute_url()).status_code == 404
-    assert client.post(f"{operation.get_absolute_url()}undo/", asked()).status_code == 404
+    assert (
+        client.post(f"{operation.get_absolute_url()}undo/", asked()).status_code == 404
+    )
 
 
 @pytest.fixture
@@ -278,18 +360,23 @@ def moved(places, inventory):
     there = Product.objects.filter(app_id=places.other)[0].pk
 
     def moved(device, status):
-        inventory.call("PATCH", f"devices/{device}", json={"product_id": there, "status": status})
+        inventory.call(
+            "PATCH", f"devices/{device}", json={"product_id": there, "status": status}
+        )
 
     return moved
 
 
 @pytest.mark.parametrize(
-    ("verb", "stands"), [("freeze", "ONLINE"), ("freeze", "FROZEN"), ("unfreeze", "FROZEN")]
+    ("verb", "stands"),
+    [("freeze", "ONLINE"), ("freeze", "FROZEN"), ("unfreeze", "FROZEN")],
 )
 def test_a_device_moved_elsewhere_since_the_inventory_was_read_is_left_alone(
     local, places, moved, inventory, verb, stands
 ):
-    operation = begun(local("operator").user, places.near, places.near_too, verb=f"device.{verb}")
+    operation = begun(
+        local("operator").user, places.near, places.near_too, verb=f"device.{verb}"
+    )
     moved(places.near, stands)
     work()
     assert codes(operation)[places.near] == "moved_elsewhere"
@@ -298,7 +385,9 @@ def test_a_device_moved_elsewhere_since_the_inventory_was_read_is_left_alone(
     assert Device.objects.get(pk=places.near).app_id == places.other
 
 
-def test_who_asks_for_a_device_that_was_moved_is_told_why_and_nothing_of_it(local, places, moved):
+def test_who_asks_for_a_device_that_was_moved_is_told_why_and_nothing_of_it(
+    local, places, moved
+):
     moved(places.near, "FROZEN")
     client = local("operator")
     text = client.post(f"/devices/{places.near}/freeze/", asked(), follow=True).text
@@ -306,7 +395,9 @@ def test_who_asks_for_a_device_that_was_moved_is_told_why_and_nothing_of_it(loca
     assert str(Space.objects.get(pk=places.other)) not in text
 
 
-def test_a_moved_device_is_changed_for_those_who_may_act_there_too(local, places, moved):
+def test_a_moved_device_is_changed_for_those_who_may_act_there_too(
+    local, places, moved
+):
     operation = begun(local("operator", places.home, places.other).user, places.near)
     everywhere = begun(local("admin", EVERY).user, places.near_too)
     for device in (places.near, places.near_too):
@@ -316,8 +407,14 @@ def test_a_moved_device_is_changed_for_those_who_may_act_there_too(local, places
 
 
 def test_the_command_line_acts_everywhere(places, moved):
-    asker = Asker(None, "", "cli", name="root")
-    operation = ask("device.freeze", [Wanted(places.far), Wanted("x")], asker=asker, reason="r", form_key="k")
+    actor = Actor(None, "", "cli", name="root")
+    operation = ask(
+        "device.freeze",
+        [Wanted(places.far), Wanted("x")],
+        actor=actor,
+        reason="r",
+        form_key="k",
+    )
     moved(places.far, "ONLINE")
     work()
     assert states(operation) == {places.far: "ok", "x": "failed"}
@@ -329,7 +426,9 @@ def test_alone_or_in_a_list_the_same_is_allowed(role, where, local, places, inve
     client, id = local(role), getattr(places, where)
     may = role in ("operator", "admin") and where == "near"
     alone = client.post(f"/devices/{id}/freeze/", asked())
-    listed = client.post("/devices/selection.unfreeze/", asked(target=[id], key="e" * 32))
+    listed = client.post(
+        "/devices/selection.unfreeze/", asked(target=[id], key="e" * 32)
+    )
     assert [response.status_code < 400 for response in (alone, listed)] == [may, may]
     assert len(writes(inventory)) == (2 if may else 0)
 
@@ -347,11 +446,15 @@ def test_who_had_an_account_before_keeps_everything(places):
     from django.apps import apps
 
     user = User.objects.create_user("veteran")
-    import_module("iotda_admin.accounts.migrations.0003_caps_and_grants").grant_everything(apps, None)
+    import_module(
+        "iotda_admin.accounts.migrations.0003_caps_and_grants"
+    ).grant_everything(apps, None)
     assert [grant.app_id for grant in user.grants.all()] == [EVERY]
 
 
-def test_a_list_asks_no_more_for_a_user_with_few_spaces(local, places, django_assert_max_num_queries):
+def test_a_list_asks_no_more_for_a_user_with_few_spaces(
+    local, places, django_assert_max_num_queries
+):
     client = local("operator", places.home, places.other, "third")
     client.get("/devices/")
     with django_assert_max_num_queries(14):
@@ -363,18 +466,27 @@ def test_one_may_go_on_with_the_others(local, places):
     page = client.post("/devices/selection.freeze/", {"target": ids}).text
     assert "Go on with the other 1 device" in page
     assert re.findall(r'name="target" value="([^"]+)"', page) == [places.near]
-    assert "Freeze 1 device" in client.post("/devices/selection.freeze/", {"target": [places.near]}).text
+    assert (
+        "Freeze 1 device"
+        in client.post("/devices/selection.freeze/", {"target": [places.near]}).text
+    )
 
 
-def test_of_the_policies_on_a_device_those_of_other_spaces_are_counted_but_not_told(local, places):
-    secret = Policy.objects.create(policy_id="elsewhere", name="secret plan", app_id=places.other)
+def test_of_the_policies_on_a_device_those_of_other_spaces_are_counted_but_not_told(
+    local, places
+):
+    secret = Policy.objects.create(
+        policy_id="elsewhere", name="secret plan", app_id=places.other
+    )
     Binding.objects.create(policy=secret, target_type="device", target_id=places.near)
     page = local("viewer").get(f"/policies/of.device/{places.near}/").text
     assert "secret plan" not in page
     assert "1 of 5 used on the device itself" in page
 
 
-def test_of_a_policy_on_a_device_its_history_does_not_tell_the_name_if_it_is_elsewhere(local, places):
+def test_of_a_policy_on_a_device_its_history_does_not_tell_the_name_if_it_is_elsewhere(
+    local, places
+):
     begun(
         make_user("admin"),
         places.near,
@@ -387,21 +499,37 @@ def test_of_a_policy_on_a_device_its_history_does_not_tell_the_name_if_it_is_els
 
 
 def test_what_a_policy_elsewhere_is_bound_to_cannot_be_asked_for(local, places):
-    Binding.objects.create(policy_id=secret(places), target_type="device", target_id=places.near)
-    chosen = {"policy": "elsewhere", "target_type": "device", "target": places.near, "q": places.near}
+    Binding.objects.create(
+        policy_id=secret(places), target_type="device", target_id=places.near
+    )
+    chosen = {
+        "policy": "elsewhere",
+        "target_type": "device",
+        "target": places.near,
+        "q": places.near,
+    }
     for role, told in (("policy admin", False), ("admin", True)):
         client = local(role, places.home if role == "policy admin" else EVERY)
-        assert ("has it already" in client.post("/policies/selection.bind/", chosen).text) == told
+        assert (
+            "has it already" in client.post("/policies/selection.bind/", chosen).text
+        ) == told
 
 
 def secret(places):
-    return Policy.objects.create(policy_id="elsewhere", name="secret plan", app_id=places.other).pk
+    return Policy.objects.create(
+        policy_id="elsewhere", name="secret plan", app_id=places.other
+    ).pk
 
 
 def test_the_trail_tells_a_reader_of_some_spaces_nothing_of_elsewhere(local, places):
     boss, auditor = local("admin", EVERY), local("auditor")
     failed = begun(boss.user, places.far)
-    chosen = {"target": [failed.targets.get().pk], "save": "1", "note": "noted", "reason": "solved"}
+    chosen = {
+        "target": [failed.targets.get().pk],
+        "save": "1",
+        "note": "noted",
+        "reason": "solved",
+    }
     Target.objects.update(state="failed", error_code="IOTDA.014000")
     for act in ("note", "solve"):
         boss.post(f"/failures/{act}/", chosen)
@@ -410,16 +538,27 @@ def test_the_trail_tells_a_reader_of_some_spaces_nothing_of_elsewhere(local, pla
         begun(local("operator", places.other).user, places.near, places.far)
     with pytest.raises(NotAllowed):
         begun(local("viewer", places.other).user, places.far)
-    kinds = ["operation.asked", "failure.noted", "failure.solved", "export", "denied", "denied"]
+    kinds = [
+        "operation.asked",
+        "failure.noted",
+        "failure.solved",
+        "export",
+        "denied",
+        "denied",
+    ]
     told = Event.objects.filter(kind__in=kinds).order_by("id")
     assert [event.kind for event in told] == kinds
     assert {event.space for event in told} == {places.other, "*"}
-    assert [auditor.get(f"/audit/{event.pk}/").status_code for event in told] == [404] * len(kinds)
+    assert [auditor.get(f"/audit/{event.pk}/").status_code for event in told] == [
+        404
+    ] * len(kinds)
     assert boss.get(f"/audit/{told[1].pk}/").status_code == 200
 
 
-def test_what_nobody_knows_the_space_of_is_told_only_to_those_who_read_all(local, places, asker):
-    begun(asker.user, "no-such-device")
+def test_what_nobody_knows_the_space_of_is_told_only_to_those_who_read_all(
+    local, places, actor
+):
+    begun(actor.user, "no-such-device")
     assert Event.objects.get(kind="operation.asked").space == "*"
 
 

@@ -28,8 +28,13 @@ def age(client: Client, **minutes: float) -> None:
 def test_it_ends_without_an_action_and_says_why(viewer):
     age(viewer, seen_at=30)
     to_login = viewer.get("/devices/?q=pump")
-    assert to_login["Location"] == "/accounts/login/?next=/devices/%3Fq%3Dpump&ended=idle"
-    assert "You were signed out after 30 minutes without any action." in viewer.get(to_login["Location"]).text
+    assert (
+        to_login["Location"] == "/accounts/login/?next=/devices/%3Fq%3Dpump&ended=idle"
+    )
+    assert (
+        "You were signed out after 30 minutes without any action."
+        in viewer.get(to_login["Location"]).text
+    )
     assert "pump" in viewer.post(to_login["Location"], LOGIN)["Location"]
 
 
@@ -62,7 +67,9 @@ def test_who_watches_an_operation_is_sent_to_the_login_and_back(operator):
 def test_it_carries_out_nothing_that_came_too_late(operator, inventory):
     age(operator, seen_at=30)
     page = f"/devices/{inventory.landmarks['online']}/freeze/"
-    late = operator.post(page, {"reason": "x"}, headers={"Referer": f"http://testserver{page}"})
+    late = operator.post(
+        page, {"reason": "x"}, headers={"Referer": f"http://testserver{page}"}
+    )
     assert late["Location"] == f"/accounts/login/?next={page}&ended=idle"
 
 
@@ -70,7 +77,10 @@ def test_its_end_stands_in_the_trail(viewer):
     age(viewer, seen_at=30)
     viewer.get("/")
     last = Event.objects.filter(kind="logout").last()
-    assert (last.actor_name, last.summary) == ("viewer", "after a time without an action")
+    assert (last.actor_name, last.summary) == (
+        "viewer",
+        "after a time without an action",
+    )
 
 
 def test_signing_in_changes_its_key(anonymous):
@@ -101,7 +111,9 @@ def test_others_end_with_the_password_and_with_the_account(viewer, change):
 def test_who_is_activated_again_signs_in_again_and_nobody_else(viewer, operator, how):
     user = User.objects.get(username="viewer")
     user.is_active = False
-    user.save() if how == "save" else User.objects.filter(pk=user.pk).update(is_active=False)
+    user.save() if how == "save" else User.objects.filter(pk=user.pk).update(
+        is_active=False
+    )
     user.is_active = True
     user.save()
     assert viewer.get("/").status_code == 302
@@ -115,11 +127,15 @@ def test_whatever_asks_again_and_again_is_known():
         for path in templates
         if re.search(r'hx-trigger="[^"]*(load delay|every )', path.read_text())
     }
-    assert asks == {"line.html", "operation.html"}  # else it belongs into sessions.POLLED
+    assert asks == {
+        "line.html",
+        "operation.html",
+    }  # else it belongs into sessions.POLLED
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Referer": "http://["}, {"HX-Request": "true", "HX-Current-URL": "http://["}]
+    "headers",
+    [{"Referer": "http://["}, {"HX-Request": "true", "HX-Current-URL": "http://["}],
 )
 def test_a_page_that_is_no_address_is_not_come_back_to(anonymous, headers):
     answer = anonymous.post("/devices/selection.freeze/", headers=headers)

@@ -8,8 +8,8 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
+from iotda_admin.access.roles import ROLES
 from iotda_admin.accounts import throttle
-from iotda_admin.accounts.roles import ROLES
 from iotda_admin.accounts.throttle import LoginTries
 from iotda_admin.audit.models import Event
 from tests.conftest import HTMX, make_user
@@ -55,7 +55,10 @@ def test_a_page_leads_to_the_login_and_back(anonymous):
     make_user("viewer")
     to_login = anonymous.get("/devices/?status=FROZEN")
     assert to_login.status_code == 302
-    assert anonymous.post(to_login["Location"], LOGIN)["Location"] == "/devices/?status=FROZEN"
+    assert (
+        anonymous.post(to_login["Location"], LOGIN)["Location"]
+        == "/devices/?status=FROZEN"
+    )
 
 
 def test_a_swap_after_the_session_ended_takes_the_browser_to_the_login(anonymous):
@@ -78,14 +81,24 @@ def redirects(viewer, elsewhere):
 
 def test_no_redirect_leads_elsewhere(viewer):
     places = {
-        elsewhere: [answer["Location"] for answer in redirects(viewer, elsewhere)] for elsewhere in ELSEWHERE
+        elsewhere: [answer["Location"] for answer in redirects(viewer, elsewhere)]
+        for elsewhere in ELSEWHERE
     }
-    assert [elsewhere for elsewhere, locations in places.items() if not all(map(stays, locations))] == []
+    assert [
+        elsewhere
+        for elsewhere, locations in places.items()
+        if not all(map(stays, locations))
+    ] == []
 
 
 def test_the_check_of_redirects_would_notice_one(viewer):
-    assert not any(stays(f"{start}{EVIL}") for start in ("//", "/\\", "\t//", "/\t/", "https://testserver@"))
-    assert stays(viewer.post("/inventory/refresh/", {"next": "/devices/?q=//"})["Location"])
+    assert not any(
+        stays(f"{start}{EVIL}")
+        for start in ("//", "/\\", "\t//", "/\t/", "https://testserver@")
+    )
+    assert stays(
+        viewer.post("/inventory/refresh/", {"next": "/devices/?q=//"})["Location"]
+    )
 
 
 @pytest.mark.parametrize("elsewhere", ["https://evil.example/x", "//evil.example/x"])
@@ -97,7 +110,9 @@ def test_a_swap_from_elsewhere_comes_back_to_us(anonymous, elsewhere):
 
 
 def wrong(client, name="viewer", **headers):
-    return client.post("/accounts/login/", {"username": name, "password": "wrong"}, headers=headers)
+    return client.post(
+        "/accounts/login/", {"username": name, "password": "wrong"}, headers=headers
+    )
 
 
 def test_after_five_wrong_passwords_the_right_one_waits_too(anonymous):
@@ -116,8 +131,12 @@ def alert(page):
 
 def test_an_account_that_does_not_exist_is_locked_just_the_same(anonymous):
     make_user("viewer")
-    known, unknown = ([wrong(anonymous, name) for _ in range(6)] for name in ("viewer", "nobody"))
-    assert [answer.status_code for answer in known] == [answer.status_code for answer in unknown]
+    known, unknown = (
+        [wrong(anonymous, name) for _ in range(6)] for name in ("viewer", "nobody")
+    )
+    assert [answer.status_code for answer in known] == [
+        answer.status_code for answer in unknown
+    ]
     assert alert(known[-1]) == alert(unknown[-1])
 
 
@@ -166,7 +185,9 @@ def test_one_address_cannot_try_all_names(anonymous):
     assert answers == [200] * 50 + [429]
 
 
-def test_another_address_is_not_locked_and_only_a_declared_proxy_says_which_it_is(anonymous, settings):
+def test_another_address_is_not_locked_and_only_a_declared_proxy_says_which_it_is(
+    anonymous, settings
+):
     make_user("viewer")
     for n in range(6):
         answer = wrong(anonymous, **{"X-Forwarded-For": f"192.0.2.{n}"})
@@ -176,17 +197,27 @@ def test_another_address_is_not_locked_and_only_a_declared_proxy_says_which_it_i
 
 
 def test_addresses_of_ipv4_in_ipv6_are_not_one_network():
-    assert [throttle.network(a) for a in ("::ffff:10.0.0.1", "10.0.0.1")] == ["10.0.0.1"] * 2
-    assert throttle.network("2001:db8::1") == throttle.network("2001:db8::2") == "2001:db8::"
+    assert [throttle.network(a) for a in ("::ffff:10.0.0.1", "10.0.0.1")] == [
+        "10.0.0.1"
+    ] * 2
+    assert (
+        throttle.network("2001:db8::1")
+        == throttle.network("2001:db8::2")
+        == "2001:db8::"
+    )
 
 
 def test_a_name_that_may_be_a_password_is_not_kept(anonymous):
     wrong(anonymous, "canary-password-1")
-    assert "canary" not in str([list(LoginTries.objects.values()), list(Event.objects.values())])
+    assert "canary" not in str(
+        [list(LoginTries.objects.values()), list(Event.objects.values())]
+    )
 
 
 def test_a_wrong_password_says_so_and_keeps_the_name(anonymous):
-    page = anonymous.post("/accounts/login/", {"username": "viewer", "password": "x"}).text
+    page = anonymous.post(
+        "/accounts/login/", {"username": "viewer", "password": "x"}
+    ).text
     assert "do not match" in page
     assert 'value="viewer"' in page
 
@@ -200,7 +231,9 @@ def test_logging_out_needs_a_form(viewer):
 @pytest.mark.django_db
 @pytest.mark.parametrize("role", ROLES)
 def test_each_role_is_a_group_with_its_permissions(role):
-    held = Group.objects.get(name=role).permissions.values_list("content_type__app_label", "codename")
+    held = Group.objects.get(name=role).permissions.values_list(
+        "content_type__app_label", "codename"
+    )
     assert {".".join(permission) for permission in held} == ROLES[role]
 
 
@@ -218,12 +251,18 @@ def test_a_page_forbids_all_that_is_not_ours(viewer):
 
 def test_only_administrators_reach_the_users(admin, auditor):
     assert auditor.get("/admin/").status_code == 403
-    assert admin.get("/admin/").status_code == 403  # the role alone is not enough: is_staff is
+    assert (
+        admin.get("/admin/").status_code == 403
+    )  # the role alone is not enough: is_staff is
 
 
-def test_nobody_less_than_a_superuser_finds_anything_in_the_admin(admin, django_user_model):
+def test_nobody_less_than_a_superuser_finds_anything_in_the_admin(
+    admin, django_user_model
+):
     django_user_model.objects.update(is_staff=True)
-    found = "/admin/autocomplete/?app_label=auth&model_name=user&field_name=groups&term=a"
+    found = (
+        "/admin/autocomplete/?app_label=auth&model_name=user&field_name=groups&term=a"
+    )
     user = django_user_model.objects.get()
     for address in (found, "/admin/auth/user/", f"/admin/auth/user/{user.pk}/history/"):
         assert admin.get(address).status_code == 403

@@ -23,11 +23,18 @@ pytestmark = pytest.mark.django_db
 def trail(monkeypatch):
     monkeypatch.setattr(archive, "SEGMENT", 5)
     for n in range(1, 13):
-        audit.record("operation.asked", actor_name="Ada", reason=f"why {n}", targets=[(f"d{n}", "Lamp")])
+        audit.record(
+            "operation.asked",
+            actor_name="Ada",
+            reason=f"why {n}",
+            targets=[(f"d{n}", "Lamp")],
+        )
 
 
 def archived(folder, moment=None):
-    for segment in archive.segments_before(moment or timezone.now() + timedelta(days=1)):
+    for segment in archive.segments_before(
+        moment or timezone.now() + timedelta(days=1)
+    ):
         archive.archive(segment, folder, actor_name="root")
 
 
@@ -58,7 +65,11 @@ def test_the_trail_tells_of_it(tmp_path):
     archived(tmp_path)
     event = Event.objects.filter(kind="audit.pruned").latest("id")
     anchor = Anchor.objects.latest("last")
-    assert (event.detail["last"], event.detail["hash"]) == (anchor.last, anchor.hash) == (10, anchor.hash)
+    assert (
+        (event.detail["last"], event.detail["hash"])
+        == (anchor.last, anchor.hash)
+        == (10, anchor.hash)
+    )
 
 
 def test_a_file_that_was_changed_is_found(tmp_path):
@@ -67,7 +78,9 @@ def test_a_file_that_was_changed_is_found(tmp_path):
     text = gzip.decompress(path.read_bytes()).decode().replace("why 7", "why 8")
     with gzip.open(path, "wt") as file:
         file.write(text)
-    with pytest.raises(archive.Damaged, match="after event 6: event 7 is not as it was written"):
+    with pytest.raises(
+        archive.Damaged, match="after event 6: event 7 is not as it was written"
+    ):
         archive.check_folder(tmp_path)
 
 
@@ -90,7 +103,11 @@ def test_a_run_that_ended_after_the_file_is_gone_on_with(tmp_path):
     archive.write(archive.Segment(1, 5), sealed)
     kept = sealed.read_bytes()
     archived(tmp_path)
-    assert (sealed.read_bytes() == kept, start().seq, archive.check_folder(tmp_path).seq) == (True, 10, 10)
+    assert (
+        sealed.read_bytes() == kept,
+        start().seq,
+        archive.check_folder(tmp_path).seq,
+    ) == (True, 10, 10)
 
 
 def test_a_file_that_was_only_begun_is_begun_anew(tmp_path):
@@ -106,7 +123,9 @@ def test_a_sealed_file_of_another_trail_is_kept(tmp_path):
         for line in archive.lines(archive.Segment(1, 5)):
             event = json.loads(line) | {"reason": "another"}
             row = [event[name] for name in chain.HASHED]
-            before = chain.Head(event["id"], chain.hash_of(before.hash, row, event["targets"]))
+            before = chain.Head(
+                event["id"], chain.hash_of(before.hash, row, event["targets"])
+            )
             file.write(json.dumps(event | {"hash": before.hash}) + "\n")
     kept = other.read_bytes()
     with pytest.raises(archive.Damaged, match="not the one of this trail"):
@@ -117,7 +136,8 @@ def test_a_sealed_file_of_another_trail_is_kept(tmp_path):
 def test_a_beginning_that_was_removed_by_force_is_found(tmp_path):
     hash = Event.objects.get(id=5).hash
     force(
-        "INSERT INTO audit_anchor (last, hash, at, archive) VALUES (5, %s, '2026-01-01 00:00:00', '')", hash
+        "INSERT INTO audit_anchor (last, hash, at, archive) VALUES (5, %s, '2026-01-01 00:00:00', '')",
+        hash,
     )
     force("DELETE FROM audit_outcome WHERE event_id <= 5")
     force("DELETE FROM audit_reasonword WHERE event_id <= 5")

@@ -7,7 +7,7 @@ from django.db import DatabaseError, connection, transaction
 from django.test import Client
 
 from iotda_admin import audit
-from iotda_admin.audit import chain, guard
+from iotda_admin.audit import chain, triggers
 from iotda_admin.audit.models import Event, Outcome
 from iotda_admin.audit.verify import verify
 from iotda_admin.operations.models import Operation
@@ -19,19 +19,23 @@ pytestmark = pytest.mark.django_db
 def force(sql, *params):
     """As somebody who owns the database."""
     with connection.cursor() as cursor:
-        for table in guard.ARCHIVED:
-            for action in guard.actions():
+        for table in triggers.ARCHIVED:
+            for action in triggers.actions():
                 on = f" ON {table}" if connection.vendor == "postgresql" else ""
                 cursor.execute(f"DROP TRIGGER IF EXISTS {table}_{action}{on}")
         cursor.execute(sql, params)
-    guard.install()
+    triggers.install()
 
 
 @pytest.fixture
 def trail():
     for n in range(1, 8):
         outcome = ("ok", "", "") if n % 2 else ("failed", "IOTDA.015204", "too many")
-        facts = {"actor_name": "Ada", "ticket": f"INC-{n}", "targets": [(f"d{n}", "Lamp", *outcome)]}
+        facts = {
+            "actor_name": "Ada",
+            "ticket": f"INC-{n}",
+            "targets": [(f"d{n}", "Lamp", *outcome)],
+        }
         if n == 2:
             audit.record("operation.asked", reason="billing dispute", **facts)
         else:
@@ -50,8 +54,14 @@ def test_what_nobody_touched_is_as_it_was_written(trail):
         ("UPDATE audit_event SET reason = 'another' WHERE id = 3", 3),
         ("UPDATE audit_event SET actor_id = 1 WHERE id = 3", 3),
         ("UPDATE audit_event SET detail = '{\"a\":1}' WHERE id = 3", 3),
-        ("UPDATE audit_event SET at = (SELECT at FROM audit_event WHERE id = 4) WHERE id = 3", 3),
-        ("UPDATE audit_event SET hash = (SELECT hash FROM audit_event WHERE id = 4) WHERE id = 3", 3),
+        (
+            "UPDATE audit_event SET at = (SELECT at FROM audit_event WHERE id = 4) WHERE id = 3",
+            3,
+        ),
+        (
+            "UPDATE audit_event SET hash = (SELECT hash FROM audit_event WHERE id = 4) WHERE id = 3",
+            3,
+        ),
         ("UPDATE audit_event SET id = 99 WHERE id = 3", 3),
         ("DELETE FROM audit_event WHERE id = 3", 3),
         ("DELETE FROM audit_event WHERE id = 1", 1),
@@ -87,14 +97,16 @@ def test_a_word_without_an_event_is_found(trail, seq):
 def test_a_trail_that_was_emptied_is_found():
     assert verify().bad is None
     Client().force_login(make_user("viewer"))
-    for table in guard.ARCHIVED:
+    for table in triggers.ARCHIVED:
         force(f"DELETE FROM {table}")
-    assert "the trail is empty, though there are users who have signed in" in verify().why
+    assert (
+        "the trail is empty, though there are users who have signed in" in verify().why
+    )
 
 
 def test_an_empty_trail_beside_operations_is_found():
     Operation.objects.create(verb="device.freeze", target_type="device")
-    for table in guard.ARCHIVED:
+    for table in triggers.ARCHIVED:
         force(f"DELETE FROM {table}")
     assert "though there are operations" in verify().why
 
@@ -115,12 +127,17 @@ def test_what_is_no_head_does_not_pass_for_none(trail, wrong):
     assert verify(f" {trail} ").bad is None
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="other databases keep to their types")
+@pytest.mark.skipif(
+    connection.vendor != "sqlite", reason="other databases keep to their types"
+)
 @pytest.mark.parametrize(
     ("sql", "bad"),
     [
         ("UPDATE audit_event SET outside_hours = outside_hours || 'x' WHERE id = 3", 3),
-        ("UPDATE audit_outcome SET message = CAST(x'ff' AS TEXT) WHERE event_id = 4", 4),
+        (
+            "UPDATE audit_outcome SET message = CAST(x'ff' AS TEXT) WHERE event_id = 4",
+            4,
+        ),
         ("UPDATE audit_event SET reason = CAST(x'ff' AS TEXT) WHERE id = 4", 4),
     ],
 )
@@ -141,7 +158,7 @@ def test_triggers_that_are_not_ours_are_told(trail, sql):
     with connection.cursor() as cursor:
         cursor.execute("DROP TRIGGER audit_event_update")
         cursor.execute(sql)
-    guard.install()
+    triggers.install()
     assert audit.guarded() == ("WHEN 0" in sql)
 
 
@@ -156,7 +173,7 @@ def test_an_event_that_vanishes_on_its_way_fails_what_it_tells_of(trail):
         audit.record("denied", actor_name="Eve")
 
 
-@pytest.mark.parametrize("table", guard.ARCHIVED)
+@pytest.mark.parametrize("table", triggers.ARCHIVED)
 @pytest.mark.parametrize("change", ["UPDATE {} SET {}", "DELETE FROM {}"])
 def test_the_database_itself_refuses(trail, table, change):
     column = {
@@ -164,7 +181,9 @@ def test_the_database_itself_refuses(trail, table, change):
         "audit_reasonword": "word",
     }[table]  # fmt: skip
     if table == "audit_anchor":
-        force("INSERT INTO audit_anchor (last, hash, at, archive) VALUES (0, '', '2026-01-01 00:00:00', '')")
+        force(
+            "INSERT INTO audit_anchor (last, hash, at, archive) VALUES (0, '', '2026-01-01 00:00:00', '')"
+        )
     with (
         pytest.raises(DatabaseError, match="append-only"),
         transaction.atomic(),
@@ -175,20 +194,30 @@ def test_the_database_itself_refuses(trail, table, change):
 
 def again(table, key):
     """Each row once more, in its own place."""
-    names = [field.column for field in apps.get_model(table.replace("_", ".", 1))._meta.concrete_fields]
+    names = [
+        field.column
+        for field in apps.get_model(table.replace("_", ".", 1))._meta.concrete_fields
+    ]
     rest = ", ".join(name for name in names if name != key)
     if connection.vendor == "postgresql":
         over = f"ON CONFLICT ({key}) DO UPDATE SET {key} = EXCLUDED.{key}"
-        return [f"INSERT INTO {table} ({key}, {rest}) SELECT {key}, {rest} FROM {table} {over}"]
+        return [
+            f"INSERT INTO {table} ({key}, {rest}) SELECT {key}, {rest} FROM {table} {over}"
+        ]
     by_rowid = f"REPLACE INTO {table} (rowid, {key}, {rest}) SELECT rowid, {key} + 99, {rest} FROM {table}"
     # Elsewhere the key is the rowid.
-    more = [by_rowid] if table in (guard.EVENT, guard.ANCHOR) else []
-    return [f"REPLACE INTO {table} ({key}, {rest}) SELECT {key}, {rest} FROM {table}", *more]
+    more = [by_rowid] if table in (triggers.EVENT, triggers.ANCHOR) else []
+    return [
+        f"REPLACE INTO {table} ({key}, {rest}) SELECT {key}, {rest} FROM {table}",
+        *more,
+    ]
 
 
-@pytest.mark.parametrize(("table", "key"), guard.KEYS.items())
+@pytest.mark.parametrize(("table", "key"), triggers.KEYS.items())
 def test_no_row_is_replaced_by_another(trail, table, key):
-    force("INSERT INTO audit_anchor (last, hash, at, archive) VALUES (0, '', '2026-01-01 00:00:00', '')")
+    force(
+        "INSERT INTO audit_anchor (last, hash, at, archive) VALUES (0, '', '2026-01-01 00:00:00', '')"
+    )
     for sql in again(table, key):
         with (
             pytest.raises(DatabaseError, match="append-only"),
@@ -267,7 +296,12 @@ def rechain_from(seq, key):
         if row[0] >= seq:
             row[-1] = chain.key_id(key)
             hash = chain.hash_of(before, row, outcomes_of(row[0] - 1, row[0])[row[0]])
-            force("UPDATE audit_event SET hash = %s, key_id = %s WHERE id = %s", hash, row[-1], row[0])
+            force(
+                "UPDATE audit_event SET hash = %s, key_id = %s WHERE id = %s",
+                hash,
+                row[-1],
+                row[0],
+            )
         before = hash
     ours.AUDIT_KEY = known
 

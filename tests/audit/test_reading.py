@@ -14,12 +14,13 @@ from django.utils import timezone
 
 from iotda_admin import audit
 from iotda_admin.accounts.models import Grant
-from iotda_admin.audit import pages, questions, reading, reasons
+from iotda_admin.audit import pages
 from iotda_admin.audit.chain import head
-from iotda_admin.audit.filters import FilterForm
-from iotda_admin.audit.lists import Span
 from iotda_admin.audit.models import Event
-from iotda_admin.audit.reading import Search
+from iotda_admin.audit.search import query, questions, words
+from iotda_admin.audit.search.filters import FilterForm
+from iotda_admin.audit.search.indexes import Span
+from iotda_admin.audit.search.query import Search
 from iotda_admin.operations.models import Operation, OperationSpace
 from tests.conftest import make_user
 
@@ -27,7 +28,12 @@ pytestmark = pytest.mark.django_db
 BOB = {"actor_id": 8, "actor_name": "Bob"}
 EVE = {"actor_id": 9, "actor_name": "Eve"}
 ADA = {"actor_id": 7, "actor_name": "Ada", "role": "operator"}
-FREEZE = {"operation": 1, "verb": "device.freeze", "target_type": "device", "ticket": "INC-1"}
+FREEZE = {
+    "operation": 1,
+    "verb": "device.freeze",
+    "target_type": "device",
+    "ticket": "INC-1",
+}
 FULL = ("failed", "IOTDA.015204", "It has five already")
 
 
@@ -58,14 +64,49 @@ class Trail:
 
 def events():
     """1 to 8, each with something of its own."""
-    say("operation.asked", ("pump", "Pump"), reason="Unpaid since March", source="web", **FREEZE)
-    say("chunk.answered", ("pump", "Pump", "ok"), reason="Unpaid since March", source="web", **FREEZE)
-    bind = {"operation": 2, "verb": "policy.bind", "policy_id": "p1", "policy_name": "quarantine", **BOB}
-    say("operation.asked", ("pump",), ("lamp",), reason="欠费停机", source="cli", **bind)
-    say("chunk.answered", ("pump", "", "ok"), ("lamp", "", *FULL), reason="欠费停机", **bind)
-    say("operation.asked", ("plant",), verb="policy.bind", target_type="app", operation=3, space="plant")
+    say(
+        "operation.asked",
+        ("pump", "Pump"),
+        reason="Unpaid since March",
+        source="web",
+        **FREEZE,
+    )
+    say(
+        "chunk.answered",
+        ("pump", "Pump", "ok"),
+        reason="Unpaid since March",
+        source="web",
+        **FREEZE,
+    )
+    bind = {
+        "operation": 2,
+        "verb": "policy.bind",
+        "policy_id": "p1",
+        "policy_name": "quarantine",
+        **BOB,
+    }
+    say(
+        "operation.asked", ("pump",), ("lamp",), reason="欠费停机", source="cli", **bind
+    )
+    say(
+        "chunk.answered",
+        ("pump", "", "ok"),
+        ("lamp", "", *FULL),
+        reason="欠费停机",
+        **bind,
+    )
+    say(
+        "operation.asked",
+        ("plant",),
+        verb="policy.bind",
+        target_type="app",
+        operation=3,
+        space="plant",
+    )
     say("denied", summary="/devices/", **EVE)
-    say("failure.noted", ("lamp",), operation=2, reason="March again, says the customer")
+    say(
+        "failure.noted", ("lamp",), operation=2, reason="March again, says the customer"
+    )
     say("login", source="web", **EVE)
 
 
@@ -113,7 +154,7 @@ def trail():
 def test_it_finds(trail, monkeypatch, filters, ids):
     assert trail.found(**filters) == ids
     # A word that is common is looked for along another way, with the same end.
-    monkeypatch.setattr(reasons, "RARE", -1)
+    monkeypatch.setattr(words, "RARE", -1)
     assert trail.found(**filters) == ids
 
 
@@ -129,7 +170,9 @@ def test_it_finds_by_time(trail):
 def test_a_clock_that_is_set_back_hides_nothing(monkeypatch):
     trail, noon = Trail(), datetime(2026, 3, 1, 12, tzinfo=UTC)
     for minute in (0, -9, 1, 20):
-        monkeypatch.setattr(timezone, "now", lambda minute=minute: noon + timedelta(minutes=minute))
+        monkeypatch.setattr(
+            timezone, "now", lambda minute=minute: noon + timedelta(minutes=minute)
+        )
         say("login")
     assert trail.found(since="2026-03-01T12:00Z", actor="Ada") == [4, 3, 1]
     assert trail.found(until="2026-03-01T12:00Z", actor="Ada") == [2]
@@ -141,14 +184,18 @@ def test_a_clock_that_is_quite_wrong_for_once_hides_no_other_event(monkeypatch, 
     for moment in (noon, noon.replace(year=year), noon):
         monkeypatch.setattr(timezone, "now", lambda moment=moment: moment)
         say("login")
-    assert trail.found(since="2026-01-01T00:00Z", until="2026-10-01T00:00Z", actor="Ada") == [3, 1]
+    assert trail.found(
+        since="2026-01-01T00:00Z", until="2026-10-01T00:00Z", actor="Ada"
+    ) == [3, 1]
 
 
 def test_a_time_is_meant_in_the_readers_zone(auditor):
     auditor.cookies["zone"] = "Asia/Shanghai"
     page = auditor.get("/audit/", {"since": "2026-01-01T08:00"})
     assert "2026-01-01 08:00 Asia/Shanghai" in page.text
-    assert page.context["form"].asked["since"].isoformat() == "2026-01-01T08:00:00+08:00"
+    assert (
+        page.context["form"].asked["since"].isoformat() == "2026-01-01T08:00:00+08:00"
+    )
     auditor.cookies["zone"] = "America/New_York"
     again = auditor.get(f"/audit/?{page.context['form'].query()}")
     assert again.context["form"].asked["since"] == page.context["form"].asked["since"]
@@ -163,7 +210,9 @@ def test_it_shows_the_readers_time_and_utc_beside(auditor):
     assert "Time, Asia/Shanghai (UTC+08:00)" in text
 
 
-@pytest.mark.parametrize("zone", ["../../etc/passwd", "Nowhere/Else", "%00", "x" * 5000])
+@pytest.mark.parametrize(
+    "zone", ["../../etc/passwd", "Nowhere/Else", "%00", "x" * 5000]
+)
 def test_a_zone_that_there_is_not_is_not_looked_up(auditor, zone):
     auditor.cookies["zone"] = zone
     assert "Time, UTC" in auditor.get("/audit/").text
@@ -179,7 +228,9 @@ ODD = [
 
 @pytest.mark.parametrize("what", ["", "export.csv"])
 def test_odd_filters_do_not_break_it(auditor, what):
-    answers = {odd: auditor.get(f"/audit/{what}?{odd}", follow=True).status_code for odd in ODD}
+    answers = {
+        odd: auditor.get(f"/audit/{what}?{odd}", follow=True).status_code for odd in ODD
+    }
     assert {odd: status for odd, status in answers.items() if status != 200} == {}
 
 
@@ -203,12 +254,18 @@ def test_a_wrong_filter_finds_nothing_and_is_named(auditor):
     ],
 )
 def test_one_box_takes_whatever_is_at_hand(trail, typed, query):
-    assert trail.client().get("/audit/", {"q": typed, "actor": ""})["Location"] == f"/audit/?{query}"
+    assert (
+        trail.client().get("/audit/", {"q": typed, "actor": ""})["Location"]
+        == f"/audit/?{query}"
+    )
 
 
 def test_each_filter_has_a_chip_that_removes_it(trail):
     text = trail.client().get("/audit/?actor=Bob&operation=2").text
-    assert re.findall(r'class="chip" href="([^"]*)"', text) == ["?operation=2", "?actor=Bob"]
+    assert re.findall(r'class="chip" href="([^"]*)"', text) == [
+        "?operation=2",
+        "?actor=Bob",
+    ]
 
 
 def seqs(page):
@@ -238,7 +295,7 @@ def test_it_pages_both_ways(auditor, monkeypatch):
 
 
 def test_a_search_that_takes_long_says_how_far_it_came(auditor, monkeypatch):
-    monkeypatch.setattr(reading, "LOOKED_AT", 64)
+    monkeypatch.setattr(query, "LOOKED_AT", 64)
     say("login", actor_name="Zoe", source="cli")
     for _n in range(70):
         say("login", actor_name="Zoe", source="web")
@@ -253,7 +310,9 @@ def test_a_search_that_takes_long_says_how_far_it_came(auditor, monkeypatch):
 def test_nothing_is_counted_and_no_list_is_asked_of_without_an_end(trail):
     client = trail.client()
     with CaptureQueriesContext(connection) as queries:
-        client.get("/audit/?actor=Bob&outcome=failed&reason=欠费&since=2020-01-01T00:00Z")
+        client.get(
+            "/audit/?actor=Bob&outcome=failed&reason=欠费&since=2020-01-01T00:00Z"
+        )
     asked = [query["sql"] for query in queries if "audit_event" in query["sql"]]
     assert [sql for sql in asked if "COUNT(" in sql] == []
     assert len(queries) < 30
@@ -263,16 +322,34 @@ def test_what_it_says_of_targets_unfolds_up_to_twenty(auditor):
     # No id that a hash on the page could hold by chance.
     say("chunk.answered", *[(f"meter-{n:02}", "", "ok") for n in range(21)])
     text = auditor.get("/audit/").text
-    assert ("meter-19" in text, "meter-20" in text, "All targets" in text) == (True, False, True)
+    assert ("meter-19" in text, "meter-20" in text, "All targets" in text) == (
+        True,
+        False,
+        True,
+    )
     assert "meter-20" in auditor.get(f"/audit/{head().seq}/").text
 
 
 def test_an_event_has_its_own_page(auditor):
-    say("denied", upstream_id="up-1", request_id="re-1", ticket="INC-1", detail={"note": "<b>"}, summary="so")
+    say(
+        "denied",
+        upstream_id="up-1",
+        request_id="re-1",
+        ticket="INC-1",
+        detail={"note": "<b>"},
+        summary="so",
+    )
     event = Event.objects.latest("id")
     text = auditor.get(f"/audit/{event.pk}/").text
-    assert all(each in text for each in (event.hash, "up-1", "re-1", "INC-1", "&lt;b&gt;", ">so<"))
-    assert auditor.get("/audit/99999/").status_code == auditor.get(f"/audit/{10**30}/").status_code == 404
+    assert all(
+        each in text
+        for each in (event.hash, "up-1", "re-1", "INC-1", "&lt;b&gt;", ">so<")
+    )
+    assert (
+        auditor.get("/audit/99999/").status_code
+        == auditor.get(f"/audit/{10**30}/").status_code
+        == 404
+    )
 
 
 def test_the_head_stands_on_the_page_and_whether_the_database_guards_it(auditor):
@@ -285,10 +362,17 @@ def test_a_scoped_auditor_sees_own_spaces_and_what_is_in_none():
     trail = Trail("auditor", "north")
     for space in ("north", "south", "", "*"):
         say("operation.asked", space=space)
-    say("operation.asked", space="south", actor_id=trail.user.pk, actor_name=trail.user.username)
+    say(
+        "operation.asked",
+        space="south",
+        actor_id=trail.user.pk,
+        actor_name=trail.user.username,
+    )
     assert trail.found() == [3, 1]
     client = trail.client()
-    answers = [client.get(f"/audit/{trail.before + n}/").status_code for n in (1, 2, 3, 4, 5)]
+    answers = [
+        client.get(f"/audit/{trail.before + n}/").status_code for n in (1, 2, 3, 4, 5)
+    ]
     assert answers == [200, 404, 200, 404, 404]
 
 
@@ -303,7 +387,9 @@ def test_own_events_of_a_space_that_was_taken_away_are_not_seen(role):
     Grant.objects.filter(user=trail.user, app_id="south").delete()
     trail.user = User.objects.get(pk=trail.user.pk)
     assert trail.found() == [3]
-    assert [trail.client().get(f"/audit/{trail.before + n}/").status_code for n in (1, 2, 3)] == [
+    assert [
+        trail.client().get(f"/audit/{trail.before + n}/").status_code for n in (1, 2, 3)
+    ] == [
         404,
         404,
         200,
@@ -312,7 +398,9 @@ def test_own_events_of_a_space_that_was_taken_away_are_not_seen(role):
 
 def row_in(*spaces):
     row = Operation.objects.create(verb="device.freeze", target_type="device")
-    OperationSpace.objects.bulk_create(OperationSpace(operation=row, app_id=space) for space in spaces)
+    OperationSpace.objects.bulk_create(
+        OperationSpace(operation=row, app_id=space) for space in spaces
+    )
     return row.pk
 
 
@@ -320,7 +408,9 @@ def test_who_may_not_read_it_all_reads_what_they_did_themselves(operator):
     say("login", actor_name="somebody-else-altogether")
     text = operator.get("/audit/").text
     assert "somebody-else-altogether" not in text
-    assert seqs(text) == list(Event.objects.filter(actor_name="operator").values_list("id", flat=True))
+    assert seqs(text) == list(
+        Event.objects.filter(actor_name="operator").values_list("id", flat=True)
+    )
 
 
 def test_a_name_that_was_somebody_elses_shows_nothing_of_theirs():
@@ -335,7 +425,11 @@ def test_who_is_renamed_keeps_their_events():
     say("login", actor_id=trail.user.pk, actor_name="before")
     say("logout", actor_id=trail.user.pk, actor_name=trail.user.username)
     say("login", actor_id=trail.user.pk + 1, actor_name="before")
-    assert (trail.found(), trail.found(actor="before"), trail.found(kind="logout")) == ([2, 1], [1], [2])
+    assert (trail.found(), trail.found(actor="before"), trail.found(kind="logout")) == (
+        [2, 1],
+        [1],
+        [2],
+    )
 
 
 def test_the_codes_are_counted_of_the_newest_failures(trail, monkeypatch):
@@ -345,11 +439,16 @@ def test_the_codes_are_counted_of_the_newest_failures(trail, monkeypatch):
     assert "Among all failed targets" in text
     say("chunk.answered", ("late", "", "failed", "IOTDA.000006", ""))
     text = trail.client().get("/audit/codes/").text
-    assert ("Among the newest 1 failed" in text, "IOTDA.015204" in text) == (True, False)
+    assert ("Among the newest 1 failed" in text, "IOTDA.015204" in text) == (
+        True,
+        False,
+    )
 
 
 def test_every_ready_question_is_answered(auditor):
     page = auditor.get("/audit/")
-    answers = Counter(auditor.get(each.url).status_code for each in page.context["questions"])
+    answers = Counter(
+        auditor.get(each.url).status_code for each in page.context["questions"]
+    )
     assert answers == {200: len(page.context["questions"])}
     assert len(page.context["questions"]) >= 4

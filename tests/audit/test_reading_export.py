@@ -20,14 +20,22 @@ FULL = ("failed", "IOTDA.015204", "It has five already")
 
 @pytest.fixture
 def trail(auditor):
-    audit.record("operation.asked", ticket="INC-1", reason="=cmd", targets=[("pump",), ("lamp",)])
-    audit.record("chunk.answered", ticket="INC-1", targets=[("pump", "Ä", "ok"), ("lamp", "灯", *FULL)])
+    audit.record(
+        "operation.asked", ticket="INC-1", reason="=cmd", targets=[("pump",), ("lamp",)]
+    )
+    audit.record(
+        "chunk.answered",
+        ticket="INC-1",
+        targets=[("pump", "Ä", "ok"), ("lamp", "灯", *FULL)],
+    )
     audit.record("operation.ended", ticket="INC-1", detail={"b": [1, None], "a": "ü"})
     return auditor
 
 
 def body(client, what, **filters):
-    return b"".join(client.get(f"/audit/export.{what}", filters).streaming_content).decode()
+    return b"".join(
+        client.get(f"/audit/export.{what}", filters).streaming_content
+    ).decode()
 
 
 def table(client, **filters):
@@ -35,7 +43,10 @@ def table(client, **filters):
 
 
 def test_the_table_has_a_line_for_each_target(trail):
-    rows = [(row["kind"], row["target_id"], row["target_outcome"]) for row in table(trail, ticket="inc-1")]
+    rows = [
+        (row["kind"], row["target_id"], row["target_outcome"])
+        for row in table(trail, ticket="inc-1")
+    ]
     assert rows == [
         ("operation.ended", "", ""),
         ("chunk.answered", "pump", "ok"),
@@ -47,13 +58,20 @@ def test_the_table_has_a_line_for_each_target(trail):
 
 def test_of_targets_that_are_asked_for_it_has_these_alone(trail):
     (row,) = table(trail, code="IOTDA.015204")
-    assert (row["target_name"], row["message"], row["ticket"]) == ("灯", "It has five already", "INC-1")
+    assert (row["target_name"], row["message"], row["ticket"]) == (
+        "灯",
+        "It has five already",
+        "INC-1",
+    )
 
 
 def test_it_has_no_formula_and_the_times_in_utc(trail):
     (row, _other) = table(trail, kind="operation.asked")
     assert row["reason"] == "'=cmd"
-    assert row["at"] == f"{Event.objects.get(kind='operation.asked').at:%Y-%m-%dT%H:%M:%S.%fZ}"
+    assert (
+        row["at"]
+        == f"{Event.objects.get(kind='operation.asked').at:%Y-%m-%dT%H:%M:%S.%fZ}"
+    )
 
 
 def encode(value):
@@ -64,22 +82,30 @@ def test_each_line_of_json_can_be_verified_alone(trail):
     lines = [json.loads(line) for line in body(trail, "jsonl").splitlines()]
     assert [line["id"] for line in lines] == sorted(line["id"] for line in lines)
     for line in lines:
-        row = [encode(line[name]) if name == "detail" else line[name] for name in HASHED]
+        row = [
+            encode(line[name]) if name == "detail" else line[name] for name in HASHED
+        ]
         said = f"{line['previous_hash']}\n{encode(row)}\n{encode(line['targets']) if line['targets'] else ''}"
         assert hashlib.sha256(said.encode()).hexdigest() == line["hash"]
 
 
 def test_that_it_was_taken_is_recorded_with_the_filters_and_the_end_of_the_trail(trail):
     before = audit.head()
-    name = trail.get("/audit/export.jsonl?ticket=INC-1&outcome=failed")["Content-Disposition"]
+    name = trail.get("/audit/export.jsonl?ticket=INC-1&outcome=failed")[
+        "Content-Disposition"
+    ]
     event = Event.objects.get(kind="export")
-    assert event.detail == {"filters": {"ticket": "INC-1", "outcome": "failed"}, "head": before}
+    assert event.detail == {
+        "filters": {"ticket": "INC-1", "outcome": "failed"},
+        "head": before,
+    }
     assert "audit-INC-1-" in name
     assert name.endswith('Z.jsonl"')
 
 
 @pytest.mark.parametrize(
-    ("granted", "space"), [(["north"], "north"), (["north", "south"], "*"), (["*"], "*")]
+    ("granted", "space"),
+    [(["north"], "north"), (["north", "south"], "*"), (["*"], "*")],
 )
 def test_what_was_looked_for_elsewhere_is_not_told(granted, space):
     exporter, other = Client(), Client()
@@ -88,7 +114,9 @@ def test_what_was_looked_for_elsewhere_is_not_told(granted, space):
     other.force_login(make_user("auditor", "west"))
     body(exporter, "jsonl", target="pump")
     event = Event.objects.get(kind="export")
-    answers = [client.get(f"/audit/{event.pk}/").status_code for client in (exporter, other)]
+    answers = [
+        client.get(f"/audit/{event.pk}/").status_code for client in (exporter, other)
+    ]
     assert (event.space, answers) == (space, [200, 404])
 
 
@@ -103,8 +131,12 @@ def test_a_wrong_filter_is_not_taken_for_none(trail):
 
 
 def test_more_than_one_piece_is_taken_whole(auditor, monkeypatch):
-    monkeypatch.setattr("iotda_admin.audit.reading.EXPORTED_TOGETHER", 4)
+    monkeypatch.setattr("iotda_admin.audit.search.query.EXPORTED_TOGETHER", 4)
     for n in range(11):
-        audit.record("chunk.answered", actor_name="Zoe", targets=[(f"d{n}-{each}",) for each in range(n % 3)])
+        audit.record(
+            "chunk.answered",
+            actor_name="Zoe",
+            targets=[(f"d{n}-{each}",) for each in range(n % 3)],
+        )
     ids = [(row["id"], row["target_id"]) for row in table(auditor, actor="Zoe")]
     assert len(ids) == len(set(ids)) == sum(max(1, n % 3) for n in range(11))

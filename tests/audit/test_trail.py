@@ -5,7 +5,8 @@ from io import StringIO
 import pytest
 from django.db import OperationalError, connection
 
-from iotda_admin.audit import address_of, record
+from iotda_admin.access.actor import address_of
+from iotda_admin.audit import record
 from iotda_admin.audit.models import Event
 from tests.conftest import make_user
 
@@ -20,9 +21,19 @@ def freeze(client, device, **more):
 def test_it_says_who_did_what_and_why(operator, inventory):
     freeze(operator, inventory.landmarks["online"])
     event = Event.objects.get(kind="operation.asked")
-    assert (event.actor_name, event.role, event.source) == ("operator", "operator", "web")
-    assert (event.verb, event.reason, event.ticket) == ("device.freeze", "billing dispute", "INC-4711")
-    assert [target.target_id for target in event.outcomes.all()] == [inventory.landmarks["online"]]
+    assert (event.actor_name, event.role, event.source) == (
+        "operator",
+        "operator",
+        "web",
+    )
+    assert (event.verb, event.reason, event.ticket) == (
+        "device.freeze",
+        "billing dispute",
+        "INC-4711",
+    )
+    assert [target.target_id for target in event.outcomes.all()] == [
+        inventory.landmarks["online"]
+    ]
 
 
 def test_it_says_how_it_ended(operator, inventory):
@@ -40,12 +51,19 @@ def test_it_keeps_the_denied_try(viewer, inventory):
 def test_it_keeps_logins_and_failed_logins(anonymous):
     make_user("viewer")
     anonymous.post("/accounts/login/", {"username": "viewer", "password": "wrong"})
-    anonymous.post("/accounts/login/", {"username": "viewer", "password": "a-password-1"})
-    kinds = [event.kind for event in Event.objects.filter(kind__startswith="login").order_by("id")]
+    anonymous.post(
+        "/accounts/login/", {"username": "viewer", "password": "a-password-1"}
+    )
+    kinds = [
+        event.kind
+        for event in Event.objects.filter(kind__startswith="login").order_by("id")
+    ]
     assert kinds == ["login.failed", "login"]
 
 
-@pytest.mark.parametrize(("source", "kept"), [("web", True), ("cli", True), ("worker", False)])
+@pytest.mark.parametrize(
+    ("source", "kept"), [("web", True), ("cli", True), ("worker", False)]
+)
 def test_who_guesses_at_night_is_found_without_a_name(db, settings, source, kept):
     settings.WORKING_HOURS = (set(), time(), time())
     record("login.throttled", source=source)
@@ -68,7 +86,9 @@ def test_a_forwarded_address_has_no_port(rf, settings, hop, address):
 
 
 def test_it_does_not_keep_a_password_typed_as_a_name(anonymous):
-    anonymous.post("/accounts/login/", {"username": "hunter2-my-password", "password": "x"})
+    anonymous.post(
+        "/accounts/login/", {"username": "hunter2-my-password", "password": "x"}
+    )
     assert "hunter2" not in str(Event.objects.values())
 
 
@@ -101,7 +121,14 @@ def test_it_finds_an_operation_by_its_ticket(operator, auditor, inventory):
 
 
 @pytest.mark.parametrize(
-    "query", ["?after=x", "?before=-1", "?kind=nonsense", "?q=%00", "?q=OP-99999999999999999999"]
+    "query",
+    [
+        "?after=x",
+        "?before=-1",
+        "?kind=nonsense",
+        "?q=%00",
+        "?q=OP-99999999999999999999",
+    ],
 )
 def test_odd_filters_do_not_break_it(auditor, query):
     assert auditor.get(f"/audit/{query}", follow=True).status_code == 200
@@ -133,14 +160,18 @@ FORMULAS = [
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_its_csv_holds_no_formula(operator, auditor, inventory, formula):
     freeze(operator, inventory.landmarks["online"], reason=f"{formula}x", ticket="T")
-    (reason,) = {row["reason"] for row in export(auditor, ticket="T") if row["ticket"] == "T"}
+    (reason,) = {
+        row["reason"] for row in export(auditor, ticket="T") if row["ticket"] == "T"
+    }
     assert reason[0] == "'"
 
 
 def test_every_cell_of_its_csv_is_quoted(auditor):
     response = auditor.get("/audit/export.csv")
     text = b"".join(response.streaming_content).decode()
-    assert all(line.startswith('"') and line.endswith('"') for line in text.splitlines())
+    assert all(
+        line.startswith('"') and line.endswith('"') for line in text.splitlines()
+    )
 
 
 def test_a_nul_reaches_no_column(auditor):
@@ -151,7 +182,11 @@ def test_a_nul_reaches_no_column(auditor):
 
 def test_an_event_says_in_words_what_was_changed(auditor):
     changes = {"spaces": [[], ["every space"]], "is_active": [True, False]}
-    record("account.changed", summary="user Ada", detail={"what": "user", "id": 7, "changes": changes})
+    record(
+        "account.changed",
+        summary="user Ada",
+        detail={"what": "user", "id": 7, "changes": changes},
+    )
     page = auditor.get(f"/audit/{Event.objects.latest('pk').pk}/").text
     assert "none → every space" in page
     assert "yes → no" in page
@@ -161,18 +196,39 @@ def test_an_event_says_in_words_what_was_changed(auditor):
 def test_no_word_of_the_program_is_shown_for_what_was_changed(auditor):
     changes = {"is_staff": [False, True], "password": ["kept secret", "changed"]}
     changes["permissions"] = [[], ["devices.freeze_device"]]
-    record("account.changed", summary="role x", detail={"what": "role", "name": "x", "changes": changes})
-    for url in ("/audit/?kind=account.changed", f"/audit/{Event.objects.latest('pk').pk}/"):
+    record(
+        "account.changed",
+        summary="role x",
+        detail={"what": "role", "name": "x", "changes": changes},
+    )
+    for url in (
+        "/audit/?kind=account.changed",
+        f"/audit/{Event.objects.latest('pk').pk}/",
+    ):
         page = auditor.get(url).text
         assert "Staff status" in page
         assert "none → Can freeze and unfreeze devices" in page
-        assert not [raw for raw in ("is_staff", "devices.freeze", "kept secret") if raw in page]
+        assert not [
+            raw for raw in ("is_staff", "devices.freeze", "kept secret") if raw in page
+        ]
 
 
 def test_outcomes_are_shown_in_words_and_our_own_codes_by_their_meaning(auditor):
-    targets = [("d1", "Pump", "failed", "not_directly_connected", ""), ("d2", "", "ok", "", "")]
-    record("chunk.answered", source="cli", outcome="1 failed, 2 ok", targets=targets, target_type="device")
-    for url in ("/audit/?kind=chunk.answered", f"/audit/{Event.objects.latest('pk').pk}/"):
+    targets = [
+        ("d1", "Pump", "failed", "not_directly_connected", ""),
+        ("d2", "", "ok", "", ""),
+    ]
+    record(
+        "chunk.answered",
+        source="cli",
+        outcome="1 failed, 2 ok",
+        targets=targets,
+        target_type="device",
+    )
+    for url in (
+        "/audit/?kind=chunk.answered",
+        f"/audit/{Event.objects.latest('pk').pk}/",
+    ):
         page = auditor.get(url).text
         assert "1 failed, 2 done" in page
         assert "Command line" in page
@@ -182,4 +238,7 @@ def test_outcomes_are_shown_in_words_and_our_own_codes_by_their_meaning(auditor)
 
 def test_the_questions_stand_open_until_something_is_asked(auditor):
     assert '<details class="fold" id="questions" open>' in auditor.get("/audit/").text
-    assert '<details class="fold" id="questions">' in auditor.get("/audit/?ticket=INC-1").text
+    assert (
+        '<details class="fold" id="questions">'
+        in auditor.get("/audit/?ticket=INC-1").text
+    )

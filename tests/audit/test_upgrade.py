@@ -9,13 +9,15 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from iotda_admin import audit
-from iotda_admin.audit import guard
+from iotda_admin.audit import triggers
 from iotda_admin.audit.models import Event, ReasonWord
 from iotda_admin.audit.verify import verify
 from tests.audit.test_chain import force
 
 MIGRATION = importlib.import_module("iotda_admin.audit.migrations.0005_first_links")
-LAST_CHARACTERS = importlib.import_module("iotda_admin.audit.migrations.0009_last_characters")
+LAST_CHARACTERS = importlib.import_module(
+    "iotda_admin.audit.migrations.0009_last_characters"
+)
 
 
 @pytest.fixture
@@ -24,7 +26,11 @@ def old(db):
     state = MigrationExecutor(connection).loader.project_state(("audit", "0004_chain"))
     rows = state.apps.get_model("audit", "Event").objects
     for number in (1, 2, 4):
-        facts = {"kind": "operation.asked", "actor_name": "Ada", "reason": f"unpaid {number}"}
+        facts = {
+            "kind": "operation.asked",
+            "actor_name": "Ada",
+            "reason": f"unpaid {number}",
+        }
         rows.create(
             id=number, at=datetime(2026, 1, number, tzinfo=UTC), detail={"z": 1, "a": [2]},
             outside_hours=False, **facts,
@@ -34,17 +40,19 @@ def old(db):
 
 def test_it_verifies_and_goes_on(old):
     with connection.cursor() as cursor:
-        for table in guard.ARCHIVED:
+        for table in triggers.ARCHIVED:
             on = f" ON {table}" if connection.vendor == "postgresql" else ""
             cursor.execute(f"DROP TRIGGER {table}_update{on}")
     MIGRATION.link(old, None)
-    guard.install()
+    triggers.install()
     audit.record("login", actor_name="Ada")
     assert (verify().bad, verify().events) == (None, 4)
     assert list(Event.objects.order_by("id").values_list("reason", flat=True))[:3] == [
         "unpaid 1", "unpaid 2", "unpaid 4",
     ]  # fmt: skip
-    assert set(ReasonWord.objects.filter(word="unpaid").values_list("event", flat=True)) == {1, 2, 3}
+    assert set(
+        ReasonWord.objects.filter(word="unpaid").values_list("event", flat=True)
+    ) == {1, 2, 3}
 
 
 def test_the_last_character_of_an_earlier_reason_is_found(db):
@@ -52,5 +60,10 @@ def test_the_last_character_of_an_earlier_reason_is_found(db):
     force("DELETE FROM audit_reasonword WHERE word = '机'")
     for _twice in range(2):
         LAST_CHARACTERS.add(apps, None)
-    assert sorted(ReasonWord.objects.values_list("word", flat=True)) == ["停机", "机", "欠费", "费停"]
+    assert sorted(ReasonWord.objects.values_list("word", flat=True)) == [
+        "停机",
+        "机",
+        "欠费",
+        "费停",
+    ]
     assert verify().bad is None

@@ -16,14 +16,35 @@ def parser() -> argparse.ArgumentParser:
     add(commands, "bind", n=10_000, conc=8, latency=50).add_argument(
         "--against", default=",".join(BIND_PEERS)
     )
-    add(commands, "bind-growth", n=100_000, conc=16, latency=20, says="the largest of three sizes")
+    add(
+        commands,
+        "bind-growth",
+        n=100_000,
+        conc=16,
+        latency=20,
+        says="the largest of three sizes",
+    )
     limited = add(commands, "ratelimit", n=20_000, conc=16, latency=20)
     limited.add_argument("--rate", type=int, default=200, help="calls a second")
-    limited.add_argument("--burst", type=int, help="calls at once; the rate if not given")
+    limited.add_argument(
+        "--burst", type=int, help="calls at once; the rate if not given"
+    )
     frozen = add(commands, "freeze", n=10_000, conc=8, latency=10)
-    frozen.add_argument("--task-speed", type=float, default=2000, help="devices a second in a batch task")
+    frozen.add_argument(
+        "--task-speed",
+        type=float,
+        default=2000,
+        help="devices a second in a batch task",
+    )
     add(commands, "input", n=100_000, conc=8, latency=20, file="intake")
-    add(commands, "audit", n=1_000_000, conc=1, latency=0, says="events in the largest of three trails")
+    add(
+        commands,
+        "audit",
+        n=1_000_000,
+        conc=1,
+        latency=0,
+        says="events in the largest of three trails",
+    )
     return parser
 
 
@@ -37,26 +58,48 @@ def add(
     says: str = "targets",
     file: str = "",
 ) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=f"tests/bench/{file or name.rpartition('-')[2]}.py")
+    command = commands.add_parser(
+        name, help=f"tests/bench/{file or name.rpartition('-')[2]}.py"
+    )
     command.add_argument("--n", type=int, default=n, help=says)
     command.add_argument("--conc", type=int, default=conc, help="calls in flight")
-    command.add_argument("--latency-ms", type=float, default=latency, help="of the simulated platform")
-    command.add_argument("--rounds", type=int, default=3, help="of which the medians are told")
+    command.add_argument(
+        "--latency-ms", type=float, default=latency, help="of the simulated platform"
+    )
+    command.add_argument(
+        "--rounds", type=int, default=3, help="of which the medians are told"
+    )
     command.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     return command
 
 
 def measure(stage: Stage, asked: argparse.Namespace) -> Report:
-    common = {"conc": asked.conc, "latency_ms": asked.latency_ms, "rounds": asked.rounds}
+    common = {
+        "conc": asked.conc,
+        "latency_ms": asked.latency_ms,
+        "rounds": asked.rounds,
+    }
     match asked.command:
         case "bind":
-            return bind.run(stage, n=asked.n, against=asked.against.split(","), **common)
+            return bind.run(
+                stage, n=asked.n, against=asked.against.split(","), **common
+            )
         case "bind-growth":
-            return growth.run(stage, sizes=[asked.n // 100, asked.n // 10, asked.n], **common)
+            return growth.run(
+                stage, sizes=[asked.n // 100, asked.n // 10, asked.n], **common
+            )
         case "ratelimit":
-            return ratelimit.run(stage, n=asked.n, rate=asked.rate, burst=asked.burst or asked.rate, **common)
+            return ratelimit.run(
+                stage,
+                n=asked.n,
+                rate=asked.rate,
+                burst=asked.burst or asked.rate,
+                **common,
+            )
         case "input":
-            return intake.run(stage, n=asked.n, rounds=asked.rounds, latency_ms=asked.latency_ms)
+            return intake.run(
+                stage, n=asked.n, rounds=asked.rounds, latency_ms=asked.latency_ms
+            )
         case _:
             return freeze.run(stage, n=asked.n, task_speed=asked.task_speed, **common)
 
@@ -66,7 +109,9 @@ def main(words: list[str] | None = None) -> int:
     if asked.command == "audit":  # it needs no platform
         sizes = [asked.n // 100, asked.n // 10, asked.n]
         return tell(audit.run(kind=asked.database, sizes=sizes, rounds=asked.rounds))
-    with staged(room_for(asked.n), asked.database, TARGETS_LIMIT=max(asked.n, 100)) as stage:
+    with staged(
+        room_for(asked.n), asked.database, TARGETS_LIMIT=max(asked.n, 100)
+    ) as stage:
         return tell(measure(stage, asked))
 
 

@@ -20,11 +20,18 @@ from tests.bench.questions import ALL
 from tests.cloud import ROOT
 
 # Each in a process of its own, so that one's memory does not hide another's.
-ALONE = {"CSV": ("export", "csv"), "JSON lines": ("export", "jsonl"), "verify": ("verify",)}
+ALONE = {
+    "CSV": ("export", "csv"),
+    "JSON lines": ("export", "jsonl"),
+    "verify": ("verify",),
+}
 MEGABYTE = 1_000_000
 
 # They look at so many rows and no more: they grow until there are as many.
-BOUNDED = {"apart": "two filters that never meet", "error codes": "the codes of the newest 10,000 failures"}
+BOUNDED = {
+    "apart": "two filters that never meet",
+    "error codes": "the codes of the newest 10,000 failures",
+}
 
 type Pages = dict[int, dict[str, dict[str, Any]]]
 type Figures = dict[int, dict[str, Any]]
@@ -36,7 +43,11 @@ class Trail:
     def __init__(self, folder: Path, kept: Sqlite | Postgres) -> None:
         self.folder, self.kept = folder, kept
         self.env = os.environ | SETTINGS
-        self.env |= {"DATA_DIR": str(folder), "DATABASE_URL": kept.url(folder), "ALLOWED_HOSTS": "testserver"}
+        self.env |= {
+            "DATA_DIR": str(folder),
+            "DATABASE_URL": kept.url(folder),
+            "ALLOWED_HOSTS": "testserver",
+        }
 
     def begun(self) -> "Trail":
         self.folder.mkdir()
@@ -50,19 +61,25 @@ class Trail:
         return Trail(folder, self.kept)
 
     def probe(self, *words: object) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.process("-m", "tests.bench.trail_probe", *map(str, words)))
+        found: dict[str, Any] = json.loads(
+            self.process("-m", "tests.bench.trail_probe", *map(str, words))
+        )
         return found
 
     @contextmanager
     def reading(self) -> Iterator[subprocess.Popen[str]]:
         command = [sys.executable, "-m", "tests.bench.trail_probe", "questions"]
-        with subprocess.Popen(command, cwd=ROOT, env=self.env, text=True, stdin=-1, stdout=-1) as reader:
+        with subprocess.Popen(
+            command, cwd=ROOT, env=self.env, text=True, stdin=-1, stdout=-1
+        ) as reader:
             yield reader
             reader.communicate()  # no more questions: it ends
 
     def process(self, *words: str) -> str:
         command = [sys.executable, *words]
-        return subprocess.run(command, cwd=ROOT, env=self.env, check=True, text=True, stdout=-1).stdout
+        return subprocess.run(
+            command, cwd=ROOT, env=self.env, check=True, text=True, stdout=-1
+        ).stdout
 
 
 @contextmanager
@@ -74,7 +91,11 @@ def trails(kind: str, sizes: Sequence[int]) -> Iterator[dict[int, Trail]]:
         made: dict[int, Trail] = {}
         last: Trail | None = None
         for size in sizes:
-            last = last.copy(home / str(size)) if last else Trail(home / str(size), kept).begun()
+            last = (
+                last.copy(home / str(size))
+                if last
+                else Trail(home / str(size), kept).begun()
+            )
             last.probe("fill", size)
             made[size] = last
         yield made
@@ -86,19 +107,27 @@ def trails(kind: str, sizes: Sequence[int]) -> Iterator[dict[int, Trail]]:
 def run(*, kind: str, sizes: Sequence[int], rounds: int) -> Report:
     with trails(kind, sizes) as made:
         pages = asked_in_turns(made, rounds * 3)
-        alone = {size: {name: made[size].probe(*words) for name, words in ALONE.items()} for size in sizes}
+        alone = {
+            size: {name: made[size].probe(*words) for name, words in ALONE.items()}
+            for size in sizes
+        }
     return told(kind, rounds, pages, alone)
 
 
 def asked_in_turns(made: dict[int, Trail], rounds: int) -> Pages:
     """Each question of all sizes one after the other: what else the machine does is the same for all."""
     with ExitStack() as stack:
-        readers = {size: stack.enter_context(trail.reading()) for size, trail in made.items()}
+        readers = {
+            size: stack.enter_context(trail.reading()) for size, trail in made.items()
+        }
         samples: dict[int, Any] = {size: defaultdict(list) for size in made}
         for name in ALL * rounds:
             for size, reader in readers.items():
                 samples[size][name].append(asked(reader, name))
-    return {size: {name: middle(some) for name, some in found.items()} for size, found in samples.items()}
+    return {
+        size: {name: middle(some) for name, some in found.items()}
+        for size, found in samples.items()
+    }
 
 
 def asked(reader: subprocess.Popen[str], name: str) -> dict[str, Any]:
@@ -111,40 +140,72 @@ def asked(reader: subprocess.Popen[str], name: str) -> dict[str, Any]:
 
 
 def middle(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {"seconds": median(one["seconds"] for one in samples), "rows": samples[-1]["rows"]}
+    return {
+        "seconds": median(one["seconds"] for one in samples),
+        "rows": samples[-1]["rows"],
+    }
 
 
 def told(kind: str, rounds: int, pages: Pages, alone: Figures) -> Report:
     sizes = list(pages)
     few, many = sizes[0], sizes[-1]
-    steep = {name: slope({n: pages[n][name]["seconds"] for n in sizes}) for name in pages[few]}
-    flat = {name: value for name, value in steep.items() if name not in (*BOUNDED, "control")}
+    steep = {
+        name: slope({n: pages[n][name]["seconds"] for n in sizes})
+        for name in pages[few]
+    }
+    flat = {
+        name: value
+        for name, value in steep.items()
+        if name not in (*BOUNDED, "control")
+    }
     worst = max(flat, key=lambda name: flat[name])
     report = Report("audit", {"database": kind, "sizes": sizes, "rounds": rounds})
     report.goals = [
-        Goal(f"slope of log time over log events, the steepest page ({worst})", flat[worst], "<=", 0.15),
+        Goal(
+            f"slope of log time over log events, the steepest page ({worst})",
+            flat[worst],
+            "<=",
+            0.15,
+        ),
         *(
             Goal(f"seconds for {says}", pages[many][name]["seconds"], "<=", 0.5)
             for name, says in BOUNDED.items()
         ),
         Goal("rows verified in a second", rate(alone[many]["verify"]), ">=", 100_000),
-        Goal("events that verifying objects to", len(alone[many]["verify"]["bad"]), "<=", 0),
+        Goal(
+            "events that verifying objects to",
+            len(alone[many]["verify"]["bad"]),
+            "<=",
+            0,
+        ),
         *(
-            Goal(f"MB more memory for {many} than for {few}, {name}", grown(alone, name), "<=", 10)
+            Goal(
+                f"MB more memory for {many} than for {few}, {name}",
+                grown(alone, name),
+                "<=",
+                10,
+            )
             for name in ALONE
         ),
     ]
     report.control = "a word anywhere in three columns, and how many there are"
     report.controls = [Goal("slope of its log time", steep["control"], "<=", 0.15)]
     report.figures = {
-        "milliseconds": {str(n): {name: ms(one["seconds"]) for name, one in pages[n].items()} for n in sizes},
+        "milliseconds": {
+            str(n): {name: ms(one["seconds"]) for name, one in pages[n].items()}
+            for n in sizes
+        },
         "rows": {name: one["rows"] for name, one in pages[many].items()},
         "slopes": {name: round(value, 3) for name, value in steep.items()},
         "alone": {str(n): alone[n] for n in sizes},
     }
     report.table = [["page, ms", *map(str, sizes), "slope"]]
     report.table += [
-        [name, *(f"{ms(pages[n][name]['seconds']):.1f}" for n in sizes), f"{steep[name]:.3f}"]
+        [
+            name,
+            *(f"{ms(pages[n][name]['seconds']):.1f}" for n in sizes),
+            f"{steep[name]:.3f}",
+        ]
         for name in steep
     ]
     report.notes = [
@@ -160,7 +221,9 @@ def rate(one: dict[str, Any]) -> float:
 
 def grown(alone: Figures, name: str) -> float:
     sizes = list(alone)
-    return float(alone[sizes[-1]][name]["peak"] - alone[sizes[0]][name]["peak"]) / MEGABYTE
+    return (
+        float(alone[sizes[-1]][name]["peak"] - alone[sizes[0]][name]["peak"]) / MEGABYTE
+    )
 
 
 def ms(seconds: float) -> float:

@@ -15,17 +15,41 @@ LOOPED = 200  # targets for the loop, whose time is counted a target
 CONTROLLED = 2000
 
 
-def run(stage: Stage, *, n: int, conc: int, latency_ms: float, against: Sequence[str], rounds: int) -> Report:
+def run(
+    stage: Stage,
+    *,
+    n: int,
+    conc: int,
+    latency_ms: float,
+    against: Sequence[str],
+    rounds: int,
+) -> Report:
     ids, simulated = targets(stage, n), {"latency_ms": latency_ms}
     turns: list[Turn] = []
     for _round in range(rounds):
         for name in against:
-            turns.append(peer(stage, name, ids[:LOOPED] if name == "sdk-loop" else ids, conc, **simulated))
+            turns.append(
+                peer(
+                    stage,
+                    name,
+                    ids[:LOOPED] if name == "sdk-loop" else ids,
+                    conc,
+                    **simulated,
+                )
+            )
         turns.append(measured(stage, ids, conc, **simulated))
-    facts = {"database": stage.kind, "n": n, "conc": conc, "latency_ms": latency_ms, "rounds": rounds}
+    facts = {
+        "database": stage.kind,
+        "n": n,
+        "conc": conc,
+        "latency_ms": latency_ms,
+        "rounds": rounds,
+    }
     report = tell(Report("bind", facts), turns)
     a_target = medians(turns)
-    report.goals = goals(a_target.pop("product"), a_target, conc, latency_ms, stage.kind)
+    report.goals = goals(
+        a_target.pop("product"), a_target, conc, latency_ms, stage.kind
+    )
     some = ids[:CONTROLLED]
     control = naive(stage, "save_each", some, conc, **simulated) / len(some)
     report.control = "one save() a target, from the threads that send"
@@ -33,19 +57,35 @@ def run(stage: Stage, *, n: int, conc: int, latency_ms: float, against: Sequence
     return report
 
 
-def goals(a_target: float, peers: dict[str, float], conc: int, latency_ms: float, kind: str) -> list[Goal]:
+def goals(
+    a_target: float, peers: dict[str, float], conc: int, latency_ms: float, kind: str
+) -> list[Goal]:
     """Seconds a target against those of the peers; the product records everything, they record nothing."""
     floor = 1.30 if kind == "postgres" else 1.10 if latency_ms >= 50 else 1.20
     found = []
     if "raw" in peers:
-        found.append(Goal("time against raw sockets", a_target / peers["raw"], "<=", floor))
+        found.append(
+            Goal("time against raw sockets", a_target / peers["raw"], "<=", floor)
+        )
     if "sdk-loop" in peers:
         times = 250 if conc >= 16 else 140
         found.append(
-            Goal("times as fast as the SDK, one id a call", peers["sdk-loop"] / a_target, ">=", times)
+            Goal(
+                "times as fast as the SDK, one id a call",
+                peers["sdk-loop"] / a_target,
+                ">=",
+                times,
+            )
         )
     if "sdk-pool" in peers:
-        found.append(Goal("time against the SDK in a thread pool", a_target / peers["sdk-pool"], "<=", 1.0))
+        found.append(
+            Goal(
+                "time against the SDK in a thread pool",
+                a_target / peers["sdk-pool"],
+                "<=",
+                1.0,
+            )
+        )
     return found
 
 
@@ -54,15 +94,28 @@ def targets(stage: Stage, count: int) -> list[str]:
     return stage.ids(WARM + count, CAN_BE_BOUND)[WARM:]
 
 
-def peer(stage: Stage, name: str, ids: Sequence[str], conc: int, **simulated: float) -> Turn:
+def peer(
+    stage: Stage, name: str, ids: Sequence[str], conc: int, **simulated: float
+) -> Turn:
     stage.reset(**simulated)
     policy = stage.cloud.landmarks["policy"]
     seconds, said = BIND_PEERS[name](stage.cloud, policy, ids, conc)
-    return Turn(name, len(ids), seconds, identity.bound(stage.cloud, policy, ids, said), *called(stage.cloud))
+    return Turn(
+        name,
+        len(ids),
+        seconds,
+        identity.bound(stage.cloud, policy, ids, said),
+        *called(stage.cloud),
+    )
 
 
 def measured(
-    stage: Stage, ids: Sequence[str], conc: int, *, settings: dict[str, Any] | None = None, **simulated: float
+    stage: Stage,
+    ids: Sequence[str],
+    conc: int,
+    *,
+    settings: dict[str, Any] | None = None,
+    **simulated: float,
 ) -> Turn:
     """The product, warmed up with a few other targets."""
     stage.reset()
@@ -74,10 +127,23 @@ def measured(
         asked = bind(product, policy, ids)
         same = identity.bound(stage.cloud, policy, ids, product.outcomes(asked))
         peaks = peak(product.worker.pid), peak(product.web.pid)
-        return Turn("product", len(ids), asked.seconds, same, *called(stage.cloud), asked, *peaks)
+        return Turn(
+            "product",
+            len(ids),
+            asked.seconds,
+            same,
+            *called(stage.cloud),
+            asked,
+            *peaks,
+        )
 
 
 def bind(product: Product, policy: str, ids: Sequence[str]) -> Asked:
     page = f"/policies/{policy}/bind/"
-    fields = {"act": "bind", "policy": policy, "target_type": "device", "pasted": "\n".join(ids)}
+    fields = {
+        "act": "bind",
+        "policy": policy,
+        "target_type": "device",
+        "pasted": "\n".join(ids),
+    }
     return product.ask("policyadmin", page, page, **fields)

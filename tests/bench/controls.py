@@ -9,7 +9,9 @@ from tests.bench.stage import Stage
 from tests.cloud import ROOT
 
 
-def naive(stage: Stage, way: str, ids: Sequence[str], conc: int, **simulated: float) -> float:
+def naive(
+    stage: Stage, way: str, ids: Sequence[str], conc: int, **simulated: float
+) -> float:
     """Seconds; the ways stand in naive.py."""
     stage.reset(**simulated)
     policy = stage.cloud.landmarks["policy"]

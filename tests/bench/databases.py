@@ -28,7 +28,9 @@ class Sqlite:
         pass
 
     def connect(self, folder: Path) -> Any:
-        return sqlite3.connect(folder / FILE, timeout=20, isolation_level=None, check_same_thread=False)
+        return sqlite3.connect(
+            folder / FILE, timeout=20, isolation_level=None, check_same_thread=False
+        )
 
     def close(self) -> None:
         pass
@@ -53,7 +55,9 @@ class Postgres:
         return urlunsplit(urlsplit(self.server)._replace(path=f"/{name}"))
 
     def copy(self, prepared: Path, folder: Path) -> None:
-        self.command(f'create database "{self.name(folder)}" template "{self.name(prepared)}"')
+        self.command(
+            f'create database "{self.name(folder)}" template "{self.name(prepared)}"'
+        )
         self.made.append(self.name(folder))
 
     def connect(self, folder: Path) -> Any:
@@ -74,8 +78,13 @@ class Cluster(Postgres):
     def __init__(self) -> None:
         tools = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
         if not tools:
-            raise SystemExit("PostgreSQL is not installed; or name a server in DATABASE_URL.")
-        self.tools, self.home = tools[-1].parent, Path(tempfile.mkdtemp(prefix="bench-postgres-"))
+            raise SystemExit(
+                "PostgreSQL is not installed; or name a server in DATABASE_URL."
+            )
+        self.tools, self.home = (
+            tools[-1].parent,
+            Path(tempfile.mkdtemp(prefix="bench-postgres-")),
+        )
         self.user = "postgres" if getpass.getuser() == "root" else getpass.getuser()
         shutil.chown(self.home, self.user)
         port = free_port()
@@ -86,8 +95,12 @@ class Cluster(Postgres):
 
     def tool(self, name: str, *words: str) -> None:
         command = [str(self.tools / name), "-D", str(self.home / "data"), *words]
-        as_other = ["runuser", "-u", self.user, "--"] if self.user != getpass.getuser() else []
-        subprocess.run([*as_other, *command], cwd=self.home, check=True, stdout=subprocess.DEVNULL)
+        as_other = (
+            ["runuser", "-u", self.user, "--"] if self.user != getpass.getuser() else []
+        )
+        subprocess.run(
+            [*as_other, *command], cwd=self.home, check=True, stdout=subprocess.DEVNULL
+        )
 
     def close(self) -> None:
         self.tool("pg_ctl", "-m", "immediate", "stop")

@@ -34,15 +34,30 @@ def run(
         turns.append(peer(stage, ids, conc, **simulated))
         turns.append(measured(stage, ids, conc, settings or {}, **simulated))
         used.append(calls_used(stage))
-    facts = {"database": stage.kind, "n": n, "conc": conc, "latency_ms": latency_ms, "task_speed": task_speed}
+    facts = {
+        "database": stage.kind,
+        "n": n,
+        "conc": conc,
+        "latency_ms": latency_ms,
+        "task_speed": task_speed,
+    }
     report = tell(Report("freeze", {**facts, "rounds": rounds}), turns)
     report.figures["calls_used"] = used
-    report.notes += [f"calls of round {number}: {told(one)}" for number, one in enumerate(used, 1)]
+    report.notes += [
+        f"calls of round {number}: {told(one)}" for number, one in enumerate(used, 1)
+    ]
     report.goals = goals(n, [turn.calls for turn in turns if turn.name == "product"])
     report.goals += [
         Goal("batch tasks", max(one["create"] for one in used), "<=", ceil(n / TASK)),
-        Goal("pages of outcomes", max(one["pages"] for one in used), "<=", ceil(n / PAGE)),
-        Goal("calls that are neither tasks, polls nor pages", max(one["others"] for one in used), "<=", 0),
+        Goal(
+            "pages of outcomes", max(one["pages"] for one in used), "<=", ceil(n / PAGE)
+        ),
+        Goal(
+            "calls that are neither tasks, polls nor pages",
+            max(one["others"] for one in used),
+            "<=",
+            0,
+        ),
     ]
     report.control = "one call a device"
     report.controls = goals(n, [turn.calls for turn in turns if turn.name != "product"])
@@ -61,7 +76,11 @@ def peer(stage: Stage, ids: Sequence[str], conc: int, **simulated: float) -> Tur
 
 
 def measured(
-    stage: Stage, ids: Sequence[str], conc: int, settings: dict[str, Any], **simulated: float
+    stage: Stage,
+    ids: Sequence[str],
+    conc: int,
+    settings: dict[str, Any],
+    **simulated: float,
 ) -> Turn:
     stage.reset()
     with stage.product(IOTDA_IN_FLIGHT=conc, **settings) as product:
@@ -76,27 +95,50 @@ def measured(
 
 
 def freeze(product: Product, ids: Sequence[str]) -> Asked:
-    return product.ask("admin", "/devices/", "/devices/selection.freeze/", target=ids, key=uuid4().hex)
+    return product.ask(
+        "admin", "/devices/", "/devices/selection.freeze/", target=ids, key=uuid4().hex
+    )
 
 
 def frozen(stage: Stage, ids: Sequence[str], said: Mapping[str, str]) -> Identity:
     """What was frozen before and was not asked for stays out of it."""
     stage.cloud.switch(latency_ms=0)
-    auth = AkSk(SETTINGS["IOTDA_AK"], SETTINGS["IOTDA_SK"], region=SETTINGS["IOTDA_REGION"])
-    with Client(endpoint=stage.cloud.api, project_id=SETTINGS["IOTDA_PROJECT_ID"], auth=auth) as client:
-        stands = [device.device_id for device in walk(client.list_devices) if device.status == "FROZEN"]
-    return compare(ids, stands, sent(stage.cloud, "FreezeDevice", "freezeDevices"), said)
+    auth = AkSk(
+        SETTINGS["IOTDA_AK"], SETTINGS["IOTDA_SK"], region=SETTINGS["IOTDA_REGION"]
+    )
+    with Client(
+        endpoint=stage.cloud.api, project_id=SETTINGS["IOTDA_PROJECT_ID"], auth=auth
+    ) as client:
+        stands = [
+            device.device_id
+            for device in walk(client.list_devices)
+            if device.status == "FROZEN"
+        ]
+    return compare(
+        ids, stands, sent(stage.cloud, "FreezeDevice", "freezeDevices"), said
+    )
 
 
 def calls_used(stage: Stage) -> dict[str, int]:
     """A poll asks for a task's state and the first page; what turns pages reads outcomes."""
-    calls = [(entry["operation"], entry["query"]) for entry in stage.cloud.journal() if entry["method"]]
-    listed = [one for one in calls if one[0] == "ListDevices"]  # our own look at the end
+    calls = [
+        (entry["operation"], entry["query"])
+        for entry in stage.cloud.journal()
+        if entry["method"]
+    ]
+    listed = [
+        one for one in calls if one[0] == "ListDevices"
+    ]  # our own look at the end
     shown = [query for name, query in calls if name == "ShowBatchTask"]
     pages = sum(turned(query) for query in shown)
     create = sum(name == "CreateBatchTask" for name, _query in calls)
     others = len(calls) - len(listed) - len(shown) - create
-    return {"create": create, "polls": len(shown) - pages, "pages": pages, "others": others}
+    return {
+        "create": create,
+        "polls": len(shown) - pages,
+        "pages": pages,
+        "others": others,
+    }
 
 
 def turned(query: str) -> bool:

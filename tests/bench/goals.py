@@ -19,10 +19,16 @@ class Goal:
 
     @property
     def met(self) -> bool:
-        return self.value <= self.limit if self.sign == "<=" else self.value >= self.limit
+        return (
+            self.value <= self.limit if self.sign == "<=" else self.value >= self.limit
+        )
 
     def shown(self) -> dict[str, Any]:
-        return {"value": round(self.value, 4), "goal": f"{self.sign} {self.limit:g}", "met": self.met}
+        return {
+            "value": round(self.value, 4),
+            "goal": f"{self.sign} {self.limit:g}",
+            "met": self.met,
+        }
 
 
 @dataclass
@@ -67,12 +73,25 @@ class Report:
         return json.dumps(said, sort_keys=True)
 
     def as_text(self) -> str:
-        facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in self.facts.items())
-        lines = [f"{self.command}: {facts}", "", *columns(self.table), "", *self.notes, ""]
+        facts = ", ".join(
+            f"{name.replace('_', ' ')} {value}" for name, value in self.facts.items()
+        )
+        lines = [
+            f"{self.command}: {facts}",
+            "",
+            *columns(self.table),
+            "",
+            *self.notes,
+            "",
+        ]
         lines += [f"  {told(goal)}" for goal in self.goals]
-        counts = ", ".join(f"{name} {count}" for name, count in vars(self.identity).items())
+        counts = ", ".join(
+            f"{name} {count}" for name, count in vars(self.identity).items()
+        )
         lines.append(f"  {mark(self.true)} platform and records agree: {counts}")
-        lines.append(f"  {mark(self.control_fails)} the control misses its goal: {self.control}")
+        lines.append(
+            f"  {mark(self.control_fails)} the control misses its goal: {self.control}"
+        )
         lines += [f"       {told(goal)}" for goal in self.controls]
         return "\n".join(lines)
 
@@ -90,11 +109,16 @@ def columns(table: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     rows = (zip(row, widths, strict=True) for row in table)
     return [
-        "  ".join(text.rjust(width) if at else text.ljust(width) for at, (text, width) in enumerate(row))
+        "  ".join(
+            text.rjust(width) if at else text.ljust(width)
+            for at, (text, width) in enumerate(row)
+        )
         for row in rows
     ]
 
 
 def slope(seconds: Mapping[int, float]) -> float:
     """How the time grows with the size: 1 is in proportion."""
-    return linear_regression([log(n) for n in seconds], [log(s) for s in seconds.values()]).slope
+    return linear_regression(
+        [log(n) for n in seconds], [log(s) for s in seconds.values()]
+    ).slope

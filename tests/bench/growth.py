@@ -12,7 +12,9 @@ from tests.bench.stage import Stage
 from tests.bench.turns import Turn, phases
 
 
-def run(stage: Stage, *, sizes: Sequence[int], conc: int, latency_ms: float, rounds: int) -> Report:
+def run(
+    stage: Stage, *, sizes: Sequence[int], conc: int, latency_ms: float, rounds: int
+) -> Report:
     simulated = {"latency_ms": latency_ms}
     ours: dict[int, list[Turn]] = {n: [] for n in sizes}
     raw: dict[int, list[Turn]] = {n: [] for n in sizes}
@@ -20,23 +22,39 @@ def run(stage: Stage, *, sizes: Sequence[int], conc: int, latency_ms: float, rou
         for n in sizes:
             raw[n].append(peer(stage, "raw", targets(stage, n), conc, **simulated))
             ours[n].append(measured(stage, targets(stage, n), conc, **simulated))
-    facts = {"database": stage.kind, "conc": conc, "latency_ms": latency_ms, "rounds": rounds}
+    facts = {
+        "database": stage.kind,
+        "conc": conc,
+        "latency_ms": latency_ms,
+        "rounds": rounds,
+    }
     report = Report("bind-growth", {**facts, "sizes": list(sizes)})
-    report.identity = sum((turn.identity for turns in ours.values() for turn in turns), NOTHING)
+    report.identity = sum(
+        (turn.identity for turns in ours.values() for turn in turns), NOTHING
+    )
     seconds, floor = middle(ours), middle(raw)
     last = sizes[-1]
     report.goals = [
         not_steeper(seconds),
         not_flatter(seconds),
-        Goal(f"time against raw sockets, {last} targets", seconds[last] / floor[last], "<=", 1.25),
+        Goal(
+            f"time against raw sockets, {last} targets",
+            seconds[last] / floor[last],
+            "<=",
+            1.25,
+        ),
         Goal("bytes of the worker's memory a target", bytes_a_target(ours), "<=", 600),
     ]
     report.control = "loads all targets after each call to see how many are left"
     few = [last // 200, last // 20]
-    control = {n: naive(stage, "count_all", targets(stage, n), conc, **simulated) for n in few}
+    control = {
+        n: naive(stage, "count_all", targets(stage, n), conc, **simulated) for n in few
+    }
     report.controls = [not_steeper(control)]
     report.figures = {"targets": {str(n): figures(ours[n], floor[n]) for n in sizes}}
-    report.table = [["targets", "seconds", "us a target", "x raw", "worker MB", "web MB"]]
+    report.table = [
+        ["targets", "seconds", "us a target", "x raw", "worker MB", "web MB"]
+    ]
     report.table += [row(n, ours[n], floor[n]) for n in sizes]
     report.notes = [f"{n} targets: {phases(turns)}" for n, turns in ours.items()]
     return report

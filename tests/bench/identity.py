@@ -36,7 +36,10 @@ NOTHING = Identity(0, 0, 0, 0)
 
 
 def compare(
-    asked: Collection[str], stands: Collection[str], sent: Counter[str], said: Mapping[str, str]
+    asked: Collection[str],
+    stands: Collection[str],
+    sent: Counter[str],
+    said: Mapping[str, str],
 ) -> Identity:
     """stands: what the platform has; sent: how often each target was in a call that was carried out;
     said: the outcome that was recorded for each target."""
@@ -51,10 +54,16 @@ def compare(
     )
 
 
-def bound(cloud: Cloud, policy: str, asked: Collection[str], said: Mapping[str, str]) -> Identity:
+def bound(
+    cloud: Cloud, policy: str, asked: Collection[str], said: Mapping[str, str]
+) -> Identity:
     return compare(asked, cloud.bound(policy), sent(cloud, "BindDevicePolicy"), said)
 
 
 def sent(cloud: Cloud, *operations: str) -> Counter[str]:
-    carried_out = (one for one in cloud.journal() if one["operation"] in operations and one["status"] != 429)
+    carried_out = (
+        one
+        for one in cloud.journal()
+        if one["operation"] in operations and one["status"] != 429
+    )
     return Counter(id for one in carried_out for id in one["target_ids"])

@@ -14,22 +14,38 @@ WAYS = ("bind, pasted", "bind, uploaded", "freeze, pasted")
 
 
 def run(stage: Stage, *, n: int, rounds: int, latency_ms: float) -> Report:
-    rows = {way: [send(stage, way, n, latency_ms) for _round in range(rounds)] for way in WAYS}
-    report = Report("input", {"database": stage.kind, "n": n, "latency_ms": latency_ms, "rounds": rounds})
+    rows = {
+        way: [send(stage, way, n, latency_ms) for _round in range(rounds)]
+        for way in WAYS
+    }
+    report = Report(
+        "input",
+        {"database": stage.kind, "n": n, "latency_ms": latency_ms, "rounds": rounds},
+    )
     report.table = [["", "seconds", "recorded", "web MB more"]]
     for way, found in rows.items():
-        seconds, recorded, more = (median(column) for column in zip(*found, strict=True))
-        report.table.append([way, f"{seconds:.2f}", f"{recorded:.0f}", f"{more / 1e6:.0f}"])
+        seconds, recorded, more = (
+            median(column) for column in zip(*found, strict=True)
+        )
+        report.table.append(
+            [way, f"{seconds:.2f}", f"{recorded:.0f}", f"{more / 1e6:.0f}"]
+        )
         report.goals.append(Goal(f"seconds: {way}", seconds, "<=", 2.0))
         report.goals.append(Goal(f"not recorded: {way}", n - recorded, "<=", 0))
-    report.figures = {"ways": {way: [list(one) for one in found] for way, found in rows.items()}}
+    report.figures = {
+        "ways": {way: [list(one) for one in found] for way, found in rows.items()}
+    }
     report.control = "a limit of half as many targets, which refuses them all"
-    _seconds, recorded, _more = send(stage, WAYS[0], n, latency_ms, TARGETS_LIMIT=n // 2)
+    _seconds, recorded, _more = send(
+        stage, WAYS[0], n, latency_ms, TARGETS_LIMIT=n // 2
+    )
     report.controls = [Goal("not recorded", n - recorded, "<=", 0)]
     return report
 
 
-def send(stage: Stage, way: str, n: int, latency_ms: float, **settings: object) -> tuple[float, int, int]:
+def send(
+    stage: Stage, way: str, n: int, latency_ms: float, **settings: object
+) -> tuple[float, int, int]:
     """Seconds, targets recorded, and bytes that the web server needed more. No worker runs beside it."""
     stage.reset(latency_ms=latency_ms)
     product = stage.copy(**settings)
@@ -42,18 +58,26 @@ def send(stage: Stage, way: str, n: int, latency_ms: float, **settings: object) 
         product.stop()
 
 
-def post(product: Product, way: str, policy: str, ids: Sequence[str]) -> tuple[float, int, int]:
+def post(
+    product: Product, way: str, policy: str, ids: Sequence[str]
+) -> tuple[float, int, int]:
     web, text = product.processes[-1].pid, "\n".join(ids)
     binding = way.startswith("bind")
     browser = Browser(product.base, "policyadmin" if binding else "admin")
     page = f"/policies/{policy}/bind/" if binding else "/devices/selection.paste/"
     form = {"key": uuid4().hex} | browser.form(page) | {"reason": "measured"}
-    form |= {"act": "bind", "policy": policy, "target_type": "device"} if binding else {}
-    files = {"upload": ("ids.csv", text, "text/csv")} if way.endswith("uploaded") else None
+    form |= (
+        {"act": "bind", "policy": policy, "target_type": "device"} if binding else {}
+    )
+    files = (
+        {"upload": ("ids.csv", text, "text/csv")} if way.endswith("uploaded") else None
+    )
     form |= {} if files else {"pasted": text}
     path, before = page if binding else "/devices/selection.freeze/", peak(web)
     began = perf_counter()
-    browser.http.post(product.base + path, form, files=files, timeout=120, allow_redirects=False)
+    browser.http.post(
+        product.base + path, form, files=files, timeout=120, allow_redirects=False
+    )
     seconds = perf_counter() - began
     (recorded,) = product.rows("select count(*) from operations_target")[0]
     return seconds, recorded, peak(web) - before

@@ -13,16 +13,24 @@ django.setup()
 
 from django.contrib.auth.models import User  # noqa: E402
 
-from iotda_admin.connection import client  # noqa: E402
-from iotda_admin.operations.door import Asker, Wanted, ask  # noqa: E402
+from iotda_admin.access.actor import Actor  # noqa: E402
 from iotda_admin.operations.models import Chunk, Operation, Target  # noqa: E402
+from iotda_admin.operations.services import Wanted, ask  # noqa: E402
+from iotda_admin.rate.connection import client  # noqa: E402
 
 
 def asked(ids: Sequence[str], policy: str) -> Operation:
-    asker = Asker(User.objects.get(username="policyadmin"), "policy admin", "bench")
+    actor = Actor(User.objects.get(username="policyadmin"), "policy admin", "bench")
     wanted = [Wanted(id) for id in ids]
     key = uuid.uuid4().hex
-    return ask("policy.bind", wanted, asker=asker, reason="control", form_key=key, policy_id=policy)
+    return ask(
+        "policy.bind",
+        wanted,
+        actor=actor,
+        reason="control",
+        form_key=key,
+        policy_id=policy,
+    )
 
 
 def save_each(chunk: Chunk) -> None:
@@ -37,16 +45,24 @@ def count_all(chunk: Chunk) -> None:
     """After each call, all targets are loaded to see how many are left."""
     ids = [target.pk for target in sent(chunk)]
     Target.objects.filter(pk__in=ids).update(state=Target.State.OK)
-    sum(target.state == Target.State.OK for target in Target.objects.filter(operation=chunk.operation_id))
+    sum(
+        target.state == Target.State.OK
+        for target in Target.objects.filter(operation=chunk.operation_id)
+    )
 
 
 def sent(chunk: Chunk) -> list[Target]:
     targets = list(chunk.targets.all())
-    client().bind_device_policy(chunk.operation.policy_id, "device", [one.target_id for one in targets])
+    client().bind_device_policy(
+        chunk.operation.policy_id, "device", [one.target_id for one in targets]
+    )
     return targets
 
 
-WAYS: dict[str, Callable[[Chunk], None]] = {"save_each": save_each, "count_all": count_all}
+WAYS: dict[str, Callable[[Chunk], None]] = {
+    "save_each": save_each,
+    "count_all": count_all,
+}
 
 
 def main(way: str, policy: str, conc: str) -> None:

@@ -35,19 +35,28 @@ def raw(cloud: Cloud, policy: str, ids: Sequence[str], conc: int) -> Run:
     # In a thread of its own: the browser's tests leave a loop running in the main one.
     with ThreadPoolExecutor(1) as aside:
         began = perf_counter()
-        done = aside.submit(asyncio.run, exchange_all(urlsplit(url).netloc, ready, conc)).result()
+        done = aside.submit(
+            asyncio.run, exchange_all(urlsplit(url).netloc, ready, conc)
+        ).result()
         return perf_counter() - began, dict.fromkeys(done, "ok")
 
 
 def packed(url: str, ids: Iterable[str]) -> bytes:
     body = {"target_type": "device", "target_ids": list(ids)}
-    request = requests.Request("POST", url, json=body, auth=AkSk("DEMOAK", "DEMOSK")).prepare()
+    request = requests.Request(
+        "POST", url, json=body, auth=AkSk("DEMOAK", "DEMOSK")
+    ).prepare()
     headers = {**request.headers, "Host": urlsplit(url).netloc}
-    lines = [f"POST {request.path_url} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    lines = [
+        f"POST {request.path_url} HTTP/1.1",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
     return "\r\n".join([*lines, "", ""]).encode() + request.body
 
 
-async def exchange_all(host: str, ready: list[tuple[tuple[str, ...], bytes]], conc: int) -> list[str]:
+async def exchange_all(
+    host: str, ready: list[tuple[tuple[str, ...], bytes]], conc: int
+) -> list[str]:
     name, _, port = host.partition(":")
     left, done = iter(ready), list[str]()
 
@@ -56,7 +65,9 @@ async def exchange_all(host: str, ready: list[tuple[tuple[str, ...], bytes]], co
         for ids, request in left:
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
-            await reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+            await reader.readexactly(
+                int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            )
             if head.startswith(b"HTTP/1.1 200"):
                 done.extend(ids)
         writer.close()
@@ -75,7 +86,9 @@ def sdk(cloud: Cloud, connections: int) -> Any:
 def sdk_bind(client: Any, policy: str, ids: Sequence[str]) -> list[str]:
     body = v5.BindDevicePolicy(target_type="device", target_ids=list(ids))
     with suppress(SdkException):
-        answer = client.bind_device_policy(v5.BindDevicePolicyRequest(policy_id=policy, body=body))
+        answer = client.bind_device_policy(
+            v5.BindDevicePolicyRequest(policy_id=policy, body=body)
+        )
         return list(answer.success_targets or [])
     return []
 
@@ -96,7 +109,9 @@ def sdk_loop(cloud: Cloud, policy: str, ids: Sequence[str], conc: int) -> Run:
 def sdk_pool(cloud: Cloud, policy: str, ids: Sequence[str], conc: int) -> Run:
     """What one writes who has read the documents."""
     client = sdk(cloud, conc)
-    return pooled(conc, lambda some: sdk_bind(client, policy, some), batched(ids, CHUNK))
+    return pooled(
+        conc, lambda some: sdk_bind(client, policy, some), batched(ids, CHUNK)
+    )
 
 
 def sdk_freeze_pool(cloud: Cloud, ids: Sequence[str], conc: int) -> Run:
@@ -104,7 +119,11 @@ def sdk_freeze_pool(cloud: Cloud, ids: Sequence[str], conc: int) -> Run:
     return pooled(conc, lambda some: sdk_freeze(client, some), batched(ids, 1))
 
 
-def pooled(conc: int, send: Callable[[Sequence[str]], list[str]], chunks: Iterable[Sequence[str]]) -> Run:
+def pooled(
+    conc: int,
+    send: Callable[[Sequence[str]], list[str]],
+    chunks: Iterable[Sequence[str]],
+) -> Run:
     with ThreadPoolExecutor(conc) as pool:
         return timed(lambda: list(pool.map(send, chunks)))
 

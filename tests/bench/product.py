@@ -60,10 +60,19 @@ class Asked:
 
 
 class Product(Deployment):
-    def __init__(self, folder: Path, cloud: Cloud, database: Sqlite | Postgres, **settings: object) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        cloud: Cloud,
+        database: Sqlite | Postgres,
+        **settings: object,
+    ) -> None:
         super().__init__(folder, cloud)
         self.database, self.connection = database, None
-        self.env |= SETTINGS | {"DATA_DIR": str(folder), "DATABASE_URL": database.url(folder)}
+        self.env |= SETTINGS | {
+            "DATA_DIR": str(folder),
+            "DATABASE_URL": database.url(folder),
+        }
         self.env |= {name: str(value) for name, value in settings.items()}
 
     def prepare(self) -> None:
@@ -87,28 +96,47 @@ class Product(Deployment):
     def ask(self, user: str, page: str, path: str, **fields: object) -> Asked:
         """Send the form, and wait until the operation's end is in the database."""
         browser = Browser(self.base, user)
-        form = browser.form(page) | {"reason": "measured", "ticket": "BENCH-1", **fields}
+        form = browser.form(page) | {
+            "reason": "measured",
+            "ticket": "BENCH-1",
+            **fields,
+        }
         worker, web = cpu(self.worker.pid), cpu(self.web.pid)
         wall, began = time.time(), time.monotonic()
-        answer = browser.http.post(self.base + path, form, timeout=PATIENCE, allow_redirects=False)
+        answer = browser.http.post(
+            self.base + path, form, timeout=PATIENCE, allow_redirects=False
+        )
         post = time.monotonic() - began
-        operation = int(number_in(answer.headers.get("Location", ""), answer.status_code))
+        operation = int(
+            number_in(answer.headers.get("Location", ""), answer.status_code)
+        )
         while not self.rows(ENDED.format(operation)):
             if time.monotonic() > began + PATIENCE:
                 raise TimeoutError(f"OP-{operation} has not ended after {PATIENCE} s.")
             time.sleep(POLL)
         seconds = time.monotonic() - began
         used = cpu(self.worker.pid) - worker, cpu(self.web.pid) - web
-        return Asked(operation, wall, seconds, post, wall + seconds - self.first_call(wall), *used)
+        return Asked(
+            operation,
+            wall,
+            seconds,
+            post,
+            wall + seconds - self.first_call(wall),
+            *used,
+        )
 
     def first_call(self, since: float) -> float:
         """When the first change arrived: what is read before belongs to the asking."""
-        writes = [one["time"] for one in self.cloud.journal() if one["operation"] in WRITES]
+        writes = [
+            one["time"] for one in self.cloud.journal() if one["operation"] in WRITES
+        ]
         return min([at for at in writes if at >= since], default=since)
 
     def outcomes(self, asked: Asked) -> dict[str, str]:
         return dict(
-            self.rows(f"select target_id, state from operations_target where operation_id={asked.operation}")
+            self.rows(
+                f"select target_id, state from operations_target where operation_id={asked.operation}"
+            )
         )
 
 
@@ -127,9 +155,16 @@ def peak(pid: int) -> int:
 
 def cpu(pid: int) -> float:
     """Seconds that a process and its children have computed."""
-    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK") + sum(map(cpu, children(pid)))
+    user, system = (
+        Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    )
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK") + sum(
+        map(cpu, children(pid))
+    )
 
 
 def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [
+        int(child)
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    ]

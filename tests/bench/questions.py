@@ -47,8 +47,13 @@ QUESTIONS: dict[str, dict[str, str]] = {
     "time, person": A_DAY | {"actor": "agent3"},
     "time, failed": A_DAY | {"outcome": "failed"},
     "time, reason": A_DAY | {"reason": "unpaid"},
-    "event, source, outside": {"kind": "operation.asked", "source": "cli", "outside": "on"},
-    "whole space binds of a time": A_DAY | {"whole": "on", "verb": "policy.bind", "kind": "operation.asked"},
+    "event, source, outside": {
+        "kind": "operation.asked",
+        "source": "cli",
+        "outside": "on",
+    },
+    "whole space binds of a time": A_DAY
+    | {"whole": "on", "verb": "policy.bind", "kind": "operation.asked"},
 }
 # Two that are frequent each and never meet: what the bound on one page is for.
 APART = {"actor": WATCHER, "verb": "device.freeze"}

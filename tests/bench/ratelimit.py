@@ -9,7 +9,16 @@ from tests.bench.stage import Stage
 from tests.bench.turns import Turn, tell
 
 
-def run(stage: Stage, *, n: int, rate: int, burst: int, conc: int, latency_ms: float, rounds: int) -> Report:
+def run(
+    stage: Stage,
+    *,
+    n: int,
+    rate: int,
+    burst: int,
+    conc: int,
+    latency_ms: float,
+    rounds: int,
+) -> Report:
     ids = targets(stage, n)
     simulated = {"latency_ms": latency_ms, "rate": rate, "burst": burst}
     allowed = {"IOTDA_RATE": rate, "IOTDA_BURST": burst}
@@ -37,7 +46,12 @@ def goals(turns: list[Turn], least: float) -> list[Goal]:
     """By the worst round."""
     return [
         Goal("lost targets", max(turn.identity.lost for turn in turns), "<=", 0),
-        Goal("share of calls answered 429", max(turn.throttled / turn.calls for turn in turns), "<=", 0.02),
+        Goal(
+            "share of calls answered 429",
+            max(turn.throttled / turn.calls for turn in turns),
+            "<=",
+            0.02,
+        ),
         # Of the calls alone, as the formula is; what recording the form takes is told beside it.
         Goal(
             "time against (calls - burst) / rate",

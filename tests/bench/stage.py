@@ -48,7 +48,9 @@ class Stage:
         found = [id for (id,) in connection.execute(sql).fetchall()]
         connection.close()
         if len(found) < count:
-            raise ValueError(f"{self.devices} simulated devices are too few for {count} targets")
+            raise ValueError(
+                f"{self.devices} simulated devices are too few for {count} targets"
+            )
         return found
 
     def copy(self, **settings: object) -> Product:

@@ -7,22 +7,39 @@ from collections import Counter
 import pytest
 
 from tests.bench import __main__ as bench
-from tests.bench import audit, bind, freeze, growth, intake, ratelimit, trail, trail_probe
+from tests.bench import (
+    audit,
+    bind,
+    freeze,
+    growth,
+    intake,
+    ratelimit,
+    trail,
+    trail_probe,
+)
 from tests.bench.goals import Goal, Report, slope
 from tests.bench.identity import NOTHING, Identity, compare
 from tests.bench.stage import staged
 
 # The vendor's own affair.
-pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:datetime.datetime.utcnow:DeprecationWarning"
+)
 
 SAME = {"command", "control", "database", "goals", "identity", "met", "rounds"}
 
 
 @pytest.fixture(scope="module")
 def stage():
-    kind = "postgres" if os.environ.get("DATABASE_URL", "").startswith("postgres") else "sqlite"
+    kind = (
+        "postgres"
+        if os.environ.get("DATABASE_URL", "").startswith("postgres")
+        else "sqlite"
+    )
     # Without collecting and compressing static files, which takes longer than all of this.
-    with staged(500, kind, DJANGO_SETTINGS_MODULE="tests.settings", TARGETS_LIMIT=1000) as stage:
+    with staged(
+        500, kind, DJANGO_SETTINGS_MODULE="tests.settings", TARGETS_LIMIT=1000
+    ) as stage:
         yield stage
 
 
@@ -37,20 +54,31 @@ def said(report, *more):
 
 def test_bind(stage):
     peers = ["raw", "sdk-loop", "sdk-pool"]
-    found = said(bind.run(stage, n=60, conc=4, latency_ms=1, against=peers, rounds=1), "sides", "n", "conc")
+    found = said(
+        bind.run(stage, n=60, conc=4, latency_ms=1, against=peers, rounds=1),
+        "sides",
+        "n",
+        "conc",
+    )
     assert found["sides"].keys() == {*peers, "product"}
     assert len(found["goals"]) == len(found["control"]["goals"]) == 3
     assert [found["sides"][name]["lost"] for name in peers] == [0, 0, 0]
 
 
 def test_growth(stage):
-    found = said(growth.run(stage, sizes=[20, 400], conc=4, latency_ms=1, rounds=1), "sizes", "targets")
+    found = said(
+        growth.run(stage, sizes=[20, 400], conc=4, latency_ms=1, rounds=1),
+        "sizes",
+        "targets",
+    )
     assert found["targets"].keys() == {"20", "400"}
     assert all(one["worker_peak_mb"] > 10 for one in found["targets"].values())
 
 
 def test_ratelimit(stage):
-    report = ratelimit.run(stage, n=200, rate=20, burst=2, conc=4, latency_ms=1, rounds=1)
+    report = ratelimit.run(
+        stage, n=200, rate=20, burst=2, conc=4, latency_ms=1, rounds=1
+    )
     assert said(report, "sides", "rate", "burst")["sides"]["sdk-pool"]["lost"] > 0
     assert report.control_fails
 
@@ -85,8 +113,14 @@ def test_audit():
     for size in (300, 6000):
         trail.fill(size)
         reader = trail_probe.Reader()
-        pages[size] = {name: audit.middle([reader.answer(name) for _ in "123"]) for name in (*FEW, "control")}
-        alone[size] = {name: trail_probe.WHAT[what](*how) for name, (what, *how) in audit.ALONE.items()}
+        pages[size] = {
+            name: audit.middle([reader.answer(name) for _ in "123"])
+            for name in (*FEW, "control")
+        }
+        alone[size] = {
+            name: trail_probe.WHAT[what](*how)
+            for name, (what, *how) in audit.ALONE.items()
+        }
     # As a trail that is long enough shows it: how long a page takes here is nothing to test.
     pages[300]["control"]["seconds"], pages[6000]["control"]["seconds"] = 0.001, 0.02
     report = audit.told("sqlite", 1, pages, alone)
@@ -104,14 +138,31 @@ def test_audit():
         ({}, NOTHING),
         ({"stands": "a"}, Identity(missing=1, unrecorded=0, wrong=1, twice=0)),
         ({"said": {"a": "ok"}}, Identity(missing=0, unrecorded=1, wrong=0, twice=0)),
-        ({"said": {"a": "ok", "b": "unknown"}}, Identity(missing=0, unrecorded=1, wrong=0, twice=0)),
-        ({"said": {"a": "ok", "b": "failed"}}, Identity(missing=0, unrecorded=1, wrong=0, twice=0)),
-        ({"said": {"a": "ok", "b": "ok", "c": "ok"}}, Identity(missing=0, unrecorded=0, wrong=1, twice=0)),
-        ({"sent": Counter(a=1, b=2)}, Identity(missing=0, unrecorded=0, wrong=0, twice=1)),
+        (
+            {"said": {"a": "ok", "b": "unknown"}},
+            Identity(missing=0, unrecorded=1, wrong=0, twice=0),
+        ),
+        (
+            {"said": {"a": "ok", "b": "failed"}},
+            Identity(missing=0, unrecorded=1, wrong=0, twice=0),
+        ),
+        (
+            {"said": {"a": "ok", "b": "ok", "c": "ok"}},
+            Identity(missing=0, unrecorded=0, wrong=1, twice=0),
+        ),
+        (
+            {"sent": Counter(a=1, b=2)},
+            Identity(missing=0, unrecorded=0, wrong=0, twice=1),
+        ),
     ],
 )
 def test_platform_and_records_are_held_against_each_other(changed, found):
-    same = {"asked": "ab", "stands": "ab", "sent": Counter("ab"), "said": {"a": "ok", "b": "ok"}}
+    same = {
+        "asked": "ab",
+        "stands": "ab",
+        "sent": Counter("ab"),
+        "said": {"a": "ok", "b": "ok"},
+    }
     assert compare(**same | changed) == found
 
 
@@ -121,16 +172,29 @@ LOST = Identity(missing=0, unrecorded=1, wrong=0, twice=0)
 
 @pytest.mark.parametrize(
     ("goal", "control", "identity", "status"),
-    [(GOOD, BAD, NOTHING, 0), (BAD, BAD, NOTHING, 1), (GOOD, GOOD, NOTHING, 1), (GOOD, BAD, LOST, 1)],
+    [
+        (GOOD, BAD, NOTHING, 0),
+        (BAD, BAD, NOTHING, 1),
+        (GOOD, GOOD, NOTHING, 1),
+        (GOOD, BAD, LOST, 1),
+    ],
 )
-def test_a_missed_goal_a_good_control_or_a_lost_target_is_no_success(goal, control, identity, status):
-    report = Report("x", {}, [["t"]], identity=identity, goals=[goal], controls=[control])
+def test_a_missed_goal_a_good_control_or_a_lost_target_is_no_success(
+    goal, control, identity, status
+):
+    report = Report(
+        "x", {}, [["t"]], identity=identity, goals=[goal], controls=[control]
+    )
     assert bench.tell(report) == status
 
 
 @pytest.mark.parametrize(
     ("query", "page"),
-    [("limit=50&offset=0", False), ("limit=50&offset=50", True), ("marker=f&offset=0", True)],
+    [
+        ("limit=50&offset=0", False),
+        ("limit=50&offset=50", True),
+        ("marker=f&offset=0", True),
+    ],
 )
 def test_a_poll_is_told_from_a_page(query, page):
     assert freeze.turned(query) == page

@@ -11,7 +11,16 @@ from django.db import connection, transaction
 from iotda_admin.audit import chain
 from iotda_admin.audit.chain import Head, Touched
 from iotda_admin.audit.models import Event, Outcome, ReasonWord
-from tests.bench.questions import CODE, CODES, DEVICE, NEEDLES, POLICIES, TICKET, WATCHER, WORD
+from tests.bench.questions import (
+    CODE,
+    CODES,
+    DEVICE,
+    NEEDLES,
+    POLICIES,
+    TICKET,
+    WATCHER,
+    WORD,
+)
 
 BEGAN = datetime(2024, 1, 1, tzinfo=UTC)
 A_WEEK = timedelta(weeks=1)
@@ -39,7 +48,9 @@ def fill(size: int) -> None:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             # In a test there is a transaction around it, in which nothing can be vacuumed.
-            cursor.execute("ANALYZE" if connection.in_atomic_block else "VACUUM ANALYZE")
+            cursor.execute(
+                "ANALYZE" if connection.in_atomic_block else "VACUUM ANALYZE"
+            )
 
 
 def events() -> Iterator[Draft]:
@@ -88,26 +99,43 @@ def operation(rng: Random, number: int) -> Iterator[Draft]:
         "target_type": "app" if whole else "device",
         "space": f"space{rng.randrange(8)}",
         "summary": f"{verb} {len(targets)} x device",
-        "reason": f"{WORD} in the hay" if needle else f"{rng.choice(REASONS)} {number % 1000}",
+        "reason": f"{WORD} in the hay"
+        if needle
+        else f"{rng.choice(REASONS)} {number % 1000}",
         "ticket": TICKET if needle else f"INC-{number}",
     }
     yield {**facts, "kind": "operation.asked"}, targets
     yield {**facts, "kind": "chunk.sent", "chunk": 0, "attempt": 1}, targets
     said = [ended(rng, target, needle) for target in targets]
-    yield {**facts, "kind": "chunk.answered", "chunk": 0, "attempt": 1, "upstream_id": f"{number:032x}"}, said
+    yield (
+        {
+            **facts,
+            "kind": "chunk.answered",
+            "chunk": 0,
+            "attempt": 1,
+            "upstream_id": f"{number:032x}",
+        },
+        said,
+    )
     yield {**facts, "kind": "operation.ended", "outcome": f"{len(said)} ended"}, []
 
 
 def touched(rng: Random, count: int) -> list[Touched]:
-    return [Touched(f"5f0a9c_device-{rng.randrange(20_000)}", "Lamp") for _ in range(count)]
+    return [
+        Touched(f"5f0a9c_device-{rng.randrange(20_000)}", "Lamp") for _ in range(count)
+    ]
 
 
 def ended(rng: Random, target: Touched, needle: bool) -> Touched:
     if needle:
-        return target._replace(outcome="failed", code=CODE, message="The device does not answer.")
+        return target._replace(
+            outcome="failed", code=CODE, message="The device does not answer."
+        )
     outcome = rng.choices(["ok", "already", "failed", "unknown"], [84, 3, 12, 1])[0]
     code = rng.choice(CODES) if outcome == "failed" else ""
-    return target._replace(outcome=outcome, code=code, message="Not allowed." if code else "")
+    return target._replace(
+        outcome=outcome, code=code, message="Not allowed." if code else ""
+    )
 
 
 def append(end: Head, drafts: list[Draft]) -> Head:
@@ -125,7 +153,11 @@ def append(end: Head, drafts: list[Draft]) -> Head:
         if facts["kind"] == "operation.asked":
             words += [(word, seq) for word in chain.words_of(facts["reason"])]
     put(Event, chain.NAMES, rows)
-    put(Outcome, ["event_id", "target_id", "target_name", "outcome", "code", "message"], outcomes)
+    put(
+        Outcome,
+        ["event_id", "target_id", "target_name", "outcome", "code", "message"],
+        outcomes,
+    )
     put(ReasonWord, ["word", "event_id"], words)
     return end
 

@@ -21,8 +21,8 @@ from django.http import QueryDict  # noqa: E402
 from django.test import Client, RequestFactory  # noqa: E402
 
 from iotda_admin.audit import export, head  # noqa: E402
-from iotda_admin.audit.filters import FilterForm  # noqa: E402
 from iotda_admin.audit.models import Event  # noqa: E402
+from iotda_admin.audit.search.filters import FilterForm  # noqa: E402
 from iotda_admin.audit.verify import verify  # noqa: E402
 from tests.bench import trail  # noqa: E402
 from tests.bench.product import peak  # noqa: E402
@@ -36,16 +36,21 @@ def made(size: str) -> dict[str, Any]:
 
 
 class Reader:
-    """Somebody who asks one question after the other, in the browser's way."""
+    """AnyUser who asks one question after the other, in the browser's way."""
 
     def __init__(self) -> None:
         self.client, self.rows = Client(), 0
-        self.client.force_login(User.objects.get_or_create(username="measured", is_superuser=True)[0])
+        self.client.force_login(
+            User.objects.get_or_create(username="measured", is_superuser=True)[0]
+        )
         self.middle = Event.objects.order_by("-id").values_list("id", flat=True)[0] // 2
         self.ask({})
 
     def ask(self, filters: dict[str, str]) -> None:
-        filled = {key: str(self.middle) if value == "middle" else value for key, value in filters.items()}
+        filled = {
+            key: str(self.middle) if value == "middle" else value
+            for key, value in filters.items()
+        }
         page = self.client.get(f"/audit/?{urlencode(filled)}").text
         self.rows = str(page).count("data-label") // 5
 
@@ -75,7 +80,11 @@ def questions() -> None:
 
 def like_before(text: str) -> Q:
     """What this page did before it had filters: any of these, anywhere, and how many."""
-    return Q(reason__icontains=text) | Q(ticket__icontains=text) | Q(summary__icontains=text)
+    return (
+        Q(reason__icontains=text)
+        | Q(ticket__icontains=text)
+        | Q(summary__icontains=text)
+    )
 
 
 def taken(how: str) -> dict[str, Any]:
@@ -87,7 +96,12 @@ def taken(how: str) -> dict[str, Any]:
     for piece in written(request, FilterForm(QueryDict(""))):
         lines += piece.count(b"\n")
     seconds = time.perf_counter() - began
-    return {"rows": lines, "seconds": seconds, "peak": memory(), "added": memory() - before}
+    return {
+        "rows": lines,
+        "seconds": seconds,
+        "peak": memory(),
+        "added": memory() - before,
+    }
 
 
 def verified() -> dict[str, Any]:

@@ -40,7 +40,10 @@ def by_name(turns: Iterable[Turn]) -> dict[str, list[Turn]]:
 
 def medians(turns: Iterable[Turn]) -> dict[str, float]:
     """Seconds a target."""
-    return {name: median(turn.a_target for turn in some) for name, some in by_name(turns).items()}
+    return {
+        name: median(turn.a_target for turn in some)
+        for name, some in by_name(turns).items()
+    }
 
 
 def tell(report: Report, turns: list[Turn]) -> Report:
@@ -50,7 +53,9 @@ def tell(report: Report, turns: list[Turn]) -> Report:
     report.figures = {"sides": {name: figures(some) for name, some in sides.items()}}
     report.table = [["", "us a target", "x raw", "lost", "calls", "429", "seconds"]]
     for name, some in sides.items():
-        times_raw = f"{a_target[name] / a_target['raw']:.2f}" if "raw" in a_target else ""
+        times_raw = (
+            f"{a_target[name] / a_target['raw']:.2f}" if "raw" in a_target else ""
+        )
         report.table.append(
             [
                 name,
@@ -58,7 +63,10 @@ def tell(report: Report, turns: list[Turn]) -> Report:
                 times_raw,
                 *(
                     str(sum(counts))
-                    for counts in zip(*((t.identity.lost, t.calls, t.throttled) for t in some), strict=True)
+                    for counts in zip(
+                        *((t.identity.lost, t.calls, t.throttled) for t in some),
+                        strict=True,
+                    )
                 ),
                 " ".join(f"{turn.seconds:.3f}" for turn in some),
             ]
@@ -76,11 +84,21 @@ def figures(turns: list[Turn]) -> dict[str, Any]:
         "throttled": sum(turn.throttled for turn in turns),
     }
     if turns[0].asked:
-        found["post_seconds"] = [round(turn.asked.post, 4) for turn in turns if turn.asked]
-        found["calls_seconds"] = [round(turn.asked.calls, 4) for turn in turns if turn.asked]
-        found["worker_cpu_seconds"] = [round(turn.asked.worker_cpu, 2) for turn in turns if turn.asked]
-        found["web_cpu_seconds"] = [round(turn.asked.web_cpu, 2) for turn in turns if turn.asked]
-        found["worker_peak_mb"] = round(max(turn.worker_peak for turn in turns) / 1e6, 1)
+        found["post_seconds"] = [
+            round(turn.asked.post, 4) for turn in turns if turn.asked
+        ]
+        found["calls_seconds"] = [
+            round(turn.asked.calls, 4) for turn in turns if turn.asked
+        ]
+        found["worker_cpu_seconds"] = [
+            round(turn.asked.worker_cpu, 2) for turn in turns if turn.asked
+        ]
+        found["web_cpu_seconds"] = [
+            round(turn.asked.web_cpu, 2) for turn in turns if turn.asked
+        ]
+        found["worker_peak_mb"] = round(
+            max(turn.worker_peak for turn in turns) / 1e6, 1
+        )
         found["web_peak_mb"] = round(max(turn.web_peak for turn in turns) / 1e6, 1)
     return found
 
@@ -90,8 +108,14 @@ def phases(turns: list[Turn]) -> str:
     asked = [turn.asked for turn in turns if turn.asked]
     post, calls = median(one.post for one in asked), median(one.calls for one in asked)
     total = median(one.seconds for one in asked)
-    worker, web = median(one.worker_cpu for one in asked), median(one.web_cpu for one in asked)
-    worker_peak, web_peak = max(t.worker_peak for t in turns), max(t.web_peak for t in turns)
+    worker, web = (
+        median(one.worker_cpu for one in asked),
+        median(one.web_cpu for one in asked),
+    )
+    worker_peak, web_peak = (
+        max(t.worker_peak for t in turns),
+        max(t.web_peak for t in turns),
+    )
     return (
         f"the product: form answered after {post:.3f} s, first call after {total - calls:.3f} s, "
         f"from the first call to the last recorded outcome {calls:.3f} s;\n"
@@ -102,5 +126,7 @@ def phases(turns: list[Turn]) -> str:
 
 def called(cloud: Cloud) -> tuple[int, int]:
     """Calls that arrived at the platform, and those of them that it refused for the rate."""
-    statuses = [entry["status"] for entry in cloud.journal() if entry["path"].startswith("/v5/")]
+    statuses = [
+        entry["status"] for entry in cloud.journal() if entry["path"].startswith("/v5/")
+    ]
     return len(statuses), statuses.count(429)

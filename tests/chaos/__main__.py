@@ -15,7 +15,15 @@ from tests.chaos.report import Findings, report
 from tests.chaos.stage import stage
 
 PARTS = 2  # side by side; each has a platform and a database of its own
-DEVICES = {"kill9": 300, "wire": 60, "schedules": 300, "races": 60, "rq": 60, "fuzz": 60, "audit": 0}
+DEVICES = {
+    "kill9": 300,
+    "wire": 60,
+    "schedules": 300,
+    "races": 60,
+    "rq": 60,
+    "fuzz": 60,
+    "audit": 0,
+}
 # A command whose attack has another name.
 MODULES = {"audit": "tampering"}
 CONTROL_POINTS = 10
@@ -26,15 +34,21 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in DEVICES:
         command = commands.add_parser(name)
-        command.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
-        command.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
+        command.add_argument(
+            "--seed", type=int, default=random.SystemRandom().randrange(2**31)
+        )
+        command.add_argument(
+            "--database", choices=("sqlite", "postgres"), default="sqlite"
+        )
     commands.choices["kill9"].add_argument("--points", type=int, default=1000)
     commands.choices["schedules"].add_argument("--n", type=int, default=1000)
     commands.choices["races"].add_argument("--rounds", type=int, default=500)
     commands.choices["rq"].add_argument("--targets", type=int, default=10_000)
     commands.choices["rq"].add_argument("--kills", type=int, default=2)
     commands.choices["fuzz"].add_argument("--n", type=int, default=100_000)
-    commands.choices["fuzz"].add_argument("--only", type=int, help="this one input, told in full")
+    commands.choices["fuzz"].add_argument(
+        "--only", type=int, help="this one input, told in full"
+    )
     commands.choices["audit"].add_argument("--n", type=int, default=1000)
     commands.choices["wire"].add_argument("--faults", nargs="*", default=[])
     options = vars(parser.parse_args())
@@ -45,7 +59,10 @@ def main() -> int:
 
 def side_by_side(options: dict[str, Any], **shares: list[Any]) -> Findings:
     """The same command in several processes, each with its share."""
-    parts = [dict(zip(shares, values, strict=True)) for values in zip(*shares.values(), strict=True)]
+    parts = [
+        dict(zip(shares, values, strict=True))
+        for values in zip(*shares.values(), strict=True)
+    ]
     children = [Child(tell, part, "run", {**options, **share}) for share in parts]
     found = Findings()
     try:
@@ -83,7 +100,11 @@ def facts(options: dict[str, Any], started: float) -> dict[str, Any]:
 def kill9(options: dict[str, Any]) -> int:
     started, points = time.monotonic(), options["points"]
     half = points // 2
-    found = side_by_side(options, points=[half, points - half], seed=[options["seed"], options["seed"] + 1])
+    found = side_by_side(
+        options,
+        points=[half, points - half],
+        seed=[options["seed"], options["seed"] + 1],
+    )
     figures = facts(options, started)
     control = alone("control", options | {"points": min(points, CONTROL_POINTS)})
     few = found.numbers["mid_batch"] < 0.3 * points
@@ -98,7 +119,13 @@ def wire(options: dict[str, Any]) -> int:
     found = side_by_side(options, part=shares, parts=[PARTS] * PARTS)
     figures = facts(options, started)
     control = alone("control", options)
-    return report(f"wire on {options['database']}, {figures['seconds']} s", figures, found, control, [])
+    return report(
+        f"wire on {options['database']}, {figures['seconds']} s",
+        figures,
+        found,
+        control,
+        [],
+    )
 
 
 def schedules(options: dict[str, Any]) -> int:
@@ -116,7 +143,13 @@ def races(options: dict[str, Any]) -> int:
     found = alone("run", options)
     figures = facts(options, started)
     control = alone("control", options)
-    return report(f"races on {options['database']}, {figures['seconds']} s", figures, found, control, [])
+    return report(
+        f"races on {options['database']}, {figures['seconds']} s",
+        figures,
+        found,
+        control,
+        [],
+    )
 
 
 def fuzz(options: dict[str, Any]) -> int:
@@ -126,7 +159,9 @@ def fuzz(options: dict[str, Any]) -> int:
     found = side_by_side(options, part=list(range(PARTS)), parts=[PARTS] * PARTS)
     figures = facts(options, started)
     control = alone("control", options)
-    title = f"fuzz on {options['database']}, seed {options['seed']}, {figures['seconds']} s"
+    title = (
+        f"fuzz on {options['database']}, seed {options['seed']}, {figures['seconds']} s"
+    )
     return report(title, figures, found, control, [])
 
 

@@ -43,7 +43,9 @@ class Child:
         if self.status is None:
             self.status = os.waitpid(self.pid, 0)[1]
         self.pipe.close()
-        assert os.WIFSIGNALED(self.status) or os.WEXITSTATUS(self.status) == 0, "a child failed, see above"
+        assert os.WIFSIGNALED(self.status) or os.WEXITSTATUS(self.status) == 0, (
+            "a child failed, see above"
+        )
         return os.WIFSIGNALED(self.status)
 
 

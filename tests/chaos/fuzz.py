@@ -21,13 +21,14 @@ from django.test.client import Client, ClientHandler
 from django.urls import set_urlconf
 
 from devices.models import Device, Product, Space
-from iotda_admin import connection
+from iotda_admin.access.actor import Actor
 from iotda_admin.accounts.models import EVERY, Grant
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.verify import verify
 from iotda_admin.health import workers
-from iotda_admin.operations import door
+from iotda_admin.operations import services
 from iotda_admin.operations.models import Operation, Target
+from iotda_admin.rate import connection
 from policies.models import Policy
 from tests.asking import WRITES, work
 from tests.chaos import product
@@ -99,7 +100,10 @@ class Answer:
 class Fuzz:
     def __init__(self, cloud: Cloud, seed: int) -> None:
         self.cloud, self.seed, self.findings = cloud, seed, Findings()
-        self.handlers = [ClientHandler(enforce_csrf_checks=False), ClientHandler(enforce_csrf_checks=True)]
+        self.handlers = [
+            ClientHandler(enforce_csrf_checks=False),
+            ClientHandler(enforce_csrf_checks=True),
+        ]
         self.cookies = dict.fromkeys(people(cloud), "") | {"anonymous": ""}
         set_the_scene(cloud)
         self.next_beat = 0.0
@@ -111,11 +115,15 @@ class Fuzz:
 
     def crawl(self, found: Site) -> None:
         """Every page that a superuser can read, for what its forms and links have."""
-        for path in [route for route in found.routes if not PARAMETER.search(route)] + own_pages():
+        for path in [
+            route for route in found.routes if not PARAMETER.search(route)
+        ] + own_pages():
             self.learn(found, path)
         for link in [link for some in found.links.values() for link in some[:3]]:
             self.learn(found, link)
-        for form in [some[0] for some in found.forms.values() if some[0].method == "POST"]:
+        for form in [
+            some[0] for some in found.forms.values() if some[0].method == "POST"
+        ]:
             # What comes next, as nothing says why.
             for action in [action for action in form.actions if "logout" not in action]:
                 self.learn(found, action, encoded(form.fields + form.choices))
@@ -161,7 +169,9 @@ class Fuzz:
     def show(self, number: int) -> Findings:
         made = self.dice.input(self.seed, number)
         answer = self.send(made)
-        print(f"{made!r}\n{answer.status} in {answer.seconds:.3f} s\n{answer.headers}\n{answer.error}")
+        print(
+            f"{made!r}\n{answer.status} in {answer.seconds:.3f} s\n{answer.headers}\n{answer.error}"
+        )
         self.findings.violations += complaints(answer)
         return self.findings
 
@@ -190,7 +200,11 @@ class Fuzz:
         started, before = time.perf_counter(), waiting()
         try:
             response: HttpResponseBase = self.handlers[made.csrf](environ)
-            body = b"".join(response.streaming_content) if response.streaming else response.content  # type: ignore[attr-defined]
+            body = (
+                b"".join(response.streaming_content)
+                if response.streaming
+                else response.content
+            )  # type: ignore[attr-defined]
         except Exception:
             # A streamed answer that breaks off, or what no middleware caught.
             return Answer(599, 0.0, 0.0, False, b"", {}, traceback.format_exc())
@@ -201,20 +215,33 @@ class Fuzz:
         self.keep_signed_in(made, response)
         html = response.headers.get("Content-Type", "").startswith("text/html")
         said = dict(response.headers)
-        return Answer(response.status_code, seconds, waited, html, body, said, "\n".join(errors))
+        return Answer(
+            response.status_code, seconds, waited, html, body, said, "\n".join(errors)
+        )
 
     def keep_signed_in(self, made: Input, response: HttpResponseBase) -> None:
-        if settings.SESSION_COOKIE_NAME in response.cookies and not made.path.startswith("/admin"):
+        if (
+            settings.SESSION_COOKIE_NAME in response.cookies
+            and not made.path.startswith("/admin")
+        ):
             self.cookies[made.who] = ""
 
     # --- Afterwards
     def afterwards(self) -> None:
         finding = verify()
-        wrong = [f"the trail: event {finding.bad} {finding.why}"] if finding.bad is not None else []
+        wrong = (
+            [f"the trail: event {finding.bad} {finding.why}"]
+            if finding.bad is not None
+            else []
+        )
         asked = Event.objects.filter(kind="operation.asked").values("operation")
-        wrong += [f"{one} has no record" for one in Operation.objects.exclude(pk__in=asked)]
+        wrong += [
+            f"{one} has no record" for one in Operation.objects.exclude(pk__in=asked)
+        ]
         recorded = set(Target.objects.values_list("operation__verb", "target_id"))
-        wrong += sorted({f"{done} was sent without a record" for done in self.changed() - recorded})
+        wrong += sorted(
+            {f"{done} was sent without a record" for done in self.changed() - recorded}
+        )
         self.findings.violations += wrong
         self.findings.numbers["events"] += finding.events
         self.findings.numbers["operations"] += Operation.objects.count()
@@ -223,9 +250,18 @@ class Fuzz:
         self.findings.at_most("routes_that_served", len(served))
 
     def changed(self) -> set[tuple[str, str]]:
-        entries = [entry for entry in self.cloud.journal() if entry["operation"] in WRITES]
-        verbs = [VERBS.get(re.split("Device", e["operation"])[0], "device.freeze") for e in entries]
-        return {(v, id) for v, e in zip(verbs, entries, strict=True) for id in e["target_ids"]}
+        entries = [
+            entry for entry in self.cloud.journal() if entry["operation"] in WRITES
+        ]
+        verbs = [
+            VERBS.get(re.split("Device", e["operation"])[0], "device.freeze")
+            for e in entries
+        ]
+        return {
+            (v, id)
+            for v, e in zip(verbs, entries, strict=True)
+            for id in e["target_ids"]
+        }
 
 
 def waiting() -> float:
@@ -290,7 +326,9 @@ def environment(made: Input, cookie: str) -> dict[str, Any]:
     }
     for name, value in made.headers.items():
         # No server takes these into a header; all else it hands on byte by byte.
-        spoken = re.sub("[\r\n\0]", "", value).encode("utf-8", "replace").decode("latin-1")
+        spoken = (
+            re.sub("[\r\n\0]", "", value).encode("utf-8", "replace").decode("latin-1")
+        )
         key = name.upper().replace("-", "_")
         if spoken:
             found[key if key == "CONTENT_LENGTH" else f"HTTP_{key}"] = spoken[:8000]
@@ -302,7 +340,9 @@ def people(cloud: Cloud) -> list[str]:
     """Each role with every resource space; two also in one, one in none; and who may do everything."""
     here = cloud.landmarks["space"]
     wanted = {f"fuzz {role}": (role, [EVERY]) for role in ROLES}
-    wanted |= {f"fuzz {role} here": (role, [here]) for role in ("operator", "policy admin")}
+    wanted |= {
+        f"fuzz {role} here": (role, [here]) for role in ("operator", "policy admin")
+    }
     wanted["fuzz viewer nowhere"] = ("viewer", [])
     for name, (role, spaces) in wanted.items():
         user = User.objects.create(username=name, password="!")
@@ -321,13 +361,13 @@ def sign_in(name: str) -> str:
 def set_the_scene(cloud: Cloud) -> None:
     """Operations that ended, failed, got no answer, wait; somebody's words in each."""
     known, free = cloud.landmarks, list(cloud.free(10))
-    asker = door.Asker(User.objects.get(username="root"), "admin", "web")
+    actor = Actor(User.objects.get(username="root"), "admin", "web")
 
     def ask(verb: str, ids: list[str], policy: str = "", kind: str = "device") -> None:
-        operation = door.ask(
+        operation = services.ask(
             verb,
-            [door.Wanted(id) for id in ids],
-            asker=asker,
+            [services.Wanted(id) for id in ids],
+            actor=actor,
             reason=f"unpaid {MARK}",
             ticket="INC-1",
             form_key=f"scene {Operation.objects.count()}",
@@ -335,7 +375,7 @@ def set_the_scene(cloud: Cloud) -> None:
             policy_id=policy,
             policy_name=policy and "quarantine",
         )
-        door.start(operation, connection.client())
+        services.start(operation, connection.client())
 
     ask("device.freeze", [free[0], "nobody-knows-it"])
     ask("policy.bind", [*free[:3], known["full"]], known["policy"])
@@ -353,7 +393,10 @@ def ids() -> dict[str, list[str]]:
     """By the names that routes give their parts."""
     devices = list(Device.objects.order_by("pk").values_list("pk", flat=True)[:25])
     policies = list(Policy.objects.order_by("pk").values_list("pk", flat=True))
-    things = [*Product.objects.values_list("pk", flat=True), *Space.objects.values_list("pk", flat=True)]
+    things = [
+        *Product.objects.values_list("pk", flat=True),
+        *Space.objects.values_list("pk", flat=True),
+    ]
     numbers = [str(n) for n in range(1, 9)]
     return {
         "device_id": devices,
@@ -372,7 +415,9 @@ def ids() -> dict[str, list[str]]:
 def own_pages() -> list[str]:
     first = Operation.objects.order_by("pk").values_list("pk", flat=True)
     pages = [
-        f"/operations/{pk}/{more}" for pk in first for more in ("", "targets/", "retry/", "undo/", "cancel/")
+        f"/operations/{pk}/{more}"
+        for pk in first
+        for more in ("", "targets/", "retry/", "undo/", "cancel/")
     ]
     for device in Device.objects.order_by("pk").values_list("pk", flat=True)[:3]:
         pages += [f"/devices/{device}/{more}" for more in ("", "freeze/", "unfreeze/")]

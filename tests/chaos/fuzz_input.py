@@ -46,7 +46,9 @@ PLACES = [
     "http:evil.example", "javascript:alert(1)", "/devices/", "//127.0.0.1@evil.example", "\\\\evil.example",
 ]  # fmt: skip
 METHODS = (
-    ["GET"] * 9 + ["POST"] * 9 + ["HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "get"]
+    ["GET"] * 9
+    + ["POST"] * 9
+    + ["HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "get"]
 )
 TYPES = [
     "application/x-www-form-urlencoded", "application/json", "text/plain", "", "multipart/form-data", "x",
@@ -97,31 +99,45 @@ class Input:
         said = f"{self.who} {self.method} {self.path[:200]}{query}"
         if self.headers:
             said += f" headers {str(self.headers)[:300]}"
-        return said + (f" {self.type} {self.body[:300]!r}" if self.body or self.type else "")
+        return said + (
+            f" {self.type} {self.body[:300]!r}" if self.body or self.type else ""
+        )
 
 
 class Dice:
     """Makes the requests of one seed."""
 
-    def __init__(self, site: Site, people: Sequence[str], ids: dict[str, list[str]]) -> None:
+    def __init__(
+        self, site: Site, people: Sequence[str], ids: dict[str, list[str]]
+    ) -> None:
         self.site, self.people, self.ids = site, people, ids
         self.every_id = [id for some in ids.values() for id in some]
         self.names = site.names
         self.kinds = [self.route] * 5 + [self.form] * 4 + [self.link]
         # Django's admin has as many addresses as all the rest.
-        self.own_routes = [route for route in site.routes if not route.startswith("/admin")]
-        self.their_routes = [route for route in site.routes if route.startswith("/admin")]
+        self.own_routes = [
+            route for route in site.routes if not route.startswith("/admin")
+        ]
+        self.their_routes = [
+            route for route in site.routes if route.startswith("/admin")
+        ]
         self.form_kinds, self.link_kinds = sorted(site.forms), sorted(site.links)
 
     def narrow(self, addresses: tuple[str, ...], names: list[str]) -> None:
         """Send to these addresses alone, and ask with these names."""
-        self.own_routes = self.their_routes = [r for r in self.own_routes if r.startswith(addresses)]
+        self.own_routes = self.their_routes = [
+            r for r in self.own_routes if r.startswith(addresses)
+        ]
         self.names, self.kinds = names, [self.route]
 
     def input(self, seed: int, number: int) -> Input:
         self.random = random.Random(f"{seed} {number}")
         made = self.among(self.kinds)()
-        made.who = "root" if made.path.startswith("/admin") and self.once_in(3) else self.among(self.people)
+        made.who = (
+            "root"
+            if made.path.startswith("/admin") and self.once_in(3)
+            else self.among(self.people)
+        )
         if self.once_in(3):
             self.headers(made)
         made.csrf = self.once_in(25)
@@ -136,7 +152,9 @@ class Dice:
     # --- Where to
     def route(self) -> Input:
         route = self.among(self.their_routes if self.once_in(4) else self.own_routes)
-        made = Input("", self.among(METHODS), PARAMETER.sub(self.argument, route), route=route)
+        made = Input(
+            "", self.among(METHODS), PARAMETER.sub(self.argument, route), route=route
+        )
         # What the regular expressions of Django's admin escape.
         made.path = made.path.replace("\\", "")
         if self.once_in(2):
@@ -151,14 +169,31 @@ class Dice:
             return self.among(self.ids.get(name) or self.every_id)
         if self.once_in(3):
             return self.among(
-                ["0", "1", "7" * 18, "9" * 19, "9" * 5000, "-", "_", "a" * 128, "__proto__", "1__"]
+                [
+                    "0",
+                    "1",
+                    "7" * 18,
+                    "9" * 19,
+                    "9" * 5000,
+                    "-",
+                    "_",
+                    "a" * 128,
+                    "__proto__",
+                    "1__",
+                ]
             )
         return quoted(self.nasty(small=True))
 
     def link(self) -> Input:
         parts = urlsplit(self.known_link())
         pairs = self.mutated(parse_qsl(parts.query, keep_blank_values=True))
-        return Input("", self.among(METHODS[:10]), parts.path, self.query(pairs), route=f"link {parts.path}")
+        return Input(
+            "",
+            self.among(METHODS[:10]),
+            parts.path,
+            self.query(pairs),
+            route=f"link {parts.path}",
+        )
 
     def known_link(self) -> str:
         return self.among(self.site.links[self.among(self.link_kinds)])
@@ -168,7 +203,9 @@ class Dice:
         parts = urlsplit(self.among(form.actions))
         pairs = [*form.fields, *(choice for choice in form.choices if self.once_in(3))]
         pairs = self.mutated([(name, self.kept(name, value)) for name, value in pairs])
-        made = Input("", form.method, parts.path, parts.query, route=f"form {parts.path}")
+        made = Input(
+            "", form.method, parts.path, parts.query, route=f"form {parts.path}"
+        )
         if form.method == "GET":
             made.query = self.query(pairs)
         else:
@@ -183,7 +220,9 @@ class Dice:
                 (name, self.value(name) if self.once_in(2) else str(n))
                 for n in range(self.among([1500, 20_000]))
             ]
-        names = [self.among(self.names) for _n in range(self.among([0, 1, 1, 2, 3, 6, 15]))]
+        names = [
+            self.among(self.names) for _n in range(self.among([0, 1, 1, 2, 3, 6, 15]))
+        ]
         return [(name, self.value(name)) for name in names]
 
     def mutated(self, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -197,7 +236,9 @@ class Dice:
                 pairs.insert(at, (name, self.value(name)))
             elif pairs:
                 name = pairs[at - 1][0]
-                pairs[at - 1 : at] = [(name, self.value(name))] * (2 if deed == 2 else 1)
+                pairs[at - 1 : at] = [(name, self.value(name))] * (
+                    2 if deed == 2 else 1
+                )
         return pairs
 
     def kept(self, name: str, value: str) -> str:
@@ -215,7 +256,9 @@ class Dice:
         if known and self.once_in(2):
             return self.among(known)
         if self.once_in(4):
-            return "\n".join(self.among(self.every_id) for _n in range(self.among([1, 1, 1, 2, 30])))
+            return "\n".join(
+                self.among(self.every_id) for _n in range(self.among([1, 1, 1, 2, 30]))
+            )
         return self.nasty()
 
     def nasty(self, small: bool = False) -> str:
@@ -229,12 +272,22 @@ class Dice:
     def query(self, pairs: list[tuple[str, str]]) -> str:
         if self.once_in(60):
             return self.among(
-                ["&&==&", "%ff%fe=%80", "a=%zz&=1", "after", "?after=1", "a[]=1&a[b]=2", "%00=%00"]
+                [
+                    "&&==&",
+                    "%ff%fe=%80",
+                    "a=%zz&=1",
+                    "after",
+                    "?after=1",
+                    "a[]=1&a[b]=2",
+                    "%00=%00",
+                ]
             )
         return encoded(pairs)[:60_000]
 
     def fill(self, made: Input, pairs: list[tuple[str, str]]) -> None:
-        ways: list[Callable[[Input, list[tuple[str, str]]], None]] = [self.plain] * 6 + [self.parts] * 4
+        ways: list[Callable[[Input, list[tuple[str, str]]], None]] = [
+            self.plain
+        ] * 6 + [self.parts] * 4
         self.among([*ways, self.json, self.garbage])(made, pairs)
 
     def plain(self, made: Input, pairs: list[tuple[str, str]]) -> None:
@@ -246,7 +299,9 @@ class Dice:
         for _n in range(self.among([0, 0, 1, 1, 2, 7])):
             name = self.among(["upload", "upload", self.among(self.names)])
             lines += part(
-                name, self.upload(), self.among(["ids.csv", "", "\0", "../x", MARK, "a" * 300, "x.xlsx"])
+                name,
+                self.upload(),
+                self.among(["ids.csv", "", "\0", "../x", MARK, "a" * 300, "x.xlsx"]),
             )
         made.body = lines + f"--{BOUNDARY}--\r\n".encode()
         if self.once_in(12):
@@ -256,7 +311,10 @@ class Dice:
         if self.once_in(3):
             return self.among(UPLOADS)
         encoding = self.among(["utf-8", "utf-8-sig", "utf-16", "latin-1"])
-        lines = [self.among([self.nasty(small=True), *[self.among(self.every_id)] * 3]) for _n in range(9)]
+        lines = [
+            self.among([self.nasty(small=True), *[self.among(self.every_id)] * 3])
+            for _n in range(9)
+        ]
         text = self.among(["\n", "\r\n", ",", ";", "\t"]).join(
             ["device_id", *lines] if self.once_in(2) else lines
         )
@@ -266,12 +324,17 @@ class Dice:
         made.type, made.body = TYPES[1], json.dumps(dict(pairs)).encode()
 
     def garbage(self, made: Input, pairs: list[tuple[str, str]]) -> None:
-        made.type, made.body = self.among(TYPES), self.random.randbytes(self.among([0, 1, 30, 3000]))
+        made.type, made.body = (
+            self.among(TYPES),
+            self.random.randbytes(self.among([0, 1, 30, 3000])),
+        )
 
     def headers(self, made: Input) -> None:
         for name in SWITCHES:
             if self.once_in(3):
-                made.headers[name] = self.among(["true", "true", "true", "false", self.nasty(small=True)])
+                made.headers[name] = self.among(
+                    ["true", "true", "true", "false", self.nasty(small=True)]
+                )
         for name in self.random.sample(SPOKEN, self.among([0, 1, 1, 2, 5])):
             made.headers[name] = self.spoken(name)
         if made.headers.get("HX-Current-URL") and self.once_in(2):
@@ -279,9 +342,17 @@ class Dice:
 
     def spoken(self, name: str) -> str:
         if name == "Cookie":
-            cookies = [*self.site.cookies, "sessionid", "csrftoken", "messages", "django_language", "x"]
+            cookies = [
+                *self.site.cookies,
+                "sessionid",
+                "csrftoken",
+                "messages",
+                "django_language",
+                "x",
+            ]
             return "; ".join(
-                f"{self.among(cookies)}={self.nasty(small=True)}" for _n in range(self.among([1, 3]))
+                f"{self.among(cookies)}={self.nasty(small=True)}"
+                for _n in range(self.among([1, 3]))
             )
         if name == "Host" and not self.once_in(20):
             return self.among(["127.0.0.1", "localhost:8000", "127.0.0.1:99999"])

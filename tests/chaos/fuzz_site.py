@@ -14,7 +14,9 @@ from tests.cloud import ROOT
 PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\(\?P<(\w+)>[^)]*\)")
 SOURCES = ("iotda_admin", "devices", "policies")
 # Names that a view asks for, and fields of forms.
-ASKED_FOR = re.compile(r"(?:GET|POST|data|query|params)(?:\.get(?:list)?\(|\[)\"(\w+)\"")
+ASKED_FOR = re.compile(
+    r"(?:GET|POST|data|query|params)(?:\.get(?:list)?\(|\[)\"(\w+)\""
+)
 FIELD = re.compile(r"^    (\w+) = (?:forms\.)?[A-Z]\w+\(", re.MULTILINE)
 COOKIE = re.compile(r"COOKIES(?:\.get\(|\[)\"(\w+)\"|COOKIE\w* = \"(\w+)\"")
 # Any number of pages differ in nothing but an id.
@@ -77,7 +79,9 @@ class Reader(HTMLParser):
         self.forms: dict[str, Form] = {}
         self.current = self.select = ""
 
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(
+        self, tag: str, attributes: list[tuple[str, str | None]]
+    ) -> None:
         has = {name: value or "" for name, value in attributes}
         if tag == "form":
             self.current = has.get("id") or f"form {len(self.forms)}"
@@ -87,9 +91,15 @@ class Reader(HTMLParser):
         elif tag == "select":
             self.select = has.get("name", "")
         elif tag == "option":
-            self.add({"name": self.select, "value": has.get("value", "")}, "selected" in has)
+            self.add(
+                {"name": self.select, "value": has.get("value", "")}, "selected" in has
+            )
         elif tag in ("input", "button", "textarea"):
-            self.add(has, has.get("type") not in ("checkbox", "radio", "submit") and tag != "button")
+            self.add(
+                has,
+                has.get("type") not in ("checkbox", "radio", "submit")
+                and tag != "button",
+            )
             if action := has.get("formaction"):
                 self.form(has).actions.append(self.absolute(action))
         elif tag == "a" or "hx-get" in has:
@@ -104,14 +114,22 @@ class Reader(HTMLParser):
         name = has.get("name", "")
         if name and name != TOKEN:
             form = self.form(has)
-            (form.fields if filled else form.choices).append((name, has.get("value", "")))
+            (form.fields if filled else form.choices).append(
+                (name, has.get("value", ""))
+            )
 
     def form(self, has: dict[str, str]) -> Form:
-        return self.forms.setdefault(has.get("form") or self.current or "none", Form("get", []))
+        return self.forms.setdefault(
+            has.get("form") or self.current or "none", Form("get", [])
+        )
 
     def absolute(self, link: str) -> str:
         link = link.partition("#")[0]
-        return self.path.partition("?")[0] + link if link[:1] in ("", "?") else urljoin(self.path, link)
+        return (
+            self.path.partition("?")[0] + link
+            if link[:1] in ("", "?")
+            else urljoin(self.path, link)
+        )
 
 
 def kind_of(link: str) -> str:

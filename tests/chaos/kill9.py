@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from iotda_admin import connection
+from iotda_admin.rate import connection
 from tests.chaos import product, truth
 from tests.chaos.forks import Child
 from tests.chaos.moments import MOMENTS, SPLITS, STARTS, die_at
@@ -21,7 +21,13 @@ READS = ["ShowDevice", "ShowTargetsInDevicePolicy", "ShowBatchTask", "ListBatchT
 # The platform works through batch tasks fast, and some freezes go by them.
 FAST = {"task_delay_s": 0.02, "task_speed": 2000}
 BY_TASK_ABOVE = 12
-VERBS = ["policy.bind", "policy.bind", "policy.unbind", "device.freeze", "device.unfreeze"]
+VERBS = [
+    "policy.bind",
+    "policy.bind",
+    "policy.unbind",
+    "device.freeze",
+    "device.unfreeze",
+]
 
 
 @dataclass(frozen=True)
@@ -54,9 +60,17 @@ def plans(chance: random.Random) -> Iterator[Plan]:
             yield Plan("worker", f"{side} {deed}", (deed, side, 1), spoilt=True)
         yield Plan("worker", "at random, with a split", spoilt=True)
         yield Plan("web", "web: at random")
-        yield Plan("recovery", "during a read-back", holds={"operation": READS, "nth": chance.randint(1, 3)})
+        yield Plan(
+            "recovery",
+            "during a read-back",
+            holds={"operation": READS, "nth": chance.randint(1, 3)},
+        )
         for side in ("before", "after"):
-            yield Plan("recovery", f"read-back: {side} record", ("record", side, chance.randint(1, 2)))
+            yield Plan(
+                "recovery",
+                f"read-back: {side} record",
+                ("record", side, chance.randint(1, 2)),
+            )
         yield Plan("recovery", "read-back: at random")
 
 
@@ -81,7 +95,12 @@ def control(stage: Stage, options: dict[str, Any]) -> Findings:
 
 class Attack:
     def __init__(self, stage: Stage, seed: int, *, intents: bool = True) -> None:
-        self.stage, self.cloud, self.desk, self.intents = stage, stage.cloud, stage.desk, intents
+        self.stage, self.cloud, self.desk, self.intents = (
+            stage,
+            stage.cloud,
+            stage.desk,
+            intents,
+        )
         self.seed, self.number, self.chance = seed, 0, random.Random(seed)
         self.desk(product.freeze_by_task_above, BY_TASK_ABOVE)
         self.devices = self.desk(product.direct_devices)
@@ -92,7 +111,9 @@ class Attack:
         self.life = {"worker": 0.15, "web": 0.1, "recovery": 0.1}
 
     def bindings(self) -> list[dict[str, Any]]:
-        return self.cloud.call("GET", "bindings", params={"target_type": "device"})["bindings"]
+        return self.cloud.call("GET", "bindings", params={"target_type": "device"})[
+            "bindings"
+        ]
 
     def bound(self) -> set[tuple[str, str]]:
         return {(row["policy_id"], row["target_id"]) for row in self.bindings()}
@@ -136,16 +157,26 @@ class Attack:
 
     def leave_unknown(self, change: Change) -> None:
         """Answers are lost, so that there is something to read back."""
-        self.cloud.fault(WRITES, "drop", match={"p": 0.7, "seed": self.number}, moment="after")
+        self.cloud.fault(
+            WRITES, "drop", match={"p": 0.7, "seed": self.number}, moment="after"
+        )
         self.desk(product.run_worker)
         self.cloud.heal()
 
     def kill(self, plan: Plan, change: Change, key: str) -> bool:
         if plan.spoilt:
             bad = {"operation": WRITES, "ids": [self.chance.choice(change.ids)]}
-            self.fault(bad, "status", status=400, error_code="IOTDA.000006", error_msg="Bad id.")
+            self.fault(
+                bad,
+                "status",
+                status=400,
+                error_code="IOTDA.000006",
+                error_msg="Bad id.",
+            )
         if plan.holds:
-            match = {name: value for name, value in plan.holds.items() if name != "moment"}
+            match = {
+                name: value for name, value in plan.holds.items() if name != "moment"
+            }
             self.fault(match, "hang", moment=plan.holds.get("moment", "before"))
         child = Child(live, plan, change, key, self.intents)
         try:
@@ -162,14 +193,20 @@ class Attack:
         return child.wait()
 
     def fault(self, match: dict[str, Any], fault: str, **args: Any) -> None:
-        self.cloud.call("POST", "faults", json={"match": match, "fault": fault, "args": args})
+        self.cloud.call(
+            "POST", "faults", json={"match": match, "fault": fault, "args": args}
+        )
 
     def let_live(self, role: str, child: Child) -> None:
         time.sleep(self.chance.random() * self.life[role])
         self.life[role] *= 0.95 if child.ended() else 1.03
 
     def until_held(self, child: Child) -> None:
-        held = self.until(lambda: child.ended() or any(e["fault"] == "hang" for e in self.cloud.journal()))
+        held = self.until(
+            lambda: (
+                child.ended() or any(e["fault"] == "hang" for e in self.cloud.journal())
+            )
+        )
         assert held
 
     def until(self, holds: Any) -> bool:
@@ -201,12 +238,18 @@ class Attack:
         for look in looks:
             wrong += truth.identity(change, look)
         wrong += truth.in_the_end(change, looks[-1], entries, before, self.platform)
-        wrong += [f"{id} still unknown" for id, state in looks[-1].targets.items() if state == "unknown"]
+        wrong += [
+            f"{id} still unknown"
+            for id, state in looks[-1].targets.items()
+            if state == "unknown"
+        ]
         where = f"seed {self.seed} point {self.number} ({plan.name}, {change.verb} of {len(change.ids)})"
         findings.violations += [f"{where}: {line}" for line in wrong]
         self.count(plan, looks[0], killed, findings)
 
-    def count(self, plan: Plan, look: product.Records, killed: bool, findings: Findings) -> None:
+    def count(
+        self, plan: Plan, look: product.Records, killed: bool, findings: Findings
+    ) -> None:
         if not killed:
             findings.numbers["ended_first"] += 1
             return
@@ -219,9 +262,14 @@ class Attack:
     def compare(self) -> list[str]:
         """The journal must tell the platform's state, or all that was held against it proves nothing."""
         devices = self.desk(product.direct_devices)
-        has = {("", id) for id, status in devices.items() if status == "FROZEN"} | self.bound()
+        has = {
+            ("", id) for id, status in devices.items() if status == "FROZEN"
+        } | self.bound()
         ours = {key for key in self.platform.has if key[0] or key[1] in devices}
-        return [f"seed {self.seed}: the journal disagrees with the platform: {k}" for k in sorted(has ^ ours)]
+        return [
+            f"seed {self.seed}: the journal disagrees with the platform: {k}"
+            for k in sorted(has ^ ours)
+        ]
 
 
 def look_and_settle(plan: Plan, change: Change, key: str) -> list[product.Records]:

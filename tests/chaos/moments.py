@@ -24,7 +24,13 @@ MOMENTS = [
     ("record", "after"),
 ]
 SPLITS = [("split", "before"), ("split", "after")]
-STARTS = [("ask", "before"), ("ask", "after"), ("claim", "before"), ("claim", "after"), ("record", "before")]
+STARTS = [
+    ("ask", "before"),
+    ("ask", "after"),
+    ("claim", "before"),
+    ("claim", "after"),
+    ("record", "before"),
+]
 SETTLED = {"ok", "already", "failed", "unknown"}
 
 
@@ -70,7 +76,14 @@ class Watch:
         self.fate = fate
         self.open = threading.local()
 
-    def statement(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+    def statement(
+        self,
+        execute: Callable[..., Any],
+        sql: str,
+        params: Any,
+        many: bool,
+        context: Any,
+    ) -> Any:
         deed = deed_of(sql, params)
         if context["connection"].in_atomic_block:
             self.deeds().add(deed)
@@ -119,10 +132,16 @@ def die_at(deed: str, side: str, nth: int) -> None:
 def open_connections() -> list[Any]:
     from django.db import connections
 
-    return [one for one in connections.all(initialized_only=True) if one.connection is not None]
+    return [
+        one
+        for one in connections.all(initialized_only=True)
+        if one.connection is not None
+    ]
 
 
-def around_call(fate: Fate, call: Any, client: Any, operation: Any, args: Any, more: Any) -> Any:
+def around_call(
+    fate: Fate, call: Any, client: Any, operation: Any, args: Any, more: Any
+) -> Any:
     """Only writes count."""
     if operation.write:
         fate.comes("call", "before")

@@ -22,7 +22,9 @@ def echo(request: HttpRequest) -> HttpResponse:
 
 
 def away(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(status=302, headers={"Location": quiet(request.GET.get("next", "/"))})
+    return HttpResponse(
+        status=302, headers={"Location": quiet(request.GET.get("next", "/"))}
+    )
 
 
 def slow(request: HttpRequest) -> HttpResponse:

@@ -22,16 +22,17 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from devices.models import Device
-from iotda_admin import connection
+from iotda_admin.access.actor import Actor
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.inventory.sync import perform
 from iotda_admin.iotda import Rejected, walk
 from iotda_admin.iotda.calls import Caller
-from iotda_admin.operations import door
-from iotda_admin.operations import records as records_of_calls
-from iotda_admin.operations.judgement import Judgement
+from iotda_admin.operations import services
+from iotda_admin.operations.execution import result_writer as records_of_calls
+from iotda_admin.operations.execution.error_policy import Judgement
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.verbs import verb_named
+from iotda_admin.rate import connection
 from policies.models import Binding
 from tests.asking import asked, work
 from tests.iotda.stopwatch import Stopwatch
@@ -88,27 +89,27 @@ def direct_devices() -> dict[str, str]:
     return {d.device_id: d.status for d in found if d.gateway_id in ("", d.device_id)}
 
 
-def asker(name: str = "admin") -> door.Asker:
-    return door.Asker(User.objects.get(username=name), name, "chaos")
+def actor(name: str = "admin") -> Actor:
+    return Actor(User.objects.get(username=name), name, "chaos")
 
 
 def ask(verb: str, ids: Sequence[str], policy: str, key: str) -> int:
     """What is asked is recorded; nothing is sent."""
-    wanted = [door.Wanted(id) for id in ids]
-    about = {"asker": asker(), "reason": "chaos", "form_key": key, "policy_id": policy}
-    return door.ask(verb, wanted, **about).pk  # type: ignore[arg-type]
+    wanted = [services.Wanted(id) for id in ids]
+    about = {"actor": actor(), "reason": "chaos", "form_key": key, "policy_id": policy}
+    return services.ask(verb, wanted, **about).pk  # type: ignore[arg-type]
 
 
 def start(key: str) -> None:
     """One chunk is sent at once, as in the request that asked for it."""
-    door.start(Operation.objects.get(form_key=key), connection.client())
+    services.start(Operation.objects.get(form_key=key), connection.client())
 
 
 def ask_and_start(verb: str, ids: Sequence[str], key: str) -> bool:
     """As one who does not wait for the others; False if somebody is at it already."""
     try:
         ask(verb, ids, "", key)
-    except door.InFlight:
+    except services.InFlight:
         return False
     start(key)
     return True
@@ -126,8 +127,12 @@ class Past:
 
 def history(prefix: str) -> list[Past]:
     """In the order they were sent."""
-    targets = Target.objects.filter(operation__form_key__startswith=prefix).order_by("chunk__sent_at")
-    facts = targets.values_list("operation__verb", "state", "chunk__sent_at", "settled_at")
+    targets = Target.objects.filter(operation__form_key__startswith=prefix).order_by(
+        "chunk__sent_at"
+    )
+    facts = targets.values_list(
+        "operation__verb", "state", "chunk__sent_at", "settled_at"
+    )
     return [Past(*row) for row in facts]
 
 
@@ -138,7 +143,7 @@ def drop_the_index() -> None:
 
 def look_away() -> None:
     """The control of the races: the door does not look for other intents, and the index is gone."""
-    door.check_in_flight = lambda *_: None  # type: ignore[assignment]
+    services.check_in_flight = lambda *_: None  # type: ignore[assignment]
 
 
 def browser() -> Browser:
@@ -147,14 +152,18 @@ def browser() -> Browser:
     return page
 
 
-def send_form(page: Browser, verb: str, ids: Sequence[str], policy: str, key: str) -> int:
+def send_form(
+    page: Browser, verb: str, ids: Sequence[str], policy: str, key: str
+) -> int:
     """The form of a page, as a browser sends it; its status."""
     if verb.startswith("device."):
         path, form = f"/devices/{ids[0]}/{verb.rpartition('.')[2]}/", asked(key=key)
     else:
         act = verb.rpartition(".")[2]
         path = f"/policies/{policy}/{act}/"
-        form = asked(key=key, act=act, policy=policy, target_type="device", target=list(ids))
+        form = asked(
+            key=key, act=act, policy=policy, target_type="device", target=list(ids)
+        )
     return page.post(path, form).status_code
 
 
@@ -181,7 +190,9 @@ def let_time_pass() -> None:
     open_chunks = Chunk.objects.exclude(state=Chunk.State.DONE)
     open_chunks.update(due_at=past)
     open_chunks.filter(state=Chunk.State.SENT).update(lease_until=past)
-    Operation.objects.filter(state=Operation.State.RUNNING).update(nudged_at=None, held_until=None)
+    Operation.objects.filter(state=Operation.State.RUNNING).update(
+        nudged_at=None, held_until=None
+    )
 
 
 def records(key: str) -> Records:
@@ -192,9 +203,17 @@ def records(key: str) -> Records:
             return Records()
         chunks = {
             pk: Part(state, attempts)
-            for pk, state, attempts in rows[0].chunks.values_list("pk", "state", "attempts")
+            for pk, state, attempts in rows[0].chunks.values_list(
+                "pk", "state", "attempts"
+            )
         }
-        result = Records(len(rows), rows[0].pk, rows[0].finished_at is not None, rows[0].state, chunks=chunks)
+        result = Records(
+            len(rows),
+            rows[0].pk,
+            rows[0].finished_at is not None,
+            rows[0].state,
+            chunks=chunks,
+        )
         for id, state, code, chunk in rows[0].targets.values_list(
             "target_id", "state", "error_code", "chunk"
         ):
@@ -210,7 +229,9 @@ def begun(key: str) -> int:
 
 
 def settled(key: str) -> int:
-    return Target.objects.filter(operation__form_key=key, settled_at__isnull=False).count()
+    return Target.objects.filter(
+        operation__form_key=key, settled_at__isnull=False
+    ).count()
 
 
 def settle(keys: Sequence[str], pause: float = 0.0) -> list[list[Records]]:
@@ -228,7 +249,10 @@ def settle(keys: Sequence[str], pause: float = 0.0) -> list[list[Records]]:
 
 
 def run_all(
-    wanted: Sequence[tuple[str, Sequence[str], str]], keys: Sequence[str], auth: str, pause: float
+    wanted: Sequence[tuple[str, Sequence[str], str]],
+    keys: Sequence[str],
+    auth: str,
+    pause: float,
 ) -> list[list[Records]]:
     """All of these are asked for and started at once, then worked on until they have ended."""
     log_in_with(auth)
@@ -258,7 +282,9 @@ def keep_inventory() -> None:
 def restore_inventory() -> None:
     """All devices as they were read; of no device is known which policies it has."""
     for status in {status for _id, status in INVENTORY}:
-        Device.objects.filter(pk__in=[id for id, was in INVENTORY if was == status]).update(status=status)
+        Device.objects.filter(
+            pk__in=[id for id, was in INVENTORY if was == status]
+        ).update(status=status)
     Binding.objects.all().delete()
 
 
@@ -274,7 +300,8 @@ def make_undone(undone: Sequence[tuple[Sequence[str], str]], mirrored: bool) -> 
                 client.freeze_device(id)
         if policy and mirrored:
             Binding.objects.bulk_create(
-                Binding(policy_id=policy, target_type="device", target_id=i) for i in ids
+                Binding(policy_id=policy, target_type="device", target_id=i)
+                for i in ids
             )
 
 
@@ -336,4 +363,6 @@ def close_connections() -> None:
 
 def quiet() -> None:
     """Hundreds of lost answers are what is asked for here."""
-    logging.disable(logging.CRITICAL if not os.environ.get("CHAOS_LOG") else logging.NOTSET)
+    logging.disable(
+        logging.CRITICAL if not os.environ.get("CHAOS_LOG") else logging.NOTSET
+    )

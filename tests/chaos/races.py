@@ -17,7 +17,7 @@ from typing import Any
 
 import requests
 
-from iotda_admin import connection
+from iotda_admin.rate import connection
 from tests.chaos import product, truth
 from tests.chaos.forks import Child, called
 from tests.chaos.report import Findings
@@ -56,12 +56,20 @@ def one_form(stage: Stage, findings: Findings) -> None:
         # Each with connections of its own, as two tabs have them.
         senders = [same_session(browser) for _n in range(POSTS)]
         with ThreadPoolExecutor(POSTS) as pool:
-            statuses = list(pool.map(lambda one: one.send(path, form).status_code, senders))
+            statuses = list(
+                pool.map(lambda one: one.send(path, form).status_code, senders)
+            )
     look: product.Records = stage.desk(product.records, form["key"])
-    calls = len(truth.of(truth.Change("device.freeze", (device,)), stage.cloud.journal()))
+    calls = len(
+        truth.of(truth.Change("device.freeze", (device,)), stage.cloud.journal())
+    )
     findings.numbers["posts"] += POSTS
     findings.numbers["operations_of_posts"] += look.found
-    wrong = [f"{look.found} operations, {calls} requests"] if (look.found, calls) != (1, 1) else []
+    wrong = (
+        [f"{look.found} operations, {calls} requests"]
+        if (look.found, calls) != (1, 1)
+        else []
+    )
     wrong += [f"answered {status}" for status in sorted(set(statuses) - {200})]
     findings.violations += [f"{POSTS} posts of one form: {line}" for line in wrong]
 
@@ -79,9 +87,28 @@ def web_server() -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    words = ["iotda_admin.wsgi", "--bind", address, "--workers", "2", "--worker-class", "gthread"]
-    command = [sys.executable, "-W", "ignore", "-m", "gunicorn", *words, "--threads", "16"]
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ, stderr=subprocess.DEVNULL)
+    words = [
+        "iotda_admin.wsgi",
+        "--bind",
+        address,
+        "--workers",
+        "2",
+        "--worker-class",
+        "gthread",
+    ]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "gunicorn",
+        *words,
+        "--threads",
+        "16",
+    ]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=os.environ, stderr=subprocess.DEVNULL
+    )
     try:
         until(lambda: answers(f"http://{address}/healthz"))
         yield f"http://{address}"
@@ -90,7 +117,9 @@ def web_server() -> Iterator[str]:
         process.wait(20)
 
 
-def one_device(stage: Stage, rounds: int, findings: Findings, guarded: bool = True) -> None:
+def one_device(
+    stage: Stage, rounds: int, findings: Findings, guarded: bool = True
+) -> None:
     """Eight ask for freezing and unfreezing one device, again and again, without waiting for each other."""
     stage.cloud.reset(60, repeat_freeze="ok", repeat_unfreeze="ok", latency_ms=1)
     device = stage.cloud.landmarks["online"]
@@ -98,11 +127,15 @@ def one_device(stage: Stage, rounds: int, findings: Findings, guarded: bool = Tr
     refused = called(fight, device, rounds, prefix, guarded)
     looks = stage.desk(product.history, prefix)
     entries = stage.cloud.journal()
-    wrong = contradictions(device, looks, entries, stage.cloud.status(device) == "FROZEN")
+    wrong = contradictions(
+        device, looks, entries, stage.cloud.status(device) == "FROZEN"
+    )
     wrong += [f"{len(looks)} recorded"] if len(looks) != FIGHTERS * rounds else []
     findings.numbers["changes_of_one_device"] += len(looks)
     findings.numbers["refused_meanwhile"] += refused
-    findings.violations += [f"{FIGHTERS} x {rounds} on one device: {line}" for line in wrong]
+    findings.violations += [
+        f"{FIGHTERS} x {rounds} on one device: {line}" for line in wrong
+    ]
 
 
 def fight(device: str, rounds: int, prefix: str, guarded: bool) -> int:
@@ -117,7 +150,9 @@ def fight(device: str, rounds: int, prefix: str, guarded: bool) -> int:
         gate.wait()
         refused = 0
         for n in range(rounds):
-            while not product.ask_and_start(VERBS[(side + n) % 2], [device], f"{prefix} {side} {n}"):
+            while not product.ask_and_start(
+                VERBS[(side + n) % 2], [device], f"{prefix} {side} {n}"
+            ):
                 refused += 1
                 time.sleep(random.uniform(0.005, 0.06))
         product.close_connections()
@@ -128,19 +163,36 @@ def fight(device: str, rounds: int, prefix: str, guarded: bool) -> int:
 
 
 def contradictions(
-    device: str, looks: Sequence[product.Past], entries: list[dict[str, Any]], frozen: bool
+    device: str,
+    looks: Sequence[product.Past],
+    entries: list[dict[str, Any]],
+    frozen: bool,
 ) -> list[str]:
     """Each change begins after the one before has ended, none is lost, and the last one stands."""
     pairs = itertools.pairwise(looks)
-    overlaps = sum(then.settled_at is None or then.settled_at > now.sent_at for then, now in pairs)
+    overlaps = sum(
+        then.settled_at is None or then.settled_at > now.sent_at for then, now in pairs
+    )
     wrong = [f"{overlaps} began before the one before had ended"] if overlaps else []
-    wrong += [f"{look.verb} is {look.state}" for look in looks if look.state not in truth.STANDS]
-    done = [truth.WANTED[e["operation"]] for e in entries if e["operation"] in truth.WANTED and e["applied"]]
+    wrong += [
+        f"{look.verb} is {look.state}"
+        for look in looks
+        if look.state not in truth.STANDS
+    ]
+    done = [
+        truth.WANTED[e["operation"]]
+        for e in entries
+        if e["operation"] in truth.WANTED and e["applied"]
+    ]
     said = [truth.SHALL[look.verb] for look in looks if look.state == "ok"]
     if done != said:
-        wrong.append(f"{len(said)} recorded ok, {len(done)} applied, or in another order")
+        wrong.append(
+            f"{len(said)} recorded ok, {len(done)} applied, or in another order"
+        )
     if looks and truth.SHALL[looks[-1].verb] != frozen:
-        wrong.append(f"the last is {looks[-1].verb}, and the device is {'' if frozen else 'not '}frozen")
+        wrong.append(
+            f"the last is {looks[-1].verb}, and the device is {'' if frozen else 'not '}frozen"
+        )
     return wrong
 
 
@@ -152,7 +204,13 @@ def one_operation(stage: Stage, findings: Findings) -> None:
     change = truth.Change("policy.bind", tuple(sorted(devices)), policy)
     old = truth.Platform((), [(policy, id) for id in stage.cloud.bound(policy)])
     stage.cloud.call("DELETE", "journal")
-    stage.desk(product.ask, change.verb, change.ids, policy, key := f"workers {time.monotonic_ns()}")
+    stage.desk(
+        product.ask,
+        change.verb,
+        change.ids,
+        policy,
+        key := f"workers {time.monotonic_ns()}",
+    )
     workers = [Child(work) for _n in range(WORKERS)]
     for worker in workers:
         worker.wait()
@@ -160,11 +218,17 @@ def one_operation(stage: Stage, findings: Findings) -> None:
     entries = stage.cloud.journal()
     now = truth.Platform((), old.has)
     now.read(entries)
-    wrong = truth.identity(change, look) + truth.in_the_end(change, look, entries, old, now)
+    wrong = truth.identity(change, look) + truth.in_the_end(
+        change, look, entries, old, now
+    )
     calls = truth.of(change, entries)
     findings.numbers["chunks"] += len(look.chunks)
     findings.numbers["requests"] += len(calls)
-    wrong += [f"{len(look.chunks)} chunks, {len(calls)} requests"] if len(calls) != len(look.chunks) else []
+    wrong += (
+        [f"{len(look.chunks)} chunks, {len(calls)} requests"]
+        if len(calls) != len(look.chunks)
+        else []
+    )
     findings.violations += [f"{WORKERS} workers: {line}" for line in wrong]
 
 

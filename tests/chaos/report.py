@@ -28,10 +28,19 @@ class Findings:
         self.most[name] = max(self.most.get(name, value), value)
 
 
-def report(title: str, facts: dict[str, Any], found: Findings, control: Findings, problems: list[str]) -> int:
+def report(
+    title: str,
+    facts: dict[str, Any],
+    found: Findings,
+    control: Findings,
+    problems: list[str],
+) -> int:
     """problems: what else keeps the run from having passed, e.g. too few points."""
     print(f"\n{title}")
-    rows = {**found.numbers, **{f"  {name}": n for name, n in sorted(found.moments.items())}}
+    rows = {
+        **found.numbers,
+        **{f"  {name}": n for name, n in sorted(found.moments.items())},
+    }
     rows |= {name: round(value, 3) for name, value in found.most.items()}
     for name, value in rows.items():
         print(f"  {name:<46} {value:>10,}")
@@ -42,8 +51,15 @@ def report(title: str, facts: dict[str, Any], found: Findings, control: Findings
     for line in [*found.violations[:SHOWN], *problems]:
         print(f"  !! {line}")
     passed = not found.violations and not problems
-    line = {**facts, **found.numbers, **{name: round(value, 3) for name, value in found.most.items()}}
-    line |= {"violations": len(found.violations), "control_violations": len(control.violations)}
+    line = {
+        **facts,
+        **found.numbers,
+        **{name: round(value, 3) for name, value in found.most.items()},
+    }
+    line |= {
+        "violations": len(found.violations),
+        "control_violations": len(control.violations),
+    }
     print(json.dumps(line | {"passed": passed}))
     return 0 if passed else 1
 

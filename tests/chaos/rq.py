@@ -10,7 +10,7 @@ from typing import Any
 from redis import Redis
 from rq import Queue
 
-from iotda_admin.operations.queues.redis import NAME, Job
+from iotda_admin.operations.execution.queues.redis import NAME, Job
 from tests.chaos import product, truth
 from tests.chaos.report import Findings
 from tests.chaos.stage import Stage
@@ -38,8 +38,15 @@ def control(stage: Stage, options: dict[str, Any]) -> Findings:
 
 
 class Attack:
-    def __init__(self, stage: Stage, options: dict[str, Any], settings: str, standstill: float) -> None:
-        self.cloud, self.desk, self.settings, self.standstill = stage.cloud, stage.desk, settings, standstill
+    def __init__(
+        self, stage: Stage, options: dict[str, Any], settings: str, standstill: float
+    ) -> None:
+        self.cloud, self.desk, self.settings, self.standstill = (
+            stage.cloud,
+            stage.desk,
+            settings,
+            standstill,
+        )
         self.targets, self.kills = options["targets"], options["kills"]
         self.latency_ms, self.in_flight = SLOW_PACE if self.targets < FEW else PACE
         self.redis = Redis.from_url(os.environ["REDIS_URL"])
@@ -70,20 +77,31 @@ class Attack:
     def change(self) -> Change:
         ids = sorted(self.desk(product.direct_devices))[: self.targets]
         assert len(ids) == self.targets, "too few devices are simulated"
-        return Change("policy.bind", tuple(ids), sorted(row["policy_id"] for row in self.bindings())[0])
+        return Change(
+            "policy.bind",
+            tuple(ids),
+            sorted(row["policy_id"] for row in self.bindings())[0],
+        )
 
     def bindings(self) -> list[dict[str, Any]]:
-        return self.cloud.call("GET", "bindings", params={"target_type": "device"})["bindings"]
+        return self.cloud.call("GET", "bindings", params={"target_type": "device"})[
+            "bindings"
+        ]
 
     def bound(self) -> set[tuple[str, str]]:
         return {(row["policy_id"], row["target_id"]) for row in self.bindings()}
 
     def start(self) -> None:
         command = [sys.executable, "-W", "ignore", "manage.py", "worker"]
-        env = os.environ | {"DJANGO_SETTINGS_MODULE": self.settings, "IOTDA_IN_FLIGHT": str(self.in_flight)}
+        env = os.environ | {
+            "DJANGO_SETTINGS_MODULE": self.settings,
+            "IOTDA_IN_FLIGHT": str(self.in_flight),
+        }
         # What the dead one left is waited for that much shorter.
         env["IOTDA_DEADLINE"] = "1.5"
-        self.workers.append(subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.DEVNULL))
+        self.workers.append(
+            subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.DEVNULL)
+        )
 
     def stop(self) -> None:
         for worker in self.workers:
@@ -141,11 +159,21 @@ class Attack:
         entries, now = self.journal(), Platform((), before.has)
         now.read(entries)
         states = Counter(look.targets.values())
-        self.found.numbers.update({f"targets_{state}": n for state, n in states.items()})
+        self.found.numbers.update(
+            {f"targets_{state}": n for state, n in states.items()}
+        )
         lost = self.targets - states["ok"] - states["already"]
         self.found.numbers["lost"] += lost
-        wrong = truth.identity(change, look) + truth.in_the_end(change, look, entries, before, now)
-        wrong += [f"{lost} of {self.targets} are neither ok nor already"] if lost else []
+        wrong = truth.identity(change, look) + truth.in_the_end(
+            change, look, entries, before, now
+        )
+        wrong += (
+            [f"{lost} of {self.targets} are neither ok nor already"] if lost else []
+        )
         bound = self.bound()
-        wrong += [f"{id} is not bound" for id in change.ids if (change.policy, id) not in bound]
+        wrong += [
+            f"{id} is not bound"
+            for id in change.ids
+            if (change.policy, id) not in bound
+        ]
         self.found.violations += wrong

@@ -10,7 +10,12 @@ from tests.chaos.stage import Stage
 from tests.chaos.truth import Change, Platform
 
 TARGETS = 200
-SHARES = {"policy.bind": 105, "policy.unbind": 60, "device.freeze": 18, "device.unfreeze": 17}
+SHARES = {
+    "policy.bind": 105,
+    "policy.unbind": 60,
+    "device.freeze": 18,
+    "device.unfreeze": 17,
+}
 DEADLINE = 0.3
 WRITES = [*truth.CALLS, truth.TASK]
 READS = ["ShowDevice", "ShowTargetsInDevicePolicy", "ShowBatchTask", "ListBatchTasks"]
@@ -37,7 +42,14 @@ LOST: list[tuple[str, dict[str, Any]]] = [
     ("status", {"status": 503}),
     ("status", {"status": 504}),
 ]
-SHAPES = ["missing_target", "extra_target", "dup_target", "both_lists", "wrong_policy_id", "bad_types"]
+SHAPES = [
+    "missing_target",
+    "extra_target",
+    "dup_target",
+    "both_lists",
+    "wrong_policy_id",
+    "bad_types",
+]
 SWITCHES: dict[str, list[Any]] = {
     "already_bound": ["success", "failure"],
     "not_bound": ["success", "failure"],
@@ -68,24 +80,39 @@ def fault(chance: random.Random, change: Change) -> dict[str, Any]:
         case 5:
             return order(READS, often | {"times": 8}, kind, **args, moment=moment)
         case 6:
-            return order(WRITES, often | {"times": 6}, "throttle", retry_after=chance.choice([0, 1, 30]))
+            return order(
+                WRITES,
+                often | {"times": 6},
+                "throttle",
+                retry_after=chance.choice([0, 1, 30]),
+            )
         case 7:
             return order(WRITES, often, chance.choice(SHAPES))
         case 8:
             code = chance.choice(["IOTDA.000006", "IOTDA.000010"])
-            return order(WRITES, bad, "status", status=400, error_code=code, error_msg="Bad id.")
+            return order(
+                WRITES, bad, "status", status=400, error_code=code, error_msg="Bad id."
+            )
         case 9:
             return order(WRITES, once, "delete_policy")
         case 10:
             status = chance.choice([401, 403, 404, 409])
             return order(WRITES, once, "status", status=status, error_code="APIGW.0301")
         case 11:
-            return order(WRITES, once, chance.choice(["hang", "latency"]), seconds=0.4, moment=moment)
+            return order(
+                WRITES,
+                once,
+                chance.choice(["hang", "latency"]),
+                seconds=0.4,
+                moment=moment,
+            )
         case _:
             return order(WRITES, {"nth": [2, 5, 8]}, "expire_tokens")
 
 
-def order(operations: list[str], match: dict[str, Any], fault: str, **args: Any) -> dict[str, Any]:
+def order(
+    operations: list[str], match: dict[str, Any], fault: str, **args: Any
+) -> dict[str, Any]:
     return {"match": {"operation": operations, **match}, "fault": fault, "args": args}
 
 
@@ -112,7 +139,9 @@ class Attack:
     def __init__(self, stage: Stage) -> None:
         self.cloud, self.desk = stage.cloud, stage.desk
         self.devices = self.desk(product.direct_devices)
-        rows = self.cloud.call("GET", "bindings", params={"target_type": "device"})["bindings"]
+        rows = self.cloud.call("GET", "bindings", params={"target_type": "device"})[
+            "bindings"
+        ]
         self.policies = sorted({row["policy_id"] for row in rows})
         frozen = {("", id) for id, status in self.devices.items() if status == "FROZEN"}
         self.at_start = frozen | {(row["policy_id"], row["target_id"]) for row in rows}
@@ -122,7 +151,11 @@ class Attack:
     def one(self, seed: int, findings: Findings) -> None:
         """Nothing but the seed decides what is asked, and what goes wrong."""
         chance = random.Random(seed)
-        self.cloud.reset(300, **FAST, **{name: chance.choice(values) for name, values in SWITCHES.items()})
+        self.cloud.reset(
+            300,
+            **FAST,
+            **{name: chance.choice(values) for name, values in SWITCHES.items()},
+        )
         # Freezing one by one, or by the platform's batch task.
         self.desk(product.freeze_by_task_above, chance.choice([5, 500]))
         changes = self.changes(chance)
@@ -135,15 +168,21 @@ class Attack:
         wanted = [(change.verb, change.ids, change.policy) for change in changes]
         # A call that outlives its deadline is carried out in time for the reading back, as in reality.
         pause = 0.15 if any(one["fault"] == "latency" for one in faults) else 0.0
-        looks = self.desk(product.run_all, wanted, keys, chance.choice(["aksk", "password"]), pause)
+        looks = self.desk(
+            product.run_all, wanted, keys, chance.choice(["aksk", "password"]), pause
+        )
         entries = self.cloud.journal()
         platform.read(entries)
-        gone = {entry["policy_id"] for entry in entries if entry["fault"] == "delete_policy"}
+        gone = {
+            entry["policy_id"] for entry in entries if entry["fault"] == "delete_policy"
+        }
         wrong = []
         for n, change in enumerate(changes):
             steps = [look[n] for look in looks]
             wrong += [line for look in steps for line in truth.identity(change, look)]
-            wrong += truth.in_the_end(change, steps[-1], entries, before, platform, change.policy in gone)
+            wrong += truth.in_the_end(
+                change, steps[-1], entries, before, platform, change.policy in gone
+            )
         findings.violations += [f"seed {seed}: {line}" for line in wrong]
         self.count(faults, looks, entries, findings)
 
@@ -179,9 +218,13 @@ class Attack:
         findings.numbers["schedules"] += 1
         findings.numbers["steps"] += len(looks)
         findings.numbers["calls"] += len(entries)
-        findings.numbers["calls_spoilt"] += sum(entry["fault"] is not None for entry in entries)
+        findings.numbers["calls_spoilt"] += sum(
+            entry["fault"] is not None for entry in entries
+        )
         findings.moments.update(f"fault {one['fault']}" for one in faults)
         for look in looks[-1]:
             states = Counter(look.targets.values())
-            findings.moments.update({f"targets {state}": n for state, n in states.items()})
+            findings.moments.update(
+                {f"targets {state}": n for state, n in states.items()}
+            )
         findings.at_most("most_steps", len(looks))

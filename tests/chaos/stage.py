@@ -28,7 +28,10 @@ class Stage:
 def stage(database: str, devices: int) -> Iterator[Stage]:
     """Loads Django: what imports the product comes after it."""
     fast = MEMORY if os.access(MEMORY, os.W_OK) else None
-    with TemporaryDirectory(prefix="chaos-", dir=fast) as folder, database_url(database, folder) as url:
+    with (
+        TemporaryDirectory(prefix="chaos-", dir=fast) as folder,
+        database_url(database, folder) as url,
+    ):
         cloud = Cloud()
         cloud.reset(devices)
         os.environ.update(

@@ -11,7 +11,7 @@ from django.db import DatabaseError, connections, transaction
 from django.db import connection as db
 
 from iotda_admin import audit
-from iotda_admin.audit import chain, guard
+from iotda_admin.audit import chain, triggers
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.verify import events_after, outcomes_of, verify
 from tests.chaos import product
@@ -61,8 +61,16 @@ def together(findings: Findings, locked: bool = True) -> None:
     kind = "" if locked else "_without_lock"
     findings.numbers[f"appended_by_{WRITERS}_writers{kind}"] += len(numbers)
     gaps = numbers[-1] - numbers[0] + 1 - len(numbers) if numbers else 0
-    wrong = [f"the trail of {WRITERS} writers: event {finding.bad} {finding.why}"] if finding.bad else []
-    wrong += [f"{refused} events of {WRITERS} writers claimed a place that was taken"] if refused else []
+    wrong = (
+        [f"the trail of {WRITERS} writers: event {finding.bad} {finding.why}"]
+        if finding.bad
+        else []
+    )
+    wrong += (
+        [f"{refused} events of {WRITERS} writers claimed a place that was taken"]
+        if refused
+        else []
+    )
     wrong += [f"{gaps} gaps"] if gaps else []
     findings.violations += wrong
 
@@ -82,7 +90,12 @@ def appended(number: int, times: int) -> int:
     refused = 0
     for n in range(times):
         try:
-            audit.record("login", actor_name=f"writer {number}", ticket=str(n), targets=[("d", "", "ok")])
+            audit.record(
+                "login",
+                actor_name=f"writer {number}",
+                ticket=str(n),
+                targets=[("d", "", "ok")],
+            )
         except DatabaseError:
             refused += 1
     connections.close_all()
@@ -92,7 +105,7 @@ def appended(number: int, times: int) -> int:
 def empty() -> None:
     """What the making of the stage has recorded goes, as nobody but the owner of the database can do it."""
     with Force() as force:
-        for table in ("audit_reasonword", *guard.ARCHIVED):
+        for table in ("audit_reasonword", *triggers.ARCHIVED):
             force(f"DELETE FROM {table}")
 
 
@@ -101,9 +114,9 @@ class Force:
     """The triggers are taken off, and put back as if nothing had been."""
 
     def __enter__(self) -> Callable[..., None]:
-        for table in guard.ARCHIVED:
+        for table in triggers.ARCHIVED:
             on = f" ON {table}" if db.vendor == "postgresql" else ""
-            for action in guard.actions():
+            for action in triggers.actions():
                 self.execute(f"DROP TRIGGER IF EXISTS {table}_{action}{on}")
         return self.execute
 
@@ -113,7 +126,7 @@ class Force:
 
     def __exit__(self, *exception: object) -> None:
         if not exception[0]:
-            guard.install()
+            triggers.install()
 
 
 class Trail:
@@ -124,7 +137,9 @@ class Trail:
         settings.AUDIT_KEY = self.key = dice.choice(["", KEY])
         for _n in range(dice.randint(4, 30)):
             self.append()
-        self.events = {row[0]: dict(zip(chain.NAMES, row, strict=True)) for row in rows()}
+        self.events = {
+            row[0]: dict(zip(chain.NAMES, row, strict=True)) for row in rows()
+        }
         self.outcomes = said()
         self.first, self.last = min(self.events), max(self.events)
 
@@ -184,7 +199,9 @@ def flipped(dice: random.Random, value: Any) -> Any:
         case int():
             return value ^ 1 << dice.randrange(20)
         case datetime():
-            return value + timedelta(microseconds=dice.choice([-1, 1]) * (1 << dice.randrange(40)))
+            return value + timedelta(
+                microseconds=dice.choice([-1, 1]) * (1 << dice.randrange(40))
+            )
         case None:
             return 0
         case "":
@@ -273,7 +290,11 @@ def insert(trail: Trail, force: Any) -> Found:
 
 
 def append_wrong(trail: Trail, force: Any) -> Found:
-    add(force, {**trail.events[trail.last], "id": trail.last + 1, "actor_name": "Eve"}, made_up=True)
+    add(
+        force,
+        {**trail.events[trail.last], "id": trail.last + 1, "actor_name": "Eve"},
+        made_up=True,
+    )
     return trail.last + 1
 
 
@@ -301,7 +322,9 @@ def move_outcome(trail: Trail, force: Any) -> Found:
 
 def reorder_outcomes(trail: Trail, force: Any) -> Found:
     for one, other in zip(trail.outcomes, trail.outcomes[1:], strict=False):
-        if one["event_id"] == other["event_id"] and any(one[name] != other[name] for name in SAID):
+        if one["event_id"] == other["event_id"] and any(
+            one[name] != other[name] for name in SAID
+        ):
             exchange(force, "audit_outcome", one["id"], other["id"])
             return int(one["event_id"])
     return None
@@ -350,7 +373,7 @@ def anchor(trail: Trail, force: Any) -> Found:
 def anchor_and_prune(trail: Trail, force: Any) -> Found:
     """The beginning is taken away as archived: no event tells of it."""
     seq = anchor(trail, force)
-    for part in (guard.OUTCOME, guard.WORD):
+    for part in (triggers.OUTCOME, triggers.WORD):
         force(f"DELETE FROM {part} WHERE event_id <= %s", seq)
     force("DELETE FROM audit_event WHERE id <= %s", seq)
     return seq
@@ -358,7 +381,7 @@ def anchor_and_prune(trail: Trail, force: Any) -> Found:
 
 def cut_tail(trail: Trail, force: Any) -> Found:
     seq = trail.event()
-    for part in (guard.OUTCOME, guard.WORD):
+    for part in (triggers.OUTCOME, triggers.WORD):
         force(f"DELETE FROM {part} WHERE event_id >= %s", seq)
     force("DELETE FROM audit_event WHERE id >= %s", seq)
     return seq
@@ -376,7 +399,9 @@ NEEDS_EXPECT = [cut_tail, rechain_all]
 
 
 def set_column(force: Any, table: str, column: str, value: Any, id: Any) -> None:
-    force(f"UPDATE {table} SET {db.ops.quote_name(column)} = %s WHERE id = %s", value, id)
+    force(
+        f"UPDATE {table} SET {db.ops.quote_name(column)} = %s WHERE id = %s", value, id
+    )
 
 
 def exchange(force: Any, table: str, one: int, other: int) -> None:
@@ -403,8 +428,15 @@ def chain_anew(force: Any, seq: int, key: str, named: str, only: bool = False) -
         for *row, hash in events_after(0):
             if row[0] == seq if only else row[0] >= seq:
                 row[-1] = named
-                hash = chain.hash_of(before, row, outcomes_of(row[0] - 1, row[0]).get(row[0], []))
-                force("UPDATE audit_event SET hash = %s, key_id = %s WHERE id = %s", hash, named, row[0])
+                hash = chain.hash_of(
+                    before, row, outcomes_of(row[0] - 1, row[0]).get(row[0], [])
+                )
+                force(
+                    "UPDATE audit_event SET hash = %s, key_id = %s WHERE id = %s",
+                    hash,
+                    named,
+                    row[0],
+                )
             before = hash
     finally:
         settings.AUDIT_KEY, chain.key_named = known, name
@@ -419,7 +451,10 @@ def tamper(seed: int, times: int, expecting: bool = True) -> Findings:
         while findings.numbers["tamperings"] < times:
             with transaction.atomic():
                 of_one_trail(
-                    dice, min(PER_TRAIL, times - findings.numbers["tamperings"]), expecting, findings
+                    dice,
+                    min(PER_TRAIL, times - findings.numbers["tamperings"]),
+                    expecting,
+                    findings,
                 )
                 transaction.set_rollback(True)
     finally:
@@ -427,18 +462,28 @@ def tamper(seed: int, times: int, expecting: bool = True) -> Findings:
     return findings
 
 
-def of_one_trail(dice: random.Random, times: int, expecting: bool, findings: Findings) -> None:
+def of_one_trail(
+    dice: random.Random, times: int, expecting: bool, findings: Findings
+) -> None:
     with Force() as force:
-        for table in ("audit_reasonword", *guard.ARCHIVED):
+        for table in ("audit_reasonword", *triggers.ARCHIVED):
             force(f"DELETE FROM {table}")
     trail = Trail(dice)
     head = audit.head()
     untouched = verify(head)
-    findings.violations += [f"untouched: {untouched.why}"] if untouched.bad is not None else []
+    findings.violations += (
+        [f"untouched: {untouched.why}"] if untouched.bad is not None else []
+    )
     refused(findings)
     for _n in range(times):
         with transaction.atomic():
-            one(trail, head, dice.choice(WAYS if expecting else NEEDS_EXPECT), expecting, findings)
+            one(
+                trail,
+                head,
+                dice.choice(WAYS if expecting else NEEDS_EXPECT),
+                expecting,
+                findings,
+            )
             transaction.set_rollback(True)
 
 
@@ -455,15 +500,21 @@ def one(trail: Trail, head: str, way: Any, expecting: bool, findings: Findings) 
     if finding.bad is None:
         findings.violations.append(f"{name}, {keyed}: not found")
     elif finding.bad != wanted:
-        findings.violations.append(f"{name}, {keyed}: event {finding.bad} named, not {wanted}: {finding.why}")
+        findings.violations.append(
+            f"{name}, {keyed}: event {finding.bad} named, not {wanted}: {finding.why}"
+        )
 
 
 def refused(findings: Findings) -> None:
     """The database itself, asked politely."""
     with db.cursor() as cursor:
         cursor.execute(ANCHORED, [0, ""])
-    for table in guard.ARCHIVED:
-        for sql in [f"UPDATE {table} SET {changing(table)}", f"DELETE FROM {table}", *more(table)]:
+    for table in triggers.ARCHIVED:
+        for sql in [
+            f"UPDATE {table} SET {changing(table)}",
+            f"DELETE FROM {table}",
+            *more(table),
+        ]:
             findings.numbers["changes_tried"] += 1
             try:
                 with transaction.atomic(), db.cursor() as cursor:
@@ -477,14 +528,22 @@ def refused(findings: Findings) -> None:
 
 
 def changing(table: str) -> str:
-    columns = {guard.EVENT: "reason", guard.OUTCOME: "message", guard.WORD: "word", guard.ANCHOR: "archive"}
+    columns = {
+        triggers.EVENT: "reason",
+        triggers.OUTCOME: "message",
+        triggers.WORD: "word",
+        triggers.ANCHOR: "archive",
+    }
     return f"{columns[table]} = 'x'"
 
 
 def more(table: str) -> list[str]:
     """What else takes rows away, or puts others in their places."""
-    key = guard.KEYS[table]
+    key = triggers.KEYS[table]
     again = f"INTO {table} SELECT * FROM {table}"
     if db.vendor == "postgresql":
-        return [f"TRUNCATE {table}", f"INSERT {again} ON CONFLICT ({key}) DO UPDATE SET {changing(table)}"]
+        return [
+            f"TRUNCATE {table}",
+            f"INSERT {again} ON CONFLICT ({key}) DO UPDATE SET {changing(table)}",
+        ]
     return [f"REPLACE {again}"]

@@ -19,7 +19,9 @@ def quiet():
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_nothing_that_is_sent_is_a_fault_of_ours_or_comes_back_unescaped(inventory, settings, seed):
+def test_nothing_that_is_sent_is_a_fault_of_ours_or_comes_back_unescaped(
+    inventory, settings, seed
+):
     settings.BATCH_TASK_ABOVE = 15
     fuzz = Fuzz(inventory, seed)
     fuzz.requests(range(PART))
@@ -35,11 +37,22 @@ def test_what_was_found_once_stays_away(admin_client):
         assert admin_client.get(path, {"q": "9" * 60_000}).status_code == 200
     far_too_long = admin_client.get("/", headers={"Content-Length": "9" * 5000})
     assert far_too_long.status_code == 413
-    role = {"name": "x", "permissions": "9" * 30, "cap-TOTAL_FORMS": "1", "cap-INITIAL_FORMS": "1"}
+    role = {
+        "name": "x",
+        "permissions": "9" * 30,
+        "cap-TOTAL_FORMS": "1",
+        "cap-INITIAL_FORMS": "1",
+    }
     role |= {"cap-0-id": "9" * 30, "cap-0-group": "9" * 30, "cap-0-targets": "1"}
-    assert admin_client.post("/admin/auth/group/2/change/", role).status_code in (200, 400)
+    assert admin_client.post("/admin/auth/group/2/change/", role).status_code in (
+        200,
+        400,
+    )
     user = {"username": "", "grants-TOTAL_FORMS": "9" * 30, "grants-INITIAL_FORMS": "0"}
-    assert admin_client.post("/admin/auth/user/add/", user).text.count('-app_id" id=') < 300
+    assert (
+        admin_client.post("/admin/auth/user/add/", user).text.count('-app_id" id=')
+        < 300
+    )
 
 
 def test_it_finds_what_was_planted(inventory, settings):
@@ -48,5 +61,9 @@ def test_it_finds_what_was_planted(inventory, settings):
     fuzz.dice.narrow(("/planted/",), PLANTED)
     fuzz.requests(range(FEW))
     found = "\n".join(fuzz.findings.violations)
-    for wrong in ("ValueError: invalid literal for int()", "came back unescaped", "leads to"):
+    for wrong in (
+        "ValueError: invalid literal for int()",
+        "came back unescaped",
+        "leads to",
+    ):
         assert wrong in found

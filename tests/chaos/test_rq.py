@@ -4,7 +4,8 @@ from tests import redis_server
 from tests.chaos.short import chaos
 
 pytestmark = pytest.mark.skipif(
-    bool(redis_server.missing()) and not redis_server.must_be_here(), reason=redis_server.missing()
+    bool(redis_server.missing()) and not redis_server.must_be_here(),
+    reason=redis_server.missing(),
 )
 
 

@@ -27,4 +27,6 @@ def test_four_writers_at_once_make_one_chain():
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(tampering.appended, range(4), [15] * 4)) == 0
     assert verify().bad is None
-    assert list(Event.objects.order_by("id").values_list("id", flat=True)) == list(range(1, 61))
+    assert list(Event.objects.order_by("id").values_list("id", flat=True)) == list(
+        range(1, 61)
+    )

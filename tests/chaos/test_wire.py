@@ -12,4 +12,7 @@ def test_a_spoilt_answer_is_no_success_and_costs_neither_time_nor_memory():
 
 
 def test_there_are_twenty_four_faults_of_three_calls_at_two_moments():
-    assert len([case for case in wire.cases([]) if case.name not in wire.SHAPES]) == 24 * 3 * 2
+    assert (
+        len([case for case in wire.cases([]) if case.name not in wire.SHAPES])
+        == 24 * 3 * 2
+    )

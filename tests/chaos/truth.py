@@ -9,17 +9,31 @@ if TYPE_CHECKING:
     from tests.chaos.product import Records
 
 # The write calls, and what their targets are like afterwards.
-CALLS = {"FreezeDevice": True, "UnfreezeDevice": False, "BindDevicePolicy": True, "UnbindDevicePolicy": False}
+CALLS = {
+    "FreezeDevice": True,
+    "UnfreezeDevice": False,
+    "BindDevicePolicy": True,
+    "UnbindDevicePolicy": False,
+}
 # What the platform does by itself, after it has been given a batch task.
 TASK = "CreateBatchTask"
 WORKS = {"freezeDevices": True, "unfreezeDevices": False}
 WANTED = CALLS | WORKS
-SHALL = {"device.freeze": True, "device.unfreeze": False, "policy.bind": True, "policy.unbind": False}
+SHALL = {
+    "device.freeze": True,
+    "device.unfreeze": False,
+    "policy.bind": True,
+    "policy.unbind": False,
+}
 STANDS = ("ok", "already")
 SETTLED = (*STANDS, "failed", "skipped", "cancelled")
 NOT_DONE = ("failed", "skipped", "cancelled", "pending")
 # What no target of a chunk in that state may be.
-AMISS = {"pending": {"sent", "unknown"}, "sent": {"pending", "unknown"}, "done": {"pending", "sent"}}
+AMISS = {
+    "pending": {"sent", "unknown"},
+    "sent": {"pending", "unknown"},
+    "done": {"pending", "sent"},
+}
 # Refused before anyone looked at what was asked.
 NOT_EXECUTED = (401, 429)
 
@@ -41,14 +55,18 @@ class Change:
 class Platform:
     """The platform's state: what it was, and what its journal says was applied since."""
 
-    def __init__(self, frozen: Collection[str], bound: Iterable[tuple[str, str]]) -> None:
+    def __init__(
+        self, frozen: Collection[str], bound: Iterable[tuple[str, str]]
+    ) -> None:
         self.has = {("", id) for id in frozen} | set(bound)
 
     def read(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
             if entry["operation"] in WANTED:
                 keys = {(entry["policy_id"] or "", id) for id in entry["applied"]}
-                self.has = self.has | keys if WANTED[entry["operation"]] else self.has - keys
+                self.has = (
+                    self.has | keys if WANTED[entry["operation"]] else self.has - keys
+                )
             if entry["fault"] == "delete_policy":
                 self.has = {key for key in self.has if key[0] != entry["policy_id"]}
 
@@ -62,20 +80,29 @@ def of(change: Change, entries: Iterable[Entry]) -> list[Entry]:
     return [
         entry
         for entry in entries
-        if WANTED.get(entry["operation"], shall if entry["operation"] == TASK else None) == shall
+        if WANTED.get(entry["operation"], shall if entry["operation"] == TASK else None)
+        == shall
         and (entry["policy_id"] or "") == change.policy
         and ids & set(entry["target_ids"])
     ]
 
 
 def applied(entries: Iterable[Entry]) -> set[str]:
-    return {id for entry in entries if entry["operation"] in WANTED for id in entry["applied"]}
+    return {
+        id
+        for entry in entries
+        if entry["operation"] in WANTED
+        for id in entry["applied"]
+    }
 
 
 def still_under_way(entries: Iterable[Entry]) -> bool:
     """A call that the platform has taken and not yet carried out, though its sender may be dead."""
     calls = (entry for entry in entries if entry["operation"] not in WORKS)
-    return any(entry["status"] is None and entry["fault"] in (None, "latency") for entry in calls)
+    return any(
+        entry["status"] is None and entry["fault"] in (None, "latency")
+        for entry in calls
+    )
 
 
 def identity(change: Change, look: "Records") -> list[str]:
@@ -94,12 +121,15 @@ def identity(change: Change, look: "Records") -> list[str]:
     return wrong
 
 
-def at_death(change: Change, look: "Records", entries: Iterable[Entry], before: Platform) -> list[str]:
+def at_death(
+    change: Change, look: "Records", entries: Iterable[Entry], before: Platform
+) -> list[str]:
     """Nothing may have been applied that is not recorded as sent, nothing be called ok that was not."""
     recorded = {id for id, state in look.targets.items() if state not in NOT_DONE}
     done = applied(of(change, entries))
     hidden = [
-        f"{id} applied, recorded {look.targets.get(id, 'not at all')}" for id in sorted(done - recorded)
+        f"{id} applied, recorded {look.targets.get(id, 'not at all')}"
+        for id in sorted(done - recorded)
     ]
     ok = [id for id, state in look.targets.items() if state == "ok"]
     early = [id for id in ok if id not in done and not before.stands(change, id)]
@@ -107,7 +137,12 @@ def at_death(change: Change, look: "Records", entries: Iterable[Entry], before: 
 
 
 def in_the_end(
-    change: Change, look: "Records", entries: list[Entry], before: Platform, now: Platform, gone: bool = False
+    change: Change,
+    look: "Records",
+    entries: list[Entry],
+    before: Platform,
+    now: Platform,
+    gone: bool = False,
 ) -> list[str]:
     """gone: somebody deleted the policy, and with it what was bound."""
     wrong = [] if look.ended else [f"not ended: {dict(Counter(look.targets.values()))}"]
@@ -117,9 +152,18 @@ def in_the_end(
         said = f"{id} recorded {state} {look.codes[id]}".strip()
         if state in STANDS and not (now.stands(change, id) or gone):
             wrong.append(f"{said}, does not stand")
-        if state == "ok" and id not in done and not before.stands(change, id) and not gone:
+        if (
+            state == "ok"
+            and id not in done
+            and not before.stands(change, id)
+            and not gone
+        ):
             wrong.append(f"{said}, never applied")
-        if state in NOT_DONE and id in done and not (gone and not now.stands(change, id)):
+        if (
+            state in NOT_DONE
+            and id in done
+            and not (gone and not now.stands(change, id))
+        ):
             wrong.append(f"{said}, applied")
         if state == "unknown" and not look.codes[id]:
             wrong.append(f"{said}, without a reason")
@@ -136,7 +180,10 @@ def sent_blindly(change: Change, mine: list[Entry]) -> list[str]:
         # A task that was taken on is carried out, sooner or later.
         taken_on = entry["operation"] == TASK and entry["applied"]
         done |= set(entry["target_ids"] if taken_on else entry["applied"])
-    return [f"{id} sent again after it was applied" for id in sorted(again & set(change.ids))]
+    return [
+        f"{id} sent again after it was applied"
+        for id in sorted(again & set(change.ids))
+    ]
 
 
 def sent_too_often(look: "Records", mine: list[Entry]) -> list[str]:
@@ -152,5 +199,7 @@ def sent_too_often(look: "Records", mine: list[Entry]) -> list[str]:
         for id in chunk.targets:
             allowed[id] = chunk.attempts + split
     return [
-        f"{id} sent {n} times, {allowed[id]} recorded" for id, n in sorted(calls.items()) if n > allowed[id]
+        f"{id} sent {n} times, {allowed[id]} recorded"
+        for id, n in sorted(calls.items())
+        if n > allowed[id]
     ]

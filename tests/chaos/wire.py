@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from iotda_admin import connection
+from iotda_admin.rate import connection
 from tests.chaos import product, truth
 from tests.chaos.forks import called
 from tests.chaos.report import Findings
@@ -49,7 +49,14 @@ FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
     "504": ("status", {"status": 504}),
 }
 # Valid JSON that says something impossible; the call itself is carried out. For bind and unbind only.
-SHAPES = ("missing_target", "extra_target", "dup_target", "both_lists", "wrong_policy_id", "bad_types")
+SHAPES = (
+    "missing_target",
+    "extra_target",
+    "dup_target",
+    "both_lists",
+    "wrong_policy_id",
+    "bad_types",
+)
 CALLS = {
     "device.freeze": "FreezeDevice",
     "policy.bind": "BindDevicePolicy",
@@ -86,7 +93,12 @@ def cases(only: list[str]) -> list[Case]:
         for verb in CALLS
         for moment in ("before", "after")
     ]
-    found += [Case(name, name, {}, verb, "after") for name in SHAPES for verb in CALLS if "policy" in verb]
+    found += [
+        Case(name, name, {}, verb, "after")
+        for name in SHAPES
+        for verb in CALLS
+        if "policy" in verb
+    ]
     return [case for case in found if not only or case.name in only]
 
 
@@ -122,12 +134,20 @@ class Attack:
         if case.verb.startswith("device."):
             change, bound = Change(case.verb, tuple(self.cloud.free(1))), []
         else:
-            change = Change(case.verb, tuple(self.cloud.free(BOUND)), known["other_policy"])
+            change = Change(
+                case.verb, tuple(self.cloud.free(BOUND)), known["other_policy"]
+            )
             bound = list(change.ids) if case.verb == "policy.unbind" else []
         for id in bound:
-            self.cloud.call("POST", "bindings", json={"policy_id": change.policy, "target_id": id})
+            self.cloud.call(
+                "POST", "bindings", json={"policy_id": change.policy, "target_id": id}
+            )
         match = {"operation": CALLS[case.verb], "times": 1}
-        order = {"match": match, "fault": case.fault, "args": {**case.args, "moment": case.moment}}
+        order = {
+            "match": match,
+            "fault": case.fault,
+            "args": {**case.args, "moment": case.moment},
+        }
         self.cloud.call("POST", "faults", json=order)
         return change, Platform((), [(change.policy, id) for id in bound])
 
@@ -146,12 +166,20 @@ class Attack:
         seen: Seen = called(send, change, key, self.cloud.control)
         entries = self.cloud.journal()
         platform.read(entries)
-        wrong = [] if any(entry["fault"] == case.fault for entry in entries) else ["the fault hit nothing"]
+        wrong = (
+            []
+            if any(entry["fault"] == case.fault for entry in entries)
+            else ["the fault hit nothing"]
+        )
         wrong += truth.at_death(change, seen.looks[0], entries, before)
         for look in seen.looks:
             wrong += truth.identity(change, look)
         wrong += truth.in_the_end(change, seen.looks[-1], entries, before, platform)
-        lost = [id for id, state in seen.looks[-1].targets.items() if state not in truth.SETTLED]
+        lost = [
+            id
+            for id, state in seen.looks[-1].targets.items()
+            if state not in truth.SETTLED
+        ]
         wrong += [f"{id} lost: recorded {seen.looks[-1].targets[id]}" for id in lost]
         wrong += [f"took {s:.3f} s" for s in seen.seconds if s > LATE * DEADLINE]
         wrong += [f"took {seen.megabytes:.0f} MB"] if seen.megabytes > MEGABYTES else []
@@ -161,7 +189,10 @@ class Attack:
     def count(self, case: Case, seen: Seen, findings: Findings) -> None:
         findings.numbers["cases"] += 1
         findings.numbers["calls"] += len(seen.seconds)
-        first, last = Counter(seen.looks[0].targets.values()), Counter(seen.looks[-1].targets.values())
+        first, last = (
+            Counter(seen.looks[0].targets.values()),
+            Counter(seen.looks[-1].targets.values()),
+        )
         for state, n in first.items():
             findings.moments[f"targets first recorded {state}"] += n
         for state, n in last.items():
@@ -173,7 +204,11 @@ class Attack:
         change, _platform = self.begin(case)
         said, seconds, megabytes = called(naive_bind, change)
         done = truth.applied(self.cloud.journal())
-        wrong = [f"{id} called a success, never applied" for id in change.ids if said and id not in done]
+        wrong = [
+            f"{id} called a success, never applied"
+            for id in change.ids
+            if said and id not in done
+        ]
         wrong += [f"took {seconds:.3f} s"] if seconds > LATE * DEADLINE else []
         wrong += [f"took {megabytes:.0f} MB"] if megabytes > MEGABYTES else []
         findings.violations += [f"{case}: {line}" for line in wrong]
@@ -232,7 +267,11 @@ def ask_for_a_page() -> None:
 def naive_bind(change: Change) -> tuple[bool, float, float]:
     """Whether the caller believes that it went well, seconds, megabytes."""
     said = False
-    with Stopwatch() as watch, Memory() as memory, suppress(requests.RequestException, RecursionError):
+    with (
+        Stopwatch() as watch,
+        Memory() as memory,
+        suppress(requests.RequestException, RecursionError),
+    ):
         answer = product.raw_bind(change.policy, change.ids, DEADLINE)
         answer.raise_for_status()
         said = answer.json() is not None

@@ -17,7 +17,11 @@ def select(client, *ids, verb="freeze", **form):
 def test_it_first_shows_exactly_what_will_be_changed(operator, inventory):
     chosen = [*inventory.free(2), inventory.landmarks["child"]]
     response = select(operator, *chosen)
-    assert [f'name="target" value="{id}"' in response.text for id in chosen] == [True, True, False]
+    assert [f'name="target" value="{id}"' in response.text for id in chosen] == [
+        True,
+        True,
+        False,
+    ]
     assert "1 is left out" in response.text
     assert not Operation.objects.exists()
 
@@ -31,12 +35,17 @@ def test_it_says_how_many_are_online(operator, inventory):
 def test_it_says_what_goes_as_a_batch_task(operator, inventory, settings):
     settings.BATCH_TASK_ABOVE = 2
     assert "batch task" not in select(operator, *inventory.free(2)).text
-    assert "batch task: once sent, it can't be stopped" in select(operator, *inventory.free(3)).text
+    assert (
+        "batch task: once sent, it can't be stopped"
+        in select(operator, *inventory.free(3)).text
+    )
 
 
 @pytest.mark.parametrize("verb", ["freeze", "unfreeze"])
 def test_without_a_selection_it_leads_to_the_list(operator, inventory, verb):
-    response = operator.get(f"/devices/selection.{verb}/", {"target": inventory.free(1), **asked()})
+    response = operator.get(
+        f"/devices/selection.{verb}/", {"target": inventory.free(1), **asked()}
+    )
     assert response.url == "/devices/"
     assert not Operation.objects.exists()
 
@@ -55,7 +64,9 @@ def test_a_device_ticked_twice_is_one_target(operator, inventory):
     assert states(Operation.objects.get()) == {device: "ok"}
 
 
-def test_a_device_that_the_inventory_lost_meanwhile_is_not_left_out_silently(operator, inventory):
+def test_a_device_that_the_inventory_lost_meanwhile_is_not_left_out_silently(
+    operator, inventory
+):
     device = inventory.free(1)[0]
     select(operator, device, "gone-since", **asked())
     assert set(states(Operation.objects.get())) == {device, "gone-since"}
@@ -70,11 +81,16 @@ def test_nothing_ticked_is_said(operator, inventory):
 
 @pytest.mark.parametrize("value", BAD)
 @pytest.mark.parametrize("verb", ["freeze", "unfreeze"])
-def test_what_is_not_an_id_is_named_and_nothing_is_sent(operator, inventory, verb, value):
+def test_what_is_not_an_id_is_named_and_nothing_is_sent(
+    operator, inventory, verb, value
+):
     response = select(operator, inventory.free(1)[0], value, verb=verb, **asked())
     assert response.status_code == 422
     assert "is not an ID" in response.text
-    assert ascii(value)[1:-1][:60].replace("<", "&lt;").replace(">", "&gt;") in response.text
+    assert (
+        ascii(value)[1:-1][:60].replace("<", "&lt;").replace(">", "&gt;")
+        in response.text
+    )
     assert 'value="billing dispute"' in response.text
     assert not writes(inventory)
 

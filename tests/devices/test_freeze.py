@@ -53,7 +53,12 @@ def test_it_answers_a_swap_with_the_row(operator, inventory):
 def test_it_asks_in_a_dialog_or_on_a_page(operator, inventory):
     url = f"/devices/{inventory.landmarks['online']}/freeze/"
     assert "<html" not in operator.get(url, headers=HTMX).text
-    assert "<html" in operator.get(url, headers={**HTMX, "HX-History-Restore-Request": "true"}).text
+    assert (
+        "<html"
+        in operator.get(
+            url, headers={**HTMX, "HX-History-Restore-Request": "true"}
+        ).text
+    )
     assert "<html" in operator.get(url).text
 
 
@@ -78,7 +83,11 @@ def test_who_asked_and_why_is_recorded(operator, inventory):
     assert (kept.actor_name, kept.role, kept.source, kept.address) == (
         "operator", "operator", "web", "127.0.0.1",
     )  # fmt: skip
-    assert (kept.reason, kept.ticket, kept.targets.get().target_id) == ("billing dispute", "INC-1", device)
+    assert (kept.reason, kept.ticket, kept.targets.get().target_id) == (
+        "billing dispute",
+        "INC-1",
+        device,
+    )
 
 
 def test_a_device_frozen_before_is_already(operator, inventory):
@@ -90,14 +99,22 @@ def test_a_device_frozen_before_is_already(operator, inventory):
 
 
 @pytest.mark.parametrize("repeat", ["ok", "error"])
-def test_a_device_frozen_between_the_look_and_the_call_stands_as_asked(operator, inventory, repeat):
+def test_a_device_frozen_between_the_look_and_the_call_stands_as_asked(
+    operator, inventory, repeat
+):
     inventory.switch(repeat_freeze=repeat)
     device = inventory.landmarks["online"]
-    code = {"status": 403, "error_code": "IOTDA.014039", "error_msg": "The device is already frozen."}
+    code = {
+        "status": 403,
+        "error_code": "IOTDA.014039",
+        "error_msg": "The device is already frozen.",
+    }
     if repeat == "error":
         inventory.fault("FreezeDevice", "status", **code)
     freeze(operator, device)
-    assert outcome(Operation.objects.get()) == {"already" if repeat == "error" else "ok": 1}
+    assert outcome(Operation.objects.get()) == {
+        "already" if repeat == "error" else "ok": 1
+    }
 
 
 @pytest.mark.parametrize("which", ["online", "inactive"])
@@ -115,7 +132,11 @@ def test_a_device_behind_a_gateway_is_refused_without_a_call(operator, inventory
 
 
 REFUSED = [
-    (403, "IOTDA.014038", "Operation not allowed. A child device cannot be frozen or unfrozen."),
+    (
+        403,
+        "IOTDA.014038",
+        "Operation not allowed. A child device cannot be frozen or unfrozen.",
+    ),
     (404, "IOTDA.014000", "The device does not exist. <b>Really.</b>"),
     (400, "IOTDA.000006", "Invalid input."),
     (409, "IOTDA.099999", "Something nobody has written down."),
@@ -123,12 +144,20 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("status", "code", "said"), REFUSED)
-def test_a_refusal_is_shown_in_the_platforms_own_words(operator, inventory, status, code, said):
-    inventory.fault("FreezeDevice", "status", status=status, error_code=code, error_msg=said)
+def test_a_refusal_is_shown_in_the_platforms_own_words(
+    operator, inventory, status, code, said
+):
+    inventory.fault(
+        "FreezeDevice", "status", status=status, error_code=code, error_msg=said
+    )
     response = freeze(operator, inventory.landmarks["online"], headers=HTMX)
     target = Operation.objects.get().targets.get()
     assert response.status_code == 200
-    assert (target.state, target.error_code, target.error_message) == ("failed", code, said)
+    assert (target.state, target.error_code, target.error_message) == (
+        "failed",
+        code,
+        said,
+    )
     assert code in response.text
     assert inventory.journal("FreezeDevice")[-1]["request_id"] in response.text
     assert said.replace("<", "&lt;").replace(">", "&gt;") in response.text
@@ -142,7 +171,9 @@ def test_a_device_that_is_gone_is_failed(operator, inventory):
     assert (target.state, target.error_code) == ("failed", "IOTDA.014000")
 
 
-def test_a_platform_that_cannot_be_reached_is_said_and_recorded(operator, inventory, settings):
+def test_a_platform_that_cannot_be_reached_is_said_and_recorded(
+    operator, inventory, settings
+):
     unreachable(settings)
     response = freeze(operator, inventory.landmarks["online"], headers=HTMX)
     target = Operation.objects.get().targets.get()
@@ -167,7 +198,9 @@ def test_a_throttled_freeze_waits_as_long_as_asked(operator, inventory):
 def test_what_is_not_an_id_reaches_nothing(operator, inventory, value, end):
     seen = len(inventory.journal())
     url = f"/devices/{value}/{end}"
-    assert operator.post(url, asked()).status_code == (405 if operator.get(url).status_code == 200 else 404)
+    assert operator.post(url, asked()).status_code == (
+        405 if operator.get(url).status_code == 200 else 404
+    )
     assert operator.get(url).status_code == 404
     assert len(inventory.journal()) == seen
 

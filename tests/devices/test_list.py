@@ -42,20 +42,31 @@ def test_it_finds_by_part_of_a_name_in_any_case(viewer, inventory):
     assert found == {
         d.device_id
         for d in Device.objects.all()
-        if any(part.lower() in text.lower() for text in (d.device_id, d.node_id, d.name))
+        if any(
+            part.lower() in text.lower() for text in (d.device_id, d.node_id, d.name)
+        )
     }
 
 
 @pytest.mark.parametrize(
     ("name", "column"),
-    [("status", "status"), ("product", "product_id"), ("space", "app_id"), ("node_type", "node_type")],
+    [
+        ("status", "status"),
+        ("product", "product_id"),
+        ("space", "app_id"),
+        ("node_type", "node_type"),
+    ],
 )
 def test_it_finds_by_a_filter(viewer, inventory, name, column):
     value = getattr(Device.objects.get(pk=inventory.landmarks["child"]), column)
-    expected = set(Device.objects.filter(**{column: value}).values_list("pk", flat=True)[:50])
+    expected = set(
+        Device.objects.filter(**{column: value}).values_list("pk", flat=True)[:50]
+    )
     found = find(viewer, **{name: value})
     assert expected
-    assert set(found) <= set(Device.objects.filter(**{column: value}).values_list("pk", flat=True))
+    assert set(found) <= set(
+        Device.objects.filter(**{column: value}).values_list("pk", flat=True)
+    )
     assert len(found) == len(expected)
 
 
@@ -63,7 +74,9 @@ def test_filters_hold_together(viewer, inventory):
     device = Device.objects.get(pk=inventory.landmarks["frozen"])
     found = find(viewer, status="FROZEN", space=device.app_id)
     assert device.pk in found
-    assert set(found) == {d.pk for d in Device.objects.filter(status="FROZEN", app_id=device.app_id)}
+    assert set(found) == {
+        d.pk for d in Device.objects.filter(status="FROZEN", app_id=device.app_id)
+    }
 
 
 @pytest.mark.parametrize(
@@ -73,17 +86,23 @@ def test_filters_hold_together(viewer, inventory):
         ("status", "ONLINE\0"), ("q", "a\0b"), ("q", "x" * 257),
     ],
 )  # fmt: skip
-def test_a_filter_that_makes_no_sense_finds_nothing_and_says_so(viewer, inventory, name, value):
+def test_a_filter_that_makes_no_sense_finds_nothing_and_says_so(
+    viewer, inventory, name, value
+):
     response = viewer.get("/devices/", {name: value})
     assert response.status_code == 200
     assert "This filter finds nothing." in response.text
     assert not shown(response)
 
 
-@pytest.mark.parametrize("text", ["%", "_", "'", '"><script>', "\\", "..", "\u202e", "é"])
+@pytest.mark.parametrize(
+    "text", ["%", "_", "'", '"><script>', "\\", "..", "\u202e", "é"]
+)
 def test_any_text_may_be_looked_for(viewer, inventory, text):
     response = viewer.get("/devices/", {"q": text})
-    expected = Device.objects.filter(name__contains=text) | Device.objects.filter(device_id__contains=text)
+    expected = Device.objects.filter(name__contains=text) | Device.objects.filter(
+        device_id__contains=text
+    )
     assert response.status_code == 200
     assert len(shown(response)) == min(50, expected.distinct().count())
     assert "<script>" not in response.text.replace("<script src", "")
@@ -104,7 +123,12 @@ def walk(client, url, rel):
 @pytest.fixture
 def crowd(db):
     Device.objects.bulk_create(
-        Device(device_id=f"d-{n:04}", node_id=f"n{n}", gateway_id=f"d-{n:04}", status="ONLINE")
+        Device(
+            device_id=f"d-{n:04}",
+            node_id=f"n{n}",
+            gateway_id=f"d-{n:04}",
+            status="ONLINE",
+        )
         for n in range(120)
     )
 
@@ -119,7 +143,9 @@ def test_paging_forth_and_back_shows_each_row_once(viewer, crowd, query):
 
 
 @pytest.mark.parametrize("edge", ["after", "before"])
-@pytest.mark.parametrize("key", ["", "nonsense", "~", "!", "\0", "9" * 40, "'", "\ud7ff", "d-0060\n"])
+@pytest.mark.parametrize(
+    "key", ["", "nonsense", "~", "!", "\0", "9" * 40, "'", "\ud7ff", "d-0060\n"]
+)
 def test_a_key_that_makes_no_sense_still_shows_rows(viewer, crowd, edge, key):
     assert find(viewer, **{edge: key})
 
@@ -143,11 +169,15 @@ def test_however_many_rows_the_queries_stay_the_same(admin, crowd):
 
 def test_it_says_how_old_the_rows_are(viewer, crowd):
     assert "has not been read yet" in viewer.get("/devices/").text
-    SyncRun.objects.create(state="done", started_at="2026-01-01T00:00Z", finished_at="2026-01-01T00:00Z")
+    SyncRun.objects.create(
+        state="done", started_at="2026-01-01T00:00Z", finished_at="2026-01-01T00:00Z"
+    )
     assert "Inventory read" in viewer.get("/devices/").text
     assert "ago" in viewer.get("/devices/").text
 
 
 def test_it_lists_a_device_whose_gateway_nobody_knows(operator, db):
-    Device.objects.create(device_id="d1", node_id="n1", node_type="UNKNOWN", status="ONLINE")
+    Device.objects.create(
+        device_id="d1", node_id="n1", node_type="UNKNOWN", status="ONLINE"
+    )
     assert find(operator) == ["d1"]

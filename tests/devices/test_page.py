@@ -14,14 +14,20 @@ def page(client, device):
 
 def test_it_is_read_at_this_moment_and_the_inventory_follows(viewer, inventory):
     device = inventory.landmarks["online"]
-    inventory.call("PATCH", f"devices/{device}", json={"status": "FROZEN", "device_name": "renamed"})
+    inventory.call(
+        "PATCH",
+        f"devices/{device}",
+        json={"status": "FROZEN", "device_name": "renamed"},
+    )
     response = page(viewer, device)
     assert "Read from IoTDA just now" in response.text
     assert Device.objects.get(pk=device).name == "renamed"
     assert 'data-state="FROZEN"' in response.text
 
 
-def test_a_platform_that_is_down_leaves_the_inventory_with_its_age(viewer, inventory, settings):
+def test_a_platform_that_is_down_leaves_the_inventory_with_its_age(
+    viewer, inventory, settings
+):
     device = Device.objects.get(pk=inventory.landmarks["online"])
     unreachable(settings)
     response = page(viewer, device.pk)
@@ -32,7 +38,13 @@ def test_a_platform_that_is_down_leaves_the_inventory_with_its_age(viewer, inven
 
 
 def test_a_refusal_is_told_with_code_and_request(viewer, inventory):
-    inventory.fault("ShowDevice", "status", status=403, error_code="IOTDA.000022", error_msg="<b>No.</b>")
+    inventory.fault(
+        "ShowDevice",
+        "status",
+        status=403,
+        error_code="IOTDA.000022",
+        error_msg="<b>No.</b>",
+    )
     response = page(viewer, inventory.landmarks["online"])
     assert response.status_code == 502
     assert "&lt;b&gt;No.&lt;/b&gt;" in response.text
@@ -63,7 +75,9 @@ def test_a_device_that_nobody_knows_is_not_found(viewer, inventory):
 def test_a_device_the_inventory_does_not_know_yet_is_found(viewer, inventory):
     product = inventory.landmarks["product"]
     inventory.call(
-        "POST", "devices", json={"product_id": product, "node_id": "new", "device_id": "brand-new"}
+        "POST",
+        "devices",
+        json={"product_id": product, "node_id": "new", "device_id": "brand-new"},
     )
     assert page(viewer, "brand-new").status_code == 200
     assert Device.objects.filter(pk="brand-new").exists()
@@ -72,7 +86,9 @@ def test_a_device_the_inventory_does_not_know_yet_is_found(viewer, inventory):
 def test_what_the_platform_says_is_text(viewer, inventory):
     device = inventory.landmarks["online"]
     inventory.call(
-        "PATCH", f"devices/{device}", json={"device_name": "<script>x</script>", "tags": [["<i>", "<u>"]]}
+        "PATCH",
+        f"devices/{device}",
+        json={"device_name": "<script>x</script>", "tags": [["<i>", "<u>"]]},
     )
     text = page(viewer, device).text
     assert "<script>x" not in text
@@ -99,7 +115,9 @@ def test_who_did_it_and_why_is_for_those_who_may_see_it(admin, role, inventory):
 def test_its_policies_come_with_what_they_come_through(viewer, inventory):
     device = Device.objects.get(pk=inventory.landmarks["free"][0])
     policy = inventory.landmarks["policy"]
-    Binding.objects.create(policy_id=policy, target_type="product", target_id=device.product_id)
+    Binding.objects.create(
+        policy_id=policy, target_type="product", target_id=device.product_id
+    )
     response = viewer.get(f"/policies/of.device/{device.pk}/")
     assert "Its product" in response.text
     assert f"/policies/{policy}/" in response.text

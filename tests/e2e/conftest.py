@@ -64,8 +64,12 @@ def open_page(visitors: Visitors, live_server: Any) -> Iterator[OpenPage]:
 
 def sign_in(context: BrowserContext, url: str, role: str) -> None:
     client = Client()
-    client.force_login(User.objects.filter(username=role.replace(" ", "")).first() or make_user(role))
-    context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": url}])
+    client.force_login(
+        User.objects.filter(username=role.replace(" ", "")).first() or make_user(role)
+    )
+    context.add_cookies(
+        [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": url}]
+    )
 
 
 @pytest.fixture

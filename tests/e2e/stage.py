@@ -16,10 +16,11 @@ from django.db import connection
 from playwright.sync_api import Browser, BrowserContext, CDPSession, Error, Page
 
 from devices.models import Device
-from iotda_admin import connection as iotda
-from iotda_admin.operations.door import Asker, Wanted, ask, start
-from iotda_admin.operations.forms import new_key
+from iotda_admin.access.actor import Actor
 from iotda_admin.operations.models import Operation
+from iotda_admin.operations.services import Wanted, ask, start
+from iotda_admin.operations.web.forms import new_key
+from iotda_admin.rate import connection as iotda
 from policies.models import Policy
 from tests.cloud import ROOT, Cloud
 from tests.conftest import make_user
@@ -46,7 +47,11 @@ def find_chromium() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
-TELEPHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+TELEPHONE = {
+    "viewport": {"width": 390, "height": 844},
+    "is_mobile": True,
+    "has_touch": True,
+}
 
 
 @dataclass
@@ -62,14 +67,20 @@ class Stage:
         return User.objects.filter(groups__name=role).first() or make_user(role)
 
     def ask(
-        self, verb: str, ids: list[str], *, who: User, policy: str = "", kind: str = "device"
+        self,
+        verb: str,
+        ids: list[str],
+        *,
+        who: User,
+        policy: str = "",
+        kind: str = "device",
     ) -> Operation:
         """An operation through the one door; of more than one chunk, it waits for a worker."""
         names = dict(Device.objects.filter(pk__in=ids).values_list("pk", "name"))
         operation = ask(
             verb,
             [Wanted(id, names.get(id, "")) for id in ids],
-            asker=Asker(who, "admin", "test", "127.0.0.1"),
+            actor=Actor(who, "admin", "test", "127.0.0.1"),
             reason="Unpaid since March",
             ticket="INC-4711",
             form_key=new_key(),
@@ -97,13 +108,19 @@ class Visitors:
 
     def take(self, **options: Any) -> BrowserContext:
         """One that nobody has in this test."""
-        free = (context for said, context in self.known if said == options and context not in self.here)
+        free = (
+            context
+            for said, context in self.known
+            if said == options and context not in self.here
+        )
         context = next(free, None) or self.new(options)
         self.here.append(context)
         return context
 
     def new(self, options: dict[str, Any]) -> BrowserContext:
-        context = self.browser.new_context(base_url=self.url, reduced_motion="reduce", **options)
+        context = self.browser.new_context(
+            base_url=self.url, reduced_motion="reduce", **options
+        )
         self.known.append((options, context))
         # While it is open, the process that draws the site's pages lives on.
         known = self.open_pages()
@@ -187,4 +204,10 @@ def noise(page: Page, heard: list[str]) -> None:
 
     page.on("console", hear)
     page.on("pageerror", hear)
-    page.on("dialog", lambda dialog: (heard.append(f"{page.url}: dialog {dialog.message}"), dialog.dismiss()))
+    page.on(
+        "dialog",
+        lambda dialog: (
+            heard.append(f"{page.url}: dialog {dialog.message}"),
+            dialog.dismiss(),
+        ),
+    )

@@ -18,7 +18,9 @@ def test_the_users_pages_work_under_our_policy(stage):
     User.objects.update(is_staff=True, is_superuser=True)
     page = stage.open_page("admin")
     failed = []
-    page.on("requestfailed", lambda request: failed.append((request.url, request.failure)))
+    page.on(
+        "requestfailed", lambda request: failed.append((request.url, request.failure))
+    )
     for path in PAGES:
         answer = page.goto(path.format(user=admin.pk, group=Group.objects.first().pk))
         assert answer.status == 200

@@ -15,7 +15,12 @@ TICKET = "INC-4711"
 def asked(stage):
     """One device takes the policy, the other has all it may have."""
     ids = [stage.cloud.free(1)[0], stage.cloud.landmarks["full"]]
-    stage.ask("policy.bind", ids, who=stage.user("policy admin"), policy=stage.cloud.landmarks["policy"])
+    stage.ask(
+        "policy.bind",
+        ids,
+        who=stage.user("policy admin"),
+        policy=stage.cloud.landmarks["policy"],
+    )
     return ids
 
 
@@ -33,7 +38,9 @@ def says_it_all(page: Page, asked: list[str]) -> None:
 def has_every_target(path: str, asked: list[str]) -> None:
     with open(path, newline="") as file:
         ended = {
-            row["target_id"]: row["target_outcome"] for row in csv.DictReader(file) if row["target_outcome"]
+            row["target_id"]: row["target_outcome"]
+            for row in csv.DictReader(file)
+            if row["target_outcome"]
         }
     assert ended == dict(zip(asked, ["ok", "failed"], strict=True))
 

@@ -67,7 +67,9 @@ def test_it_tells_who_succeeded_and_who_failed_and_why(stage, open_page):
     expect(failure).to_contain_text("IOTDA.015204")
     expect(failure).to_contain_text(stage.cloud.landmarks["full"])
     expect(failure.locator("blockquote")).to_have_text(SAID)
-    assert stage.cloud.bound(stage.cloud.landmarks["policy"]) >= set(stage.cloud.free(2))
+    assert stage.cloud.bound(stage.cloud.landmarks["policy"]) >= set(
+        stage.cloud.free(2)
+    )
     is_the_same_at_its_own_address(page)
 
 

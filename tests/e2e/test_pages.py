@@ -15,7 +15,9 @@ LOOK = {"resultTypes": ["violations"], "preload": False}
 BUT_COLOURS = LOOK | {"rules": {name: {"enabled": False} for name in COLOURS}}
 ONLY_COLOURS = LOOK | {"runOnly": COLOURS}
 # The rows of a long table come from one template: the first twenty stand for all.
-PART = {"exclude": [["tbody tr:nth-child(n + 21)"], [".picker-results li:nth-child(n + 8)"]]}
+PART = {
+    "exclude": [["tbody tr:nth-child(n + 21)"], [".picker-results li:nth-child(n + 8)"]]
+}
 # Texts by all that their contrast comes from; of each kind, the first on the page.
 KINDS = """() => {
   const styles = each => each ? [getComputedStyle(each), ...styles(each.parentElement)] : []
@@ -52,7 +54,9 @@ def test_it_has_nothing_that_axe_objects_to_and_scrolls_sideways_nowhere(stage, 
     found = []
     for name, page in tour(stage):
         page.evaluate(AXE)
-        results = page.evaluate("([part, options]) => axe.run(part, options)", [PART, BUT_COLOURS])
+        results = page.evaluate(
+            "([part, options]) => axe.run(part, options)", [PART, BUT_COLOURS]
+        )
         found += [f"{name}: {one}" for one in violations(results)]
         found += in_both_themes(name, page)
         found += too_wide(name, page)
@@ -65,7 +69,11 @@ def too_wide(name, page):
     page.set_viewport_size({"width": TELEPHONE["viewport"]["width"], "height": 844})
     width, cut = page.evaluate(f"[document.documentElement.scrollWidth, ({CUT})()]")
     page.set_viewport_size(as_it_was)
-    wide = [f"{name}: {width} pixels wide"] if width > TELEPHONE["viewport"]["width"] else []
+    wide = (
+        [f"{name}: {width} pixels wide"]
+        if width > TELEPHONE["viewport"]["width"]
+        else []
+    )
     return wide + [f"{name}: cut off on a telephone: {text}" for text in cut]
 
 
@@ -91,7 +99,10 @@ def violations(results):
 def test_it_works_on_a_telephone_without_scrolling_sideways(stage):
     """What a telephone says of itself, for one tour: each page has the same head."""
     stage.options = TELEPHONE
-    widths = {name: page.evaluate("document.documentElement.scrollWidth") for name, page in policy(stage)}
+    widths = {
+        name: page.evaluate("document.documentElement.scrollWidth")
+        for name, page in policy(stage)
+    }
     assert {name: width for name, width in widths.items() if width > 390} == {}
 
 

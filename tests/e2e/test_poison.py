@@ -40,16 +40,32 @@ def pages(state):
     ]
     one = [f"/devices/{id}/" for id in [*state.devices[:5], *state.devices[-5:]]]
     forms = [f"/devices/{id}/freeze/" for id in state.devices[:5]]
-    forms += [f"/policies/{policy}/bind/", "/devices/selection.paste/", "/accounts/rights/"]
-    policies = [f"/policies/{id}/" for id in state.policies] + [f"/policies/of.device/{state.devices[0]}/"]
+    forms += [
+        f"/policies/{policy}/bind/",
+        "/devices/selection.paste/",
+        "/accounts/rights/",
+    ]
+    policies = [f"/policies/{id}/" for id in state.policies] + [
+        f"/policies/of.device/{state.devices[0]}/"
+    ]
     policies += [f"/policies/of.target/{state.devices[0]}/"]
     unbind = "&".join(f"target={id}" for id in state.devices)
     policies += [f"/policies/{other}/unbind/?target_type=device&{unbind}"]
     of = [each.get_absolute_url() for each in state.operations]
-    operations = [*of[:8], of[-1], f"{of[0]}targets/", f"{of[-1]}targets/", f"{of[0]}retry/", f"{of[0]}undo/"]
+    operations = [
+        *of[:8],
+        of[-1],
+        f"{of[0]}targets/",
+        f"{of[-1]}targets/",
+        f"{of[0]}retry/",
+        f"{of[0]}undo/",
+    ]
     failures = ["/failures/?state=unknown", "/failures/?state=solved"]
     codes = Target.objects.filter(state="failed").order_by("error_code").distinct()
-    failures += [f"/failures/?code={quote(code)}" for code in codes.values_list("error_code", flat=True)[:5]]
+    failures += [
+        f"/failures/?code={quote(code)}"
+        for code in codes.values_list("error_code", flat=True)[:5]
+    ]
     kinds = ["operation.asked", "chunk.answered", "failure.noted"]
     events = [Event.objects.filter(kind=kind).last() for kind in kinds]
     events += Event.objects.filter(policy_id=policy)[:2]
@@ -60,7 +76,16 @@ def pages(state):
         f"/audit/?policy={policy}",
         *(f"/audit/{e.pk}/" for e in events),
     ]
-    return [*lists, *one, *forms, *policies, *operations, *failures, *audit, "/admin/auth/user/"]
+    return [
+        *lists,
+        *one,
+        *forms,
+        *policies,
+        *operations,
+        *failures,
+        *audit,
+        "/admin/auth/user/",
+    ]
 
 
 @pytest.fixture
@@ -70,7 +95,9 @@ def state(inventory, live_server, settings):
 
 
 def test_nothing_of_it_runs_or_is_drawn_on_any_page(state, stage):
-    User.objects.filter(pk=stage.user("admin").pk).update(is_staff=True, is_superuser=True)
+    User.objects.filter(pk=stage.user("admin").pk).update(
+        is_staff=True, is_superuser=True
+    )
     page = stage.open_page("admin")
     page.add_init_script(REPORT)
     drawn, loose, text = {}, {}, ""
@@ -79,7 +106,9 @@ def test_nothing_of_it_runs_or_is_drawn_on_any_page(state, stage):
         assert answer.status in (200, 502), url
         drawn[url], loose[url] = page.evaluate(DRAWN), page.evaluate(LOOSE)
         text += unescape(answer.text())
-    assert [payload for payload in PAYLOADS if payload.replace("\0", "") not in text] == []
+    assert [
+        payload for payload in PAYLOADS if payload.replace("\0", "") not in text
+    ] == []
     by_hand(page, state)
     drawn["by hand"], loose["by hand"] = page.evaluate(DRAWN), page.evaluate(LOOSE)
     assert {url: n for url, n in drawn.items() if n} == {}
@@ -106,7 +135,10 @@ def test_a_page_that_does_not_escape_is_noticed(chromium, policy):
     headers = {"Content-Security-Policy": policy} if policy else {}
     body = "<!doctype html><p>" + "<p>".join([*PAYLOADS[:4], *GROUPS])
     page.route(
-        "http://desk/**", lambda route: route.fulfill(body=body, headers=headers, content_type="text/html")
+        "http://desk/**",
+        lambda route: route.fulfill(
+            body=body, headers=headers, content_type="text/html"
+        ),
     )
     page.goto("http://desk/")
     assert page.evaluate(DRAWN) > 0

@@ -7,10 +7,10 @@ from django.contrib.sessions.models import Session
 from playwright.sync_api import Page, expect
 
 from devices.models import Device
-from iotda_admin.connection import client
-from iotda_admin.operations.door import Asker
-from iotda_admin.operations.followups import cancel
-from iotda_admin.operations.runner import run
+from iotda_admin.access.actor import Actor
+from iotda_admin.operations.execution.executor import run
+from iotda_admin.operations.followups.plans import cancel
+from iotda_admin.rate.connection import client
 
 WHY = "Unpaid since March"
 EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>"
@@ -50,7 +50,9 @@ def test_it_never_shows_a_bare_fragment(page, stage):
     page.get_by_label("Status", exact=True).select_option("FROZEN")
     expect(page.locator("#rows tbody tr")).to_have_count(2)
     page.get_by_role("link", name=re.compile("^Füllstand|^Test bench")).first.click()
-    expect(page.get_by_role("heading", level=2, name="Policies in effect")).to_be_visible()
+    expect(
+        page.get_by_role("heading", level=2, name="Policies in effect")
+    ).to_be_visible()
     page.go_back()
     expect(page.locator("#rows tbody tr")).to_have_count(2)
     assert is_whole(page)
@@ -99,7 +101,10 @@ def test_it_comes_back_after_the_session_expired_in_mid_swap(page, stage):
 def test_it_follows_a_running_operation_and_then_stops_asking(page, stage, worker):
     devices = list(Device.objects.values_list("pk", flat=True)[:25])
     operation = stage.ask(
-        "policy.bind", devices, who=stage.user("admin"), policy=stage.cloud.landmarks["other_policy"]
+        "policy.bind",
+        devices,
+        who=stage.user("admin"),
+        policy=stage.cloud.landmarks["other_policy"],
     )
     page.goto(operation.get_absolute_url())
     expect(page.locator("#progress-label")).to_have_text("0 of 25 answered")
@@ -114,14 +119,19 @@ def running(stage):
     """Three chunks; the first has failed."""
     policy = stage.cloud.landmarks["policy"]
     operation = stage.ask(
-        "policy.bind", [f"nobody-{n}" for n in range(60)], who=stage.user("admin"), policy=policy
+        "policy.bind",
+        [f"nobody-{n}" for n in range(60)],
+        who=stage.user("admin"),
+        policy=policy,
     )
     run(operation.chunks.get(number=1), client())
     return operation
 
 
 def polled(page: Page) -> None:
-    with page.expect_response(lambda response: "hx-request" in response.request.headers):
+    with page.expect_response(
+        lambda response: "hx-request" in response.request.headers
+    ):
         pass
     page.wait_for_function("() => !document.querySelector('.htmx-request')")
 
@@ -140,7 +150,12 @@ def test_a_poll_shuts_no_fold_and_opens_none(page, running):
 
 def test_a_poll_takes_the_focus_from_nobody(page, running):
     page.goto(running.get_absolute_url())
-    for query in (".failure summary", ".targets li:nth-child(3) a", "[data-copy]", "#cancel"):
+    for query in (
+        ".failure summary",
+        ".targets li:nth-child(3) a",
+        "[data-copy]",
+        "#cancel",
+    ):
         page.locator(query).first.focus()
         polled(page)
         expect(page.locator(query).first).to_be_focused()
@@ -186,7 +201,7 @@ def test_it_freezes_from_the_device_s_own_page(page, stage):
 
 
 def test_the_summary_is_copied_whole(page, running):
-    cancel(running, Asker(running.actor, "admin", "test"))
+    cancel(running, Actor(running.actor, "admin", "test"))
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(running.get_absolute_url())
     page.get_by_role("button", name="Copy", exact=True).click()
@@ -197,7 +212,13 @@ def test_the_summary_is_copied_whole(page, running):
 
 
 def test_it_shows_what_the_platform_says_as_text(page, stage):
-    stage.cloud.fault("BindDevicePolicy", "status", status=403, error_code="IOTDA.1<b>", error_msg=EVIL)
+    stage.cloud.fault(
+        "BindDevicePolicy",
+        "status",
+        status=403,
+        error_code="IOTDA.1<b>",
+        error_msg=EVIL,
+    )
     bind(page, stage, *stage.cloud.free(1))
     expect(page.locator("blockquote").first).to_have_text(EVIL)
     assert page.locator("main img, main script, main b:has-text('alert')").count() == 0
@@ -225,7 +246,9 @@ def test_it_moves_nothing_when_a_row_is_swapped(page, stage):
 
 def test_it_keeps_the_dialog_and_says_why_when_it_was_not_done(page, stage):
     device = stage.cloud.landmarks["online"]
-    stage.cloud.fault("FreezeDevice", "status", status=403, error_code="IOTDA.000022", error_msg="No.")
+    stage.cloud.fault(
+        "FreezeDevice", "status", status=403, error_code="IOTDA.000022", error_msg="No."
+    )
     page.goto(f"/devices/?q={device}")
     freeze(page, device)
     expect(page.get_by_role("dialog")).to_contain_text("IOTDA.000022")

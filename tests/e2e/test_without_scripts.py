@@ -5,9 +5,9 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from iotda_admin.connection import client
 from iotda_admin.inventory.models import SyncRun
-from iotda_admin.operations.runner import run
+from iotda_admin.operations.execution.executor import run
+from iotda_admin.rate.connection import client
 
 WHY = "Unpaid since March"
 
@@ -104,7 +104,9 @@ def test_it_shows_the_policies_of_a_device(page, stage):
 def test_it_looks_again_at_what_is_unknown(page, stage):
     stage.cloud.fault("BindDevicePolicy", "drop", moment="after")
     policy, one = stage.cloud.landmarks["policy"], stage.cloud.free(1)
-    operation = stage.ask("policy.bind", list(one), who=stage.user("admin"), policy=policy)
+    operation = stage.ask(
+        "policy.bind", list(one), who=stage.user("admin"), policy=policy
+    )
     operation.chunks.update(due_at=operation.created_at)
     page.goto(operation.get_absolute_url())
     press(page, "Look now")
@@ -113,7 +115,12 @@ def test_it_looks_again_at_what_is_unknown(page, stage):
 
 def test_it_cancels_retries_and_undoes(page, stage):
     ids = [*stage.cloud.free(10), *(f"nobody-{n}" for n in range(15))]
-    operation = stage.ask("policy.bind", ids, who=stage.user("admin"), policy=stage.cloud.landmarks["policy"])
+    operation = stage.ask(
+        "policy.bind",
+        ids,
+        who=stage.user("admin"),
+        policy=stage.cloud.landmarks["policy"],
+    )
     run(operation.chunks.get(number=1), client())
     page.goto(operation.get_absolute_url())
     page.get_by_role("link", name="Show how far it is now").click()
@@ -131,7 +138,9 @@ def test_it_cancels_retries_and_undoes(page, stage):
 
 
 def test_the_summary_for_a_ticket_can_be_read(page, stage):
-    operation = stage.ask("device.freeze", list(stage.cloud.free(1)), who=stage.user("admin"))
+    operation = stage.ask(
+        "device.freeze", list(stage.cloud.free(1)), who=stage.user("admin")
+    )
     page.goto(operation.get_absolute_url())
     page.get_by_text("Show the text").click()
     expect(page.locator("#ticket-text")).to_contain_text("Reason: Unpaid since March")

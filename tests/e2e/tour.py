@@ -9,14 +9,14 @@ from django.utils.timezone import now
 from playwright.sync_api import Page, expect
 
 from devices.models import Device
+from iotda_admin.access.actor import Actor
 from iotda_admin.accounts import throttle
-from iotda_admin.connection import client
 from iotda_admin.inventory.models import SyncRun
-from iotda_admin.operations.door import Asker
-from iotda_admin.operations.followups import cancel
+from iotda_admin.operations.execution.executor import run
+from iotda_admin.operations.execution.tasks import advance
+from iotda_admin.operations.followups.plans import cancel
 from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.runner import run
-from iotda_admin.operations.tasks import advance
+from iotda_admin.rate.connection import client
 from policies.models import Policy
 from tests.conftest import make_user
 from tests.e2e.stage import Stage
@@ -83,7 +83,9 @@ def lists(stage: Stage) -> Views:
     page.get_by_role("button", name=re.compile("^Freeze")).click()
     expect(page.locator("#pasted-error")).to_be_visible()
     yield "paste-errors", page
-    page.get_by_label(re.compile("^IDs")).fill("\n".join(f"device_{n}" for n in range(60)))
+    page.get_by_label(re.compile("^IDs")).fill(
+        "\n".join(f"device_{n}" for n in range(60))
+    )
     page.get_by_role("button", name=re.compile("^Freeze")).click()
     expect(page.get_by_label("Reason")).to_be_visible()
     yield "freeze-long-list", page
@@ -134,7 +136,9 @@ def freezing(stage: Stage) -> Views:
     yield "freeze-page", page
     page.goto(f"/devices/{frozen}/unfreeze/")
     yield "unfreeze-page", page
-    page.goto("/devices/?status=ONLINE&product=" + Device.objects.get(pk=online).product_id)
+    page.goto(
+        "/devices/?status=ONLINE&product=" + Device.objects.get(pk=online).product_id
+    )
     page.locator(f"#act-{online}").click()
     expect(page.get_by_role("dialog")).to_be_visible()
     yield "dialog", page
@@ -143,7 +147,11 @@ def freezing(stage: Stage) -> Views:
     expect(page.locator("#dialog .error")).to_be_visible()
     yield "dialog-error", page
     stage.cloud.fault(
-        "FreezeDevice", "status", status=403, error_code="IOTDA.000022", error_msg="No permission."
+        "FreezeDevice",
+        "status",
+        status=403,
+        error_code="IOTDA.000022",
+        error_msg="No permission.",
     )
     page.get_by_label("Reason").fill(WHY)
     page.get_by_role("dialog").get_by_role("button", name="Freeze").click()
@@ -172,7 +180,9 @@ def binding(stage: Stage) -> Views:
         expect(page.locator("#chosen .chip")).to_have_count(number + 1)
     yield "bind-filled", page
     page.get_by_text("Paste or upload IDs").click()
-    page.get_by_label(re.compile("^IDs")).fill("\n".join(f"device_{n}" for n in range(60)))
+    page.get_by_label(re.compile("^IDs")).fill(
+        "\n".join(f"device_{n}" for n in range(60))
+    )
     page.get_by_role("button", name="Check", exact=True).click()
     expect(page.get_by_text("63 targets")).to_be_visible()
     yield "bind-checked", page
@@ -182,7 +192,9 @@ def binding(stage: Stage) -> Views:
     yield "bind-errors", page
     for kind, name in [("product", "Products"), ("app", "A whole resource space")]:
         page.get_by_role("button", name=name).click()
-        expect(page.locator(f'[value="kind:{kind}"]')).to_have_attribute("aria-pressed", "true")
+        expect(page.locator(f'[value="kind:{kind}"]')).to_have_attribute(
+            "aria-pressed", "true"
+        )
         page.locator("#found li .button").first.click()
         expect(page.locator("#chosen .chip")).to_have_count(1)
         yield f"bind-{kind}", page
@@ -194,7 +206,12 @@ def binding(stage: Stage) -> Views:
 def policy(stage: Stage) -> Views:
     page = stage.open_page("admin")
     known = stage.cloud.landmarks
-    stage.ask("policy.bind", stage.cloud.free(2), who=stage.user("admin"), policy=known["policy"])
+    stage.ask(
+        "policy.bind",
+        stage.cloud.free(2),
+        who=stage.user("admin"),
+        policy=known["policy"],
+    )
     page.goto(f"/policies/{known['policy']}/")
     yield "policy", page
     page.locator("#targets .button").first.click()
@@ -218,17 +235,29 @@ def results(stage: Stage) -> Views:
         page.goto(operation.get_absolute_url())
         return name, page
 
-    partial = stage.ask("policy.bind", [*free[:2], known["full"], "nobody_knows-it"], who=me, policy=policy)
+    partial = stage.ask(
+        "policy.bind",
+        [*free[:2], known["full"], "nobody_knows-it"],
+        who=me,
+        policy=policy,
+    )
     yield shown("operation-partial", partial)
     page.goto(f"{partial.get_absolute_url()}targets/")
     yield "targets", page
     page.goto(f"{partial.get_absolute_url()}targets/?state=unknown")
     yield "targets-none", page
-    yield shown("operation-done", stage.ask("policy.bind", free[:2], who=me, policy=known["other_policy"]))
+    yield shown(
+        "operation-done",
+        stage.ask("policy.bind", free[:2], who=me, policy=known["other_policy"]),
+    )
     stage.cloud.fault("BindDevicePolicy", "drop", moment="after")
-    yield shown("operation-unknown", stage.ask("policy.bind", free[2:4], who=me, policy=policy))
+    yield shown(
+        "operation-unknown", stage.ask("policy.bind", free[2:4], who=me, policy=policy)
+    )
     stage.cloud.heal()
-    running = stage.ask("policy.bind", [*many[:45], known["full"]], who=me, policy=known["other_policy"])
+    running = stage.ask(
+        "policy.bind", [*many[:45], known["full"]], who=me, policy=known["other_policy"]
+    )
     yield shown("operation-running", running)
     stage.cloud.fault("FreezeDevice", "throttle", retry_after=600)
     throttled = stage.ask("device.freeze", free[:4], who=me)
@@ -236,7 +265,11 @@ def results(stage: Stage) -> Views:
     yield shown("operation-throttled", throttled)
     stage.cloud.heal()
     stage.cloud.fault(
-        "FreezeDevice", "status", status=403, error_code="IOTDA.000022", error_msg="No permission."
+        "FreezeDevice",
+        "status",
+        status=403,
+        error_code="IOTDA.000022",
+        error_msg="No permission.",
     )
     stopped = stage.ask("device.freeze", free[4:8], who=me)
     advance.call()
@@ -247,7 +280,10 @@ def results(stage: Stage) -> Views:
         ("overview", "/"),
         ("audit", "/audit/"),
         ("audit-none", "/audit/?q=no-such-thing"),
-        ("audit-wrong-filter", "/audit/?since=yesterday&kind=operation.asked&outside=on"),
+        (
+            "audit-wrong-filter",
+            "/audit/?since=yesterday&kind=operation.asked&outside=on",
+        ),
         ("audit-codes", "/audit/codes/"),
         ("audit-ticket", "/audit/?ticket=INC-4711"),
     ]:
@@ -273,23 +309,29 @@ def following(stage: Stage) -> Views:
         page.goto(f"{operation.get_absolute_url()}{what}")
         return name, page
 
-    long = stage.ask("policy.bind", [f"nobody-{n}" for n in range(45)], who=me, policy=policy)
+    long = stage.ask(
+        "policy.bind", [f"nobody-{n}" for n in range(45)], who=me, policy=policy
+    )
     yield shown("cancel", long, "cancel/")
     page.goto(long.get_absolute_url())
     page.get_by_role("link", name="Cancel the rest").click()
     expect(page.get_by_role("dialog")).to_be_visible()
     yield "cancel-dialog", page
     yield shown("retry-too-early", long, "retry/")
-    Operation.objects.filter(pk=long.pk).update(strikes=4, held_until=now() + timedelta(minutes=2))
+    Operation.objects.filter(pk=long.pk).update(
+        strikes=4, held_until=now() + timedelta(minutes=2)
+    )
     yield shown("operation-unreached", long)
-    Chunk.objects.filter(operation=long, number=1).update(state="followed", by_task=True, task_done=8)
+    Chunk.objects.filter(operation=long, number=1).update(
+        state="followed", by_task=True, task_done=8
+    )
     Target.objects.filter(chunk__number=1, operation=long).update(state="sent")
     Operation.objects.filter(pk=long.pk).update(strikes=0, held_until=None)
     settings.IOTDA_RATE, settings.IOTDA_BURST = 0.2, 1
     yield shown("operation-followed", long)
     settings.IOTDA_RATE = 0
     run(long.chunks.get(number=2), client())
-    cancel(long, Asker(me, "admin", "web"))
+    cancel(long, Actor(me, "admin", "web"))
     yield shown("operation-cancelling", long)
     Chunk.objects.filter(operation=long, number=1).update(state="pending")
     Target.objects.filter(chunk__number=1, operation=long).update(state="pending")
@@ -307,7 +349,9 @@ def following(stage: Stage) -> Views:
     page.get_by_role("button", name="Bind").click()
     expect(page.locator("#group-error")).to_be_visible()
     yield "retry-errors", page
-    frozen = stage.ask("device.freeze", [known["frozen"], *free[:5], known["child"]], who=me)
+    frozen = stage.ask(
+        "device.freeze", [known["frozen"], *free[:5], known["child"]], who=me
+    )
     advance.call()
     yield shown("retry-nothing", frozen, "retry/")
     stage.ask("device.unfreeze", free[:1], who=me)
@@ -326,8 +370,16 @@ def following(stage: Stage) -> Views:
     stage.ask("device.unfreeze", free[6:7], who=me)
     yield shown("undo-nothing", done, "undo/")
     yield shown("operation-all-undone", done)
-    stage.cloud.fault("BindDevicePolicy", "status", status=400, error_code="IOTDA.000006", error_msg="No.")
-    space = stage.ask("policy.bind", [known["other_space"]], who=me, policy=policy, kind="app")
+    stage.cloud.fault(
+        "BindDevicePolicy",
+        "status",
+        status=400,
+        error_code="IOTDA.000006",
+        error_msg="No.",
+    )
+    space = stage.ask(
+        "policy.bind", [known["other_space"]], who=me, policy=policy, kind="app"
+    )
     page.goto(f"{space.get_absolute_url()}retry/")
     page.get_by_role("checkbox").check()
     page.get_by_role("button", name="Bind").click()
@@ -350,14 +402,18 @@ def bounds(stage: Stage) -> Views:
     page.goto("/devices/selection.paste/")
     page.get_by_label(re.compile("^IDs")).fill(ids)
     page.get_by_role("button", name=re.compile("^Freeze")).click()
-    expect(page.get_by_role("alert").first).to_contain_text("not in your resource spaces")
+    expect(page.get_by_role("alert").first).to_contain_text(
+        "not in your resource spaces"
+    )
     yield "freeze-elsewhere", page
     page = stage.open_page("policy admin")
     page.goto(f"/policies/{stage.cloud.landmarks['policy']}/bind/")
     page.get_by_text("Paste or upload IDs").click()
     page.get_by_label(re.compile("^IDs")).fill(ids)
     page.get_by_role("button", name="Check").click()
-    expect(page.get_by_role("alert").first).to_contain_text("not in your resource spaces")
+    expect(page.get_by_role("alert").first).to_contain_text(
+        "not in your resource spaces"
+    )
     yield "bind-elsewhere", page
 
 
@@ -373,7 +429,13 @@ def failures(stage: Stage) -> Views:
     stage.cloud.fault("BindDevicePolicy", "drop", moment="after")
     stage.ask("policy.bind", free[:2], who=me, policy=policy)
     stage.cloud.heal()
-    stage.cloud.fault("FreezeDevice", "status", status=400, error_code="IOTDA.999999", error_msg="Melted.")
+    stage.cloud.fault(
+        "FreezeDevice",
+        "status",
+        status=400,
+        error_code="IOTDA.999999",
+        error_msg="Melted.",
+    )
     stage.ask("device.freeze", free[2:3], who=me)
     stage.cloud.heal()
     for name, url in [
@@ -427,7 +489,9 @@ def oddities(stage: Stage) -> Views:
     yield "inventory", page
     page.goto("/")
     page.context.clear_cookies(name="csrftoken")
-    page.get_by_role("button", name="Refresh").evaluate("button => { button.form.submit() }")
+    page.get_by_role("button", name="Refresh").evaluate(
+        "button => { button.form.submit() }"
+    )
     expect(page.get_by_role("heading", level=1)).to_contain_text("too old")
     yield "csrf", page
     operator = stage.open_page("operator")
@@ -435,4 +499,16 @@ def oddities(stage: Stage) -> Views:
     yield "operations-none", operator
 
 
-TOURS = [door, lists, device, freezing, binding, policy, results, following, bounds, failures, oddities]
+TOURS = [
+    door,
+    lists,
+    device,
+    freezing,
+    binding,
+    policy,
+    results,
+    following,
+    bounds,
+    failures,
+    oddities,
+]

@@ -9,14 +9,16 @@ __all__ = ["begin", "do"]
 
 
 @pytest.fixture
-def me(asker: Any) -> Client:
+def me(actor: Any) -> Client:
     """The one who asked, signed in."""
     client = Client()
-    client.force_login(asker.user)
+    client.force_login(actor.user)
     return client
 
 
 @pytest.fixture
 def full(do: Any, inventory: Any) -> Any:
     """A bind that one device refused, for it has five policies."""
-    return do("policy.bind", inventory.landmarks["full"], policy="policy", ticket="INC-7")
+    return do(
+        "policy.bind", inventory.landmarks["full"], policy="policy", ticket="INC-7"
+    )

@@ -1,12 +1,12 @@
-"""Somebody takes care of a failure, and the trail tells."""
+"""AnyUser takes care of a failure, and the trail tells."""
 
 import pytest
 from django.utils import timezone
 
 from iotda_admin.audit.models import Event
-from iotda_admin.failures import care
+from iotda_admin.failures import assignments
+from iotda_admin.failures.auto_resolve import look
 from iotda_admin.failures.models import Care
-from iotda_admin.failures.solving import look
 from iotda_admin.operations.models import Target
 from tests.asking import work
 
@@ -15,30 +15,36 @@ FULL = "code=IOTDA.015204"
 
 def send(client, act, operation, **more):
     keys = [target.pk for target in operation.targets.all()]
-    return client.post(f"/failures/{act}/", {"target": keys, "query": FULL, **more}, follow=True)
+    return client.post(
+        f"/failures/{act}/", {"target": keys, "query": FULL, **more}, follow=True
+    )
 
 
 def last() -> Event:
     return Event.objects.filter(kind__startswith="failure").first()
 
 
-def test_it_is_taken_and_given_back(me, full, asker):
+def test_it_is_taken_and_given_back(me, full, actor):
     assert "It is yours." in send(me, "take", full).text
-    assert asker.user.username in me.get("/failures/?owner=me&" + FULL).text
+    assert actor.user.username in me.get("/failures/?owner=me&" + FULL).text
     send(me, "give-back", full)
     text = me.get("/failures/?owner=me&" + FULL).text
     assert "No open failure matches the filters." in text
     assert "Nothing is open here." in text
     assert [e.summary for e in Event.objects.filter(kind="failure.noted")] == [
         "1 failure given back",
-        f"1 failure taken by {asker.user.username}",
+        f"1 failure taken by {actor.user.username}",
     ]
 
 
 def test_a_note_and_a_ticket_are_kept_and_recorded(me, full):
     send(me, "note", full, save="1", note="waits for the customer", ticket="INC-9")
     assert "waits for the customer" in me.get("/failures/?ticket=INC-9&" + FULL).text
-    assert (last().reason, last().ticket, last().operation) == ("waits for the customer", "INC-9", full.pk)
+    assert (last().reason, last().ticket, last().operation) == (
+        "waits for the customer",
+        "INC-9",
+        full.pk,
+    )
 
 
 def test_a_field_that_is_left_as_it_is_changes_nothing(me, full):
@@ -50,7 +56,13 @@ def test_a_field_that_is_left_as_it_is_changes_nothing(me, full):
 
 def test_all_that_match_are_taken_but_none_that_came_later(me, do, full, inventory):
     upto = full.targets.get().pk
-    inventory.fault("BindDevicePolicy", "status", status=400, error_code="IOTDA.015204", error_msg="five")
+    inventory.fault(
+        "BindDevicePolicy",
+        "status",
+        status=400,
+        error_code="IOTDA.015204",
+        error_msg="five",
+    )
     later = do("policy.bind", inventory.free(1)[0], policy="policy")
     work()
     send(me, "take", full, target=[], all="1", upto=upto)
@@ -63,20 +75,29 @@ def test_solving_by_hand_needs_a_reason(me, full):
     assert full.targets.get().solved_at is None
 
 
-def test_it_is_solved_by_hand_and_opened_again(me, full, asker):
+def test_it_is_solved_by_hand_and_opened_again(me, full, actor):
     text = send(me, "solve", full, save="1", reason="device was scrapped").text
-    assert ("All of it that you may see is solved." in text, "Next:" in text) == (True, False)
+    assert ("All of it that you may see is solved." in text, "Next:" in text) == (
+        True,
+        False,
+    )
     assert "Nothing is open." in me.get("/failures/").text
     assert "device was scrapped" in me.get("/failures/?state=solved").text
     assert (last().kind, last().reason) == ("failure.solved", "device was scrapped")
-    me.post("/failures/reopen/", {"only": full.targets.get().pk, "query": "state=solved"})
+    me.post(
+        "/failures/reopen/", {"only": full.targets.get().pk, "query": "state=solved"}
+    )
     assert full.targets.get().solved_at is None
     assert "?code=IOTDA.015204" in me.get("/failures/").text
 
 
 def test_what_a_later_operation_solved_is_not_opened_again(me, full):
-    Target.objects.filter(pk=full.targets.get().pk).update(solved_at=timezone.now(), solved_by="OP-9")
-    me.post("/failures/reopen/", {"only": full.targets.get().pk, "query": "state=solved"})
+    Target.objects.filter(pk=full.targets.get().pk).update(
+        solved_at=timezone.now(), solved_by="OP-9"
+    )
+    me.post(
+        "/failures/reopen/", {"only": full.targets.get().pk, "query": "state=solved"}
+    )
     assert full.targets.get().solved_by == "OP-9"
 
 
@@ -96,14 +117,22 @@ def test_who_took_the_first_failure_has_the_second(me, do, full, inventory):
     send(me, "take", full)
     again = do("policy.bind", inventory.landmarks["full"], policy="policy")
     look()
-    assert [care.target for care in Care.objects.exclude(owner=None)] == [again.targets.get()]
-    assert (last().operation, last().detail, last().source) == (again.pk, {"operations": [full.pk]}, "worker")
+    assert [care.target for care in Care.objects.exclude(owner=None)] == [
+        again.targets.get()
+    ]
+    assert (last().operation, last().detail, last().source) == (
+        again.pk,
+        {"operations": [full.pk]},
+        "worker",
+    )
     assert last().summary.startswith(f"1 failure of before again in {again}, taken by")
     assert last().outcomes.get().target_id == again.targets.get().target_id
 
 
-def test_what_somebody_says_is_not_taken_for_the_same_failing_again(me, do, full, inventory, monkeypatch):
-    monkeypatch.setattr(care, "TOGETHER", 1)
+def test_what_somebody_says_is_not_taken_for_the_same_failing_again(
+    me, do, full, inventory, monkeypatch
+):
+    monkeypatch.setattr(assignments, "TOGETHER", 1)
     first = do("policy.bind", inventory.free(1)[0], policy="policy")
     Target.objects.filter(operation=first).update(state="failed", solved_at=None)
     send(me, "solve", full, save="1", reason="looked at, which failed again")
@@ -126,11 +155,15 @@ def test_the_address_of_a_form_names_what_was_chosen(me, full, act):
 
 def test_an_address_changes_nothing(me, full):
     for act in ("take", "give-back", "note", "solve", "retry"):
-        me.get(f"/failures/{act}/?target={full.targets.get().pk}&save=1&note=x&reason=x&key={'0' * 32}")
+        me.get(
+            f"/failures/{act}/?target={full.targets.get().pk}&save=1&note=x&reason=x&key={'0' * 32}"
+        )
     assert not Care.objects.exists()
 
 
-@pytest.mark.parametrize("act", ["take", "give-back", "note", "solve", "reopen", "retry"])
+@pytest.mark.parametrize(
+    "act", ["take", "give-back", "note", "solve", "reopen", "retry"]
+)
 def test_a_deed_that_is_opened_as_an_address_is_the_list(me, act):
     """So it is after signing in again: the browser comes back to where the form stood."""
     assert me.get(f"/failures/{act}/").url == "/failures/"

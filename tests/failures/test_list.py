@@ -3,7 +3,7 @@
 from django.contrib.auth.models import User
 
 from iotda_admin.accounts.models import Grant
-from iotda_admin.failures import listing
+from iotda_admin.failures import queries
 from iotda_admin.operations.cli.report import as_lines
 from iotda_admin.operations.models import Operation, Target
 from tests.asking import unreachable
@@ -65,9 +65,11 @@ def test_an_operator_sees_only_the_own_ones(operator, full):
     assert "Nothing is open here." in operator.get(FULL).text
 
 
-def test_those_of_others_do_not_hide_the_own_ones(operator, do, full, inventory, monkeypatch):
-    monkeypatch.setattr(listing, "MOST", 1)
-    monkeypatch.setattr(listing, "CODES_SHOWN", 1)
+def test_those_of_others_do_not_hide_the_own_ones(
+    operator, do, full, inventory, monkeypatch
+):
+    monkeypatch.setattr(queries, "MOST", 1)
+    monkeypatch.setattr(queries, "CODES_SHOWN", 1)
     inventory.fault("BindDevicePolicy", "drop", moment="after")
     unknown = [do("policy.bind", each, policy="policy") for each in inventory.free(4)]
     operator_id = User.objects.get(username="operator").pk
@@ -93,12 +95,22 @@ MISSED = [
 
 
 def test_it_is_filtered_by_the_address(me, full):
-    found = {query: "IoTDA said" in me.get(f"/failures/?{query}").text for query in [*FOUND, *MISSED]}
+    found = {
+        query: "IoTDA said" in me.get(f"/failures/?{query}").text
+        for query in [*FOUND, *MISSED]
+    }
     assert found == dict.fromkeys(FOUND, True) | dict.fromkeys(MISSED, False)
 
 
 def test_a_filter_that_makes_no_sense_breaks_nothing(me, full):
-    for query in ["verb=melt", "target=a%00b", "code=a%00b", "after=x", "owner=%00", "asked=x,9"]:
+    for query in [
+        "verb=melt",
+        "target=a%00b",
+        "code=a%00b",
+        "after=x",
+        "owner=%00",
+        "asked=x,9",
+    ]:
         assert me.get(f"/failures/?{query}").status_code == 200
 
 

@@ -2,19 +2,23 @@
 
 import re
 
-from iotda_admin.connection import client
+from iotda_admin.operations.execution.executor import run
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.runner import run
+from iotda_admin.rate.connection import client
 from tests.asking import KEY, asked, states, work, writes
 
 
 def failures(*operations):
-    return {"target": [target.pk for each in operations for target in each.targets.all()]}
+    return {
+        "target": [target.pk for each in operations for target in each.targets.all()]
+    }
 
 
 def refused(do, inventory, device):
     """A freeze that IoTDA refused, and would not any more."""
-    inventory.fault("FreezeDevice", "status", status=400, error_code="IOTDA.000006", error_msg="No.")
+    inventory.fault(
+        "FreezeDevice", "status", status=400, error_code="IOTDA.000006", error_msg="No."
+    )
     operation = do("device.freeze", device)
     inventory.heal()
     return operation
@@ -30,7 +34,11 @@ def test_it_is_asked_again_with_a_reason_and_told_on_the_list(me, full, inventor
     assert 'value="INC-7"' in text
     page = me.post("/failures/retry/", asked(**failures(full)), follow=True)
     (made,) = newest(1)
-    assert (made.retry_of, made.reason, made.ticket) == (full, "billing dispute", "INC-1")
+    assert (made.retry_of, made.reason, made.ticket) == (
+        full,
+        "billing dispute",
+        "INC-1",
+    )
     assert f">{made}</a>: 1 failed" in page.text
 
 
@@ -40,13 +48,19 @@ def test_several_operations_become_one_each(me, do, full, inventory):
     made = newest(2)
     assert {each.retry_of for each in made} == {full, other}
     work()
-    assert {each.retry_of: set(states(each).values()) for each in made} == {full: {"failed"}, other: {"ok"}}
+    assert {each.retry_of: set(states(each).values()) for each in made} == {
+        full: {"failed"},
+        other: {"ok"},
+    }
 
 
 def test_only_what_was_chosen_is_sent(me, do):
     operation = do("policy.bind", "nobody-1", "nobody-2")
     me.post(
-        "/failures/retry/", asked(only=operation.targets.get(target_id="nobody-1").pk, **failures(operation))
+        "/failures/retry/",
+        asked(
+            only=operation.targets.get(target_id="nobody-1").pk, **failures(operation)
+        ),
     )
     assert states(newest(1)[0]).keys() == {"nobody-1"}
 

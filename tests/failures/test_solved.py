@@ -2,20 +2,22 @@
 
 import pytest
 
-from iotda_admin import connection
 from iotda_admin.audit.models import Event
-from iotda_admin.failures.solving import look
+from iotda_admin.failures.auto_resolve import look
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.inventory.sync import perform
-from iotda_admin.operations import solving
+from iotda_admin.operations import open_failures
 from iotda_admin.operations.models import Target
+from iotda_admin.rate import connection
 from tests.asking import work
 
 
 @pytest.fixture
 def failed(do, inventory):
     """A freeze that IoTDA refused."""
-    inventory.fault("FreezeDevice", "status", status=400, error_code="IOTDA.000006", error_msg="No.")
+    inventory.fault(
+        "FreezeDevice", "status", status=400, error_code="IOTDA.000006", error_msg="No."
+    )
     operation = do("device.freeze", inventory.free(1)[0])
     inventory.heal()
     assert operation.targets.get().state == "failed"
@@ -33,7 +35,7 @@ def why(operation) -> str:
 
 @pytest.mark.parametrize("few", [0, 1000])
 def test_a_later_operation_that_succeeds_solves_it(do, failed, monkeypatch, few):
-    monkeypatch.setattr(solving, "FEW", few)
+    monkeypatch.setattr(open_failures, "FEW", few)
     later = do("device.freeze", failed.targets.get().target_id)
     assert why(failed) == str(later)
     assert Event.objects.get(kind="failure.solved").operation == later.pk
@@ -41,14 +43,16 @@ def test_a_later_operation_that_succeeds_solves_it(do, failed, monkeypatch, few)
 
 @pytest.mark.parametrize("few", [0, 1000])
 def test_nothing_else_is_solved_by_it(do, failed, monkeypatch, few, inventory):
-    monkeypatch.setattr(solving, "FEW", few)
+    monkeypatch.setattr(open_failures, "FEW", few)
     do("policy.bind", failed.targets.get().target_id, policy="policy")
     do("device.freeze", inventory.free(2)[1])
     assert why(failed) == ""
 
 
 def test_of_a_failure_that_came_again_only_the_later_is_open(do, failed, inventory):
-    inventory.fault("FreezeDevice", "status", status=400, error_code="IOTDA.000006", error_msg="No.")
+    inventory.fault(
+        "FreezeDevice", "status", status=400, error_code="IOTDA.000006", error_msg="No."
+    )
     later = do("device.freeze", failed.targets.get().target_id)
     assert why(failed) == f"{later}, which failed again"
     assert why(later) == ""
@@ -64,7 +68,9 @@ def test_an_unknown_outcome_that_is_settled_is_no_failure_any_more(do, inventory
 
 
 def test_the_inventory_shows_that_it_was_done_elsewhere(failed, inventory):
-    inventory.call("PATCH", f"devices/{failed.targets.get().target_id}", json={"status": "FROZEN"})
+    inventory.call(
+        "PATCH", f"devices/{failed.targets.get().target_id}", json={"status": "FROZEN"}
+    )
     reread()
     assert why(failed) == "inventory: it stands as asked"
     assert Event.objects.get(kind="failure.solved").source == "worker"
@@ -79,7 +85,13 @@ def test_what_was_read_before_the_failure_tells_nothing(failed):
 def test_a_binding_that_is_there_is_a_failure_no_more(full, inventory):
     target = full.targets.get().target_id
     inventory.call(
-        "POST", "bindings", json={"policy_id": full.policy_id, "target_type": "device", "target_id": target}
+        "POST",
+        "bindings",
+        json={
+            "policy_id": full.policy_id,
+            "target_type": "device",
+            "target_id": target,
+        },
     )
     reread()
     assert why(full) == "inventory: it stands as asked"
@@ -99,9 +111,15 @@ def test_an_id_that_never_was_stays_for_somebody_to_see(do):
 
 
 def test_it_is_looked_at_in_bounded_parts(failed, do, inventory, monkeypatch):
-    monkeypatch.setattr("iotda_admin.failures.solving.TOGETHER", 1)
+    monkeypatch.setattr("iotda_admin.failures.auto_resolve.TOGETHER", 1)
     for device in inventory.free(3)[1:]:
-        inventory.fault("FreezeDevice", "status", status=400, error_code="IOTDA.000006", error_msg="No.")
+        inventory.fault(
+            "FreezeDevice",
+            "status",
+            status=400,
+            error_code="IOTDA.000006",
+            error_msg="No.",
+        )
         do("device.freeze", device)
     for device in inventory.free(3):
         inventory.call("DELETE", f"devices/{device}")

@@ -3,8 +3,8 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from iotda_admin import connection
 from iotda_admin.audit.models import Event
+from iotda_admin.rate import connection
 
 
 @pytest.fixture
@@ -34,7 +34,11 @@ def test_it_says_what_can_be_read(check):
 def test_who_checked_stands_in_the_trail(check):
     check(IOTDA_SK="another-secret")
     event = Event.objects.get(kind="settings.checked")
-    assert (event.source, event.outcome, event.actor_name != "") == ("cli", "failed", True)
+    assert (event.source, event.outcome, event.actor_name != "") == (
+        "cli",
+        "failed",
+        True,
+    )
     assert "another-secret" not in str(event.detail)
 
 
@@ -42,8 +46,16 @@ def test_who_checked_stands_in_the_trail(check):
     ("cloud_is", "settings_are", "sentence"),
     [
         ({}, {"IOTDA_SK": "another"}, "AK or SK are wrong"),
-        ({"host_kind": "instance"}, {"IOTDA_SIGNATURE": "sdk"}, "set IOTDA_SIGNATURE=derived"),
-        ({"host_kind": "regional"}, {"IOTDA_SIGNATURE": "derived"}, "set IOTDA_SIGNATURE=sdk"),
+        (
+            {"host_kind": "instance"},
+            {"IOTDA_SIGNATURE": "sdk"},
+            "set IOTDA_SIGNATURE=derived",
+        ),
+        (
+            {"host_kind": "regional"},
+            {"IOTDA_SIGNATURE": "derived"},
+            "set IOTDA_SIGNATURE=sdk",
+        ),
         ({"host_kind": "regional_unsubscribed"}, {}, "use the instance's own host"),
         ({"clock_skew_s": 1500}, {}, "25 minutes behind"),
         ({"clock_skew_s": -1500}, {}, "25 minutes ahead"),
@@ -60,7 +72,9 @@ def test_it_explains_what_is_wrong(check, cloud, cloud_is, settings_are, sentenc
 
 
 def test_it_explains_a_missing_permission_and_goes_on(check, cloud):
-    cloud.fault("ListProducts", "status", status=403, error_code="IOTDA.000022", error_msg="no")
+    cloud.fault(
+        "ListProducts", "status", status=403, error_code="IOTDA.000022", error_msg="no"
+    )
     said, good = check()
     assert not good
     assert "iotda:products:queryList" in said

@@ -7,9 +7,9 @@ import stamina
 from django.utils import timezone
 
 from devices.models import Device, Product, Space
-from iotda_admin import connection
 from iotda_admin.inventory import sync
 from iotda_admin.inventory.models import SyncRun
+from iotda_admin.rate import connection
 from policies.models import Binding, Policy
 from tests.asking import unreachable
 
@@ -18,14 +18,25 @@ def read_again():
     return sync.perform(SyncRun.objects.create(), connection.client())
 
 
-FIELDS = ["node_id", "status", "node_type", "gateway_id", "product_id", "product_name", "app_id", "app_name"]
+FIELDS = [
+    "node_id",
+    "status",
+    "node_type",
+    "gateway_id",
+    "product_id",
+    "product_name",
+    "app_id",
+    "app_name",
+]
 FIELDS += ["fw_version", "sw_version", "description"]
 
 
 def test_each_device_is_the_platforms_device(inventory):
     for row in Device.objects.all():
         theirs = inventory.call("GET", f"devices/{row.pk}")
-        assert [getattr(row, name) for name in FIELDS] == [theirs[name] or "" for name in FIELDS]
+        assert [getattr(row, name) for name in FIELDS] == [
+            theirs[name] or "" for name in FIELDS
+        ]
         assert (row.name, row.tags) == (
             theirs["device_name"],
             [[tag["tag_key"], tag["tag_value"]] for tag in theirs["tags"]],
@@ -64,10 +75,14 @@ def test_what_was_bound_and_unbound_elsewhere_follows(inventory):
     policy, device = inventory.landmarks["policy"], inventory.free(1)[0]
     gone = min(inventory.bound(policy))
     inventory.call("POST", "bindings", json={"policy_id": policy, "target_id": device})
-    inventory.call("DELETE", "bindings", params={"policy_id": policy, "target_id": gone})
+    inventory.call(
+        "DELETE", "bindings", params={"policy_id": policy, "target_id": gone}
+    )
     assert read_again()
     bound = set(
-        Binding.objects.filter(policy=policy, target_type="device").values_list("target_id", flat=True)
+        Binding.objects.filter(policy=policy, target_type="device").values_list(
+            "target_id", flat=True
+        )
     )
     assert bound == inventory.bound(policy)
 
@@ -102,7 +117,11 @@ def test_a_platform_that_is_down_changes_nothing(inventory, settings):
     fresh = SyncRun.fresh_at()
     with stamina.set_testing(True, attempts=1):
         assert not read_again()
-    assert (Device.objects.count(), Policy.objects.count(), Binding.objects.count()) == rows
+    assert (
+        Device.objects.count(),
+        Policy.objects.count(),
+        Binding.objects.count(),
+    ) == rows
     assert SyncRun.fresh_at() == fresh
     assert "refused" in SyncRun.objects.first().error
 
@@ -110,7 +129,9 @@ def test_a_platform_that_is_down_changes_nothing(inventory, settings):
 def test_a_reading_that_was_given_up_does_not_report_success(inventory):
     run = SyncRun.objects.create()
     assert sync.begin(run)
-    SyncRun.objects.filter(pk=run.pk).update(alive_at=timezone.now() - timedelta(hours=1))
+    SyncRun.objects.filter(pk=run.pk).update(
+        alive_at=timezone.now() - timedelta(hours=1)
+    )
     sync.give_up_silent()
     sync.finish(run, SyncRun.State.DONE)
     assert run.state == "failed"
@@ -119,7 +140,9 @@ def test_a_reading_that_was_given_up_does_not_report_success(inventory):
 def test_a_failed_reading_is_tried_again_soon(inventory):
     run = SyncRun.objects.create(state="failed", finished_at=timezone.now())
     assert not sync.is_due()
-    SyncRun.objects.filter(pk=run.pk).update(finished_at=timezone.now() - timedelta(seconds=31))
+    SyncRun.objects.filter(pk=run.pk).update(
+        finished_at=timezone.now() - timedelta(seconds=31)
+    )
     assert sync.is_due()
 
 
@@ -129,7 +152,9 @@ def test_only_one_of_two_begins_the_same_reading(inventory):
 
 
 def test_old_readings_are_forgotten(inventory):
-    SyncRun.objects.bulk_create(SyncRun(state="done", finished_at=timezone.now()) for _ in range(250))
+    SyncRun.objects.bulk_create(
+        SyncRun(state="done", finished_at=timezone.now()) for _ in range(250)
+    )
     read_again()
     assert SyncRun.objects.count() == 200
     assert SyncRun.objects.first().rows > 60
@@ -138,7 +163,11 @@ def test_old_readings_are_forgotten(inventory):
 def test_a_404_that_is_not_the_platforms_removes_nothing(inventory):
     before = Policy.objects.count()
     inventory.fault(
-        "ShowDevicePolicy", "status", status=404, error_code="APIGW.0101", error_msg="No such API."
+        "ShowDevicePolicy",
+        "status",
+        status=404,
+        error_code="APIGW.0101",
+        error_msg="No such API.",
     )
     assert not read_again()
     assert Policy.objects.count() == before

@@ -33,12 +33,22 @@ def test_asking_again_does_not_pile_up(viewer):
 
 @pytest.mark.parametrize(
     "back_to",
-    ["https://evil.example/", "//evil.example", "javascript:alert(1)", "/\\evil", "nowhere", "devices", ""],
+    [
+        "https://evil.example/",
+        "//evil.example",
+        "javascript:alert(1)",
+        "/\\evil",
+        "nowhere",
+        "devices",
+        "",
+    ],
 )
 def test_it_leads_nowhere_else(viewer, back_to):
     response = viewer.post("/inventory/refresh/", {"next": back_to})
     assert response.status_code == 302
-    assert response.url == "/" or (response.url == back_to and "evil" not in back_to and ":" not in back_to)
+    assert response.url == "/" or (
+        response.url == back_to and "evil" not in back_to and ":" not in back_to
+    )
 
 
 def test_it_needs_a_login(anonymous):
@@ -62,7 +72,9 @@ def test_how_much_is_read_is_told_only_to_who_may_see_all(viewer):
 
 
 def test_it_says_why_the_last_reading_failed_as_text(viewer, inventory):
-    SyncRun.objects.create(state="failed", finished_at="2026-01-01T00:00Z", error="<script>no</script>")
+    SyncRun.objects.create(
+        state="failed", finished_at="2026-01-01T00:00Z", error="<script>no</script>"
+    )
     text = viewer.get("/inventory/").text
     assert "The last reading failed: &lt;script&gt;no" in text
     assert "Inventory read just now" in text

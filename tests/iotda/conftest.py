@@ -29,7 +29,12 @@ def client_for():
     clients = []
 
     def make(url, auth=None, **options):
-        options = {"project_id": PROJECT, "deadline": 5, "connect_timeout": 5, "pool_size": 4} | options
+        options = {
+            "project_id": PROJECT,
+            "deadline": 5,
+            "connect_timeout": 5,
+            "pool_size": 4,
+        } | options
         clients.append(Client(endpoint=url, auth=auth or StaticToken("tok"), **options))
         return clients[-1]
 
@@ -56,7 +61,9 @@ class Sim:
         self.api, self.control = api, control
 
     def _ask(self, method, path, **options):
-        answer = requests.request(method, f"{self.control}/_sim{path}", timeout=10, **options)
+        answer = requests.request(
+            method, f"{self.control}/_sim{path}", timeout=10, **options
+        )
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
@@ -67,7 +74,9 @@ class Sim:
     def fault(self, operation, fault, **args):
         """Strikes once."""
         match = {"operation": operation, "times": 1}
-        self._ask("POST", "/faults", json={"match": match, "fault": fault, "args": args})
+        self._ask(
+            "POST", "/faults", json={"match": match, "fault": fault, "args": args}
+        )
 
     def journal(self):
         return self._ask("GET", "/journal")["entries"]
@@ -79,7 +88,15 @@ class Sim:
 @pytest.fixture(scope="session")
 def sim_process(tmp_path_factory):
     process = subprocess.Popen(
-        [sys.executable, "-m", "iotda_admin.simulator", "--port", "0", "--control-port", "0"],
+        [
+            sys.executable,
+            "-m",
+            "iotda_admin.simulator",
+            "--port",
+            "0",
+            "--control-port",
+            "0",
+        ],
         stdout=subprocess.PIPE,
         cwd=ROOT,
         env={**os.environ, "HOME": str(tmp_path_factory.mktemp("home"))},

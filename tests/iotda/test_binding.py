@@ -24,7 +24,9 @@ def test_a_sound_answer_settles_every_id():
     verdicts = answer(["a"], [FULL]).verdicts(["b", "a"])
     assert list(verdicts.by_id) == ["b", "a"]
     assert verdicts.by_id["a"] == Verdict(Outcome.OK)
-    assert verdicts.by_id["b"] == Verdict(Outcome.FAILED, "IOTDA.015204", "five already")
+    assert verdicts.by_id["b"] == Verdict(
+        Outcome.FAILED, "IOTDA.015204", "five already"
+    )
     assert verdicts.anomalies == ()
 
 
@@ -55,9 +57,13 @@ def test_an_id_named_twice_counts_once():
 ids = st.lists(st.sampled_from("abcdefgh"), max_size=6)
 
 
-@given(sent=ids.map(lambda names: list(dict.fromkeys(names))), succeeded=ids, failed=ids)
+@given(
+    sent=ids.map(lambda names: list(dict.fromkeys(names))), succeeded=ids, failed=ids
+)
 def test_ok_always_means_named_as_bound_and_nowhere_else(sent, succeeded, failed):
-    verdicts = answer(succeeded, [TargetFailure(f, "c", "m") for f in failed]).verdicts(sent)
+    verdicts = answer(succeeded, [TargetFailure(f, "c", "m") for f in failed]).verdicts(
+        sent
+    )
     assert list(verdicts.by_id) == sent
     for target, outcome in outcomes(verdicts).items():
         assert (outcome == "ok") == (target in succeeded and target not in failed)
@@ -70,7 +76,12 @@ def test_thousands_of_strangers_make_a_short_report():
     assert len(answer([f"x{n}" for n in range(9999)]).verdicts(["a"]).anomalies) == 50
 
 
-GOOD = {"policy_id": POLICY, "target_type": "device", "success_targets": ["a"], "failure_targets": []}
+GOOD = {
+    "policy_id": POLICY,
+    "target_type": "device",
+    "success_targets": ["a"],
+    "failure_targets": [],
+}
 
 
 def bind(wire, client, document):
@@ -126,7 +137,11 @@ def test_it_sends_one_to_twenty_ids(wire, client, count):
 
 @pytest.mark.parametrize(
     ("kind", "ids", "error"),
-    [("device", ["a", "a"], ValueError), ("device", "abc", TypeError), ("gateway", ["a"], ValueError)],
+    [
+        ("device", ["a", "a"], ValueError),
+        ("device", "abc", TypeError),
+        ("gateway", ["a"], ValueError),
+    ],
 )
 def test_a_callers_mistake_is_refused_before_any_io(wire, client, kind, ids, error):
     with pytest.raises(error):

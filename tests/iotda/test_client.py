@@ -47,9 +47,19 @@ DEVICE = {
 }
 STATEMENT = Statement("DENY", ("iotda:devices:publish",), ("topic:/v1/#",))
 POLICY = {"policy_id": ID, "policy_name": "p", "statement": [STATEMENT.to_json()]}
-TASK = {"task_id": "t1", "task_type": "freezeDevices", "status": "Waitting", "task_progress": {"waitting": 2}}
+TASK = {
+    "task_id": "t1",
+    "task_type": "freezeDevices",
+    "status": "Waitting",
+    "task_progress": {"waitting": 2},
+}
 PAGE = {"page": {"count": 0}}
-BOUND = {"policy_id": ID, "target_type": "device", "success_targets": [], "failure_targets": []}
+BOUND = {
+    "policy_id": ID,
+    "target_type": "device",
+    "success_targets": [],
+    "failure_targets": [],
+}
 PAGED = "limit=50&offset=0"
 
 
@@ -58,7 +68,9 @@ PAGED = "limit=50&offset=0"
     [
         (lambda c: c.list_devices(), {"devices": [], **PAGE}, f"GET /devices?{PAGED}"),
         (
-            lambda c: c.list_devices(PageQuery(5, ID, 10), gateway_id="g", is_cascade_query=False),
+            lambda c: c.list_devices(
+                PageQuery(5, ID, 10), gateway_id="g", is_cascade_query=False
+            ),
             {"devices": [], **PAGE},
             f"GET /devices?gateway_id=g&is_cascade_query=false&limit=5&marker={ID}&offset=10",
         ),
@@ -70,11 +82,23 @@ PAGED = "limit=50&offset=0"
         (lambda c: c.show_device("d1"), DEVICE, "GET /devices/d1"),
         (lambda c: c.freeze_device("d1"), 204, "POST /devices/d1/freeze"),
         (lambda c: c.unfreeze_device("d1"), 204, "POST /devices/d1/unfreeze"),
-        (lambda c: c.list_products(app_id="a"), {"products": [], **PAGE}, f"GET /products?app_id=a&{PAGED}"),
+        (
+            lambda c: c.list_products(app_id="a"),
+            {"products": [], **PAGE},
+            f"GET /products?app_id=a&{PAGED}",
+        ),
         (lambda c: c.show_product("p1"), {"product_id": "p1"}, "GET /products/p1"),
         (lambda c: c.show_applications(), {"applications": []}, "GET /apps"),
-        (lambda c: c.show_applications(default_app=True), {"applications": []}, "GET /apps?default_app=true"),
-        (lambda c: c.list_device_policies(), {"policies": [], **PAGE}, f"GET /device-policies?{PAGED}"),
+        (
+            lambda c: c.show_applications(default_app=True),
+            {"applications": []},
+            "GET /apps?default_app=true",
+        ),
+        (
+            lambda c: c.list_device_policies(),
+            {"policies": [], **PAGE},
+            f"GET /device-policies?{PAGED}",
+        ),
         (lambda c: c.show_device_policy(ID), POLICY, f"GET /device-policies/{ID}"),
         (
             lambda c: c.create_device_policy("n", [STATEMENT], app_id="a"),
@@ -146,8 +170,16 @@ def test_deleting_a_policy_may_end_in_any_success(wire, client, status):
 def test_it_reads_a_device(wire, client):
     wire.answer = w.reply(DEVICE)
     device = client.show_device("p_pump-014")
-    assert (device.status, device.device_name, device.is_child) == ("FROZEN", "Pump 14", False)
-    assert (device.tags[0].tag_value, device.auth_type, device.secure_access) == ("north", "SECRET", True)
+    assert (device.status, device.device_name, device.is_child) == (
+        "FROZEN",
+        "Pump 14",
+        False,
+    )
+    assert (device.tags[0].tag_value, device.auth_type, device.secure_access) == (
+        "north",
+        "SECRET",
+        True,
+    )
 
 
 def test_a_devices_secrets_are_in_no_object(wire, client):
@@ -155,7 +187,11 @@ def test_a_devices_secrets_are_in_no_object(wire, client):
     device = client.show_device("p_pump-014")
     gc.collect()
     assert "s3cr3t" not in repr(device)
-    ours = [o for o in gc.get_objects() if str(type(o).__module__).startswith("iotda_admin.iotda")]
+    ours = [
+        o
+        for o in gc.get_objects()
+        if str(type(o).__module__).startswith("iotda_admin.iotda")
+    ]
     assert ours
     assert "s3cr3t" not in repr(ours)
 
@@ -169,7 +205,11 @@ def chain(error):
 
 @pytest.mark.parametrize(
     "body",
-    [{**DEVICE, "status": None}, json.dumps(DEVICE).encode()[:-5], b'{"a":1,"a":2,' + b'"secret":"s3cr3t"}'],
+    [
+        {**DEVICE, "status": None},
+        json.dumps(DEVICE).encode()[:-5],
+        b'{"a":1,"a":2,' + b'"secret":"s3cr3t"}',
+    ],
 )
 @pytest.mark.parametrize("status", [200, 500])
 def test_a_devices_secrets_are_in_no_error(wire, client, body, status):
@@ -179,7 +219,11 @@ def test_a_devices_secrets_are_in_no_error(wire, client, body, status):
     for link in chain(caught.value):
         assert "s3cr3t" not in repr((vars(link), link.args))
         frames = [frame for frame, _ in traceback.walk_tb(link.__traceback__)]
-        ours = [frame.f_locals for frame in frames if "iotda_admin/iotda" in frame.f_code.co_filename]
+        ours = [
+            frame.f_locals
+            for frame in frames
+            if "iotda_admin/iotda" in frame.f_code.co_filename
+        ]
         assert ours
         assert "s3cr3t" not in repr(ours)
 
@@ -194,7 +238,8 @@ def test_a_token_is_in_no_error(client_for):
 
 
 @pytest.mark.parametrize(
-    "device", [{"status": "ONLINE"}, {"device_id": "d"}, {"device_id": 7, "status": "x"}, "d"]
+    "device",
+    [{"status": "ONLINE"}, {"device_id": "d"}, {"device_id": 7, "status": "x"}, "d"],
 )
 def test_a_row_without_what_it_must_have_is_loud(wire, client, device):
     wire.answer = w.reply({"devices": [device], "page": {"count": 1}})
@@ -202,7 +247,9 @@ def test_a_row_without_what_it_must_have_is_loud(wire, client, device):
         client.list_devices()
 
 
-@pytest.mark.parametrize("body", [{}, {"devices": []}, {"devices": [], "page": {}}, {"page": {"count": 1}}])
+@pytest.mark.parametrize(
+    "body", [{}, {"devices": []}, {"devices": [], "page": {}}, {"page": {"count": 1}}]
+)
 def test_a_list_without_what_it_must_have_is_loud(wire, client, body):
     wire.answer = w.reply(body)
     with pytest.raises(BadAnswer):
@@ -214,7 +261,9 @@ def test_text_that_databases_refuse_is_mended(wire, client):
     wire.answer = w.reply(body)
     assert client.show_device("d").device_name == "ab?c"
     rule = rb'{"effect": "\u0000", "actions": ["a\u0000"], "resources": ["\ud800"]}'
-    wire.answer = w.reply(rb'{"policy_id": "p", "policy_name": "n", "statement": [%b]}' % rule)
+    wire.answer = w.reply(
+        rb'{"policy_id": "p", "policy_name": "n", "statement": [%b]}' % rule
+    )
     assert client.show_device_policy("p").statement == (Statement("", ("a",), ("?",)),)
 
 
@@ -223,7 +272,20 @@ def test_a_gzipped_answer_is_read(wire, client):
     assert client.list_devices().count == 0
 
 
-BAD_IDS = ["", "a/b", "..", "a b", "d\n", "ä", "a%2Fb", "x" * 129, "a?b", "\x00", None, 5]
+BAD_IDS = [
+    "",
+    "a/b",
+    "..",
+    "a b",
+    "d\n",
+    "ä",
+    "a%2Fb",
+    "x" * 129,
+    "a?b",
+    "\x00",
+    None,
+    5,
+]
 
 
 @pytest.mark.parametrize("bad", BAD_IDS)
@@ -280,7 +342,9 @@ def test_it_reads_every_spelling_of_an_error(wire, client, body):
 
 
 def test_users_get_a_sentence_without_jargon():
-    lost = Unreachable("no complete answer in time", operation="FreezeDevice", maybe_applied=True)
+    lost = Unreachable(
+        "no complete answer in time", operation="FreezeDevice", maybe_applied=True
+    )
     assert lost.user_message == (
         "IoTDA gave no answer: no complete answer in time."
         " The change may or may not have been made; check before trying again."
@@ -319,7 +383,10 @@ def test_an_observer_hears_of_each_call(wire, client_for):
 
 def test_a_failing_observer_does_not_spoil_the_call(wire, client_for):
     wire.answer = w.reply(b"", 204)
-    assert client_for(wire.url, observer=lambda record: 1 / 0).freeze_device("d1").status == 204
+    assert (
+        client_for(wire.url, observer=lambda record: 1 / 0).freeze_device("d1").status
+        == 204
+    )
 
 
 @pytest.mark.parametrize(
@@ -340,7 +407,8 @@ def test_an_endpoint_is_https_or_local(endpoint):
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["https://h/", "http://localhost:1", "http://127.9.9.9", "http://[::1]:8"]
+    "endpoint",
+    ["https://h/", "http://localhost:1", "http://127.9.9.9", "http://[::1]:8"],
 )
 def test_plain_http_is_for_this_machine(endpoint):
     Client(endpoint=endpoint, project_id=PROJECT, auth=StaticToken("t")).close()
@@ -354,14 +422,20 @@ def test_all_that_is_exported_exists_and_is_documented():
 
 
 def test_each_endpoint_is_documented():
-    methods = [m for m in vars(Client).keys() | set(dir(Client)) if not m.startswith("_")]
+    methods = [
+        m for m in vars(Client).keys() | set(dir(Client)) if not m.startswith("_")
+    ]
     assert all(getattr(Client, method).__doc__ for method in methods)
 
 
 def test_it_needs_neither_django_nor_the_rest_of_us():
-    modules = [f"iotda_admin.iotda.{m.name}" for m in pkgutil.iter_modules(iotda.__path__)]
+    modules = [
+        f"iotda_admin.iotda.{m.name}" for m in pkgutil.iter_modules(iotda.__path__)
+    ]
     code = f"import sys, {', '.join(modules)}; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     ours = {m for m in loaded.split() if m.startswith("iotda_admin")}
     assert not [m for m in loaded.split() if m.startswith(("django", "huaweicloud"))]
     assert all(m == "iotda_admin" or m.startswith("iotda_admin.iotda") for m in ours)

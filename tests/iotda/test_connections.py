@@ -81,7 +81,14 @@ def test_it_makes_as_many_calls_at_a_time_as_it_has_connections(wire, client_for
 
 
 def test_it_ignores_the_environment(wire, client_for, monkeypatch, tmp_path):
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+    for name in (
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+    ):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login l password p\n")
@@ -95,7 +102,9 @@ def test_it_uses_a_proxy_when_told(wire, client_for):
     assert wire.requests[0]["target"].startswith("http://localhost:9/v5/iot/")
 
 
-@pytest.mark.parametrize("answer", [w.reply(b"no", 407), w.hang, w.drip(b"HTTP/1.1 2"), w.then_close()])
+@pytest.mark.parametrize(
+    "answer", [w.reply(b"no", 407), w.hang, w.drip(b"HTTP/1.1 2"), w.then_close()]
+)
 def test_a_proxy_that_makes_no_tunnel_sent_nothing(wire, client_for, answer):
     wire.answer = answer
     client = client_for("https://iotda.example", proxy=wire.url, deadline=HASTE)
@@ -105,7 +114,9 @@ def test_a_proxy_that_makes_no_tunnel_sent_nothing(wire, client_for, answer):
 
 
 def test_it_keeps_no_cookies(wire, client):
-    wire.answer = w.reply({"devices": [], "page": {"count": 0}}, 200, "Set-Cookie: a=b; Path=/")
+    wire.answer = w.reply(
+        {"devices": [], "page": {"count": 0}}, 200, "Set-Cookie: a=b; Path=/"
+    )
     client.list_devices()
     client.list_devices()
     assert "cookie" not in wire.requests[1]["headers"]
@@ -114,7 +125,9 @@ def test_it_keeps_no_cookies(wire, client):
 def test_the_derived_signature_needs_a_region_from_the_start(client_for):
     with pytest.raises(ValueError, match="region"):
         client_for("https://host", AkSk("AK", "SK", signature="derived"))
-    client_for("https://host", AkSk("AK", "SK", signature="derived"), region="cn-north-4")
+    client_for(
+        "https://host", AkSk("AK", "SK", signature="derived"), region="cn-north-4"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -123,9 +136,17 @@ def certificate(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tls")
     key, cert = folder / "key.pem", folder / "cert.pem"
     command = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+        " -subj /CN=localhost"
     )
-    alternative = ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(cert)]
+    alternative = [
+        "-addext",
+        "subjectAltName=DNS:localhost",
+        "-keyout",
+        str(key),
+        "-out",
+        str(cert),
+    ]
     subprocess.run([*command.split(), *alternative], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
@@ -161,7 +182,9 @@ def test_it_sends_nothing_to_whom_it_does_not_trust(tls_wire, client_for):
 
 def test_it_sends_nothing_to_a_host_of_another_name(tls_wire, client_for, certificate):
     url = tls_wire.url.replace("localhost", "127.0.0.1")
-    error = in_time(lambda: client_for(url, ca_bundle=certificate[1]).freeze_device("d1"), 5)
+    error = in_time(
+        lambda: client_for(url, ca_bundle=certificate[1]).freeze_device("d1"), 5
+    )
     assert (error.message, error.maybe_applied) == ("no trusted TLS connection", False)
 
 
@@ -172,8 +195,12 @@ def test_a_silent_handshake_ends_in_time_and_sent_nothing(wire, client_for):
     assert not error.maybe_applied
 
 
-@pytest.mark.parametrize("start", [b"HTTP/1.1 2", w.head() + b"Content-Length: 100000\r\n\r\n"])
-def test_a_dripped_answer_over_tls_ends_in_time(tls_wire, client_for, certificate, start):
+@pytest.mark.parametrize(
+    "start", [b"HTTP/1.1 2", w.head() + b"Content-Length: 100000\r\n\r\n"]
+)
+def test_a_dripped_answer_over_tls_ends_in_time(
+    tls_wire, client_for, certificate, start
+):
     tls_wire.answer = w.drip(start, b" ")
     client = client_for(tls_wire.url, ca_bundle=certificate[1], deadline=HASTE)
     assert in_time(lambda: client.freeze_device("d1")).maybe_applied
@@ -186,9 +213,13 @@ def test_an_answer_cut_over_tls_is_lost(tls_wire, client_for, certificate):
 
 
 def test_a_request_that_the_server_does_not_read_ends_in_time(client_for):
-    ids = [f"{number:0128d}" for number in range(30_000)]  # 4 MB, more than the buffers on the way take
+    ids = [
+        f"{number:0128d}" for number in range(30_000)
+    ]  # 4 MB, more than the buffers on the way take
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client = client_for(f"http://127.0.0.1:{deaf.getsockname()[1]}", deadline=0.8)
-        error = in_time(lambda: client.create_batch_task("t", "freezeDevices", ids), 0.8)
+        error = in_time(
+            lambda: client.create_batch_task("t", "freezeDevices", ids), 0.8
+        )
     assert error.maybe_applied

@@ -31,13 +31,17 @@ LOST = {  # no usable HTTP answer, although the request was sent
     "drip_100": w.drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
     "drip_body": w.drip(w.head() + b"Content-Length: 100000\r\n\r\n", b" "),
     "drip_body_until_close": w.drip(w.head() + b"\r\n", b" "),
-    "drip_chunks": w.drip(w.head(200, "Transfer-Encoding: chunked") + b"\r\n", b"1\r\n \r\n"),
+    "drip_chunks": w.drip(
+        w.head(200, "Transfer-Encoding: chunked") + b"\r\n", b"1\r\n \r\n"
+    ),
     "reset": w.reset,
     "close": w.then_close(),
     "close_in_headers": w.then_close(b"HTTP/1.1 200 OK\r\nContent-Le"),
     "not_http": w.then_close(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"),
     "truncated": w.then_close(w.head() + b'Content-Length: 1000\r\n\r\n{"devices": ['),
-    "truncated_chunk": w.then_close(w.head(200, "Transfer-Encoding: chunked") + b"\r\nff\r\n{"),
+    "truncated_chunk": w.then_close(
+        w.head(200, "Transfer-Encoding: chunked") + b"\r\nff\r\n{"
+    ),
     "not_gzip": w.reply(b"plain", 200, "Content-Encoding: gzip"),
 }
 
@@ -62,7 +66,10 @@ UNUSABLE = {  # an HTTP answer that proves nothing
 
 def failure(client, call, deadline=5):
     """The error of a call, which must come within 1.1 deadlines."""
-    with Stopwatch() as watch, pytest.raises((Unreachable, BadAnswer, Rejected)) as caught:
+    with (
+        Stopwatch() as watch,
+        pytest.raises((Unreachable, BadAnswer, Rejected)) as caught,
+    ):
         CALLS[call](client)
     assert watch.seconds <= 1.1 * deadline
     return caught.value
@@ -146,20 +153,32 @@ def test_it_says_what_a_status_means(wire, client, status, kind, lost, call):
     assert type(error) is kind
     assert error.maybe_applied is (lost and call == "bind")
     assert error.retryable is (kind is Throttled or (lost and call == "read"))
-    assert (error.status, error.code, error.request_id) == (status, "IOTDA.014000", "req-1")
+    assert (error.status, error.code, error.request_id) == (
+        status,
+        "IOTDA.014000",
+        "req-1",
+    )
 
 
 @pytest.mark.parametrize("code", ["IOTDA.021101", "IOTDA.021102"])
 def test_it_knows_the_rate_codes(wire, client, code):
     wire.answer = w.reply({"error_code": code, "error_msg": "slow down"}, 403)
     error = failure(client, "bind")
-    assert (type(error), error.retryable, error.maybe_applied) == (Throttled, True, False)
+    assert (type(error), error.retryable, error.maybe_applied) == (
+        Throttled,
+        True,
+        False,
+    )
 
 
 def test_it_takes_a_503_with_retry_after_as_not_executed(wire, client):
     wire.answer = w.reply(ERROR, 503, "Retry-After: 7")
     error = failure(client, "bind")
-    assert (type(error), error.retry_after, error.maybe_applied) == (Throttled, 7.0, False)
+    assert (type(error), error.retry_after, error.maybe_applied) == (
+        Throttled,
+        7.0,
+        False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -178,7 +197,9 @@ def test_it_takes_a_503_with_retry_after_as_not_executed(wire, client):
 )
 def test_it_reads_retry_after(wire, client, header, seconds):
     date = "Date: Sun, 22 Nov 2026 10:00:00 GMT"
-    wire.answer = w.reply(ERROR, 429, date, f"Retry-After: {header}".encode().decode("latin-1"))
+    wire.answer = w.reply(
+        ERROR, 429, date, f"Retry-After: {header}".encode().decode("latin-1")
+    )
     assert failure(client, "read").retry_after == seconds
 
 
@@ -187,12 +208,20 @@ def test_a_refused_connection_sent_nothing(client_for, call):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     error = failure(client_for(f"http://127.0.0.1:{port}"), call)
-    assert (type(error), error.maybe_applied, error.retryable) == (Unreachable, False, True)
+    assert (type(error), error.maybe_applied, error.retryable) == (
+        Unreachable,
+        False,
+        True,
+    )
 
 
 def test_an_unknown_name_sent_nothing(client_for):
     error = failure(client_for("https://iotda.invalid"), "bind")
-    assert (type(error), error.maybe_applied, error.retryable) == (Unreachable, False, True)
+    assert (type(error), error.maybe_applied, error.retryable) == (
+        Unreachable,
+        False,
+        True,
+    )
     assert error.message == "the host name is not known"
 
 
@@ -221,7 +250,11 @@ def test_a_connect_that_is_not_accepted_ends_in_time(client_for):
         error = failure(client_for(url, connect_timeout=0.3), "bind", HASTE)
         for sock in waiting:
             sock.close()
-    assert (type(error), error.maybe_applied, error.message) == (Unreachable, False, "no connection in time")
+    assert (type(error), error.maybe_applied, error.message) == (
+        Unreachable,
+        False,
+        "no connection in time",
+    )
 
 
 def test_a_call_that_finds_no_free_connection_sent_nothing(wire, client_for):
@@ -235,7 +268,13 @@ def test_a_call_that_finds_no_free_connection_sent_nothing(wire, client_for):
 
 def test_a_slot_is_given_back_after_each_failure(wire, client_for):
     client = client_for(wire.url, pool_size=1)
-    for answer in (w.reset, w.then_close(), w.reply(b"x", 500), w.reply(b"x", 302), w.reply(DEEP)):
+    for answer in (
+        w.reset,
+        w.then_close(),
+        w.reply(b"x", 500),
+        w.reply(b"x", 302),
+        w.reply(DEEP),
+    ):
         wire.answer = answer
         failure(client, "read")
     wire.answer = w.reply({"devices": [], "page": {"count": 0}})

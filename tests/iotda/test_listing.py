@@ -152,7 +152,14 @@ def test_a_walk_holds_two_windows_at_most():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"limit": 0}, {"limit": 51}, {"offset": -1}, {"offset": 501}, {"marker": "x"}, {"marker": "F" * 24}],
+    [
+        {"limit": 0},
+        {"limit": 51},
+        {"offset": -1},
+        {"offset": 501},
+        {"marker": "x"},
+        {"marker": "F" * 24},
+    ],
 )
 def test_a_page_out_of_range_is_refused_before_it_is_asked(wrong):
     with pytest.raises(ValueError, match="must be"):

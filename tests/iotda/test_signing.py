@@ -19,11 +19,22 @@ REGIONAL = "https://iotda.cn-north-4.myhuaweicloud.com"
 
 keys = st.text(string.ascii_letters + string.digits + "/+=", min_size=1, max_size=40)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-paths = st.lists(texts, max_size=3).map(lambda parts: "/" + "/".join(quote(part, safe="~") for part in parts))
-header_names = st.sampled_from(["Content-Type", "X-Project-Id", "Instance-Id", "X_Odd", "User-Agent"])
+paths = st.lists(texts, max_size=3).map(
+    lambda parts: "/" + "/".join(quote(part, safe="~") for part in parts)
+)
+header_names = st.sampled_from(
+    ["Content-Type", "X-Project-Id", "Instance-Id", "X_Odd", "User-Agent"]
+)
 
 header_values = st.one_of(
-    st.sampled_from(["application/json", "application/json;charset=utf8", "application/bson", "text/plain"]),
+    st.sampled_from(
+        [
+            "application/json",
+            "application/json;charset=utf8",
+            "application/bson",
+            "text/plain",
+        ]
+    ),
     st.text(string.printable.replace("\n", "").replace("\r", ""), max_size=20),
 )
 
@@ -42,7 +53,9 @@ def vendor(tmp_path_factory):
             os.environ["HOME"] = home
 
     def sign(region, key, method, path, query, headers, body):
-        request = SdkRequest(method, "https", "h", path, None, list(query), dict(headers), body)
+        request = SdkRequest(
+            method, "https", "h", path, None, list(query), dict(headers), body
+        )
         credentials = BasicCredentials(key.access_key, key.secret_key, "p")
         if region:
             DerivationAKSKSigner(credentials).sign(request, signing.SERVICE, region)
@@ -55,7 +68,12 @@ def vendor(tmp_path_factory):
 
 @pytest.mark.filterwarnings("ignore:datetime.datetime.utc:DeprecationWarning")
 def test_it_signs_as_the_vendor_does(vendor):
-    @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(
+        max_examples=1000,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
     @given(
         access=keys,
         secret=keys,
@@ -71,8 +89,14 @@ def test_it_signs_as_the_vendor_does(vendor):
             key = signing.Key(access, secret, region)
             theirs = vendor(region, key, method, path, query, headers, body)
             # The vendor adds a header for bodies that are not JSON; ours is given what it ended up with.
-            extra = {name: value for name, value in theirs.header_params.items() if "Sha256" in name}
-            ours = signing.authorization(key, method, path, query, {**headers, **extra}, body)
+            extra = {
+                name: value
+                for name, value in theirs.header_params.items()
+                if "Sha256" in name
+            }
+            ours = signing.authorization(
+                key, method, path, query, {**headers, **extra}, body
+            )
             assert ours == theirs.header_params["Authorization"]
             assert signing.canonical_query(query) == theirs.uri.partition("?")[2]
 
@@ -101,7 +125,11 @@ def test_it_spells_odd_characters_as_the_gateway_expects():
     [
         (REGIONAL, {}, "SDK-HMAC-SHA256 Access=AK,"),
         (INSTANCE, {}, "V11-HMAC-SHA256 Credential=AK/20260314/cn-north-4/iotdm,"),
-        (INSTANCE, {"region": "ap-x"}, "V11-HMAC-SHA256 Credential=AK/20260314/ap-x/iotdm,"),
+        (
+            INSTANCE,
+            {"region": "ap-x"},
+            "V11-HMAC-SHA256 Credential=AK/20260314/ap-x/iotdm,",
+        ),
         (INSTANCE, {"signature": "sdk"}, "SDK-HMAC-SHA256 Access=AK,"),
         (
             REGIONAL,
@@ -116,10 +144,20 @@ def test_it_chooses_the_algorithm_by_host(host, options, algorithm):
 
 
 def test_it_signs_the_headers_that_matter():
-    headers = {"Content-Type": "application/json", "Instance-Id": "i", "X-Project-Id": "p", "User-Agent": "u"}
-    request = prepared(REGIONAL + ":8443/x", AkSk("AK", "SK", security_token="st"), headers=headers)
+    headers = {
+        "Content-Type": "application/json",
+        "Instance-Id": "i",
+        "X-Project-Id": "p",
+        "User-Agent": "u",
+    }
+    request = prepared(
+        REGIONAL + ":8443/x", AkSk("AK", "SK", security_token="st"), headers=headers
+    )
     signed = re.search("SignedHeaders=([^,]+)", request.headers["Authorization"])[1]
-    assert signed == "content-type;host;instance-id;x-project-id;x-sdk-date;x-security-token"
+    assert (
+        signed
+        == "content-type;host;instance-id;x-project-id;x-sdk-date;x-security-token"
+    )
     assert request.headers["Host"] == "iotda.cn-north-4.myhuaweicloud.com:8443"
     assert request.headers["X-Security-Token"] == "st"
 

@@ -17,13 +17,19 @@ from iotda_admin.iotda import (
 )
 
 KINDS = ["password", "sdk", "derived"]
-PUBLISH = Statement("DENY", ("iotda:devices:publish",), ("topic:/v1/${devices.deviceId}/debug/#",))
+PUBLISH = Statement(
+    "DENY", ("iotda:devices:publish",), ("topic:/v1/${devices.deviceId}/debug/#",)
+)
 
 
 @pytest.fixture
 def auth(request, password_token):
     kind = getattr(request, "param", "password")
-    return password_token if kind == "password" else AkSk("DEMOAK", "DEMOSK", "cn-north-4", signature=kind)
+    return (
+        password_token
+        if kind == "password"
+        else AkSk("DEMOAK", "DEMOSK", "cn-north-4", signature=kind)
+    )
 
 
 @pytest.fixture
@@ -40,7 +46,10 @@ def connected(client_for, sim, auth, deadline):
 @pytest.mark.parametrize("auth", KINDS, indirect=True)
 def test_it_is_let_in_with_every_kind_of_credentials(sim, client):
     device = client.show_device(sim.known["online"])
-    assert client.list_devices(device_name=device.device_name).items[0].device_id == device.device_id
+    assert (
+        client.list_devices(device_name=device.device_name).items[0].device_id
+        == device.device_id
+    )
     assert client.list_devices(device_name="no *such~ d&vice/ü").items == ()
     assert client.freeze_device(device.device_id).status == 204
     assert client.show_device(device.device_id).status == "FROZEN"
@@ -62,7 +71,10 @@ def test_a_clock_that_is_off_is_explained(sim, client_for):
 def test_both_walks_agree(client):
     one_by_one = [device.device_id for device in walk(client.list_devices)]
     assert len(one_by_one) == len(set(one_by_one)) == 1200
-    assert [d.device_id for d in walk_windows(client.list_devices, key=lambda d: d.device_id)] == one_by_one
+    assert [
+        d.device_id
+        for d in walk_windows(client.list_devices, key=lambda d: d.device_id)
+    ] == one_by_one
 
 
 def test_it_freezes_and_unfreezes(sim, client):
@@ -79,20 +91,33 @@ def test_it_freezes_and_unfreezes(sim, client):
 
 def test_it_binds_what_it_can(sim, client):
     policy, full, free = sim.known["policy"], sim.known["full"], sim.known["free"][0]
-    verdicts = client.bind_device_policy(policy, "device", [full, free]).verdicts([full, free])
-    assert [v.error_code or v.outcome for v in verdicts.by_id.values()] == ["IOTDA.015204", "ok"]
-    targets = {t.target_id for t in walk(lambda page: client.show_targets_in_device_policy(policy, page))}
+    verdicts = client.bind_device_policy(policy, "device", [full, free]).verdicts(
+        [full, free]
+    )
+    assert [v.error_code or v.outcome for v in verdicts.by_id.values()] == [
+        "IOTDA.015204",
+        "ok",
+    ]
+    targets = {
+        t.target_id
+        for t in walk(lambda page: client.show_targets_in_device_policy(policy, page))
+    }
     assert free in targets
     assert full not in targets
     client.unbind_device_policy(policy, "device", [free])
-    assert free not in {t.target_id for t in client.show_targets_in_device_policy(policy).items}
+    assert free not in {
+        t.target_id for t in client.show_targets_in_device_policy(policy).items
+    }
 
 
 def test_a_policy_lives_and_dies(client):
     policy = client.create_device_policy("debug_off", [PUBLISH])
     assert policy.request_id
     assert client.show_device_policy(policy.policy_id).statement == (PUBLISH,)
-    assert client.update_device_policy(policy.policy_id, policy_name="quiet").policy_name == "quiet"
+    assert (
+        client.update_device_policy(policy.policy_id, policy_name="quiet").policy_name
+        == "quiet"
+    )
     assert "quiet" in {row.policy_name for row in client.list_device_policies().items}
     client.delete_device_policy(policy.policy_id)
     with pytest.raises(Rejected) as caught:
@@ -101,15 +126,21 @@ def test_a_policy_lives_and_dies(client):
 
 
 def test_a_batch_task_is_created_listed_and_shown(sim, client):
-    task = client.create_batch_task("recall_17", "freezeDevices", [sim.known["offline"], sim.known["child"]])
+    task = client.create_batch_task(
+        "recall_17", "freezeDevices", [sim.known["offline"], sim.known["child"]]
+    )
     assert (task.http_status, task.progress.total) == (201, 2)
-    assert task.task_id in {row.task_id for row in client.list_batch_tasks("freezeDevices").items}
+    assert task.task_id in {
+        row.task_id for row in client.list_batch_tasks("freezeDevices").items
+    }
     shown = client.show_batch_task(task.task_id, PageQuery(limit=1))
     assert (len(shown.details.items), shown.details.count) == (1, 2)
 
 
 def test_products_and_spaces_are_read(sim, client):
-    assert {space.app_id for space in client.show_applications()} >= {sim.known["space"]}
+    assert {space.app_id for space in client.show_applications()} >= {
+        sim.known["space"]
+    }
     product = client.list_products(app_id=sim.known["space"]).items[0]
     assert client.show_product(product.product_id).name == product.name
 
@@ -122,11 +153,23 @@ def test_an_expired_token_costs_no_write(sim, client):
 
 
 LOST = ["hang", "drop", "reset", "truncate", "drip_body", "drip_headers"]
-UNUSABLE = ["html", "empty", "error_200", "bad_json", "redirect", "huge", "gzip_bomb", "deep_json", "dup_key"]
+UNUSABLE = [
+    "html",
+    "empty",
+    "error_200",
+    "bad_json",
+    "redirect",
+    "huge",
+    "gzip_bomb",
+    "deep_json",
+    "dup_key",
+]
 
 
 @pytest.mark.parametrize("fault", LOST + UNUSABLE)
-def test_a_bind_that_was_applied_but_not_answered_may_have_been_applied(sim, client_for, auth, fault):
+def test_a_bind_that_was_applied_but_not_answered_may_have_been_applied(
+    sim, client_for, auth, fault
+):
     # Only these end with the deadline; for the others a short one would be a race on a busy machine.
     endless = fault in ("hang", "drip_body", "drip_headers")
     client = connected(client_for, sim, auth, deadline=1 if endless else 5)
@@ -150,7 +193,9 @@ def test_a_bind_that_was_applied_but_not_answered_may_have_been_applied(sim, cli
 def test_an_odd_answer_is_read_with_care(sim, client, fault, outcomes):
     ids = sim.known["free"][:2]
     sim.fault("BindDevicePolicy", fault)
-    verdicts = client.bind_device_policy(sim.known["policy"], "device", ids).verdicts(ids)
+    verdicts = client.bind_device_policy(sim.known["policy"], "device", ids).verdicts(
+        ids
+    )
     assert [v.outcome for v in verdicts.by_id.values()] == outcomes
     assert len(verdicts.anomalies) == 1
 

@@ -9,7 +9,14 @@ from email.utils import format_datetime
 
 import pytest
 
-from iotda_admin.iotda import PasswordToken, StaticToken, Throttled, Unauthorized, Unreachable, iam
+from iotda_admin.iotda import (
+    PasswordToken,
+    StaticToken,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+    iam,
+)
 
 from . import wire as w
 from .stopwatch import Stopwatch
@@ -57,7 +64,13 @@ def cloud(wire):
 
 @pytest.fixture
 def auth(wire):
-    return PasswordToken(iam_endpoint=wire.url, user="u", password="pass-word", domain="d", project_name="r")
+    return PasswordToken(
+        iam_endpoint=wire.url,
+        user="u",
+        password="pass-word",
+        domain="d",
+        project_name="r",
+    )
 
 
 @pytest.fixture
@@ -113,14 +126,20 @@ def test_a_write_refused_for_its_token_is_repeated_once(cloud, client):
     cloud.expire()
     cloud.answer = w.reply(b"", 204)
     assert client.freeze_device("d1").status == 204
-    freezes = [r["headers"]["x-auth-token"] for r in cloud.wire.requests if r["target"].endswith("/freeze")]
+    freezes = [
+        r["headers"]["x-auth-token"]
+        for r in cloud.wire.requests
+        if r["target"].endswith("/freeze")
+    ]
     assert freezes == ["token-1", "token-2"]
 
 
 def test_a_403_about_the_token_renews_it_too(cloud, client):
     client.list_devices()
     cloud.expire()
-    cloud.refuse = w.reply({"error_code": "IOTDA.000004", "error_msg": "token not valid"}, 403)
+    cloud.refuse = w.reply(
+        {"error_code": "IOTDA.000004", "error_msg": "token not valid"}, 403
+    )
     client.list_devices()
     assert cloud.issued == 2
 
@@ -129,7 +148,10 @@ def test_a_second_refusal_is_raised(cloud, client):
     cloud.answer = cloud.refuse
     with pytest.raises(Unauthorized) as caught:
         client.freeze_device("d1")
-    assert (caught.value.operation, caught.value.maybe_applied) == ("FreezeDevice", False)
+    assert (caught.value.operation, caught.value.maybe_applied) == (
+        "FreezeDevice",
+        False,
+    )
     assert (cloud.issued, len(cloud.wire.requests)) == (2, 4)
 
 
@@ -153,12 +175,19 @@ def test_it_renews_before_the_end(cloud, client, monkeypatch, lives, renewed):
     assert cloud.issued == 1
     monkeypatch.setattr(Later, "ahead", timedelta(minutes=renewed + 1))
     client.list_devices()
-    sent = [r["headers"]["x-auth-token"] for r in cloud.wire.requests if "devices" in r["target"]]
+    sent = [
+        r["headers"]["x-auth-token"]
+        for r in cloud.wire.requests
+        if "devices" in r["target"]
+    ]
     assert sent == ["token-1", "token-1", "token-2"]
 
 
 def test_a_wrong_password_is_offered_once(cloud, client):
-    cloud.login = w.reply({"error": {"code": 401, "message": "wrong password", "title": "Unauthorized"}}, 401)
+    cloud.login = w.reply(
+        {"error": {"code": 401, "message": "wrong password", "title": "Unauthorized"}},
+        401,
+    )
     results = in_threads(16, lambda: client.freeze_device("d1"))
     assert {type(r) for r in results} == {Unauthorized}
     assert {(r.operation, r.code, r.message, r.maybe_applied) for r in results} == {
@@ -179,13 +208,17 @@ def test_a_throttled_login_is_not_held_against_the_password(cloud, client):
 
 
 @pytest.mark.parametrize("login", [w.hang, w.drip(w.head(201) + b"\r\n", b" ")])
-def test_a_silent_iam_counts_against_the_deadline_and_nothing_was_sent(cloud, client_for, auth, login):
+def test_a_silent_iam_counts_against_the_deadline_and_nothing_was_sent(
+    cloud, client_for, auth, login
+):
     cloud.login = login
     client = client_for(cloud.wire.url, auth, deadline=1.0)
     with Stopwatch() as watch:
         results = in_threads(4, lambda: client.freeze_device("d1"))
     assert watch.seconds <= 1.1 * 1.0
-    assert {(type(r), r.maybe_applied, r.retryable) for r in results} == {(Unreachable, False, True)}
+    assert {(type(r), r.maybe_applied, r.retryable) for r in results} == {
+        (Unreachable, False, True)
+    }
 
 
 def test_a_renewal_and_the_repeat_share_one_deadline(cloud, client_for, auth):
@@ -195,7 +228,11 @@ def test_a_renewal_and_the_repeat_share_one_deadline(cloud, client_for, auth):
     client = client_for(cloud.wire.url, auth, deadline=3)
     client.list_devices()
     cloud.expire()
-    cloud.refuse, cloud.login, cloud.answer = slow(cloud.refuse), slow(cloud.issue), w.hang
+    cloud.refuse, cloud.login, cloud.answer = (
+        slow(cloud.refuse),
+        slow(cloud.issue),
+        w.hang,
+    )
     with Stopwatch() as watch, pytest.raises(Unreachable) as caught:
         client.freeze_device("d1")
     assert watch.seconds <= 1.1 * 3
@@ -212,10 +249,15 @@ def test_a_repeat_that_cannot_be_sent_changed_nothing(cloud, client):
     cloud.refuse, cloud.login = w.reply(REFUSED, 401, "Connection: close"), last_login
     with pytest.raises(Unreachable) as caught:
         client.freeze_device("d1")
-    assert (caught.value.message, caught.value.maybe_applied) == ("connection refused or no route", False)
+    assert (caught.value.message, caught.value.maybe_applied) == (
+        "connection refused or no route",
+        False,
+    )
 
 
-@pytest.mark.parametrize("answer", [w.reply({"token": {}}, 201), w.reply(b"<html>", 200)])
+@pytest.mark.parametrize(
+    "answer", [w.reply({"token": {}}, 201), w.reply(b"<html>", 200)]
+)
 def test_a_login_without_a_token_is_an_error(cloud, client, answer):
     cloud.login = answer
     with pytest.raises(Exception, match="CreateToken") as caught:

@@ -81,7 +81,10 @@ def read_request(sock):
         data += piece
     head, _, body = data.partition(b"\r\n\r\n")
     line, *fields = head.decode("latin-1").split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (f.partition(":") for f in fields)}
+    headers = {
+        name.lower(): value.strip()
+        for name, _, value in (f.partition(":") for f in fields)
+    }
     while len(body) < int(headers.get("content-length", 0)):
         body += sock.recv(65536)
     method, target, _ = line.split(" ")
@@ -149,9 +152,13 @@ def huge(wire):
 def bomb():
     """200 MB of zeros as 200 kB of gzip."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    body = b"".join(packer.compress(bytes(1 << 20)) for _ in range(200)) + packer.flush()
+    body = (
+        b"".join(packer.compress(bytes(1 << 20)) for _ in range(200)) + packer.flush()
+    )
     return reply(body, 200, "Content-Encoding: gzip")
 
 
 def gzipped(document):
-    return reply(gzip.compress(json.dumps(document).encode()), 200, "Content-Encoding: gzip")
+    return reply(
+        gzip.compress(json.dumps(document).encode()), 200, "Content-Encoding: gzip"
+    )

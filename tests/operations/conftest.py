@@ -5,22 +5,35 @@ from typing import Any
 
 import pytest
 
-from iotda_admin.connection import client
-from iotda_admin.operations.door import Asker, Wanted, ask, start
+from iotda_admin.access.actor import Actor
 from iotda_admin.operations.models import Operation
+from iotda_admin.operations.services import Wanted, ask, start
+from iotda_admin.rate.connection import client
 from tests.asking import work
 from tests.cloud import Cloud
 from tests.operations.deployment import Deployment
 
 
 @pytest.fixture
-def begin(asker: Asker, inventory: Any) -> Any:
+def begin(actor: Actor, inventory: Any) -> Any:
     """Asks at the door, without starting."""
     keys = iter(range(1000))
 
-    def begin(verb: str, *ids: str, policy: str = "other_policy", **more: Any) -> Operation:
-        about = {"policy_id": inventory.landmarks[policy]} if verb.startswith("policy.") else {}
-        facts = {"asker": asker, "reason": "because", "form_key": f"key {next(keys)}", **about, **more}
+    def begin(
+        verb: str, *ids: str, policy: str = "other_policy", **more: Any
+    ) -> Operation:
+        about = (
+            {"policy_id": inventory.landmarks[policy]}
+            if verb.startswith("policy.")
+            else {}
+        )
+        facts = {
+            "actor": actor,
+            "reason": "because",
+            "form_key": f"key {next(keys)}",
+            **about,
+            **more,
+        }
         return ask(verb, [Wanted(id) for id in ids], **facts)
 
     return begin

@@ -29,7 +29,9 @@ class Deployment:
     def __init__(self, folder: Path, cloud: Cloud) -> None:
         self.folder, self.cloud = folder, cloud
         self.processes: list[subprocess.Popen[bytes]] = []
-        self.env = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"} | {
+        self.env = {
+            name: value for name, value in os.environ.items() if name != "DATABASE_URL"
+        } | {
             "DJANGO_SETTINGS_MODULE": "tests.settings",
             "TEST_DATA_DIR": str(folder),
             "IOTDA_ENDPOINT": cloud.api,
@@ -44,13 +46,22 @@ class Deployment:
         code = "import django; django.setup()\n" + code
         command = [sys.executable, "-W", "ignore", "-c", code]
         done = subprocess.run(
-            command, cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=timeout
+            command,
+            cwd=ROOT,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
         )
         assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines() if line[:1] in "{["]
+        return [
+            json.loads(line) for line in done.stdout.splitlines() if line[:1] in "{["
+        ]
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with sqlite3.connect(self.folder / "iotda-admin.sqlite3", timeout=10) as database:
+        with sqlite3.connect(
+            self.folder / "iotda-admin.sqlite3", timeout=10
+        ) as database:
             return database.execute(sql).fetchall()
 
     def start(self, *command: str) -> "subprocess.Popen[bytes]":
@@ -119,7 +130,9 @@ class Browser:
     def form(self, path: str) -> dict[str, str]:
         """The hidden fields of the page's form."""
         page = self.http.get(self.base + path, timeout=10).text
-        return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page))
+        return dict(
+            re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page)
+        )
 
     def send(self, path: str, form: dict[str, str]) -> requests.Response:
         return self.http.post(self.base + path, form, timeout=20)

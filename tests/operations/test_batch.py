@@ -8,11 +8,11 @@ from django.core.management import call_command
 from django.db import connection as database
 from django.utils import timezone
 
-from iotda_admin import connection
-from iotda_admin.operations import batchtasks
-from iotda_admin.operations.ending import cancel, hold
+from iotda_admin.operations.execution import batch_tasks
+from iotda_admin.operations.execution.lifecycle import cancel, hold
 from iotda_admin.operations.models import Chunk
 from iotda_admin.operations.verbs import task_name
+from iotda_admin.rate import connection
 from tests.asking import outcome, time_passes, work, writes
 from tests.batching import created, finish, follow, tell
 
@@ -39,8 +39,12 @@ def test_nothing_is_sent_in_the_request_that_asks(do, devices, platform):
     assert not writes(platform)
 
 
-def test_the_command_line_follows_it_without_a_worker(devices, platform, monkeypatch, capsys):
-    monkeypatch.setattr("iotda_admin.operations.records.FOLLOW_SECONDS", 0)
+def test_the_command_line_follows_it_without_a_worker(
+    devices, platform, monkeypatch, capsys
+):
+    monkeypatch.setattr(
+        "iotda_admin.operations.execution.result_writer.FOLLOW_SECONDS", 0
+    )
     with pytest.raises(SystemExit, match=r"^0$"):
         call_command("freeze", *devices, "--reason", "billing", "--ticket", "INC-1")
     assert "8" in capsys.readouterr().out
@@ -48,7 +52,7 @@ def test_the_command_line_follows_it_without_a_worker(devices, platform, monkeyp
 
 
 def test_a_task_takes_so_many_and_no_more(do, devices, platform, monkeypatch):
-    monkeypatch.setattr("iotda_admin.operations.door.BATCH_TARGET_LIMIT", 5)
+    monkeypatch.setattr("iotda_admin.operations.services.BATCH_TARGET_LIMIT", 5)
     operation = do("device.freeze", *devices)
     assert finish(operation) == {"ok": 8}
     assert [len(entry["target_ids"]) for entry in created(platform)] == [5, 3]
@@ -64,7 +68,9 @@ def test_what_was_accepted_can_be_found_at_the_platform(do, devices, platform):
     work()
     chunk = operation.chunks.get()
     page = connection.client().list_batch_tasks("freezeDevices")
-    assert [(t.task_id, t.task_name) for t in page.items] == [(chunk.task_id, task_name(operation, 1))]
+    assert [(t.task_id, t.task_name) for t in page.items] == [
+        (chunk.task_id, task_name(operation, 1))
+    ]
     assert (chunk.http_status, bool(chunk.request_id)) == (201, True)
 
 
@@ -106,7 +112,7 @@ def test_of_two_followers_one_looks(do, devices, platform):
     work()
     time_passes()
     pk = Chunk.objects.get().pk
-    assert [batchtasks.take(pk) is None for _follower in range(2)] == [False, True]
+    assert [batch_tasks.take(pk) is None for _follower in range(2)] == [False, True]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -116,7 +122,7 @@ def test_two_workers_follow_a_task_once(do, devices, platform):
     time_passes()
 
     def follow_once(_worker):
-        batchtasks.follow_due()
+        batch_tasks.follow_due()
         database.close()
 
     with ThreadPoolExecutor(2) as pool:
@@ -129,17 +135,19 @@ def test_a_follower_that_was_replaced_settles_nothing(do, devices, platform):
     operation = do("device.freeze", *devices)
     work()
     time_passes()
-    slow = batchtasks.take(operation.chunks.get().pk)
+    slow = batch_tasks.take(operation.chunks.get().pk)
     time_passes()
-    batchtasks.take(operation.chunks.get().pk)
-    with pytest.raises(batchtasks.Replaced):
+    batch_tasks.take(operation.chunks.get().pk)
+    with pytest.raises(batch_tasks.Replaced):
         slow.look(connection.client())
     assert outcome(operation) == {"sent": 8}
 
 
-def test_an_operation_that_was_cancelled_is_followed_to_the_end(do, devices, platform, monkeypatch):
-    monkeypatch.setattr("iotda_admin.operations.claims.RUNNING_TASK_LIMIT", 1)
-    monkeypatch.setattr("iotda_admin.operations.door.BATCH_TARGET_LIMIT", 5)
+def test_an_operation_that_was_cancelled_is_followed_to_the_end(
+    do, devices, platform, monkeypatch
+):
+    monkeypatch.setattr("iotda_admin.operations.execution.leases.RUNNING_TASK_LIMIT", 1)
+    monkeypatch.setattr("iotda_admin.operations.services.BATCH_TARGET_LIMIT", 5)
     operation = do("device.freeze", *devices)
     work()
     cancel(hold(operation.pk), "somebody")
@@ -147,12 +155,14 @@ def test_an_operation_that_was_cancelled_is_followed_to_the_end(do, devices, pla
     assert (operation.state, len(created(platform))) == ("cancelled", 1)
 
 
-def test_so_does_one_whose_asker_lost_the_right(do, asker, devices, platform, monkeypatch):
-    monkeypatch.setattr("iotda_admin.operations.claims.RUNNING_TASK_LIMIT", 1)
-    monkeypatch.setattr("iotda_admin.operations.door.BATCH_TARGET_LIMIT", 5)
+def test_so_does_one_whose_asker_lost_the_right(
+    do, actor, devices, platform, monkeypatch
+):
+    monkeypatch.setattr("iotda_admin.operations.execution.leases.RUNNING_TASK_LIMIT", 1)
+    monkeypatch.setattr("iotda_admin.operations.services.BATCH_TARGET_LIMIT", 5)
     operation = do("device.freeze", *devices)
     work()
-    asker.user.groups.clear()
+    actor.user.groups.clear()
     assert finish(operation) == {"ok": 5, "skipped": 3}
 
 
@@ -161,7 +171,11 @@ def test_two_thousand_devices_cost_one_call_for_fifty(do, cloud, db):
     operation = do("device.freeze", *(f"nobody-{n}" for n in range(2000)))
     before = len(cloud.journal())
     assert finish(operation) == {"failed": 2000}
-    calls = [e["operation"] for e in cloud.journal()[before:] if e["operation"] != "freezeDevices"]
+    calls = [
+        e["operation"]
+        for e in cloud.journal()[before:]
+        if e["operation"] != "freezeDevices"
+    ]
     # The creation, one look that finds it finished, and a page for each fifty.
     assert len(calls) <= 1 + 1 + 2000 / 50
     assert set(calls) == {"CreateBatchTask", "ShowBatchTask"}

@@ -6,12 +6,12 @@ import pytest
 from django.utils import timezone
 
 from devices.models import Device
-from iotda_admin import connection
-from iotda_admin.operations import recovery
-from iotda_admin.operations.claims import claim
+from iotda_admin.operations.execution import reconciliation
+from iotda_admin.operations.execution.leases import claim
+from iotda_admin.operations.execution.result_writer import Result, record
 from iotda_admin.operations.models import Chunk
-from iotda_admin.operations.records import Result, record
 from iotda_admin.operations.verbs import task_name
+from iotda_admin.rate import connection
 from tests.asking import codes, outcome, time_passes, work
 from tests.batching import created, finish, follow, tell
 
@@ -41,14 +41,26 @@ def test_where_the_platform_has_no_room_it_waits(do, devices, platform):
 
 
 def test_a_single_bad_id_does_not_spoil_the_others(do, devices, platform):
-    platform.fault("CreateBatchTask", "status", match={"times": 1}, status=400, error_code="IOTDA.000006")
+    platform.fault(
+        "CreateBatchTask",
+        "status",
+        match={"times": 1},
+        status=400,
+        error_code="IOTDA.000006",
+    )
     operation = do("device.freeze", *devices, "nobody")
     assert finish(operation) == {"failed": 1, "ok": 8}
 
 
 def test_what_then_goes_singly_is_told_by_what_was_read(do, devices, platform):
     Device.objects.filter(pk=devices[0]).update(status="FROZEN")
-    platform.fault("CreateBatchTask", "status", match={"times": 1}, status=400, error_code="IOTDA.000006")
+    platform.fault(
+        "CreateBatchTask",
+        "status",
+        match={"times": 1},
+        status=400,
+        error_code="IOTDA.000006",
+    )
     assert finish(do("device.freeze", *devices)) == {"ok": 8}
 
 
@@ -60,7 +72,9 @@ def test_a_refusal_for_lack_of_rights_stops_it(do, devices, platform):
 
 
 @pytest.mark.parametrize("fault", ["drop", "hang", "html", "bad_json", "error_200"])
-def test_a_task_whose_creation_was_not_answered_is_found(do, devices, platform, settings, fault):
+def test_a_task_whose_creation_was_not_answered_is_found(
+    do, devices, platform, settings, fault
+):
     def wait_for(seconds):
         settings.IOTDA_DEADLINE = seconds
         connection.client.cache_clear()
@@ -91,7 +105,9 @@ def test_a_task_that_was_never_made_is_not_made_blindly(do, devices, platform):
 def test_a_namesake_of_another_database_is_not_taken_for_ours(do, devices, platform):
     operation = do("device.freeze", *devices)
     operation.created_at -= timedelta(days=1)
-    connection.client().create_batch_task(task_name(operation, 1), "freezeDevices", devices)
+    connection.client().create_batch_task(
+        task_name(operation, 1), "freezeDevices", devices
+    )
     platform.fault("CreateBatchTask", "drop", match={"times": 1})
     assert finish(operation) == {"failed": 8}
 
@@ -106,7 +122,7 @@ def killed(begin, devices):
         if after:
             sending.verb.send(connection.client(), sending.request)
         Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-        recovery.give_up_leases()
+        reconciliation.give_up_leases()
         return operation
 
     return killed
@@ -118,7 +134,9 @@ def test_what_a_killed_sender_left_is_done_once(killed, devices, platform, after
     assert outcome(operation) == {"unknown": 8}
     assert finish(operation) == {"ok": 8}
     assert len(created(platform)) == 1
-    assert [sorted(e["applied"]) for e in platform.journal("freezeDevices")] == [sorted(devices)]
+    assert [sorted(e["applied"]) for e in platform.journal("freezeDevices")] == [
+        sorted(devices)
+    ]
 
 
 def test_the_late_word_of_a_replaced_sender_is_void(begin, devices, platform):
@@ -126,13 +144,15 @@ def test_the_late_word_of_a_replaced_sender_is_void(begin, devices, platform):
     sending = claim(operation.chunks.get())
     answer = sending.verb.send(connection.client(), sending.request)
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    recovery.give_up_leases()
+    reconciliation.give_up_leases()
     record([Result(sending, answer)])
     assert outcome(operation) == {"unknown": 8}
     assert finish(operation) == {"ok": 8}
 
 
-def test_a_task_found_again_leaves_to_others_what_they_have_begun(killed, begin, devices, platform):
+def test_a_task_found_again_leaves_to_others_what_they_have_begun(
+    killed, begin, devices, platform
+):
     operation = killed(after=True)
     later = begin("device.unfreeze", devices[0])
     follow()
@@ -141,25 +161,27 @@ def test_a_task_found_again_leaves_to_others_what_they_have_begun(killed, begin,
     assert platform.status(devices[0]) != "FROZEN"
 
 
-def test_who_does_not_want_to_wait_can_have_it_looked_for(begin, asker, client, devices, platform):
+def test_who_does_not_want_to_wait_can_have_it_looked_for(
+    begin, actor, client, devices, platform
+):
     platform.fault("CreateBatchTask", "drop", moment="after", match={"times": 1})
     operation = begin("device.freeze", *devices)
     work()
     time_passes()
-    client.force_login(asker.user)
+    client.force_login(actor.user)
     client.post(f"/operations/{operation.pk}/check/")
     assert operation.chunks.get().state == "followed"
 
 
 def test_what_a_task_found_again_may_still_change_is_not_sent_again(
-    killed, begin, asker, client, devices, platform
+    killed, begin, actor, client, devices, platform
 ):
-    client.force_login(asker.user)
+    client.force_login(actor.user)
     platform.switch(task_delay_s=1000)
     first, later = killed(after=True), begin("device.freeze", devices[0])
     claim(later.chunks.get())
     later.chunks.update(lease_until=timezone.now() - timedelta(seconds=1))
-    recovery.give_up_leases()
+    reconciliation.give_up_leases()
     follow()
     for _look in range(3):
         time_passes()

@@ -3,9 +3,9 @@
 import pytest
 
 from devices.models import Device
-from iotda_admin import connection
 from iotda_admin.inventory.models import SyncRun
-from iotda_admin.operations import batchtasks
+from iotda_admin.operations.execution import batch_tasks
+from iotda_admin.rate import connection
 from tests.asking import codes, look, outcome, states, time_passes
 from tests.batching import finish, follow, tell
 
@@ -14,7 +14,9 @@ NOBODY = "IOTDA.014000"
 
 def test_each_device_has_its_own_outcome(do, platform):
     known = platform.landmarks
-    operation = do("device.freeze", known["online"], known["child"], known["frozen"], "nobody")
+    operation = do(
+        "device.freeze", known["online"], known["child"], known["frozen"], "nobody"
+    )
     assert finish(operation) == {"already": 1, "failed": 2, "ok": 1}
     assert codes(operation) == {
         known["online"]: "",
@@ -34,7 +36,14 @@ def test_what_the_inventory_knew_as_frozen_was_so_before(do, devices, platform):
 
 def test_a_task_that_failed_as_a_whole_says_why(finished, platform):
     numbers = {"total": 8, "fail": 8}
-    tell(platform, finished, [], status="Fail", status_desc="Out of order.", task_progress=numbers)
+    tell(
+        platform,
+        finished,
+        [],
+        status="Fail",
+        status_desc="Out of order.",
+        task_progress=numbers,
+    )
     follow()
     assert outcome(finished) == {"failed": 8}
     assert set(finished.targets.values_list("error_code", "error_message")) == {
@@ -43,7 +52,9 @@ def test_a_task_that_failed_as_a_whole_says_why(finished, platform):
 
 
 @pytest.mark.parametrize("numbers", [{}, {"success": 8}, {"total": 8, "processing": 8}])
-def test_a_task_without_rows_that_does_not_count_all_as_failed_is_read_back(finished, platform, numbers):
+def test_a_task_without_rows_that_does_not_count_all_as_failed_is_read_back(
+    finished, platform, numbers
+):
     tell(platform, finished, [], status="Stopped", task_progress=numbers)
     follow()
     look()
@@ -51,22 +62,35 @@ def test_a_task_without_rows_that_does_not_count_all_as_failed_is_read_back(fini
 
 
 @pytest.mark.parametrize("status", ["Stopped", "Removed"])
-def test_what_was_stopped_before_its_turn_has_failed(finished, devices, platform, status):
-    tell(platform, finished, [(id, "Success", "") for id in devices[1:]] + [(devices[0], status, "")])
+def test_what_was_stopped_before_its_turn_has_failed(
+    finished, devices, platform, status
+):
+    tell(
+        platform,
+        finished,
+        [(id, "Success", "") for id in devices[1:]] + [(devices[0], status, "")],
+    )
     follow()
-    assert (states(finished)[devices[0]], codes(finished)[devices[0]]) == ("failed", "task_stopped")
+    assert (states(finished)[devices[0]], codes(finished)[devices[0]]) == (
+        "failed",
+        "task_stopped",
+    )
 
 
 def test_what_failed_says_so_in_the_words_of_the_platform(finished, devices, platform):
     tell(platform, finished, [(id, "Fail", "IOTDA.999") for id in devices])
     follow()
-    assert set(finished.targets.values_list("state", "error_code", "error_message")) == {
-        ("failed", "IOTDA.999", "In IoTDA's words.")
-    }
+    assert set(
+        finished.targets.values_list("state", "error_code", "error_message")
+    ) == {("failed", "IOTDA.999", "In IoTDA's words.")}
 
 
 def test_what_still_waits_is_followed_on(finished, devices, platform):
-    tell(platform, finished, [(id, "Success", "") for id in devices[1:]] + [(devices[0], "Waitting", "")])
+    tell(
+        platform,
+        finished,
+        [(id, "Success", "") for id in devices[1:]] + [(devices[0], "Waitting", "")],
+    )
     follow()
     assert outcome(finished) == {"ok": 7, "sent": 1}
     platform.heal()
@@ -75,9 +99,15 @@ def test_what_still_waits_is_followed_on(finished, devices, platform):
 
 
 def test_what_waits_for_ever_is_looked_for_at_the_device(finished, devices, platform):
-    tell(platform, finished, [(id, "Success", "") for id in devices[1:]] + [(devices[0], "Waitting", "")])
+    tell(
+        platform,
+        finished,
+        [(id, "Success", "") for id in devices[1:]] + [(devices[0], "Waitting", "")],
+    )
     assert finish(finished) == {"ok": 8}
-    assert [entry["target_ids"] for entry in platform.journal("ShowDevice")] == [[devices[0]]]
+    assert [entry["target_ids"] for entry in platform.journal("ShowDevice")] == [
+        [devices[0]]
+    ]
 
 
 def test_what_the_task_does_not_tell_of_is_read_back(finished, devices, platform):
@@ -93,7 +123,10 @@ def test_a_contradiction_is_no_outcome(finished, devices, platform):
     rows = [(id, "Success", "") for id in devices]
     tell(platform, finished, [*rows, (devices[0], "Fail", "IOTDA.999")])
     follow()
-    assert (states(finished)[devices[0]], outcome(finished)) == ("unknown", {"ok": 7, "unknown": 1})
+    assert (states(finished)[devices[0]], outcome(finished)) == (
+        "unknown",
+        {"ok": 7, "unknown": 1},
+    )
 
 
 def test_the_same_said_twice_and_strangers_change_nothing(finished, devices, platform):
@@ -137,7 +170,9 @@ def test_rows_that_cannot_be_read_are_not_asked_for_for_ever(finished, platform)
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, "IOTDA.014000"), (500, "")])
-def test_who_is_overtaken_while_its_look_fails_gives_way(finished, platform, monkeypatch, status, code):
+def test_who_is_overtaken_while_its_look_fails_gives_way(
+    finished, platform, monkeypatch, status, code
+):
     client, (chunk,) = connection.client(), finished.chunks.all()
     ask = client.show_batch_task
     platform.fault("ShowBatchTask", "status", status=status, error_code=code)
@@ -148,13 +183,17 @@ def test_who_is_overtaken_while_its_look_fails_gives_way(finished, platform, mon
 
     monkeypatch.setattr(client, "show_batch_task", overtaken)
     time_passes()
-    batchtasks.follow(chunk.pk, client)
+    batch_tasks.follow(chunk.pk, client)
     chunk.refresh_from_db()
-    assert (chunk.state, chunk.error_message, outcome(finished)) == ("followed", "", {"sent": 8})
+    assert (chunk.state, chunk.error_message, outcome(finished)) == (
+        "followed",
+        "",
+        {"sent": 8},
+    )
 
 
 def test_a_worker_that_died_while_settling_is_taken_over(finished, monkeypatch):
-    monkeypatch.setattr(batchtasks, "SETTLED_TOGETHER", 3)
+    monkeypatch.setattr(batch_tasks, "SETTLED_TOGETHER", 3)
     beats = iter(range(1, 99))
 
     def beat(_following):
@@ -163,7 +202,7 @@ def test_a_worker_that_died_while_settling_is_taken_over(finished, monkeypatch):
             raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr(batchtasks.Following, "beat", beat)
+        patch.setattr(batch_tasks.Following, "beat", beat)
         with pytest.raises(SystemExit):
             follow()
     assert (outcome(finished), finished.finished_at) == ({"ok": 6, "sent": 2}, None)
@@ -174,14 +213,20 @@ def test_a_worker_that_died_while_settling_is_taken_over(finished, monkeypatch):
 
 def test_the_list_shows_what_was_frozen(finished, devices):
     follow()
-    assert set(Device.objects.filter(pk__in=devices).values_list("status", flat=True)) == {"FROZEN"}
+    assert set(
+        Device.objects.filter(pk__in=devices).values_list("status", flat=True)
+    ) == {"FROZEN"}
 
 
-def test_what_a_device_is_after_an_unfreeze_is_not_made_up(finished, do, devices, platform):
+def test_what_a_device_is_after_an_unfreeze_is_not_made_up(
+    finished, do, devices, platform
+):
     follow()
     operation = do("device.unfreeze", *devices)
     assert finish(operation) == {"ok": 8}
-    assert set(Device.objects.filter(pk__in=devices).values_list("status", flat=True)) == {""}
+    assert set(
+        Device.objects.filter(pk__in=devices).values_list("status", flat=True)
+    ) == {""}
     assert SyncRun.objects.filter(state="asked").exists()
 
 

@@ -9,28 +9,31 @@ from django.db import transaction
 from django.test import Client
 
 from iotda_admin.audit.models import Event
-from iotda_admin.connection import client
 from iotda_admin.iotda import Rejected, Throttled
-from iotda_admin.operations import followups, runner
-from iotda_admin.operations.claims import claim, claim_due, with_something_due
-from iotda_admin.operations.records import Result, record
+from iotda_admin.operations.execution import executor
+from iotda_admin.operations.execution.leases import claim, claim_due, with_something_due
+from iotda_admin.operations.execution.result_writer import Result, record
+from iotda_admin.operations.followups import plans
+from iotda_admin.rate.connection import client
 from tests.asking import outcome, work, writes
 from tests.conftest import HTMX, signed_in
 from tests.operations.deployment import until
 
 
 @pytest.fixture
-def me(asker):
+def me(actor):
     client = Client()
-    client.force_login(asker.user)
+    client.force_login(actor.user)
     return client
 
 
 @pytest.fixture
 def running(begin, inventory):
     """Three chunks; the first is answered."""
-    operation = begin("policy.bind", *inventory.free(10), *(f"nobody-{n}" for n in range(35)))
-    runner.run(operation.chunks.first(), client())
+    operation = begin(
+        "policy.bind", *inventory.free(10), *(f"nobody-{n}" for n in range(35))
+    )
+    executor.run(operation.chunks.first(), client())
     return operation
 
 
@@ -52,13 +55,17 @@ def test_what_is_sent_ends_normally(me, running, inventory):
     cancel(me, running)
     assert outcome(running) == {"ok": 10, "failed": 10, "sent": 20, "cancelled": 5}
     assert running.finished_at is None
-    record([runner.attempt(held, client())])
+    record([executor.attempt(held, client())])
     assert outcome(running) == {"ok": 10, "failed": 30, "cancelled": 5}
     assert (running.state, bool(running.finished_at)) == ("cancelled", True)
 
 
 @pytest.mark.parametrize(
-    "error", [Throttled("Slower.", status=429, retryable=True), Rejected("Invalid.", status=400)]
+    "error",
+    [
+        Throttled("Slower.", status=429, retryable=True),
+        Rejected("Invalid.", status=400),
+    ],
 )
 def test_it_reaches_what_another_process_puts_back_or_splits(me, running, error):
     held = claim(running.chunks.all()[1])
@@ -76,7 +83,7 @@ def test_the_page_says_who_cancelled_it_and_that_what_is_sent_ends(me, running):
     assert "What was sent already ends normally." in text
     assert "20 targets are sent, but not answered yet" in text
     assert "hx-trigger" in text
-    record([runner.attempt(held, client())])
+    record([executor.attempt(held, client())])
     assert "hx-trigger" not in me.get(running.get_absolute_url()).text
 
 
@@ -84,19 +91,25 @@ def test_who_cancelled_it_stands_in_the_trail(running, begin):
     policy_admin = signed_in("policy admin")
     cancel(policy_admin, running)
     event = Event.objects.get(kind="operation.cancelled")
-    assert (event.actor_name, event.role, event.address) == ("policyadmin", "policy admin", "127.0.0.1")
+    assert (event.actor_name, event.role, event.address) == (
+        "policyadmin",
+        "policy admin",
+        "127.0.0.1",
+    )
     assert (event.operation, event.detail) == (running.pk, {"not_sent": 25})
-    assert Event.objects.filter(kind="operation.ended", operation=running.pk).count() == 1
+    assert (
+        Event.objects.filter(kind="operation.ended", operation=running.pk).count() == 1
+    )
 
 
 @pytest.mark.skipif("database.vendor != 'postgresql'", reason="SQLite has one writer")
 @pytest.mark.django_db(transaction=True)
-def test_what_is_being_claimed_is_not_said_to_be_cancelled(begin, asker, inventory):
+def test_what_is_being_claimed_is_not_said_to_be_cancelled(begin, actor, inventory):
     operation = begin("device.freeze", *inventory.free(4))
     with ThreadPoolExecutor(1) as aside:
         with transaction.atomic():
             (sending,) = claim_due(with_something_due(), 1)
-            cancelled = aside.submit(aside_cancel, operation, asker)
+            cancelled = aside.submit(aside_cancel, operation, actor)
             until(somebody_waits)
         assert cancelled.result(20)
     said = Event.objects.get(kind="chunk.dropped")
@@ -106,9 +119,9 @@ def test_what_is_being_claimed_is_not_said_to_be_cancelled(begin, asker, invento
     assert Event.objects.get(kind="operation.cancelled").detail == {"not_sent": 3}
 
 
-def aside_cancel(operation, asker):
+def aside_cancel(operation, actor):
     try:
-        return followups.cancel(operation, asker)
+        return plans.cancel(operation, actor)
     finally:
         database.close()
 
@@ -159,21 +172,29 @@ def test_a_swap_that_came_too_late_stays_in_the_dialog(me, do, inventory):
     assert response.headers["HX-Retarget"] == "#dialog-body"
 
 
-@pytest.mark.parametrize(("role", "may"), [("auditor", False), ("operator", False), ("policy admin", True)])
+@pytest.mark.parametrize(
+    ("role", "may"), [("auditor", False), ("operator", False), ("policy admin", True)]
+)
 def test_it_is_for_those_who_might_have_asked(role, may, running):
     someone = signed_in(role)
-    Group.objects.get(name="operator").permissions.add(Permission.objects.get(codename="view_operation"))
+    Group.objects.get(name="operator").permissions.add(
+        Permission.objects.get(codename="view_operation")
+    )
     assert ("Cancel the rest" in someone.get(running.get_absolute_url()).text) == may
-    assert someone.get(f"{running.get_absolute_url()}cancel/").status_code == (200 if may else 403)
+    assert someone.get(f"{running.get_absolute_url()}cancel/").status_code == (
+        200 if may else 403
+    )
     assert cancel(someone, running).status_code == (302 if may else 403)
     assert ("cancelled" in outcome(running)) == may
 
 
-def test_it_is_for_the_one_who_asked_even_without_the_right(me, asker, begin, inventory):
+def test_it_is_for_the_one_who_asked_even_without_the_right(
+    me, actor, begin, inventory
+):
     operation = begin("device.freeze", *inventory.free(2))
-    asker.user.groups.set([Group.objects.get(name="auditor")])
+    actor.user.groups.set([Group.objects.get(name="auditor")])
     client = Client()
-    client.force_login(User.objects.get(pk=asker.user.pk))
+    client.force_login(User.objects.get(pk=actor.user.pk))
     cancel(client, operation)
     assert outcome(operation) == {"cancelled": 2}
 

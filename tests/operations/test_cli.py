@@ -16,7 +16,7 @@ from django.db import connection
 
 from devices.models import Device
 from iotda_admin.audit.models import Event
-from iotda_admin.operations.cli.following import Interruption
+from iotda_admin.operations.cli.watch import Interruption
 from iotda_admin.operations.models import Chunk, Operation
 from tests.asking import outcome, states, writes
 from tests.cloud import ROOT
@@ -41,10 +41,23 @@ def start(inventory):
 
     def start(*command, **more):
         facts = {"DATABASE_URL": database_url(), "IOTDA_ENDPOINT": inventory.api}
-        env = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"} | facts | more.pop("env", {})
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
+        env = (
+            os.environ
+            | {"DJANGO_SETTINGS_MODULE": "tests.settings"}
+            | facts
+            | more.pop("env", {})
+        )
+        pipes = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+        } | more
         return subprocess.Popen(
-            [sys.executable, "manage.py", *command], cwd=ROOT, env=env, text=True, **pipes
+            [sys.executable, "manage.py", *command],
+            cwd=ROOT,
+            env=env,
+            text=True,
+            **pipes,
         )
 
     return start
@@ -55,7 +68,9 @@ def command(start):
     """Runs a command to its end; gives its status, what it printed and what it complained of."""
 
     def command(*words, stdin=None, **more):
-        process = start(*words, **({"stdin": subprocess.PIPE} if stdin is not None else {}), **more)
+        process = start(
+            *words, **({"stdin": subprocess.PIPE} if stdin is not None else {}), **more
+        )
         out, err = process.communicate(stdin, timeout=60)
         return process.returncode, out, err
 
@@ -69,7 +84,9 @@ def here(inventory, monkeypatch, capsys):
     def here(name, *words, stdin=""):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         with pytest.raises(SystemExit) as end:
-            load_command_class(get_commands()[name], name).run_from_argv(["manage.py", name, *words])
+            load_command_class(get_commands()[name], name).run_from_argv(
+                ["manage.py", name, *words]
+            )
         return end.value.code, *capsys.readouterr()
 
     return here
@@ -87,20 +104,33 @@ def test_one_device_is_done_at_once(command, inventory):
 
 
 def test_several_are_sent_without_a_worker(command, inventory):
-    status, out, _err = command("freeze", "--file", "-", *WHY, stdin="\n".join(inventory.free(10)))
+    status, out, _err = command(
+        "freeze", "--file", "-", *WHY, stdin="\n".join(inventory.free(10))
+    )
     assert (status, outcome(only())) == (0, {"ok": 10})
     assert "10 frozen" in out
 
 
 def test_it_is_recorded_with_the_system_user(command, inventory):
-    command("freeze", inventory.free(1)[0], *WHY, env={"LOGNAME": "mallory", "USER": "mallory"})
+    command(
+        "freeze",
+        inventory.free(1)[0],
+        *WHY,
+        env={"LOGNAME": "mallory", "USER": "mallory"},
+    )
     name = pwd.getpwuid(os.getuid()).pw_name
     operation = only()
-    facts = (operation.actor, operation.actor_name, operation.source, operation.reason, operation.ticket)
+    facts = (
+        operation.actor,
+        operation.actor_name,
+        operation.source,
+        operation.reason,
+        operation.ticket,
+    )
     assert facts == (None, name, "cli", "contract ended", "INC-42")
-    assert set(Event.objects.filter(operation=operation.pk).values_list("actor_name", "source")) == {
-        (name, "cli")
-    }
+    assert set(
+        Event.objects.filter(operation=operation.pk).values_list("actor_name", "source")
+    ) == {(name, "cli")}
 
 
 def test_a_partial_failure_is_said_by_cause_with_the_next_step(here, inventory):
@@ -134,7 +164,11 @@ def test_json_is_one_document_with_what_did_not_succeed(command, inventory):
         "url": operation.get_absolute_url(),
         "counts": {"failed": 1, "ok": 1},
     }
-    assert (target["id"], target["state"], target["code"]) == ("gone", "failed", "IOTDA.014000")
+    assert (target["id"], target["state"], target["code"]) == (
+        "gone",
+        "failed",
+        "IOTDA.014000",
+    )
     assert target["message"]
 
 
@@ -148,7 +182,9 @@ def test_ids_come_from_a_pipe_and_what_is_named_twice_counts_once(command, inven
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_a_table_is_read_by_its_column_of_ids(here, inventory, tmp_path, encoding):
     device = inventory.free(1)[0]
-    (tmp_path / "list.csv").write_text(f"name,device_id\nPump north,{device}\n", encoding)
+    (tmp_path / "list.csv").write_text(
+        f"name,device_id\nPump north,{device}\n", encoding
+    )
     status, *_said = here("freeze", "--file", str(tmp_path / "list.csv"), *WHY)
     assert (status, states(only())) == (0, {device: "ok"})
 
@@ -156,21 +192,35 @@ def test_a_table_is_read_by_its_column_of_ids(here, inventory, tmp_path, encodin
 def test_arguments_a_file_and_a_pipe_are_taken_together(here, inventory, tmp_path):
     one, two, three = inventory.free(3)
     (tmp_path / "ids.txt").write_text(f"{two}\n")
-    status, *_said = here("freeze", one, "-", "--file", str(tmp_path / "ids.txt"), *WHY, stdin=three)
+    status, *_said = here(
+        "freeze", one, "-", "--file", str(tmp_path / "ids.txt"), *WHY, stdin=three
+    )
     assert (status, set(states(only()))) == (0, {one, two, three})
 
 
 BAD = [
     (["a b", *WHY], "", "“a b” is not an ID"),
-    (["-", *WHY], "fine\n\nb\u0430d\n", "standard input: Line 3: “b\\u0430d” is not an ID"),
+    (
+        ["-", *WHY],
+        "fine\n\nb\u0430d\n",
+        "standard input: Line 3: “b\\u0430d” is not an ID",
+    ),
     (["-", *WHY], "\x1b[31m", "“\\x1b[31m” is not an ID"),
     (["-", *WHY], "\n".join(["a b"] * 12), "standard input: 2 more like these."),
     ([*WHY], "", "No IDs were given"),
     (["--file", "no/such/file", *WHY], "", "no/such/file: No such file or directory."),
     (["x", "--reason", " ", "--ticket", "t"], "", "--reason: must not be empty"),
     (["x", "--reason", "r", "--ticket", ""], "", "--ticket: must not be empty"),
-    (["x", "--reason", "r" * 501, "--ticket", "t"], "", "--reason: Ensure this value has at most 500"),
-    (["x", "--reason", "r", "--ticket", "t" * 65], "", "--ticket: Ensure this value has at most 64"),
+    (
+        ["x", "--reason", "r" * 501, "--ticket", "t"],
+        "",
+        "--reason: Ensure this value has at most 500",
+    ),
+    (
+        ["x", "--reason", "r", "--ticket", "t" * 65],
+        "",
+        "--ticket: Ensure this value has at most 64",
+    ),
     (["x", "--reason", "r"], "", "--ticket"),
     (["x", "--ticket", "t"], "", "--reason"),
     (["x", "--wait", "-1", *WHY], "", "--wait: must be a number of seconds"),
@@ -180,7 +230,9 @@ BAD = [
 
 
 @pytest.mark.parametrize(("words", "stdin", "said"), BAD)
-def test_what_cannot_be_done_is_refused_and_nothing_recorded(here, inventory, words, stdin, said):
+def test_what_cannot_be_done_is_refused_and_nothing_recorded(
+    here, inventory, words, stdin, said
+):
     status, out, err = here("freeze", *words, stdin=stdin)
     assert (status, out) == (2, "")
     assert said in err
@@ -198,8 +250,14 @@ def test_more_than_any_operation_may_have_is_not_even_read(here, settings):
 @pytest.mark.parametrize(
     ("env", "said"),
     [
-        ({"DATABASE_URL": "sqlite:////nowhere/at/all.sqlite3"}, "The database cannot be used"),
-        ({"IOTDA_AUTH": "token", "IOTDA_TOKEN": "\x01"}, "IOTDA_ENDPOINT or the credentials"),
+        (
+            {"DATABASE_URL": "sqlite:////nowhere/at/all.sqlite3"},
+            "The database cannot be used",
+        ),
+        (
+            {"IOTDA_AUTH": "token", "IOTDA_TOKEN": "\x01"},
+            "IOTDA_ENDPOINT or the credentials",
+        ),
         ({"TARGETS_LIMIT": "20"}, "More IDs than the 20"),
         ({"IOTDA_ENDPOINT": "gopher://x"}, "IOTDA_ENDPOINT must be"),
     ],
@@ -243,7 +301,9 @@ def test_without_waiting_it_is_left_to_the_worker(here, inventory):
     assert not writes(inventory)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
 def test_told_to_end_it_leaves_a_clean_state(start, inventory, number, status):
     # All ten would take five seconds: it is told long before.
     inventory.fault("FreezeDevice", "latency", seconds=1)
@@ -265,7 +325,9 @@ def test_told_to_end_it_leaves_a_clean_state(start, inventory, number, status):
 
 def test_a_call_without_an_answer_does_not_hold_it_up(start, inventory):
     inventory.fault("FreezeDevice", "hang", moment="after")
-    process = start("freeze", *inventory.free(1), *WHY, "--json", env={"IOTDA_DEADLINE": "60"})
+    process = start(
+        "freeze", *inventory.free(1), *WHY, "--json", env={"IOTDA_DEADLINE": "60"}
+    )
     until(lambda: inventory.journal("FreezeDevice"))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=40)
@@ -287,7 +349,10 @@ def test_interrupted_before_anything_was_recorded_it_says_so(start, inventory):
     until(lambda: reads_stdin(process.pid))
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130
-    assert process.stderr.read() == "Interrupted: nothing was recorded and nothing was sent.\n"
+    assert (
+        process.stderr.read()
+        == "Interrupted: nothing was recorded and nothing was sent.\n"
+    )
     assert not Operation.objects.exists()
 
 
@@ -303,7 +368,9 @@ def reads_stdin(pid: int) -> bool:
 def test_a_terminal_sees_how_far_it_is(start, inventory):
     ours, theirs = pty.openpty()
     inventory.fault("FreezeDevice", "latency", seconds=0.2)
-    process = start("freeze", *inventory.free(10), *WHY, stderr=theirs, env={"IOTDA_IN_FLIGHT": "1"})
+    process = start(
+        "freeze", *inventory.free(10), *WHY, stderr=theirs, env={"IOTDA_IN_FLIGHT": "1"}
+    )
     os.close(theirs)
     out, _none = process.communicate(timeout=30)
     drawn = os.read(ours, 100_000).decode()
@@ -336,6 +403,12 @@ def test_a_name_cannot_steer_the_terminal(here, inventory):
 def test_its_help_explains_itself(here, name):
     status, out, err = here(name, "--help")
     assert (status, err) == (0, "")
-    for words in ("--reason", "--ticket", "examples:", "exit status:", f"manage.py {name} "):
+    for words in (
+        "--reason",
+        "--ticket",
+        "examples:",
+        "exit status:",
+        f"manage.py {name} ",
+    ):
         assert words in out
     assert max(map(len, out.splitlines())) <= 110

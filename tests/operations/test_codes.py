@@ -2,7 +2,7 @@
 
 import pytest
 
-from iotda_admin.operations.codes import CODES, OWN, UNKNOWN_CODE, explain
+from iotda_admin.operations.error_codes import CODES, OWN, UNKNOWN_CODE, explain
 
 # The platform's error code pages, as far as they could be read.
 WRITTEN_DOWN = """
@@ -42,7 +42,9 @@ def test_nothing_else_is_claimed_to_be_known():
     assert set(CODES) - OWN == set(WRITTEN_DOWN.split())
 
 
-@pytest.mark.parametrize("code", ["IOTDA.014204", "IOTDA.000030", "IOTDA.015205", "something", "apigw.0308"])
+@pytest.mark.parametrize(
+    "code", ["IOTDA.014204", "IOTDA.000030", "IOTDA.015205", "something", "apigw.0308"]
+)
 def test_what_nobody_has_written_down_is_unknown(code):
     assert explain(code) is UNKNOWN_CODE
 

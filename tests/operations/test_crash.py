@@ -12,25 +12,25 @@ from tests.operations.deployment import Browser, until
 AFTERWARDS = """
 import json
 from django.utils import timezone
-from iotda_admin.operations import recovery
+from iotda_admin.operations.execution import reconciliation
 from iotda_admin.operations.models import Chunk, Target
-from iotda_admin.operations.tasks import advance
+from iotda_admin.operations.execution.tasks import advance
 
 def tell():
     target = Target.objects.get()
     print(json.dumps([target.state, target.error_code, target.chunk.state]))
 
 tell()
-recovery.sweep()
-recovery.read_back_due()
+reconciliation.sweep()
+reconciliation.read_back_due()
 tell()
 Chunk.objects.update(lease_until="2026-01-01T00:00Z")
-recovery.give_up_leases()
-recovery.read_back_due()
+reconciliation.give_up_leases()
+reconciliation.read_back_due()
 tell()
 Chunk.objects.update(due_at=timezone.now())
 for _look in range(2):
-    recovery.read_back_due()
+    reconciliation.read_back_due()
     tell()
 advance.func()
 tell()
@@ -49,9 +49,12 @@ print(json.dumps([answer.status_code, Operation.objects.count()]))
 
 
 @pytest.mark.parametrize(
-    ("moment", "second_look"), [("after", ["ok", "", "done"]), ("before", ["pending", "", "pending"])]
+    ("moment", "second_look"),
+    [("after", ["ok", "", "done"]), ("before", ["pending", "", "pending"])],
 )
-def test_what_a_killed_web_process_left_is_settled(deployment, cloud, moment, second_look):
+def test_what_a_killed_web_process_left_is_settled(
+    deployment, cloud, moment, second_look
+):
     cloud.fault("FreezeDevice", "hang", moment=moment)
     path = f"/devices/{cloud.landmarks['online']}/freeze/"
     browser = Browser(deployment.start_web(), "operator")
@@ -66,22 +69,27 @@ def test_what_a_killed_web_process_left_is_settled(deployment, cloud, moment, se
     cloud.heal()
     # Sent; not touched while its lease runs; unknown; after the first look and the second; after the worker.
     sent, still, unknown, first, second, end = deployment.shell(AFTERWARDS)
-    assert (sent, still, unknown) == (["sent", "", "sent"],) * 2 + (["unknown", "", "unknown"],)
+    assert (sent, still, unknown) == (["sent", "", "sent"],) * 2 + (
+        ["unknown", "", "unknown"],
+    )
     assert second == second_look
     assert first == (second if moment == "after" else unknown)
     # What did not get there was sent by the worker, once.
     assert end == ["ok", "", "done"]
     # The same form, sent once more by a patient browser, is the same operation.
     assert deployment.shell(AGAIN.format(path=path, form=form)) == [[302, 1]]
-    assert [len(entry["applied"]) for entry in writes(cloud)] == ([1] if moment == "after" else [0, 1])
+    assert [len(entry["applied"]) for entry in writes(cloud)] == (
+        [1] if moment == "after" else [0, 1]
+    )
 
 
 ASK = """
 from django.contrib.auth.models import User
-from iotda_admin.connection import client
-from iotda_admin.operations.door import Asker, Wanted, ask, start
-asker = Asker(User.objects.get(username="operator"), "operator", "test")
-start(ask("device.freeze", [Wanted(id) for id in {ids!r}], asker=asker, reason="r", form_key="k"), client())
+from iotda_admin.rate.connection import client
+from iotda_admin.access.actor import Actor
+from iotda_admin.operations.services import Wanted, ask, start
+actor = Actor(User.objects.get(username="operator"), "operator", "test")
+start(ask("device.freeze", [Wanted(id) for id in {ids!r}], actor=actor, reason="r", form_key="k"), client())
 """
 
 
@@ -93,7 +101,9 @@ def test_a_worker_that_is_told_to_stop_leaves_nothing_half_done(deployment, clou
     worker.send_signal(signal.SIGTERM)
     # Later than ten seconds a signal would have ended it, and its status were another.
     assert worker.wait(30) == 0
-    states = {state for (state,) in deployment.rows("select state from operations_chunk")}
+    states = {
+        state for (state,) in deployment.rows("select state from operations_chunk")
+    }
     assert states <= {"done", "pending"}
     assert "done" in states
 

@@ -8,11 +8,20 @@ from django.db import connection as database
 from django.db import transaction
 from django.utils import timezone
 
+from iotda_admin.access.actor import Actor
 from iotda_admin.audit.models import Event
-from iotda_admin.connection import client
-from iotda_admin.operations import door
-from iotda_admin.operations.door import InFlight, KeyReused, NotAllowed, NothingWanted, Wanted, ask, start
+from iotda_admin.operations import services
 from iotda_admin.operations.models import Operation
+from iotda_admin.operations.services import (
+    InFlight,
+    KeyReused,
+    NotAllowed,
+    NothingWanted,
+    Wanted,
+    ask,
+    start,
+)
+from iotda_admin.rate.connection import client
 from tests.asking import outcome, writes
 from tests.conftest import make_user
 
@@ -26,16 +35,25 @@ def test_nothing_is_sent_by_asking(begin, inventory):
 def test_what_is_asked_is_in_the_trail_before_it_is_sent(begin, inventory):
     operation = begin("device.freeze", *inventory.free(1), ticket="INC-1")
     event = Event.objects.get(kind="operation.asked")
-    assert (event.operation, event.reason, event.ticket) == (operation.pk, "because", "INC-1")
-    assert [target.target_id for target in event.outcomes.all()] == list(inventory.free(1))
+    assert (event.operation, event.reason, event.ticket) == (
+        operation.pk,
+        "because",
+        "INC-1",
+    )
+    assert [target.target_id for target in event.outcomes.all()] == list(
+        inventory.free(1)
+    )
 
 
-def test_it_refuses_who_may_not_and_records_the_try(asker, inventory):
-    viewer = door.Asker(make_user("viewer"), "viewer", "test")
+def test_it_refuses_who_may_not_and_records_the_try(actor, inventory):
+    viewer = Actor(make_user("viewer"), "viewer", "test")
     with pytest.raises(NotAllowed):
-        ask("device.freeze", [Wanted("d1")], asker=viewer, reason="r", form_key="k")
+        ask("device.freeze", [Wanted("d1")], actor=viewer, reason="r", form_key="k")
     event = Event.objects.get(kind="denied")
-    assert (event.actor_name, event.detail["needs"]) == ("viewer", "devices.freeze_device")
+    assert (event.actor_name, event.detail["needs"]) == (
+        "viewer",
+        "devices.freeze_device",
+    )
     assert not Operation.objects.exists()
 
 
@@ -70,9 +88,9 @@ def test_two_policies_on_one_device_do_not(begin, inventory):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_refuses_to_stand_in_somebodys_transaction(asker):
+def test_it_refuses_to_stand_in_somebodys_transaction(actor):
     with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
-        ask("device.freeze", [Wanted("d1")], asker=asker, reason="r", form_key="k")
+        ask("device.freeze", [Wanted("d1")], actor=actor, reason="r", form_key="k")
 
 
 def together(n, act):
@@ -89,18 +107,22 @@ def together(n, act):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_same_form_sent_by_eight_at_once_is_one_operation(asker):
+def test_the_same_form_sent_by_eight_at_once_is_one_operation(actor):
     def send(_i):
-        return ask("device.freeze", [Wanted("d1")], asker=asker, reason="r", form_key="k").pk
+        return ask(
+            "device.freeze", [Wanted("d1")], actor=actor, reason="r", form_key="k"
+        ).pk
 
     assert len(set(together(8, send))) == 1
     assert Operation.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_eight_who_change_one_target_at_once_one_is_let_in(asker):
+def test_of_eight_who_change_one_target_at_once_one_is_let_in(actor):
     def send(i):
-        return ask("device.freeze", [Wanted("d1")], asker=asker, reason="r", form_key=f"k{i}").pk
+        return ask(
+            "device.freeze", [Wanted("d1")], actor=actor, reason="r", form_key=f"k{i}"
+        ).pk
 
     assert sum(pk is not None for pk in together(8, send)) == 1
     assert Event.objects.filter(kind="operation.asked").count() == 1
@@ -110,7 +132,7 @@ def test_who_is_late_by_a_moment_is_told_who_was_quicker(begin, inventory, monke
     """The look beforehand is only for courtesy: the database itself keeps the rule."""
     (device,) = inventory.free(1)
     begin("device.freeze", device)
-    monkeypatch.setattr(door, "LOOKED_AT_FIRST", 0)
+    monkeypatch.setattr(services, "LOOKED_AT_FIRST", 0)
     with pytest.raises(InFlight, match=r"OP-\d+ by admin"):
         begin("device.unfreeze", device)
 

@@ -4,7 +4,7 @@ import pytest
 
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.verify import verify
-from iotda_admin.operations.followups import cancel
+from iotda_admin.operations.followups.plans import cancel
 from tests.asking import look, time_passes, work
 from tests.batching import follow
 
@@ -33,12 +33,16 @@ def test_a_chunk_is_sent_and_answered(do, inventory):
     sent, answered = Event.objects.filter(kind__startswith="chunk.").order_by("id")
     assert sent.detail["ids"] == sorted([bound, free])
     assert (answered.chunk, answered.attempt, answered.reason) == (1, 1, "because")
-    assert answered.upstream_id == inventory.journal("BindDevicePolicy")[0]["request_id"]
+    assert (
+        answered.upstream_id == inventory.journal("BindDevicePolicy")[0]["request_id"]
+    )
 
 
 def test_an_unclear_answer_is_told_and_what_settled_it(do, inventory):
     (device,) = inventory.free(1)
-    inventory.fault("FreezeDevice", "status", match={"times": 1}, moment="after", status=500)
+    inventory.fault(
+        "FreezeDevice", "status", match={"times": 1}, moment="after", status=500
+    )
     operation = do("device.freeze", device)
     look()
     assert told(operation)[1:] == [
@@ -57,13 +61,16 @@ def test_a_throttled_call_is_told_and_sent_again(do, inventory):
     assert kinds == ["chunk.sent", "chunk.not_sent", "chunk.sent", "chunk.answered"]
 
 
-def test_what_is_cancelled_is_told_of_each_target(begin, inventory, asker):
+def test_what_is_cancelled_is_told_of_each_target(begin, inventory, actor):
     operation = begin("device.freeze", *inventory.free(3))
-    assert cancel(operation, asker)
+    assert cancel(operation, actor)
     ids = sorted(inventory.free(3))
     assert told(operation) == [("chunk.dropped", [(id, "cancelled", "") for id in ids])]
 
 
 def test_a_batch_task_is_told_of_each_target(finished, devices):
     follow()
-    assert told(finished)[-1] == ("chunk.answered", [(id, "ok", "") for id in sorted(devices)])
+    assert told(finished)[-1] == (
+        "chunk.answered",
+        [(id, "ok", "") for id in sorted(devices)],
+    )

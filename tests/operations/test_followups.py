@@ -9,20 +9,29 @@ from django.db import connection as database
 from django.test import Client
 
 from devices.models import Space
-from iotda_admin import connection
 from iotda_admin.audit.models import Event
-from iotda_admin.operations import followups, undone
+from iotda_admin.operations.followups import plans, undo_status
 from iotda_admin.operations.models import Operation, Target
-from tests.asking import KEY, OTHER_KEY, asked, outcome, states, time_passes, work, writes
+from iotda_admin.rate import connection
+from tests.asking import (
+    KEY,
+    OTHER_KEY,
+    asked,
+    outcome,
+    states,
+    time_passes,
+    work,
+    writes,
+)
 
 MISSING = "failed:IOTDA.014000"
 
 
 @pytest.fixture
-def me(asker):
+def me(actor):
     """The one who asks, signed in."""
     client = Client()
-    client.force_login(asker.user)
+    client.force_login(actor.user)
     return client
 
 
@@ -56,7 +65,14 @@ def last() -> Operation:
 def partial(do, inventory):
     """Bound to one, refused for one that does not exist, and for one not known by this code."""
     full = inventory.landmarks["full"]
-    return do("policy.bind", inventory.free(1)[0], "nobody-1", full, policy="policy", ticket="INC-7")
+    return do(
+        "policy.bind",
+        inventory.free(1)[0],
+        "nobody-1",
+        full,
+        policy="policy",
+        ticket="INC-7",
+    )
 
 
 @pytest.fixture
@@ -72,7 +88,9 @@ def broken(do, inventory, settings):
 
 
 def test_retry_preselects_what_can_succeed(me, broken):
-    assert offered(me.get(f"{broken.get_absolute_url()}retry/").text) == {"failed:not_sent": True}
+    assert offered(me.get(f"{broken.get_absolute_url()}retry/").text) == {
+        "failed:not_sent": True
+    }
 
 
 def test_retry_explains_the_rest_and_leaves_it_to_the_asker(me, partial):
@@ -121,7 +139,9 @@ def squeezed(text: str) -> str:
 
 
 def test_a_third_attempt_counts_from_the_first(me, broken, inventory):
-    inventory.fault("ShowDevice", "status", status=404, error_code="IOTDA.014000", error_msg="No.")
+    inventory.fault(
+        "ShowDevice", "status", status=404, error_code="IOTDA.014000", error_msg="No."
+    )
     follow(me, broken, "retry")
     work()
     second = last()
@@ -173,7 +193,9 @@ def test_what_was_done_since_is_left_out_of_a_retry(me, broken, do, inventory):
     assert states(last()).keys() == {inventory.free(2)[1]}
 
 
-def test_what_somebody_decided_otherwise_since_is_retried_only_if_chosen(me, broken, do, inventory):
+def test_what_somebody_decided_otherwise_since_is_retried_only_if_chosen(
+    me, broken, do, inventory
+):
     device = inventory.free(1)[0]
     do("device.unfreeze", device)
     url = f"{broken.get_absolute_url()}retry/"
@@ -193,7 +215,9 @@ def test_the_same_retry_twice_is_one_operation(me, broken, inventory):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_twenty_posts_of_one_retry_are_one_operation(transactional_db, me, broken, inventory):
+def test_twenty_posts_of_one_retry_are_one_operation(
+    transactional_db, me, broken, inventory
+):
     url = f"{broken.get_absolute_url()}retry/"
     sent = form(me, url)
 
@@ -230,7 +254,9 @@ def test_a_second_tab_sees_that_it_was_retried_already(me, broken, inventory):
 
 def test_what_still_runs_is_not_retried(me, begin, inventory):
     operation = begin("device.freeze", *inventory.free(2))
-    Target.objects.filter(target_id=inventory.free(1)[0]).update(state="failed", error_code="not_sent")
+    Target.objects.filter(target_id=inventory.free(1)[0]).update(
+        state="failed", error_code="not_sent"
+    )
     url = f"{operation.get_absolute_url()}retry/"
     response = me.post(url, asked(group=["failed:not_sent"]))
     assert response.status_code == 409
@@ -239,7 +265,13 @@ def test_what_still_runs_is_not_retried(me, begin, inventory):
 
 def test_a_retry_on_a_whole_space_needs_its_name_again(me, do, inventory):
     space = inventory.landmarks["other_space"]
-    inventory.fault("BindDevicePolicy", "status", status=400, error_code="IOTDA.000006", error_msg="No.")
+    inventory.fault(
+        "BindDevicePolicy",
+        "status",
+        status=400,
+        error_code="IOTDA.000006",
+        error_msg="No.",
+    )
     operation = do("policy.bind", space, target_type="app")
     inventory.heal()
     again = {"group": ["failed:IOTDA.000006"]}
@@ -287,7 +319,8 @@ def test_undo_says_what_it_leaves_alone(me, do, inventory):
 
 
 @pytest.mark.parametrize(
-    ("verb", "inverse"), [("policy.bind", "policy.unbind"), ("policy.unbind", "policy.bind")]
+    ("verb", "inverse"),
+    [("policy.bind", "policy.unbind"), ("policy.unbind", "policy.bind")],
 )
 def test_undo_of_a_policy_binds_or_unbinds(me, do, inventory, verb, inverse):
     policy = inventory.landmarks["policy"]
@@ -319,7 +352,9 @@ def test_undo_leaves_out_what_was_frozen_again_since_unless_chosen(me, do, inven
 def test_undo_leaves_out_what_somebody_wanted_as_well(me, do, inventory):
     operation = do("device.freeze", *inventory.free(1))
     do("device.freeze", *inventory.free(1))
-    assert offered(me.get(f"{operation.get_absolute_url()}undo/").text) == {"wanted since": False}
+    assert offered(me.get(f"{operation.get_absolute_url()}undo/").text) == {
+        "wanted since": False
+    }
 
 
 def test_a_freeze_between_looking_and_sending_is_not_undone(me, do, inventory):
@@ -366,14 +401,18 @@ def test_undo_is_gone_once_all_of_it_was_undone(me, do, inventory):
     url = operation.get_absolute_url()
     assert 'id="undo"' in me.get(url).text
     follow(me, operation, "undo")
-    assert f"All of it was undone, or is being changed, by {last()}." in plain(me.get(url).text)
+    assert f"All of it was undone, or is being changed, by {last()}." in plain(
+        me.get(url).text
+    )
     work()
     text = me.get(url).text
     assert f"All of it was undone by {last()}." in plain(text)
     assert 'id="undo"' not in text
 
 
-def test_undo_is_gone_where_others_undid_it_and_back_where_it_was_done_again(me, do, inventory):
+def test_undo_is_gone_where_others_undid_it_and_back_where_it_was_done_again(
+    me, do, inventory
+):
     one, other = inventory.free(2)
     operation = do("device.freeze", one, other)
     work()
@@ -387,8 +426,10 @@ def test_undo_is_gone_where_others_undid_it_and_back_where_it_was_done_again(me,
 
 
 @pytest.mark.parametrize("few", [2, 1])
-def test_undo_is_gone_as_well_of_too_many_to_look_at_each(me, do, inventory, monkeypatch, few):
-    monkeypatch.setattr(undone, "FEW", few)
+def test_undo_is_gone_as_well_of_too_many_to_look_at_each(
+    me, do, inventory, monkeypatch, few
+):
+    monkeypatch.setattr(undo_status, "FEW", few)
     operation = do("policy.bind", *inventory.free(2))
     url = operation.get_absolute_url()
     assert 'id="undo"' in me.get(url).text
@@ -418,7 +459,10 @@ def test_the_same_undo_twice_is_one_operation(me, do, inventory):
     url = f"{operation.get_absolute_url()}undo/"
     sent = form(me, url)
     assert me.post(url, sent).url == me.post(url, sent).url
-    assert [entry["operation"] for entry in writes(inventory)] == ["FreezeDevice", "UnfreezeDevice"]
+    assert [entry["operation"] for entry in writes(inventory)] == [
+        "FreezeDevice",
+        "UnfreezeDevice",
+    ]
 
 
 def test_one_key_for_two_undos_is_refused(me, do, inventory):
@@ -432,7 +476,10 @@ def test_one_key_for_two_undos_is_refused(me, do, inventory):
 
 
 def test_an_undo_on_a_whole_space_needs_its_name(me, do, inventory):
-    space, policy = inventory.landmarks["other_space"], inventory.landmarks["other_policy"]
+    space, policy = (
+        inventory.landmarks["other_space"],
+        inventory.landmarks["other_policy"],
+    )
     operation = do("policy.bind", space, target_type="app")
     assert follow(me, operation, "undo").status_code == 422
     assert inventory.bound(policy, "app") == {space}
@@ -440,9 +487,9 @@ def test_an_undo_on_a_whole_space_needs_its_name(me, do, inventory):
     assert inventory.bound(policy, "app") == set()
 
 
-def test_who_may_not_bind_spaces_undoes_none(me, do, asker, inventory):
+def test_who_may_not_bind_spaces_undoes_none(me, do, actor, inventory):
     operation = do("policy.bind", inventory.landmarks["other_space"], target_type="app")
-    asker.user.groups.set([Group.objects.get(name="operator")])
+    actor.user.groups.set([Group.objects.get(name="operator")])
     assert me.get(f"{operation.get_absolute_url()}undo/").status_code == 403
     assert Event.objects.filter(kind="denied").count() == 1
 
@@ -467,7 +514,11 @@ def test_an_undo_stands_in_the_trail(me, do, inventory):
     operation = do("device.freeze", *inventory.free(1))
     follow(me, operation, "undo")
     event = Event.objects.get(kind="operation.asked", verb="device.unfreeze")
-    assert (event.operation, event.reason, event.actor_name) == (last().pk, "billing dispute", "admin")
+    assert (event.operation, event.reason, event.actor_name) == (
+        last().pk,
+        "billing dispute",
+        "admin",
+    )
 
 
 # Whose they are
@@ -484,27 +535,41 @@ def test_a_follow_up_of_what_one_may_not_see_is_not_found(operator, broken, what
 def test_a_forged_form_follows_nothing(me, broken, what):
     client = Client(enforce_csrf_checks=True)
     client.cookies = me.cookies
-    assert client.post(f"{broken.get_absolute_url()}{what}/", asked()).status_code == 403
+    assert (
+        client.post(f"{broken.get_absolute_url()}{what}/", asked()).status_code == 403
+    )
     assert last() == broken
 
 
-def test_a_link_to_what_one_may_not_see_is_only_a_number(operator, broken, asker, inventory):
+def test_a_link_to_what_one_may_not_see_is_only_a_number(
+    operator, broken, actor, inventory
+):
     user = operator.get("/").wsgi_request.user
     Operation.objects.filter(pk=broken.pk).update(actor=user)
     other = Operation.objects.create(
-        verb="device.freeze", target_type="device", form_key="x", retry_of=broken, actor=asker.user
+        verb="device.freeze",
+        target_type="device",
+        form_key="x",
+        retry_of=broken,
+        actor=actor.user,
     )
     text = operator.get(broken.get_absolute_url()).text
     assert f"{other}" in text
     assert other.get_absolute_url() not in text
 
 
-def test_what_was_changed_while_iotda_was_read_is_not_undone(asker, do, inventory):
+def test_what_was_changed_while_iotda_was_read_is_not_undone(actor, do, inventory):
     (device,) = inventory.free(1)
-    plan = followups.undo(do("device.freeze", device))
+    plan = plans.undo(do("device.freeze", device))
     do("device.unfreeze", device)
     do("device.freeze", device)
-    about = {"asker": asker, "form_key": "f" * 32, "reason": "r", "ticket": "", "client": connection.client()}
-    with pytest.raises(followups.Outdated):
-        followups.follow(plan, ["changed"], seen=plan.fingerprint, **about)
+    about = {
+        "actor": actor,
+        "form_key": "f" * 32,
+        "reason": "r",
+        "ticket": "",
+        "client": connection.client(),
+    }
+    with pytest.raises(plans.Outdated):
+        plans.follow(plan, ["changed"], seen=plan.fingerprint, **about)
     assert Operation.objects.count() == 3

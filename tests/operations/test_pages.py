@@ -9,9 +9,9 @@ from django.test import Client
 from django.utils import timezone
 
 from iotda_admin.audit.models import Event
-from iotda_admin.operations import results
-from iotda_admin.operations.codes import explain
+from iotda_admin.operations.error_codes import explain
 from iotda_admin.operations.models import Chunk
+from iotda_admin.operations.web import presenters
 from tests.asking import look, outcome, time_passes, unreachable, work, writes
 from tests.conftest import HTMX, signed_in
 
@@ -28,7 +28,9 @@ def unknown(do, inventory):
 
 
 def test_it_polls_until_all_is_answered_and_then_stops(auditor, do, inventory):
-    operation = do("policy.bind", *inventory.free(10), *(f"nobody-{n}" for n in range(15)))
+    operation = do(
+        "policy.bind", *inventory.free(10), *(f"nobody-{n}" for n in range(15))
+    )
     running = auditor.get(operation.get_absolute_url(), headers=HTMX)
     assert POLLING in running.text
     assert "0 of 25 answered" in running.text
@@ -46,7 +48,9 @@ def test_it_says_when_it_goes_on(auditor, do, inventory):
 
 def test_failures_are_grouped_by_cause(auditor, do, inventory):
     full = inventory.landmarks["full"]
-    operation = do("policy.bind", full, "nobody-1", "nobody-2", *inventory.free(1), policy="policy")
+    operation = do(
+        "policy.bind", full, "nobody-1", "nobody-2", *inventory.free(1), policy="policy"
+    )
     text = auditor.get(operation.get_absolute_url()).text
     assert text.count('class="failure"') == 2
     assert text.index("IOTDA.014000") < text.index("IOTDA.015204")
@@ -56,23 +60,43 @@ def test_failures_are_grouped_by_cause(auditor, do, inventory):
 def test_failures_without_a_code_are_told_apart_by_their_status(auditor, do, inventory):
     one, other = inventory.free(2)
     for device, status in ((one, 404), (other, 409)):
-        inventory.fault("FreezeDevice", "status", match={"ids": [device]}, status=status, error_code="")
+        inventory.fault(
+            "FreezeDevice",
+            "status",
+            match={"ids": [device]},
+            status=status,
+            error_code="",
+        )
     operation = do("device.freeze", one, other)
     work()
     causes = auditor.get(operation.get_absolute_url()).context["causes"]
-    found = [(c.knowledge, c.targets[0].target_id) for c in sorted(causes, key=attrgetter("status"))]
+    found = [
+        (c.help, c.targets[0].target_id)
+        for c in sorted(causes, key=attrgetter("status"))
+    ]
     assert found == [(explain("", 404), one), (explain("", 409), other)]
 
 
 @pytest.mark.parametrize("page", ["", "targets/"])
-def test_a_failure_comes_with_the_request_that_support_asks_for(auditor, do, inventory, page):
+def test_a_failure_comes_with_the_request_that_support_asks_for(
+    auditor, do, inventory, page
+):
     operation = do("policy.bind", inventory.landmarks["full"], policy="policy")
     request = inventory.journal("BindDevicePolicy")[-1]["request_id"]
-    assert f'data-copy="{request}"' in auditor.get(f"{operation.get_absolute_url()}{page}").text
+    assert (
+        f'data-copy="{request}"'
+        in auditor.get(f"{operation.get_absolute_url()}{page}").text
+    )
 
 
 def test_the_reason_of_a_stop_is_on_top(auditor, do, inventory):
-    inventory.fault("FreezeDevice", "status", status=403, error_code="IOTDA.000022", error_msg="<i>No.</i>")
+    inventory.fault(
+        "FreezeDevice",
+        "status",
+        status=403,
+        error_code="IOTDA.000022",
+        error_msg="<i>No.</i>",
+    )
     operation = do("device.freeze", *inventory.free(2))
     work()
     text = auditor.get(operation.get_absolute_url()).text
@@ -120,12 +144,18 @@ def test_looking_sends_no_change(admin_too, unknown, inventory):
     assert len(writes(inventory)) == 1
 
 
-@pytest.mark.parametrize(("role", "may"), [("auditor", False), ("policy admin", False), ("operator", True)])
+@pytest.mark.parametrize(
+    ("role", "may"), [("auditor", False), ("policy admin", False), ("operator", True)]
+)
 def test_looking_is_for_those_who_may_ask_for_the_change(role, may, unknown):
     client = signed_in(role)
-    Group.objects.get(name="operator").permissions.add(Permission.objects.get(codename="view_operation"))
+    Group.objects.get(name="operator").permissions.add(
+        Permission.objects.get(codename="view_operation")
+    )
     assert ("Look now" in client.get(unknown.get_absolute_url()).text) == may
-    assert client.post(f"{unknown.get_absolute_url()}check/").status_code == (302 if may else 403)
+    assert client.post(f"{unknown.get_absolute_url()}check/").status_code == (
+        302 if may else 403
+    )
     assert outcome(unknown) == ({"ok": 1} if may else {"unknown": 1})
 
 
@@ -155,14 +185,16 @@ def test_an_operator_sees_only_the_own(operator, unknown, page):
 
 
 @pytest.fixture
-def admin_too(asker):
+def admin_too(actor):
     """The one who asked, signed in."""
     client = Client()
-    client.force_login(asker.user)
+    client.force_login(actor.user)
     return client
 
 
-@pytest.mark.parametrize("state", ["running", "done", "stopped", "nonsense", "\0", "<b>"])
+@pytest.mark.parametrize(
+    "state", ["running", "done", "stopped", "nonsense", "\0", "<b>"]
+)
 def test_the_list_can_be_narrowed(auditor, unknown, state):
     response = auditor.get("/operations/", {"state": state})
     assert response.status_code == 200
@@ -177,7 +209,9 @@ def test_targets_can_be_narrowed(auditor, unknown, state):
     assert (unknown.targets.get().target_id in response.text) == (state != "ok")
 
 
-@pytest.mark.parametrize("number", ["0", "999999", "9" * 19, "9" * 40, "-1", "1x", "%00"])
+@pytest.mark.parametrize(
+    "number", ["0", "999999", "9" * 19, "9" * 40, "-1", "1x", "%00"]
+)
 def test_an_operation_that_is_not_there_is_not_found(auditor, number):
     assert auditor.get(f"/operations/{number}/").status_code == 404
 
@@ -190,7 +224,9 @@ def test_a_key_that_makes_no_sense_still_lists(auditor, unknown, edge, key):
     assert str(unknown) in response.text
 
 
-def test_the_overview_tells_what_is_being_looked_up_from_what_stays_unknown(auditor, unknown, do, inventory):
+def test_the_overview_tells_what_is_being_looked_up_from_what_stays_unknown(
+    auditor, unknown, do, inventory
+):
     assert "being looked up" in auditor.get("/").text
     do("device.unfreeze", unknown.targets.get().target_id)
     look()
@@ -201,7 +237,7 @@ def test_the_overview_tells_what_is_being_looked_up_from_what_stays_unknown(audi
 
 
 def test_all_that_succeeded_can_be_listed(auditor, do, inventory, monkeypatch):
-    monkeypatch.setattr(results, "SHOWN", 1)
+    monkeypatch.setattr(presenters, "SHOWN", 1)
     inventory.switch(already_bound="failure")
     bound = min(inventory.bound(inventory.landmarks["policy"]))
     operation = do("policy.bind", bound, *inventory.free(1), policy="policy")
@@ -210,7 +246,9 @@ def test_all_that_succeeded_can_be_listed(auditor, do, inventory, monkeypatch):
     assert sorted(links) == ["already", "ok"]
 
 
-def test_the_list_asks_as_much_for_many_as_for_one(auditor, begin, inventory, django_assert_max_num_queries):
+def test_the_list_asks_as_much_for_many_as_for_one(
+    auditor, begin, inventory, django_assert_max_num_queries
+):
     for device in inventory.free(8):
         begin("device.freeze", device)
     with django_assert_max_num_queries(12):

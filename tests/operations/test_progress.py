@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from iotda_admin.operations.codes import TASKS_FULL
+from iotda_admin.operations.error_codes import TASKS_FULL
 from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.progress import about
+from iotda_admin.operations.web.progress import about
 from iotda_admin.rate import ledger
 from tests.conftest import HTMX
 
@@ -43,7 +43,9 @@ def test_without_a_limit_nothing_is_foretold(auditor, waiting, settings):
     assert "calls a second" not in page(auditor, waiting)
 
 
-@pytest.mark.parametrize(("strikes", "said"), [(0, "asks us to slow down"), (3, "cannot be reached")])
+@pytest.mark.parametrize(
+    ("strikes", "said"), [(0, "asks us to slow down"), (3, "cannot be reached")]
+)
 def test_it_says_why_it_is_held_and_when_it_goes_on(auditor, waiting, strikes, said):
     until = timezone.now() + timedelta(seconds=90)
     Operation.objects.update(held_until=until, strikes=strikes)
@@ -61,7 +63,9 @@ def test_it_says_that_no_batch_task_has_room(auditor, waiting):
     assert "slow down" not in text
 
 
-def test_it_foretells_by_the_pace_where_calls_take_longer_than_the_rate_allows(auditor, waiting, settings):
+def test_it_foretells_by_the_pace_where_calls_take_longer_than_the_rate_allows(
+    auditor, waiting, settings
+):
     settings.IOTDA_RATE, settings.IOTDA_IN_FLIGHT = 1000.0, 2
     now = timezone.now()
     first = Chunk.objects.filter(number__lte=5)
@@ -73,7 +77,9 @@ def test_it_foretells_by_the_pace_where_calls_take_longer_than_the_rate_allows(a
 
 
 def test_what_was_held_and_goes_on_says_nothing_of_it(auditor, waiting):
-    Operation.objects.update(held_until=timezone.now() - timedelta(seconds=1), strikes=3)
+    Operation.objects.update(
+        held_until=timezone.now() - timedelta(seconds=1), strikes=3
+    )
     assert "Going on at" not in page(auditor, waiting)
 
 
@@ -89,7 +95,8 @@ def test_it_follows_a_batch_task(auditor, waiting):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(4.2, "4 s"), (89, "89 s"), (100, "2 min"), (5400, "1 h 30 min")]
+    ("seconds", "words"),
+    [(4.2, "4 s"), (89, "89 s"), (100, "2 min"), (5400, "1 h 30 min")],
 )
 def test_it_says_a_time_as_one_says_it(seconds, words):
     assert about(seconds) == words
@@ -102,5 +109,5 @@ def test_a_running_operation_lists_nothing_that_has_not_failed(auditor, waiting)
 
 def test_a_large_operation_is_asked_for_less_often(auditor, waiting, monkeypatch):
     assert "load delay:1s" in page(auditor, waiting)
-    monkeypatch.setattr("iotda_admin.operations.progress.LARGE", 5)
+    monkeypatch.setattr("iotda_admin.operations.web.progress.LARGE", 5)
     assert "load delay:3s" in page(auditor, waiting)

@@ -6,14 +6,14 @@ import pytest
 from django.utils import timezone
 
 from devices.models import Device
-from iotda_admin import connection
 from iotda_admin.iotda import Unreachable
-from iotda_admin.operations import recovery, runner
-from iotda_admin.operations.claims import beat, claim
-from iotda_admin.operations.codes import SENDER_LOST
-from iotda_admin.operations.followups import undo
+from iotda_admin.operations.error_codes import SENDER_LOST
+from iotda_admin.operations.execution import executor, reconciliation
+from iotda_admin.operations.execution.leases import beat, claim
+from iotda_admin.operations.execution.result_writer import Result, record
+from iotda_admin.operations.followups.plans import undo
 from iotda_admin.operations.models import Chunk, Operation
-from iotda_admin.operations.records import Result, record
+from iotda_admin.rate import connection
 from tests.asking import look, outcome, states, time_passes, work
 
 
@@ -27,7 +27,7 @@ def calls(db):
 
 def test_a_forgotten_operation_is_called_for_again(begin, calls, inventory):
     operation = begin("device.freeze", *inventory.free(2))
-    recovery.sweep()
+    reconciliation.sweep()
     assert calls() == 1
     work()
     assert outcome(operation) == {"ok": 2}
@@ -36,30 +36,32 @@ def test_a_forgotten_operation_is_called_for_again(begin, calls, inventory):
 def test_it_is_not_called_for_all_the_time(begin, calls, inventory):
     operation = begin("device.freeze", *inventory.free(2))
     for _ in range(3):
-        recovery.sweep()
+        reconciliation.sweep()
     assert calls() == 1
-    Operation.objects.filter(pk=operation.pk).update(nudged_at=timezone.now() - timedelta(seconds=11))
-    recovery.sweep()
+    Operation.objects.filter(pk=operation.pk).update(
+        nudged_at=timezone.now() - timedelta(seconds=11)
+    )
+    reconciliation.sweep()
     assert calls() == 2
 
 
 def test_what_is_not_due_is_left_alone(begin, calls, inventory):
     begin("device.freeze", *inventory.free(2))
     Chunk.objects.update(due_at=timezone.now() + timedelta(minutes=5))
-    recovery.sweep()
+    reconciliation.sweep()
     assert calls() == 0
 
 
 def test_what_has_ended_is_left_alone(do, calls, inventory):
     do("device.freeze", *inventory.free(1))
-    recovery.sweep()
+    reconciliation.sweep()
     assert calls() == 0
 
 
 def test_a_lease_that_runs_is_respected(begin, inventory):
     operation = begin("device.freeze", *inventory.free(1))
     claim(operation.chunks.get())
-    recovery.sweep()
+    reconciliation.sweep()
     assert outcome(operation) == {"sent": 1}
 
 
@@ -67,7 +69,7 @@ def test_a_lease_that_ran_out_is_taken_with_a_new_token(begin, inventory):
     operation = begin("device.freeze", *inventory.free(1))
     token = claim(operation.chunks.get()).chunk.token
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    recovery.give_up_leases()
+    reconciliation.give_up_leases()
     assert outcome(operation) == {"unknown": 1}
     assert operation.chunks.get().token == token + 1
 
@@ -87,10 +89,10 @@ def test_a_machine_whose_clock_is_wrong_takes_nobody_for_dead_and_is_not_either(
     operation, now = begin("device.freeze", *inventory.free(1)), timezone.now
     sending = claim(operation.chunks.get())
     monkeypatch.setattr(timezone, "now", lambda: now() + wrong)
-    recovery.give_up_leases()
+    reconciliation.give_up_leases()
     beat([sending])
     monkeypatch.undo()
-    recovery.give_up_leases()
+    reconciliation.give_up_leases()
     assert outcome(operation) == {"sent": 1}
 
 
@@ -98,19 +100,31 @@ def test_only_one_reads_back_at_a_time(begin, inventory):
     operation = begin("device.freeze", *inventory.free(1))
     claim(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    recovery.give_up_leases()
+    reconciliation.give_up_leases()
     time_passes()
-    assert [recovery.Reading(operation).take(9), recovery.Reading(operation).take(9)] == [True, False]
+    assert [
+        reconciliation.Reading(operation).take(9),
+        reconciliation.Reading(operation).take(9),
+    ] == [True, False]
 
 
 def test_an_operation_that_stopped_is_not_sent_on(do, inventory):
-    inventory.fault("FreezeDevice", "status", match={"times": 1}, status=403, error_code="IOTDA.000022")
+    inventory.fault(
+        "FreezeDevice",
+        "status",
+        match={"times": 1},
+        status=403,
+        error_code="IOTDA.000022",
+    )
     operation = do("device.freeze", *inventory.free(3))
     work()
-    recovery.sweep()
+    reconciliation.sweep()
     work()
     assert outcome(operation) == {"failed": 1, "skipped": 2}
-    assert connection.client().show_device(operation.targets.last().target_id).status != "FROZEN"
+    assert (
+        connection.client().show_device(operation.targets.last().target_id).status
+        != "FROZEN"
+    )
 
 
 @pytest.fixture
@@ -120,8 +134,10 @@ def unanswered(begin, inventory):
     def make(device):
         operation = begin("device.freeze", device)
         claim(operation.chunks.get())
-        Chunk.objects.filter(operation=operation).update(lease_until=timezone.now() - timedelta(seconds=1))
-        recovery.give_up_leases()
+        Chunk.objects.filter(operation=operation).update(
+            lease_until=timezone.now() - timedelta(seconds=1)
+        )
+        reconciliation.give_up_leases()
         return operation, operation.chunks.get()
 
     return make
@@ -134,7 +150,7 @@ def two_readers(unanswered, inventory):
     def take(misses):
         operation, _chunk = unanswered(*inventory.free(1))
         Chunk.objects.update(misses=misses)
-        readers = [recovery.Reading(operation), recovery.Reading(operation)]
+        readers = [reconciliation.Reading(operation), reconciliation.Reading(operation)]
         for reader in readers:
             Chunk.objects.update(due_at=timezone.now())
             assert reader.take(9)
@@ -165,12 +181,14 @@ def test_nothing_is_told_while_a_later_try_is_open(unanswered, inventory):
     first, _chunk = unanswered(device)
     unanswered(device)
     time_passes()
-    recovery.read_back(first.pk, connection.client())
+    reconciliation.read_back(first.pk, connection.client())
     assert outcome(first) == {"unknown": 1}
     assert first.chunks.get().state == "unknown"
 
 
-def test_a_later_try_of_which_nothing_can_be_told_is_not_waited_for(unanswered, do, inventory):
+def test_a_later_try_of_which_nothing_can_be_told_is_not_waited_for(
+    unanswered, do, inventory
+):
     (device,) = inventory.free(1)
     tries = [unanswered(device)[0] for _ in range(2)]
     assert outcome(do("device.freeze", device)) == {"ok": 1}
@@ -188,7 +206,7 @@ def half_changed(begin, do, inventory, settings):
     operation = begin("policy.bind", *devices)
     claim(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    recovery.give_up_leases()
+    reconciliation.give_up_leases()
     do("policy.unbind", changed)
     look()
     look()
@@ -197,7 +215,9 @@ def half_changed(begin, do, inventory, settings):
 
 
 @pytest.mark.parametrize("refused", [False, True])
-def test_what_was_changed_since_is_left_out_of_the_next_try(half_changed, inventory, refused):
+def test_what_was_changed_since_is_left_out_of_the_next_try(
+    half_changed, inventory, refused
+):
     operation, changed = half_changed
     if refused:
         # The ids go singly then.
@@ -212,15 +232,17 @@ def test_what_was_changed_since_is_left_out_of_the_next_try(half_changed, invent
 def test_an_operation_ends_though_its_last_recorder_died(begin, inventory):
     operation = begin("device.freeze", *inventory.free(2))
     first, second = (claim(chunk) for chunk in operation.chunks.all())
-    answer = runner.attempt(first, connection.client())
-    runner.attempt(second, connection.client())
-    Chunk.objects.filter(pk=second.chunk.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
-    recovery.give_up_leases()
+    answer = executor.attempt(first, connection.client())
+    executor.attempt(second, connection.client())
+    Chunk.objects.filter(pk=second.chunk.pk).update(
+        lease_until=timezone.now() - timedelta(seconds=1)
+    )
+    reconciliation.give_up_leases()
     time_passes()
-    recovery.read_back(operation.pk, connection.client())
+    reconciliation.read_back(operation.pk, connection.client())
     record([answer], busy={operation.pk})
     assert (outcome(operation), operation.finished_at) == ({"ok": 2}, None)
-    recovery.sweep()
+    reconciliation.sweep()
     operation.refresh_from_db()
     assert (operation.state, bool(operation.finished_at)) == ("done", True)
 
@@ -231,7 +253,7 @@ def test_what_a_dead_sender_left_is_not_read_back_while_its_call_may_still_arriv
     settings.IOTDA_DEADLINE = 60
     _operation, chunk = unanswered(*inventory.free(1))
     assert chunk.due_at > chunk.sent_at + timedelta(seconds=60)
-    assert not recovery.due()
+    assert not reconciliation.due()
 
 
 def test_what_a_dead_sender_did_not_get_through_is_sent_again(unanswered, inventory):
@@ -242,10 +264,14 @@ def test_what_a_dead_sender_did_not_get_through_is_sent_again(unanswered, invent
     look()
     work()
     assert outcome(operation) == {"ok": 1}
-    assert [entry["applied"] for entry in inventory.journal("FreezeDevice")] == [[device]]
+    assert [entry["applied"] for entry in inventory.journal("FreezeDevice")] == [
+        [device]
+    ]
 
 
-def test_it_is_not_sent_again_where_somebody_asked_for_another_change_since(unanswered, do, inventory):
+def test_it_is_not_sent_again_where_somebody_asked_for_another_change_since(
+    unanswered, do, inventory
+):
     (device,) = inventory.free(1)
     operation, _chunk = unanswered(device)
     assert outcome(do("device.unfreeze", device)) == {"already": 1}
@@ -255,7 +281,9 @@ def test_it_is_not_sent_again_where_somebody_asked_for_another_change_since(unan
     assert not inventory.journal("FreezeDevice")
 
 
-def test_of_two_tries_that_were_both_not_applied_the_later_one_is_made(unanswered, inventory):
+def test_of_two_tries_that_were_both_not_applied_the_later_one_is_made(
+    unanswered, inventory
+):
     (device,) = inventory.free(1)
     first, second = unanswered(device)[0], unanswered(device)[0]
     for _round in range(6):
@@ -286,14 +314,18 @@ def frozen_by_others(inventory):
     return device
 
 
-def test_what_stood_before_a_sender_died_is_not_taken_for_its_work(unanswered, frozen_by_others):
+def test_what_stood_before_a_sender_died_is_not_taken_for_its_work(
+    unanswered, frozen_by_others
+):
     operation, _chunk = unanswered(frozen_by_others)
     look()
     assert outcome(operation) == {"already": 1}
     assert undo(operation).preselected == []
 
 
-def test_what_was_read_as_it_stood_only_after_a_sender_died_may_be_its_work(unanswered, frozen_by_others):
+def test_what_was_read_as_it_stood_only_after_a_sender_died_may_be_its_work(
+    unanswered, frozen_by_others
+):
     operation, _chunk = unanswered(frozen_by_others)
     Device.objects.filter(pk=frozen_by_others).update(read_at=timezone.now())
     look()

@@ -12,13 +12,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from iotda_admin.audit.models import Event
-from iotda_admin.connection import client
 from iotda_admin.iotda import Rejected, Throttled
-from iotda_admin.operations import ending, recovery, runner
-from iotda_admin.operations.claims import beat, claim, hand_back
+from iotda_admin.operations.execution import executor, lifecycle, reconciliation
+from iotda_admin.operations.execution.leases import beat, claim, hand_back
+from iotda_admin.operations.execution.result_writer import ATTEMPTS, Result, record
 from iotda_admin.operations.models import Chunk, Target
-from iotda_admin.operations.records import ATTEMPTS, Result, record
 from iotda_admin.operations.verbs import Answer, Verdict, verb_named
+from iotda_admin.rate.connection import client
 from tests.asking import outcome, time_passes, unreachable, work, writes
 
 State = Target.State
@@ -41,7 +41,9 @@ def test_the_worker_sends_each_chunk_once(do, many, inventory):
     operation = do("policy.bind", *many)
     work()
     assert outcome(operation) == {"ok": 10, "failed": 35}
-    assert sorted(id for entry in writes(inventory) for id in entry["target_ids"]) == sorted(many)
+    assert sorted(
+        id for entry in writes(inventory) for id in entry["target_ids"]
+    ) == sorted(many)
 
 
 def test_every_target_is_counted_at_every_step(begin, many, inventory):
@@ -51,7 +53,7 @@ def test_every_target_is_counted_at_every_step(begin, many, inventory):
     for chunk in operation.chunks.all():
         hand_back([claim(chunk)])
         steps.append(outcome(operation))
-        runner.run(chunk, client())
+        executor.run(chunk, client())
         steps.append(outcome(operation))
     assert [sum(step.values()) for step in steps] == [45] * 7
     assert steps[-1] == {"ok": 10, "failed": 15, "unknown": 20}
@@ -63,7 +65,7 @@ def test_who_stood_still_after_a_look_changes_nothing(begin, inventory, settings
     inventory.fault("ShowDevice", "latency", seconds=0.5)
     # The lease is long enough for the look, and too short for the change after it.
     sending.valid_until = time.monotonic() + settings.IOTDA_DEADLINE + 0.4
-    record([runner.attempt(sending, client())])
+    record([executor.attempt(sending, client())])
     assert not writes(inventory)
     assert outcome(operation) == {"pending": 1}
 
@@ -82,7 +84,7 @@ def test_a_lease_is_prolonged_only_by_what_is_committed(begin, inventory):
 
 def test_a_refusal_that_came_too_late_holds_nothing_up(begin, many, inventory):
     operation = begin("policy.bind", *many)
-    crew = runner.Crew(client(), 2)
+    crew = executor.Crew(client(), 2)
     crew.refused.add(operation.pk)
     left = iter(range(50))
     for _slice in range(2):
@@ -96,8 +98,17 @@ def test_a_late_answer_of_an_earlier_holder_is_void(begin, inventory):
     operation = begin("device.freeze", inventory.free(1)[0])
     sending = claim(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    recovery.give_up_leases()
-    record([Result(sending, Answer({operation.targets.get().target_id: Verdict(State.OK)}, 204, "r"))])
+    reconciliation.give_up_leases()
+    record(
+        [
+            Result(
+                sending,
+                Answer(
+                    {operation.targets.get().target_id: Verdict(State.OK)}, 204, "r"
+                ),
+            )
+        ]
+    )
     assert outcome(operation) == {"unknown": 1}
     assert operation.chunks.get().request_id == ""
 
@@ -106,8 +117,12 @@ def test_a_late_error_of_an_earlier_holder_is_void(begin, inventory):
     operation = begin("device.freeze", inventory.free(1)[0])
     sending = claim(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    recovery.give_up_leases()
-    for error in (Throttled("slow", status=429), Rejected("no", status=403), Rejected("no", status=404)):
+    reconciliation.give_up_leases()
+    for error in (
+        Throttled("slow", status=429),
+        Rejected("no", status=403),
+        Rejected("no", status=404),
+    ):
         record([Result(sending, error=error)])
     assert outcome(operation) == {"unknown": 1}
     assert operation.chunks.get().state == "unknown"
@@ -125,7 +140,9 @@ def test_a_chunk_is_not_claimed_before_it_is_due(begin, inventory):
     assert claim(operation.chunks.get()) is None
 
 
-def test_throttling_holds_the_whole_operation_back_and_then_goes_on(do, many, inventory):
+def test_throttling_holds_the_whole_operation_back_and_then_goes_on(
+    do, many, inventory
+):
     inventory.fault("BindDevicePolicy", "throttle", match={"nth": 2}, retry_after=30)
     operation = do("policy.bind", *many)
     work()
@@ -141,24 +158,39 @@ def test_throttling_holds_the_whole_operation_back_and_then_goes_on(do, many, in
 
 
 @pytest.mark.parametrize(
-    "error", [Throttled("Slower.", status=429, retryable=True), Rejected("Invalid.", status=400)]
+    "error",
+    [
+        Throttled("Slower.", status=429, retryable=True),
+        Rejected("Invalid.", status=400),
+    ],
 )
-def test_a_stop_reaches_what_another_worker_puts_back_or_splits(begin, many, inventory, error):
+def test_a_stop_reaches_what_another_worker_puts_back_or_splits(
+    begin, many, inventory, error
+):
     operation = begin("policy.bind", *many)
     first, second, _third = operation.chunks.all()
     held = claim(second)
-    inventory.fault("BindDevicePolicy", "status", status=403, error_code="IOTDA.000022", error_msg="No.")
-    runner.run(first, client())
+    inventory.fault(
+        "BindDevicePolicy",
+        "status",
+        status=403,
+        error_code="IOTDA.000022",
+        error_msg="No.",
+    )
+    executor.run(first, client())
     record([Result(held, error=error)])
     assert outcome(operation) == {"failed": 20, "skipped": 25}
     assert operation.finished_at
 
 
 @pytest.mark.parametrize(
-    ("status", "code"), [(401, "APIGW.0301"), (403, "IOTDA.000022"), (403, "APIGW.0302")]
+    ("status", "code"),
+    [(401, "APIGW.0301"), (403, "IOTDA.000022"), (403, "APIGW.0302")],
 )
 def test_no_rights_stop_a_freeze_after_one_call(do, inventory, status, code):
-    inventory.fault("FreezeDevice", "status", status=status, error_code=code, error_msg="No.")
+    inventory.fault(
+        "FreezeDevice", "status", status=status, error_code=code, error_msg="No."
+    )
     operation = do("device.freeze", *inventory.free(5))
     work()
     assert outcome(operation) == {"failed": 1, "skipped": 4}
@@ -168,7 +200,13 @@ def test_no_rights_stop_a_freeze_after_one_call(do, inventory, status, code):
 
 def test_a_refusal_of_one_device_stops_nothing(do, inventory):
     ids = inventory.free(4)
-    inventory.fault("FreezeDevice", "status", match={"ids": ids[:1]}, status=403, error_code="IOTDA.014038")
+    inventory.fault(
+        "FreezeDevice",
+        "status",
+        match={"ids": ids[:1]},
+        status=403,
+        error_code="IOTDA.014038",
+    )
     operation = do("device.freeze", *ids)
     work()
     assert outcome(operation) == {"failed": 1, "ok": 3}
@@ -188,7 +226,7 @@ def test_the_worker_tries_three_times_what_was_not_sent(do, inventory):
 @pytest.mark.django_db(transaction=True)
 def test_four_workers_send_each_chunk_once(many_freezes, inventory):
     def worker(_n):
-        runner.drive(client())
+        executor.drive(client())
         database.close()
 
     with ThreadPoolExecutor(4) as pool:
@@ -214,18 +252,18 @@ def test_in_an_outage_one_call_is_made_and_then_none_for_a_while(do, inventory):
     assert len(inventory.journal("ShowDevice")) == calls == 3
 
 
-def test_whoever_lost_the_right_meanwhile_sends_nothing_more(begin, asker, inventory):
+def test_whoever_lost_the_right_meanwhile_sends_nothing_more(begin, actor, inventory):
     operation = begin("device.freeze", *inventory.free(5))
-    runner.run(operation.chunks.first(), client())
-    asker.user.groups.clear()
+    executor.run(operation.chunks.first(), client())
+    actor.user.groups.clear()
     work()
     assert outcome(operation) == {"ok": 1, "skipped": 4}
     assert operation.stop_code == "not_allowed"
 
 
-def test_an_account_that_is_gone_sends_nothing_more(begin, asker, inventory):
+def test_an_account_that_is_gone_sends_nothing_more(begin, actor, inventory):
     operation = begin("device.freeze", *inventory.free(5))
-    asker.user.delete()
+    actor.user.delete()
     work()
     assert outcome(operation) == {"skipped": 5}
     assert not writes(inventory)
@@ -235,21 +273,23 @@ def test_who_is_told_to_stop_hands_back_what_was_not_begun(begin, inventory, set
     settings.IOTDA_IN_FLIGHT = 2
     operation = begin("device.freeze", *inventory.free(10))
     inventory.switch(latency_ms=20)
-    runner.drive(client(), enough=iter([False, False, True]).__next__)
+    executor.drive(client(), enough=iter([False, False, True]).__next__)
     counts = outcome(operation)
     assert counts.keys() == {"ok", "pending"}
     assert len(writes(inventory)) == counts["ok"]
-    assert set(operation.chunks.filter(state="pending").values_list("attempts", flat=True)) == {0}
+    assert set(
+        operation.chunks.filter(state="pending").values_list("attempts", flat=True)
+    ) == {0}
 
 
 def test_what_is_handed_back_of_a_cancelled_operation_is_cancelled(begin, inventory):
     operation = begin("device.freeze", *inventory.free(1))
-    crew = runner.Crew(client(), 1)
+    crew = executor.Crew(client(), 1)
     sending = claim(operation.chunks.get())
     crew.flying[sending.chunk.pk] = sending
     crew.orders.put(sending)
     with transaction.atomic():
-        ending.cancel(operation, "somebody")
+        lifecycle.cancel(operation, "somebody")
     crew.leave()
     assert outcome(operation) == {"cancelled": 1}
     assert operation.finished_at
@@ -257,11 +297,11 @@ def test_what_is_handed_back_of_a_cancelled_operation_is_cancelled(begin, invent
 
 def test_a_process_that_lives_on_waits_for_its_calls(begin, inventory, monkeypatch):
     """Else the change could be made after it was looked up, and was recorded as not applied."""
-    monkeypatch.setattr(runner, "BEAT_SECONDS", 0.1)
-    monkeypatch.setattr(runner, "STOP_SECONDS", 0)
+    monkeypatch.setattr(executor, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(executor, "STOP_SECONDS", 0)
     operation = begin("device.freeze", *inventory.free(1))
     inventory.fault("ShowDevice", "latency", seconds=0.5)
-    runner.drive(client(), enough=iter([False, True]).__next__)
+    executor.drive(client(), enough=iter([False, True]).__next__)
     assert outcome(operation) == {"ok": 1}
 
 
@@ -269,9 +309,9 @@ def test_what_another_process_has_taken_over_is_not_sent_any_more(begin, invento
     operation = begin("device.freeze", *inventory.free(1))
     sending = claim(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    recovery.give_up_leases()
+    reconciliation.give_up_leases()
     beat([sending])
-    record([runner.attempt(sending, client())])
+    record([executor.attempt(sending, client())])
     assert outcome(operation) == {"unknown": 1}
     assert not writes(inventory)
 
@@ -281,8 +321,14 @@ def test_of_several_refusals_the_longest_wait_counts(begin, inventory):
     long, short = (claim(chunk) for chunk in operation.chunks.all())
     record(
         [
-            Result(long, error=Throttled("Slower.", status=429, retryable=True, retry_after=60)),
-            Result(short, error=Throttled("Slower.", status=429, retryable=True, retry_after=1)),
+            Result(
+                long,
+                error=Throttled("Slower.", status=429, retryable=True, retry_after=60),
+            ),
+            Result(
+                short,
+                error=Throttled("Slower.", status=429, retryable=True, retry_after=1),
+            ),
         ]
     )
     operation.refresh_from_db()
@@ -294,7 +340,9 @@ def test_several_are_under_way_at_the_same_time(begin, inventory):
     inventory.fault("ShowDevice", "latency", seconds=0.5)
     work()
     assert outcome(operation) == {"ok": 10}
-    _alone, second, *_others, ninth, _tenth = sorted(e["time"] for e in inventory.journal("ShowDevice"))
+    _alone, second, *_others, ninth, _tenth = sorted(
+        e["time"] for e in inventory.journal("ShowDevice")
+    )
     assert ninth - second < 0.5
 
 
@@ -307,10 +355,15 @@ def test_a_fault_of_ours_leaves_the_target_unknown(do, inventory, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("status", "code"), [(500, "IOTDA.000022"), (502, "APIGW.0101"), (403, "IOTDA.021101")]
+    ("status", "code"),
+    [(500, "IOTDA.000022"), (502, "APIGW.0101"), (403, "IOTDA.021101")],
 )
-def test_an_error_that_stops_nothing_does_not_make_the_worker_spin(begin, inventory, status, code):
-    inventory.fault("BindDevicePolicy", "status", match={"nth": 2}, status=status, error_code=code)
+def test_an_error_that_stops_nothing_does_not_make_the_worker_spin(
+    begin, inventory, status, code
+):
+    inventory.fault(
+        "BindDevicePolicy", "status", match={"nth": 2}, status=status, error_code=code
+    )
     operation = begin("policy.bind", *(f"nobody-{n}" for n in range(200)))
     # Another one that keeps the senders busy meanwhile.
     inventory.fault("ShowDevice", "latency", seconds=0.3)

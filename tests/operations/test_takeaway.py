@@ -29,7 +29,11 @@ def test_the_table_has_what_failed_and_why(auditor, partial, inventory):
     request = inventory.journal("BindDevicePolicy")[-1]["request_id"]
     assert rows.keys() == {"nobody-1", inventory.landmarks["full"]}
     row = rows["nobody-1"]
-    assert (row["state"], row["code"], row["request_id"]) == ("failed", "IOTDA.014000", request)
+    assert (row["state"], row["code"], row["request_id"]) == (
+        "failed",
+        "IOTDA.014000",
+        request,
+    )
     assert row["iotda_said"]
     assert row["meaning"] == "The device does not exist."
     assert row["next_step"].startswith("Check the ID.")
@@ -50,7 +54,10 @@ def test_a_spreadsheet_takes_nothing_for_a_formula(auditor, partial, evil):
 
 def test_who_took_the_table_stands_in_the_trail(auditor, partial):
     response = auditor.get(f"{partial.get_absolute_url()}failures.csv")
-    assert response.headers["Content-Disposition"] == f'attachment; filename="{partial}-failures.csv"'
+    assert (
+        response.headers["Content-Disposition"]
+        == f'attachment; filename="{partial}-failures.csv"'
+    )
     event = Event.objects.get(kind="export")
     assert (event.actor_name, event.operation, event.summary) == (
         "auditor", partial.pk, f"failures of {partial} as CSV",
@@ -65,7 +72,9 @@ def test_the_table_is_streamed(auditor, partial):
 
 def summary(client, operation):
     text = client.get(operation.get_absolute_url()).text
-    return html.unescape(re.search(r'<pre[^>]*id="ticket-text"[^>]*>(.*?)</pre>', text, re.S)[1])
+    return html.unescape(
+        re.search(r'<pre[^>]*id="ticket-text"[^>]*>(.*?)</pre>', text, re.S)[1]
+    )
 
 
 def test_the_summary_says_what_a_ticket_needs(auditor, partial, inventory):

@@ -7,22 +7,24 @@ from contextlib import closing
 import pytest
 from django.db import transaction
 
-from iotda_admin.operations.queues import redis as redis_queue
-from iotda_admin.operations.tasks import advance
+from iotda_admin.operations.execution.queues import redis as redis_queue
+from iotda_admin.operations.execution.tasks import advance
 from tests import redis_server
 from tests.asking import asked, writes
 from tests.operations.deployment import until
 from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.skipif(
-    bool(redis_server.missing()) and not redis_server.must_be_here(), reason=redis_server.missing()
+    bool(redis_server.missing()) and not redis_server.must_be_here(),
+    reason=redis_server.missing(),
 )
 ASK = """
 from django.contrib.auth.models import User
-from iotda_admin.connection import client
-from iotda_admin.operations.door import Asker, Wanted, ask, start
-asker = Asker(User.objects.get(username="operator"), "operator", "test")
-start(ask("device.freeze", [Wanted(id) for id in {ids!r}], asker=asker, reason="r", form_key="k"), client())
+from iotda_admin.rate.connection import client
+from iotda_admin.access.actor import Actor
+from iotda_admin.operations.services import Wanted, ask, start
+actor = Actor(User.objects.get(username="operator"), "operator", "test")
+start(ask("device.freeze", [Wanted(id) for id in {ids!r}], actor=actor, reason="r", form_key="k"), client())
 """
 POST = """
 import json
@@ -53,11 +55,15 @@ def over(deployment, request):
 
 
 def states(deployment, table="chunk"):
-    return {state for (state,) in deployment.rows(f"select state from operations_{table}")}
+    return {
+        state for (state,) in deployment.rows(f"select state from operations_{table}")
+    }
 
 
 def done(deployment, n):
-    return deployment.rows("select count(*) from operations_target where state='ok'") == [(n,)]
+    return deployment.rows(
+        "select count(*) from operations_target where state='ok'"
+    ) == [(n,)]
 
 
 def busy(deployment, cloud, ids):
@@ -107,10 +113,15 @@ def test_a_stopped_worker_leaves_hanging_calls_as_unknown(over, cloud):
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(10) == 0
     assert "sent" not in states(over) | states(over, "target")
-    assert over.rows("select count(*) from operations_chunk where state='unknown'") in ([(1,)], [(2,)])
+    assert over.rows("select count(*) from operations_chunk where state='unknown'") in (
+        [(1,)],
+        [(2,)],
+    )
 
 
-def test_without_redis_a_form_is_answered_and_done_when_it_is_back(deployment, redis, cloud):
+def test_without_redis_a_form_is_answered_and_done_when_it_is_back(
+    deployment, redis, cloud
+):
     deployment.env["REDIS_URL"] = redis.url
     redis.stop()
     form = asked(target=list(cloud.free(5)))
@@ -155,12 +166,16 @@ def test_a_second_signal_ends_it_at_once(deployment, cloud):
 def test_a_stopped_worker_ends_in_time_though_the_database_is_locked(deployment, cloud):
     cloud.fault("FreezeDevice", "latency", seconds=0.1)
     worker = busy(deployment, cloud, cloud.free(10))
-    with closing(sqlite3.connect(deployment.folder / "iotda-admin.sqlite3", timeout=10)) as somebody:
+    with closing(
+        sqlite3.connect(deployment.folder / "iotda-admin.sqlite3", timeout=10)
+    ) as somebody:
         somebody.execute("begin immediate")
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(10) == -signal.SIGALRM
     cloud.heal()
-    deployment.rows("update operations_chunk set lease_until='2026-01-01' where state='sent'")
+    deployment.rows(
+        "update operations_chunk set lease_until='2026-01-01' where state='sent'"
+    )
     deployment.rows("update operations_operation set nudged_at='2026-01-01'")
     deployment.start("manage.py", "worker")
     until(lambda: done(deployment, 10))
@@ -199,4 +214,7 @@ def test_an_outage_is_told_once(queue, redis, caplog):
         backend.enqueue(advance, [], {})
     redis.start()
     backend.enqueue(advance, [], {})
-    assert [message[:16] for message in caplog.messages] == ["Redis cannot be ", "Redis can be rea"]
+    assert [message[:16] for message in caplog.messages] == [
+        "Redis cannot be ",
+        "Redis can be rea",
+    ]

@@ -5,11 +5,20 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from iotda_admin import connection
 from iotda_admin.audit.models import Event
-from iotda_admin.operations import recovery
+from iotda_admin.operations.execution import reconciliation
 from iotda_admin.operations.models import Chunk
-from tests.asking import codes, look, outcome, states, time_passes, unreachable, work, writes
+from iotda_admin.rate import connection
+from tests.asking import (
+    codes,
+    look,
+    outcome,
+    states,
+    time_passes,
+    unreachable,
+    work,
+    writes,
+)
 from tests.conftest import HTMX
 
 WIRE = [
@@ -63,7 +72,11 @@ def spoil(inventory, settings):
 
 def spoilt(do, spoil, targets, verb, fault, moment):
     over = spoil(verb, fault, moment)
-    operation = do(verb, *targets[verb], policy="policy" if verb == "policy.unbind" else "other_policy")
+    operation = do(
+        verb,
+        *targets[verb],
+        policy="policy" if verb == "policy.unbind" else "other_policy",
+    )
     over(10)
     return operation
 
@@ -74,7 +87,9 @@ def spoilt(do, spoil, targets, verb, fault, moment):
      # A freeze is answered by 204 without a body: nothing of it can be cut off or nested.
      if verb == "policy.bind" or fault not in ("truncate", "deep_json")],
 )  # fmt: skip
-def test_what_was_applied_is_settled_as_done(do, spoil, targets, inventory, verb, fault):
+def test_what_was_applied_is_settled_as_done(
+    do, spoil, targets, inventory, verb, fault
+):
     operation = spoilt(do, spoil, targets, verb, fault, "after")
     n = len(targets[verb])
     assert outcome(operation) == {"unknown": n}
@@ -85,7 +100,9 @@ def test_what_was_applied_is_settled_as_done(do, spoil, targets, inventory, verb
 
 @pytest.mark.parametrize("verb", ["device.freeze", "policy.bind"])
 @pytest.mark.parametrize("fault", [*WIRE, *STATUSES])
-def test_what_was_not_applied_is_failed_after_two_looks(do, spoil, targets, inventory, verb, fault):
+def test_what_was_not_applied_is_failed_after_two_looks(
+    do, spoil, targets, inventory, verb, fault
+):
     operation = spoilt(do, spoil, targets, verb, fault, "before")
     n = len(targets[verb])
     for expected in ("unknown", "unknown", "failed"):
@@ -101,11 +118,15 @@ def test_taking_back_is_settled_alike(do, spoil, targets, verb, moment):
     operation = spoilt(do, spoil, targets, verb, "drop", moment)
     look()
     look()
-    assert outcome(operation) == {"ok" if moment == "after" else "failed": len(targets[verb])}
+    assert outcome(operation) == {
+        "ok" if moment == "after" else "failed": len(targets[verb])
+    }
 
 
 @pytest.mark.parametrize("fault", SHAPES)
-def test_an_answer_that_contradicts_itself_is_read_back(do, spoil, targets, inventory, fault):
+def test_an_answer_that_contradicts_itself_is_read_back(
+    do, spoil, targets, inventory, fault
+):
     operation = spoilt(do, spoil, targets, "policy.bind", fault, "after")
     assert outcome(operation)["unknown"] >= 1
     look()
@@ -130,7 +151,7 @@ def test_it_is_not_read_back_before_the_calls_deadline(do, spoil, targets, inven
     chunk = operation.chunks.get()
     assert chunk.due_at > chunk.sent_at + timedelta(seconds=10)
     Chunk.objects.update(due_at=timezone.now() + timedelta(seconds=60))
-    recovery.sweep()
+    reconciliation.sweep()
     assert outcome(operation) == {"unknown": 1}
 
 
@@ -138,7 +159,7 @@ def test_the_second_look_is_apart_from_the_first(do, spoil, targets, settings):
     settings.READ_BACK_GAP = 60
     operation = spoilt(do, spoil, targets, "device.freeze", "drop", "before")
     look()
-    recovery.sweep()
+    reconciliation.sweep()
     assert outcome(operation) == {"unknown": 1}
     assert operation.chunks.get().misses == 1
 
@@ -152,7 +173,9 @@ def test_one_look_is_not_enough_where_lists_lag(do, spoil, targets, inventory):
     assert outcome(operation) == {"ok": 2}
 
 
-def test_a_platform_that_is_down_is_asked_again_later(do, spoil, targets, settings, inventory):
+def test_a_platform_that_is_down_is_asked_again_later(
+    do, spoil, targets, settings, inventory
+):
     operation = spoilt(do, spoil, targets, "device.freeze", "drop", "after")
     unreachable(settings)
     look()
@@ -161,7 +184,9 @@ def test_a_platform_that_is_down_is_asked_again_later(do, spoil, targets, settin
     assert timezone.now() < chunk.due_at < timezone.now() + timedelta(seconds=20)
 
 
-def test_a_later_change_of_the_same_target_hides_the_earlier(do, spoil, targets, inventory):
+def test_a_later_change_of_the_same_target_hides_the_earlier(
+    do, spoil, targets, inventory
+):
     operation = spoilt(do, spoil, targets, "device.freeze", "drop", "after")
     assert outcome(do("device.unfreeze", *targets["device.freeze"])) == {"ok": 1}
     look()
@@ -178,8 +203,12 @@ def test_a_later_try_that_changed_nothing_hides_nothing(do, spoil, targets):
     assert outcome(operation) == {"ok": 1}
 
 
-@pytest.mark.parametrize(("verb", "expected"), [("policy.bind", "failed"), ("policy.unbind", "ok")])
-def test_a_policy_that_is_gone_is_bound_to_nothing(do, spoil, targets, inventory, verb, expected):
+@pytest.mark.parametrize(
+    ("verb", "expected"), [("policy.bind", "failed"), ("policy.unbind", "ok")]
+)
+def test_a_policy_that_is_gone_is_bound_to_nothing(
+    do, spoil, targets, inventory, verb, expected
+):
     operation = spoilt(do, spoil, targets, verb, "drop", "before")
     inventory.call("DELETE", f"policies/{operation.policy_id}")
     look()
@@ -199,9 +228,17 @@ def test_a_device_that_is_gone_was_not_frozen(do, spoil, targets, inventory):
     ("verb", "read"),
     [("device.freeze", "ShowDevice"), ("policy.unbind", "ShowTargetsInDevicePolicy")],
 )
-def test_a_404_that_is_not_the_platforms_settles_nothing(do, spoil, targets, inventory, verb, read):
+def test_a_404_that_is_not_the_platforms_settles_nothing(
+    do, spoil, targets, inventory, verb, read
+):
     operation = spoilt(do, spoil, targets, verb, "drop", "after")
-    inventory.fault(read, "status", status=404, error_code="APIGW.0101", error_msg="The API does not exist.")
+    inventory.fault(
+        read,
+        "status",
+        status=404,
+        error_code="APIGW.0101",
+        error_msg="The API does not exist.",
+    )
     look()
     look()
     assert outcome(operation) == {"unknown": len(targets[verb])}
@@ -242,7 +279,9 @@ def unanswered(do, inventory):
 
 
 @pytest.mark.parametrize("fault", ["status", "bad_json", "drop"])
-def test_a_device_that_cannot_be_read_does_not_hold_back_the_others(unanswered, inventory, fault):
+def test_a_device_that_cannot_be_read_does_not_hold_back_the_others(
+    unanswered, inventory, fault
+):
     operation, (first, *others) = unanswered
     inventory.fault("ShowDevice", fault, match={"ids": [first]})
     look()
@@ -250,7 +289,9 @@ def test_a_device_that_cannot_be_read_does_not_hold_back_the_others(unanswered, 
 
 
 @pytest.mark.parametrize("fault", ["throttle", "drop"])
-def test_what_was_read_before_the_platform_stopped_answering_counts(unanswered, inventory, fault):
+def test_what_was_read_before_the_platform_stopped_answering_counts(
+    unanswered, inventory, fault
+):
     operation, _ids = unanswered
     inventory.fault("ShowDevice", fault, match={"nth": 2})
     look()

@@ -9,15 +9,38 @@ from devices.models import Space
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Operation
 from policies.models import Binding, Policy
-from tests.asking import asked, bind_form, codes, outcome, states, unreachable, work, writes
+from tests.asking import (
+    asked,
+    bind_form,
+    codes,
+    outcome,
+    states,
+    unreachable,
+    work,
+    writes,
+)
 from tests.conftest import HTMX
 
-BAD = ["a" * 129, "a\0b", "..", "a%2Fb", "\u0430bc", "<b>x</b>", "a/b", "x.y", "a\u202eb"]
+BAD = [
+    "a" * 129,
+    "a\0b",
+    "..",
+    "a%2Fb",
+    "\u0430bc",
+    "<b>x</b>",
+    "a/b",
+    "x.y",
+    "a\u202eb",
+]
 
 
 def bind(client, cloud, *ids, policy="other_policy", headers=None, **form):
     policy = cloud.landmarks[policy]
-    return client.post(f"/policies/{policy}/bind/", bind_form(policy, *ids, **form), headers=headers or {})
+    return client.post(
+        f"/policies/{policy}/bind/",
+        bind_form(policy, *ids, **form),
+        headers=headers or {},
+    )
 
 
 def unbind(client, cloud, *ids, **form):
@@ -35,7 +58,11 @@ def test_it_binds_several_and_says_who_failed_and_why(policyadmin, inventory):
     assert response.status_code == 200
     assert states(only()) == {good[0]: "ok", good[1]: "ok", full: "failed"}
     assert inventory.bound(inventory.landmarks["policy"]) >= set(good)
-    for words in ("IOTDA.015204", "the limit of 5 is reached", "already has 5 policies"):
+    for words in (
+        "IOTDA.015204",
+        "the limit of 5 is reached",
+        "already has 5 policies",
+    ):
         assert words in response.text
 
 
@@ -61,7 +88,9 @@ def test_pasted_ids_count_once(policyadmin, inventory):
 
 
 @pytest.mark.parametrize("length", [127, 128])
-def test_the_longest_id_is_sent_and_refused_by_the_platform(policyadmin, inventory, length):
+def test_the_longest_id_is_sent_and_refused_by_the_platform(
+    policyadmin, inventory, length
+):
     bind(policyadmin, inventory, pasted="x" * length)
     assert codes(only()) == {"x" * length: "IOTDA.014000"}
 
@@ -89,7 +118,9 @@ def test_a_chosen_target_that_is_no_id_is_named(policyadmin, inventory, ask, val
     assert not writes(inventory)
 
 
-@pytest.mark.parametrize("value", ["a" * 129, "..", "%2F", "a%00b", "a%0A", "%D0%B0bc", "<b>"])
+@pytest.mark.parametrize(
+    "value", ["a" * 129, "..", "%2F", "a%00b", "a%0A", "%D0%B0bc", "<b>"]
+)
 @pytest.mark.parametrize("end", ["", "bind/", "unbind/"])
 def test_a_policy_that_is_no_id_reaches_nothing(policyadmin, inventory, value, end):
     seen = len(inventory.journal())
@@ -107,7 +138,12 @@ def test_a_policy_that_is_not_there_is_a_field_error(policyadmin, inventory, val
 
 
 @pytest.mark.parametrize(
-    "data", [{"q": "a\0b", "act": "find"}, {"policy": "\0", "act": "add:\0"}, {"target_type": "\0"}]
+    "data",
+    [
+        {"q": "a\0b", "act": "find"},
+        {"policy": "\0", "act": "add:\0"},
+        {"target_type": "\0"},
+    ],
 )
 def test_looking_for_nonsense_shows_the_form(policyadmin, inventory, data):
     assert policyadmin.post("/policies/selection.bind/", data).status_code == 200
@@ -119,10 +155,14 @@ def test_nothing_chosen_is_said(policyadmin, inventory):
     assert "Choose at least one target" in response.text
 
 
-def test_policies_of_the_same_name_are_told_apart_by_their_space(policyadmin, inventory):
+def test_policies_of_the_same_name_are_told_apart_by_their_space(
+    policyadmin, inventory
+):
     for row in Space.objects.all()[:2]:
         Policy.objects.create(policy_id=f"of-{row.pk}", name="twin", app_id=row.pk)
-    options = re.findall("<option[^>]*>([^<]*)", policyadmin.get("/policies/selection.bind/").text)
+    options = re.findall(
+        "<option[^>]*>([^<]*)", policyadmin.get("/policies/selection.bind/").text
+    )
     assert {f"twin · {row.name}" for row in Space.objects.all()[:2]} <= set(options)
     assert len(set(options)) == len(options)
 
@@ -176,14 +216,20 @@ def test_it_binds_to_a_product(policyadmin, inventory):
 
 def test_a_whole_space_needs_its_name_typed(policyadmin, inventory):
     space = inventory.landmarks["space"]
-    response = bind(policyadmin, inventory, space, target_type="app", space_name="almost")
+    response = bind(
+        policyadmin, inventory, space, target_type="app", space_name="almost"
+    )
     assert response.status_code == 422
     assert "Type the name exactly" in response.text
     assert not writes(inventory)
 
 
-@pytest.mark.parametrize(("name", "typed"), [("", ""), ("plant", " plant"), ("plant", "")])
-def test_a_name_that_was_not_typed_is_not_confirmed(policyadmin, inventory, name, typed):
+@pytest.mark.parametrize(
+    ("name", "typed"), [("", ""), ("plant", " plant"), ("plant", "")]
+)
+def test_a_name_that_was_not_typed_is_not_confirmed(
+    policyadmin, inventory, name, typed
+):
     space = inventory.landmarks["space"]
     Space.objects.filter(pk=space).update(name=name)
     response = bind(policyadmin, inventory, space, target_type="app", space_name=typed)
@@ -212,7 +258,9 @@ def test_a_whole_space_is_bound_once_its_name_is_typed(policyadmin, inventory):
 def test_a_whole_space_needs_a_right_of_its_own(policyadmin, inventory):
     Permission.objects.get(codename="bind_space").group_set.clear()
     space = Space.objects.get(pk=inventory.landmarks["space"])
-    response = bind(policyadmin, inventory, space.pk, target_type="app", space_name=space.name)
+    response = bind(
+        policyadmin, inventory, space.pk, target_type="app", space_name=space.name
+    )
     assert response.status_code == 403
     assert Event.objects.get(kind="denied").detail["needs"] == "policies.bind_space"
     assert not writes(inventory)
@@ -227,10 +275,15 @@ def test_an_unreachable_platform_is_said_and_recorded(policyadmin, inventory, se
 
 
 @pytest.mark.parametrize(
-    ("status", "code"), [(404, "IOTDA.015201"), (403, "IOTDA.000022"), (401, "APIGW.0301")]
+    ("status", "code"),
+    [(404, "IOTDA.015201"), (403, "IOTDA.000022"), (401, "APIGW.0301")],
 )
-def test_a_refusal_of_the_first_call_stops_the_rest(policyadmin, inventory, status, code):
-    inventory.fault("BindDevicePolicy", "status", status=status, error_code=code, error_msg="No.")
+def test_a_refusal_of_the_first_call_stops_the_rest(
+    policyadmin, inventory, status, code
+):
+    inventory.fault(
+        "BindDevicePolicy", "status", status=status, error_code=code, error_msg="No."
+    )
     ids = [f"d{n}" for n in range(45)]
     bind(policyadmin, inventory, pasted="\n".join(ids))
     work()
@@ -243,7 +296,11 @@ def test_a_refusal_of_the_first_call_stops_the_rest(policyadmin, inventory, stat
 def test_one_bad_id_does_not_spoil_its_neighbours(policyadmin, inventory):
     ids = inventory.free(3)
     inventory.fault(
-        "BindDevicePolicy", "status", match={"ids": [ids[1]]}, status=400, error_code="IOTDA.000006"
+        "BindDevicePolicy",
+        "status",
+        match={"ids": [ids[1]]},
+        status=400,
+        error_code="IOTDA.000006",
     )
     bind(policyadmin, inventory, *ids)
     assert outcome(only()) == {"pending": 3}

@@ -48,12 +48,18 @@ def test_the_record_has_names_and_what_stood_before(do, inventory):
     inventory.call("POST", "bindings", json=binding)
     assert do("bind", device) == 0
     target = only().targets.get()
-    assert (target.name != "", target.stood_before, target.state) == (True, True, "already")
+    assert (target.name != "", target.stood_before, target.state) == (
+        True,
+        True,
+        "already",
+    )
     assert (only().policy_name, only().source) == ("quarantine", "cli")
 
 
 def test_a_policy_is_found_by_its_exact_name(do, inventory):
-    Policy.objects.exclude(pk=inventory.landmarks["policy"]).filter(name="quarantine").delete()
+    Policy.objects.exclude(pk=inventory.landmarks["policy"]).filter(
+        name="quarantine"
+    ).delete()
     assert do("bind", *inventory.free(2), policy="quarantine") == 0
     assert only().policy_id == inventory.landmarks["policy"]
 
@@ -68,7 +74,9 @@ def test_of_policies_with_one_name_the_candidates_are_named(do, inventory):
 
 @pytest.mark.parametrize("name", ["nope", "Quarantine", "quarant", "no such policy"])
 def test_a_policy_that_is_not_there_is_refused(do, inventory, name):
-    assert f"exactly this name: {name}\n" in do("bind", inventory.free(1)[0], policy=name)
+    assert f"exactly this name: {name}\n" in do(
+        "bind", inventory.free(1)[0], policy=name
+    )
 
 
 def test_a_policy_made_since_is_found_at_iotda(do, inventory):
@@ -77,7 +85,9 @@ def test_a_policy_made_since_is_found_at_iotda(do, inventory):
     assert do("bind", inventory.free(1)[0], policy=policy) == 0
 
 
-def test_where_iotda_cannot_be_asked_for_the_policy_nothing_is_recorded(do, inventory, settings):
+def test_where_iotda_cannot_be_asked_for_the_policy_nothing_is_recorded(
+    do, inventory, settings
+):
     unreachable(settings)
     Policy.objects.all().delete()
     assert "IoTDA cannot be asked" in do("bind", inventory.free(1)[0])
@@ -87,7 +97,9 @@ def test_where_iotda_cannot_be_asked_for_the_policy_nothing_is_recorded(do, inve
 def test_a_whole_space_needs_its_name(do, inventory, typed):
     space = Space.objects.get(pk=inventory.landmarks["space"])
     said = do("bind", space.pk, target_type="app", confirm_space=typed)
-    assert said == f"--confirm-space: Type the name exactly as it is shown: {space.name}"
+    assert (
+        said == f"--confirm-space: Type the name exactly as it is shown: {space.name}"
+    )
     assert not writes(inventory)
 
 

@@ -16,12 +16,17 @@ def file(text):
 
 def test_a_file_is_bound(policyadmin, inventory):
     one, two = inventory.free(2)
-    form = bind_form(inventory.landmarks["policy"], upload=file(f"name,device_id\npump,{one}\nfan,{two}\n"))
+    form = bind_form(
+        inventory.landmarks["policy"],
+        upload=file(f"name,device_id\npump,{one}\nfan,{two}\n"),
+    )
     policyadmin.post(BIND, form)
     assert states(Operation.objects.get()) == {one: "ok", two: "ok"}
 
 
-def test_it_tells_what_is_known_and_keeps_the_ids_of_a_file_in_the_form(policyadmin, inventory):
+def test_it_tells_what_is_known_and_keeps_the_ids_of_a_file_in_the_form(
+    policyadmin, inventory
+):
     known, full = inventory.free(1)[0], inventory.landmarks["full"]
     ids = "\n".join([known, full, full, *MANY])
     form = bind_form(inventory.landmarks["policy"], act="check", upload=file(ids))
@@ -39,7 +44,9 @@ def test_it_tells_what_is_known_and_keeps_the_ids_of_a_file_in_the_form(policyad
 
 
 @pytest.mark.parametrize("how", ["pasted", "upload"])
-def test_more_than_the_limit_is_413_and_nothing_is_recorded(policyadmin, operator, inventory, settings, how):
+def test_more_than_the_limit_is_413_and_nothing_is_recorded(
+    policyadmin, operator, inventory, settings, how
+):
     settings.TARGETS_LIMIT = 100
     text = "\n".join(MANY[:101])
     given = {how: file(text) if how == "upload" else text}
@@ -51,7 +58,9 @@ def test_more_than_the_limit_is_413_and_nothing_is_recorded(policyadmin, operato
     assert not Operation.objects.exists()
 
 
-@pytest.mark.parametrize("headers", [{"CONTENT_LENGTH": "50000000"}, {"HTTP_TRANSFER_ENCODING": "chunked"}])
+@pytest.mark.parametrize(
+    "headers", [{"CONTENT_LENGTH": "50000000"}, {"HTTP_TRANSFER_ENCODING": "chunked"}]
+)
 def test_a_body_that_is_too_large_is_refused_unread(policyadmin, cloud, headers):
     response = policyadmin.post(BIND, {"act": "find"}, **headers)
     assert response.status_code == 413
@@ -62,12 +71,18 @@ def test_the_same_form_sent_twice_reads_nothing_of_the_platform(policyadmin, inv
     form = bind_form(inventory.landmarks["policy"], *inventory.free(2))
     policyadmin.post(BIND, form)
     calls = len(inventory.journal())
-    assert policyadmin.post(BIND, form).url == Operation.objects.get().get_absolute_url()
+    assert (
+        policyadmin.post(BIND, form).url == Operation.objects.get().get_absolute_url()
+    )
     assert len(inventory.journal()) == calls
 
 
-def test_a_long_list_of_devices_is_shown_in_short_and_travels_in_one_field(admin, inventory):
-    text = admin.post("/devices/selection.freeze/", {"pasted": "\n".join(MANY), "upload": ""}).text
+def test_a_long_list_of_devices_is_shown_in_short_and_travels_in_one_field(
+    admin, inventory
+):
+    text = admin.post(
+        "/devices/selection.freeze/", {"pasted": "\n".join(MANY), "upload": ""}
+    ).text
     assert "Freeze 3,000 devices" in text
     assert "The first 50 of 3,000" in text
     assert text.count('<input type="hidden" name="target"') == 0

@@ -8,7 +8,9 @@ from tests.asking import bind_form, unreachable
 from tests.conftest import signed_in
 
 
-def test_the_list_says_what_each_policy_says_and_how_many_it_is_bound_to(viewer, inventory):
+def test_the_list_says_what_each_policy_says_and_how_many_it_is_bound_to(
+    viewer, inventory
+):
     text = viewer.get("/policies/").text
     assert all(policy.name in text for policy in Policy.objects.all())
     assert "Deny to publish and subscribe to" in " ".join(text.split())
@@ -21,8 +23,12 @@ def test_the_list_stands_while_the_platform_is_down(viewer, inventory, settings)
     assert Policy.objects.first().name in response.text
 
 
-def test_the_list_asks_as_much_for_many_as_for_one(viewer, inventory, django_assert_max_num_queries):
-    Policy.objects.bulk_create(Policy(policy_id=f"p{n}", name=f"p{n}") for n in range(40))
+def test_the_list_asks_as_much_for_many_as_for_one(
+    viewer, inventory, django_assert_max_num_queries
+):
+    Policy.objects.bulk_create(
+        Policy(policy_id=f"p{n}", name=f"p{n}") for n in range(40)
+    )
     SyncRun.objects.all().delete()
     with django_assert_max_num_queries(12):
         viewer.get("/policies/")
@@ -36,8 +42,12 @@ def test_a_policy_is_read_at_this_moment(viewer, inventory):
     assert Policy.objects.get(pk=policy).name == "renamed"
 
 
-@pytest.mark.parametrize(("fault", "status"), [(None, 503), ("html", 503), ("redirect", 502)])
-def test_a_policy_that_cannot_be_read_is_shown_from_the_inventory(viewer, inventory, settings, fault, status):
+@pytest.mark.parametrize(
+    ("fault", "status"), [(None, 503), ("html", 503), ("redirect", 502)]
+)
+def test_a_policy_that_cannot_be_read_is_shown_from_the_inventory(
+    viewer, inventory, settings, fault, status
+):
     policy = Policy.objects.get(pk=inventory.landmarks["policy"])
     inventory.fault("ShowDevicePolicy", fault) if fault else unreachable(settings)
     response = viewer.get(f"/policies/{policy.pk}/")
@@ -58,20 +68,32 @@ def test_a_policy_that_nobody_knows_is_not_found(viewer, inventory):
     assert viewer.get("/policies/nobody/").status_code == 404
 
 
-@pytest.mark.parametrize("answer", [None, {"status": 404, "error_code": "APIGW.0101", "error_msg": "No."}])
-def test_only_the_platform_says_that_nobody_knows_it(policyadmin, inventory, settings, answer):
-    inventory.fault("ShowDevicePolicy", "status", **answer) if answer else unreachable(settings)
+@pytest.mark.parametrize(
+    "answer", [None, {"status": 404, "error_code": "APIGW.0101", "error_msg": "No."}]
+)
+def test_only_the_platform_says_that_nobody_knows_it(
+    policyadmin, inventory, settings, answer
+):
+    inventory.fault("ShowDevicePolicy", "status", **answer) if answer else unreachable(
+        settings
+    )
     response = policyadmin.get("/policies/nobody/")
     assert response.status_code in (502, 503)
     assert "IoTDA could not be read just now" in response.text
     assert "/policies/nobody/bind/" not in response.text
 
 
-@pytest.mark.parametrize(("role", "shown"), [("viewer", False), ("operator", False), ("auditor", True)])
-def test_who_did_it_and_why_is_for_those_who_may_see_it(policyadmin, role, shown, inventory):
+@pytest.mark.parametrize(
+    ("role", "shown"), [("viewer", False), ("operator", False), ("auditor", True)]
+)
+def test_who_did_it_and_why_is_for_those_who_may_see_it(
+    policyadmin, role, shown, inventory
+):
     policy = inventory.landmarks["policy"]
     policyadmin.post("/policies/selection.bind/", bind_form(policy, *inventory.free(1)))
-    history = signed_in(role).get(f"/policies/{policy}/").text.partition('id="history"')[2]
+    history = (
+        signed_in(role).get(f"/policies/{policy}/").text.partition('id="history"')[2]
+    )
     assert "Bind" in history
     for words in ("policyadmin", "billing dispute", "INC-1", "OP-"):
         assert (words in history) == shown
@@ -80,7 +102,8 @@ def test_who_did_it_and_why_is_for_those_who_may_see_it(policyadmin, role, shown
 def test_its_targets_are_paged(viewer, inventory):
     policy = inventory.landmarks["policy"]
     Binding.objects.bulk_create(
-        Binding(policy_id=policy, target_type="device", target_id=f"d{n}") for n in range(60)
+        Binding(policy_id=policy, target_type="device", target_id=f"d{n}")
+        for n in range(60)
     )
     total = Binding.objects.filter(policy=policy).count()
     first = viewer.get(f"/policies/{policy}/").text

@@ -12,9 +12,9 @@ import django
 
 django.setup()
 
-from iotda_admin.connection import client  # noqa: E402
 from iotda_admin.iotda import PageQuery, Throttled  # noqa: E402
 from iotda_admin.rate import ledger  # noqa: E402
+from iotda_admin.rate.connection import client  # noqa: E402
 
 WRITES = 0
 
@@ -47,7 +47,9 @@ def main(calls, threads, seconds=60.0):
         answers = list(pool.map(call, range(calls), [started + seconds] * calls))
     took = time.monotonic() - started
     counts = {str(answer): answers.count(answer) for answer in set(answers) - {None}}
-    print(json.dumps({"seconds": took, "writes": WRITES, "answers": counts}), flush=True)
+    print(
+        json.dumps({"seconds": took, "writes": WRITES, "answers": counts}), flush=True
+    )
 
 
 if __name__ == "__main__":

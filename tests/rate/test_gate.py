@@ -8,9 +8,9 @@ from django.db import transaction
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
-from iotda_admin.connection import client
 from iotda_admin.iotda import PageQuery, Throttled
 from iotda_admin.rate import gate, ledger
+from iotda_admin.rate.connection import client
 from iotda_admin.rate.models import Limit
 from iotda_admin.rate.terms import ACCOUNT, account_terms
 from tests.iotda.stopwatch import Stopwatch
@@ -61,7 +61,10 @@ def test_a_slot_too_far_away_is_refused_in_words(cloud, paced):
         list_devices()
     seconds = caught.value.retry_after
     assert seconds == pytest.approx(3400, abs=100)
-    assert caught.value.user_message == f"10 calls a second are allowed; the next is free in {seconds:.0f} s."
+    assert (
+        caught.value.user_message
+        == f"10 calls a second are allowed; the next is free in {seconds:.0f} s."
+    )
     assert caught.value.retryable
     assert not caught.value.maybe_applied
 
@@ -110,7 +113,9 @@ def test_a_locked_database_does_not_stop_a_call(cloud, paced, settings):
     settings.IOTDA_DEADLINE = 20
     paced(50, 20)
     with transaction.atomic(), ThreadPoolExecutor(1) as other:
-        Limit.objects.create(name=ACCOUNT, tat=0)  # on PostgreSQL too, the other now waits for this row
+        Limit.objects.create(
+            name=ACCOUNT, tat=0
+        )  # on PostgreSQL too, the other now waits for this row
         assert other.submit(list_devices).result(30)
 
 

@@ -31,7 +31,9 @@ def iotda(cloud, recorder):
         domain="demo-domain",
         project_id=PROJECT,
     )
-    with Client(endpoint=cloud.api, project_id=PROJECT, auth=auth, gate=recorder) as client:
+    with Client(
+        endpoint=cloud.api, project_id=PROJECT, auth=auth, gate=recorder
+    ) as client:
         yield client
     auth.close()
 

@@ -49,7 +49,9 @@ def test_a_slot_that_is_held_costs_no_write(limiter):
 def test_a_few_writes_serve_many_calls(limiter, monkeypatch):
     writes = []
     reserve = ledger.reserve
-    monkeypatch.setattr(ledger, "reserve", lambda *args: writes.append(args) or reserve(*args))
+    monkeypatch.setattr(
+        ledger, "reserve", lambda *args: writes.append(args) or reserve(*args)
+    )
     for _ in range(100):
         limiter.take(TERMS, 10)
     assert len(writes) <= 25
@@ -77,7 +79,9 @@ def test_it_reserves_one_slot_where_slots_come_slowly(limiter):
         assert not limiter._slots
 
 
-def test_without_the_database_it_keeps_to_the_rate_by_itself(limiter, time, monkeypatch):
+def test_without_the_database_it_keeps_to_the_rate_by_itself(
+    limiter, time, monkeypatch
+):
     monkeypatch.setitem(ledger.NOW, "sqlite", "no_such_clock()")
     monkeypatch.setitem(ledger.NOW, "postgresql", "no_such_clock()")
     started = time.now

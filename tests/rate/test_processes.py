@@ -31,8 +31,15 @@ def busy(cloud, paced):
 
     def run(processes, calls, threads):
         command = [sys.executable, "-m", "tests.rate.busy", str(calls), str(threads)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
-        started = [subprocess.Popen(command, env=env, **pipes) for _ in range(processes)]
+        pipes = {
+            "stdin": subprocess.PIPE,
+            "stdout": subprocess.PIPE,
+            "text": True,
+            "cwd": ROOT,
+        }
+        started = [
+            subprocess.Popen(command, env=env, **pipes) for _ in range(processes)
+        ]
         for process in started:
             process.stdout.readline()
         for process in started:

@@ -14,7 +14,11 @@ LOGIN = {
         "identity": {
             "methods": ["password"],
             "password": {
-                "user": {"name": "demo-user", "password": "demo-password", "domain": {"name": "demo-domain"}}
+                "user": {
+                    "name": "demo-user",
+                    "password": "demo-password",
+                    "domain": {"name": "demo-domain"},
+                }
             },
         },
         "scope": {"project": {"name": "cn-north-4"}},
@@ -49,7 +53,12 @@ class Sim:
         url = self.api + (path if path.startswith("/v") else self.root + path)
         data = None if body is None else json.dumps(body)
         return self.session.request(
-            method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False
+            method,
+            url,
+            data=data,
+            headers=headers,
+            timeout=timeout,
+            allow_redirects=False,
         )
 
     def get(self, path, **options):
@@ -60,7 +69,9 @@ class Sim:
 
     def bind(self, *ids, policy=None, act="bind", target_type="device", **options):
         body = {"target_type": target_type, "target_ids": list(ids)}
-        return self.post(f"/device-policies/{policy or self.known.policy}/{act}", body, **options)
+        return self.post(
+            f"/device-policies/{policy or self.known.policy}/{act}", body, **options
+        )
 
     def status(self, device_id):
         return self.device(device_id)["status"]
@@ -72,13 +83,17 @@ class Sim:
         return self._control("GET", "/journal", query=query)["entries"]
 
     def fault(self, fault, match=None, **args):
-        return self._control("POST", "/faults", {"match": match or {}, "fault": fault, "args": args})["id"]
+        return self._control(
+            "POST", "/faults", {"match": match or {}, "fault": fault, "args": args}
+        )["id"]
 
     def patch(self, path="/settings", /, **changes):
         return self._control("PATCH", path, changes)
 
     def _control(self, method, path, body=None, query=None):
-        answer = self.session.request(method, f"{self.control}/_sim{path}", json=body, params=query)
+        answer = self.session.request(
+            method, f"{self.control}/_sim{path}", json=body, params=query
+        )
         assert answer.ok, answer.text
         return answer.json() if answer.content else None
 

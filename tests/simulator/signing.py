@@ -23,7 +23,16 @@ with elsewhere_at_home():
     from huaweicloudsdkcore.signer.signer import DerivationAKSKSigner, Signer
 
 
-def sign(method, url, algorithm="SDK-HMAC-SHA256", at=None, ak="DEMOAK", sk="DEMOSK", body="", **scope):
+def sign(
+    method,
+    url,
+    algorithm="SDK-HMAC-SHA256",
+    at=None,
+    ak="DEMOAK",
+    sk="DEMOSK",
+    body="",
+    **scope,
+):
     parts = urlsplit(url)
     when = (at or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
     request = SdkRequest(
@@ -41,4 +50,8 @@ def sign(method, url, algorithm="SDK-HMAC-SHA256", at=None, ak="DEMOAK", sk="DEM
     if algorithm == "SDK-HMAC-SHA256":
         return Signer(credentials).sign(request).header_params
     scope = {"service": "iotdm", "region": "cn-north-4"} | scope
-    return DerivationAKSKSigner(credentials).sign(request, scope["service"], scope["region"]).header_params
+    return (
+        DerivationAKSKSigner(credentials)
+        .sign(request, scope["service"], scope["region"])
+        .header_params
+    )

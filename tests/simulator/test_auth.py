@@ -10,14 +10,22 @@ from .signing import sign
 WRONG_PASSWORD = {
     "identity": {
         "methods": ["password"],
-        "password": {"user": {"name": "demo-user", "password": "no", "domain": {"name": "demo-domain"}}},
+        "password": {
+            "user": {
+                "name": "demo-user",
+                "password": "no",
+                "domain": {"name": "demo-domain"},
+            }
+        },
     }
 }
 
 
 def signed(sim, algorithm=ORDINARY, path=None, **options):
     url = sim.api + (path or sim.root + "/devices?limit=1")
-    return requests.get(url, headers=sign("GET", url, algorithm=algorithm, **options), timeout=5)
+    return requests.get(
+        url, headers=sign("GET", url, algorithm=algorithm, **options), timeout=5
+    )
 
 
 def refusal(answer):
@@ -29,17 +37,25 @@ def test_it_gives_out_a_token(sim):
     token = answer.json()["token"]
     assert (answer.status_code, token["project"]["name"]) == (201, "cn-north-4")
     assert len(answer.headers["X-Subject-Token"]) > 1000
-    lifetime = datetime.fromisoformat(token["expires_at"]) - datetime.fromisoformat(token["issued_at"])
+    lifetime = datetime.fromisoformat(token["expires_at"]) - datetime.fromisoformat(
+        token["issued_at"]
+    )
     assert lifetime == timedelta(hours=24)
 
 
 def test_it_words_a_wrong_password_as_keystone_does(sim):
     answer = sim.login(auth=WRONG_PASSWORD)
-    assert (answer.status_code, answer.json()["error"]["title"]) == (401, "Unauthorized")
+    assert (answer.status_code, answer.json()["error"]["title"]) == (
+        401,
+        "Unauthorized",
+    )
 
 
 def test_it_gives_no_token_for_another_project(sim):
-    auth = {"identity": sim.login_identity(), "scope": {"project": {"name": "eu-west-0"}}}
+    auth = {
+        "identity": sim.login_identity(),
+        "scope": {"project": {"name": "eu-west-0"}},
+    }
     assert sim.login(auth=auth).status_code == 401
 
 
@@ -54,7 +70,10 @@ def test_it_refuses_a_call_without_credentials(sim):
 
 
 def test_it_refuses_a_token_it_did_not_give_out(sim):
-    assert refusal(sim.get("/devices", headers={"X-Auth-Token": "made-up"})) == (401, "APIGW.0301")
+    assert refusal(sim.get("/devices", headers={"X-Auth-Token": "made-up"})) == (
+        401,
+        "APIGW.0301",
+    )
 
 
 def test_it_refuses_an_expired_token(sim):
@@ -74,7 +93,10 @@ def test_it_refuses_a_token_without_a_project(sim):
     scope = {"domain": {"name": "demo-domain"}}
     auth = {"identity": sim.login_identity(), "scope": scope}
     token = sim.login(auth=auth).headers["X-Subject-Token"]
-    assert refusal(sim.get("/devices", headers={"X-Auth-Token": token})) == (403, "IOTDA.000004")
+    assert refusal(sim.get("/devices", headers={"X-Auth-Token": token})) == (
+        403,
+        "IOTDA.000004",
+    )
 
 
 def test_it_refuses_a_token_for_another_project(sim):
@@ -91,7 +113,9 @@ def test_it_takes_a_signature(sim, algorithm):
     assert signed(sim, algorithm).status_code == 200
 
 
-@pytest.mark.parametrize(("algorithm", "code"), [(ORDINARY, "APIGW.0301"), (DERIVED, "IOTDA.000002")])
+@pytest.mark.parametrize(
+    ("algorithm", "code"), [(ORDINARY, "APIGW.0301"), (DERIVED, "IOTDA.000002")]
+)
 @pytest.mark.parametrize("wrong", [{"sk": "guess"}, {"ak": "guess"}])
 def test_it_refuses_a_wrong_key(sim, algorithm, code, wrong):
     assert refusal(signed(sim, algorithm, **wrong)) == (401, code)
@@ -102,16 +126,23 @@ def test_it_refuses_a_derived_signature_for_elsewhere(sim, wrong):
     assert refusal(signed(sim, DERIVED, **wrong)) == (401, "IOTDA.000002")
 
 
-@pytest.mark.parametrize(("minutes", "status"), [(14, 200), (-14, 200), (16, 401), (-16, 401)])
+@pytest.mark.parametrize(
+    ("minutes", "status"), [(14, 200), (-14, 200), (16, 401), (-16, 401)]
+)
 def test_it_tolerates_fifteen_minutes(sim, minutes, status):
-    assert signed(sim, at=datetime.now(UTC) + timedelta(minutes=minutes)).status_code == status
+    assert (
+        signed(sim, at=datetime.now(UTC) + timedelta(minutes=minutes)).status_code
+        == status
+    )
 
 
 def test_it_refuses_by_its_own_clock_and_shows_it(sim):
     sim.patch(clock_skew_s=1200)
     answer = signed(sim)
     assert answer.status_code == 401
-    shown = datetime.strptime(answer.headers["Date"], "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
+    shown = datetime.strptime(
+        answer.headers["Date"], "%a, %d %b %Y %H:%M:%S GMT"
+    ).replace(tzinfo=UTC)
     assert timedelta(minutes=19) < shown - datetime.now(UTC) < timedelta(minutes=21)
 
 
@@ -130,7 +161,9 @@ def test_it_refuses_what_was_changed_after_signing(sim, part):
     assert answer.status_code == 401
 
 
-@pytest.mark.parametrize("header", ["SDK-HMAC-SHA256 nonsense", "Basic ZGVtbw==", "none"])
+@pytest.mark.parametrize(
+    "header", ["SDK-HMAC-SHA256 nonsense", "Basic ZGVtbw==", "none"]
+)
 def test_it_refuses_an_authorization_it_cannot_read(sim, header):
     assert refusal(sim.get("/devices", headers={"Authorization": header}))[0] == 401
 
@@ -145,7 +178,9 @@ def test_it_refuses_an_authorization_it_cannot_read(sim, header):
         ("regional_unsubscribed", ORDINARY, 403, "IOTDA.000021"),
     ],
 )
-def test_it_answers_as_the_kind_of_host_it_plays(sim, host_kind, algorithm, status, code):
+def test_it_answers_as_the_kind_of_host_it_plays(
+    sim, host_kind, algorithm, status, code
+):
     sim.patch(host_kind=host_kind)
     answer = signed(sim, algorithm)
     assert (answer.status_code, answer.json().get("error_code")) == (status, code)
@@ -157,14 +192,22 @@ def test_it_takes_the_ordinary_signature_at_iam_whatever_the_host(sim):
 
 
 def test_it_refuses_another_project_even_when_signed(sim):
-    assert refusal(signed(sim, path=f"/v5/iot/{'a' * 32}/devices")) == (403, "IOTDA.000021")
+    assert refusal(signed(sim, path=f"/v5/iot/{'a' * 32}/devices")) == (
+        403,
+        "IOTDA.000021",
+    )
 
 
 def test_it_says_what_is_wrong_with_a_project_id_left_open(sim):
-    assert refusal(signed(sim, path="/v5/iot/%7Bproject_id%7D/devices")) == (400, "IOTDA.000006")
+    assert refusal(signed(sim, path="/v5/iot/%7Bproject_id%7D/devices")) == (
+        400,
+        "IOTDA.000006",
+    )
 
 
-@pytest.mark.parametrize(("given", "status"), [("mine", 200), ("other", 403), (None, 200)])
+@pytest.mark.parametrize(
+    ("given", "status"), [("mine", 200), ("other", 403), (None, 200)]
+)
 def test_it_refuses_another_instance_id(sim, given, status):
     sim.patch(instance_id="mine")
     headers = {"X-Auth-Token": sim.token} | ({"Instance-Id": given} if given else {})

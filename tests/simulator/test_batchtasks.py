@@ -14,7 +14,11 @@ def sim(sim):
 
 
 def create(sim, *targets, **changes):
-    body = {"task_name": "recall_召回", "task_type": "freezeDevices", "targets": list(targets)}
+    body = {
+        "task_name": "recall_召回",
+        "task_type": "freezeDevices",
+        "targets": list(targets),
+    }
     return sim.post("/batchtasks", body | changes)
 
 
@@ -23,7 +27,10 @@ def finished(sim, *targets, **changes):
 
     def ended():
         answer = sim.get(f"/batchtasks/{task_id}?limit=50").json()
-        return answer["batchtask"]["status"] in {"Success", "Fail", "PartialSuccess"} and answer
+        return (
+            answer["batchtask"]["status"] in {"Success", "Fail", "PartialSuccess"}
+            and answer
+        )
 
     return until(ended)
 
@@ -40,9 +47,14 @@ def test_it_unfreezes(sim):
 
 
 def test_it_tells_of_each_device_what_became_of_it(sim):
-    answer = finished(sim, sim.known.online, sim.known.child, sim.known.frozen, "nobody")
+    answer = finished(
+        sim, sim.known.online, sim.known.child, sim.known.frozen, "nobody"
+    )
     assert answer["batchtask"]["status"] == "PartialSuccess"
-    rows = {row["target"]: row.get("error", {}).get("error_code") for row in answer["task_details"]}
+    rows = {
+        row["target"]: row.get("error", {}).get("error_code")
+        for row in answer["task_details"]
+    }
     assert rows == {
         sim.known.online: None,
         sim.known.child: "IOTDA.014038",
@@ -61,13 +73,19 @@ def test_it_takes_its_time(sim):
     task = sim.get(f"/batchtasks/{task_id}").json()["batchtask"]
     progress = task["task_progress"]
     assert task["status"] == "Processing"
-    assert (progress["total"], progress["processing"], progress["waitting"]) == (10, 1, 9)
+    assert (progress["total"], progress["processing"], progress["waitting"]) == (
+        10,
+        1,
+        9,
+    )
 
 
 def test_it_is_not_done_before_the_last_device(sim):
     sim.patch(task_speed=0.001)
     task_id = create(sim, sim.known.online).json()["task_id"]
-    assert sim.get(f"/batchtasks/{task_id}").json()["batchtask"]["status"] == "Processing"
+    assert (
+        sim.get(f"/batchtasks/{task_id}").json()["batchtask"]["status"] == "Processing"
+    )
 
 
 @pytest.mark.parametrize(("delay", "status"), [(1000, "Initializing"), (0, "Waitting")])
@@ -96,14 +114,18 @@ def test_it_pages_details_by_target_and_status(sim):
     one = sim.get(f"/batchtasks/{task_id}?target={sim.known.free[3]}").json()
     assert [row["target"] for row in one["task_details"]] == [sim.known.free[3]]
     first = sim.get(f"/batchtasks/{task_id}?limit=6").json()
-    rest = sim.get(f"/batchtasks/{task_id}?limit=6&marker={first['page']['marker']}").json()
+    rest = sim.get(
+        f"/batchtasks/{task_id}?limit=6&marker={first['page']['marker']}"
+    ).json()
     rows = first["task_details"] + rest["task_details"]
     assert {row["target"] for row in rows} == {*sim.known.free, "nobody"}
 
 
 def test_it_lists_tasks_of_one_type(sim):
     finished(sim, sim.known.online)
-    rows = sim.get("/batchtasks?task_type=freezeDevices&status=Success").json()["batchtasks"]
+    rows = sim.get("/batchtasks?task_type=freezeDevices&status=Success").json()[
+        "batchtasks"
+    ]
     assert [row["task_name"] for row in rows] == ["recall_召回"]
     assert sim.get("/batchtasks?task_type=unfreezeDevices").json()["batchtasks"] == []
 
@@ -148,7 +170,10 @@ def test_it_refuses_a_wrong_task(sim, changes):
 
 def test_it_takes_so_many_targets_and_no_more(sim):
     assert create(sim, *(f"n{n}" for n in range(30_000))).status_code == 201
-    assert create(sim, *(f"n{n}" for n in range(30_001))).json()["error_code"] == "IOTDA.000006"
+    assert (
+        create(sim, *(f"n{n}" for n in range(30_001))).json()["error_code"]
+        == "IOTDA.000006"
+    )
 
 
 def test_it_runs_ten_tasks_a_space(sim):
@@ -166,10 +191,15 @@ def test_it_creates_with_the_status_set(sim):
 def test_it_repeats_the_targets_once_or_always(sim):
     created = create(sim, sim.known.online).json()
     assert created["targets"] == [sim.known.online]
-    assert "targets" not in sim.get(f"/batchtasks/{created['task_id']}").json()["batchtask"]
+    assert (
+        "targets"
+        not in sim.get(f"/batchtasks/{created['task_id']}").json()["batchtask"]
+    )
     sim.patch(echo_targets="always")
     task_id = create(sim, sim.known.offline).json()["task_id"]
-    assert sim.get(f"/batchtasks/{task_id}").json()["batchtask"]["targets"] == [sim.known.offline]
+    assert sim.get(f"/batchtasks/{task_id}").json()["batchtask"]["targets"] == [
+        sim.known.offline
+    ]
 
 
 def test_it_fails_a_task_for_a_group_that_is_not_there(sim):
@@ -182,4 +212,7 @@ def test_it_journals_what_a_task_changed(sim):
     finished(sim, sim.known.online, sim.known.frozen)
     done = sim.journal(operation="freezeDevices")
     assert [one for entry in done for one in entry["applied"]] == [sim.known.online]
-    assert done[0]["request_id"] == sim.journal(operation="CreateBatchTask")[0]["request_id"]
+    assert (
+        done[0]["request_id"]
+        == sim.journal(operation="CreateBatchTask")[0]["request_id"]
+    )

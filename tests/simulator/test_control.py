@@ -19,7 +19,9 @@ def test_it_resets_with_settings(sim):
 def test_it_makes_the_same_world_from_the_same_seed(sim):
     def world(**reset):
         sim._control("POST", "/reset", {"devices": 60} | reset)
-        return sim.get("/devices?limit=50").json(), sim.get("/device-policies?limit=50").json()
+        return sim.get("/devices?limit=50").json(), sim.get(
+            "/device-policies?limit=50"
+        ).json()
 
     first = world()
     assert world() == first
@@ -53,41 +55,74 @@ def test_it_keeps_its_landmarks_while_the_world_changes(sim):
 
 def test_it_has_names_in_several_languages(sim):
     sim.reset(500)
-    text = str([sim.get(f"/devices?limit=50&offset={n}").json() for n in range(0, 500, 50)])
-    assert all(word in text for word in ("Füllstand", "水表", "Šoupátko", "環境", "Prensa"))
+    text = str(
+        [sim.get(f"/devices?limit=50&offset={n}").json() for n in range(0, 500, 50)]
+    )
+    assert all(
+        word in text for word in ("Füllstand", "水表", "Šoupátko", "環境", "Prensa")
+    )
 
 
 @pytest.mark.parametrize(
-    "changes", [{"typo": 1}, {"already_bound": "maybe"}, {"rate": -1}, {"task_speed": 0}, {"bind_limit": "x"}]
+    "changes",
+    [
+        {"typo": 1},
+        {"already_bound": "maybe"},
+        {"rate": -1},
+        {"task_speed": 0},
+        {"bind_limit": "x"},
+    ],
 )
 def test_it_refuses_a_wrong_setting(sim, changes):
-    assert sim.session.patch(sim.control + "/_sim/settings", json=changes).status_code == 400
+    assert (
+        sim.session.patch(sim.control + "/_sim/settings", json=changes).status_code
+        == 400
+    )
 
 
 def test_it_refuses_a_wrong_reset(sim):
     for body in ({"typo": 1}, {"settings": {"typo": 1}}, {"devices": -1}):
-        assert sim.session.post(sim.control + "/_sim/reset", json=body).status_code == 400
+        assert (
+            sim.session.post(sim.control + "/_sim/reset", json=body).status_code == 400
+        )
     assert sim.get("/devices").json()["page"]["count"] == 60
 
 
 def test_it_changes_a_device_behind_the_back(sim):
-    sim._control("PATCH", f"/devices/{sim.known.online}", {"status": "ABNORMAL", "device_name": "new"})
+    sim._control(
+        "PATCH",
+        f"/devices/{sim.known.online}",
+        {"status": "ABNORMAL", "device_name": "new"},
+    )
     shown = sim.get(f"/devices/{sim.known.online}").json()
     assert (shown["status"], shown["device_name"]) == ("ABNORMAL", "new")
 
 
 def test_it_moves_a_device_to_another_product_with_its_policies(sim):
-    other = next(p for p in sim.get("/products").json()["products"] if p["app_id"] != sim.known.space)
-    sim._control("PATCH", f"/devices/{sim.known.full}", {"product_id": other["product_id"]})
+    other = next(
+        p
+        for p in sim.get("/products").json()["products"]
+        if p["app_id"] != sim.known.space
+    )
+    sim._control(
+        "PATCH", f"/devices/{sim.known.full}", {"product_id": other["product_id"]}
+    )
     assert len(sim.device(sim.known.full)["policy_ids"]) == 5
-    rows = sim.get(f"/devices?limit=50&product_id={other['product_id']}").json()["devices"]
+    rows = sim.get(f"/devices?limit=50&product_id={other['product_id']}").json()[
+        "devices"
+    ]
     assert sim.known.full in [row["device_id"] for row in rows]
 
 
 def test_it_deletes_a_device_and_its_bindings(sim):
     sim._control("DELETE", f"/devices/{sim.known.full}")
     assert sim.get(f"/devices/{sim.known.full}").status_code == 404
-    assert sim._control("GET", "/bindings", query={"target_id": sim.known.full})["bindings"] == []
+    assert (
+        sim._control("GET", "/bindings", query={"target_id": sim.known.full})[
+            "bindings"
+        ]
+        == []
+    )
 
 
 def test_it_binds_behind_the_back_past_every_rule(sim):
@@ -103,7 +138,10 @@ def test_it_renames_and_deletes_behind_the_back(sim):
     sim._control("PATCH", f"/policies/{sim.known.policy}", {"policy_name": "isolated"})
     assert sim.get(f"/apps/{sim.known.space}").json()["app_name"] == "<b>north</b>"
     assert sim.get(f"/products/{sim.known.product}").json()["name"] == "renamed"
-    assert sim.get(f"/device-policies/{sim.known.policy}").json()["policy_name"] == "isolated"
+    assert (
+        sim.get(f"/device-policies/{sim.known.policy}").json()["policy_name"]
+        == "isolated"
+    )
     sim._control("DELETE", f"/policies/{sim.known.policy}")
     assert sim.get(f"/device-policies/{sim.known.policy}").status_code == 404
 

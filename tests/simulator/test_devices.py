@@ -2,7 +2,10 @@ import pytest
 
 
 def listed(sim, query):
-    return [device["device_id"] for device in sim.get(f"/devices?limit=50&{query}").json()["devices"]]
+    return [
+        device["device_id"]
+        for device in sim.get(f"/devices?limit=50&{query}").json()["devices"]
+    ]
 
 
 def test_it_lists_without_secrets_and_shows_with_them(sim):
@@ -13,7 +16,9 @@ def test_it_lists_without_secrets_and_shows_with_them(sim):
 
 
 def test_it_shows_a_device_secret_as_the_real_one_does(sim):
-    assert len(sim.get(f"/devices/{sim.known.online}").json()["auth_info"]["secret"]) == 32
+    assert (
+        len(sim.get(f"/devices/{sim.known.online}").json()["auth_info"]["secret"]) == 32
+    )
 
 
 def test_it_does_not_know_an_unknown_device(sim):
@@ -49,10 +54,16 @@ def test_it_lists_the_children_of_a_gateway(sim):
 
 
 def test_it_cascades_only_when_asked(sim):
-    new = {"product_id": sim.known.product, "node_id": "grandchild", "gateway_id": sim.known.child}
+    new = {
+        "product_id": sim.known.product,
+        "node_id": "grandchild",
+        "gateway_id": sim.known.child,
+    }
     sim._control("POST", "/devices", new)
     assert len(listed(sim, f"gateway_id={sim.known.gateway}")) == 4
-    assert len(listed(sim, f"gateway_id={sim.known.gateway}&is_cascade_query=true")) == 5
+    assert (
+        len(listed(sim, f"gateway_id={sim.known.gateway}&is_cascade_query=true")) == 5
+    )
 
 
 def test_it_includes_the_start_and_excludes_the_end(sim):
@@ -78,7 +89,11 @@ def test_it_refuses_a_wrong_filter(sim, query, status, code):
 
 def test_it_freezes_and_unfreezes(sim):
     answer = sim.post(f"/devices/{sim.known.online}/freeze")
-    assert (answer.status_code, answer.content, sim.status(sim.known.online)) == (204, b"", "FROZEN")
+    assert (answer.status_code, answer.content, sim.status(sim.known.online)) == (
+        204,
+        b"",
+        "FROZEN",
+    )
     assert "Content-Length" not in answer.headers
     assert sim.post(f"/devices/{sim.known.online}/unfreeze").status_code == 204
     assert sim.status(sim.known.online) == "OFFLINE"
@@ -123,7 +138,10 @@ def test_it_unfreezes_to_inactive_what_never_connected(sim):
 
 def test_it_routes_an_encoded_slash_as_part_of_the_id(sim):
     sim.get("/devices/a%2Fb%20c")
-    assert sim.journal()[0].items() >= {"operation": "ShowDevice", "target_ids": ["a/b c"]}.items()
+    assert (
+        sim.journal()[0].items()
+        >= {"operation": "ShowDevice", "target_ids": ["a/b c"]}.items()
+    )
 
 
 @pytest.mark.parametrize("device_id", ["a%2Fb", "a%20b", "x" * 129, "a%0A"])
@@ -133,7 +151,12 @@ def test_it_refuses_an_id_that_cannot_be_one(sim, device_id):
 
 
 def test_it_knows_no_other_path_or_method(sim):
-    for method, path in [("DELETE", "/devices"), ("GET", "/nonsense"), ("GET", "/devices/"), ("GET", "/v9")]:
+    for method, path in [
+        ("DELETE", "/devices"),
+        ("GET", "/nonsense"),
+        ("GET", "/devices/"),
+        ("GET", "/v9"),
+    ]:
         answer = sim.call(method, path)
         assert (answer.status_code, answer.json()["error_code"]) == (404, "APIGW.0101")
 
@@ -149,16 +172,19 @@ def test_it_shows_products_and_spaces(sim):
     assert sim.get(f"/products/{sim.known.product}").json()["service_capabilities"]
     spaces = sim.get("/apps").json()["applications"]
     assert [space["default_app"] for space in spaces] == [True, False, False, False]
-    assert [s["app_id"] for s in sim.get("/apps?default_app=true").json()["applications"]] == [
-        sim.known.space
-    ]
+    assert [
+        s["app_id"] for s in sim.get("/apps?default_app=true").json()["applications"]
+    ] == [sim.known.space]
     assert sim.get(f"/apps/{sim.known.space}").json()["app_name"] == "plant-north"
 
 
 def test_it_filters_products(sim):
     rows = sim.get(f"/products?app_id={sim.known.space}").json()["products"]
     assert {row["app_id"] for row in rows} == {sim.known.space}
-    assert len(sim.get(f"/products?product_name={rows[0]['name']}").json()["products"]) == 1
+    assert (
+        len(sim.get(f"/products?product_name={rows[0]['name']}").json()["products"])
+        == 1
+    )
 
 
 def test_it_misses_a_product_with_404_and_a_space_with_403(sim):

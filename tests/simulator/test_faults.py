@@ -39,9 +39,17 @@ def test_it_answers_otherwise(sim, fault, args, status, code, moment):
     sim.fault(fault, BIND, moment=moment, **args)
     answer = bind(sim)
     entry = last(sim)
-    assert (answer.status_code, entry["status"], entry["error_code"]) == (status, status, code)
+    assert (answer.status_code, entry["status"], entry["error_code"]) == (
+        status,
+        status,
+        code,
+    )
     assert (entry["fault"], entry["answered"]) == (fault, True)
-    assert entry["applied"] == bound(sim) == (sim.known.free[:2] if moment == "after" else [])
+    assert (
+        entry["applied"]
+        == bound(sim)
+        == (sim.known.free[:2] if moment == "after" else [])
+    )
 
 
 def test_it_sends_the_status_with_what_was_given(sim):
@@ -162,13 +170,18 @@ def test_it_repeats_a_key(sim):
         ("extra_target", lambda ok, bad, ids: len(ok) == 3),
         ("dup_target", lambda ok, bad, ids: ok == [*ids, ids[0]]),
         ("both_lists", lambda ok, bad, ids: bad[0]["target_id"] in ok),
-        ("bad_types", lambda ok, bad, ids: isinstance(ok, dict) and isinstance(bad, str)),
+        (
+            "bad_types",
+            lambda ok, bad, ids: isinstance(ok, dict) and isinstance(bad, str),
+        ),
     ],
 )
 def test_it_spoils_the_shape_of_an_answer_and_applies_the_call(sim, fault, holds):
     sim.fault(fault, BIND)
     answer = bind(sim).json()
-    assert holds(answer["success_targets"], answer["failure_targets"], sim.known.free[:2])
+    assert holds(
+        answer["success_targets"], answer["failure_targets"], sim.known.free[:2]
+    )
     assert len(bound(sim)) == 2
 
 
@@ -212,7 +225,9 @@ def test_it_lets_every_token_expire(sim):
 def test_it_hits_only_what_matches(sim, match, failed):
     sim.fault("status", BIND | match)
     answers = [bind(sim).status_code for _ in range(4)]
-    assert [number for number, status in enumerate(answers, 1) if status == 500] == failed
+    assert [
+        number for number, status in enumerate(answers, 1) if status == 500
+    ] == failed
 
 
 def test_it_hits_by_target(sim):
@@ -236,7 +251,9 @@ def test_it_counts_and_lifts_faults(sim):
     number = sim.fault("status", {"times": 1})
     sim.get("/devices"), sim.get("/devices")
     shown = sim._control("GET", "/faults")["faults"]
-    assert [(fault["id"], fault["seen"], fault["fired"]) for fault in shown] == [(number, 2, 1)]
+    assert [(fault["id"], fault["seen"], fault["fired"]) for fault in shown] == [
+        (number, 2, 1)
+    ]
     sim._control("DELETE", f"/faults/{number}")
     assert sim._control("GET", "/faults")["faults"] == []
 
@@ -248,7 +265,13 @@ def test_it_lifts_every_fault(sim):
 
 
 @pytest.mark.parametrize(
-    "order", [{"fault": "nonsense"}, {"fault": "drop", "match": {"typo": 1}}, {"match": {}}, {"fault": 1}]
+    "order",
+    [
+        {"fault": "nonsense"},
+        {"fault": "drop", "match": {"typo": 1}},
+        {"match": {}},
+        {"fault": 1},
+    ],
 )
 def test_it_refuses_a_fault_it_does_not_know(sim, order):
     assert sim.session.post(sim.control + "/_sim/faults", json=order).status_code == 400

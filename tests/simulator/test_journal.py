@@ -27,7 +27,10 @@ def test_it_writes_down_refused_calls_too(sim):
     sim.post(f"/devices/{sim.known.child}/freeze")
     sim.get("/devices", headers={})
     sim.get("/nonsense")
-    rows = [(entry["operation"], entry["status"], entry["error_code"]) for entry in sim.journal()]
+    rows = [
+        (entry["operation"], entry["status"], entry["error_code"])
+        for entry in sim.journal()
+    ]
     assert rows == [
         ("FreezeDevice", 403, "IOTDA.014038"),
         ("ListDevices", 401, "APIGW.0301"),
@@ -41,7 +44,9 @@ def test_it_numbers_entries_in_order(sim):
     first, *rest = sim.journal()
     assert [entry["seq"] - first["seq"] for entry in rest] == [1, 2]
     assert sim.journal(after=first["seq"]) == rest
-    assert [entry["operation"] for entry in sim.journal(operation="ListProducts")] == ["ListProducts"]
+    assert [entry["operation"] for entry in sim.journal(operation="ListProducts")] == [
+        "ListProducts"
+    ]
     assert len(sim.journal(operation="")) == 3
 
 
@@ -50,7 +55,9 @@ def test_it_keeps_no_secret(sim):
     sim.get(f"/devices/{sim.known.online}")
     text = str(sim.journal())
     secret = sim.get(f"/devices/{sim.known.online}").json()["auth_info"]["secret"]
-    assert not any(canary in text for canary in (secret, sim.token, "demo-password", "DEMOSK"))
+    assert not any(
+        canary in text for canary in (secret, sim.token, "demo-password", "DEMOSK")
+    )
 
 
 @pytest.mark.parametrize("act", ["freeze", "unfreeze"])
@@ -73,7 +80,9 @@ def test_it_agrees_with_the_bindings(sim):
 
 
 def bindings_after(sim):
-    return sim._control("GET", "/bindings", query={"policy_id": sim.known.policy})["bindings"]
+    return sim._control("GET", "/bindings", query={"policy_id": sim.known.policy})[
+        "bindings"
+    ]
 
 
 def test_it_forgets_when_told_to(sim):

@@ -33,14 +33,23 @@ def test_it_counts_an_offset_from_the_marker(sim):
 
 def test_it_lists_the_newest_first(sim):
     product = sim.known.product
-    new = sim._control("POST", "/devices", {"product_id": product, "node_id": "brand-new"})
-    assert sim.get("/devices?limit=1").json()["devices"][0]["device_id"] == new["device_id"]
+    new = sim._control(
+        "POST", "/devices", {"product_id": product, "node_id": "brand-new"}
+    )
+    assert (
+        sim.get("/devices?limit=1").json()["devices"][0]["device_id"]
+        == new["device_id"]
+    )
 
 
 def test_it_keeps_a_marker_walk_whole_while_devices_are_added(sim):
     first = sim.get("/devices?limit=30").json()
-    sim._control("POST", "/devices", {"product_id": sim.known.product, "node_id": "late"})
-    rest = sim.get(f"/devices?limit=50&marker={first['page']['marker']}").json()["devices"]
+    sim._control(
+        "POST", "/devices", {"product_id": sim.known.product, "node_id": "late"}
+    )
+    rest = sim.get(f"/devices?limit=50&marker={first['page']['marker']}").json()[
+        "devices"
+    ]
     assert len(rest) == 30
 
 
@@ -66,12 +75,16 @@ def test_it_takes_the_window_of_list_targets_from_the_body(sim):
     path = f"/device-policies/{sim.known.policy}/list-targets"
     answer = sim.post(path, {"limit": 2}).json()
     assert (len(answer["targets"]), answer["page"]["count"]) == (2, 3)
-    rest = sim.post(path, {"limit": 2, "marker": answer["page"]["marker"]}).json()["targets"]
+    rest = sim.post(path, {"limit": 2, "marker": answer["page"]["marker"]}).json()[
+        "targets"
+    ]
     assert len(rest) == 1
 
 
 def test_it_refuses_a_wrong_window_of_list_targets(sim):
-    answer = sim.post(f"/device-policies/{sim.known.policy}/list-targets", {"limit": 51})
+    answer = sim.post(
+        f"/device-policies/{sim.known.policy}/list-targets", {"limit": 51}
+    )
     assert answer.json()["error_code"] == "IOTDA.000017"
 
 

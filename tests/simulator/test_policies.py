@@ -1,16 +1,28 @@
 import pytest
 
-STATEMENT = [{"effect": "ALLOW", "actions": ["iotda:devices:publish"], "resources": ["topic:/v1/a"]}]
+STATEMENT = [
+    {
+        "effect": "ALLOW",
+        "actions": ["iotda:devices:publish"],
+        "resources": ["topic:/v1/a"],
+    }
+]
 
 
 def create(sim, **changes):
-    return sim.post("/device-policies", {"policy_name": "mine", "statement": STATEMENT} | changes)
+    return sim.post(
+        "/device-policies", {"policy_name": "mine", "statement": STATEMENT} | changes
+    )
 
 
 def test_it_creates_a_policy_in_the_default_space(sim):
     answer = create(sim)
     policy = answer.json()
-    assert (answer.status_code, policy["app_id"], policy["statement"]) == (201, sim.known.space, STATEMENT)
+    assert (answer.status_code, policy["app_id"], policy["statement"]) == (
+        201,
+        sim.known.space,
+        STATEMENT,
+    )
     assert sim.get(f"/device-policies/{policy['policy_id']}").json() == policy
 
 
@@ -64,7 +76,9 @@ def test_it_lists_policies_without_their_statements(sim):
 
 
 def test_it_updates_only_what_is_given(sim):
-    policy = sim.call("PUT", f"/device-policies/{sim.known.policy}", {"policy_name": "renamed"}).json()
+    policy = sim.call(
+        "PUT", f"/device-policies/{sim.known.policy}", {"policy_name": "renamed"}
+    ).json()
     assert policy["policy_name"] == "renamed"
     assert policy["statement"][0]["effect"] == "DENY"
 
@@ -72,7 +86,12 @@ def test_it_updates_only_what_is_given(sim):
 def test_it_unbinds_every_target_of_a_deleted_policy(sim):
     answer = sim.call("DELETE", f"/device-policies/{sim.known.policy}")
     assert answer.status_code == 204
-    assert sim._control("GET", "/bindings", query={"policy_id": sim.known.policy})["bindings"] == []
+    assert (
+        sim._control("GET", "/bindings", query={"policy_id": sim.known.policy})[
+            "bindings"
+        ]
+        == []
+    )
 
 
 def test_it_deletes_a_policy_with_the_status_set(sim):

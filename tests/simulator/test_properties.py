@@ -12,7 +12,10 @@ from iotda_admin.simulator.records import LAST, Records, marker
 
 from .signing import sign
 
-IN_ONE_WORLD = {"suppress_health_check": [HealthCheck.function_scoped_fixture], "deadline": None}
+IN_ONE_WORLD = {
+    "suppress_health_check": [HealthCheck.function_scoped_fixture],
+    "deadline": None,
+}
 
 
 @dataclass
@@ -39,18 +42,26 @@ def test_it_keeps_records_in_order(added, removed):
 def test_it_gives_the_window_that_is_asked_for(numbers, limit, offset, below):
     records = Records([Item(number) for number in sorted(numbers)])
     found = [item.record for item in records.window(below, offset, limit)]
-    newest_first = sorted((number for number in numbers if number < below), reverse=True)
+    newest_first = sorted(
+        (number for number in numbers if number < below), reverse=True
+    )
     assert found == newest_first[offset : offset + limit]
 
 
 @given(st.integers(0, LAST), st.integers(1, 50), st.integers(0, 500))
 def test_it_reads_the_window_it_is_told(record, limit, offset):
-    given_as_text = {"limit": str(limit), "offset": str(offset), "marker": marker(record)}
+    given_as_text = {
+        "limit": str(limit),
+        "offset": str(offset),
+        "marker": marker(record),
+    }
     assert Window.read(given_as_text) == Window(limit, offset, record)
 
 
 @given(
-    query=st.dictionaries(st.text(min_size=1, max_size=5), st.text(max_size=5), max_size=3),
+    query=st.dictionaries(
+        st.text(min_size=1, max_size=5), st.text(max_size=5), max_size=3
+    ),
     name=st.text(min_size=1, max_size=10),
     derived=st.booleans(),
 )
@@ -89,7 +100,12 @@ JUNK = st.recursive(
 )
 
 
-@given(body=JUNK, path=st.sampled_from(["bind", "unbind", "list-targets", "tasks", "token", "policy"]))
+@given(
+    body=JUNK,
+    path=st.sampled_from(
+        ["bind", "unbind", "list-targets", "tasks", "token", "policy"]
+    ),
+)
 @settings(max_examples=150, **IN_ONE_WORLD)
 def test_it_never_breaks_over_a_body(sim, body, path):
     policy = f"/device-policies/{sim.known.policy}"

@@ -12,7 +12,9 @@ with elsewhere_at_home():
     from huaweicloudsdkiotda import v5
 
 # The vendor's own affair.
-pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:datetime.datetime.utcnow:DeprecationWarning"
+)
 
 
 @pytest.fixture(params=["ordinary", "derived"])
@@ -22,8 +24,14 @@ def client(request, sim):
     if request.param == "ordinary":
         return builder.with_credentials(credentials).with_endpoints([sim.api]).build()
     sim.patch(host_kind="instance")
-    credentials = credentials.with_derived_predicate(BasicCredentials.get_default_derived_predicate())
-    return builder.with_credentials(credentials).with_region(Region("cn-north-4", sim.api)).build()
+    credentials = credentials.with_derived_predicate(
+        BasicCredentials.get_default_derived_predicate()
+    )
+    return (
+        builder.with_credentials(credentials)
+        .with_region(Region("cn-north-4", sim.api))
+        .build()
+    )
 
 
 def bind_body(*ids):
@@ -32,49 +40,69 @@ def bind_body(*ids):
 
 def test_it_walks_every_device(client):
     seen, marker = [], None
-    while rows := (answer := client.list_devices(v5.ListDevicesRequest(limit=25, marker=marker))).devices:
+    while rows := (
+        answer := client.list_devices(v5.ListDevicesRequest(limit=25, marker=marker))
+    ).devices:
         seen, marker = [*seen, *(row.device_id for row in rows)], answer.page.marker
     assert len(set(seen)) == len(seen) == answer.page.count == 60
 
 
 def test_it_filters_by_a_name_that_needs_encoding(sim, client):
-    sim._control("PATCH", f"/devices/{sim.known.online}", {"device_name": "a b&c/d+e~*漢"})
-    rows = client.list_devices(v5.ListDevicesRequest(device_name="a b&c/d+e~*漢")).devices
+    sim._control(
+        "PATCH", f"/devices/{sim.known.online}", {"device_name": "a b&c/d+e~*漢"}
+    )
+    rows = client.list_devices(
+        v5.ListDevicesRequest(device_name="a b&c/d+e~*漢")
+    ).devices
     assert [row.device_id for row in rows] == [sim.known.online]
 
 
 def test_it_shows_freezes_and_unfreezes(sim, client):
     known = sim.known.online
     assert client.show_device(v5.ShowDeviceRequest(device_id=known)).status == "ONLINE"
-    assert client.freeze_device(v5.FreezeDeviceRequest(device_id=known)).status_code == 204
+    assert (
+        client.freeze_device(v5.FreezeDeviceRequest(device_id=known)).status_code == 204
+    )
     assert client.show_device(v5.ShowDeviceRequest(device_id=known)).status == "FROZEN"
-    assert client.unfreeze_device(v5.UnfreezeDeviceRequest(device_id=known)).status_code == 204
+    assert (
+        client.unfreeze_device(v5.UnfreezeDeviceRequest(device_id=known)).status_code
+        == 204
+    )
 
 
 def test_it_reads_a_refusal(sim, client):
     with pytest.raises(ClientRequestException) as caught:
         client.freeze_device(v5.FreezeDeviceRequest(device_id=sim.known.child))
     assert (caught.value.status_code, caught.value.error_code) == (403, "IOTDA.014038")
-    assert caught.value.request_id == sim.journal(operation="FreezeDevice")[0]["request_id"]
+    assert (
+        caught.value.request_id
+        == sim.journal(operation="FreezeDevice")[0]["request_id"]
+    )
 
 
 def test_it_binds_and_unbinds(sim, client):
     one, policy = sim.known.free[0], sim.known.policy
     body = bind_body(one, sim.known.full)
-    bound = client.bind_device_policy(v5.BindDevicePolicyRequest(policy_id=policy, body=body))
+    bound = client.bind_device_policy(
+        v5.BindDevicePolicyRequest(policy_id=policy, body=body)
+    )
     assert bound.success_targets == [one]
     assert [(row.target_id, row.error_code) for row in bound.failure_targets] == [
         (sim.known.full, "IOTDA.015204")
     ]
     body = v5.UnBindDevicePolicy(target_type="device", target_ids=[one])
-    answer = client.unbind_device_policy(v5.UnbindDevicePolicyRequest(policy_id=policy, body=body))
+    answer = client.unbind_device_policy(
+        v5.UnbindDevicePolicyRequest(policy_id=policy, body=body)
+    )
     assert answer.success_targets == [one]
 
 
 def test_it_sends_21_ids_and_is_refused(sim, client):
     body = bind_body(*(f"n{n}" for n in range(21)))
     with pytest.raises(ClientRequestException, match=r"IOTDA\.000006"):
-        client.bind_device_policy(v5.BindDevicePolicyRequest(policy_id=sim.known.policy, body=body))
+        client.bind_device_policy(
+            v5.BindDevicePolicyRequest(policy_id=sim.known.policy, body=body)
+        )
 
 
 def test_it_lists_targets(sim, client):
@@ -85,10 +113,14 @@ def test_it_lists_targets(sim, client):
 
 
 def test_it_makes_and_deletes_a_policy(client):
-    statement = v5.Statement(effect="DENY", actions=["iotda:devices:publish"], resources=["topic:/a/#"])
+    statement = v5.Statement(
+        effect="DENY", actions=["iotda:devices:publish"], resources=["topic:/a/#"]
+    )
     body = v5.CreateDevicePolicy(policy_name="from_the_sdk", statement=[statement])
     made = client.create_device_policy(v5.CreateDevicePolicyRequest(body=body))
-    shown = client.show_device_policy(v5.ShowDevicePolicyRequest(policy_id=made.policy_id))
+    shown = client.show_device_policy(
+        v5.ShowDevicePolicyRequest(policy_id=made.policy_id)
+    )
     assert shown.statement[0].resources == ["topic:/a/#"]
     client.delete_device_policy(v5.DeleteDevicePolicyRequest(policy_id=made.policy_id))
     rows = client.list_device_policies(v5.ListDevicePoliciesRequest(limit=50)).policies
@@ -97,16 +129,23 @@ def test_it_makes_and_deletes_a_policy(client):
 
 def test_it_freezes_in_a_batch(sim, client):
     sim.patch(task_delay_s=0, task_speed=1e6)
-    body = v5.CreateBatchTask(task_name="all", task_type="freezeDevices", targets=sim.known.free)
+    body = v5.CreateBatchTask(
+        task_name="all", task_type="freezeDevices", targets=sim.known.free
+    )
     task = client.create_batch_task(v5.CreateBatchTaskRequest(body=body))
     sim._control("GET", "/health")
     shown = client.show_batch_task(v5.ShowBatchTaskRequest(task_id=task.task_id))
-    assert (shown.batchtask.status, shown.batchtask.task_progress.success) == ("Success", 10)
+    assert (shown.batchtask.status, shown.batchtask.task_progress.success) == (
+        "Success",
+        10,
+    )
 
 
 def test_it_finds_its_project_by_itself(sim, monkeypatch):
     monkeypatch.setenv("HUAWEICLOUD_SDK_IAM_ENDPOINT", sim.api)
-    builder = v5.IoTDAClient.new_builder().with_credentials(BasicCredentials("DEMOAK", "DEMOSK"))
+    builder = v5.IoTDAClient.new_builder().with_credentials(
+        BasicCredentials("DEMOAK", "DEMOSK")
+    )
     client = builder.with_region(Region("cn-north-4", sim.api)).build()
     assert client.list_devices(v5.ListDevicesRequest(limit=1)).page.count == 60
 

@@ -33,5 +33,7 @@ def test_it_answers_late(sim):
 
 
 def test_it_refuses_a_body_that_is_too_large(sim):
-    answer = sim.post(f"/device-policies/{sim.known.policy}/bind", {"x": "x" * 12 * 1024 * 1024})
+    answer = sim.post(
+        f"/device-policies/{sim.known.policy}/bind", {"x": "x" * 12 * 1024 * 1024}
+    )
     assert (answer.status_code, answer.json()["error_code"]) == (413, "APIGW.0201")

@@ -10,7 +10,10 @@ def sim(sim):
 
 
 def in_list(sim, device_id):
-    rows = sim.get("/devices?limit=50").json()["devices"] + sim.get("/devices?offset=50").json()["devices"]
+    rows = (
+        sim.get("/devices?limit=50").json()["devices"]
+        + sim.get("/devices?offset=50").json()["devices"]
+    )
     return next(row["status"] for row in rows if row["device_id"] == device_id)
 
 
@@ -24,7 +27,9 @@ def test_it_shows_a_freeze_late_in_lists(sim):
 
 def test_it_lists_a_new_target_late(sim):
     def targets():
-        return sim.post(f"/device-policies/{sim.known.policy}/list-targets").json()["page"]["count"]
+        return sim.post(f"/device-policies/{sim.known.policy}/list-targets").json()[
+            "page"
+        ]["count"]
 
     sim.bind(sim.known.free[0])
     assert targets() == 3

@@ -25,10 +25,18 @@ def test_it_says_where_it_listens_and_ends_cleanly(sent):
 def test_it_ends_while_a_call_hangs():
     process = start_simulator()
     where = json.loads(process.stdout.readline())
-    requests.post(where["control"] + "/_sim/faults", json={"fault": "hang"}, timeout=PATIENCE)
-    with socket.create_connection(("127.0.0.1", int(where["api"].rpartition(":")[2]))) as waiting:
+    requests.post(
+        where["control"] + "/_sim/faults", json={"fault": "hang"}, timeout=PATIENCE
+    )
+    with socket.create_connection(
+        ("127.0.0.1", int(where["api"].rpartition(":")[2]))
+    ) as waiting:
         waiting.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
-        until(lambda: requests.get(where["control"] + "/_sim/journal", timeout=PATIENCE).json()["entries"])
+        until(
+            lambda: requests.get(
+                where["control"] + "/_sim/journal", timeout=PATIENCE
+            ).json()["entries"]
+        )
         process.terminate()
         assert process.communicate(timeout=PATIENCE) == ("", "")
     assert process.returncode == 0

@@ -2,7 +2,9 @@ import pytest
 
 
 def codes(answer):
-    return {row["target_id"]: row["error_code"] for row in answer.json()["failure_targets"]}
+    return {
+        row["target_id"]: row["error_code"] for row in answer.json()["failure_targets"]
+    }
 
 
 def policies_on(sim, device_id):
@@ -16,7 +18,9 @@ def test_it_binds_and_unbinds(sim):
     assert policies_on(sim, one) == [sim.known.policy]
     sim.bind(one, two, act="unbind")
     assert policies_on(sim, one) == []
-    listed = sim.post(f"/device-policies/{sim.known.policy}/list-targets", {"target_type": "device"}).json()
+    listed = sim.post(
+        f"/device-policies/{sim.known.policy}/list-targets", {"target_type": "device"}
+    ).json()
     assert listed["page"]["count"] == 3
 
 
@@ -24,13 +28,18 @@ def test_it_binds_and_unbinds(sim):
 def test_it_binds_to_a_product_and_to_a_space(sim, kind, which):
     target = getattr(sim.known, which)
     assert sim.bind(target, target_type=kind).json()["success_targets"] == [target]
-    rows = sim.post(f"/device-policies/{sim.known.policy}/list-targets", {"target_type": kind}).json()
+    rows = sim.post(
+        f"/device-policies/{sim.known.policy}/list-targets", {"target_type": kind}
+    ).json()
     assert rows["targets"] == [{"target_type": kind, "target_id": target}]
 
 
 def test_it_answers_200_and_the_row_that_failed(sim):
     answer = sim.bind(sim.known.free[0], sim.known.full)
-    assert (answer.status_code, codes(answer)) == (200, {sim.known.full: "IOTDA.015204"})
+    assert (answer.status_code, codes(answer)) == (
+        200,
+        {sim.known.full: "IOTDA.015204"},
+    )
     assert answer.json()["success_targets"] == [sim.known.free[0]]
 
 
@@ -74,7 +83,9 @@ def test_it_refuses_a_wrong_body(sim, body, code):
 
 def test_it_refuses_a_body_that_is_not_json(sim):
     url = f"{sim.api}{sim.root}/device-policies/{sim.known.policy}/bind"
-    answer = sim.session.post(url, data=b'{"target', headers={"X-Auth-Token": sim.token})
+    answer = sim.session.post(
+        url, data=b'{"target', headers={"X-Auth-Token": sim.token}
+    )
     assert (answer.status_code, answer.json()["error_code"]) == (400, "IOTDA.000008")
 
 
@@ -102,7 +113,9 @@ def test_it_succeeds_on_what_is_not_bound(sim):
 
 def test_it_may_fail_on_what_is_not_bound(sim):
     sim.patch(not_bound="failure", not_bound_code="IOTDA.2")
-    assert codes(sim.bind(sim.known.free[0], act="unbind")) == {sim.known.free[0]: "IOTDA.2"}
+    assert codes(sim.bind(sim.known.free[0], act="unbind")) == {
+        sim.known.free[0]: "IOTDA.2"
+    }
 
 
 def test_it_names_an_unknown_target_as_set(sim):
@@ -112,7 +125,11 @@ def test_it_names_an_unknown_target_as_set(sim):
 
 
 def test_it_may_keep_a_policy_to_its_space(sim):
-    stranger = next(ids[0] for app, ids in sim.known.free_by_space.items() if ids and app != sim.known.space)
+    stranger = next(
+        ids[0]
+        for app, ids in sim.known.free_by_space.items()
+        if ids and app != sim.known.space
+    )
     assert codes(sim.bind(stranger)) == {}
     sim.patch(cross_space="failure")
     assert list(codes(sim.bind(stranger))) == [stranger]
@@ -126,4 +143,7 @@ def test_it_lists_targets_of_every_type_without_a_body(sim):
     sim.bind(sim.known.product, target_type="product")
     answer = sim.post(f"/device-policies/{sim.known.policy}/list-targets").json()
     assert answer["page"]["count"] == 4
-    assert answer["targets"][0] == {"target_type": "product", "target_id": sim.known.product}
+    assert answer["targets"][0] == {
+        "target_type": "product",
+        "target_id": sim.known.product,
+    }

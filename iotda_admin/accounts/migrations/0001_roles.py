@@ -1,6 +1,6 @@
 from django.db import migrations
 
-from iotda_admin.accounts.roles import PERMISSIONS, ROLES
+from iotda_admin.access.roles import PERMISSIONS, ROLES
 
 
 def make_roles(apps, schema_editor):

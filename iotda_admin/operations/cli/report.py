@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
+from iotda_admin.operations.audit_log import deed
+from iotda_admin.operations.causes import Cause, causes_of
+from iotda_admin.operations.counts import TROUBLE, State, counts_of
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.results import TROUBLE, Cause, State, causes_of, counts_of
-from iotda_admin.operations.trail import deed
 
 IDS_SHOWN = 20
 
@@ -13,7 +14,11 @@ IDS_SHOWN = 20
 def as_lines(operation: Operation, past: str) -> Iterator[str]:
     """Counts first, then what is to be acted on, by cause."""
     counts = counts_of(operation)
-    said = [f"{counts[state]:,} {past if state == State.OK else state}" for state in State if state in counts]
+    said = [
+        f"{counts[state]:,} {past if state == State.OK else state}"
+        for state in State
+        if state in counts
+    ]
     yield f"{operation} {deed(operation)}: {', '.join(said)}"
     for cause in causes_of(operation):
         yield from lines_of(cause)
@@ -21,11 +26,11 @@ def as_lines(operation: Operation, past: str) -> Iterator[str]:
 
 def lines_of(cause: Cause) -> Iterator[str]:
     yield ""
-    yield f"{cause.count:,} {cause.state}: {cause.knowledge.meaning}"
+    yield f"{cause.count:,} {cause.state}: {cause.help.meaning}"
     words = " / ".join(cause.messages)
     if cause.code and (cause.platform_code or words):
         yield f"  {'IoTDA says' if cause.platform_code else 'Because'}: {cause.code} {words}".rstrip()
-    yield f"  Next: {cause.knowledge.next_step}"
+    yield f"  Next: {cause.help.next_step}"
     for target in cause.targets[:IDS_SHOWN]:
         name = target.name if target.name != target.target_id else ""
         yield f"    {target.target_id}  {name}".rstrip()

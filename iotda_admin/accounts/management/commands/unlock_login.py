@@ -7,7 +7,9 @@ from iotda_admin.accounts import acting, throttle
 
 
 class Command(BaseCommand):
-    help = "Lets an account sign in again that is locked after too many wrong passwords."
+    help = (
+        "Lets an account sign in again that is locked after too many wrong passwords."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="the user name")
@@ -16,12 +18,20 @@ class Command(BaseCommand):
         with transaction.atomic():
             locked = throttle.unlock(name)
             if locked:
-                detail = {"what": "user", "name": name, "changes": {"sign-in": ["locked", "unlocked"]}}
+                detail = {
+                    "what": "user",
+                    "name": name,
+                    "changes": {"sign-in": ["locked", "unlocked"]},
+                }
                 acting.record(
                     "account.changed",
                     summary=f"user {name}: sign-in unlocked"[:500],
                     targets=[(name, f"user {name}")],
                     detail=detail,
                 )
-        said = f"{name} may sign in again." if locked else f"No wrong password is counted for {name}."
+        said = (
+            f"{name} may sign in again."
+            if locked
+            else f"No wrong password is counted for {name}."
+        )
         self.stdout.write(said)

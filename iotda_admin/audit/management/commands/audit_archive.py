@@ -7,9 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from iotda_admin.access.actor import system_user
 from iotda_admin.audit.archive import SEGMENT, Damaged, archive, segments_before
 from iotda_admin.audit.verify import verify
-from iotda_admin.system_user import system_user
 
 
 class Command(BaseCommand):
@@ -18,13 +18,28 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("folder", type=Path, help="where the files go; keep them")
         parser.add_argument(
-            "--older-than", type=int, required=True, metavar="DAYS", help="at least one day old"
+            "--older-than",
+            type=int,
+            required=True,
+            metavar="DAYS",
+            help="at least one day old",
         )
-        parser.add_argument("--expect", default="", metavar="HEAD", help="as of audit_verify")
+        parser.add_argument(
+            "--expect", default="", metavar="HEAD", help="as of audit_verify"
+        )
 
-    def handle(self, *args: Any, folder: Path, older_than: int, expect: str = "", **options: Any) -> None:
+    def handle(
+        self,
+        *args: Any,
+        folder: Path,
+        older_than: int,
+        expect: str = "",
+        **options: Any,
+    ) -> None:
         if older_than < 1 or not folder.is_dir():
-            raise CommandError(f"{folder} must be a folder, and DAYS 1 or more. Nothing was moved.")
+            raise CommandError(
+                f"{folder} must be a folder, and DAYS 1 or more. Nothing was moved."
+            )
         segments = segments_before(timezone.now() - timedelta(days=older_than))
         if not segments:
             self.stdout.write("No whole segment is that old. Nothing was moved.")

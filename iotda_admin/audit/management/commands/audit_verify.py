@@ -22,10 +22,15 @@ class Command(BaseCommand):
         )
 
         parser.add_argument(
-            "--archive", type=Path, metavar="FOLDER", help="check the files of the archived part as well"
+            "--archive",
+            type=Path,
+            metavar="FOLDER",
+            help="check the files of the archived part as well",
         )
 
-    def handle(self, *args: Any, expect: str, archive: Path | None, **options: Any) -> None:
+    def handle(
+        self, *args: Any, expect: str, archive: Path | None, **options: Any
+    ) -> None:
         started = time.monotonic()
         try:
             finding = verify(expect)
@@ -33,7 +38,9 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=2) from error
         if finding.bad is not None:
             raise CommandError(f"Event {finding.bad} {finding.why}.", returncode=1)
-        rate = (finding.events + finding.outcomes) / max(time.monotonic() - started, 1e-6)
+        rate = (finding.events + finding.outcomes) / max(
+            time.monotonic() - started, 1e-6
+        )
         said = f"{finding.events:,} events with {finding.outcomes:,} outcomes"
         self.stdout.write(f"{said} as they were written ({rate:,.0f} rows/s).")
         self.stdout.write(f"Head {finding.head}")

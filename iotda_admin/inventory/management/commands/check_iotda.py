@@ -6,10 +6,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from iotda_admin import audit
-from iotda_admin.connection import client
+from iotda_admin.access.actor import system_user
 from iotda_admin.inventory.diagnosis import configured, explain
 from iotda_admin.iotda import IotdaError, PageQuery
-from iotda_admin.system_user import system_user
+from iotda_admin.rate.connection import client
 
 
 class Command(BaseCommand):
@@ -17,10 +17,18 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         connection = configured()
-        how = {"aksk": "AK/SK", "password": "IAM password", "token": "token"}[connection.auth]
+        how = {"aksk": "AK/SK", "password": "IAM password", "token": "token"}[
+            connection.auth
+        ]
         if connection.auth == "aksk":
-            how += " with the derived signature" if connection.derived else " with the ordinary signature"
-        self.stdout.write(f"{settings.IOTDA_ENDPOINT}, project {settings.IOTDA_PROJECT_ID}, {how}")
+            how += (
+                " with the derived signature"
+                if connection.derived
+                else " with the ordinary signature"
+            )
+        self.stdout.write(
+            f"{settings.IOTDA_ENDPOINT}, project {settings.IOTDA_PROJECT_ID}, {how}"
+        )
         iotda, one = client(), PageQuery(limit=1)
         tries = {
             "resource spaces": iotda.show_applications,
@@ -38,8 +46,12 @@ class Command(BaseCommand):
                     break
         self.record(failed)
         if failed:
-            raise CommandError(f"IoTDA cannot be used as configured: cannot read {', '.join(failed)}.")
-        self.stdout.write("All can be read. Freezing and binding need permissions that only a try can show.")
+            raise CommandError(
+                f"IoTDA cannot be used as configured: cannot read {', '.join(failed)}."
+            )
+        self.stdout.write(
+            "All can be read. Freezing and binding need permissions that only a try can show."
+        )
 
     def record(self, failed: list[str]) -> None:
         """Who checked which settings, and what came of it. A check before the first migrate is none yet."""
@@ -66,6 +78,10 @@ class Command(BaseCommand):
             self.stdout.write(f"  {what}: HTTP {error.status or 'none'}{code}{request}")
             self.stdout.write(f"    {explain(error, configured())}")
             return error
-        count = answer.count if hasattr(answer, "count") and isinstance(answer.count, int) else len(answer)
+        count = (
+            answer.count
+            if hasattr(answer, "count") and isinstance(answer.count, int)
+            else len(answer)
+        )
         self.stdout.write(f"  {what}: {count}")
         return None

@@ -4,18 +4,24 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from iotda_admin.connection import client
 from iotda_admin.inventory import sync
 from iotda_admin.inventory.models import SyncRun
+from iotda_admin.rate.connection import client
 
 
 class Command(BaseCommand):
     help = "Reads resource spaces, products, devices, policies and bindings from IoTDA into the inventory."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--if-due", action="store_true", help="only if the last reading has grown old")
         parser.add_argument(
-            "--take-over", action="store_true", help="give up a reading that another process has begun"
+            "--if-due",
+            action="store_true",
+            help="only if the last reading has grown old",
+        )
+        parser.add_argument(
+            "--take-over",
+            action="store_true",
+            help="give up a reading that another process has begun",
         )
 
     def handle(self, *args: Any, if_due: bool, take_over: bool, **options: Any) -> None:
@@ -27,4 +33,6 @@ class Command(BaseCommand):
         run = SyncRun.objects.create()
         if not sync.perform(run, client()):
             raise CommandError(run.error or "Another reading is under way.")
-        self.stdout.write(f"{run.rows} rows read in {time.monotonic() - started:.1f} s.")
+        self.stdout.write(
+            f"{run.rows} rows read in {time.monotonic() - started:.1f} s."
+        )

@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand
 from django.db import OperationalError, close_old_connections
 from django.utils.module_loading import import_string
 
-from iotda_admin.operations import tasks
+from iotda_admin.operations.execution import tasks
 
 log = logging.getLogger(__name__)
 LONGEST_PAUSE = 30.0
@@ -27,11 +27,18 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         # What a transport needs is loaded only where it is used.
-        consumer = import_string(f"iotda_admin.operations.queues.{tasks.transport()}.Consumer")()
+        consumer = import_string(
+            f"iotda_admin.operations.execution.queues.{tasks.transport()}.Consumer"
+        )()
         obey_signals(consumer)
         for path, seconds in settings.WORKER_JOBS.items():
             importlib.import_module(path.rpartition(".")[0])
-            job = threading.Thread(target=repeat, args=(import_string(path), seconds), name=path, daemon=True)
+            job = threading.Thread(
+                target=repeat,
+                args=(import_string(path), seconds),
+                name=path,
+                daemon=True,
+            )
             job.start()
         consume(consumer)
         leave()
@@ -65,7 +72,11 @@ def consume(consumer: Any) -> None:
             log.exception("A call could not be answered")
         if consumer.running:
             close_old_connections()
-            pause = 1.0 if time.monotonic() - started > LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
+            pause = (
+                1.0
+                if time.monotonic() - started > LONGEST_PAUSE
+                else min(2 * pause, LONGEST_PAUSE)
+            )
             # Not an event's wait: the handler of a signal that sets it would wait for itself.
             time.sleep(pause)
 

@@ -1,0 +1,22 @@
+"""What is looked up before devices are frozen or unfrozen: for a form or the command line."""
+
+from collections.abc import Sequence
+
+from devices.models import Device
+from iotda_admin.core.ids import among
+from iotda_admin.operations.services import Wanted
+
+
+def wanted(ids: Sequence[str]) -> list[Wanted]:
+    """With names and spaces. What the inventory does not know is wanted too: the platform says what it is."""
+    rows = (
+        Device.objects.filter(pk__in=among(ids))
+        .order_by()
+        .values_list("pk", "name", "app_id")
+    )
+    known = {id: (name, space) for id, name, space in rows}
+    return [
+        Wanted(id, name, space=space)
+        for id in ids
+        for name, space in [known.get(id, ("", ""))]
+    ]

@@ -1,0 +1,32 @@
+"""The one search box: a ticket, a person, an id, a number or words, and which of them was typed."""
+
+import re
+
+from django.http import QueryDict
+
+from iotda_admin.access.scope import AnyUser
+from iotda_admin.audit.search.filters import FilterForm
+from iotda_admin.audit.search.indexes import Span
+from iotda_admin.audit.search.query import Search
+
+# In this order: what somebody who reads the trail most often has at hand. A person is a target too, where
+# their account was changed: what they did comes first.
+GUESSES = ["ticket", "actor", "target", "policy", "code"]
+MOST = 128
+
+
+def meant(text: str, user: AnyUser) -> dict[str, str]:
+    """The filter that finds something of what somebody may see; else words of the reason."""
+    text = text[:MOST]
+    if re.fullmatch(r"(?i:OP-)[0-9]{1,18}", text):
+        return {"operation": text}
+    for name in GUESSES:
+        if finds(name, text, user):
+            return {name: text}
+    return {"reason": text}
+
+
+def finds(name: str, text: str, user: AnyUser) -> bool:
+    query = QueryDict(mutable=True)
+    query[name] = text
+    return bool(Search(FilterForm(query), user).page(Span(), 1).ids)

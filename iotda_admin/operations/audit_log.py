@@ -1,0 +1,100 @@
+"""An operation's events in the audit trail."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import transaction
+
+from iotda_admin import audit
+from iotda_admin.operations.counts import counts_text
+from iotda_admin.operations.models import Chunk, Operation
+from iotda_admin.operations.verbs import Verdict
+
+
+@contextmanager
+def writing(*, durable: bool = False) -> Iterator[None]:
+    """A transaction whose events are appended at its end: with the trail locked, it waits for nothing."""
+    with transaction.atomic(durable=durable), audit.together():
+        yield
+
+
+def deed(operation: Operation) -> str:
+    """What is done, as the trail keeps it: "freeze", "bind quarantine to"."""
+    verb = operation.verb.rpartition(".")[2]
+    preposition = "from" if verb == "unbind" else "to"
+    return (
+        f"{verb} {operation.policy_name} {preposition}" if operation.policy_id else verb
+    )
+
+
+# What the trail calls each type of target: one of them, and several.
+TYPES = {
+    "device": ("device", "devices"),
+    "product": ("product", "products"),
+    "app": ("resource space", "resource spaces"),
+}
+
+
+def one(operation: Operation, name: str) -> str:
+    return f"{deed(operation)} {TYPES[operation.target_type][0]} {name}"
+
+
+def so_many(operation: Operation, number: int) -> str:
+    return f"{deed(operation)} {number:,} {TYPES[operation.target_type][number != 1]}"
+
+
+def of_what(operation: Operation, ids: Sequence[str], names: Mapping[str, str]) -> str:
+    return (
+        one(operation, names.get(ids[0]) or ids[0])
+        if len(ids) == 1
+        else so_many(operation, len(ids))
+    )
+
+
+def event(kind: str, operation: Operation, **facts: Any) -> None:
+    audit.record(
+        kind,
+        **{
+            "actor_id": operation.actor_id,
+            "actor_name": operation.actor_name,
+            "role": operation.role,
+            "source": operation.source,
+            "address": operation.address,
+            "operation": operation.pk,
+            "verb": operation.verb,
+            "policy_id": operation.policy_id,
+            "policy_name": operation.policy_name,
+            "target_type": operation.target_type,
+            "space": operation.space,
+            "reason": operation.reason,
+            "ticket": operation.ticket,
+            **facts,
+        },
+    )
+
+
+def chunk_event(
+    kind: str,
+    operation: Operation,
+    chunk: Chunk,
+    verdicts: Mapping[str, Verdict],
+    names: Mapping[str, str],
+    **facts: Any,
+) -> None:
+    """What became of a chunk, or of some of its targets."""
+    counts = Counter(str(verdict.state) for verdict in verdicts.values())
+    event(
+        kind,
+        operation,
+        chunk=chunk.number,
+        attempt=chunk.attempts,
+        summary=of_what(operation, list(verdicts or names), names),
+        outcome=counts_text(counts),
+        targets=[
+            (id, names.get(id, ""), str(verdict.state), verdict.code, verdict.message)
+            for id, verdict in verdicts.items()
+        ],
+        **facts,
+    )

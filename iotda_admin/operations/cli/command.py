@@ -1,0 +1,250 @@
+"""The door from a terminal or a script: what `manage.py freeze`, `unfreeze`, `bind` and `unbind` share."""
+
+import json
+from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import (
+    BaseCommand,
+    CommandError,
+    CommandParser,
+    DjangoHelpFormatter,
+)
+from django.db import Error as DatabaseTrouble
+from django.utils.datastructures import MultiValueDict
+
+from iotda_admin.access.actor import Actor, system_user
+from iotda_admin.operations import services
+from iotda_admin.operations.cli.id_source import given_ids
+from iotda_admin.operations.cli.report import as_document, as_lines, printable
+from iotda_admin.operations.cli.watch import Bar, Interruption, follow
+from iotda_admin.operations.counts import outcome_of
+from iotda_admin.operations.execution.tasks import nudge
+from iotda_admin.operations.models import Operation
+from iotda_admin.operations.web.forms import TargetsForm, new_key
+from iotda_admin.rate.connection import client
+
+WAIT_SECONDS = 600
+ENDING = """\
+IDs are arguments, a file, or standard input (with -, or where it is a pipe and nothing else is given).
+The operation is recorded under the system user's name, then sent and followed to its end. Ctrl-C ends the
+waiting, not the operation: the worker goes on with it, and its page shows how far it is.
+
+exit status:
+  0    all done, or already so
+  1    some failed, are unknown or were not sent
+  2    refused: nothing was recorded and nothing was sent
+  130  interrupted (143: told to end); what was recorded goes on
+"""
+
+
+class Refused(CommandError):
+    """Nothing was recorded. Django prints the name of the class before the text."""
+
+    def __init__(self, text: object) -> None:
+        super().__init__(printable(str(text)), returncode=2)
+
+
+class HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
+    """Leaves the examples as they are written."""
+
+
+class AskCommand(BaseCommand):
+    """Subclasses say what is asked for, and what is read before."""
+
+    verb: str
+    # What became of a target that ended well.
+    past: str
+    examples: str
+    form_class: type[TargetsForm] = TargetsForm
+    # The option that fills a field of the form.
+    option_of = {"reason": "--reason", "ticket": "--ticket"}
+    # Django's own options work, but would fill half of the help.
+    suppressed_base_arguments = {
+        *("--version", "--verbosity", "--settings", "--pythonpath"),
+        *("--traceback", "--no-color", "--force-color"),
+    }
+    requires_system_checks = []
+
+    def create_parser(
+        self, prog_name: str, subcommand: str, **kwargs: Any
+    ) -> CommandParser:
+        ending = f"examples:\n{self.examples}\n{ENDING}"
+        return super().create_parser(
+            prog_name,
+            subcommand,
+            epilog=ending,
+            formatter_class=HelpFormatter,
+            **kwargs,
+        )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("ids", nargs="*", metavar="ID", help="what to change")
+        parser.add_argument(
+            "--file",
+            metavar="PATH",
+            help="read IDs from a file: one a line, with commas, or CSV with a column of IDs",
+        )
+        parser.add_argument(
+            "--reason", required=True, type=filled, help="why; kept in the audit trail"
+        )
+        parser.add_argument(
+            "--ticket", required=True, type=filled, help="the ticket it belongs to"
+        )
+        parser.add_argument(
+            "--wait",
+            type=seconds,
+            default=WAIT_SECONDS,
+            metavar="SECONDS",
+            help="stop waiting once nothing has moved for so long (%(default)s);"
+            " 0: record it, leave it to the worker, exit status 0",
+        )
+        parser.add_argument(
+            "--json",
+            action="store_true",
+            help="print one JSON document instead of text",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        key = new_key()
+        with Interruption() as interruption:
+            try:
+                operation = self.record(key, options)
+                interruption.patient = True
+            except KeyboardInterrupt:
+                operation = self.recorded(key, interruption)
+            try:
+                self.follow(operation, interruption, options["wait"])
+                status = self.tell(operation, interruption, options)
+            except DatabaseTrouble as error:
+                raise CommandError(
+                    f"{operation} was recorded. Then the database failed: {error}"
+                ) from error
+        raise SystemExit(status)
+
+    def record(self, key: str, options: dict[str, Any]) -> Operation:
+        """Raises Refused, and then nothing was recorded."""
+        try:
+            client()
+            form = self.checked(key, self.ids(options), options)
+            return services.ask(
+                self.verb,
+                [services.Wanted(id) for id in form.targets()],
+                **self.prepared(form, options),
+                actor=Actor(user=None, role="", source="cli", name=system_user()),
+                reason=form.cleaned_data["reason"],
+                ticket=form.cleaned_data["ticket"],
+                form_key=key,
+            )
+        except (services.Refused, ImproperlyConfigured) as refusal:
+            raise Refused(refusal) from None
+        except DatabaseTrouble as error:
+            raise Refused(f"The database cannot be used: {error}") from error
+
+    def ids(self, options: dict[str, Any]) -> list[str]:
+        given = given_ids(
+            options["ids"], options["file"], options.get("target_type", "device")
+        )
+        if given.complaints:
+            raise Refused("\n".join(given.complaints))
+        if given.duplicates:
+            self.stderr.write(
+                f"{given.duplicates} named more than once: each ID counts once.", str
+            )
+        return given.ids
+
+    def checked(
+        self, key: str, ids: Sequence[str], options: dict[str, Any]
+    ) -> TargetsForm:
+        """By the same rules as on the page."""
+        form = self.form_class(
+            MultiValueDict({"key": [key], "target": list(ids), **self.fields(options)})
+        )
+        if not form.is_valid():
+            lines = [
+                f"{self.option_of.get(name, '')}: {e}"
+                for name in form.errors
+                for e in form.errors[name]
+            ]
+            raise Refused("\n".join(line.removeprefix(": ") for line in lines))
+        return form
+
+    def fields(self, options: dict[str, Any]) -> dict[str, list[str]]:
+        return {name: [options[name]] for name in ("reason", "ticket")}
+
+    def prepared(self, form: TargetsForm, options: dict[str, Any]) -> dict[str, Any]:
+        """What `door.ask` is told besides: the policy, and how the targets are looked up."""
+        raise NotImplementedError
+
+    def recorded(self, key: str, interruption: Interruption) -> Operation:
+        """Interrupted while it was recorded: it may have come in the moment after the commit."""
+        interruption.patient = True
+        if operation := Operation.objects.filter(form_key=key).first():
+            return operation
+        self.stderr.write(
+            "Interrupted: nothing was recorded and nothing was sent.", str
+        )
+        raise SystemExit(interruption.status)
+
+    def follow(
+        self, operation: Operation, interruption: Interruption, patience: float
+    ) -> None:
+        if not patience:
+            nudge(operation.pk)
+            return
+        bar = Bar(self.stderr)
+        try:
+            follow(
+                operation,
+                client(),
+                patience,
+                show=bar.show,
+                interrupted=interruption.happened,
+            )
+        except KeyboardInterrupt:
+            # Asked for twice. What was under way has a lease: the worker looks up what became of it.
+            pass
+        finally:
+            bar.close()
+
+    def tell(
+        self, operation: Operation, interruption: Interruption, options: dict[str, Any]
+    ) -> int:
+        """Print how it stands. Gives the exit status."""
+        operation.refresh_from_db()
+        text = (
+            json.dumps(as_document(operation))
+            if options["json"]
+            else as_text(operation, self.past)
+        )
+        self.stdout.write(text)
+        if operation.finished_at is None:
+            self.stderr.write(
+                f"{operation} goes on without this command, as long as a worker runs (manage.py worker)."
+                f"\nFollow it on its page: {operation.get_absolute_url()}",
+                str,
+            )
+            return interruption.status or (1 if options["wait"] else 0)
+        return 0 if outcome_of(operation).good else 1
+
+
+def as_text(operation: Operation, past: str) -> str:
+    return "\n".join(map(printable, as_lines(operation, past)))
+
+
+def filled(text: str) -> str:
+    if not text.strip():
+        raise ArgumentTypeError("must not be empty")
+    return text
+
+
+def seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < float("inf"):
+        raise ArgumentTypeError(f"must be a number of seconds, not {text!r}")
+    return value

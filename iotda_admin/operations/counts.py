@@ -1,0 +1,62 @@
+"""How the targets of operations ended, in numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import Count, Q
+
+from iotda_admin.operations.error_codes import NOT_SENT
+from iotda_admin.operations.models import Operation, Target
+
+State = Target.State
+# Failures on top: they are what somebody has to act on.
+TROUBLE = (State.FAILED, State.UNKNOWN, State.SKIPPED, State.CANCELLED)
+
+
+def counts_of(operation: Operation) -> dict[str, int]:
+    """Targets by state. Their sum is the number that was asked for, at any moment."""
+    rows = operation.targets.order_by().values_list("state").annotate(Count("pk"))
+    return dict(sorted(rows))
+
+
+def counts_text(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in counts.items())
+
+
+def counts_by_operation(operations: Sequence[Operation]) -> dict[int, dict[str, int]]:
+    rows = (
+        Target.objects.filter(operation__in=operations)
+        .order_by()
+        .values_list("operation", "state")
+        .annotate(Count("pk"))
+    )
+    result: dict[int, dict[str, int]] = {operation.pk: {} for operation in operations}
+    for operation_id, state, count in rows:
+        result[operation_id][state] = count
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of an operation as a whole, for the one who waits for it."""
+
+    counts: dict[str, int]
+
+    @property
+    def good(self) -> bool:
+        """Every target stands as asked."""
+        return not set(self.counts) - {State.OK, State.ALREADY}
+
+    @property
+    def http_status(self) -> int:
+        """502 if IoTDA could not be reached for any target; a partial failure is a normal answer."""
+        return 502 if set(self.counts) == {NOT_SENT} else 200
+
+
+def outcome_of(operation: Operation) -> Outcome:
+    counts = counts_of(operation)
+    no_answer = Q(error_code=NOT_SENT) | Q(chunk__http_status__gte=500)
+    unreached = operation.targets.filter(no_answer, state=State.FAILED).count()
+    if unreached and unreached == sum(counts.values()):
+        return Outcome({NOT_SENT: unreached})
+    return Outcome(counts)

@@ -1,0 +1,91 @@
+"""What a finished batch task tells of its targets."""
+
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from iotda_admin.iotda import BatchTask, TaskDetail, TaskProgress
+from iotda_admin.operations.error_codes import TASK_FAILED, TASK_STOPPED
+from iotda_admin.operations.verbs import State, Verb, Verdict
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """verdicts: how targets ended. waiting: those that the task still shows as not ended. Of all others,
+    those it contradicts itself about included, it tells nothing."""
+
+    verdicts: Mapping[str, Verdict]
+    waiting: Collection[str]
+
+
+def tells(
+    task: BatchTask, rows: Collection[TaskDetail], verb: Verb, ids: Collection[str]
+) -> Told:
+    if (
+        not rows
+        and task.status in ("Fail", "Stopped")
+        and nothing_changed(task.progress)
+    ):
+        code = TASK_FAILED if task.status == "Fail" else TASK_STOPPED
+        return Told(
+            dict.fromkeys(ids, Verdict(State.FAILED, code, task.status_desc)), ()
+        )
+    told: dict[str, Verdict | None] = {}
+    contradicted = set()
+    for row in ours(task, rows, ids):
+        verdict = verdict_of(row, verb)
+        if row.target in told and state_of(told[row.target]) != state_of(verdict):
+            contradicted.add(row.target)
+        told.setdefault(row.target, verdict)
+    if contradicted:
+        log.warning(
+            "batch task %s contradicts itself about %d targets",
+            task.task_id,
+            len(contradicted),
+        )
+    kept = {id: verdict for id, verdict in told.items() if id not in contradicted}
+    return Told(
+        {id: verdict for id, verdict in kept.items() if verdict},
+        {id for id, verdict in kept.items() if verdict is None},
+    )
+
+
+def nothing_changed(progress: TaskProgress) -> bool:
+    """Numbers that are missing read as 0, so all targets have to be accounted for."""
+    ended = progress.fail + progress.stopped + progress.removed
+    return not progress.success and 0 < progress.total == ended
+
+
+def ours(
+    task: BatchTask, rows: Iterable[TaskDetail], ids: Collection[str]
+) -> list[TaskDetail]:
+    rows = list(rows)
+    wanted = set(ids)
+    known = [row for row in rows if row.target in wanted]
+    if len(rows) > len(known):
+        log.warning(
+            "batch task %s tells of %d targets not asked for",
+            task.task_id,
+            len(rows) - len(known),
+        )
+    return known
+
+
+def state_of(verdict: Verdict | None) -> State | None:
+    return verdict.state if verdict else None
+
+
+def verdict_of(row: TaskDetail, verb: Verb) -> Verdict | None:
+    """None: it has not ended yet. A status that nobody has written down is no end either."""
+    match row.status:
+        case "Success":
+            return Verdict(State.OK)
+        case "Fail" if row.error_code and row.error_code == verb.already_code:
+            return Verdict(State.ALREADY, row.error_code, row.error_msg)
+        case "Fail":
+            return Verdict(State.FAILED, row.error_code, row.error_msg or row.output)
+        case "Stopped" | "Removed":
+            return Verdict(State.FAILED, TASK_STOPPED, row.error_msg or row.output)
+    return None

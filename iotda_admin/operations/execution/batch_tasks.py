@@ -1,0 +1,355 @@
+"""Batch tasks: what the platform works through by itself is followed until each target has its own outcome.
+
+A chunk that goes by a task is `followed` from the moment its id is known. Where the answer to the creation
+was lost, the task is looked for by its name: it is never made again while it may exist.
+"""
+
+import logging
+import time
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from itertools import batched
+from typing import Any
+
+import stamina
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from iotda_admin.core.ids import among
+from iotda_admin.iotda import (
+    BATCH_TARGET_LIMIT,
+    FIRST_PAGE,
+    RUNNING_TASK_LIMIT,
+    BadAnswer,
+    BatchTaskDetails,
+    Client,
+    IotdaError,
+    Page,
+    PageQuery,
+    Rejected,
+    TaskDetail,
+    TaskProgress,
+    walk,
+    walk_windows,
+)
+from iotda_admin.operations.audit_log import chunk_event, writing
+from iotda_admin.operations.execution.batch_task_rows import Told, tells
+from iotda_admin.operations.execution.lifecycle import drop_what_waits, end, hold
+from iotda_admin.operations.execution.reconciliation import (
+    READER_SECONDS,
+    RETRY_SECONDS,
+    Reading,
+)
+from iotda_admin.operations.execution.reconciliation import due as unanswered
+from iotda_admin.operations.execution.result_writer import (
+    FOLLOW_SECONDS,
+    Settlement,
+    regroup,
+    with_already,
+)
+from iotda_admin.operations.models import Chunk, Operation, Target
+from iotda_admin.operations.verbs import State, Verb, Verdict, task_name, verb_named
+from iotda_admin.rate.connection import client as configured_client
+from iotda_admin.rate.connection import unknown_to_iotda
+
+log = logging.getLogger(__name__)
+
+# From one look at a task to the next a tenth of its age goes by, within FOLLOW_SECONDS and this.
+LONGEST_PAUSE = 60.0
+# So often the rows of a finished task are read that cannot be read, or that show targets as not ended.
+LOOKS_AT_ROWS = 3
+# Targets settled in one transaction: a reader of 30,000 must not keep the others from writing.
+SETTLED_TOGETHER = 1000
+# Targets that share a chunk once the task cannot tell of them any more.
+READ_TOGETHER = 20
+# The two clocks may differ so much.
+CLOCKS = timedelta(hours=1)
+
+
+def follow_due(client: Client | None = None, operation_id: int | None = None) -> None:
+    """Run again and again by the worker: look at all tasks whose time has come, or one operation's."""
+    of_whom = Q(operation=operation_id) if operation_id else Q()
+    lost = unanswered(by_task=True).filter(of_whom)
+    for pk in dict.fromkeys(lost.values_list("operation", flat=True)):
+        find_tasks(pk, client or configured_client())
+    followed = Chunk.objects.filter(
+        of_whom, state=Chunk.State.FOLLOWED, due_at__lte=timezone.now()
+    )
+    for pk in list(followed.order_by("due_at").values_list("pk", flat=True)):
+        follow(pk, client or configured_client())
+
+
+def find_tasks(operation_id: int, client: Client) -> None:
+    """Nobody knows whether the platform has taken these chunks on: if it has, it knows their names."""
+    operation = Operation.objects.get(pk=operation_id)
+    reading = Reading(operation, by_task=True)
+    if not reading.take(RUNNING_TASK_LIMIT):
+        return
+    chunks = {task_name(operation, chunk.number): chunk for chunk in reading.mine()}
+    try:
+        found = named(client, verb_named(operation.verb), chunks)
+    except IotdaError as error:
+        again = timezone.now() + timedelta(seconds=RETRY_SECONDS)
+        reading.mine().update(due_at=again, error_message=error.message[:512])
+        return
+    with transaction.atomic():
+        hold(operation_id)
+        for chunk in reading.mine().select_for_update():
+            if task_id := found.get(task_name(operation, chunk.number)):
+                adopt(chunk, task_id)
+    # What is not adopted was not applied, if the next look says the same.
+    reading.record(dict.fromkeys(reading.ids(), False))
+
+
+def named(client: Client, verb: Verb, chunks: Mapping[str, Chunk]) -> dict[str, str]:
+    """The ids of the tasks of these names. The list is newest first: what was made before ends the search."""
+    assert verb.task_type
+    task_type, found = verb.task_type, {}
+    since = min(chunk.sent_at or timezone.now() for chunk in chunks.values()) - CLOCKS
+    for task in walk(lambda page: client.list_batch_tasks(task_type, page)):
+        if task.task_name in chunks:
+            found[task.task_name] = task.task_id
+        if (
+            len(found) == len(chunks)
+            or "" < task.create_time < f"{since:%Y%m%dT%H%M%SZ}"
+        ):
+            break
+    return found
+
+
+def adopt(chunk: Chunk, task_id: str) -> None:
+    """It was taken on after all. Its targets are in flight again, but for those that somebody else has
+    begun to change since they were unknown."""
+    Chunk.objects.filter(pk=chunk.pk).update(
+        state=Chunk.State.FOLLOWED,
+        task_id=task_id,
+        due_at=timezone.now(),
+        misses=0,
+        error_code="",
+        error_message="",
+    )
+    others = Target.objects.filter(
+        target_id=OuterRef("target_id"),
+        subject=OuterRef("subject"),
+        state__in=Target.IN_FLIGHT,
+    )
+    Target.objects.filter(~Exists(others), chunk=chunk, state=State.UNKNOWN).update(
+        state=State.SENT, error_code="", error_message=""
+    )
+
+
+def follow(pk: int, client: Client) -> None:
+    """Look at a followed task once, unless somebody else does."""
+    following = take(pk)
+    if following is None:
+        return
+    try:
+        following.step(client)
+    except Replaced:
+        log.warning("%s: another worker has taken over following it", following.chunk)
+
+
+def take(pk: int) -> "Following | None":
+    with transaction.atomic():
+        due = Chunk.objects.filter(
+            pk=pk, state=Chunk.State.FOLLOWED, due_at__lte=timezone.now()
+        )
+        chunk = due.select_for_update(skip_locked=True).first()
+        if chunk is None:
+            return None
+        chunk.token += 1
+        Chunk.objects.filter(pk=pk).update(
+            token=chunk.token, due_at=seconds_ahead(READER_SECONDS)
+        )
+    return Following(chunk, Operation.objects.get(pk=chunk.operation_id))
+
+
+class Replaced(Exception):
+    """We were silent for so long that another worker follows the task; what we say is void."""
+
+
+class Following:
+    """One look at a task. Until it is over, `due_at` says how long we are taken to be alive."""
+
+    def __init__(self, chunk: Chunk, operation: Operation) -> None:
+        self.chunk, self.operation = chunk, operation
+        self.verb = verb_named(operation.verb)
+        self.finished = False
+        self.next_beat = time.monotonic() + READER_SECONDS / 4
+
+    def step(self, client: Client) -> None:
+        try:
+            self.look(client)
+        except IotdaError as error:
+            if unknown_to_iotda(error):
+                # Only a finished task can be deleted. What it did is still to be seen at the devices.
+                self.finish()
+            else:
+                self.put_off(error)
+
+    def look(self, client: Client) -> None:
+        found = client.show_batch_task(self.chunk.task_id)
+        self.finished = found.task.finished
+        seen = {"task_done": done(found.task.progress), "error_message": ""}
+        if not self.finished:
+            self.note(due_at=self.next_look(), **seen)
+            return
+        self.note(**seen)
+        rows = self.rows(client, found)
+        targets = dict(self.chunk.targets.values_list("target_id", "stood_before"))
+        self.settle(tells(found.task, rows, self.verb, targets), targets)
+
+    def next_look(self) -> datetime:
+        age = timezone.now() - (self.chunk.sent_at or timezone.now())
+        return seconds_ahead(
+            min(LONGEST_PAUSE, max(FOLLOW_SECONDS, age.total_seconds() / 10))
+        )
+
+    def rows(self, client: Client, found: BatchTaskDetails) -> list[TaskDetail]:
+        def show(page: PageQuery) -> Page[TaskDetail]:
+            return client.show_batch_task(self.chunk.task_id, page).details
+
+        def fetch(page: PageQuery) -> Page[TaskDetail]:
+            # A page that is throttled must not cost the hundreds before it.
+            return (
+                found.details
+                if page == FIRST_PAGE
+                else stamina.retry(on=patient, timeout=40.0)(show)(page)
+            )
+
+        rows = []
+        # Every row counts as one: what appears twice is for us to judge.
+        for row in walk_windows(
+            fetch, key=lambda row: str(id(row)), in_flight=settings.INVENTORY_IN_FLIGHT
+        ):
+            rows.append(row)
+            self.beat()
+        return rows
+
+    def settle(self, told: Told, stood_before: Mapping[str, bool | None]) -> None:
+        left = self.open_targets()
+        ended = [(id, verdict) for id, verdict in told.verdicts.items() if id in left]
+        for some in batched(ended, SETTLED_TOGETHER):
+            self.record(dict(some), stood_before)
+            self.beat()
+        left -= dict(ended).keys()
+        if left & set(told.waiting) and self.chunk.misses + 1 < LOOKS_AT_ROWS:
+            self.note(due_at=self.next_look(), misses=self.chunk.misses + 1)
+        else:
+            self.finish()
+
+    def open_targets(self) -> set[str]:
+        return set(open_of(self.chunk).values_list("target_id", flat=True))
+
+    def record(
+        self, verdicts: Mapping[str, Verdict], stood_before: Mapping[str, bool | None]
+    ) -> None:
+        verdicts = with_already(verdicts, stood_before)
+        with writing():
+            settlement = Settlement(hold(self.operation.pk))
+            self.note()
+            settlement.add(self.chunk, verdicts)
+            settlement.write()
+            names = dict(names_of(self.chunk, verdicts))
+            detail = {"batch_task": self.chunk.task_id}
+            chunk_event(
+                "chunk.answered",
+                self.operation,
+                self.chunk,
+                verdicts,
+                names,
+                detail=detail,
+            )
+
+    def finish(self) -> None:
+        """The task tells no more. What it did not tell of is looked for at the platform, target by target."""
+        with writing():
+            self.leave()
+
+    def leave(self) -> None:
+        operation = hold(self.operation.pk)
+        self.note(state=Chunk.State.DONE, misses=0)
+        if left := len(self.open_targets()):
+            log.warning(
+                "%s: the batch task does not tell of %d targets", self.chunk, left
+            )
+            leave_to_reading(self.chunk)
+        self.verb.task_ended()
+        if not operation.running:
+            drop_what_waits(operation)
+        end(operation)
+
+    def put_off(self, error: IotdaError) -> None:
+        """Before the task has finished nothing but itself can tell of it, so it is asked for ever."""
+        log.warning("%s: its batch task cannot be read: %s", self.chunk, error)
+        refused = isinstance(error, Rejected) and not error.retryable
+        unreadable = self.finished and (refused or isinstance(error, BadAnswer))
+        if unreadable and self.chunk.misses + 1 >= LOOKS_AT_ROWS:
+            self.finish()
+            return
+        again = max(RETRY_SECONDS, error.retry_after or 0)
+        misses = self.chunk.misses + unreadable
+        self.note(
+            due_at=seconds_ahead(again),
+            misses=misses,
+            error_message=error.message[:512],
+        )
+
+    def beat(self) -> None:
+        if time.monotonic() > self.next_beat:
+            self.note(due_at=seconds_ahead(READER_SECONDS))
+            self.next_beat = time.monotonic() + READER_SECONDS / 4
+
+    def note(self, **facts: Any) -> None:
+        """Raises Replaced if another worker has the task by now."""
+        ours = Chunk.objects.filter(
+            pk=self.chunk.pk, token=self.chunk.token, state=Chunk.State.FOLLOWED
+        )
+        if not ours.update(token=F("token"), **facts):
+            raise Replaced
+
+
+def done(progress: TaskProgress) -> int:
+    ended = progress.success + progress.fail + progress.stopped + progress.removed
+    return min(max(0, ended), BATCH_TARGET_LIMIT)
+
+
+def open_of(chunk: Chunk) -> QuerySet[Target]:
+    """A worker that died in the middle of settling has left some behind, and settled others."""
+    return chunk.targets.filter(state__in=[State.SENT, State.UNKNOWN])
+
+
+def names_of(chunk: Chunk, ids: Collection[str]) -> QuerySet[Target, tuple[str, str]]:
+    own = Target.objects.filter(
+        operation=chunk.operation_id, target_id__in=among(list(ids))
+    )
+    return own.values_list("target_id", "name")
+
+
+def leave_to_reading(chunk: Chunk) -> None:
+    """What is open of a task gets chunks of its own, and is read back like any that nobody answered for."""
+    alike = Chunk(
+        operation_id=chunk.operation_id,
+        state=Chunk.State.UNKNOWN,
+        attempts=chunk.attempts,
+        sent_at=chunk.sent_at,
+        answered_at=chunk.answered_at,
+        http_status=chunk.http_status,
+        request_id=chunk.request_id,
+    )
+    regroup(open_of(chunk), alike, State.UNKNOWN, READ_TOGETHER)
+
+
+def patient(error: Exception) -> bool | float:
+    """Whether, or when, asking again can help."""
+    return (
+        isinstance(error, IotdaError)
+        and error.retryable
+        and (error.retry_after or True)
+    )
+
+
+def seconds_ahead(seconds: float) -> datetime:
+    return timezone.now() + timedelta(seconds=seconds)

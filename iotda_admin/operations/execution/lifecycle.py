@@ -1,0 +1,100 @@
+"""How an operation comes to its end: with its last target, or stopped before."""
+
+from itertools import batched
+
+from django.utils import timezone
+
+from iotda_admin.operations.audit_log import event, so_many
+from iotda_admin.operations.counts import counts_of, counts_text
+from iotda_admin.operations.models import Chunk, Operation, Target
+from iotda_admin.operations.open_failures import solve_earlier
+
+State = Target.State
+# Targets that one event of the trail tells of.
+DROPPED_TOGETHER = 1000
+
+
+def hold(operation_id: int) -> Operation:
+    """Lock the operation before anything of it is written: one order for all who settle, so no deadlock,
+    and of two that settle the last two chunks at once, the second sees what the first has written."""
+    return Operation.objects.select_for_update().get(pk=operation_id)
+
+
+def hold_waiting(operation: Operation) -> None:
+    """A claim that is being committed has its chunks locked: what it takes does not wait any more."""
+    waiting = Chunk.objects.filter(operation=operation, state=Chunk.State.PENDING)
+    list(waiting.select_for_update().values_list("pk", flat=True))
+
+
+def stop(operation: Operation, code: str, message: str) -> None:
+    """The rest would be refused as well: it is not sent, and says why."""
+    operation.state = Operation.State.STOPPED
+    operation.stop_code, operation.stop_message = code[:64], message[:512]
+    operation.save(update_fields=["state", "stop_code", "stop_message"])
+    drop_what_waits(operation)
+    end(operation)
+
+
+def cancel(operation: Operation, by: str) -> None:
+    """AnyUser changed their mind: what is not sent is not sent any more."""
+    operation.state, operation.cancelled_by = Operation.State.CANCELLED, by
+    operation.save(update_fields=["state", "cancelled_by"])
+    drop_what_waits(operation)
+    end(operation)
+
+
+def drop_what_waits(operation: Operation) -> None:
+    """Also for what was under way when the operation was stopped, and had to be put back."""
+    cancelled = operation.state == Operation.State.CANCELLED
+    state = State.CANCELLED if cancelled else State.SKIPPED
+    hold_waiting(operation)
+    tell_dropped(operation, state)
+    Chunk.objects.filter(operation=operation, state=Chunk.State.PENDING).update(
+        state=Chunk.State.DONE
+    )
+    Target.objects.filter(operation=operation, state=State.PENDING).update(
+        state=state,
+        error_code=operation.stop_code,
+        error_message=operation.stop_message,
+        settled_at=timezone.now(),
+    )
+
+
+def tell_dropped(operation: Operation, state: str) -> None:
+    """Each target's end stands in the trail, of those that were never sent too."""
+    waiting = Target.objects.filter(operation=operation, state=State.PENDING).order_by(
+        "pk"
+    )
+    rows = waiting.values_list("target_id", "name").iterator(
+        chunk_size=DROPPED_TOGETHER
+    )
+    for some in batched(rows, DROPPED_TOGETHER):
+        said = (state, operation.stop_code, operation.stop_message)
+        event(
+            "chunk.dropped",
+            operation,
+            summary=so_many(operation, len(some)),
+            outcome=f"{len(some)} {state}",
+            targets=[(id, name, *said) for id, name in some],
+        )
+
+
+def end(operation: Operation) -> None:
+    """Once nothing is open any more, the operation has ended; exactly one caller writes that down."""
+    if Chunk.objects.filter(operation=operation, state__in=Chunk.OPEN).exists():
+        return
+    ended = Operation.objects.filter(pk=operation.pk, finished_at=None)
+    if not ended.update(finished_at=timezone.now()):
+        return
+    Operation.objects.filter(pk=operation.pk, state=Operation.State.RUNNING).update(
+        state=Operation.State.DONE
+    )
+    counts = counts_of(operation)
+    event(
+        "operation.ended",
+        operation,
+        summary=so_many(operation, sum(counts.values())),
+        outcome=counts_text(counts),
+        detail={"counts": counts},
+    )
+    solve_earlier(operation, counts)

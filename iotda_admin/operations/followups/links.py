@@ -1,0 +1,44 @@
+"""How operations belong together: asked again, undone."""
+
+from dataclasses import dataclass
+
+from django.db.models import Q
+
+from iotda_admin.operations.models import Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """kind: retry_of or undo_of for what an operation follows, retried_by or undone_by for the others."""
+
+    kind: str
+    operation: Operation
+    attempt: int = 0
+
+
+def links_of(operation: Operation) -> list[Link]:
+    found = []
+    if operation.retry_of_id:
+        first, attempt = origin(operation)
+        found.append(Link("retry_of", first, attempt))
+    if operation.undo_of:
+        found.append(Link("undo_of", operation.undo_of))
+    follows = Operation.objects.filter(
+        Q(retry_of=operation) | Q(undo_of=operation)
+    ).order_by("pk")
+    for later in follows.prefetch_related("spaces"):
+        found.append(
+            Link(
+                "retried_by" if later.retry_of_id == operation.pk else "undone_by",
+                later,
+            )
+        )
+    return found
+
+
+def origin(operation: Operation) -> tuple[Operation, int]:
+    """What was asked for at first, and which attempt at it this one is."""
+    attempt = 1
+    while operation.retry_of:
+        operation, attempt = operation.retry_of, attempt + 1
+    return operation, attempt

@@ -1,0 +1,334 @@
+"""What somebody asks for after an operation: send no more of it, ask again for what failed, undo what it did.
+
+Asking again and undoing are new operations, through the same door, linked to the first. What they would
+change is decided by our records: never what a later operation has changed since, unless that is chosen.
+"""
+
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from iotda_admin.access.actor import Actor
+from iotda_admin.iotda import Client
+from iotda_admin.operations.audit_log import event, so_many, writing
+from iotda_admin.operations.causes import SHOWN
+from iotda_admin.operations.error_codes import (
+    ErrorHelp,
+    explain_target,
+    is_platform_code,
+)
+from iotda_admin.operations.execution import lifecycle
+from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.services import Refused, Wanted, ask
+from iotda_admin.operations.verbs import Verb, verb_named
+
+State = Target.State
+NOT_DONE = (State.FAILED, State.SKIPPED, State.CANCELLED)
+# A later asking in one of these states has, or may have, changed what this one was about.
+MAY_HAVE_CHANGED = (State.PENDING, State.SENT, State.OK, State.ALREADY, State.UNKNOWN)
+
+
+class Offer(IntEnum):
+    """Whether a group can be chosen; in the order in which they are shown."""
+
+    CHOSEN = 0
+    POSSIBLE = 1
+    NEVER = 2
+
+
+@dataclass(slots=True)
+class Group:
+    """Targets that fare alike: they failed for the same cause, or are left out for the same reason."""
+
+    key: str
+    help: ErrorHelp
+    offer: Offer
+    code: str = ""
+    targets: list[Wanted] = field(default_factory=list)
+    # The later operations that changed them since.
+    since: set[int] = field(default_factory=set)
+
+    @property
+    def possible(self) -> bool:
+        return self.offer != Offer.NEVER
+
+    @property
+    def since_first(self) -> list[int]:
+        return sorted(self.since)[:5]
+
+    @property
+    def more(self) -> int:
+        return max(0, len(self.targets) - SHOWN)
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a follow-up would change, and what it leaves out."""
+
+    of: Operation
+    verb: Verb
+    link: str
+    groups: list[Group]
+
+    def chosen(self, keys: Sequence[str]) -> list[Wanted]:
+        return [
+            target
+            for group in self.groups
+            if group.key in keys
+            for target in group.targets
+        ]
+
+    @property
+    def preselected(self) -> list[str]:
+        return [group.key for group in self.groups if group.offer == Offer.CHOSEN]
+
+    @property
+    def possible(self) -> list[Group]:
+        return [group for group in self.groups if group.possible]
+
+    @property
+    def left_out(self) -> list[Group]:
+        return [group for group in self.groups if not group.possible]
+
+    @property
+    def to_type(self) -> str:
+        """What has to be typed before it is asked for."""
+        first = next(
+            (target.id for group in self.possible for target in group.targets), ""
+        )
+        return self.verb.to_type(self.of, first) if first else ""
+
+    @property
+    def fingerprint(self) -> str:
+        """The same as long as nothing else could be chosen than what was shown."""
+        digest = hashlib.sha256()
+        for group in self.possible:
+            digest.update(f"{group.key}\n".encode())
+            digest.update(
+                "\n".join(sorted(target.id for target in group.targets)).encode()
+            )
+        return digest.hexdigest()[:32]
+
+
+class Outdated(Refused):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    operation: int
+    verb: str
+    state: str
+
+
+DONE_SINCE = ErrorHelp(
+    gettext_lazy("This was done since, by a later operation."),
+    gettext_lazy("Nothing to do."),
+)
+CHANGED_AGAIN = ErrorHelp(
+    gettext_lazy("Changed again since, by a later operation."),
+    gettext_lazy("Choose these only if that shall not stand."),
+)
+WANTED_SINCE = ErrorHelp(
+    gettext_lazy("A later operation wanted these as they are, and changed nothing."),
+    gettext_lazy("Choose these only if that shall not stand."),
+)
+UNDER_WAY = ErrorHelp(
+    gettext_lazy("A later operation is changing these, or got no clear answer."),
+    gettext_lazy("Wait for it."),
+)
+CHANGED = ErrorHelp(gettext_lazy("Changed by this operation, and not since."), "")
+STOOD_BEFORE = ErrorHelp(
+    gettext_lazy("They were so before this operation."),
+    gettext_lazy("They stay as they are."),
+)
+
+# What a group is about, what may be done with it, and the code that the platform gave.
+type Sorted = tuple[str, ErrorHelp, Offer, str]
+
+
+def retry(operation: Operation, apart_from: Operation | None = None) -> Plan:
+    """Ask again for what did not succeed: preselected where asking again can help."""
+
+    def sort(state: str, code: str, status: int | None) -> Sorted:
+        help = explain_target(state, code, status)
+        if state == State.UNKNOWN:
+            return f"unknown:{code}", help, Offer.NEVER, ""
+        offer = Offer.CHOSEN if help.retryable else Offer.POSSIBLE
+        shown = code if is_platform_code(code) else ""
+        return (
+            f"{state}:{code}",
+            help,
+            Offer.NEVER if help.hopeless else offer,
+            shown,
+        )
+
+    later = changes_since(operation, apart_from)
+    return plan(
+        operation, operation.verb, "retry_of", (*NOT_DONE, State.UNKNOWN), sort, later
+    )
+
+
+def undo(operation: Operation, apart_from: Operation | None = None) -> Plan:
+    """Do the opposite for exactly what this operation changed."""
+
+    def sort(state: str, code: str, status: int | None) -> Sorted:
+        match state:
+            case State.OK:
+                return "changed", CHANGED, Offer.CHOSEN, ""
+            case State.ALREADY:
+                return "already", STOOD_BEFORE, Offer.NEVER, ""
+        return "unknown", explain_target(state, code, status), Offer.NEVER, ""
+
+    inverse = verb_named(operation.verb).inverse
+    later = changes_since(operation, apart_from)
+    return plan(
+        operation,
+        inverse,
+        "undo_of",
+        (State.OK, State.ALREADY, State.UNKNOWN),
+        sort,
+        later,
+    )
+
+
+def plan(
+    operation: Operation,
+    verb: str,
+    link: str,
+    states: Sequence[str],
+    sort: Callable[[str, str, int | None], Sorted],
+    later: Mapping[str, Later],
+) -> Plan:
+    groups: dict[str, Group] = {}
+    for target, subject, state, code, status in rows(operation, states):
+        key, help, offer, code = sort(state, code, status)
+        since = later.get(subject)
+        if since and offer != Offer.NEVER:
+            key, help, offer, code = fate(since, verb)
+        group = groups.setdefault(key, Group(key, help, offer, code))
+        group.targets.append(target)
+        group.since |= {since.operation} if since else set()
+    in_order = sorted(
+        groups.values(), key=lambda group: (group.offer, -len(group.targets))
+    )
+    return Plan(operation, verb_named(verb), link, in_order)
+
+
+def rows(
+    operation: Operation, states: Sequence[str]
+) -> Iterator[tuple[Wanted, str, str, str, int | None]]:
+    found = operation.targets.filter(state__in=states).order_by("pk")
+    columns = found.values_list(
+        "target_id", "name", "subject", "state", "error_code", "chunk__http_status"
+    )
+    for id, name, *rest in columns.iterator(chunk_size=2000):
+        yield Wanted(id, name), *rest  # type: ignore[misc]
+
+
+def changes_since(
+    operation: Operation, apart_from: Operation | None
+) -> dict[str, Later]:
+    """For each subject that was asked about again, the last asking that may have changed it."""
+    again = Target.objects.filter(
+        target_id__in=operation.targets.order_by().values("target_id"),
+        subject__in=operation.targets.order_by().values("subject"),
+        operation__gt=operation.pk,
+        state__in=MAY_HAVE_CHANGED,
+    ).order_by("pk")
+    if apart_from:
+        again = again.exclude(operation=apart_from)
+    columns = again.values_list("subject", "operation", "operation__verb", "state")
+    return {
+        subject: Later(number, verb, state) for subject, number, verb, state in columns
+    }
+
+
+def fate(since: Later, verb: str) -> Sorted:
+    """What becomes of a target of a follow-up that a later operation had to do with."""
+    if since.state not in (State.OK, State.ALREADY):
+        return "under way", UNDER_WAY, Offer.NEVER, ""
+    if since.verb == verb:
+        return "done since", DONE_SINCE, Offer.NEVER, ""
+    if since.state == State.ALREADY:
+        return "wanted since", WANTED_SINCE, Offer.POSSIBLE, ""
+    return "changed since", CHANGED_AGAIN, Offer.POSSIBLE, ""
+
+
+def asked_with(actor: Actor, form_key: str) -> Operation | None:
+    """The operation that this very form has made already: the plan is what it was before that one."""
+    return Operation.objects.filter(actor=actor.user, form_key=form_key).first()
+
+
+def follow(
+    plan: Plan, keys: Sequence[str], *, seen: str, actor: Actor, form_key: str, reason: str, ticket: str,
+    client: Client, only: Collection[str] | None = None,
+) -> Operation:  # fmt: skip
+    """Ask for it at the door; nothing else than what the actor has seen. only: of the groups, just these."""
+    expect(seen, plan)
+    plan_again = {"retry_of": retry, "undo_of": undo}[plan.link]
+    wanted = [
+        target for target in plan.chosen(keys) if only is None or target.id in only
+    ]
+    if not asked_with(actor, form_key):
+        wanted = looked_at(plan, wanted, client)
+    links: dict[str, Any] = {plan.link: plan.of}
+    return ask(
+        plan.verb.name,
+        wanted,
+        actor=actor,
+        reason=reason,
+        ticket=ticket,
+        form_key=form_key,
+        target_type=plan.of.target_type,
+        policy_id=plan.of.policy_id,
+        policy_name=plan.of.policy_name,
+        # Reading IoTDA takes its time: somebody may have changed and ended something meanwhile.
+        check=lambda recorded: expect(seen, plan_again(plan.of, apart_from=recorded)),
+        **links,
+    )
+
+
+def expect(seen: str, plan: Plan) -> None:
+    if seen != plan.fingerprint:
+        raise Outdated(
+            _(
+                "More has changed since you opened this page. Look at it again, then send it."
+            )
+        )
+
+
+def looked_at(plan: Plan, targets: Sequence[Wanted], client: Client) -> list[Wanted]:
+    stood = plan.verb.stood_before(client, plan.of, [target.id for target in targets])
+    return [Wanted(target.id, target.name, stood.get(target.id)) for target in targets]
+
+
+def cancel(operation: Operation, by: Actor) -> bool:
+    """Send nothing more; what is sent ends normally. False where nothing was left to be cancelled."""
+    with writing():
+        held = lifecycle.hold(operation.pk)
+        lifecycle.hold_waiting(held)
+        left = held.targets.filter(state=State.PENDING).count()
+        if not held.running or not left:
+            return False
+        name = by.user.get_username() if by.user else by.name
+        event(
+            "operation.cancelled",
+            held,
+            actor_id=by.user.pk if by.user else None,
+            actor_name=name,
+            role=by.role,
+            source=by.source,
+            address=by.address,
+            reason="",
+            ticket="",
+            summary=f"cancel {held}: {so_many(held, left)}",
+            detail={"not_sent": left},
+        )
+        lifecycle.cancel(held, name)
+    return True

@@ -1,0 +1,100 @@
+"""Which operations somebody may see, and whether its targets are theirs to change: by resource spaces.
+
+An operation belongs to the spaces of all its targets. Who may not see one of them may not see it at all.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from django.contrib.humanize.templatetags.humanize import intcomma
+from django.db.models import Count, Exists, OuterRef, QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from iotda_admin.access.scope import AnyUser, sees, spaces_of, within
+from iotda_admin.operations.models import Operation, OperationSpace
+from iotda_admin.operations.verbs import Verb
+
+# Of the ids that a refusal is about.
+NAMED = 20
+
+
+def visible_to(user: AnyUser) -> QuerySet[Operation]:
+    """All operations for those who may see all, else the own ones; of both, those in the user's spaces."""
+    rows = Operation.objects.all()
+    if not user.has_perm("operations.view_operation"):
+        rows = rows.filter(actor=user.pk)
+    return in_spaces(rows, user)
+
+
+def in_spaces(rows: QuerySet[Operation], user: AnyUser) -> QuerySet[Operation]:
+    spaces = spaces_of(user)
+    if spaces is None:
+        return rows
+    of_it = OperationSpace.objects.filter(operation=OuterRef("pk"))
+    return rows.filter(Exists(of_it), ~Exists(of_it.exclude(app_id__in=sorted(spaces))))
+
+
+def may_see(user: AnyUser, operation: Operation) -> bool:
+    """As `visible_to`, of an operation that is at hand."""
+    own = (
+        user.has_perm("operations.view_own_operation") and operation.actor_id == user.pk
+    )
+    return (own or user.has_perm("operations.view_operation")) and covers(
+        user, operation
+    )
+
+
+def covers(user: AnyUser, operation: Operation) -> bool:
+    """Whether all spaces of the operation are the user's."""
+    spaces = spaces_of(user)
+    if spaces is None:
+        return True
+    of_it = {each.app_id for each in operation.spaces.all()}
+    return bool(of_it) and of_it <= spaces
+
+
+def touched(verb: Verb, operation: Operation, ids: Sequence[str]) -> set[str]:
+    """The resource spaces of what is to be changed; an empty one for targets that nobody knows."""
+    rows = verb.in_inventory(operation.target_type, ids).order_by()
+    counts = dict(rows.values_list("app_id").annotate(Count("pk")))
+    unknown = {""} if sum(counts.values()) < len(ids) else set()
+    return {*counts, *unknown, *verb.other_spaces(operation)}
+
+
+def outside(
+    verb: Verb, operation: Operation, ids: Sequence[str], user: AnyUser
+) -> list[str]:
+    """The ids that are not in the user's spaces. One that nobody knows is none of theirs either: who asks
+    learns nothing of what there is elsewhere."""
+    if spaces_of(user) is None:
+        return []
+    about = (
+        []
+        if all(sees(user, space) for space in verb.other_spaces(operation))
+        else [operation.policy_id]
+    )
+    return about + strange(
+        within(verb.in_inventory(operation.target_type, ids), user), ids
+    )
+
+
+def not_yours(ids: Sequence[str]) -> str:
+    more = f" … (+{len(ids) - NAMED})" if len(ids) > NAMED else ""
+    said = ngettext(
+        "This ID is not in your resource spaces: %(ids)s",
+        "These %(n)d IDs are not in your resource spaces: %(ids)s",
+        len(ids),
+    )
+    return said % {"n": len(ids), "ids": ", ".join(ids[:NAMED]) + more}
+
+
+def too_many(count: int, cap: int) -> str:
+    said = _(
+        "%(count)s targets are more than the %(cap)s that your role may change at once."
+    )
+    return said % {"count": intcomma(count), "cap": intcomma(cap)}
+
+
+def strange(known: QuerySet, ids: Iterable[str]) -> list[str]:  # type: ignore[type-arg]
+    mine = set(known.order_by().values_list("pk", flat=True))
+    return [id for id in ids if id not in mine]

@@ -1,0 +1,192 @@
+"""The pages on which somebody cancels an operation, asks again for what failed, or undoes it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.decorators import permission_required
+from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+from django_htmx.http import reswap, retarget, trigger_client_event
+
+from iotda_admin.access.actor import actor_of
+from iotda_admin.core.http import render, wants_fragment
+from iotda_admin.operations.counts import TROUBLE
+from iotda_admin.operations.followups import plans
+from iotda_admin.operations.followups.plans import NOT_DONE, Plan
+from iotda_admin.operations.followups.undo_status import undone
+from iotda_admin.operations.models import Chunk, Operation, Target
+from iotda_admin.operations.permissions import visible_to
+from iotda_admin.operations.services import Refused, start
+from iotda_admin.operations.verbs import verb_named
+from iotda_admin.operations.web.forms import AskForm, FollowUpForm
+from iotda_admin.operations.web.responses import answer
+from iotda_admin.operations.web.views import (
+    SEE,
+    may_ask,
+    may_check,
+    result,
+    visible_or_404,
+)
+from iotda_admin.rate.connection import client
+
+type PlanOf = Callable[[Operation, Operation | None], Plan]
+
+
+def offers(
+    user: User | AnonymousUser, operation: Operation, counts: dict[str, int]
+) -> dict[str, Any]:
+    """What an operation's page offers to somebody: what its views would let them do."""
+    verb = verb_named(operation.verb)
+    waiting = any(counts.get(state) for state in Target.IN_FLIGHT)
+    again = not waiting and any(counts.get(state) for state in NOT_DONE)
+    changed = counts.get(Target.State.OK, 0) if not waiting else 0
+    back = bool(changed) and may_ask(user, verb_named(verb.inverse), operation)
+    nothing_left = undone(operation, changed) if back else None
+    return {
+        "cancel": operation.running
+        and bool(counts.get(Target.State.PENDING))
+        and may_check(user, operation),
+        "retry": again and may_ask(user, verb, operation),
+        "undo": back and not nothing_left,
+        "undone": nothing_left,
+        "failures": any(counts.get(state) for state in TROUBLE),
+    }
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@permission_required(SEE, raise_exception=True)
+def cancel(request: HttpRequest, number: int) -> HttpResponse:
+    row = visible_or_404(request, number)
+    if not may_check(request.user, row):
+        raise PermissionDenied
+    if request.method != "POST":
+        return confirm(request, row)
+    done = plans.cancel(row, actor_of(request))
+    row.refresh_from_db()
+    if not done and row.state != Operation.State.CANCELLED:
+        return confirm(request, row, status=409)
+    if not wants_fragment(request):
+        return redirect(row)
+    return trigger_client_event(result(request, row), "dialog:close")
+
+
+def confirm(request: HttpRequest, row: Operation, status: int = 200) -> HttpResponse:
+    left = row.targets.filter(state=Target.State.PENDING).count() if row.running else 0
+    followed = Target.objects.filter(
+        chunk__in=row.chunks.filter(state=Chunk.State.FOLLOWED)
+    ).count()
+    context = {
+        "operation": row,
+        "verb": verb_named(row.verb),
+        "left": left,
+        "followed": followed,
+    }
+    response = render(
+        request, "operations/cancel.html", context, part="dialog", status=status
+    )
+    return (
+        reswap(retarget(response, "#dialog-body"), "innerHTML")
+        if request.method == "POST"
+        else response
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@permission_required(SEE, raise_exception=True)
+def retry(request: HttpRequest, number: int) -> HttpResponse:
+    row = visible_or_404(request, number)
+    return follow_up(
+        request,
+        row,
+        row.verb,
+        plans.retry,
+        {"reason": row.reason, "ticket": row.ticket},
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@permission_required(SEE, raise_exception=True)
+def undo(request: HttpRequest, number: int) -> HttpResponse:
+    row = visible_or_404(request, number)
+    return follow_up(
+        request, row, verb_named(row.verb).inverse, plans.undo, {"ticket": row.ticket}
+    )
+
+
+def follow_up(
+    request: HttpRequest,
+    row: Operation,
+    verb: str,
+    plan_of: PlanOf,
+    initial: dict[str, str],
+) -> HttpResponse:
+    """First shows exactly what will be changed, then changes exactly that."""
+    if not may_ask(request.user, verb_named(verb), row):
+        raise PermissionDenied
+    actor, asked = actor_of(request), request.method == "POST"
+    plan = plan_of(row, None)
+    # Looked for after the plan was made: what this form has made already must not stand in its way.
+    if asked and (earlier := plans.asked_with(actor, key_of(request))):
+        plan = plan_of(row, earlier)
+    form = FollowUpForm(request.POST if asked else None, plan=plan, initial=initial)
+    if not asked or not form.is_valid():
+        return show(request, plan, form, status=422 if asked else 200)
+    try:
+        if row.targets.filter(state__in=Target.IN_FLIGHT).exists():
+            raise plans.Outdated(
+                _("This operation is still running. Wait for its end, or cancel it.")
+            )
+        said = form.cleaned_data
+        operation = plans.follow(
+            plan,
+            said["group"],
+            seen=said["seen"],
+            actor=actor,
+            form_key=said["key"],
+            reason=said["reason"],
+            ticket=said["ticket"],
+            client=client(),
+        )
+    except Refused as refusal:
+        return show(
+            request, plan_of(row, None), form, status=refusal.status, refusal=refusal
+        )
+    start(operation, client())
+    return answer(request, operation)
+
+
+def seen_by(user: User | AnonymousUser, plan: Plan) -> set[int]:
+    """Of the later operations that are named, those that may be opened."""
+    numbers = {number for group in plan.groups for number in group.since_first}
+    return (
+        set(visible_to(user).filter(pk__in=numbers).values_list("pk", flat=True))
+        if numbers
+        else set()
+    )
+
+
+def key_of(request: HttpRequest) -> str:
+    """The form's key, if it is one at all: PostgreSQL refuses to look for what holds a NUL."""
+    form = AskForm(request.POST)
+    form.is_valid()
+    return str(form.cleaned_data.get("key", ""))
+
+
+def show(
+    request: HttpRequest, plan: Plan, form: FollowUpForm, *, status: int, **more: Any
+) -> HttpResponse:
+    context = {
+        "operation": plan.of,
+        "verb": plan.verb,
+        "plan": plan,
+        "undoing": plan.link == "undo_of",
+        "seen": seen_by(request.user, plan),
+        "running": plan.of.targets.filter(state__in=Target.IN_FLIGHT).exists(),
+        "form": form,
+        **more,
+    }
+    return render(request, "operations/follow_up.html", context, status=status)

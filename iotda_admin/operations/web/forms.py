@@ -1,0 +1,241 @@
+"""What every form that changes the platform has: a reason, a ticket, and a key that makes twice once."""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from django import forms
+from django.conf import settings
+from django.contrib.humanize.templatetags.humanize import intcomma
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from iotda_admin.core.id_import import Unreadable, read, read_pasted
+from iotda_admin.core.ids import PROBLEMS_KEPT, Problem, TooManyIds, is_id
+from iotda_admin.core.ids import Pasted as Found
+
+if TYPE_CHECKING:
+    from iotda_admin.operations.followups.plans import Plan
+
+# Where a form names its targets.
+IDS = ("target", "pasted", "upload")
+NOT_COMPLETE = gettext_lazy("This form was not complete. Open it again.")
+
+
+def new_key() -> str:
+    return uuid.uuid4().hex
+
+
+class AskForm(forms.Form):
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"),
+        max_length=500,
+        error_messages={
+            "required": gettext_lazy("Say why: the reason is kept in the audit trail.")
+        },
+    )
+    ticket = forms.CharField(
+        label=gettext_lazy("Ticket"), max_length=64, required=False
+    )
+    key = forms.RegexField(
+        r"\A[0-9a-f]{32}\Z",
+        widget=forms.HiddenInput,
+        initial=new_key,
+        error_messages={"required": NOT_COMPLETE, "invalid": NOT_COMPLETE},
+    )
+
+    @property
+    def current_key(self) -> str:
+        """The key to render: the one that was sent, so that sending again is still the same asking."""
+        return str(self["key"].value() or new_key())
+
+
+class IdsField(forms.Field):
+    """Ids as repeated values of one name, e.g. ticked rows."""
+
+    widget = forms.MultipleHiddenInput
+
+    def to_python(self, value: Any) -> list[str]:
+        return list(dict.fromkeys(value or []))
+
+    def validate(self, value: list[str]) -> None:
+        super().validate(value)
+        problems = [Problem(0, id) for id in value if not is_id(id)]
+        if problems:
+            raise ValidationError(describe(problems[:PROBLEMS_KEPT], len(problems)))
+
+
+class ReadIdsField(forms.Field):
+    """Ids that are read from a text; each bad one is named with its line."""
+
+    # What the ids are of: a column of a table may be named for it.
+    kind = "device"
+    duplicates = 0
+
+    def read_ids(self, source: Any) -> list[str]:
+        try:
+            found = self.read(source, settings.TARGETS_LIMIT)
+        except TooManyIds:
+            message = _(
+                "These are more than %(limit)s IDs. Use several operations for more."
+            )
+            limit = intcomma(settings.TARGETS_LIMIT)
+            raise ValidationError(
+                message, code="too_many", params={"limit": limit}
+            ) from None
+        except Unreadable as error:
+            raise ValidationError(str(error)) from error
+        self.duplicates = found.duplicates
+        if found.problems:
+            raise ValidationError(describe(found.problems, found.wrong))
+        return found.ids
+
+    def read(self, source: Any, limit: int) -> Found:
+        raise NotImplementedError
+
+
+class PastedIdsField(ReadIdsField):
+    widget = forms.Textarea
+
+    def to_python(self, value: Any) -> list[str]:
+        return self.read_ids(value or "")
+
+    def read(self, source: str, limit: int) -> Found:
+        return read_pasted(source, limit=limit, kind=self.kind)
+
+
+class UploadedIdsField(ReadIdsField, forms.FileField):
+    def to_python(self, data: Any) -> list[str]:  # type: ignore[override]
+        upload = forms.FileField.to_python(self, data)
+        return self.read_ids(upload.file) if upload else []
+
+    def read(self, source: Any, limit: int) -> Found:
+        return read(source, limit=limit, kind=self.kind)
+
+
+def describe(problems: Sequence[Problem], total: int) -> list[str]:
+    """The first problems; total: how many there are."""
+    said = [describe_one(problem) for problem in problems]
+    if (more := total - len(problems)) > 0:
+        said.append(
+            ngettext("%(n)d more like it.", "%(n)d more like these.", more)
+            % {"n": more}
+        )
+    return said
+
+
+def describe_one(problem: Problem) -> str:
+    # ascii(): a look-alike letter or an invisible character shows itself.
+    value = ascii(problem.value)[1:-1]
+    value = value if len(value) <= 60 else value[:60] + "…"
+    if problem.line:
+        where = _("Line %(line)d: “%(value)s” is not an ID.") % {
+            "line": problem.line,
+            "value": value,
+        }
+    else:
+        where = _("“%(value)s” is not an ID.") % {"value": value}
+    return f"{where} " + _("IDs have 1 to 128 letters, digits, _ or -.")
+
+
+class TargetsForm(AskForm):
+    """Asks for a change of targets that were ticked, pasted or uploaded, or all of it."""
+
+    target = IdsField(required=False)
+    pasted = PastedIdsField(label=gettext_lazy("Paste IDs"), required=False)
+    upload = UploadedIdsField(
+        label=gettext_lazy("Upload a file of IDs"), required=False
+    )
+
+    def targets(self) -> list[str]:
+        """What was ticked, then what was pasted, then the file; an id named twice counts once."""
+        return list(
+            dict.fromkeys([*(self.cleaned_data.get("target") or []), *self.read_ids()])
+        )
+
+    def read_ids(self) -> list[str]:
+        self.is_valid()  # it is what reads them
+        read = getattr(self, "cleaned_data", {})
+        return [id for name in ("pasted", "upload") for id in read.get(name) or []]
+
+    @property
+    def duplicates(self) -> int:
+        """How many of the ids that were pasted or uploaded had been named before."""
+        read = self.read_ids()
+        within = sum(
+            getattr(self.fields[name], "duplicates", 0) for name in ("pasted", "upload")
+        )
+        return within + len(read) - len(set(read))
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if not set(IDS) & set(self.errors) and not self.targets():
+            raise ValidationError({"target": _("Choose at least one target.")})
+        return cleaned
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether some of what was pasted or uploaded is not taken."""
+        return bool({"pasted", "upload"} & set(self.errors))
+
+    @property
+    def status(self) -> int:
+        """Of the answer to a form that is wrong."""
+        too_many = self.has_error("pasted", "too_many") or self.has_error(
+            "upload", "too_many"
+        )
+        return 413 if too_many else 422
+
+    @property
+    def text(self) -> str:
+        """For the field to paste into: a browser keeps no file, so its ids go there."""
+        if self.is_bound and not self.unreadable and self.cleaned_data.get("upload"):
+            return "\n".join(dict.fromkeys(self.read_ids()))
+        return str(self["pasted"].value() or "")
+
+    def lenient(self) -> Self:
+        """For a look before anything is asked: what is missing in other fields is no error yet."""
+        for name in set(self.errors) - {"pasted", "upload"}:
+            del self.errors[name]
+        return self
+
+
+def only_ids(values: Iterable[str]) -> list[str]:
+    return [value for value in dict.fromkeys(values) if is_id(value)]
+
+
+class FollowUpForm(AskForm):
+    """Asks for what a plan offers: some of its groups."""
+
+    group = forms.MultipleChoiceField(
+        error_messages={
+            "required": gettext_lazy("Choose at least one."),
+            "invalid_choice": gettext_lazy(
+                "What can be chosen has changed. Choose again."
+            ),
+        }
+    )
+    seen = forms.CharField(required=False)
+    typed = forms.CharField(required=False, max_length=256, strip=False)
+
+    def __init__(self, *args: Any, plan: "Plan", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.plan = plan
+        group = self.fields["group"]
+        assert isinstance(group, forms.MultipleChoiceField)
+        group.choices = [(each.key, each.key) for each in plan.possible]
+        group.initial = plan.preselected
+
+    def clean_group(self) -> list[str]:
+        chosen: list[str] = self.cleaned_data["group"]
+        if self.plan.to_type and len(self.plan.chosen(chosen)) > 1:
+            raise ValidationError(_("One resource space at a time."))
+        return chosen
+
+    def clean_typed(self) -> str:
+        typed: str = self.cleaned_data["typed"]
+        if typed != self.plan.to_type:
+            message = _("Type the name exactly as it is shown: %(name)s")
+            raise ValidationError(message, params={"name": self.plan.to_type})
+        return typed

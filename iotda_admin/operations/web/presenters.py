@@ -1,0 +1,67 @@
+"""An operation as a person wants to see it: counts first, then failures by cause."""
+
+from typing import Any
+
+from iotda_admin.access.scope import AnyUser
+from iotda_admin.operations.causes import SHOWN, causes_of
+from iotda_admin.operations.counts import TROUBLE, counts_of
+from iotda_admin.operations.followups.links import links_of
+from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.permissions import in_spaces
+from iotda_admin.operations.verbs import verb_named
+from iotda_admin.operations.web.progress import progress_of
+
+State = Target.State
+# While numbers still change: the page is asked for again and again.
+SHOWN_MEANWHILE = 10
+# Always shown, so that nothing jumps while numbers change; the others appear with their first target.
+TILES = (State.OK, State.ALREADY, State.FAILED, State.UNKNOWN)
+
+
+def result_context(operation: Operation) -> dict[str, Any]:
+    """What the result fragment shows, on the operation's page and wherever it was asked for."""
+    counts = counts_of(operation)
+    total = sum(counts.values())
+    waiting = counts.get(State.PENDING, 0) + counts.get(State.SENT, 0)
+    # Nothing long is read for a page that is asked for again in a second.
+    good = operation.targets.filter(
+        state__in=[] if waiting else [State.OK, State.ALREADY]
+    )
+    return {
+        "verb": verb_named(operation.verb),
+        "counts": counts,
+        "tiles": [
+            (s, s.label, counts.get(s, 0)) for s in State if s in TILES or counts.get(s)
+        ],
+        "total": total,
+        "waiting": waiting,
+        "progress": progress_of(operation, total, waiting),
+        "causes": causes_of(operation, SHOWN_MEANWHILE if waiting else SHOWN)
+        if troubled(counts)
+        else [],
+        "good": list(good[:SHOWN]),
+        "good_count": 0
+        if waiting
+        else counts.get(State.OK, 0) + counts.get(State.ALREADY, 0),
+        "open": operation.finished_at is None,
+        "links": links_of(operation),
+    }
+
+
+def troubled(counts: dict[str, int]) -> bool:
+    return any(counts.get(state) for state in TROUBLE)
+
+
+def history_of(target_type: str, target_id: str) -> list[Target]:
+    """The last changes that were asked for one target."""
+    targets = Target.objects.filter(
+        target_id=target_id, operation__target_type=target_type
+    )
+    found = targets.select_related("operation").prefetch_related("operation__spaces")
+    return list(found.order_by("-id")[:20])
+
+
+def history_of_policy(policy_id: str, user: AnyUser) -> list[Operation]:
+    """The last changes with it, as far as all of their targets are in the user's spaces."""
+    rows = in_spaces(Operation.objects.filter(policy_id=policy_id), user)
+    return list(rows.prefetch_related("spaces")[:20])

@@ -1,0 +1,149 @@
+"""How far an operation has come, what it waits for, and about how long it still takes."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Count, Min, Sum
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from iotda_admin.operations.error_codes import TASKS_FULL
+from iotda_admin.operations.models import Chunk, Operation, Target
+from iotda_admin.operations.verbs import verb_named
+from iotda_admin.rate.gate import seconds_for
+
+# Not worth a word.
+SOON = 3.0
+# How far back one looks for how fast it goes.
+LOOKED_BACK = 60.0
+# Of a large operation less changes in a second than one can read.
+LARGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What IoTDA has done of its batch tasks, of how many; not all of it may be recorded with us yet."""
+
+    done: int
+    total: int
+    recorded: int
+
+    @property
+    def unrecorded(self) -> int:
+        return max(0, self.done - self.recorded)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    answered: int
+    # Of a batch task that IoTDA works through.
+    followed: Followed | None
+    held_until: datetime | None
+    # It is held because IoTDA cannot be reached, not because it asks to wait.
+    unreached: bool
+    # It is held because IoTDA runs as many batch tasks as it allows.
+    full: bool
+    seconds_left: float
+    # The calls take longer than the rate alone would have it.
+    paced: bool
+    # Seconds until the page is to be asked for again.
+    poll: int
+
+    @property
+    def done(self) -> int:
+        return self.answered + (self.followed.unrecorded if self.followed else 0)
+
+    @property
+    def wait(self) -> str:
+        """How long it still takes in words, if it is worth a word."""
+        return (
+            about(self.seconds_left)
+            if self.seconds_left > SOON and not self.held_until
+            else ""
+        )
+
+    @property
+    def rate(self) -> float:
+        return settings.IOTDA_RATE
+
+
+def progress_of(operation: Operation, total: int, waiting: int) -> Progress:
+    if not waiting:
+        return Progress(total, None, None, False, False, 0.0, False, 3)
+    at_rate, at_pace = time_left(operation)
+    return Progress(
+        answered=total - waiting,
+        followed=followed(operation),
+        held_until=held_until(operation),
+        unreached=operation.strikes > 0,
+        full=no_room(operation),
+        seconds_left=max(at_rate, at_pace),
+        paced=at_pace > 1.5 * at_rate,
+        poll=1 if total <= LARGE else 3,
+    )
+
+
+def followed(operation: Operation) -> Followed | None:
+    chunks = operation.chunks.filter(state=Chunk.State.FOLLOWED)
+    done = chunks.aggregate(done=Sum("task_done"))["done"]
+    if done is None:
+        return None
+    targets = Target.objects.filter(chunk__in=chunks)
+    total, open_ = targets.count(), targets.filter(state=Target.State.SENT).count()
+    return Followed(done, total, total - open_)
+
+
+def held_until(operation: Operation) -> datetime | None:
+    """When the next chunk may be sent, if it has to wait."""
+    if not operation.running:
+        return None
+    now, pending = timezone.now(), operation.chunks.filter(state=Chunk.State.PENDING)
+    held = (
+        operation.held_until
+        if operation.held_until and operation.held_until > now
+        else None
+    )
+    if not held and pending.filter(due_at__lte=now).exists():
+        return None
+    first = pending.aggregate(first=Min("due_at"))["first"]
+    return max(first, held or first) if first else None
+
+
+def no_room(operation: Operation) -> bool:
+    """Whether what goes on first waits for one of the platform's batch tasks to end."""
+    first = operation.chunks.filter(state=Chunk.State.PENDING).order_by("due_at")[:1]
+    return any(chunk.error_code in TASKS_FULL for chunk in first)
+
+
+def time_left(operation: Operation) -> tuple[float, float]:
+    """About how long the calls take that are still to be made: at the rate, if nobody else makes any, and as
+    fast as it went just now."""
+    left = operation.chunks.filter(state=Chunk.State.PENDING, by_task=False).count()
+    return seconds_for(left * verb_named(operation.verb).calls), left * seconds_each(
+        operation
+    )
+
+
+def seconds_each(operation: Operation) -> float:
+    """How long a chunk took of late, with all that were under way beside it; 0.0 where too few have ended."""
+    now = timezone.now()
+    since = now - timedelta(seconds=LOOKED_BACK)
+    ended = operation.chunks.filter(by_task=False, answered_at__gte=since)
+    found = ended.aggregate(n=Count("pk"), first=Min("sent_at"))
+    if found["n"] < 2 * settings.IOTDA_IN_FLIGHT:
+        return 0.0
+    took = now - max(since, found["first"] or now)
+    return float(took.total_seconds() / found["n"])
+
+
+def about(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return _("%(n)d s") % {"n": round(seconds)}
+    if minutes < 90:
+        return _("%(n)d min") % {"n": minutes}
+    return _("%(hours)d h %(minutes)d min") % {
+        "hours": minutes // 60,
+        "minutes": minutes % 60,
+    }

@@ -1,0 +1,28 @@
+"""What the one who asked for an operation is answered."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django_htmx.http import push_url
+
+from iotda_admin.core.http import render, wants_fragment
+from iotda_admin.operations.counts import outcome_of
+from iotda_admin.operations.models import Operation
+from iotda_admin.operations.web.presenters import result_context
+
+
+def answer(request: HttpRequest, operation: Operation) -> HttpResponse:
+    """The result inline for a swap, else the operation's own page. Where IoTDA could not be reached at all
+    the status says so, and then there is no redirect that would hide it."""
+    status = outcome_of(operation).http_status
+    if status == 200 and not wants_fragment(request):
+        return redirect(operation)
+    context = {"operation": operation, **result_context(operation)}
+    response = render(
+        request, "operations/operation.html", context, part="result", status=status
+    )
+    response["Content-Location"] = operation.get_absolute_url()
+    return (
+        push_url(response, operation.get_absolute_url())
+        if wants_fragment(request)
+        else response
+    )

@@ -1,0 +1,70 @@
+"""An operation in plain text, to be pasted into a ticket."""
+
+from collections.abc import Sequence
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from iotda_admin.operations.causes import Cause
+from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.verbs import verb_named
+
+IDS_SHOWN = 10
+
+
+def text_of(
+    operation: Operation, counts: dict[str, int], causes: Sequence[Cause], url: str
+) -> str:
+    total = sum(counts.values())
+    verb = " ".join(
+        filter(None, [str(verb_named(operation.verb).title), operation.policy_name])
+    )
+    targets = ngettext("%(n)d target", "%(n)d targets", total) % {"n": total}
+    who = " ".join(
+        filter(None, [operation.actor_name, operation.role and f"({operation.role})"])
+    )
+    lines = [
+        f"{operation}: {verb}, {targets} · {operation.get_state_display()}",
+        _("Asked by %(who)s on %(when)s UTC")
+        % {"who": who, "when": f"{operation.created_at:%Y-%m-%d %H:%M:%S}"},
+        _("Reason: %(reason)s") % {"reason": operation.reason},
+        *(
+            [_("Ticket: %(ticket)s") % {"ticket": operation.ticket}]
+            if operation.ticket
+            else []
+        ),
+        *(
+            [_("Policy: %(id)s") % {"id": operation.policy_id}]
+            if operation.policy_id
+            else []
+        ),
+        ", ".join(
+            f"{state.label}: {counts[state]}"
+            for state in Target.State
+            if counts.get(state)
+        ),
+    ]
+    for cause in causes:
+        lines += ["", *about(cause)]
+    return "\n".join([*lines, "", url])
+
+
+def about(cause: Cause) -> list[str]:
+    code = f" [{cause.code}]" if cause.platform_code else ""
+    lines = [
+        f"{Target.State(cause.state).label} {cause.count}: {cause.help.meaning}{code}"
+    ]
+    lines += [f"  “{message}”" for message in cause.messages]
+    lines += [f"  {named(target)}" for target in cause.targets[:IDS_SHOWN]]
+    if (more := cause.count - min(cause.count, IDS_SHOWN)) > 0:
+        lines.append(
+            "  " + ngettext("and %(n)d more", "and %(n)d more", more) % {"n": more}
+        )
+    if requests := cause.request_ids:
+        lines.append("  " + _("Request ID: %(ids)s") % {"ids": ", ".join(requests)})
+    return lines
+
+
+def named(target: Target) -> str:
+    known = target.name and target.name != target.target_id
+    return f"{target.target_id} ({target.name})" if known else target.target_id

@@ -1,0 +1,158 @@
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib.auth.decorators import permission_required
+from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST, require_safe
+
+from iotda_admin import audit
+from iotda_admin.core import csv_export
+from iotda_admin.core.http import render, wants_fragment
+from iotda_admin.core.pagination import page_of
+from iotda_admin.operations.counts import counts_by_operation
+from iotda_admin.operations.execution import batch_tasks, reconciliation
+from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.permissions import visible_to
+from iotda_admin.operations.verbs import Verb, verb_named
+from iotda_admin.operations.web import export
+from iotda_admin.operations.web.presenters import result_context
+from iotda_admin.rate.connection import client
+
+# Who may see all operations may see the own ones too, so this is what every page asks for.
+SEE = "operations.view_own_operation"
+# One look costs calls, and somebody waits for it; the worker looks at the rest.
+LOOKS_AT_ONCE = 5
+
+
+def visible(request: HttpRequest) -> QuerySet[Operation]:
+    return visible_to(request.user)
+
+
+def may_check(user: User | AnonymousUser, operation: Operation) -> bool:
+    """To look now, which spends the platform's calls, or to cancel the rest: for the one who asked, and
+    those who might have."""
+    return operation.actor_id == user.pk or may_ask(
+        user, verb_named(operation.verb), operation
+    )
+
+
+def may_ask(user: User | AnonymousUser, verb: Verb, about: Operation) -> bool:
+    """To ask for this with the targets of that operation."""
+    return user.has_perm(verb.permission(about.target_type))
+
+
+def visible_or_404(request: HttpRequest, number: int) -> Operation:
+    operation = visible(request).filter(pk=number).first()
+    if operation is None:
+        raise Http404
+    return operation
+
+
+@require_safe
+@permission_required(SEE, raise_exception=True)
+def operations(request: HttpRequest) -> HttpResponse:
+    rows = visible(request)
+    if state := one_of(Operation.State.values, request):
+        rows = rows.filter(state=state)
+    page = page_of(rows, request, key="id", descending=True)
+    context = {
+        "page": page,
+        "rows": with_counts(page.items),
+        "states": Operation.State.choices,
+        "state": state,
+    }
+    return render(request, "operations/operations.html", context, part="list")
+
+
+def one_of(states: Sequence[str], request: HttpRequest) -> str:
+    """The state that is asked for; a word that is none asks for all."""
+    state = request.GET.get("state", "")
+    return state if state in states else ""
+
+
+def with_counts(rows: Any) -> list[dict[str, Any]]:
+    counts = counts_by_operation(rows)
+    return [
+        {
+            "operation": row,
+            "verb": verb_named(row.verb),
+            "counts": counts[row.pk],
+            "total": sum(counts[row.pk].values()),
+        }
+        for row in rows
+    ]
+
+
+@require_safe
+@permission_required(SEE, raise_exception=True)
+def operation(request: HttpRequest, number: int) -> HttpResponse:
+    """The result, at its own URL for ever; polled as a fragment until it has ended."""
+    return result(request, visible_or_404(request, number))
+
+
+def result(request: HttpRequest, row: Operation) -> HttpResponse:
+    context = {"operation": row, **result_context(row)}
+    return render(request, "operations/operation.html", context, part="result")
+
+
+@require_safe
+@permission_required(SEE, raise_exception=True)
+def targets(request: HttpRequest, number: int) -> HttpResponse:
+    row = visible_or_404(request, number)
+    rows = row.targets.select_related("chunk")
+    if state := one_of(Target.State.values, request):
+        rows = rows.filter(state=state)
+    context = {
+        "operation": row,
+        "verb": verb_named(row.verb),
+        "state": state,
+        "states": Target.State.choices,
+        "page": page_of(rows, request, key="id", size=200),
+    }
+    return render(request, "operations/targets.html", context, part="list")
+
+
+@require_safe
+@permission_required(SEE, raise_exception=True)
+def failures(request: HttpRequest, number: int) -> StreamingHttpResponse:
+    """What did not succeed as CSV. That somebody took it is an event too."""
+    row = visible_or_404(request, number)
+    audit.record_request(
+        "export",
+        request,
+        operation=row.pk,
+        verb=row.verb,
+        space=row.space,
+        summary=f"failures of {row} as CSV",
+    )
+    return csv_export.download(
+        f"{row}-failures.csv", export.COLUMNS, export.failures(row)
+    )
+
+
+@require_POST
+@permission_required(SEE, raise_exception=True)
+def check(request: HttpRequest, number: int) -> HttpResponse:
+    """Read the platform back now for what got no clear answer, as far as it is not too early."""
+    row = visible_or_404(request, number)
+    if not may_check(request.user, row):
+        raise PermissionDenied
+    audit.record_request(
+        "operation.checked",
+        request,
+        operation=row.pk,
+        verb=row.verb,
+        space=row.space,
+        summary=f"look at {row}",
+    )
+    reconciliation.give_up_leases()
+    reconciliation.read_back(row.pk, client(), limit=LOOKS_AT_ONCE)
+    batch_tasks.find_tasks(row.pk, client())
+    if not wants_fragment(request):
+        return redirect(row)
+    row.refresh_from_db()
+    return result(request, row)

@@ -1,0 +1,34 @@
+"""Which policies, and which of their bindings, somebody may see: by resource spaces."""
+
+from django.db.models import Q, QuerySet
+
+from devices.models import Device, Product
+from iotda_admin.access.scope import AnyUser, spaces_of, within
+from policies.models import Binding, Policy, TargetType
+
+
+def policies_for(user: AnyUser) -> QuerySet[Policy]:
+    """Those of the user's spaces, and those of no space, which are the whole instance's."""
+    spaces = spaces_of(user)
+    rows = Policy.objects.all()
+    return rows if spaces is None else rows.filter(app_id__in=sorted({"", *spaces}))
+
+
+def bindings_for(user: AnyUser) -> QuerySet[Binding]:
+    return Binding.objects.filter(theirs(user))
+
+
+def theirs(user: AnyUser, prefix: str = "") -> Q:
+    """Bindings on targets in the user's spaces."""
+    spaces = spaces_of(user)
+    if spaces is None:
+        return Q()
+    ids = {
+        TargetType.DEVICE: within(Device.objects.order_by(), user).values("pk"),
+        TargetType.PRODUCT: within(Product.objects.order_by(), user).values("pk"),
+        TargetType.SPACE: sorted(spaces),
+    }
+    found = Q()
+    for kind, among in ids.items():
+        found |= Q(**{f"{prefix}target_type": kind, f"{prefix}target_id__in": among})
+    return found

@@ -1,0 +1,127 @@
+"""How policies and what they are bound to are read into our tables."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import islice
+from operator import attrgetter
+
+from django.db.models import Model
+from django.utils import timezone
+
+from iotda_admin.inventory.mirror import Mirror, listing, patient
+from iotda_admin.iotda import FIRST_PAGE, PAGE_LIMIT, Client, IotdaError, Rejected, walk
+from iotda_admin.iotda import DevicePolicy as PlatformPolicy
+from policies.models import Binding, Policy
+
+# Up to here, what a policy is bound to is read again before a change of it: at most four calls.
+REREAD_LIMIT = 4 * PAGE_LIMIT
+
+
+class Policies(Mirror):
+    model = Policy
+    key = ["policy_id"]
+    fields = ["name", "app_id", "statements", "create_time", "update_time"]
+
+    def pages(self, client: Client) -> Iterator[list[Model]]:
+        # The list leaves the statements out, so each policy is read by itself: there are at most 50.
+        show = patient(client.show_device_policy)
+        for page in listing(client.list_device_policies, attrgetter("policy_id")):
+            rows: list[Model] = []
+            for policy in page:
+                # Deleted since it was listed: it is just not there any more.
+                with unless_gone():
+                    rows.append(mirrored(show(policy.policy_id)))
+            yield rows
+
+
+class Bindings(Mirror):
+    model = Binding
+    key = ["policy_id", "target_type", "target_id"]
+    fields = []
+
+    def pages(self, client: Client) -> Iterator[list[Model]]:
+        for policy in Policy.objects.all():
+            targets = partial(client.show_targets_in_device_policy, policy.policy_id)
+            # Deleted since the policies were listed: it has no targets any more.
+            with unless_gone():
+                for page in listing(targets, attrgetter("target_type", "target_id")):
+                    yield [
+                        Binding(
+                            policy=policy,
+                            target_type=target.target_type,
+                            target_id=target.target_id,
+                        )
+                        for target in page
+                    ]
+
+
+@contextmanager
+def unless_gone() -> Iterator[None]:
+    """A gateway's 404 says nothing of a policy, so only the platform's own counts."""
+    try:
+        yield
+    except Rejected as error:
+        if error.status != 404 or not error.code.startswith("IOTDA."):
+            raise
+
+
+def mirrored(policy: PlatformPolicy) -> Policy:
+    return Policy(
+        policy_id=policy.policy_id,
+        name=policy.policy_name,
+        app_id=policy.app_id,
+        statements=[
+            {
+                "effect": s.effect,
+                "actions": list(s.actions),
+                "resources": list(s.resources),
+            }
+            for s in policy.statement
+        ],
+        create_time=policy.create_time,
+        update_time=policy.update_time,
+        read_at=timezone.now(),
+    )
+
+
+def remember(policy: PlatformPolicy) -> Policy:
+    """What was just read of one policy goes into the inventory as well."""
+    row = mirrored(policy)
+    Policies().save([row])
+    return row
+
+
+def reread[T](client: Client, policy_id: str, meanwhile: Callable[[], T]) -> T:
+    """Read a policy and what it is bound to again, as a change of it is about to be asked for. AnyUser waits
+    for it: both at once, and meanwhile what else is to be looked up.
+
+    Where that fails, the inventory stays as it is: the change itself will meet the same error and say so.
+    """
+    bindings, started = Binding.objects.filter(policy=policy_id), timezone.now()
+    few = bindings.count() <= REREAD_LIMIT
+    targets = partial(client.show_targets_in_device_policy, policy_id)
+    with ThreadPoolExecutor(2) as aside:
+        policy = aside.submit(client.show_device_policy, policy_id)
+        first = aside.submit(targets) if few else None
+        found_meanwhile = meanwhile()
+    with suppress(IotdaError):
+        remember(policy.result())
+        if first:
+            found = walk(
+                lambda page: first.result() if page == FIRST_PAGE else targets(page)
+            )
+            Bindings().save(
+                [
+                    Binding(
+                        policy_id=policy_id,
+                        target_type=target.target_type,
+                        target_id=target.target_id,
+                    )
+                    for target in islice(found, REREAD_LIMIT)
+                ]
+            )
+            if next(found, None) is None:
+                bindings.filter(read_at__lt=started).delete()
+    return found_meanwhile
