@@ -6,7 +6,6 @@ where the last one stopped. So there are never more files than processes at a ti
 
 import fcntl
 import os
-import time
 from pathlib import Path
 from typing import IO
 
