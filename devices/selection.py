@@ -8,7 +8,7 @@ from django.db.models import F, Q
 from devices.models import Device
 from iotda_admin.access.scope import AnyUser, spaces_of, within
 from iotda_admin.core.ids import among
-from iotda_admin.operations.permissions import strange
+from iotda_admin.operations.permissions import ids_missing_in
 
 SHOWN = 50
 DIRECT = Q(gateway_id="") | Q(gateway_id=F("device_id"))
@@ -53,11 +53,11 @@ class Selection:
         return rows(self.left_out[:SHOWN])
 
 
-def select(ids: Sequence[str], user: AnyUser) -> Selection:
+def select_devices(ids: Sequence[str], user: AnyUser) -> Selection:
     known = within(Device.objects.filter(pk__in=among(ids)).order_by(), user)
     behind = set(known.exclude(DIRECT).values_list("pk", flat=True))
     direct = known.filter(DIRECT)
-    outside = [] if spaces_of(user) is None else strange(known, ids)
+    outside = [] if spaces_of(user) is None else ids_missing_in(known, ids)
     not_direct = behind | set(outside)
     return Selection(
         [id for id in ids if id not in not_direct],

@@ -59,10 +59,10 @@ class Devices(Mirror):
 
     def pages(self, client: Client) -> Iterator[list[Model]]:
         for page in listing(client.list_devices, attrgetter("device_id")):
-            yield [mirrored(device) for device in page]
+            yield [device_row(device) for device in page]
 
 
-def mirrored(device: PlatformDevice) -> Device:
+def device_row(device: PlatformDevice) -> Device:
     return Device(
         device_id=device.device_id,
         name=device.device_name,
@@ -76,8 +76,8 @@ def copied(source: Any, names: Sequence[str]) -> dict[str, Any]:
     return {name: getattr(source, name) for name in names}
 
 
-def remember(device: PlatformDevice) -> Device:
+def store_device(device: PlatformDevice) -> Device:
     """What was just read of one device goes into the inventory as well."""
-    row = mirrored(device)
+    row = device_row(device)
     Devices().save([row])
     return row

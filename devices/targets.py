@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from devices.models import Device
 from iotda_admin.core.ids import among
-from iotda_admin.operations.services import Wanted
+from iotda_admin.operations.services import TargetSpec
 
 
-def wanted(ids: Sequence[str]) -> list[Wanted]:
+def wanted(ids: Sequence[str]) -> list[TargetSpec]:
     """With names and spaces. What the inventory does not know is wanted too: the platform says what it is."""
     rows = (
         Device.objects.filter(pk__in=among(ids))
@@ -16,7 +16,7 @@ def wanted(ids: Sequence[str]) -> list[Wanted]:
     )
     known = {id: (name, space) for id, name, space in rows}
     return [
-        Wanted(id, name, space=space)
+        TargetSpec(id, name, space=space)
         for id in ids
         for name, space in [known.get(id, ("", ""))]
     ]

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Device
-from devices.sync import Devices, mirrored
+from devices.sync import Devices, device_row
 from iotda_admin.core.ids import among
 from iotda_admin.inventory.sync import ask as ask_for_reading
 from iotda_admin.iotda import (
@@ -25,7 +25,13 @@ from iotda_admin.iotda import (
 )
 from iotda_admin.operations.error_codes import MOVED, NOT_DIRECT
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.verbs import Answer, Request, State, Verb, Verdict
+from iotda_admin.operations.verbs import (
+    State,
+    TargetOutcome,
+    Verb,
+    VerbAnswer,
+    VerbRequest,
+)
 
 FROZEN = Device.Status.FROZEN
 # Where so many reads in one look get no answer at all, the others would wait in vain as well.
@@ -76,7 +82,7 @@ class DeviceStatus(Verb):
             if status
         }
 
-    def send(self, client: Client, request: Request) -> Answer:
+    def send(self, client: Client, request: VerbRequest) -> VerbAnswer:
         if request.task_name:
             return self.send_task(client, request)
         (device_id,) = request.ids
@@ -84,33 +90,35 @@ class DeviceStatus(Verb):
         request.seen.append(device)
         if not request.may_change_in(device.app_id):
             # Moved since the inventory was read: nothing is told of it either.
-            return Answer({device_id: Verdict(State.FAILED, MOVED)})
+            return VerbAnswer({device_id: TargetOutcome(State.FAILED, MOVED)})
         if (device.status == FROZEN) == self.frozen:
-            return Answer({device_id: Verdict(State.ALREADY)})
+            return VerbAnswer({device_id: TargetOutcome(State.ALREADY)})
         if device.gateway_id and device.gateway_id != device_id:
-            return Answer({device_id: Verdict(State.FAILED, NOT_DIRECT)})
+            return VerbAnswer({device_id: TargetOutcome(State.FAILED, NOT_DIRECT)})
         try:
             ack = self.call(client, request)
         except Rejected as error:
             if error.code != self.already_code:
                 raise
-            verdict = Verdict(State.ALREADY, error.code, error.message)
-            return Answer({device_id: verdict}, error.status, error.request_id)
-        return Answer({device_id: Verdict(State.OK)}, ack.status, ack.request_id)
+            verdict = TargetOutcome(State.ALREADY, error.code, error.message)
+            return VerbAnswer({device_id: verdict}, error.status, error.request_id)
+        return VerbAnswer(
+            {device_id: TargetOutcome(State.OK)}, ack.status, ack.request_id
+        )
 
-    def send_task(self, client: Client, request: Request) -> Answer:
+    def send_task(self, client: Client, request: VerbRequest) -> VerbAnswer:
         """No device is read before: a child device, or one that stands already, the platform names itself.
 
         Known: neither the task nor its rows name a resource space. A device that was moved to another one
         since the inventory was read is changed with the others.
         """
         task = client.create_batch_task(request.task_name, self.task_type, request.ids)
-        return Answer({}, task.http_status, task.request_id, task.task_id)
+        return VerbAnswer({}, task.http_status, task.request_id, task.task_id)
 
-    def call(self, client: Client, request: Request) -> Ack:
+    def call(self, client: Client, request: VerbRequest) -> Ack:
         raise NotImplementedError
 
-    def read_back(self, client: Client, request: Request) -> Mapping[str, bool]:
+    def read_back(self, client: Client, request: VerbRequest) -> Mapping[str, bool]:
         """Of a device that cannot be read nothing is told; it must not hold back the others."""
         stands, errors = {}, []
         for device_id in request.ids:
@@ -128,7 +136,7 @@ class DeviceStatus(Verb):
             raise errors[-1]
         return stands
 
-    def stands(self, client: Client, request: Request, device_id: str) -> bool:
+    def stands(self, client: Client, request: VerbRequest, device_id: str) -> bool:
         try:
             device = client.show_device(device_id)
         except Rejected as error:
@@ -142,7 +150,7 @@ class DeviceStatus(Verb):
     def remember(self, seen: Sequence[Any]) -> None:
         # The last look at a device counts; one statement cannot write the same row twice.
         Devices().save(
-            [mirrored(device) for device in {d.device_id: d for d in seen}.values()]
+            [device_row(device) for device in {d.device_id: d for d in seen}.values()]
         )
 
     def stops(self, error: IotdaError) -> bool:
@@ -159,7 +167,7 @@ class Freeze(DeviceStatus):
     task_type = "freezeDevices"
     already_code = "IOTDA.014039"
 
-    def call(self, client: Client, request: Request) -> Ack:
+    def call(self, client: Client, request: VerbRequest) -> Ack:
         return client.freeze_device(*request.ids)
 
     def settled(self, operation: Operation, ids: Sequence[str]) -> None:
@@ -177,7 +185,7 @@ class Unfreeze(DeviceStatus):
     # And a look afterwards.
     calls = 3
 
-    def call(self, client: Client, request: Request) -> Ack:
+    def call(self, client: Client, request: VerbRequest) -> Ack:
         (device_id,) = request.ids
         ack = client.unfreeze_device(device_id)
         # What it is afterwards (offline, never connected) only the platform knows.

@@ -8,21 +8,27 @@ from django_htmx.http import reswap, retarget, trigger_client_event
 
 from devices.forms import FilterForm
 from devices.models import Device
-from devices.selection import Selection, select
-from devices.sync import remember
+from devices.selection import Selection, select_devices
+from devices.sync import store_device
 from devices.targets import wanted
 from iotda_admin.access.actor import actor_of
 from iotda_admin.access.scope import cap_of, sees, within
 from iotda_admin.core.http import render, wants_fragment
 from iotda_admin.core.pagination import page_of
 from iotda_admin.iotda import IotdaError
-from iotda_admin.operations.counts import outcome_of
-from iotda_admin.operations.permissions import not_yours, too_many
-from iotda_admin.operations.services import Refused, Wanted, ask, deny_look, start
-from iotda_admin.operations.verbs import verb_named
-from iotda_admin.operations.web.forms import AskForm, TargetsForm, only_ids
-from iotda_admin.operations.web.presenters import history_of, result_context
-from iotda_admin.operations.web.responses import answer
+from iotda_admin.operations.counts import overall_outcome
+from iotda_admin.operations.permissions import limit_message, outside_message
+from iotda_admin.operations.services import (
+    OperationRejected,
+    TargetSpec,
+    create_operation,
+    deny_look,
+    dispatch,
+)
+from iotda_admin.operations.verbs import get_verb
+from iotda_admin.operations.web.forms import ChangeForm, TargetsForm, valid_ids
+from iotda_admin.operations.web.presenters import result_context, target_history
+from iotda_admin.operations.web.responses import operation_response
 from iotda_admin.rate.connection import client, status_of, unknown_to_iotda
 
 
@@ -40,7 +46,7 @@ def device(request: HttpRequest, device_id: str) -> HttpResponse:
     error = live = None
     try:
         live = client().show_device(device_id)
-        row = remember(live)
+        row = store_device(live)
     except IotdaError as refusal:
         error = refusal
         row = known_device(device_id, gone=unknown_to_iotda(refusal))
@@ -51,7 +57,7 @@ def device(request: HttpRequest, device_id: str) -> HttpResponse:
         "live": live,
         "error": error,
         "gone": error is not None and unknown_to_iotda(error),
-        "history": history_of("device", device_id),
+        "history": target_history("device", device_id),
     }
     return render(
         request,
@@ -82,31 +88,31 @@ def unfreeze(request: HttpRequest, device_id: str) -> HttpResponse:
 
 def change_one(request: HttpRequest, device_id: str, verb: str) -> HttpResponse:
     device = get_object_or_404(within(Device.objects.all(), request.user), pk=device_id)
-    form = AskForm(request.POST) if request.method == "POST" else AskForm()
-    context = {"device": device, "verb": verb_named(verb), "form": form}
+    form = ChangeForm(request.POST) if request.method == "POST" else ChangeForm()
+    context = {"device": device, "verb": get_verb(verb), "form": form}
     if request.method != "POST" or not form.is_valid():
         status = 200 if request.method != "POST" else 422
         return dialog(request, "devices/change.html", context, status)
     try:
-        operation = ask(
+        operation = create_operation(
             verb,
-            [Wanted(device.pk, device.name)],
+            [TargetSpec(device.pk, device.name)],
             actor=actor_of(request),
             reason=form.cleaned_data["reason"],
             ticket=form.cleaned_data["ticket"],
             form_key=form.cleaned_data["key"],
         )
-    except Refused as refusal:
+    except OperationRejected as refusal:
         return dialog(
             request,
             "devices/change.html",
             context | {"refusal": refusal},
             refusal.status,
         )
-    start(operation, client())
+    dispatch(operation, client())
     if not wants_fragment(request):
-        return answer(request, operation)
-    outcome = outcome_of(operation)
+        return operation_response(request, operation)
+    outcome = overall_outcome(operation)
     if not outcome.good:
         context = {"operation": operation, **result_context(operation)}
         return dialog(
@@ -163,19 +169,19 @@ def change_many(request: HttpRequest, verb: str) -> HttpResponse:
 
 def change(request: HttpRequest, verb: str, form: TargetsForm) -> HttpResponse:
     try:
-        operation = ask(
+        operation = create_operation(
             verb,
-            [Wanted(id) for id in form.targets()],
+            [TargetSpec(id) for id in form.targets()],
             look=wanted,
             actor=actor_of(request),
             reason=form.cleaned_data["reason"],
             ticket=form.cleaned_data["ticket"],
             form_key=form.cleaned_data["key"],
         )
-    except Refused as refusal:
+    except OperationRejected as refusal:
         return confirm(request, verb, form, status=refusal.status, refusal=refusal)
-    start(operation, client())
-    return answer(request, operation)
+    dispatch(operation, client())
+    return operation_response(request, operation)
 
 
 def confirm(
@@ -184,15 +190,15 @@ def confirm(
     form: TargetsForm,
     *,
     status: int,
-    refusal: Refused | None = None,
+    refusal: OperationRejected | None = None,
 ) -> HttpResponse:
     asked = "key" in form.data
-    ids = only_ids([*request.POST.getlist("target"), *form.read_ids()])
-    selection = select(ids, request.user)
+    ids = valid_ids([*request.POST.getlist("target"), *form.read_ids()])
+    selection = select_devices(ids, request.user)
     freezing, forbidden = verb == "device.freeze", not_allowed(request, verb, selection)
     context = {
         "form": form if asked else form.lenient(),
-        "verb": verb_named(verb),
+        "verb": get_verb(verb),
         "freezing": freezing,
         "selection": selection,
         "duplicates": form.duplicates,
@@ -210,12 +216,12 @@ def confirm(
 def not_allowed(request: HttpRequest, verb: str, selection: Selection) -> str:
     """What the door would say of it, said before somebody fills in the form."""
     if selection.outside:
-        return not_yours(selection.outside)
+        return outside_message(selection.outside)
     count, cap = (
         len(selection.changing),
-        cap_of(request.user, verb_named(verb).permission("device")),
+        cap_of(request.user, get_verb(verb).permission("device")),
     )
-    return too_many(count, cap) if cap is not None and count > cap else ""
+    return limit_message(count, cap) if cap is not None and count > cap else ""
 
 
 @require_safe

@@ -13,7 +13,7 @@ from iotda_admin.operations.web.forms import TargetsForm
 from iotda_admin.rate.connection import client
 from policies.forms import PolicyTargetsForm
 from policies.models import Policy, TargetType
-from policies.sync import remember
+from policies.sync import store_policy
 from policies.targets import wanted
 
 
@@ -85,7 +85,7 @@ def policy_at_iotda(text: str) -> Policy:
     """Perhaps it was made since the inventory was read."""
     try:
         if is_id(text):
-            return remember(client().show_device_policy(text))
+            return store_policy(client().show_device_policy(text))
     except Rejected:
         pass
     except IotdaError as error:

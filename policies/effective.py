@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from devices.models import Device
 from iotda_admin.access.scope import AnyUser
 from policies.models import POLICIES_PER_TARGET, Binding, TargetType
-from policies.permissions import policies_for
+from policies.permissions import visible_policies
 
 THROUGH = {
     TargetType.DEVICE: _("This device"),
@@ -17,15 +17,15 @@ THROUGH = {
 }
 
 
-def on_target(kind: str, target_id: str, user: AnyUser) -> dict[str, Any]:
+def policies_on_target(kind: str, target_id: str, user: AnyUser) -> dict[str, Any]:
     """As far as the inventory knows: IoTDA cannot be asked."""
     bound = Binding.objects.filter(target_type=kind, target_id=target_id)
-    shown = bound.filter(policy__in=policies_for(user)).select_related("policy")
+    shown = bound.filter(policy__in=visible_policies(user)).select_related("policy")
     rows = list(shown.order_by("policy__name", "policy"))
     return {"bindings": rows, "own": bound.count(), "limit": POLICIES_PER_TARGET}
 
 
-def in_effect(device: Device, user: AnyUser) -> dict[str, Any]:
+def effective_policies(device: Device, user: AnyUser) -> dict[str, Any]:
     wanted = (
         Q(target_type=TargetType.DEVICE, target_id=device.device_id)
         | Q(target_type=TargetType.PRODUCT, target_id=device.product_id)
@@ -36,7 +36,7 @@ def in_effect(device: Device, user: AnyUser) -> dict[str, Any]:
         .select_related("policy")
         .order_by("target_type", "policy__name")
     )
-    policies = policies_for(user).filter(pk__in=[b.policy_id for b in bindings])
+    policies = visible_policies(user).filter(pk__in=[b.policy_id for b in bindings])
     shown = set(policies.values_list("pk", flat=True))
     rows = [
         (b, THROUGH[TargetType(b.target_type)])

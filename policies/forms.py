@@ -9,7 +9,7 @@ from iotda_admin.access.scope import AnyUser, within
 from iotda_admin.core.ids import is_id
 from iotda_admin.operations.web.forms import IDS, ReadIdsField, TargetsForm
 from policies.models import Policy, TargetType
-from policies.permissions import policies_for
+from policies.permissions import visible_policies
 
 
 class PolicyTargetsForm(TargetsForm):
@@ -90,4 +90,6 @@ class BindForm(PolicyTargetsForm):
         super().__init__(*args, **kwargs)
         field = self.fields["policy"]
         assert isinstance(field, PolicyField)
-        field.queryset = policies_for(self.user) if self.user else Policy.objects.all()
+        field.queryset = (
+            visible_policies(self.user) if self.user else Policy.objects.all()
+        )

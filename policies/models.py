@@ -5,7 +5,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from policies.statements import Rule, rules
+from policies.statements import PolicyRule, parse_statements
 
 # Source: the bind page's IOTDA.015204 and the policy pages of the platform.
 POLICIES_PER_TARGET = 5
@@ -38,8 +38,8 @@ class Policy(models.Model):
         return reverse("policies:policy", args=[self.policy_id])
 
     @property
-    def rules(self) -> list[Rule]:
-        return rules(self.statements)
+    def rules(self) -> list[PolicyRule]:
+        return parse_statements(self.statements)
 
 
 class Binding(models.Model):

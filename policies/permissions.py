@@ -7,14 +7,14 @@ from iotda_admin.access.scope import AnyUser, spaces_of, within
 from policies.models import Binding, Policy, TargetType
 
 
-def policies_for(user: AnyUser) -> QuerySet[Policy]:
+def visible_policies(user: AnyUser) -> QuerySet[Policy]:
     """Those of the user's spaces, and those of no space, which are the whole instance's."""
     spaces = spaces_of(user)
     rows = Policy.objects.all()
     return rows if spaces is None else rows.filter(app_id__in=sorted({"", *spaces}))
 
 
-def bindings_for(user: AnyUser) -> QuerySet[Binding]:
+def visible_bindings(user: AnyUser) -> QuerySet[Binding]:
     return Binding.objects.filter(theirs(user))
 
 

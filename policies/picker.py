@@ -9,8 +9,8 @@ from django.http import QueryDict
 from devices.models import Device, Product, Space
 from iotda_admin.access.scope import AnyUser, spaces_of, within
 from iotda_admin.core.ids import among
-from iotda_admin.operations.permissions import strange
-from iotda_admin.operations.web.forms import only_ids
+from iotda_admin.operations.permissions import ids_missing_in
+from iotda_admin.operations.web.forms import valid_ids
 from policies.models import POLICIES_PER_TARGET, Binding, TargetType
 
 FOUND_SHOWN = CHOSEN_SHOWN = 50
@@ -68,9 +68,9 @@ def read(
     )
     if target_type not in TargetType.values:
         target_type = TargetType.DEVICE
-    chosen = [] if pressed == "kind" else only_ids([*data.getlist("target"), *more])
+    chosen = [] if pressed == "kind" else valid_ids([*data.getlist("target"), *more])
     if pressed == "add":
-        chosen = only_ids(
+        chosen = valid_ids(
             [*chosen, value] if target_type != TargetType.SPACE else [value]
         )
     query = (
@@ -144,7 +144,9 @@ def outside(target_type: str, ids: Sequence[str], user: AnyUser) -> list[str]:
     """Of what was chosen, what is not in the resource spaces of the one who asks."""
     if spaces_of(user) is None or not ids:
         return []
-    return strange(within(known_among(target_type, ids), user), dict.fromkeys(ids))
+    return ids_missing_in(
+        within(known_among(target_type, ids), user), dict.fromkeys(ids)
+    )
 
 
 def known_among(

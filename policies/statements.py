@@ -10,7 +10,7 @@ PUBLISH, SUBSCRIBE = "iotda:devices:publish", "iotda:devices:subscribe"
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class PolicyRule:
     effect: str
     actions: Sequence[str]
     resources: Sequence[str]
@@ -39,5 +39,7 @@ class Rule:
         return [resource.removeprefix("topic:") for resource in self.resources]
 
 
-def rules(statements: list[dict[str, Any]] | None) -> list[Rule]:
-    return [Rule(s["effect"], s["actions"], s["resources"]) for s in statements or []]
+def parse_statements(statements: list[dict[str, Any]] | None) -> list[PolicyRule]:
+    return [
+        PolicyRule(s["effect"], s["actions"], s["resources"]) for s in statements or []
+    ]

@@ -32,7 +32,7 @@ class Policies(Mirror):
             for policy in page:
                 # Deleted since it was listed: it is just not there any more.
                 with unless_gone():
-                    rows.append(mirrored(show(policy.policy_id)))
+                    rows.append(policy_row(show(policy.policy_id)))
             yield rows
 
 
@@ -67,7 +67,7 @@ def unless_gone() -> Iterator[None]:
             raise
 
 
-def mirrored(policy: PlatformPolicy) -> Policy:
+def policy_row(policy: PlatformPolicy) -> Policy:
     return Policy(
         policy_id=policy.policy_id,
         name=policy.policy_name,
@@ -86,14 +86,16 @@ def mirrored(policy: PlatformPolicy) -> Policy:
     )
 
 
-def remember(policy: PlatformPolicy) -> Policy:
+def store_policy(policy: PlatformPolicy) -> Policy:
     """What was just read of one policy goes into the inventory as well."""
-    row = mirrored(policy)
+    row = policy_row(policy)
     Policies().save([row])
     return row
 
 
-def reread[T](client: Client, policy_id: str, meanwhile: Callable[[], T]) -> T:
+def refresh_bindings[T](
+    client: Client, policy_id: str, meanwhile: Callable[[], T]
+) -> T:
     """Read a policy and what it is bound to again, as a change of it is about to be asked for. AnyUser waits
     for it: both at once, and meanwhile what else is to be looked up.
 
@@ -107,7 +109,7 @@ def reread[T](client: Client, policy_id: str, meanwhile: Callable[[], T]) -> T:
         first = aside.submit(targets) if few else None
         found_meanwhile = meanwhile()
     with suppress(IotdaError):
-        remember(policy.result())
+        store_policy(policy.result())
         if first:
             found = walk(
                 lambda page: first.result() if page == FIRST_PAGE else targets(page)

@@ -21,10 +21,16 @@ from iotda_admin.iotda import TargetType as PlatformTargetType
 from iotda_admin.iotda import Verdict as TargetVerdict
 from iotda_admin.operations.error_codes import CODES
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.verbs import Answer, Request, State, Verb, Verdict
+from iotda_admin.operations.verbs import (
+    State,
+    TargetOutcome,
+    Verb,
+    VerbAnswer,
+    VerbRequest,
+)
 from policies.models import Binding, Policy, TargetType
 from policies.picker import known_among
-from policies.sync import reread
+from policies.sync import refresh_bindings
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +78,7 @@ class PolicyOnTargets(Verb):
     def stood_before(
         self, client: Client, about: Operation, ids: Sequence[str]
     ) -> Mapping[str, bool]:
-        reread(client, about.policy_id, meanwhile=lambda: None)
+        refresh_bindings(client, about.policy_id, meanwhile=lambda: None)
         so = standing(about.policy_id, about.target_type, ids, bound=self.bound)
         return {id: id in so for id in ids}
 
@@ -95,7 +101,7 @@ class PolicyOnTargets(Verb):
     def call(self, client: Client) -> Call:
         raise NotImplementedError
 
-    def send(self, client: Client, request: Request) -> Answer:
+    def send(self, client: Client, request: VerbRequest) -> VerbAnswer:
         operation, ids = request.operation, request.ids
         answer = self.call(client)(operation.policy_id, type_of(operation), ids)
         found = answer.verdicts(ids)
@@ -108,11 +114,14 @@ class PolicyOnTargets(Verb):
             )
         verdicts = {id: verdict_of(verdict) for id, verdict in found.by_id.items()}
         verdicts |= self.already(client, request, verdicts)
-        return Answer(verdicts, answer.status, answer.request_id)
+        return VerbAnswer(verdicts, answer.status, answer.request_id)
 
     def already(
-        self, client: Client, request: Request, verdicts: Mapping[str, Verdict]
-    ) -> dict[str, Verdict]:
+        self,
+        client: Client,
+        request: VerbRequest,
+        verdicts: Mapping[str, TargetOutcome],
+    ) -> dict[str, TargetOutcome]:
         """How IoTDA answers what is already so is not documented (assumed: success or any failure
         code). Where a refusal may mean that, the platform is asked whether the target stands as wanted."""
         failed = {id: v for id, v in verdicts.items() if v.state == State.FAILED}
@@ -128,13 +137,13 @@ class PolicyOnTargets(Verb):
                 client, request.operation, doubtful, seconds=settings.IOTDA_DEADLINE
             )
             return {
-                id: Verdict(State.ALREADY, failed[id].code, failed[id].message)
+                id: TargetOutcome(State.ALREADY, failed[id].code, failed[id].message)
                 for id in doubtful
                 if stands.get(id)
             }
         return {}
 
-    def read_back(self, client: Client, request: Request) -> Mapping[str, bool]:
+    def read_back(self, client: Client, request: VerbRequest) -> Mapping[str, bool]:
         return self.standing_now(
             client, request.operation, request.ids, beat=request.beat
         )
@@ -175,8 +184,8 @@ class PolicyOnTargets(Verb):
         return super().stops(error) or error.status in (403, 404)
 
 
-def verdict_of(verdict: TargetVerdict) -> Verdict:
-    return Verdict(State(verdict.outcome), verdict.error_code, verdict.error_msg)
+def verdict_of(verdict: TargetVerdict) -> TargetOutcome:
+    return TargetOutcome(State(verdict.outcome), verdict.error_code, verdict.error_msg)
 
 
 def type_of(operation: Operation) -> PlatformTargetType:

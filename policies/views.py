@@ -16,17 +16,23 @@ from iotda_admin.core.ids import is_id
 from iotda_admin.core.pagination import page_of
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.permissions import not_yours
-from iotda_admin.operations.services import Refused, Wanted, ask, deny_look, start
-from iotda_admin.operations.web.presenters import history_of_policy
-from iotda_admin.operations.web.responses import answer
+from iotda_admin.operations.permissions import outside_message
+from iotda_admin.operations.services import (
+    OperationRejected,
+    TargetSpec,
+    create_operation,
+    deny_look,
+    dispatch,
+)
+from iotda_admin.operations.web.presenters import policy_history
+from iotda_admin.operations.web.responses import operation_response
 from iotda_admin.rate.connection import client, status_of, unknown_to_iotda
 from policies import picker
-from policies.effective import in_effect, on_target
+from policies.effective import effective_policies, policies_on_target
 from policies.forms import BindForm, PolicyTargetsForm
 from policies.models import Binding, Policy, TargetType
-from policies.permissions import bindings_for, policies_for, theirs
-from policies.sync import remember
+from policies.permissions import theirs, visible_bindings, visible_policies
+from policies.sync import store_policy
 from policies.targets import wanted
 
 
@@ -34,7 +40,9 @@ from policies.targets import wanted
 def policies(request: HttpRequest) -> HttpResponse:
     bound = Count("bindings", filter=theirs(request.user, "bindings__"))
     rows = (
-        policies_for(request.user).annotate(targets=bound).order_by("name", "policy_id")
+        visible_policies(request.user)
+        .annotate(targets=bound)
+        .order_by("name", "policy_id")
     )
     return render(
         request,
@@ -53,13 +61,13 @@ def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
     """Read from the platform at this moment; where that fails, as the inventory has it, and said so."""
     error = None
     try:
-        row = remember(client().show_device_policy(policy_id))
+        row = store_policy(client().show_device_policy(policy_id))
     except IotdaError as refusal:
         error = refusal
         row = known_policy(request.user, policy_id, gone=unknown_to_iotda(refusal))
     if not may_see(request.user, row):
         raise Http404
-    bound = bindings_for(request.user).filter(policy=policy_id)
+    bound = visible_bindings(request.user).filter(policy=policy_id)
     page = page_of(bound, request)
     context = {
         "policy": row,
@@ -69,7 +77,7 @@ def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
         "total": bound.count(),
         "page": page,
         "targets": named(page.items),
-        "history": history_of_policy(policy_id, request.user),
+        "history": policy_history(policy_id, request.user),
     }
     status = 200 if error is None else status_of(error)
     return render(
@@ -112,7 +120,7 @@ def named(bindings: Sequence[Binding]) -> list[tuple[Binding, str]]:
 def of_device(request: HttpRequest, device_id: str) -> HttpResponse:
     """The policies in effect on a device, for its page."""
     device = get_object_or_404(within(Device.objects.all(), request.user), pk=device_id)
-    context = {"device": device, **in_effect(device, request.user)}
+    context = {"device": device, **effective_policies(device, request.user)}
     return render(request, "policies/of_device.html", context, part="policies")
 
 
@@ -128,7 +136,7 @@ def of_target(request: HttpRequest, target_id: str) -> HttpResponse:
     context = {
         "target": known,
         "kind": kind,
-        **on_target(kind, target_id, request.user),
+        **policies_on_target(kind, target_id, request.user),
     }
     return render(request, "policies/of_target.html", context, part="policies")
 
@@ -138,7 +146,7 @@ def of_target(request: HttpRequest, target_id: str) -> HttpResponse:
 def bind(request: HttpRequest, policy_id: str = "") -> HttpResponse:
     """Choose and look again with any button, bind with the last one. Works the same without JavaScript."""
     if policy_id:
-        get_object_or_404(policies_for(request.user), pk=policy_id)
+        get_object_or_404(visible_policies(request.user), pk=policy_id)
     data = request.POST if request.method == "POST" else QueryDict()
     policy_id = data.get("policy", "") or policy_id
     policy_id = policy_id if is_id(policy_id) else ""
@@ -154,12 +162,12 @@ def bind(request: HttpRequest, policy_id: str = "") -> HttpResponse:
     policy = form.cleaned_data["policy"]
     try:
         operation = ask_for(request, "policy.bind", policy, form)
-    except Refused as refusal:
+    except OperationRejected as refusal:
         return show_form(
             request, form, data, policy_id, status=refusal.status, refusal=refusal
         )
-    start(operation, client())
-    return answer(request, operation)
+    dispatch(operation, client())
+    return operation_response(request, operation)
 
 
 def show_form(
@@ -169,9 +177,9 @@ def show_form(
     policy_id: str,
     *,
     status: int = 200,
-    refusal: Refused | None = None,
+    refusal: OperationRejected | None = None,
 ) -> HttpResponse:
-    user, policies = request.user, policies_for(request.user)
+    user, policies = request.user, visible_policies(request.user)
     policy = policies.filter(pk=policy_id).first()
     # Of one elsewhere nobody learns what it is bound to.
     policy_id = policy.pk if policy else ""
@@ -184,7 +192,7 @@ def show_form(
         "policy": policy,
         "policies": told_apart(policies),
         "outside": outside,
-        "forbidden": not_yours(outside) if outside else "",
+        "forbidden": outside_message(outside) if outside else "",
         "picker": choices,
         "text": "\n".join(
             filter(None, [choices.text if choices.many else "", form.text])
@@ -219,9 +227,9 @@ def ask_for(
     request: HttpRequest, verb: str, policy: Policy, form: PolicyTargetsForm
 ) -> Operation:
     target_type, ids = form.cleaned_data["target_type"], form.targets()
-    return ask(
+    return create_operation(
         verb,
-        [Wanted(id) for id in ids],
+        [TargetSpec(id) for id in ids],
         look=lambda ids: wanted(client(), verb, policy, target_type, ids),
         actor=actor_of(request),
         reason=form.cleaned_data["reason"],
@@ -237,7 +245,7 @@ def ask_for(
 @permission_required("policies.bind_policy", raise_exception=True)
 def unbind(request: HttpRequest, policy_id: str) -> HttpResponse:
     """First shows exactly what will lose the policy, then unbinds exactly that."""
-    policy = get_object_or_404(policies_for(request.user), pk=policy_id)
+    policy = get_object_or_404(visible_policies(request.user), pk=policy_id)
     data = request.POST if request.method == "POST" else request.GET
     asked = request.method == "POST" and "key" in data
     form = PolicyTargetsForm(data, request.FILES, user=request.user)
@@ -245,7 +253,7 @@ def unbind(request: HttpRequest, policy_id: str) -> HttpResponse:
     if request.method != "POST" and not choices.chosen:
         return redirect(policy)
     outside = picker.outside(choices.target_type, choices.ids, request.user)
-    forbidden = not_yours(outside) if outside else ""
+    forbidden = outside_message(outside) if outside else ""
     context = {
         "policy": policy,
         "form": form,
@@ -274,7 +282,7 @@ def unbind(request: HttpRequest, policy_id: str) -> HttpResponse:
         )
     try:
         operation = ask_for(request, "policy.unbind", policy, form)
-    except Refused as refusal:
+    except OperationRejected as refusal:
         context |= {"refusal": refusal}
         return render(
             request,
@@ -283,5 +291,5 @@ def unbind(request: HttpRequest, policy_id: str) -> HttpResponse:
             part="dialog",
             status=refusal.status,
         )
-    start(operation, client())
-    return answer(request, operation)
+    dispatch(operation, client())
+    return operation_response(request, operation)

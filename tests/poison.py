@@ -12,7 +12,7 @@ from iotda_admin.access.actor import Actor
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.inventory.sync import perform
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.services import Wanted, ask, start
+from iotda_admin.operations.services import TargetSpec, create_operation, dispatch
 from iotda_admin.rate import connection
 from policies.models import Policy
 from tests.asking import time_passes, work
@@ -145,9 +145,9 @@ def asked(
 ) -> None:
     words = typed(words)
     names = dict(Device.objects.filter(pk__in=ids).values_list("pk", "name"))
-    operation = ask(
+    operation = create_operation(
         verb,
-        [Wanted(id, names.get(id, "")) for id in ids],
+        [TargetSpec(id, names.get(id, "")) for id in ids],
         actor=Actor(who, words[:100], "web", "127.0.0.1"),
         reason=words,
         ticket=words[:64],
@@ -155,7 +155,7 @@ def asked(
         policy_id=policy,
         policy_name=policy and Policy.objects.get(pk=policy).name,
     )
-    start(operation, connection.client())
+    dispatch(operation, connection.client())
     state.operations.append(operation)
 
 

@@ -12,7 +12,7 @@ from django.urls import resolve
 from iotda_admin.access.actor import Actor
 from iotda_admin.operations.execution.executor import run
 from iotda_admin.operations.followups.plans import cancel
-from iotda_admin.operations.services import Wanted, ask
+from iotda_admin.operations.services import TargetSpec, create_operation
 from iotda_admin.rate import connection
 from policies.models import Policy
 from tests.conftest import make_user, signed_in
@@ -97,8 +97,8 @@ def operations(inventory):
             ("running", 25 * ["nobody-{}"]),
             ("partial", [inventory.free(1)[0], "nobody-x"]),
         ]:
-            wanted = [Wanted(id.format(n)) for n, id in enumerate(ids)]
-            operation = ask(
+            wanted = [TargetSpec(id.format(n)) for n, id in enumerate(ids)]
+            operation = create_operation(
                 verb, wanted, actor=actor, reason="because", form_key=state, **about
             )
             for chunk in operation.chunks.all()[: 1 if state == "running" else None]:
@@ -170,9 +170,9 @@ def test_who_may_act_in_one_space_is_led_nowhere_that_is_refused(role, inventory
     root, browser = Actor(None, "", "cli", name="root"), Client()
     browser.force_login(make_user(role, home))
     for n, ids in enumerate([[near], [near, far]]):
-        operation = ask(
+        operation = create_operation(
             "device.freeze",
-            [Wanted(id) for id in ids],
+            [TargetSpec(id) for id in ids],
             actor=root,
             reason="x",
             form_key=str(n),

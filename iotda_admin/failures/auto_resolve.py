@@ -14,7 +14,7 @@ from iotda_admin.inventory.models import SyncRun
 from iotda_admin.operations.error_codes import DEVICE_MISSING
 from iotda_admin.operations.models import Operation, Target, space_of
 from iotda_admin.operations.open_failures import solve, unsolved
-from iotda_admin.operations.verbs import verb_named
+from iotda_admin.operations.verbs import get_verb
 
 # Looked at in one go; the next call of the worker goes on from there.
 TOGETHER = 5000
@@ -77,7 +77,7 @@ def judge(
     stands: list[Target],
     gone: list[Target],
 ) -> None:
-    verb, ids = verb_named(operation.verb), [target.target_id for target in targets]
+    verb, ids = get_verb(operation.verb), [target.target_id for target in targets]
     says = verb.inventory_says(ids, operation)
     there = set(
         verb.in_inventory(operation.target_type, ids)

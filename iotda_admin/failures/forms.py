@@ -6,7 +6,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from iotda_admin.operations.verbs import verb_named
+from iotda_admin.operations.verbs import get_verb
 
 ME, NOBODY = "me", "nobody"
 
@@ -14,7 +14,7 @@ ME, NOBODY = "me", "nobody"
 def verbs() -> list[tuple[str, Any]]:
     return [
         ("", _("Any change")),
-        *((name, verb_named(name).title) for name in settings.OPERATION_VERBS),
+        *((name, get_verb(name).title) for name in settings.OPERATION_VERBS),
     ]
 
 

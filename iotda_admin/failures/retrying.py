@@ -15,8 +15,8 @@ from iotda_admin.operations.execution.tasks import nudge
 from iotda_admin.operations.followups import plans
 from iotda_admin.operations.followups.plans import Plan
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.services import Refused, start
-from iotda_admin.operations.verbs import verb_named
+from iotda_admin.operations.services import OperationRejected, dispatch
+from iotda_admin.operations.verbs import get_verb
 from iotda_admin.operations.web.views import may_ask
 from iotda_admin.rate.connection import client
 
@@ -49,7 +49,7 @@ def parts(targets: Sequence[Target], user: User | AnonymousUser) -> list[Part]:
 
 def part(operation: Operation, chosen: set[str], user: User | AnonymousUser) -> Part:
     plan = plans.retry(operation)
-    if not may_ask(user, verb_named(operation.verb), operation):
+    if not may_ask(user, get_verb(operation.verb), operation):
         return Part(
             plan, frozenset(), [(_("Your role does not allow this."), "", len(chosen))]
         )
@@ -88,11 +88,11 @@ def ask_again(
     for each in found:
         try:
             made.append(follow(each, actor, key, reason, ticket))
-        except Refused as refusal:
+        except OperationRejected as refusal:
             refused.append(f"{each.of}: {refusal}")
     for operation in made:
         # One is sent here and now; several at once would let somebody wait for all of them.
-        start(operation, client()) if len(made) == 1 else nudge(operation.pk)
+        dispatch(operation, client()) if len(made) == 1 else nudge(operation.pk)
     carry("web")
     return made, refused
 

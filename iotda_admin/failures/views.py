@@ -23,7 +23,7 @@ from iotda_admin.failures.models import Care
 from iotda_admin.failures.selection import CHOSEN, Selection, selected
 from iotda_admin.operations.counts import counts_by_operation, counts_text
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.web.forms import AskForm
+from iotda_admin.operations.web.forms import ChangeForm
 from iotda_admin.operations.web.views import SEE, visible
 
 type Act = Callable[[HttpRequest, Selection], HttpResponse]
@@ -288,7 +288,7 @@ def retry(request: HttpRequest, selection: Selection) -> HttpResponse:
         return back(selection)
     found = retrying.parts(selection.targets, request.user)
     again = [part for part in found if part.ids]
-    form = AskForm(
+    form = ChangeForm(
         request.POST if sent else None,
         initial=first_asking([part.of for part in again]),
     )

@@ -10,7 +10,7 @@ from django.db import transaction
 from iotda_admin import audit
 from iotda_admin.operations.counts import counts_text
 from iotda_admin.operations.models import Chunk, Operation
-from iotda_admin.operations.verbs import Verdict
+from iotda_admin.operations.verbs import TargetOutcome
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def chunk_event(
     kind: str,
     operation: Operation,
     chunk: Chunk,
-    verdicts: Mapping[str, Verdict],
+    verdicts: Mapping[str, TargetOutcome],
     names: Mapping[str, str],
     **facts: Any,
 ) -> None:

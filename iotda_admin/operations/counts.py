@@ -37,7 +37,7 @@ def counts_by_operation(operations: Sequence[Operation]) -> dict[int, dict[str, 
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class OverallOutcome:
     """Of an operation as a whole, for the one who waits for it."""
 
     counts: dict[str, int]
@@ -53,10 +53,10 @@ class Outcome:
         return 502 if set(self.counts) == {NOT_SENT} else 200
 
 
-def outcome_of(operation: Operation) -> Outcome:
+def overall_outcome(operation: Operation) -> OverallOutcome:
     counts = counts_of(operation)
     no_answer = Q(error_code=NOT_SENT) | Q(chunk__http_status__gte=500)
     unreached = operation.targets.filter(no_answer, state=State.FAILED).count()
     if unreached and unreached == sum(counts.values()):
-        return Outcome({NOT_SENT: unreached})
-    return Outcome(counts)
+        return OverallOutcome({NOT_SENT: unreached})
+    return OverallOutcome(counts)

@@ -18,15 +18,17 @@ from iotda_admin.operations.verbs import Verb
 NAMED = 20
 
 
-def visible_to(user: AnyUser) -> QuerySet[Operation]:
+def visible_operations(user: AnyUser) -> QuerySet[Operation]:
     """All operations for those who may see all, else the own ones; of both, those in the user's spaces."""
     rows = Operation.objects.all()
     if not user.has_perm("operations.view_operation"):
         rows = rows.filter(actor=user.pk)
-    return in_spaces(rows, user)
+    return operations_in_scope(rows, user)
 
 
-def in_spaces(rows: QuerySet[Operation], user: AnyUser) -> QuerySet[Operation]:
+def operations_in_scope(
+    rows: QuerySet[Operation], user: AnyUser
+) -> QuerySet[Operation]:
     spaces = spaces_of(user)
     if spaces is None:
         return rows
@@ -34,17 +36,17 @@ def in_spaces(rows: QuerySet[Operation], user: AnyUser) -> QuerySet[Operation]:
     return rows.filter(Exists(of_it), ~Exists(of_it.exclude(app_id__in=sorted(spaces))))
 
 
-def may_see(user: AnyUser, operation: Operation) -> bool:
+def can_see_operation(user: AnyUser, operation: Operation) -> bool:
     """As `visible_to`, of an operation that is at hand."""
     own = (
         user.has_perm("operations.view_own_operation") and operation.actor_id == user.pk
     )
-    return (own or user.has_perm("operations.view_operation")) and covers(
+    return (own or user.has_perm("operations.view_operation")) and covers_operation(
         user, operation
     )
 
 
-def covers(user: AnyUser, operation: Operation) -> bool:
+def covers_operation(user: AnyUser, operation: Operation) -> bool:
     """Whether all spaces of the operation are the user's."""
     spaces = spaces_of(user)
     if spaces is None:
@@ -53,7 +55,7 @@ def covers(user: AnyUser, operation: Operation) -> bool:
     return bool(of_it) and of_it <= spaces
 
 
-def touched(verb: Verb, operation: Operation, ids: Sequence[str]) -> set[str]:
+def spaces_of_targets(verb: Verb, operation: Operation, ids: Sequence[str]) -> set[str]:
     """The resource spaces of what is to be changed; an empty one for targets that nobody knows."""
     rows = verb.in_inventory(operation.target_type, ids).order_by()
     counts = dict(rows.values_list("app_id").annotate(Count("pk")))
@@ -61,7 +63,7 @@ def touched(verb: Verb, operation: Operation, ids: Sequence[str]) -> set[str]:
     return {*counts, *unknown, *verb.other_spaces(operation)}
 
 
-def outside(
+def targets_outside(
     verb: Verb, operation: Operation, ids: Sequence[str], user: AnyUser
 ) -> list[str]:
     """The ids that are not in the user's spaces. One that nobody knows is none of theirs either: who asks
@@ -73,12 +75,12 @@ def outside(
         if all(sees(user, space) for space in verb.other_spaces(operation))
         else [operation.policy_id]
     )
-    return about + strange(
+    return about + ids_missing_in(
         within(verb.in_inventory(operation.target_type, ids), user), ids
     )
 
 
-def not_yours(ids: Sequence[str]) -> str:
+def outside_message(ids: Sequence[str]) -> str:
     more = f" … (+{len(ids) - NAMED})" if len(ids) > NAMED else ""
     said = ngettext(
         "This ID is not in your resource spaces: %(ids)s",
@@ -88,13 +90,13 @@ def not_yours(ids: Sequence[str]) -> str:
     return said % {"n": len(ids), "ids": ", ".join(ids[:NAMED]) + more}
 
 
-def too_many(count: int, cap: int) -> str:
+def limit_message(count: int, cap: int) -> str:
     said = _(
         "%(count)s targets are more than the %(cap)s that your role may change at once."
     )
     return said % {"count": intcomma(count), "cap": intcomma(cap)}
 
 
-def strange(known: QuerySet, ids: Iterable[str]) -> list[str]:  # type: ignore[type-arg]
+def ids_missing_in(known: QuerySet, ids: Iterable[str]) -> list[str]:  # type: ignore[type-arg]
     mine = set(known.order_by().values_list("pk", flat=True))
     return [id for id in ids if id not in mine]

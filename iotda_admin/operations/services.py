@@ -30,7 +30,7 @@ from iotda_admin.operations.models import (
     Target,
     the_one,
 )
-from iotda_admin.operations.verbs import Verb, verb_named
+from iotda_admin.operations.verbs import Verb, get_verb
 
 # Up to here it is looked at before anything is read from IoTDA whether somebody is changing a target.
 LOOKED_AT_FIRST = 1000
@@ -38,7 +38,7 @@ LOOKED_AT_FIRST = 1000
 NAMED_WHEN_ASKED = 20
 
 
-class Wanted(NamedTuple):
+class TargetSpec(NamedTuple):
     """One target as the actor saw it.
 
     stood_before  whether it already stood as asked, None if unknown
@@ -51,35 +51,35 @@ class Wanted(NamedTuple):
     space: str | None = None
 
 
-class Refused(Exception):
+class OperationRejected(Exception):
     """The door stays shut; the text is for the person who asked."""
 
     status = 409
 
 
-class NotAllowed(Refused):
+class NotAllowed(OperationRejected):
     status = 403
 
 
-class NothingWanted(Refused):
+class NoTargets(OperationRejected):
     status = 422
 
 
-class TooMany(Refused):
+class LimitExceeded(OperationRejected):
     status = 413
 
 
-class KeyReused(Refused):
+class DuplicateKey(OperationRejected):
     pass
 
 
-class InFlight(Refused):
+class Conflict(OperationRejected):
     pass
 
 
-def ask(
+def create_operation(
     verb_name: str,
-    wanted: Sequence[Wanted],
+    wanted: Sequence[TargetSpec],
     *,
     actor: Actor,
     reason: str,
@@ -90,7 +90,7 @@ def ask(
     policy_name: str = "",
     retry_of: Operation | None = None,
     undo_of: Operation | None = None,
-    look: Callable[[Sequence[str]], Sequence[Wanted]] | None = None,
+    look: Callable[[Sequence[str]], Sequence[TargetSpec]] | None = None,
     check: Callable[[Operation], None] | None = None,
 ) -> Operation:
     """Record what is asked, with its targets and its audit event, in one transaction of its own.
@@ -105,7 +105,7 @@ def ask(
     Raises NotAllowed, NothingWanted, TooMany, KeyReused (same key, other input) and InFlight (another
     operation is changing one of the targets at this moment).
     """
-    verb = verb_named(verb_name)
+    verb = get_verb(verb_name)
     # In the order of the ids, so that the indexes grow at one end: else recording takes twice as long.
     wanted = sorted(
         {target.id: target for target in wanted}.values(), key=itemgetter(0)
@@ -137,21 +137,21 @@ def ask(
             record(verb, operation, wanted, spaces)
             if check:
                 check(operation)
-    except (InFlight, IntegrityError) as error:
+    except (Conflict, IntegrityError) as error:
         # AnyUser was quicker: the same form sent twice, or another change of the same target.
         if earlier := asked_before(operation):
             return earlier
-        if isinstance(error, InFlight):
+        if isinstance(error, Conflict):
             raise
         check_in_flight(verb, operation, wanted)
         # That other change is over by now; this one was not recorded.
-        raise InFlight(
+        raise Conflict(
             _("A target was being changed at this very moment. Send it again.")
         ) from None
     return operation
 
 
-def start(operation: Operation, client: Client) -> None:
+def dispatch(operation: Operation, client: Client) -> None:
     """Send what was asked: one chunk here and now; more, and batch tasks, by the workers."""
     # The same form sent again leads to an operation that may have to wait by now.
     going = operation.chunks.exclude(operation__held_until__gt=timezone.now())
@@ -163,7 +163,7 @@ def start(operation: Operation, client: Client) -> None:
     operation.refresh_from_db()
 
 
-def digest(operation: Operation, wanted: Sequence[Wanted]) -> str:
+def digest(operation: Operation, wanted: Sequence[TargetSpec]) -> str:
     parts = [
         operation.verb,
         operation.target_type,
@@ -184,7 +184,7 @@ def asked_before(operation: Operation) -> Operation | None:
         form_key=operation.form_key,
     ).first()
     if earlier and earlier.input_digest != operation.input_digest:
-        raise KeyReused(
+        raise DuplicateKey(
             _(
                 "This form was already sent as %(operation)s with other content. Open it again."
             )
@@ -193,15 +193,17 @@ def asked_before(operation: Operation) -> Operation | None:
     return earlier
 
 
-def check_allowed(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) -> None:
+def check_allowed(
+    verb: Verb, operation: Operation, wanted: Sequence[TargetSpec]
+) -> None:
     permission = verb.permission(operation.target_type)
     if operation.actor and not operation.actor.has_perm(permission):
         deny(operation, wanted, needs=permission)
         raise NotAllowed(_("Your role does not allow this."))
     if not wanted:
-        raise NothingWanted(_("Choose at least one target."))
+        raise NoTargets(_("Choose at least one target."))
     if len(wanted) > settings.TARGETS_LIMIT:
-        raise TooMany(
+        raise LimitExceeded(
             _(
                 "%(count)d targets are more than the %(limit)d that one operation may have."
             )
@@ -215,19 +217,19 @@ def check_allowed(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) ->
 
 
 def check_cap(
-    user: User, permission: str, operation: Operation, wanted: Sequence[Wanted]
+    user: User, permission: str, operation: Operation, wanted: Sequence[TargetSpec]
 ) -> None:
     cap = cap_of(user, permission)
     if cap is not None and len(wanted) > cap:
         deny(operation, wanted, cap=cap)
-        raise TooMany(permissions.too_many(len(wanted), cap))
+        raise LimitExceeded(permissions.limit_message(len(wanted), cap))
 
 
 def check_scope(
-    user: User, verb: Verb, operation: Operation, wanted: Sequence[Wanted]
+    user: User, verb: Verb, operation: Operation, wanted: Sequence[TargetSpec]
 ) -> None:
     """One target outside, and nothing is recorded: half of a list hides the mistake."""
-    strange = permissions.outside(
+    strange = permissions.targets_outside(
         verb, operation, [target.id for target in wanted], user
     )
     if strange:
@@ -237,7 +239,7 @@ def check_scope(
             outside=strange[: permissions.NAMED],
             outside_count=len(strange),
         )
-        raise NotAllowed(permissions.not_yours(strange))
+        raise NotAllowed(permissions.outside_message(strange))
 
 
 def deny_look(
@@ -258,16 +260,16 @@ def deny_look(
         source=actor.source,
         address=actor.address,
     )
-    cap = cap_of(actor.user, verb_named(verb_name).permission(operation.target_type))
+    cap = cap_of(actor.user, get_verb(verb_name).permission(operation.target_type))
     why = (
         {"outside": outside[: permissions.NAMED], "outside_count": len(outside)}
         if outside
         else {"cap": cap}
     )
-    deny(operation, [Wanted(id) for id in ids], **why)
+    deny(operation, [TargetSpec(id) for id in ids], **why)
 
 
-def deny(operation: Operation, wanted: Sequence[Wanted], **why: Any) -> None:
+def deny(operation: Operation, wanted: Sequence[TargetSpec], **why: Any) -> None:
     ids = [target.id for target in wanted]
     names = {target.id: target.name for target in wanted}
     # What the refusal is about comes first: of very many not all are named.
@@ -277,20 +279,28 @@ def deny(operation: Operation, wanted: Sequence[Wanted], **why: Any) -> None:
         operation,
         summary=summary(operation, wanted),
         outcome="denied",
-        space=the_one(permissions.touched(verb_named(operation.verb), operation, ids)),
+        space=the_one(
+            permissions.spaces_of_targets(get_verb(operation.verb), operation, ids)
+        ),
         targets=[(id, names.get(id, "")) for id in named],
         detail={"count": len(wanted), "targets": ids[:20], **why},
     )
 
 
-def spaces_of(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) -> set[str]:
+def spaces_of(
+    verb: Verb, operation: Operation, wanted: Sequence[TargetSpec]
+) -> set[str]:
     spaces = {target.space for target in wanted}
     if None in spaces:
-        return permissions.touched(verb, operation, [target.id for target in wanted])
+        return permissions.spaces_of_targets(
+            verb, operation, [target.id for target in wanted]
+        )
     return {each for each in spaces if each is not None} | verb.other_spaces(operation)
 
 
-def check_in_flight(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) -> None:
+def check_in_flight(
+    verb: Verb, operation: Operation, wanted: Sequence[TargetSpec]
+) -> None:
     """Says who is changing one of the targets. That nobody does is the database's own rule."""
     subjects = among([verb.subject(operation, target.id) for target in wanted])
     ids = among([target.id for target in wanted])
@@ -298,7 +308,7 @@ def check_in_flight(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) 
         target_id__in=ids, subject__in=subjects, state__in=Target.IN_FLIGHT
     )
     for target in busy.select_related("operation").order_by()[:1]:
-        raise InFlight(
+        raise Conflict(
             _(
                 "%(operation)s by %(who)s has been changing %(target)s since %(since)s UTC. Wait for it."
             )
@@ -312,7 +322,10 @@ def check_in_flight(verb: Verb, operation: Operation, wanted: Sequence[Wanted]) 
 
 
 def record(
-    verb: Verb, operation: Operation, wanted: Sequence[Wanted], spaces: Iterable[str]
+    verb: Verb,
+    operation: Operation,
+    wanted: Sequence[TargetSpec],
+    spaces: Iterable[str],
 ) -> None:
     operation.save(force_insert=True)
     OperationSpace.objects.bulk_create(
@@ -353,7 +366,7 @@ def record(
     )
 
 
-def summary(operation: Operation, wanted: Sequence[Wanted]) -> str:
+def summary(operation: Operation, wanted: Sequence[TargetSpec]) -> str:
     """Kept in the trail, so in plain English and without anything that may change its meaning later."""
     first = wanted[0].name or wanted[0].id if wanted else "nothing"
     others = f" and {len(wanted) - 1} more" if len(wanted) > 1 else ""

@@ -34,7 +34,7 @@ STOP_CODES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class TargetOutcome:
     """How one target ended, as far as the answer tells."""
 
     state: State
@@ -43,7 +43,7 @@ class Verdict:
 
 
 @dataclass(slots=True)
-class Request:
+class VerbRequest:
     """Targets of one operation for which the platform is asked something.
 
     stood_before  for each target's id, whether it stood as asked before we sent anything; None: nobody knew
@@ -69,13 +69,13 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class VerbAnswer:
     """What came of one write request: a verdict for each target, and where to find it at the platform.
 
     With a task_id the platform has only taken the work on, and no target has ended yet.
     """
 
-    verdicts: Mapping[str, Verdict]
+    verdicts: Mapping[str, TargetOutcome]
     status: int | None = None
     request_id: str = ""
     task_id: str = ""
@@ -145,14 +145,14 @@ class Verb:
         """What has to be typed before so much is changed; empty for what a button alone may change."""
         return ""
 
-    def send(self, client: Client, request: Request) -> Answer:
+    def send(self, client: Client, request: VerbRequest) -> VerbAnswer:
         """Make one write request for at most chunk_size targets. Runs in a thread without a database.
 
         Reads before it may raise freely; once the write was sent, only its own error may leave.
         """
         raise NotImplementedError
 
-    def read_back(self, client: Client, request: Request) -> Mapping[str, bool]:
+    def read_back(self, client: Client, request: VerbRequest) -> Mapping[str, bool]:
         """Ask the platform which targets now stand as the operation wanted. Writes nothing."""
         raise NotImplementedError
 
@@ -173,6 +173,6 @@ class Verb:
 
 
 @cache
-def verb_named(name: str) -> Verb:
+def get_verb(name: str) -> Verb:
     verb: Verb = import_string(settings.OPERATION_VERBS[name])()
     return verb

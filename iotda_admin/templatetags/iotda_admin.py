@@ -19,7 +19,7 @@ from iotda_admin.health import workers
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.operations import permissions
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.verbs import verb_named
+from iotda_admin.operations.verbs import get_verb
 from iotda_admin.operations.web import followup_views, views
 from iotda_admin.operations.web.ticket_text import text_of
 
@@ -91,7 +91,7 @@ def platform_moment(text: str) -> SafeString | str:
 
 @register.simple_tag
 def verb_title(name: str) -> Any:
-    return verb_named(name).title
+    return get_verb(name).title
 
 
 @register.simple_tag
@@ -111,13 +111,13 @@ def may_check(context: template.Context, operation: Operation) -> bool:
 
 @register.simple_tag(takes_context=True)
 def may_see(context: template.Context, operation: Operation) -> bool:
-    return permissions.may_see(context["user"], operation)
+    return permissions.can_see_operation(context["user"], operation)
 
 
 @register.simple_tag(takes_context=True)
 def covers(context: template.Context, operation: Operation) -> bool:
     """Whether all that it is about, its policy too, is in the reader's resource spaces."""
-    return permissions.covers(context["user"], operation)
+    return permissions.covers_operation(context["user"], operation)
 
 
 @register.simple_tag

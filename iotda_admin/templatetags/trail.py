@@ -15,7 +15,7 @@ from iotda_admin.audit.models import Event
 from iotda_admin.audit.search.filters import OUTCOMES, SOURCES, FilterForm
 from iotda_admin.operations.error_codes import explain, is_platform_code
 from iotda_admin.operations.models import Target
-from iotda_admin.operations.verbs import verb_named
+from iotda_admin.operations.verbs import get_verb
 
 register = template.Library()
 KINDS: dict[str, Any] = dict(Event.Kind.choices)
@@ -51,7 +51,7 @@ def kind_words(kind: str) -> Any:
 @register.filter
 def change_words(verb: str) -> Any:
     try:
-        return verb_named(verb).title
+        return get_verb(verb).title
     except KeyError:
         return verb
 

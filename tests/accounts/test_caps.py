@@ -8,7 +8,7 @@ from iotda_admin.access.scope import cap_of
 from iotda_admin.accounts.models import Cap
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.services import TooMany, Wanted, ask
+from iotda_admin.operations.services import LimitExceeded, TargetSpec, create_operation
 from tests.asking import asked
 from tests.conftest import make_user
 
@@ -28,10 +28,12 @@ def test_an_operator_may_change_a_thousand_at_once(db):
 
 def test_more_is_refused_and_the_try_recorded(small):
     user = make_user("operator")
-    with pytest.raises(TooMany, match="3 targets are more than the 2 that your role"):
-        ask(
+    with pytest.raises(
+        LimitExceeded, match="3 targets are more than the 2 that your role"
+    ):
+        create_operation(
             "device.freeze",
-            [Wanted(c) for c in "abc"],
+            [TargetSpec(c) for c in "abc"],
             actor=Actor(user, "", "test"),
             reason="r",
             form_key="k",

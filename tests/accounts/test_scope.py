@@ -12,7 +12,7 @@ from iotda_admin.accounts.models import EVERY, Grant
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.execution.executor import run
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.services import NotAllowed, Wanted, ask
+from iotda_admin.operations.services import NotAllowed, TargetSpec, create_operation
 from iotda_admin.rate import connection
 from policies.models import Binding, Policy
 from tests.asking import asked, bind_form, codes, states, unreachable, work, writes
@@ -61,8 +61,8 @@ def denied(db):
 
 
 def begun(user, *ids, verb="device.freeze", **about):
-    wanted = [Wanted(id) for id in ids]
-    return ask(
+    wanted = [TargetSpec(id) for id in ids]
+    return create_operation(
         verb,
         wanted,
         actor=Actor(user, "", "test"),
@@ -408,9 +408,9 @@ def test_a_moved_device_is_changed_for_those_who_may_act_there_too(
 
 def test_the_command_line_acts_everywhere(places, moved):
     actor = Actor(None, "", "cli", name="root")
-    operation = ask(
+    operation = create_operation(
         "device.freeze",
-        [Wanted(places.far), Wanted("x")],
+        [TargetSpec(places.far), TargetSpec("x")],
         actor=actor,
         reason="r",
         form_key="k",

@@ -364,9 +364,9 @@ def set_the_scene(cloud: Cloud) -> None:
     actor = Actor(User.objects.get(username="root"), "admin", "web")
 
     def ask(verb: str, ids: list[str], policy: str = "", kind: str = "device") -> None:
-        operation = services.ask(
+        operation = services.create_operation(
             verb,
-            [services.Wanted(id) for id in ids],
+            [services.TargetSpec(id) for id in ids],
             actor=actor,
             reason=f"unpaid {MARK}",
             ticket="INC-1",
@@ -375,7 +375,7 @@ def set_the_scene(cloud: Cloud) -> None:
             policy_id=policy,
             policy_name=policy and "quarantine",
         )
-        services.start(operation, connection.client())
+        services.dispatch(operation, connection.client())
 
     ask("device.freeze", [free[0], "nobody-knows-it"])
     ask("policy.bind", [*free[:3], known["full"]], known["policy"])

@@ -31,7 +31,7 @@ from iotda_admin.operations import services
 from iotda_admin.operations.execution import result_writer as records_of_calls
 from iotda_admin.operations.execution.error_policy import Judgement
 from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.verbs import verb_named
+from iotda_admin.operations.verbs import get_verb
 from iotda_admin.rate import connection
 from policies.models import Binding
 from tests.asking import asked, work
@@ -95,21 +95,21 @@ def actor(name: str = "admin") -> Actor:
 
 def ask(verb: str, ids: Sequence[str], policy: str, key: str) -> int:
     """What is asked is recorded; nothing is sent."""
-    wanted = [services.Wanted(id) for id in ids]
+    wanted = [services.TargetSpec(id) for id in ids]
     about = {"actor": actor(), "reason": "chaos", "form_key": key, "policy_id": policy}
-    return services.ask(verb, wanted, **about).pk  # type: ignore[arg-type]
+    return services.create_operation(verb, wanted, **about).pk  # type: ignore[arg-type]
 
 
 def start(key: str) -> None:
     """One chunk is sent at once, as in the request that asked for it."""
-    services.start(Operation.objects.get(form_key=key), connection.client())
+    services.dispatch(Operation.objects.get(form_key=key), connection.client())
 
 
 def ask_and_start(verb: str, ids: Sequence[str], key: str) -> bool:
     """As one who does not wait for the others; False if somebody is at it already."""
     try:
         ask(verb, ids, "", key)
-    except services.InFlight:
+    except services.Conflict:
         return False
     start(key)
     return True
@@ -353,7 +353,7 @@ def every_error_is_a_failure() -> None:
     """The control of the schedules: what an SDK's caller makes of an exception."""
     records_of_calls.judge = lambda *_, **__: Judgement.FAILED
     for name in settings.OPERATION_VERBS:
-        type(verb_named(name)).stops = lambda *_: False  # type: ignore[method-assign]
+        type(get_verb(name)).stops = lambda *_: False  # type: ignore[method-assign]
 
 
 def close_connections() -> None:

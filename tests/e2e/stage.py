@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, CDPSession, Error, Page
 from devices.models import Device
 from iotda_admin.access.actor import Actor
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.services import Wanted, ask, start
+from iotda_admin.operations.services import TargetSpec, create_operation, dispatch
 from iotda_admin.operations.web.forms import new_key
 from iotda_admin.rate import connection as iotda
 from policies.models import Policy
@@ -77,9 +77,9 @@ class Stage:
     ) -> Operation:
         """An operation through the one door; of more than one chunk, it waits for a worker."""
         names = dict(Device.objects.filter(pk__in=ids).values_list("pk", "name"))
-        operation = ask(
+        operation = create_operation(
             verb,
-            [Wanted(id, names.get(id, "")) for id in ids],
+            [TargetSpec(id, names.get(id, "")) for id in ids],
             actor=Actor(who, "admin", "test", "127.0.0.1"),
             reason="Unpaid since March",
             ticket="INC-4711",
@@ -88,7 +88,7 @@ class Stage:
             policy_id=policy,
             policy_name=Policy.objects.get(pk=policy).name if policy else "",
         )
-        start(operation, iotda.client())
+        dispatch(operation, iotda.client())
         return operation
 
 

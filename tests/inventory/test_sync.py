@@ -9,7 +9,7 @@ from django.db import connection as database
 from django.utils import timezone
 
 from devices.models import Device, Product, Space
-from devices.sync import Devices, remember
+from devices.sync import Devices, store_device
 from iotda_admin.inventory import sync
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.rate import connection
@@ -90,7 +90,7 @@ def test_it_leaves_alone_what_was_read_since_it_began(inventory):
     device = inventory.landmarks["online"]
     started = timezone.now() - timedelta(seconds=5)
     inventory.call("PATCH", f"devices/{device}", json={"status": "FROZEN"})
-    remember(connection.client().show_device(device))
+    store_device(connection.client().show_device(device))
     Devices().save(
         [Device(device_id=device, node_id="n", status="ONLINE", node_type="GATEWAY")],
         started,
@@ -195,7 +195,7 @@ def test_a_list_that_ends_too_early_takes_nothing_away(inventory):
 def test_a_value_longer_than_it_may_be_does_not_stop_a_reading(inventory):
     """PostgreSQL refuses what is longer than its column; SQLite would take it."""
     device = connection.client().show_device(inventory.landmarks["online"])
-    remember(
+    store_device(
         replace(device, status="S" * 40, device_name="n" * 400, description="d" * 3000)
     )
     row = Device.objects.get(pk=device.device_id)

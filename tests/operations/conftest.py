@@ -7,7 +7,7 @@ import pytest
 
 from iotda_admin.access.actor import Actor
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.services import Wanted, ask, start
+from iotda_admin.operations.services import TargetSpec, create_operation, dispatch
 from iotda_admin.rate.connection import client
 from tests.asking import work
 from tests.cloud import Cloud
@@ -34,7 +34,7 @@ def begin(actor: Actor, inventory: Any) -> Any:
             **about,
             **more,
         }
-        return ask(verb, [Wanted(id) for id in ids], **facts)
+        return create_operation(verb, [TargetSpec(id) for id in ids], **facts)
 
     return begin
 
@@ -45,7 +45,7 @@ def do(begin: Any) -> Any:
 
     def do(verb: str, *ids: str, **more: Any) -> Operation:
         operation = begin(verb, *ids, **more)
-        start(operation, client())
+        dispatch(operation, client())
         return operation
 
     return do

@@ -13,13 +13,13 @@ from iotda_admin.audit.models import Event
 from iotda_admin.operations import services
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.services import (
-    InFlight,
-    KeyReused,
+    Conflict,
+    DuplicateKey,
     NotAllowed,
-    NothingWanted,
-    Wanted,
-    ask,
-    start,
+    NoTargets,
+    TargetSpec,
+    create_operation,
+    dispatch,
 )
 from iotda_admin.rate.connection import client
 from tests.asking import outcome, writes
@@ -48,7 +48,9 @@ def test_what_is_asked_is_in_the_trail_before_it_is_sent(begin, inventory):
 def test_it_refuses_who_may_not_and_records_the_try(actor, inventory):
     viewer = Actor(make_user("viewer"), "viewer", "test")
     with pytest.raises(NotAllowed):
-        ask("device.freeze", [Wanted("d1")], actor=viewer, reason="r", form_key="k")
+        create_operation(
+            "device.freeze", [TargetSpec("d1")], actor=viewer, reason="r", form_key="k"
+        )
     event = Event.objects.get(kind="denied")
     assert (event.actor_name, event.detail["needs"]) == (
         "viewer",
@@ -58,14 +60,14 @@ def test_it_refuses_who_may_not_and_records_the_try(actor, inventory):
 
 
 def test_nothing_wanted_is_refused(begin):
-    with pytest.raises(NothingWanted):
+    with pytest.raises(NoTargets):
         begin("device.freeze")
 
 
 @pytest.mark.parametrize("more", [{"reason": "another"}, {"ticket": "INC-2"}])
 def test_another_reason_is_another_input(begin, inventory, more):
     begin("device.freeze", *inventory.free(1), form_key="same")
-    with pytest.raises(KeyReused):
+    with pytest.raises(DuplicateKey):
         begin("device.freeze", *inventory.free(1), form_key="same", **more)
 
 
@@ -77,7 +79,7 @@ def test_the_order_of_targets_is_no_other_input(begin, inventory):
 
 def test_freezing_and_unfreezing_exclude_each_other(begin, inventory):
     begin("device.freeze", *inventory.free(1))
-    with pytest.raises(InFlight, match="has been changing"):
+    with pytest.raises(Conflict, match="has been changing"):
         begin("device.unfreeze", *inventory.free(1))
 
 
@@ -90,14 +92,16 @@ def test_two_policies_on_one_device_do_not(begin, inventory):
 @pytest.mark.django_db(transaction=True)
 def test_it_refuses_to_stand_in_somebodys_transaction(actor):
     with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
-        ask("device.freeze", [Wanted("d1")], actor=actor, reason="r", form_key="k")
+        create_operation(
+            "device.freeze", [TargetSpec("d1")], actor=actor, reason="r", form_key="k"
+        )
 
 
 def together(n, act):
     def one(i):
         try:
             return act(i)
-        except InFlight:
+        except Conflict:
             return None
         finally:
             database.close()
@@ -109,8 +113,8 @@ def together(n, act):
 @pytest.mark.django_db(transaction=True)
 def test_the_same_form_sent_by_eight_at_once_is_one_operation(actor):
     def send(_i):
-        return ask(
-            "device.freeze", [Wanted("d1")], actor=actor, reason="r", form_key="k"
+        return create_operation(
+            "device.freeze", [TargetSpec("d1")], actor=actor, reason="r", form_key="k"
         ).pk
 
     assert len(set(together(8, send))) == 1
@@ -120,8 +124,12 @@ def test_the_same_form_sent_by_eight_at_once_is_one_operation(actor):
 @pytest.mark.django_db(transaction=True)
 def test_of_eight_who_change_one_target_at_once_one_is_let_in(actor):
     def send(i):
-        return ask(
-            "device.freeze", [Wanted("d1")], actor=actor, reason="r", form_key=f"k{i}"
+        return create_operation(
+            "device.freeze",
+            [TargetSpec("d1")],
+            actor=actor,
+            reason="r",
+            form_key=f"k{i}",
         ).pk
 
     assert sum(pk is not None for pk in together(8, send)) == 1
@@ -133,12 +141,12 @@ def test_who_is_late_by_a_moment_is_told_who_was_quicker(begin, inventory, monke
     (device,) = inventory.free(1)
     begin("device.freeze", device)
     monkeypatch.setattr(services, "LOOKED_AT_FIRST", 0)
-    with pytest.raises(InFlight, match=r"OP-\d+ by admin"):
+    with pytest.raises(Conflict, match=r"OP-\d+ by admin"):
         begin("device.unfreeze", device)
 
 
 def test_the_same_form_sent_again_waits_as_long_as_the_operation(begin, inventory):
     operation = begin("device.freeze", *inventory.free(1))
     Operation.objects.update(held_until=timezone.now() + timedelta(minutes=10))
-    start(operation, client())
+    dispatch(operation, client())
     assert (outcome(operation), writes(inventory)) == ({"pending": 1}, [])

@@ -17,7 +17,7 @@ from iotda_admin.operations.execution import executor, lifecycle, reconciliation
 from iotda_admin.operations.execution.leases import beat, claim, hand_back
 from iotda_admin.operations.execution.result_writer import ATTEMPTS, Result, record
 from iotda_admin.operations.models import Chunk, Target
-from iotda_admin.operations.verbs import Answer, Verdict, verb_named
+from iotda_admin.operations.verbs import TargetOutcome, VerbAnswer, get_verb
 from iotda_admin.rate.connection import client
 from tests.asking import outcome, time_passes, unreachable, work, writes
 
@@ -103,8 +103,10 @@ def test_a_late_answer_of_an_earlier_holder_is_void(begin, inventory):
         [
             Result(
                 sending,
-                Answer(
-                    {operation.targets.get().target_id: Verdict(State.OK)}, 204, "r"
+                VerbAnswer(
+                    {operation.targets.get().target_id: TargetOutcome(State.OK)},
+                    204,
+                    "r",
                 ),
             )
         ]
@@ -348,7 +350,7 @@ def test_several_are_under_way_at_the_same_time(begin, inventory):
 
 def test_a_fault_of_ours_leaves_the_target_unknown(do, inventory, monkeypatch):
     """No mock of the way there: a verb of somebody's that fails after its call."""
-    freeze = verb_named("device.freeze")
+    freeze = get_verb("device.freeze")
     monkeypatch.setattr(freeze, "send", lambda client, request: 1 / 0, raising=False)
     operation = do("device.freeze", *inventory.free(1))
     assert outcome(operation) == {"unknown": 1}

@@ -22,9 +22,9 @@ ASK = """
 from django.contrib.auth.models import User
 from iotda_admin.rate.connection import client
 from iotda_admin.access.actor import Actor
-from iotda_admin.operations.services import Wanted, ask, start
+from iotda_admin.operations.services import TargetSpec, create_operation, dispatch
 actor = Actor(User.objects.get(username="operator"), "operator", "test")
-start(ask("device.freeze", [Wanted(id) for id in {ids!r}], actor=actor, reason="r", form_key="k"), client())
+dispatch(create_operation("device.freeze", [TargetSpec(id) for id in {ids!r}], actor=actor, reason="r", form_key="k"), client())
 """
 POST = """
 import json

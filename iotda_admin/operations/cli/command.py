@@ -20,7 +20,7 @@ from iotda_admin.operations import services
 from iotda_admin.operations.cli.id_source import given_ids
 from iotda_admin.operations.cli.report import as_document, as_lines, printable
 from iotda_admin.operations.cli.watch import Bar, Interruption, follow
-from iotda_admin.operations.counts import outcome_of
+from iotda_admin.operations.counts import overall_outcome
 from iotda_admin.operations.execution.tasks import nudge
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.web.forms import TargetsForm, new_key
@@ -129,16 +129,16 @@ class AskCommand(BaseCommand):
         try:
             client()
             form = self.checked(key, self.ids(options), options)
-            return services.ask(
+            return services.create_operation(
                 self.verb,
-                [services.Wanted(id) for id in form.targets()],
+                [services.TargetSpec(id) for id in form.targets()],
                 **self.prepared(form, options),
                 actor=Actor(user=None, role="", source="cli", name=system_user()),
                 reason=form.cleaned_data["reason"],
                 ticket=form.cleaned_data["ticket"],
                 form_key=key,
             )
-        except (services.Refused, ImproperlyConfigured) as refusal:
+        except (services.OperationRejected, ImproperlyConfigured) as refusal:
             raise Refused(refusal) from None
         except DatabaseTrouble as error:
             raise Refused(f"The database cannot be used: {error}") from error
@@ -227,7 +227,7 @@ class AskCommand(BaseCommand):
                 str,
             )
             return interruption.status or (1 if options["wait"] else 0)
-        return 0 if outcome_of(operation).good else 1
+        return 0 if overall_outcome(operation).good else 1
 
 
 def as_text(operation: Operation, past: str) -> str:

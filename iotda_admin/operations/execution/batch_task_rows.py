@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from iotda_admin.iotda import BatchTask, TaskDetail, TaskProgress
 from iotda_admin.operations.error_codes import TASK_FAILED, TASK_STOPPED
-from iotda_admin.operations.verbs import State, Verb, Verdict
+from iotda_admin.operations.verbs import State, TargetOutcome, Verb
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ class Told:
     """verdicts: how targets ended. waiting: those that the task still shows as not ended. Of all others,
     those it contradicts itself about included, it tells nothing."""
 
-    verdicts: Mapping[str, Verdict]
+    verdicts: Mapping[str, TargetOutcome]
     waiting: Collection[str]
 
 
@@ -30,9 +30,9 @@ def tells(
     ):
         code = TASK_FAILED if task.status == "Fail" else TASK_STOPPED
         return Told(
-            dict.fromkeys(ids, Verdict(State.FAILED, code, task.status_desc)), ()
+            dict.fromkeys(ids, TargetOutcome(State.FAILED, code, task.status_desc)), ()
         )
-    told: dict[str, Verdict | None] = {}
+    told: dict[str, TargetOutcome | None] = {}
     contradicted = set()
     for row in ours(task, rows, ids):
         verdict = verdict_of(row, verb)
@@ -73,19 +73,23 @@ def ours(
     return known
 
 
-def state_of(verdict: Verdict | None) -> State | None:
+def state_of(verdict: TargetOutcome | None) -> State | None:
     return verdict.state if verdict else None
 
 
-def verdict_of(row: TaskDetail, verb: Verb) -> Verdict | None:
+def verdict_of(row: TaskDetail, verb: Verb) -> TargetOutcome | None:
     """None: it has not ended yet. A status that nobody has written down is no end either."""
     match row.status:
         case "Success":
-            return Verdict(State.OK)
+            return TargetOutcome(State.OK)
         case "Fail" if row.error_code and row.error_code == verb.already_code:
-            return Verdict(State.ALREADY, row.error_code, row.error_msg)
+            return TargetOutcome(State.ALREADY, row.error_code, row.error_msg)
         case "Fail":
-            return Verdict(State.FAILED, row.error_code, row.error_msg or row.output)
+            return TargetOutcome(
+                State.FAILED, row.error_code, row.error_msg or row.output
+            )
         case "Stopped" | "Removed":
-            return Verdict(State.FAILED, TASK_STOPPED, row.error_msg or row.output)
+            return TargetOutcome(
+                State.FAILED, TASK_STOPPED, row.error_msg or row.output
+            )
     return None

@@ -50,7 +50,7 @@ from iotda_admin.operations.execution.result_writer import (
     with_already,
 )
 from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.verbs import State, Verb, Verdict, task_name, verb_named
+from iotda_admin.operations.verbs import State, TargetOutcome, Verb, get_verb, task_name
 from iotda_admin.rate.connection import client as configured_client
 from iotda_admin.rate.connection import unknown_to_iotda
 
@@ -89,7 +89,7 @@ def find_tasks(operation_id: int, client: Client) -> None:
         return
     chunks = {task_name(operation, chunk.number): chunk for chunk in reading.mine()}
     try:
-        found = named(client, verb_named(operation.verb), chunks)
+        found = named(client, get_verb(operation.verb), chunks)
     except IotdaError as error:
         again = timezone.now() + timedelta(seconds=RETRY_SECONDS)
         reading.mine().update(due_at=again, error_message=error.message[:512])
@@ -175,7 +175,7 @@ class Following:
 
     def __init__(self, chunk: Chunk, operation: Operation) -> None:
         self.chunk, self.operation = chunk, operation
-        self.verb = verb_named(operation.verb)
+        self.verb = get_verb(operation.verb)
         self.finished = False
         self.next_beat = time.monotonic() + READER_SECONDS / 4
 
@@ -244,7 +244,9 @@ class Following:
         return set(open_of(self.chunk).values_list("target_id", flat=True))
 
     def record(
-        self, verdicts: Mapping[str, Verdict], stood_before: Mapping[str, bool | None]
+        self,
+        verdicts: Mapping[str, TargetOutcome],
+        stood_before: Mapping[str, bool | None],
     ) -> None:
         verdicts = with_already(verdicts, stood_before)
         with writing():

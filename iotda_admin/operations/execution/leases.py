@@ -25,8 +25,8 @@ from iotda_admin.operations.audit_log import chunk_event, writing
 from iotda_admin.operations.error_codes import NOT_ALLOWED
 from iotda_admin.operations.execution.lifecycle import hold, stop
 from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.permissions import covers
-from iotda_admin.operations.verbs import Request, State, Verb, task_name, verb_named
+from iotda_admin.operations.permissions import covers_operation
+from iotda_admin.operations.verbs import State, Verb, VerbRequest, get_verb, task_name
 
 BEAT_SECONDS = 2.0
 # So many calls in a row without a proper answer, and an operation goes on with one chunk at a time.
@@ -44,7 +44,7 @@ class Sending:
     """A chunk that is committed as sent, by us."""
 
     chunk: Chunk
-    request: Request
+    request: VerbRequest
     # By this process's own clock: beyond it somebody else may have taken over, so nothing is sent any more.
     valid_until: float = field(default=0.0)
     names: Mapping[str, str] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Sending:
 
     @property
     def verb(self) -> Verb:
-        return verb_named(self.operation.verb)
+        return get_verb(self.operation.verb)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def claim(chunk: Chunk) -> Sending | None:
     """This one chunk, for exactly one of those who ask."""
     operation = Operation.objects.get(pk=chunk.operation_id)
     with writing(durable=True):
-        seconds = lease_seconds(verb_named(operation.verb).calls)
+        seconds = lease_seconds(get_verb(operation.verb).calls)
         allowed = still_allowed(operation)
         taken = take(lock(chunk), [allowed], seconds) if allowed else []
         return taken[0] if taken else None
@@ -139,13 +139,13 @@ def with_something_due() -> list[Operation]:
 
 def still_allowed(operation: Operation) -> Allowed | None:
     """The actor's rights and spaces are looked at again for each claim; without them the rest is not sent."""
-    permission = verb_named(operation.verb).permission(operation.target_type)
+    permission = get_verb(operation.verb).permission(operation.target_type)
     by_command = operation.source == "cli" and operation.actor_id is None
     actor = as_they_are(operation.actor_id)
     may = by_command or bool(actor and actor.has_perm(permission))
     if by_command:
         return Allowed(operation)
-    if actor and may and covers(actor, operation):
+    if actor and may and covers_operation(actor, operation):
         return Allowed(operation, spaces_of(actor))
     held = hold(operation.pk)
     if held.running:
@@ -245,9 +245,11 @@ def record_sent(chunk: Chunk, operation: Operation, names: Mapping[str, str]) ->
 
 def request_for(
     chunk: Chunk, allowed: Allowed, targets: Mapping[str, bool | None]
-) -> Request:
+) -> VerbRequest:
     name = task_name(allowed.operation, chunk.number) if chunk.by_task else ""
-    return Request(allowed.operation, targets, task_name=name, spaces=allowed.spaces)
+    return VerbRequest(
+        allowed.operation, targets, task_name=name, spaces=allowed.spaces
+    )
 
 
 def still_ours(sendings: Iterable[Sending]) -> QuerySet[Chunk]:

@@ -31,7 +31,7 @@ from iotda_admin.operations.execution.result_writer import (
 )
 from iotda_admin.operations.execution.tasks import nudge
 from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.verbs import Request, State, Verdict, verb_named
+from iotda_admin.operations.verbs import State, TargetOutcome, VerbRequest, get_verb
 from iotda_admin.rate.connection import client as configured_client
 
 log = logging.getLogger(__name__)
@@ -52,8 +52,8 @@ OPEN = Q(state__in=[State.PENDING, State.SENT, State.UNKNOWN]) & ~Q(
     error_code=CHANGED_SINCE
 )
 # A later operation did change it: the platform no longer tells about this one.
-CHANGED = Verdict(State.UNKNOWN, CHANGED_SINCE)
-MISSED = Verdict(State.FAILED, NOT_APPLIED)
+CHANGED = TargetOutcome(State.UNKNOWN, CHANGED_SINCE)
+MISSED = TargetOutcome(State.FAILED, NOT_APPLIED)
 
 
 def sweep() -> None:
@@ -75,7 +75,7 @@ def give_up_leases() -> None:
                     chunk,
                     operation,
                     "chunk.unanswered",
-                    Verdict(State.UNKNOWN, SENDER_LOST),
+                    TargetOutcome(State.UNKNOWN, SENDER_LOST),
                 )
             Target.objects.filter(chunk__in=lost, state=State.SENT).update(
                 state=State.UNKNOWN
@@ -94,7 +94,7 @@ def give_up_leases() -> None:
         )
 
 
-def tell(chunk: Chunk, operation: Operation, kind: str, verdict: Verdict) -> None:
+def tell(chunk: Chunk, operation: Operation, kind: str, verdict: TargetOutcome) -> None:
     """The same of all targets that are under way; of a batch task in parts."""
     sent = Target.objects.filter(chunk=chunk, state=State.SENT).order_by("pk")
     for some in batched(sent.values_list("target_id", "name"), TOLD_TOGETHER):
@@ -151,8 +151,8 @@ def read_back(operation_id: int, client: Client, limit: int = CHUNKS_TOGETHER) -
     reading = Reading(Operation.objects.get(pk=operation_id))
     if not reading.take(limit):
         return
-    verb = verb_named(reading.operation.verb)
-    request = Request(
+    verb = get_verb(reading.operation.verb)
+    request = VerbRequest(
         reading.operation, dict.fromkeys(reading.ids(), None), beat=reading.beat
     )
     try:
@@ -205,9 +205,7 @@ class Reading:
         sent = [sent_at for sent_at in lost.values() if sent_at]
         ids = [id for pk in lost for id in self.targets[pk]]
         return (
-            verb_named(self.operation.verb).inventory_said(ids, min(sent))
-            if sent
-            else {}
+            get_verb(self.operation.verb).inventory_said(ids, min(sent)) if sent else {}
         )
 
     def ids(self) -> list[str]:
@@ -258,7 +256,7 @@ def settle_chunk(
     ) - in_flight_elsewhere(chunk, ids)
     verdicts = dict.fromkeys(touched_later(chunk, told, Q(state=State.OK)), CHANGED)
     verdicts |= {
-        id: Verdict(State.OK) for id in told if stands[id] and id not in verdicts
+        id: TargetOutcome(State.OK) for id in told if stands[id] and id not in verdicts
     }
     missing = told - verdicts.keys()
     changes: dict[str, Any] = {"state": Chunk.State.DONE}

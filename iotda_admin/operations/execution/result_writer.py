@@ -26,7 +26,7 @@ from iotda_admin.operations.execution.leases import (
 )
 from iotda_admin.operations.execution.lifecycle import drop_what_waits, end, hold, stop
 from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.verbs import Answer, State, Verdict, verb_named
+from iotda_admin.operations.verbs import State, TargetOutcome, VerbAnswer, get_verb
 
 # How often a chunk is tried that does not reach the platform.
 ATTEMPTS = 3
@@ -45,7 +45,7 @@ class Result:
     """How the call for a chunk ended: an answer, an error, or neither where it was not made."""
 
     sending: Sending
-    answer: Answer | None = None
+    answer: VerbAnswer | None = None
     error: IotdaError | None = None
 
 
@@ -72,7 +72,7 @@ class Page:
 
     def __init__(self, operation: Operation, inline: bool = False) -> None:
         self.operation, self.inline = operation, inline
-        self.verb = verb_named(operation.verb)
+        self.verb = get_verb(operation.verb)
         self.settlement = Settlement(operation)
         # Chunks that were answered, with their request ids, by whether the answer was unclear and its status.
         self.answered: dict[tuple[bool, int | None], list[tuple[str, int]]] = (
@@ -108,12 +108,12 @@ class Page:
         else:
             hand_back([sending])
 
-    def write_answer(self, sending: Sending, answer: Answer) -> None:
+    def write_answer(self, sending: Sending, answer: VerbAnswer) -> None:
         if answer.task_id:
             self.write_task(sending, answer)
             return
         verdicts = {
-            id: answer.verdicts.get(id, Verdict(State.UNKNOWN))
+            id: answer.verdicts.get(id, TargetOutcome(State.UNKNOWN))
             for id in sending.request.ids
         }
         verdicts = with_already(verdicts, sending.request.stood_before)
@@ -145,7 +145,7 @@ class Page:
                     "UPDATE operations_chunk SET request_id = %s WHERE id = %s", rows
                 )
 
-    def write_task(self, sending: Sending, answer: Answer) -> None:
+    def write_task(self, sending: Sending, answer: VerbAnswer) -> None:
         """The platform has taken it on; its targets stay sent until the task tells of each."""
         release(
             sending.chunk,
@@ -171,7 +171,7 @@ class Page:
         self,
         kind: str,
         sending: Sending,
-        verdicts: Mapping[str, Verdict],
+        verdicts: Mapping[str, TargetOutcome],
         request_id: str,
         detail: Mapping[str, Any],
     ) -> None:
@@ -199,7 +199,7 @@ class Page:
                 )
                 kind = "chunk.unanswered"
                 verdicts = self.settle_all(
-                    sending, Verdict(State.UNKNOWN, error.code, error.message)
+                    sending, TargetOutcome(State.UNKNOWN, error.code, error.message)
                 )
             case Judgement.WAIT:
                 # Whatever else is sent would be refused for the rate as well.
@@ -229,7 +229,7 @@ class Page:
                 )
                 kind = kind if judgement == Judgement.NOT_SENT else "chunk.answered"
                 verdicts = self.settle_all(
-                    sending, Verdict(State.FAILED, code, error.message)
+                    sending, TargetOutcome(State.FAILED, code, error.message)
                 )
                 if judgement == Judgement.STOP:
                     self.refusal = self.refusal or (error.code, error.message)
@@ -240,7 +240,9 @@ class Page:
         }
         self.tell(kind, sending, verdicts, error.request_id, detail)
 
-    def settle_all(self, sending: Sending, verdict: Verdict) -> dict[str, Verdict]:
+    def settle_all(
+        self, sending: Sending, verdict: TargetOutcome
+    ) -> dict[str, TargetOutcome]:
         verdicts = dict.fromkeys(sending.request.ids, verdict)
         self.settlement.add(sending.chunk, verdicts, whole=True)
         return verdicts
@@ -264,15 +266,19 @@ class Settlement:
 
     def __init__(self, operation: Operation) -> None:
         self.operation = operation
-        self.whole: dict[Verdict, list[int]] = defaultdict(list)
-        self.parts: dict[Verdict, list[list[str]]] = defaultdict(list)
+        self.whole: dict[TargetOutcome, list[int]] = defaultdict(list)
+        self.parts: dict[TargetOutcome, list[list[str]]] = defaultdict(list)
         self.standing: list[str] = []
 
     def add(
-        self, chunk: Chunk, verdicts: Mapping[str, Verdict], *, whole: bool = False
+        self,
+        chunk: Chunk,
+        verdicts: Mapping[str, TargetOutcome],
+        *,
+        whole: bool = False,
     ) -> None:
         """whole: these are all targets of the chunk that were sent."""
-        same: dict[Verdict, list[str]] = defaultdict(list)
+        same: dict[TargetOutcome, list[str]] = defaultdict(list)
         for id, verdict in verdicts.items():
             same[verdict].append(id)
             if verdict.state in (State.OK, State.ALREADY):
@@ -299,22 +305,22 @@ class Settlement:
                         **outcome(verdict)
                     )
         if self.standing:
-            verb_named(self.operation.verb).settled(self.operation, self.standing)
+            get_verb(self.operation.verb).settled(self.operation, self.standing)
 
 
 def with_already(
-    verdicts: Mapping[str, Verdict], stood_before: Mapping[str, bool | None]
-) -> dict[str, Verdict]:
+    verdicts: Mapping[str, TargetOutcome], stood_before: Mapping[str, bool | None]
+) -> dict[str, TargetOutcome]:
     """What stood as asked beforehand was not changed by us, though the platform says it is done."""
     return {
-        id: Verdict(State.ALREADY)
+        id: TargetOutcome(State.ALREADY)
         if verdict.state == State.OK and stood_before.get(id)
         else verdict
         for id, verdict in verdicts.items()
     }
 
 
-def outcome(verdict: Verdict) -> dict[str, Any]:
+def outcome(verdict: TargetOutcome) -> dict[str, Any]:
     return {
         "state": verdict.state,
         "error_code": verdict.code[:64],

@@ -24,8 +24,12 @@ from iotda_admin.operations.error_codes import (
 )
 from iotda_admin.operations.execution import lifecycle
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.services import Refused, Wanted, ask
-from iotda_admin.operations.verbs import Verb, verb_named
+from iotda_admin.operations.services import (
+    OperationRejected,
+    TargetSpec,
+    create_operation,
+)
+from iotda_admin.operations.verbs import Verb, get_verb
 
 State = Target.State
 NOT_DONE = (State.FAILED, State.SKIPPED, State.CANCELLED)
@@ -49,7 +53,7 @@ class Group:
     help: ErrorHelp
     offer: Offer
     code: str = ""
-    targets: list[Wanted] = field(default_factory=list)
+    targets: list[TargetSpec] = field(default_factory=list)
     # The later operations that changed them since.
     since: set[int] = field(default_factory=set)
 
@@ -75,7 +79,7 @@ class Plan:
     link: str
     groups: list[Group]
 
-    def chosen(self, keys: Sequence[str]) -> list[Wanted]:
+    def chosen(self, keys: Sequence[str]) -> list[TargetSpec]:
         return [
             target
             for group in self.groups
@@ -115,7 +119,7 @@ class Plan:
         return digest.hexdigest()[:32]
 
 
-class Outdated(Refused):
+class Outdated(OperationRejected):
     pass
 
 
@@ -185,7 +189,7 @@ def undo(operation: Operation, apart_from: Operation | None = None) -> Plan:
                 return "already", STOOD_BEFORE, Offer.NEVER, ""
         return "unknown", explain_target(state, code, status), Offer.NEVER, ""
 
-    inverse = verb_named(operation.verb).inverse
+    inverse = get_verb(operation.verb).inverse
     later = changes_since(operation, apart_from)
     return plan(
         operation,
@@ -217,18 +221,18 @@ def plan(
     in_order = sorted(
         groups.values(), key=lambda group: (group.offer, -len(group.targets))
     )
-    return Plan(operation, verb_named(verb), link, in_order)
+    return Plan(operation, get_verb(verb), link, in_order)
 
 
 def rows(
     operation: Operation, states: Sequence[str]
-) -> Iterator[tuple[Wanted, str, str, str, int | None]]:
+) -> Iterator[tuple[TargetSpec, str, str, str, int | None]]:
     found = operation.targets.filter(state__in=states).order_by("pk")
     columns = found.values_list(
         "target_id", "name", "subject", "state", "error_code", "chunk__http_status"
     )
     for id, name, *rest in columns.iterator(chunk_size=2000):
-        yield Wanted(id, name), *rest  # type: ignore[misc]
+        yield TargetSpec(id, name), *rest  # type: ignore[misc]
 
 
 def changes_since(
@@ -278,7 +282,7 @@ def follow(
     if not asked_with(actor, form_key):
         wanted = looked_at(plan, wanted, client)
     links: dict[str, Any] = {plan.link: plan.of}
-    return ask(
+    return create_operation(
         plan.verb.name,
         wanted,
         actor=actor,
@@ -303,9 +307,13 @@ def expect(seen: str, plan: Plan) -> None:
         )
 
 
-def looked_at(plan: Plan, targets: Sequence[Wanted], client: Client) -> list[Wanted]:
+def looked_at(
+    plan: Plan, targets: Sequence[TargetSpec], client: Client
+) -> list[TargetSpec]:
     stood = plan.verb.stood_before(client, plan.of, [target.id for target in targets])
-    return [Wanted(target.id, target.name, stood.get(target.id)) for target in targets]
+    return [
+        TargetSpec(target.id, target.name, stood.get(target.id)) for target in targets
+    ]
 
 
 def cancel(operation: Operation, by: Actor) -> bool:

@@ -8,7 +8,7 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from iotda_admin.operations.followups.plans import MAY_HAVE_CHANGED
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.open_failures import DONE
-from iotda_admin.operations.verbs import verb_named
+from iotda_admin.operations.verbs import get_verb
 
 State = Target.State
 UNDER_WAY = Q(state__in=(State.PENDING, State.SENT, State.UNKNOWN))
@@ -48,7 +48,7 @@ def by_one_undo(operation: Operation, changed: int) -> Undone | None:
 
 
 def of_few(operation: Operation) -> Undone | None:
-    undoing = Q(operation__verb=verb_named(operation.verb).inverse, state__in=DONE)
+    undoing = Q(operation__verb=get_verb(operation.verb).inverse, state__in=DONE)
     if not_followed(operation, undoing | UNDER_WAY).exists():
         return None
     under_way = not_followed(operation, undoing).exists()

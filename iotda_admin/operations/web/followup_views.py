@@ -19,11 +19,11 @@ from iotda_admin.operations.followups import plans
 from iotda_admin.operations.followups.plans import NOT_DONE, Plan
 from iotda_admin.operations.followups.undo_status import undone
 from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.permissions import visible_to
-from iotda_admin.operations.services import Refused, start
-from iotda_admin.operations.verbs import verb_named
-from iotda_admin.operations.web.forms import AskForm, FollowUpForm
-from iotda_admin.operations.web.responses import answer
+from iotda_admin.operations.permissions import visible_operations
+from iotda_admin.operations.services import OperationRejected, dispatch
+from iotda_admin.operations.verbs import get_verb
+from iotda_admin.operations.web.forms import ChangeForm, FollowUpForm
+from iotda_admin.operations.web.responses import operation_response
 from iotda_admin.operations.web.views import (
     SEE,
     may_ask,
@@ -40,11 +40,11 @@ def offers(
     user: User | AnonymousUser, operation: Operation, counts: dict[str, int]
 ) -> dict[str, Any]:
     """What an operation's page offers to somebody: what its views would let them do."""
-    verb = verb_named(operation.verb)
+    verb = get_verb(operation.verb)
     waiting = any(counts.get(state) for state in Target.IN_FLIGHT)
     again = not waiting and any(counts.get(state) for state in NOT_DONE)
     changed = counts.get(Target.State.OK, 0) if not waiting else 0
-    back = bool(changed) and may_ask(user, verb_named(verb.inverse), operation)
+    back = bool(changed) and may_ask(user, get_verb(verb.inverse), operation)
     nothing_left = undone(operation, changed) if back else None
     return {
         "cancel": operation.running
@@ -81,7 +81,7 @@ def confirm(request: HttpRequest, row: Operation, status: int = 200) -> HttpResp
     ).count()
     context = {
         "operation": row,
-        "verb": verb_named(row.verb),
+        "verb": get_verb(row.verb),
         "left": left,
         "followed": followed,
     }
@@ -113,7 +113,7 @@ def retry(request: HttpRequest, number: int) -> HttpResponse:
 def undo(request: HttpRequest, number: int) -> HttpResponse:
     row = visible_or_404(request, number)
     return follow_up(
-        request, row, verb_named(row.verb).inverse, plans.undo, {"ticket": row.ticket}
+        request, row, get_verb(row.verb).inverse, plans.undo, {"ticket": row.ticket}
     )
 
 
@@ -125,7 +125,7 @@ def follow_up(
     initial: dict[str, str],
 ) -> HttpResponse:
     """First shows exactly what will be changed, then changes exactly that."""
-    if not may_ask(request.user, verb_named(verb), row):
+    if not may_ask(request.user, get_verb(verb), row):
         raise PermissionDenied
     actor, asked = actor_of(request), request.method == "POST"
     plan = plan_of(row, None)
@@ -151,19 +151,21 @@ def follow_up(
             ticket=said["ticket"],
             client=client(),
         )
-    except Refused as refusal:
+    except OperationRejected as refusal:
         return show(
             request, plan_of(row, None), form, status=refusal.status, refusal=refusal
         )
-    start(operation, client())
-    return answer(request, operation)
+    dispatch(operation, client())
+    return operation_response(request, operation)
 
 
 def seen_by(user: User | AnonymousUser, plan: Plan) -> set[int]:
     """Of the later operations that are named, those that may be opened."""
     numbers = {number for group in plan.groups for number in group.since_first}
     return (
-        set(visible_to(user).filter(pk__in=numbers).values_list("pk", flat=True))
+        set(
+            visible_operations(user).filter(pk__in=numbers).values_list("pk", flat=True)
+        )
         if numbers
         else set()
     )
@@ -171,7 +173,7 @@ def seen_by(user: User | AnonymousUser, plan: Plan) -> set[int]:
 
 def key_of(request: HttpRequest) -> str:
     """The form's key, if it is one at all: PostgreSQL refuses to look for what holds a NUL."""
-    form = AskForm(request.POST)
+    form = ChangeForm(request.POST)
     form.is_valid()
     return str(form.cleaned_data.get("key", ""))
 

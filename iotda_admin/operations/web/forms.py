@@ -27,7 +27,7 @@ def new_key() -> str:
     return uuid.uuid4().hex
 
 
-class AskForm(forms.Form):
+class ChangeForm(forms.Form):
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
         max_length=500,
@@ -139,7 +139,7 @@ def describe_one(problem: Problem) -> str:
     return f"{where} " + _("IDs have 1 to 128 letters, digits, _ or -.")
 
 
-class TargetsForm(AskForm):
+class TargetsForm(ChangeForm):
     """Asks for a change of targets that were ticked, pasted or uploaded, or all of it."""
 
     target = IdsField(required=False)
@@ -201,11 +201,11 @@ class TargetsForm(AskForm):
         return self
 
 
-def only_ids(values: Iterable[str]) -> list[str]:
+def valid_ids(values: Iterable[str]) -> list[str]:
     return [value for value in dict.fromkeys(values) if is_id(value)]
 
 
-class FollowUpForm(AskForm):
+class FollowUpForm(ChangeForm):
     """Asks for what a plan offers: some of its groups."""
 
     group = forms.MultipleChoiceField(

@@ -7,8 +7,8 @@ from iotda_admin.operations.causes import SHOWN, causes_of
 from iotda_admin.operations.counts import TROUBLE, counts_of
 from iotda_admin.operations.followups.links import links_of
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.permissions import in_spaces
-from iotda_admin.operations.verbs import verb_named
+from iotda_admin.operations.permissions import operations_in_scope
+from iotda_admin.operations.verbs import get_verb
 from iotda_admin.operations.web.progress import progress_of
 
 State = Target.State
@@ -28,7 +28,7 @@ def result_context(operation: Operation) -> dict[str, Any]:
         state__in=[] if waiting else [State.OK, State.ALREADY]
     )
     return {
-        "verb": verb_named(operation.verb),
+        "verb": get_verb(operation.verb),
         "counts": counts,
         "tiles": [
             (s, s.label, counts.get(s, 0)) for s in State if s in TILES or counts.get(s)
@@ -52,7 +52,7 @@ def troubled(counts: dict[str, int]) -> bool:
     return any(counts.get(state) for state in TROUBLE)
 
 
-def history_of(target_type: str, target_id: str) -> list[Target]:
+def target_history(target_type: str, target_id: str) -> list[Target]:
     """The last changes that were asked for one target."""
     targets = Target.objects.filter(
         target_id=target_id, operation__target_type=target_type
@@ -61,7 +61,7 @@ def history_of(target_type: str, target_id: str) -> list[Target]:
     return list(found.order_by("-id")[:20])
 
 
-def history_of_policy(policy_id: str, user: AnyUser) -> list[Operation]:
+def policy_history(policy_id: str, user: AnyUser) -> list[Operation]:
     """The last changes with it, as far as all of their targets are in the user's spaces."""
-    rows = in_spaces(Operation.objects.filter(policy_id=policy_id), user)
+    rows = operations_in_scope(Operation.objects.filter(policy_id=policy_id), user)
     return list(rows.prefetch_related("spaces")[:20])

@@ -5,15 +5,15 @@ from django.shortcuts import redirect
 from django_htmx.http import push_url
 
 from iotda_admin.core.http import render, wants_fragment
-from iotda_admin.operations.counts import outcome_of
+from iotda_admin.operations.counts import overall_outcome
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.web.presenters import result_context
 
 
-def answer(request: HttpRequest, operation: Operation) -> HttpResponse:
+def operation_response(request: HttpRequest, operation: Operation) -> HttpResponse:
     """The result inline for a swap, else the operation's own page. Where IoTDA could not be reached at all
     the status says so, and then there is no redirect that would hide it."""
-    status = outcome_of(operation).http_status
+    status = overall_outcome(operation).http_status
     if status == 200 and not wants_fragment(request):
         return redirect(operation)
     context = {"operation": operation, **result_context(operation)}

@@ -7,7 +7,7 @@ from django.utils.translation import ngettext
 
 from iotda_admin.operations.causes import Cause
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.verbs import verb_named
+from iotda_admin.operations.verbs import get_verb
 
 IDS_SHOWN = 10
 
@@ -17,7 +17,7 @@ def text_of(
 ) -> str:
     total = sum(counts.values())
     verb = " ".join(
-        filter(None, [str(verb_named(operation.verb).title), operation.policy_name])
+        filter(None, [str(get_verb(operation.verb).title), operation.policy_name])
     )
     targets = ngettext("%(n)d target", "%(n)d targets", total) % {"n": total}
     who = " ".join(

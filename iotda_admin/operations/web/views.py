@@ -16,8 +16,8 @@ from iotda_admin.core.pagination import page_of
 from iotda_admin.operations.counts import counts_by_operation
 from iotda_admin.operations.execution import batch_tasks, reconciliation
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.permissions import visible_to
-from iotda_admin.operations.verbs import Verb, verb_named
+from iotda_admin.operations.permissions import visible_operations
+from iotda_admin.operations.verbs import Verb, get_verb
 from iotda_admin.operations.web import export
 from iotda_admin.operations.web.presenters import result_context
 from iotda_admin.rate.connection import client
@@ -29,14 +29,14 @@ LOOKS_AT_ONCE = 5
 
 
 def visible(request: HttpRequest) -> QuerySet[Operation]:
-    return visible_to(request.user)
+    return visible_operations(request.user)
 
 
 def may_check(user: User | AnonymousUser, operation: Operation) -> bool:
     """To look now, which spends the platform's calls, or to cancel the rest: for the one who asked, and
     those who might have."""
     return operation.actor_id == user.pk or may_ask(
-        user, verb_named(operation.verb), operation
+        user, get_verb(operation.verb), operation
     )
 
 
@@ -79,7 +79,7 @@ def with_counts(rows: Any) -> list[dict[str, Any]]:
     return [
         {
             "operation": row,
-            "verb": verb_named(row.verb),
+            "verb": get_verb(row.verb),
             "counts": counts[row.pk],
             "total": sum(counts[row.pk].values()),
         }
@@ -108,7 +108,7 @@ def targets(request: HttpRequest, number: int) -> HttpResponse:
         rows = rows.filter(state=state)
     context = {
         "operation": row,
-        "verb": verb_named(row.verb),
+        "verb": get_verb(row.verb),
         "state": state,
         "states": Target.State.choices,
         "page": page_of(rows, request, key="id", size=200),
