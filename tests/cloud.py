@@ -49,7 +49,7 @@ class Cloud:
 
     def reset(self, devices: int = 60, **settings: Any) -> None:
         self.call("POST", "reset", json={"devices": devices, "settings": settings})
-        self.landmarks: dict[str, Any] = self.call("GET", "landmarks")
+        self.landmarks: dict[str, Any] = self.call("GET", "known-ids")
 
     def switch(self, **settings: Any) -> None:
         self.call("PATCH", "settings", json=settings)

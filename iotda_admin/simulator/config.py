@@ -1,7 +1,6 @@
-"""What is fixed for the life of the process: read from the environment, overruled by flags."""
+"""Settings fixed at the start: read from the environment, overridden by flags."""
 
 import argparse
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +9,8 @@ from typing import Any
 HOST = "127.0.0.1"
 
 
-class WrongSetting(Exception):
-    """A setting that must stop the start; its text names it."""
+class SettingError(Exception):
+    """A setting that prevents the start; the text names it."""
 
 
 @dataclass(frozen=True, repr=False)  # no repr: it holds credentials
@@ -25,7 +24,7 @@ class Config:
     ak: str = "DEMOAK"
     sk: str = "DEMOSK"
     user: str = "demo-user"
-    password: str = "demo-password"  # noqa: S105 - the stand-in's own, worth nothing elsewhere
+    password: str = "demo-password"  # noqa: S105 - valid here only
     domain: str = "demo-domain"
     rate: float = 0
     burst: float = 0
@@ -74,11 +73,11 @@ def read_config(environ: Mapping[str, str], arguments: Sequence[str]) -> Config:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m iotda_admin.simulator",
-        description="A stand-in IoTDA for demos and tests.",
+        description="A simulated IoTDA for demos and tests.",
     )
     for field in FLAGS:
         parser.add_argument(
-            "--" + field.replace("_", "-"), help=f"overrules {ENVIRONMENT[field]}"
+            "--" + field.replace("_", "-"), help=f"overrides {ENVIRONMENT[field]}"
         )
     return parser
 
@@ -87,7 +86,7 @@ def _value(field: str, text: str) -> int | float | str:
     name = ENVIRONMENT[field]
     if field in WHOLE:
         if not re.fullmatch(r"[0-9]{1,19}", text) or int(text) > WHOLE[field]:
-            raise WrongSetting(
+            raise SettingError(
                 f"{name} must be a whole number from 0 to {WHOLE[field]}, not {text!r}."
             )
         return int(text)
@@ -96,14 +95,10 @@ def _value(field: str, text: str) -> int | float | str:
             not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text)
             or float(text) > NUMBER[field]
         ):
-            raise WrongSetting(
+            raise SettingError(
                 f"{name} must be a number from 0 to {NUMBER[field]:.0f}, not {text!r}."
             )
         return float(text)
     if field == "project_id" and not re.fullmatch(r"[0-9a-f]{32}", text):
-        raise WrongSetting(f"{name} must be 32 digits or letters a-f, not {text!r}.")
+        raise SettingError(f"{name} must be 32 digits or letters a-f, not {text!r}.")
     return text
-
-
-def environment() -> Mapping[str, str]:
-    return os.environ

@@ -1,25 +1,27 @@
-"""What the control port may change while the simulator runs.
+"""The settings that the control port changes at run time.
 
-Where the documents leave IoTDA's behaviour open, both readings are here as a named switch;
-"assumed" marks a default that no source confirms.
+Where the documentation leaves IoTDA's behaviour open, a setting selects it; "assumed"
+marks a default that no source confirms.
 """
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from .schema import Check, NoExtraKeys, between
 
-Answer = Literal["success", "failure"]
+Outcome = Literal["success", "failure"]
+NotNegative = Annotated[float, between(0)]
+AtLeastOne = Annotated[int, between(1)]
 
 
-class Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    # Behaviour left open by the documents.
-    already_bound: Answer = "success"  # assumed: binding is set membership
+@dataclass(frozen=True)
+class Settings(NoExtraKeys):
+    # Behaviour that the documentation leaves open.
+    already_bound: Outcome = "success"  # assumed: binding is set membership
     already_bound_code: str = "IOTDA.015203"  # assumed: no source shows it
-    not_bound: Answer = "success"  # assumed, as above
+    not_bound: Outcome = "success"  # assumed, as above
     not_bound_code: str = "IOTDA.015205"  # assumed
-    cross_space: Answer = (
+    cross_space: Outcome = (
         "success"  # assumed: a policy may be bound to a device of another space
     )
     cross_space_code: str = "IOTDA.001007"  # assumed
@@ -32,46 +34,45 @@ class Settings(BaseModel):
     task_refused_code: str = (
         "IOTDA.014202"  # assumed: retry, stop or delete in the wrong state
     )
-    task_quota_code: str = "IOTDA.014203"  # assumed: too many tasks running
+    task_quota_code: str = "IOTDA.014203"  # assumed: too many running tasks
     repeat_freeze: Literal["error", "ok"] = "error"  # assumed: 403 IOTDA.014039
     repeat_unfreeze: Literal["error", "ok"] = "error"  # documented: 403 IOTDA.014040
-    after_unfreeze: Literal["offline", "inactive", "online"] = (
-        "offline"  # assumed; INACTIVE if never active
-    )
+    # assumed; a device that never connected becomes INACTIVE
+    after_unfreeze: Literal["offline", "inactive", "online"] = "offline"
     create_policy_status: Literal[200, 201, 202] = 201  # assumed
     delete_policy_status: Literal[200, 202, 204] = 204  # assumed
-    echo_targets: Literal["create", "always"] = (
-        "create"  # assumed: 30,000 ids are not repeated with each poll
-    )
+    # assumed: polling a task does not return its 30,000 IDs each time
+    echo_targets: Literal["create", "always"] = "create"
     create_task_status: Literal[200, 201, 202] = 201  # assumed
     empty_page_marker: Literal["absent", "empty", "echo"] = "absent"  # assumed
     count_after_marker: bool = (
-        False  # assumed: page.count is the total whatever the marker
+        False  # assumed: page.count is the total, whatever the marker
     )
 
-    # Lists and list-targets learn of a freeze or a binding this much later; ShowDevice at once.
-    stale_list_ms: float = Field(0, ge=0)  # assumed: not at all
+    # Lists show a freeze or a binding this much later; ShowDevice shows it at once.
+    stale_list_ms: NotNegative = 0  # assumed: at once
 
-    # Who is asked, and how.
+    # The host.
     host_kind: Literal["any", "regional", "regional_unsubscribed", "instance"] = "any"
-    instance_id: str = ""  # when set, another Instance-Id is refused
+    instance_id: str = ""  # if set, another Instance-Id is refused
     clock_skew_s: float = 0
-    token_ttl_s: float = Field(24 * 3600, ge=0)
+    token_ttl_s: NotNegative = 24 * 3600
 
     # Speed.
-    latency_ms: float = Field(0, ge=0, le=60_000)
-    rate: float = Field(0, ge=0)  # calls a second for the whole API, 0 is unlimited
-    burst: float = Field(0, ge=0)  # 0 is one second's worth
-    task_speed: float = Field(
-        500, gt=0
-    )  # devices a second; what the platform does is unknown
-    task_delay_s: float = Field(
-        0.2, ge=0
-    )  # Initializing, then Waitting, before it starts
+    latency_ms: Annotated[float, between(0, 60_000)] = 0
+    rate: NotNegative = 0  # requests a second for the whole API, 0 is unlimited
+    burst: NotNegative = 0  # 0 is the requests of one second
+    # devices a second; the platform's speed is unknown
+    task_speed: Annotated[
+        float, Check(lambda speed: speed > 0, "must be more than 0")
+    ] = 500
+    task_delay_s: NotNegative = (
+        0.2  # Initializing, then Waitting, before the task starts
+    )
 
     # Quotas.
-    bind_limit: int = Field(20, ge=1)
-    policies_per_target: int = Field(5, ge=1)
-    policies: int = Field(50, ge=1)
-    running_tasks: int = Field(10, ge=1)
-    task_targets: int = Field(30_000, ge=1)
+    bind_limit: AtLeastOne = 20
+    policies_per_target: AtLeastOne = 5
+    policies: AtLeastOne = 50
+    running_tasks: AtLeastOne = 10
+    task_targets: AtLeastOne = 30_000

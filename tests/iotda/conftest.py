@@ -69,7 +69,7 @@ class Sim:
 
     def reset(self, devices):
         self._ask("POST", "/reset", json={"devices": devices})
-        self.known = self._ask("GET", "/landmarks")
+        self.known = self._ask("GET", "/known-ids")
 
     def fault(self, operation, fault, **args):
         """Strikes once."""

@@ -36,7 +36,7 @@ class Sim:
 
     def reset(self, devices=60, **settings):
         self._control("POST", "/reset", {"devices": devices, "settings": settings})
-        self.known = SimpleNamespace(**self._control("GET", "/landmarks"))
+        self.known = SimpleNamespace(**self._control("GET", "/known-ids"))
         self.root = f"/v5/iot/{self.known.project_id}"
         if self.token is None:
             self.token = self.login().headers["X-Subject-Token"]

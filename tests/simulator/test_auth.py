@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import requests
 
-from iotda_admin.simulator.signatures import DERIVED, ORDINARY
+from iotda_admin.simulator.api.signatures import DERIVED, ORDINARY
 
 from .signing import sign
 

@@ -39,7 +39,7 @@ def test_it_has_the_same_first_devices_in_a_world_of_any_size(sim, devices):
 @pytest.mark.parametrize("devices", [40, 500])
 def test_it_has_its_landmarks_in_any_world(sim, devices, seed):
     sim._control("POST", "/reset", {"devices": devices, "seed": seed})
-    known = sim._control("GET", "/landmarks")
+    known = sim._control("GET", "/known-ids")
     assert None not in known.values()
     assert len(set(known["free"])) == 10
     for status in ("online", "offline", "inactive", "abnormal", "frozen"):
@@ -50,7 +50,7 @@ def test_it_has_its_landmarks_in_any_world(sim, devices, seed):
 
 def test_it_keeps_its_landmarks_while_the_world_changes(sim):
     sim.post(f"/devices/{sim.known.online}/freeze")
-    assert sim._control("GET", "/landmarks")["online"] == sim.known.online
+    assert sim._control("GET", "/known-ids")["online"] == sim.known.online
 
 
 def test_it_has_names_in_several_languages(sim):

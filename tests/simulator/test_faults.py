@@ -4,7 +4,7 @@ import time
 import pytest
 import requests
 
-from iotda_admin.simulator.fault_kinds import KINDS
+from iotda_admin.simulator.faults.kinds import FAULT_KINDS
 from tests.operations.deployment import until
 
 BIND = {"operation": "BindDevicePolicy"}
@@ -278,4 +278,4 @@ def test_it_refuses_a_fault_it_does_not_know(sim, order):
 
 
 def test_it_has_every_fault_under_its_name():
-    assert len(KINDS) == 27
+    assert len(FAULT_KINDS) == 27

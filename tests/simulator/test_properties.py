@@ -7,8 +7,8 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from iotda_admin.simulator.paging import Window
-from iotda_admin.simulator.records import LAST, Records, marker
+from iotda_admin.simulator.api.paging import Window
+from iotda_admin.simulator.state.records import LAST, RecordList, marker
 
 from .signing import sign
 
@@ -20,17 +20,17 @@ IN_ONE_WORLD = {
 
 @dataclass
 class Item:
-    record: int
+    record_id: int
 
 
 @given(st.sets(st.integers(0, 200)), st.sets(st.integers(0, 200)))
 def test_it_keeps_records_in_order(added, removed):
-    records = Records()
+    records = RecordList()
     for number in added:
         records.add(Item(number))
     for number in added & removed:
         records.remove(Item(number))
-    assert [item.record for item in records.items] == sorted(added - removed)
+    assert [item.record_id for item in records.items] == sorted(added - removed)
 
 
 @given(
@@ -40,8 +40,8 @@ def test_it_keeps_records_in_order(added, removed):
     st.one_of(st.just(LAST), st.integers(0, 220)),
 )
 def test_it_gives_the_window_that_is_asked_for(numbers, limit, offset, below):
-    records = Records([Item(number) for number in sorted(numbers)])
-    found = [item.record for item in records.window(below, offset, limit)]
+    records = RecordList([Item(number) for number in sorted(numbers)])
+    found = [item.record_id for item in records.window(below, offset, limit)]
     newest_first = sorted(
         (number for number in numbers if number < below), reverse=True
     )

@@ -5,7 +5,7 @@ import socket
 import pytest
 import requests
 
-from iotda_admin.simulator.config import WrongSetting, read_config
+from iotda_admin.simulator.config import SettingError, read_config
 from tests.operations.deployment import PATIENCE, until
 
 from .conftest import start_simulator
@@ -67,7 +67,7 @@ def test_it_stops_when_its_port_is_taken(sim):
     ],
 )
 def test_it_names_the_wrong_setting(name, value):
-    with pytest.raises(WrongSetting, match=name):
+    with pytest.raises(SettingError, match=name):
         read_config({name: value}, [])
 
 

@@ -1,0 +1,1 @@
+"""The endpoints of the control port, which the product never uses."""
