@@ -56,8 +56,8 @@ def models_of_the_migrations() -> Any:
 
 def emptied(test: TransactionTestCase) -> None:
     """Such a test empties all tables afterwards, which the audit trail refuses; flush guards it again."""
-    for table in triggers.ARCHIVED:
-        for action in triggers.actions():
+    for table in triggers.DELETABLE:
+        for action in triggers.trigger_actions():
             on = f" ON {table}" if db.vendor == "postgresql" else ""
             with db.cursor() as cursor:
                 cursor.execute(f"DROP TRIGGER IF EXISTS {table}_{action}{on}")

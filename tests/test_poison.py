@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from iotda_admin import audit
 from iotda_admin.audit.models import Event, Outcome
 from iotda_admin.core.csv_export import UNSEEN
 from iotda_admin.operations.counts import TROUBLE
@@ -73,4 +72,3 @@ def test_the_lines_of_json_are_what_was_recorded(state, admin):
     assert {
         each["id"]: each["reason"] for each in found if each["id"] in events
     } == events
-    assert audit.head()

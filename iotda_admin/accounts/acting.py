@@ -6,8 +6,8 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
 
-from iotda_admin import audit
 from iotda_admin.access.actor import system_user
+from iotda_admin.audit.record import record_event, record_request_event
 
 # None on the command line.
 request_now: ContextVar[HttpRequest | None] = ContextVar("request_now", default=None)
@@ -30,6 +30,6 @@ class Acting:
 def record(kind: str, **facts: Any) -> None:
     request = request_now.get()
     if request is None:
-        audit.record(kind, actor_name=system_user(), source="cli", **facts)
+        record_event(kind, actor_name=system_user(), source="cli", **facts)
     else:
-        audit.record_request(kind, request, **facts)
+        record_request_event(kind, request, **facts)

@@ -16,9 +16,9 @@ from django_tasks_db import admin as _of_the_queue  # noqa: F401  so that it is 
 from django_tasks_db.models import DBTaskResult
 
 from devices.models import Space
-from iotda_admin import audit
 from iotda_admin.access.roles import PERMISSIONS
 from iotda_admin.accounts.models import EVERY, Cap, Grant
+from iotda_admin.audit.record import deferred_events
 
 # No name is longer.
 SEARCHED = 150
@@ -94,7 +94,7 @@ class ForSuperusers:
         self, request: HttpRequest, *args: Any, **kwargs: Any
     ) -> HttpResponse:
         try:
-            with transaction.atomic(), audit.together():
+            with transaction.atomic(), deferred_events():
                 return super().changeform_view(request, *args, **kwargs)  # type: ignore[misc,no-any-return]
         except OverflowError as error:
             # A key that no database has, in a field that no browser lets one change.
@@ -147,7 +147,7 @@ class Users(ForSuperusers, UserAdmin):  # type: ignore[type-arg]
     def user_change_password(
         self, request: HttpRequest, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        with transaction.atomic(), audit.together():
+        with transaction.atomic(), deferred_events():
             return super().user_change_password(request, *args, **kwargs)
 
 

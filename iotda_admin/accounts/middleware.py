@@ -8,8 +8,8 @@ from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedi
 from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
 
-from iotda_admin import audit
 from iotda_admin.access.scope import spaces_of
+from iotda_admin.audit.record import record_request_event
 
 
 class SignIn(LoginRequiredMiddleware):
@@ -57,7 +57,7 @@ class RecordDenied:
             request, exception
         ):
             detail = {"method": request.method, "path": request.path[:500]}
-            audit.record_request(
+            record_request_event(
                 "denied",
                 request,
                 outcome="denied",

@@ -11,15 +11,15 @@ from django.contrib.auth.signals import (
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from iotda_admin import audit
 from iotda_admin.access.actor import address_of
 from iotda_admin.accounts import sessions
+from iotda_admin.audit.record import record_event
 
 
 @receiver(user_logged_in)
 def logged_in(request: HttpRequest, user: User, **_: Any) -> None:
     sessions.begin(request.session)
-    audit.record("login", actor=user, source="web", address=address_of(request))
+    record_event("login", actor=user, source="web", address=address_of(request))
 
 
 @receiver(user_logged_out)
@@ -30,7 +30,7 @@ def logged_out(request: HttpRequest, user: User | None, **_: Any) -> None:
             "idle": "after a time without an action",
             "age": "at the end of the session",
         }.get(ended, "")
-        audit.record(
+        record_event(
             "logout",
             actor=user,
             source="web",
@@ -46,7 +46,7 @@ def login_failed(
     # What was typed as a name may be a password by mistake: only the name of a known account is kept.
     name = str(credentials.get("username", ""))
     known = User.objects.filter(username=name).exists()
-    audit.record(
+    record_event(
         "login.failed",
         actor_name=name if known else "",
         source="web",

@@ -12,7 +12,7 @@ from django.db import models, transaction
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from iotda_admin import audit
+from iotda_admin.audit.record import record_event
 
 # One address may be that of many people: it may fail so many times more often than one account.
 ACCOUNTS = 10
@@ -77,7 +77,7 @@ def current(account: str, address: str, now: datetime) -> LoginTries:
 
 def tell(name: str, address: str, locked: LoginTries) -> None:
     known = User.objects.filter(username=name).first()
-    audit.record(
+    record_event(
         "login.throttled",
         actor_id=known.pk if known and locked.account else None,
         actor_name=name if known and locked.account else "",

@@ -10,10 +10,10 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from iotda_admin import audit
 from iotda_admin.access.actor import address_of
 from iotda_admin.accounts import sessions
 from iotda_admin.accounts.forms import OwnPasswordForm, SignInForm
+from iotda_admin.audit.record import deferred_events
 
 
 class Waiting:
@@ -51,7 +51,7 @@ class OwnPassword(Waiting, PasswordChangeView):
         return super().get_form_kwargs() | {"address": address_of(self.request)}
 
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
-        with transaction.atomic(), audit.together():
+        with transaction.atomic(), deferred_events():
             return super().form_valid(form)
 
 

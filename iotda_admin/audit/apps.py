@@ -9,6 +9,6 @@ class AuditConfig(AppConfig):
     verbose_name = _("Audit")
 
     def ready(self) -> None:
-        from iotda_admin.audit import triggers
+        from iotda_admin.audit.triggers import install_triggers
 
-        post_migrate.connect(triggers.install, sender=self)
+        post_migrate.connect(install_triggers, sender=self)

@@ -16,17 +16,23 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
-from iotda_admin import audit
-from iotda_admin.audit.canonical import encode
-from iotda_admin.audit.chain import HASHED, Head, UnknownKey, hash_of, insert
+from iotda_admin.audit.canonical import canonical_json
+from iotda_admin.audit.chain import (
+    HASHED_COLUMNS,
+    Head,
+    UnknownKey,
+    event_hash,
+    insert_rows,
+)
 from iotda_admin.audit.models import Anchor, Event
-from iotda_admin.audit.verify import events_after, outcomes_of, start
+from iotda_admin.audit.record import record_event
+from iotda_admin.audit.verify import chain_start, event_rows_after, targets_of_events
 
 # Events of a segment. Only whole ones are archived, so that files never overlap.
-SEGMENT = 10_000
+SEGMENT_SIZE = 10_000
 
 
-class Damaged(Exception):
+class DamagedArchive(Exception):
     """A file is not what was written; the text names it and the event."""
 
 
@@ -42,7 +48,7 @@ class Segment:
 
 def segments_before(moment: datetime) -> list[Segment]:
     """The sealed segments of which every event is older."""
-    begin = start().seq
+    begin = chain_start().seq
     newer = (
         Event.objects.filter(at__gte=moment)
         .order_by("id")
@@ -52,32 +58,33 @@ def segments_before(moment: datetime) -> list[Segment]:
     newest = Event.objects.order_by("-id").values_list("id", flat=True).first() or 0
     end = (newer or newest + 1) - 1
     return [
-        Segment(n + 1, n + SEGMENT) for n in range(begin, end - SEGMENT + 1, SEGMENT)
+        Segment(n + 1, n + SEGMENT_SIZE)
+        for n in range(begin, end - SEGMENT_SIZE + 1, SEGMENT_SIZE)
     ]
 
 
-def archive(segment: Segment, folder: Path, *, actor_name: str) -> Path:
+def archive_segment(segment: Segment, folder: Path, *, actor_name: str) -> Path:
     """Write a segment to a file, read the file again, and only then remove the segment. Raises Damaged."""
     path = folder / segment.name
     # There already: who wrote it came no further. It is taken if it is the whole segment, never written over.
     if not path.exists():
-        seal(segment, path)
-    end = check_whole(segment, path)
+        write_verified(segment, path)
+    end = check_segment(segment, path)
     with transaction.atomic():
         now = timezone.now()
-        insert(
+        insert_rows(
             Anchor,
             ["last", "hash", "at", "archive"],
             [(*end, adapted(now), str(path)[:255])],
         )
-        audit.record(
+        record_event(
             "audit.pruned",
             actor_name=actor_name,
             source="cli",
             summary=f"events {segment.first} to {segment.last} archived",
             detail={"last": end.seq, "hash": end.hash, "file": path.name},
         )
-        remove(end.seq)
+        delete_archived(end.seq)
     return path
 
 
@@ -85,12 +92,12 @@ def adapted(moment: datetime) -> Any:
     return connection.ops.adapt_datetimefield_value(moment)
 
 
-def seal(segment: Segment, path: Path) -> None:
+def write_verified(segment: Segment, path: Path) -> None:
     """Under its name it is whole, whatever happens. What was begun before is begun anew."""
     part = path.with_name(f"{path.name}.part")
     part.unlink(missing_ok=True)
-    write(segment, part)
-    check_whole(segment, part)
+    write_segment(segment, part)
+    check_segment(segment, part)
     os.replace(part, path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -99,71 +106,75 @@ def seal(segment: Segment, path: Path) -> None:
         os.close(folder)
 
 
-def check_whole(segment: Segment, path: Path) -> Head:
+def check_segment(segment: Segment, path: Path) -> Head:
     """That it has all of the segment, and ends as the trail does there."""
-    end = check(path, start())
+    end = check_file(path, chain_start())
     if end.seq != segment.last:
-        raise Damaged(f"{path}: ends with event {end.seq}, not with {segment.last}.")
+        raise DamagedArchive(
+            f"{path}: ends with event {end.seq}, not with {segment.last}."
+        )
     if not Event.objects.filter(pk=end.seq, hash=end.hash).exists():
-        raise Damaged(f"{path}: event {end.seq} is not the one of this trail.")
+        raise DamagedArchive(f"{path}: event {end.seq} is not the one of this trail.")
     return end
 
 
-def write(segment: Segment, path: Path) -> None:
+def write_segment(segment: Segment, path: Path) -> None:
     with path.open("xb") as file:
         with gzip.open(file, "wt", encoding="utf-8") as text:
-            text.writelines(f"{line}\n" for line in lines(segment))
+            text.writelines(f"{line}\n" for line in segment_lines(segment))
         file.flush()
         os.fsync(file.fileno())
 
 
-def lines(segment: Segment) -> Iterator[str]:
+def segment_lines(segment: Segment) -> Iterator[str]:
     after = segment.first - 1
-    while after < segment.last and (rows := events_after(after)):
+    while after < segment.last and (rows := event_rows_after(after)):
         rows = [row for row in rows if row[0] <= segment.last]
-        targets = outcomes_of(after, rows[-1][0])
+        targets = targets_of_events(after, rows[-1][0])
         for *row, hash in rows:
-            event = dict(zip(HASHED, row, strict=True))
-            yield encode({**event, "targets": targets.get(row[0], []), "hash": hash})
+            event = dict(zip(HASHED_COLUMNS, row, strict=True))
+            yield canonical_json(
+                {**event, "targets": targets.get(row[0], []), "hash": hash}
+            )
         after = rows[-1][0]
 
 
-def check(path: Path, before: Head) -> Head:
+def check_file(path: Path, before: Head) -> Head:
     """Follow the chain through a file, from the end of what came before it. Raises Damaged."""
     try:
         with gzip.open(path, "rt", encoding="utf-8") as text:
             for line in text:
-                before = followed(json.loads(line), before)
+                before = next_head(json.loads(line), before)
     except (OSError, ValueError, KeyError, TypeError, UnknownKey) as error:
-        raise Damaged(f"{path}: after event {before.seq}: {error}.") from error
+        raise DamagedArchive(f"{path}: after event {before.seq}: {error}.") from error
     return before
 
 
-def check_folder(folder: Path) -> Head:
+def check_archive(folder: Path) -> Head:
     """All files of the archive, one after the other, and that the trail goes on where they end."""
     # First: what is archived meanwhile is whole beyond it, or a file that is still being written.
-    goes_on, end = start(), Head(0, "")
+    goes_on, end = chain_start(), Head(0, "")
     for path in sorted(folder.glob("audit-*.jsonl.gz")):
         if path.name < Segment(goes_on.seq + 1, 0).name:
-            end = check(path, end)
+            end = check_file(path, end)
     if end != goes_on:
-        raise Damaged(
+        raise DamagedArchive(
             f"{folder}: ends with event {end.seq}, but the trail goes on after {goes_on.seq}."
         )
     return end
 
 
-def followed(event: dict[str, Any], before: Head) -> Head:
-    row = [event[name] for name in HASHED]
+def next_head(event: dict[str, Any], before: Head) -> Head:
+    row = [event[name] for name in HASHED_COLUMNS]
     if (
         row[0] != before.seq + 1
-        or hash_of(before.hash, row, event["targets"]) != event["hash"]
+        or event_hash(before.hash, row, event["targets"]) != event["hash"]
     ):
         raise ValueError(f"event {row[0]} is not as it was written")
     return Head(row[0], event["hash"])
 
 
-def remove(last: int) -> None:
+def delete_archived(last: int) -> None:
     """What the anchor stands for; the database refuses all else."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM audit_reasonword WHERE event_id <= %s", [last])

@@ -22,7 +22,7 @@ quickly = make and make(
 )
 
 
-def encode(value: Any) -> str:
+def canonical_json(value: Any) -> str:
     return "".join(quickly(value, 0)) if quickly else slowly.encode(value)
 
 
@@ -36,10 +36,10 @@ class CanonicalJson(models.TextField[Any, Any]):
         return json.loads(value) if isinstance(value, str) else value
 
     def get_prep_value(self, value: Any) -> str:
-        return encode(value)
+        return canonical_json(value)
 
 
-def clean(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """What was sent may hold anything: no database stores half a surrogate pair, PostgreSQL no NUL."""
     match value:
         case str():
@@ -48,8 +48,8 @@ def clean(value: Any) -> Any:
                 value if value.isascii() else value.encode("utf-8", "replace").decode()
             )
         case dict():
-            return {clean(key): clean(each) for key, each in value.items()}
+            return {storable(key): storable(each) for key, each in value.items()}
         case list() | tuple():
-            return [clean(each) for each in value]
+            return [storable(each) for each in value]
         case _:
             return value

@@ -17,7 +17,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Field
 from django.utils import timezone
 
-from iotda_admin.audit.canonical import clean, encode
+from iotda_admin.audit.canonical import canonical_json, storable
 from iotda_admin.audit.models import Event, Outcome, ReasonWord
 
 log = logging.getLogger(__name__)
@@ -28,15 +28,15 @@ WRITER_LOCK = 0x10D7A
 LOGGED_EVERY = 1000
 
 FIELDS: list[Field[Any, Any]] = list(Event._meta.concrete_fields)
-NAMES = [field.attname for field in FIELDS]
+COLUMNS = [field.attname for field in FIELDS]
 LENGTHS = {f.attname: f.max_length for f in FIELDS if f.max_length}
 BLANK: dict[str, Any] = {f.attname: None if f.null else "" for f in FIELDS}
 # All but the hash itself, in this order.
-HASHED = NAMES[:-1]
-AT, KIND, REASON = (NAMES.index(name) for name in ("at", "kind", "reason"))
-OUTSIDE_HOURS, DETAIL = (NAMES.index(name) for name in ("outside_hours", "detail"))
+HASHED_COLUMNS = COLUMNS[:-1]
+AT, KIND, REASON = (COLUMNS.index(name) for name in ("at", "kind", "reason"))
+OUTSIDE_HOURS, DETAIL = (COLUMNS.index(name) for name in ("outside_hours", "detail"))
 # Kinds whose reason is new; the other events of an operation repeat it.
-BRINGS_REASON = {
+KINDS_WITH_REASON = {
     Event.Kind.OPERATION_ASKED,
     Event.Kind.FAILURE_NOTED,
     Event.Kind.FAILURE_SOLVED,
@@ -45,7 +45,7 @@ WORD = re.compile(r"\w+")
 CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+")
 
 
-class Touched(NamedTuple):
+class EventTarget(NamedTuple):
     """What an event says of one target."""
 
     id: str
@@ -55,11 +55,11 @@ class Touched(NamedTuple):
     message: str = ""
 
 
-class Draft(NamedTuple):
+class NewEvent(NamedTuple):
     """An event that has no place in the chain yet."""
 
     facts: dict[str, Any]
-    targets: Sequence[Touched]
+    targets: Sequence[EventTarget]
 
 
 class Head(NamedTuple):
@@ -72,43 +72,43 @@ class Head(NamedTuple):
         return f"{self.seq}:{self.hash}"
 
 
-def append(drafts: Sequence[Draft]) -> None:
+def append_events(drafts: Sequence[NewEvent]) -> None:
     """Add events at the end of the chain, in the transaction of what they tell of.
 
     Takes the writer lock: nothing that somebody else may be holding is waited for after this.
     """
     with transaction.atomic(savepoint=False):
-        lock()
-        before = end = head()
+        lock_chain()
+        before = end = chain_head()
         rows, outcomes, words = [], [], []
         for draft in drafts:
-            targets = [shortened(target) for target in draft.targets]
-            row = [*values(end.seq + 1, draft.facts)]
-            end = Head(end.seq + 1, hash_of(end.hash, canonical(row), targets))
+            targets = [truncate_target(target) for target in draft.targets]
+            row = [*event_row(end.seq + 1, draft.facts)]
+            end = Head(end.seq + 1, event_hash(end.hash, canonical_row(row), targets))
             row[AT] = connection.ops.adapt_datetimefield_value(row[AT])
             rows.append((*row, end.hash))
             outcomes += [(end.seq, *target) for target in targets]
-            if draft.facts["kind"] in BRINGS_REASON:
-                words += [(word, end.seq) for word in words_of(row[REASON])]
-        insert(Event, NAMES, rows)
-        insert(
+            if draft.facts["kind"] in KINDS_WITH_REASON:
+                words += [(word, end.seq) for word in reason_words(row[REASON])]
+        insert_rows(Event, COLUMNS, rows)
+        insert_rows(
             Outcome,
             ["event_id", "target_id", "target_name", "outcome", "code", "message"],
             outcomes,
         )
-        insert(ReasonWord, ["word", "event_id"], words)
+        insert_rows(ReasonWord, ["word", "event_id"], words)
         if before.seq // LOGGED_EVERY < end.seq // LOGGED_EVERY:
             transaction.on_commit(lambda: log.info("Audit head %s", end))
 
 
-def lock() -> None:
+def lock_chain() -> None:
     """SQLite's transactions are begun as writers already."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WRITER_LOCK])
 
 
-def head() -> Head:
+def chain_head() -> Head:
     # An archived part is never the last one: the event that tells of it comes after it. Past the ORM: of a
     # large operation this is asked for with every few calls.
     with connection.cursor() as cursor:
@@ -118,36 +118,37 @@ def head() -> Head:
 
 def log_head() -> None:
     """Run by the worker now and then: a quiet trail's head is kept elsewhere, too."""
-    log.info("Audit head %s", head())
+    log.info("Audit head %s", chain_head())
 
 
-def values(seq: int, facts: dict[str, Any]) -> Iterable[Any]:
+def event_row(seq: int, facts: dict[str, Any]) -> Iterable[Any]:
     """One row, without its hash, as the database gets it."""
     now = timezone.now()
     own = {
         "id": seq,
         "at": now,
         # By whoever it was: somebody who guesses has no name yet.
-        "outside_hours": facts.get("source") != "worker" and outside_hours(now),
+        "outside_hours": facts.get("source") != "worker"
+        and is_outside_working_hours(now),
         "key_id": key_id(settings.AUDIT_KEY),
-        "detail": encode(clean(facts.get("detail") or {})),
+        "detail": canonical_json(storable(facts.get("detail") or {})),
     }
     row = BLANK | facts | own
-    for name in HASHED:
+    for name in HASHED_COLUMNS:
         value = row[name]
         yield (
-            clean(value)[: LENGTHS.get(name)]
+            storable(value)[: LENGTHS.get(name)]
             if isinstance(value, str) and name != "detail"
             else value
         )
 
 
-def shortened(target: Touched) -> Touched:
-    id, name, outcome, code, message = (clean(each) for each in target)
-    return Touched(id[:128], name[:256], outcome[:10], code[:64], message[:512])
+def truncate_target(target: EventTarget) -> EventTarget:
+    id, name, outcome, code, message = (storable(each) for each in target)
+    return EventTarget(id[:128], name[:256], outcome[:10], code[:64], message[:512])
 
 
-def canonical(row: Sequence[Any]) -> list[Any]:
+def canonical_row(row: Sequence[Any]) -> list[Any]:
     """The row as it is hashed: the same from every database."""
     at = row[AT].astimezone(UTC)
     return [
@@ -160,10 +161,12 @@ def canonical(row: Sequence[Any]) -> list[Any]:
     ]
 
 
-def hash_of(before: str, row: Sequence[Any], targets: Sequence[Sequence[str]]) -> str:
+def event_hash(
+    before: str, row: Sequence[Any], targets: Sequence[Sequence[str]]
+) -> str:
     """The event's own hash: over the one before it, all of its columns, and what it says of each target."""
-    said = f"{before}\n{encode(row)}\n{encode(targets) if targets else ''}".encode()
-    key = key_named(row[-1])
+    said = f"{before}\n{canonical_json(row)}\n{canonical_json(targets) if targets else ''}".encode()
+    key = key_with_id(row[-1])
     return (
         hmac.digest(key, said, "sha256").hex()
         if key
@@ -175,7 +178,7 @@ class UnknownKey(Exception):
     """An event was hashed with a key that is not among ours."""
 
 
-def key_named(id: str) -> bytes:
+def key_with_id(id: str) -> bytes:
     if not id:
         return b""
     for key in (settings.AUDIT_KEY, *settings.AUDIT_OLD_KEYS):
@@ -194,13 +197,13 @@ def key_id(key: str) -> str:
     )
 
 
-def outside_hours(at: datetime) -> bool:
+def is_outside_working_hours(at: datetime) -> bool:
     days, start, end = settings.WORKING_HOURS
     local = at.astimezone(ZoneInfo(settings.TIME_ZONE))
     return local.weekday() not in days or not start <= local.time() < end
 
 
-def words_of(text: str) -> set[str]:
+def reason_words(text: str) -> set[str]:
     """The words by which a text is found. Chinese and its neighbours put no space between theirs: there,
     each pair of characters counts as one, and the last character, with which no pair begins."""
     if text.isascii():
@@ -213,7 +216,9 @@ def words_of(text: str) -> set[str]:
     return words
 
 
-def insert(model: Any, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def insert_rows(
+    model: Any, names: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> None:
     """Past the ORM, whose objects would cost more than all else."""
     if not rows:
         return

@@ -15,14 +15,14 @@ from django.db import connection
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 
-from iotda_admin import audit
 from iotda_admin.access.scope import spaces_of
-from iotda_admin.audit.chain import HASHED
+from iotda_admin.audit.chain import HASHED_COLUMNS, chain_head
 from iotda_admin.audit.models import Outcome
-from iotda_admin.audit.search.filters import FilterForm
+from iotda_admin.audit.record import record_request_event
+from iotda_admin.audit.search.filters import AuditFilterForm
 from iotda_admin.audit.search.indexes import Span
-from iotda_admin.audit.search.query import Search
-from iotda_admin.audit.verify import SPELLED
+from iotda_admin.audit.search.query import TrailSearch
+from iotda_admin.audit.verify import CANONICAL_SQL
 from iotda_admin.core import csv_export
 
 FIRST = [
@@ -65,36 +65,44 @@ in_json = json.JSONEncoder(ensure_ascii=False).encode
 type Rows = Iterator[tuple[tuple[Any, ...], list[tuple[Any, ...]]]]
 
 
-def csv(request: HttpRequest, form: FilterForm) -> StreamingHttpResponse:
+def export_csv(request: HttpRequest, form: AuditFilterForm) -> StreamingHttpResponse:
     """Newest first; one line for each target that an event tells of, else one for the event."""
-    search, until = recorded(request, form, "CSV")
-    rows = lines(search, Span(high=until))
-    return csv_export.download(name_of(form, "csv"), COLUMNS, rows)
+    search, until = record_export(request, form, "CSV")
+    rows = csv_rows(search, Span(high=until))
+    return csv_export.download(file_name(form, "csv"), COLUMNS, rows)
 
 
-def json_lines(request: HttpRequest, form: FilterForm) -> StreamingHttpResponse:
+def export_json_lines(
+    request: HttpRequest, form: AuditFilterForm
+) -> StreamingHttpResponse:
     """Oldest first, as the chain goes; one event a line with all that its hash covers."""
-    search, until = recorded(request, form, "JSON lines")
-    body = csv_export.together(as_json(search, Span(high=until, newest_first=False)))
+    search, until = record_export(request, form, "JSON lines")
+    body = csv_export.together(
+        json_line_rows(search, Span(high=until, newest_first=False))
+    )
     response = StreamingHttpResponse(body, content_type="application/jsonl")
-    response["Content-Disposition"] = f'attachment; filename="{name_of(form, "jsonl")}"'
+    response["Content-Disposition"] = (
+        f'attachment; filename="{file_name(form, "jsonl")}"'
+    )
     return response
 
 
-def recorded(request: HttpRequest, form: FilterForm, what: str) -> tuple[Search, int]:
+def record_export(
+    request: HttpRequest, form: AuditFilterForm, what: str
+) -> tuple[TrailSearch, int]:
     """That somebody takes it is an event too; the file ends before it."""
-    head = audit.head()
+    head = str(chain_head())
     detail = {"filters": form.words(), "head": head}
     # Who may not see all of what was looked through is not told what was looked for.
     spaces = spaces_of(request.user)
     space = next(iter(spaces)) if spaces is not None and len(spaces) == 1 else "*"
-    audit.record_request(
+    record_request_event(
         "export", request, space=space, summary=f"audit trail as {what}", detail=detail
     )
-    return Search(form, request.user), int(head.partition(":")[0]) + 1
+    return TrailSearch(form, request.user), int(head.partition(":")[0]) + 1
 
 
-def name_of(form: FilterForm, ending: str) -> str:
+def file_name(form: AuditFilterForm, ending: str) -> str:
     """Says what is in it, and when it was taken."""
     asked = form.asked
     about = [
@@ -109,11 +117,11 @@ def name_of(form: FilterForm, ending: str) -> str:
     )
 
 
-def lines(search: Search, span: Span) -> Iterator[Sequence[Any]]:
+def csv_rows(search: TrailSearch, span: Span) -> Iterator[Sequence[Any]]:
     nothing = [("",) * len(TARGET)]
     middle = len(FIRST) + len(ABOUT)
     hours = middle + LAST.index("outside_hours")
-    for event, targets in found(
+    for event, targets in events_with_targets(
         search, span, [*FIRST, *ABOUT, *LAST], search.of_targets
     ):
         before = (event[0], f"{event[1].replace(' ', 'T')}Z", *event[2:middle])
@@ -122,22 +130,22 @@ def lines(search: Search, span: Span) -> Iterator[Sequence[Any]]:
             yield (*before, *target, *after)
 
 
-def as_json(search: Search, span: Span) -> Iterator[str]:
+def json_line_rows(search: TrailSearch, span: Span) -> Iterator[str]:
     """All that is hashed, and both ends of the link, so that a single line can be verified too."""
-    names = [*HASHED, "previous_hash", "hash"]
-    for event, targets in found(search, span, names, {}):
+    names = [*HASHED_COLUMNS, "previous_hash", "hash"]
+    for event, targets in events_with_targets(search, span, names, {}):
         said = dict(zip(names, event, strict=True))
         said["detail"], said["targets"] = loaded(said["detail"]), targets
         yield f"{in_json(said)}\n"
 
 
-def found(
-    search: Search, span: Span, columns: list[str], of_targets: dict[str, str]
+def events_with_targets(
+    search: TrailSearch, span: Span, columns: list[str], of_targets: dict[str, str]
 ) -> Rows:
     """Each event with what it says of its targets."""
     order = "-" if span.newest_first else ""
     for ids in search.every(span):
-        own = Outcome.objects.filter(**among(ids), **of_targets).order_by(
+        own = Outcome.objects.filter(**id_range(ids), **of_targets).order_by(
             f"{order}event_id", "id"
         )
         told = groupby(
@@ -145,14 +153,14 @@ def found(
             itemgetter(0),
         )
         seq, targets = next(told, (0, iter(())))
-        for event in spelled(columns, ids):
+        for event in canonical_rows(columns, ids):
             mine = [said[1:] for said in targets] if seq == event[0] else []
             if seq == event[0]:
                 seq, targets = next(told, (0, iter(())))
             yield event, mine
 
 
-def among(ids: list[int]) -> dict[str, Any]:
+def id_range(ids: list[int]) -> dict[str, Any]:
     """With none left out, both ends say it: to name each takes longer than to read it."""
     low, high = min(ids), max(ids)
     dense = high - low < len(ids)
@@ -163,11 +171,11 @@ def among(ids: list[int]) -> dict[str, Any]:
     )
 
 
-def spelled(columns: list[str], ids: list[int]) -> list[tuple[Any, ...]]:
+def canonical_rows(columns: list[str], ids: list[int]) -> list[tuple[Any, ...]]:
     """Events in this order, spelled by the database as the chain does: past the ORM, which takes longer
     than all else."""
     quote = connection.ops.quote_name
-    own = SPELLED[connection.vendor] | {"previous_hash": PREVIOUS}
+    own = CANONICAL_SQL[connection.vendor] | {"previous_hash": PREVIOUS}
     names = ", ".join(own.get(name, quote(name)) for name in columns)
     order = "DESC" if ids[0] > ids[-1] else ""
     # Not the numbers themselves: the driver keeps statements, and each would be another.

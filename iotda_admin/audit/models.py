@@ -12,15 +12,15 @@ from django.utils.translation import gettext_lazy as _
 from iotda_admin.audit.canonical import CanonicalJson
 
 
-class NeverChanged[M: models.Model](models.QuerySet[M]):
+class AppendOnlyQuerySet[M: models.Model](models.QuerySet[M]):
     def refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TypeError("The audit trail is never changed; audit.record adds to it.")
 
     update = delete = create = bulk_create = bulk_update = refuse
 
 
-class AppendOnly(models.Model):
-    objects = NeverChanged.as_manager()
+class AppendOnlyModel(models.Model):
+    objects = AppendOnlyQuerySet.as_manager()
 
     class Meta:
         abstract = True
@@ -31,7 +31,7 @@ class AppendOnly(models.Model):
     delete = save
 
 
-class Event(AppendOnly):
+class Event(AppendOnlyModel):
     """One thing that happened. Its id counts without gaps: a missing one was removed by force."""
 
     class Kind(models.TextChoices):
@@ -129,7 +129,7 @@ class Event(AppendOnly):
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.kind} {self.actor_name}"
 
 
-class Outcome(AppendOnly):
+class Outcome(AppendOnlyModel):
     """What an event says of one target. Part of the event, and of its hash."""
 
     event = models.ForeignKey(
@@ -196,7 +196,7 @@ class ReasonWord(models.Model):
         return self.word
 
 
-class Anchor(AppendOnly):
+class Anchor(AppendOnlyModel):
     """The end of the segments that were archived and removed: the chain goes on from its hash."""
 
     last = models.BigIntegerField(primary_key=True)

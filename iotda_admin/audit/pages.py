@@ -8,8 +8,8 @@ from typing import Any
 from django.http import HttpRequest
 
 from iotda_admin.audit.models import Event
-from iotda_admin.audit.search.indexes import END, Span
-from iotda_admin.audit.search.query import Found, Search, first_targets
+from iotda_admin.audit.search.indexes import END_ID, Span
+from iotda_admin.audit.search.query import SearchPage, TrailSearch, first_targets
 from iotda_admin.core.pagination import PAGE_SIZE, link, valid
 
 # Targets of an event that stand in the list; the others stand on the event's own page.
@@ -25,14 +25,14 @@ class TrailPage:
     looked_to: datetime | None = None
 
 
-def of_search(search: Search, request: HttpRequest) -> TrailPage:
+def trail_page(search: TrailSearch, request: HttpRequest) -> TrailPage:
     """The page that ?after= or ?before= names, as iotda_admin.core.pagination has it."""
     after, before = (number(request, name) for name in ("after", "before"))
     backwards = before is not None
     span = (
         Span(low=before)
         if before is not None
-        else Span(high=END if after is None else after)
+        else Span(high=END_ID if after is None else after)
     )
     found = search.page(Span(span.low, span.high, not backwards), PAGE_SIZE)
     if not found.ids and not found.looked_to and (backwards or after is not None):
@@ -42,7 +42,7 @@ def of_search(search: Search, request: HttpRequest) -> TrailPage:
     older = (backwards and bool(ids)) or (found.more and not backwards)
     newer = found.more if backwards else after is not None and bool(ids)
     return TrailPage(
-        shown(search, ids),
+        events_with_first_targets(search, ids),
         next=link(request, after=edge(found, ids, -1, backwards)) if older else "",
         previous=link(request, before=edge(found, ids, 0, not backwards))
         if newer
@@ -51,7 +51,7 @@ def of_search(search: Search, request: HttpRequest) -> TrailPage:
     )
 
 
-def edge(found: Found, ids: Sequence[int], end: int, other_way: bool) -> int:
+def edge(found: SearchPage, ids: Sequence[int], end: int, other_way: bool) -> int:
     """Where to go on: the last one shown, or how far was looked."""
     return ids[end] if other_way or not found.looked_to else found.looked_to
 
@@ -61,7 +61,7 @@ def number(request: HttpRequest, name: str) -> int | None:
     return int(value) if value else None
 
 
-def shown(search: Search, ids: Sequence[int]) -> list[Event]:
+def events_with_first_targets(search: TrailSearch, ids: Sequence[int]) -> list[Event]:
     events = list(Event.objects.filter(id__in=ids).order_by("-id"))
     targets = first_targets(ids, search.of_targets, SHOWN + 1)
     for event in events:

@@ -14,13 +14,13 @@ EVENT, OUTCOME, WORD, ANCHOR = (
     "audit_anchor",
 )
 # What of each table may go: only what an anchor stands for. An anchor itself stays.
-ARCHIVED = {
+DELETABLE = {
     EVENT: "OLD.id <= (SELECT coalesce(max(last), 0) FROM audit_anchor)",
     OUTCOME: "OLD.event_id <= (SELECT coalesce(max(last), 0) FROM audit_anchor)",
     WORD: "OLD.event_id <= (SELECT coalesce(max(last), 0) FROM audit_anchor)",
     ANCHOR: "1 = 0",
 }
-KEYS = {EVENT: "id", OUTCOME: "id", WORD: "id", ANCHOR: "last"}
+PRIMARY_KEYS = {EVENT: "id", OUTCOME: "id", WORD: "id", ANCHOR: "last"}
 SAYS = "The audit trail is append-only."
 
 # A trigger of PostgreSQL as it was made, what it calls, and whether it is switched on.
@@ -32,13 +32,13 @@ FOUND = """
 """
 
 
-def install(**_: Any) -> None:
+def install_triggers(**_: Any) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         for sql in making():
             cursor.execute(sql)
 
 
-def guarded() -> bool:
+def triggers_intact() -> bool:
     """Whether on its tables there are all of our triggers, as we made them, and no others: somebody else's
     could leave out rows without a word."""
     wanted: set[tuple[Any, ...]]
@@ -49,11 +49,11 @@ def guarded() -> bool:
         wanted = {(made,) for made in sqlite().values()}
         sql = "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) IN (%s, %s, %s, %s)"
     with connection.cursor() as cursor:
-        cursor.execute(sql, list(ARCHIVED))
+        cursor.execute(sql, list(DELETABLE))
         return wanted == set(cursor.fetchall())
 
 
-def actions() -> list[str]:
+def trigger_actions() -> list[str]:
     # SQLite has no TRUNCATE; but what REPLACE takes away there, it asks no trigger of deletion about.
     return [
         "update",
@@ -91,19 +91,19 @@ def sqlite() -> dict[str, str]:
         f"{table}_{action}": trigger.format(
             table=table, action=action, when=condition(table, action), refuse=refuse
         )
-        for table in ARCHIVED
-        for action in actions()
+        for table in DELETABLE
+        for action in trigger_actions()
     }
 
 
 def condition(table: str, action: str) -> str:
     match action:
         case "delete":
-            return f"WHEN NOT ({ARCHIVED[table]})"
+            return f"WHEN NOT ({DELETABLE[table]})"
         case "insert":
             # The rowid is unique as well, even where the key is another column.
             taken = "EXISTS (SELECT 1 FROM {0} WHERE {1} = NEW.{1})"
-            return f"WHEN {' OR '.join(taken.format(table, key) for key in (KEYS[table], 'rowid'))}"
+            return f"WHEN {' OR '.join(taken.format(table, key) for key in (PRIMARY_KEYS[table], 'rowid'))}"
     return ""
 
 
@@ -132,7 +132,7 @@ def postgresql() -> list[tuple[str, str]]:
             if action == "delete"
             else f" BEGIN {REFUSE} END ",
         )
-        for table, archived in ARCHIVED.items()
+        for table, archived in DELETABLE.items()
         for action in ("update", "delete", "truncate")
     ]
 

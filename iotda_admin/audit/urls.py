@@ -4,9 +4,9 @@ from iotda_admin.audit import views
 
 app_name = "audit"
 urlpatterns = [
-    path("", views.events, name="events"),
-    path("<int:seq>/", views.event, name="event"),
-    path("codes/", views.codes, name="codes"),
-    path("export.csv", views.as_csv, name="export"),
-    path("export.jsonl", views.as_json, name="export_lines"),
+    path("", views.event_list, name="events"),
+    path("<int:seq>/", views.event_detail, name="event"),
+    path("codes/", views.frequent_codes, name="codes"),
+    path("export.csv", views.trail_csv, name="export"),
+    path("export.jsonl", views.trail_json_lines, name="export_lines"),
 ]

@@ -14,19 +14,19 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 
 from iotda_admin.audit.chain import (
-    BRINGS_REASON,
     DETAIL,
-    HASHED,
+    HASHED_COLUMNS,
     KIND,
+    KINDS_WITH_REASON,
     REASON,
     Head,
     UnknownKey,
-    hash_of,
+    event_hash,
     key_id,
-    words_of,
+    reason_words,
 )
 from iotda_admin.audit.models import Anchor, Event, Outcome, ReasonWord
-from iotda_admin.audit.triggers import guarded
+from iotda_admin.audit.triggers import triggers_intact
 
 NOT_AS_WRITTEN = "is not as it was written"
 NO_EVENT = "is said to tell of a target, but there is no such event"
@@ -41,7 +41,7 @@ HEAD = re.compile(r"0:|[0-9]{1,18}:[0-9a-f]{64}")
 # So many are held in memory.
 ROWS_TOGETHER = 2000
 # As the chain spells them: no conversion in Python, which would take longer than the hashing.
-SPELLED = {
+CANONICAL_SQL = {
     "sqlite": {
         # Of any other type it is not what was written, though it may look like that.
         "at": "CASE WHEN length(at) = 19 AND typeof(at) = 'text' THEN at || '.000000' ELSE at END",
@@ -56,7 +56,7 @@ SPELLED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class VerifyResult:
     """What a reading of the trail has found. bad: the first event that is not as it was written."""
 
     events: int
@@ -67,32 +67,32 @@ class Finding:
     why: str = ""
 
 
-class Broken(Exception):
+class BrokenChain(Exception):
     def __init__(self, seq: int, why: str) -> None:
         super().__init__(seq, why)
         self.seq, self.why = seq, why
 
 
-def verify(expect: str = "") -> Finding:
+def verify_trail(expect: str = "") -> VerifyResult:
     """Read it from its beginning, or from where its archived part ends.
 
     expect: a head that was noted earlier, "seq:hash"; without it, a tail that was cut off is not missed.
     Raises ValueError if it is none.
     Memory does not grow with the trail. Source of the method: each event's hash covers the one before it.
     """
-    with snapshot():
-        reading = Reading(start(), expect)
+    with read_snapshot():
+        reading = ChainReader(chain_start(), expect)
         try:
             reading.check_all()
-        except Broken as broken:
-            return Finding(
+        except BrokenChain as broken:
+            return VerifyResult(
                 reading.count, reading.outcomes, reading.end, broken.seq, broken.why
             )
-        return Finding(reading.count, reading.outcomes, reading.end)
+        return VerifyResult(reading.count, reading.outcomes, reading.end)
 
 
 @contextmanager
-def snapshot() -> Iterator[None]:
+def read_snapshot() -> Iterator[None]:
     """The trail as it is at one moment, without a lock: what is added or archived meanwhile is not seen.
     Inside a transaction it is the caller's."""
     here: Any = connection
@@ -113,7 +113,7 @@ def snapshot() -> Iterator[None]:
             here.transaction_mode = mode
 
 
-def start() -> Head:
+def chain_start() -> Head:
     """Where the trail begins in the database: after its archived part."""
     return Head(
         *(
@@ -123,7 +123,7 @@ def start() -> Head:
     )
 
 
-class Reading:
+class ChainReader:
     """How far the chain was followed."""
 
     def __init__(self, end: Head, expect: str) -> None:
@@ -131,25 +131,27 @@ class Reading:
         self.present_key = key_id(settings.AUDIT_KEY)
         # The first event that only a head could prove.
         self.unproved = 0
-        self.expected = head_in(expect) if expect else None
+        self.expected = parse_head(expect) if expect else None
         self.anchors = dict(Anchor.objects.values_list("last", "hash"))
         self.told: set[int] = set()
 
     def check_all(self) -> None:
         start = self.end.seq
         if Event.objects.filter(id__lte=start).exists():
-            raise Broken(start, "was archived or never was, and stands in the trail")
+            raise BrokenChain(
+                start, "was archived or never was, and stands in the trail"
+            )
         self.check_expected_of_archive(start)
         while rows := self.next_rows():
             rows, targets = self.with_targets(rows)
             for *row, hash in rows:
                 self.check(row, hash, targets.pop(row[0], ()))
             for seq in sorted(targets):
-                raise Broken(seq, NO_EVENT)
-            check_words(rows)
+                raise BrokenChain(seq, NO_EVENT)
+            check_reason_words(rows)
         for model, why in PARTS:
             if model.objects.filter(event__lte=start).exists():
-                raise Broken(start, why)
+                raise BrokenChain(start, why)
         self.check_end()
 
     def next_rows(self) -> list[tuple[Any, ...]]:
@@ -163,20 +165,20 @@ class Reading:
         ]
         try:
             with transaction.atomic():
-                rows = events_after(self.end.seq)
+                rows = event_rows_after(self.end.seq)
         except (DatabaseError, UnicodeError):
             return self.readable_rows()
         if strays and not rows:
-            raise Broken(*min(strays))
+            raise BrokenChain(*min(strays))
         return rows
 
     def readable_rows(self) -> list[tuple[Any, ...]]:
         """One by one up to what the database itself cannot read."""
         try:
             with transaction.atomic():
-                return events_after(self.end.seq, 1)
+                return event_rows_after(self.end.seq, 1)
         except (DatabaseError, UnicodeError):
-            raise Broken(self.end.seq + 1, "cannot be read") from None
+            raise BrokenChain(self.end.seq + 1, "cannot be read") from None
 
     def with_targets(
         self, rows: list[tuple[Any, ...]]
@@ -185,31 +187,31 @@ class Reading:
         for some in (rows, rows[:1]):
             try:
                 with transaction.atomic():
-                    return some, outcomes_of(self.end.seq, some[-1][0])
+                    return some, targets_of_events(self.end.seq, some[-1][0])
             except (DatabaseError, UnicodeError):
                 continue
-        raise Broken(rows[0][0], "cannot be read")
+        raise BrokenChain(rows[0][0], "cannot be read")
 
     def check(self, row: list[Any], hash: str, targets: Any) -> None:
         seq = row[0]
         if seq != self.end.seq + 1:
-            raise Broken(self.end.seq + 1, "is missing")
+            raise BrokenChain(self.end.seq + 1, "is missing")
         if row[-1] != self.key or row[-1] != self.present_key:
             self.check_key(seq, row[-1])
         try:
-            right = hash_of(self.end.hash, row, targets)
+            right = event_hash(self.end.hash, row, targets)
         except UnknownKey as error:
-            raise Broken(
+            raise BrokenChain(
                 seq, f"was written with another key ({error}): see AUDIT_OLD_KEYS"
             ) from None
         except (TypeError, ValueError):
-            raise Broken(seq, NOT_AS_WRITTEN) from None
+            raise BrokenChain(seq, NOT_AS_WRITTEN) from None
         if right != hash:
-            raise Broken(seq, NOT_AS_WRITTEN)
+            raise BrokenChain(seq, NOT_AS_WRITTEN)
         if row[KIND] == "audit.pruned":
             self.check_anchor(seq, row)
         if self.expected and self.expected.seq == seq and self.expected.hash != hash:
-            raise Broken(seq, "does not have the expected hash")
+            raise BrokenChain(seq, "does not have the expected hash")
         self.end, self.key = Head(seq, hash), row[-1]
         self.count += 1
         self.outcomes += len(targets)
@@ -218,9 +220,11 @@ class Reading:
         """Whoever has the database, or a key that has leaked, could write all anew as if it were from before
         the present key, and wait for the next event: so nothing weaker comes after it."""
         if self.key and not key:
-            raise Broken(seq, "was written without the key")
+            raise BrokenChain(seq, "was written without the key")
         if self.present_key and self.key == self.present_key != key:
-            raise Broken(seq, "was written with a key of before, after the present one")
+            raise BrokenChain(
+                seq, "was written with a key of before, after the present one"
+            )
         if (
             self.present_key
             and not key
@@ -232,44 +236,46 @@ class Reading:
         """Of what was archived only the ends are known here."""
         if self.expected and 0 < self.expected.seq <= start:
             if self.expected.seq not in self.anchors:
-                raise Broken(
+                raise BrokenChain(
                     self.expected.seq, "is in the archive: expect a newer head"
                 )
             if self.anchors[self.expected.seq] != self.expected.hash:
-                raise Broken(self.expected.seq, "does not have the expected hash")
+                raise BrokenChain(self.expected.seq, "does not have the expected hash")
 
     def check_anchor(self, seq: int, row: Sequence[Any]) -> None:
         """What was archived ended as the chain says it did."""
         detail = json.loads(row[DETAIL])
         self.told.add(detail["last"])
         if self.anchors.get(detail["last"]) != detail["hash"]:
-            raise Broken(seq, "tells of an archived part that ended otherwise")
+            raise BrokenChain(seq, "tells of an archived part that ended otherwise")
 
     def check_end(self) -> None:
         if self.expected and self.expected.seq > self.end.seq:
-            raise Broken(self.end.seq + 1, "is missing: the trail was cut off here")
+            raise BrokenChain(
+                self.end.seq + 1, "is missing: the trail was cut off here"
+            )
         # The events that told of earlier anchors may have been archived with the next part.
         if self.anchors and max(self.anchors) not in self.told:
-            raise Broken(
+            raise BrokenChain(
                 max(self.anchors),
                 "was removed, and no event tells that it was archived",
             )
-        if not self.count and not self.anchors and (traces := traces_elsewhere()):
-            raise Broken(
+        if not self.count and not self.anchors and (traces := evidence_of_events()):
+            raise BrokenChain(
                 1, f"is missing: the trail is empty, though there are {traces}"
             )
         if self.present_key and self.count and self.key != self.present_key:
-            raise Broken(self.end.seq, "was not written with the key of AUDIT_KEY")
+            raise BrokenChain(self.end.seq, "was not written with the key of AUDIT_KEY")
         if self.unproved:
-            raise Broken(self.unproved, WITHOUT_KEY)
-        if not guarded():
-            raise Broken(
+            raise BrokenChain(self.unproved, WITHOUT_KEY)
+        if not triggers_intact():
+            raise BrokenChain(
                 self.end.seq,
                 "could be changed: the database's triggers are gone, or others. Run migrate",
             )
 
 
-def traces_elsewhere() -> str:
+def evidence_of_events() -> str:
     """What would have been recorded, in tables that are not the trail's: another room's, so by its name."""
     if apps.get_model("operations", "Operation").objects.exists():
         return "operations"
@@ -280,22 +286,22 @@ def traces_elsewhere() -> str:
     )
 
 
-def check_words(rows: Sequence[Sequence[Any]]) -> None:
+def check_reason_words(rows: Sequence[Sequence[Any]]) -> None:
     """The words are made from the events, so no hash covers them; without them a reason is not found."""
     first, last = rows[0][0], rows[-1][0]
     kept: dict[int, set[str]] = defaultdict(set)
-    for seq, word in words_between(first, last):
+    for seq, word in words_of_events(first, last):
         kept[seq].add(word)
     for row in rows:
-        brought = words_of(row[REASON]) if row[KIND] in BRINGS_REASON else set()
+        brought = reason_words(row[REASON]) if row[KIND] in KINDS_WITH_REASON else set()
         if brought != kept.pop(row[0], set()):
-            raise Broken(
+            raise BrokenChain(
                 row[0],
                 "has other words of its reason in the index by which it is found",
             )
 
 
-def head_in(text: str) -> Head:
+def parse_head(text: str) -> Head:
     """A head as it is shown. What is none must not pass as if nothing were expected."""
     if not HEAD.fullmatch(text.strip()):
         raise ValueError(
@@ -305,10 +311,11 @@ def head_in(text: str) -> Head:
     return Head(int(seq), hash)
 
 
-def events_after(seq: int, limit: int = ROWS_TOGETHER) -> list[tuple[Any, ...]]:
-    spelled = SPELLED[connection.vendor]
+def event_rows_after(seq: int, limit: int = ROWS_TOGETHER) -> list[tuple[Any, ...]]:
+    spelled = CANONICAL_SQL[connection.vendor]
     columns = ", ".join(
-        spelled.get(name, connection.ops.quote_name(name)) for name in (*HASHED, "hash")
+        spelled.get(name, connection.ops.quote_name(name))
+        for name in (*HASHED_COLUMNS, "hash")
     )
     sql = f"SELECT {columns} FROM audit_event WHERE id > %s ORDER BY id LIMIT {limit}"  # noqa: S608
     with connection.cursor() as cursor:
@@ -316,14 +323,14 @@ def events_after(seq: int, limit: int = ROWS_TOGETHER) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
-def words_between(first: int, last: int) -> list[tuple[int, str]]:
+def words_of_events(first: int, last: int) -> list[tuple[int, str]]:
     sql = "SELECT event_id, word FROM audit_reasonword WHERE event_id BETWEEN %s AND %s"
     with connection.cursor() as cursor:
         cursor.execute(sql, [first, last])
         return list(cursor.fetchall())
 
 
-def outcomes_of(after: int, last: int) -> dict[int, list[Sequence[str]]]:
+def targets_of_events(after: int, last: int) -> dict[int, list[Sequence[str]]]:
     sql = """
         SELECT event_id, target_id, target_name, outcome, code, message FROM audit_outcome
         WHERE event_id > %s AND event_id <= %s ORDER BY event_id, id

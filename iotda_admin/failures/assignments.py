@@ -8,7 +8,7 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
-from iotda_admin import audit
+from iotda_admin.audit.record import record_event, record_request_event
 from iotda_admin.failures.models import Care
 from iotda_admin.failures.selection import Selection
 from iotda_admin.operations.models import Target, space_of
@@ -72,7 +72,7 @@ def tell(
 ) -> None:
     operations = {target.operation_id for target in selection.targets}
     one = selection.targets[0].operation if len(operations) == 1 else None
-    audit.record_request(
+    record_request_event(
         kind,
         request,
         operation=one.pk if one else None,
@@ -122,7 +122,7 @@ def hand_over(
     Care.objects.filter(pk__in=mine).delete()
     if found:
         operation = found[0].operation
-        audit.record(
+        record_event(
             "failure.noted",
             source=source,
             operation=number,

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import Q
 
-from iotda_admin import audit
+from iotda_admin.audit.record import record_event
 from iotda_admin.failures.assignments import carry, failures
 from iotda_admin.failures.models import Look
 from iotda_admin.inventory.models import SyncRun
@@ -98,7 +98,7 @@ def over(targets: Sequence[Target], why: str) -> None:
         why,
     ):
         operations = {target.operation_id for target in targets}
-        audit.record(
+        record_event(
             "failure.solved",
             source="worker",
             space=space_of(operations),

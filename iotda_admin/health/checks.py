@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-from iotda_admin import audit
+from iotda_admin.audit.triggers import triggers_intact
 from iotda_admin.health import workers
 from iotda_admin.inventory.models import SyncRun
 
@@ -56,10 +56,6 @@ def migrated() -> bool:
     return _migrated
 
 
-def trail_is_guarded() -> bool:
-    return audit.guarded()
-
-
 def worker_lives() -> bool:
     return workers.alive().exists()
 
@@ -77,7 +73,7 @@ def platform_answers() -> bool | None:
 
 CHECKS: dict[str, Callable[[], bool | None]] = {
     "migrations": migrated,
-    "audit": trail_is_guarded,
+    "audit": triggers_intact,
     "worker": worker_lives,
     "platform": platform_answers,
 }

@@ -11,7 +11,7 @@ from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from iotda_admin import audit
+from iotda_admin.audit.chain import chain_head
 from iotda_admin.health import workers
 from iotda_admin.health.models import Worker
 from iotda_admin.inventory.models import SyncRun
@@ -59,7 +59,7 @@ def gauges() -> Iterator[GaugeMetricFamily]:
     yield one(
         "audit_head",
         "Number of the last event of the trail",
-        int(audit.head().partition(":")[0] or 0),
+        chain_head().seq,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import transaction
 
-from iotda_admin import audit
+from iotda_admin.audit.record import deferred_events, record_event
 from iotda_admin.operations.counts import counts_text
 from iotda_admin.operations.models import Chunk, Operation
 from iotda_admin.operations.verbs import TargetOutcome
@@ -16,7 +16,7 @@ from iotda_admin.operations.verbs import TargetOutcome
 @contextmanager
 def writing(*, durable: bool = False) -> Iterator[None]:
     """A transaction whose events are appended at its end: with the trail locked, it waits for nothing."""
-    with transaction.atomic(durable=durable), audit.together():
+    with transaction.atomic(durable=durable), deferred_events():
         yield
 
 
@@ -54,7 +54,7 @@ def of_what(operation: Operation, ids: Sequence[str], names: Mapping[str, str]) 
 
 
 def event(kind: str, operation: Operation, **facts: Any) -> None:
-    audit.record(
+    record_event(
         kind,
         **{
             "actor_id": operation.actor_id,

@@ -7,7 +7,7 @@ from django.db.models import BooleanField, Exists, OuterRef, Q, QuerySet
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
-from iotda_admin import audit
+from iotda_admin.audit.record import record_event
 from iotda_admin.core.ids import among
 from iotda_admin.operations.models import Operation, Target
 
@@ -61,7 +61,7 @@ def solve_earlier(operation: Operation, counts: Mapping[str, int]) -> None:
     solved = solve(earlier(operation, DONE, counts), str(operation))
     again = solve(earlier(operation, TROUBLE, counts), f"{operation}{AGAIN}")
     if solved or again:
-        audit.record(
+        record_event(
             "failure.solved",
             source="worker",
             operation=operation.pk,

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.access.roles import PERMISSIONS
 from iotda_admin.audit.models import Event
-from iotda_admin.audit.search.filters import OUTCOMES, SOURCES, FilterForm
+from iotda_admin.audit.search.filters import OUTCOMES, SOURCES, AuditFilterForm
 from iotda_admin.operations.error_codes import explain, is_platform_code
 from iotda_admin.operations.models import Target
 from iotda_admin.operations.verbs import get_verb
@@ -161,7 +161,7 @@ def plain(value: Any) -> str:
 
 
 @register.filter
-def spoken(form: FilterForm, name: str) -> str:
+def spoken(form: AuditFilterForm, name: str) -> str:
     """A time that was asked for, as the field of a form takes it."""
     at = getattr(form, "cleaned_data", {}).get(name)
     return f"{at.astimezone(form.spoken):%Y-%m-%dT%H:%M}" if at else ""

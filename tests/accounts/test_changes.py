@@ -189,7 +189,7 @@ def test_a_space_that_is_taken_away_is_told(told, db):
 def test_if_the_trail_cannot_be_written_nothing_is_changed(boss, monkeypatch):
     user = make_user("viewer")
     boss.raise_request_exception = False
-    monkeypatch.setattr("iotda_admin.audit.chain.insert", refuse)
+    monkeypatch.setattr("iotda_admin.audit.chain.insert_rows", refuse)
     assert (
         boss.post(
             f"/admin/auth/user/{user.pk}/change/", form_of(user, email="v@example.com")

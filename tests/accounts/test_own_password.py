@@ -60,7 +60,7 @@ def test_the_right_one_forgets_the_wrong_ones(viewer):
 
 def test_if_the_trail_cannot_be_written_it_stays(viewer, monkeypatch):
     viewer.raise_request_exception = False
-    monkeypatch.setattr("iotda_admin.audit.chain.insert", refuse)
+    monkeypatch.setattr("iotda_admin.audit.chain.insert_rows", refuse)
     assert change(viewer).status_code >= 500
     assert stands("a-password-1")
     assert viewer.get(URL).status_code == 200

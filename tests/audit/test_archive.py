@@ -10,10 +10,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from iotda_admin import audit
 from iotda_admin.audit import archive, chain
 from iotda_admin.audit.models import Anchor, Event, Outcome, ReasonWord
-from iotda_admin.audit.verify import start, verify
+from iotda_admin.audit.record import record_event
+from iotda_admin.audit.verify import chain_start, verify_trail
 from tests.audit.test_chain import force
 
 pytestmark = pytest.mark.django_db
@@ -21,9 +21,9 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def trail(monkeypatch):
-    monkeypatch.setattr(archive, "SEGMENT", 5)
+    monkeypatch.setattr(archive, "SEGMENT_SIZE", 5)
     for n in range(1, 13):
-        audit.record(
+        record_event(
             "operation.asked",
             actor_name="Ada",
             reason=f"why {n}",
@@ -35,7 +35,7 @@ def archived(folder, moment=None):
     for segment in archive.segments_before(
         moment or timezone.now() + timedelta(days=1)
     ):
-        archive.archive(segment, folder, actor_name="root")
+        archive.archive_segment(segment, folder, actor_name="root")
 
 
 def test_only_whole_segments_go(tmp_path):
@@ -56,8 +56,8 @@ def test_what_is_younger_stays(tmp_path):
 
 def test_the_chain_goes_on_from_the_anchor(tmp_path):
     archived(tmp_path)
-    assert verify().bad is None
-    assert archive.check_folder(tmp_path).seq == 10
+    assert verify_trail().bad is None
+    assert archive.check_archive(tmp_path).seq == 10
     call_command("audit_verify", archive=tmp_path)
 
 
@@ -79,34 +79,34 @@ def test_a_file_that_was_changed_is_found(tmp_path):
     with gzip.open(path, "wt") as file:
         file.write(text)
     with pytest.raises(
-        archive.Damaged, match="after event 6: event 7 is not as it was written"
+        archive.DamagedArchive, match="after event 6: event 7 is not as it was written"
     ):
-        archive.check_folder(tmp_path)
+        archive.check_archive(tmp_path)
 
 
 def test_a_file_that_is_gone_is_found(tmp_path):
     archived(tmp_path)
     max(tmp_path.iterdir()).unlink()
-    with pytest.raises(archive.Damaged, match="ends with event 5"):
-        archive.check_folder(tmp_path)
+    with pytest.raises(archive.DamagedArchive, match="ends with event 5"):
+        archive.check_archive(tmp_path)
 
 
 def test_nothing_goes_that_the_file_does_not_have(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "lines", lambda segment: iter(()))
-    with pytest.raises(archive.Damaged):
+    monkeypatch.setattr(archive, "segment_lines", lambda segment: iter(()))
+    with pytest.raises(archive.DamagedArchive):
         archived(tmp_path)
     assert Event.objects.count() == 12
 
 
 def test_a_run_that_ended_after_the_file_is_gone_on_with(tmp_path):
     sealed = tmp_path / archive.Segment(1, 5).name
-    archive.write(archive.Segment(1, 5), sealed)
+    archive.write_segment(archive.Segment(1, 5), sealed)
     kept = sealed.read_bytes()
     archived(tmp_path)
     assert (
         sealed.read_bytes() == kept,
-        start().seq,
-        archive.check_folder(tmp_path).seq,
+        chain_start().seq,
+        archive.check_archive(tmp_path).seq,
     ) == (True, 10, 10)
 
 
@@ -114,21 +114,21 @@ def test_a_file_that_was_only_begun_is_begun_anew(tmp_path):
     (tmp_path / f"{archive.Segment(1, 5).name}.part").write_bytes(b"half")
     archived(tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
-    assert archive.check_folder(tmp_path).seq == 10
+    assert archive.check_archive(tmp_path).seq == 10
 
 
 def test_a_sealed_file_of_another_trail_is_kept(tmp_path):
     other, before = tmp_path / archive.Segment(1, 5).name, chain.Head(0, "")
     with gzip.open(other, "wt") as file:
-        for line in archive.lines(archive.Segment(1, 5)):
+        for line in archive.segment_lines(archive.Segment(1, 5)):
             event = json.loads(line) | {"reason": "another"}
-            row = [event[name] for name in chain.HASHED]
+            row = [event[name] for name in chain.HASHED_COLUMNS]
             before = chain.Head(
-                event["id"], chain.hash_of(before.hash, row, event["targets"])
+                event["id"], chain.event_hash(before.hash, row, event["targets"])
             )
             file.write(json.dumps(event | {"hash": before.hash}) + "\n")
     kept = other.read_bytes()
-    with pytest.raises(archive.Damaged, match="not the one of this trail"):
+    with pytest.raises(archive.DamagedArchive, match="not the one of this trail"):
         archived(tmp_path)
     assert (other.read_bytes() == kept, Event.objects.count()) == (True, 12)
 
@@ -142,7 +142,7 @@ def test_a_beginning_that_was_removed_by_force_is_found(tmp_path):
     force("DELETE FROM audit_outcome WHERE event_id <= 5")
     force("DELETE FROM audit_reasonword WHERE event_id <= 5")
     force("DELETE FROM audit_event WHERE id <= 5")
-    assert "no event tells" in verify().why
+    assert "no event tells" in verify_trail().why
 
 
 def test_the_command_takes_days_and_a_folder(tmp_path, capsys):
@@ -155,10 +155,12 @@ def test_the_command_takes_days_and_a_folder(tmp_path, capsys):
 def test_a_head_from_the_archived_part_is_not_taken_for_looked_at(tmp_path):
     between = next(f"{e.pk}:{e.hash}" for e in Event.objects.filter(pk=3))
     archived(tmp_path)
-    end = str(start())
-    assert verify(end).bad is None
-    assert "expect a newer head" in verify(between).why
-    assert "does not have" in verify(end[:-1] + ("0" if end[-1] != "0" else "1")).why
+    end = str(chain_start())
+    assert verify_trail(end).bad is None
+    assert "expect a newer head" in verify_trail(between).why
+    assert (
+        "does not have" in verify_trail(end[:-1] + ("0" if end[-1] != "0" else "1")).why
+    )
 
 
 def beside(sql, act):
@@ -184,11 +186,13 @@ def beside(sql, act):
 @pytest.mark.django_db(transaction=True)
 def test_archiving_beside_it_is_no_false_alarm_and_need_not_wait(tmp_path):
     with beside("FROM audit_outcome", lambda: archived(tmp_path)):
-        finding = verify()
-    assert (finding.bad, finding.events, start().seq) == (None, 12, 10)
+        finding = verify_trail()
+    assert (finding.bad, finding.events, chain_start().seq) == (None, 12, 10)
 
 
 def test_a_file_that_is_being_written_is_no_false_alarm(tmp_path):
     archived(tmp_path)
-    archive.write(archive.Segment(11, 15), tmp_path / archive.Segment(11, 15).name)
-    assert archive.check_folder(tmp_path).seq == 10
+    archive.write_segment(
+        archive.Segment(11, 15), tmp_path / archive.Segment(11, 15).name
+    )
+    assert archive.check_archive(tmp_path).seq == 10

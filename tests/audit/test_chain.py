@@ -6,10 +6,12 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 from django.test import Client
 
-from iotda_admin import audit
 from iotda_admin.audit import chain, triggers
+from iotda_admin.audit.chain import chain_head
 from iotda_admin.audit.models import Event, Outcome
-from iotda_admin.audit.verify import verify
+from iotda_admin.audit.record import record_event
+from iotda_admin.audit.triggers import triggers_intact
+from iotda_admin.audit.verify import verify_trail
 from iotda_admin.operations.models import Operation
 from tests.conftest import make_user
 
@@ -19,12 +21,12 @@ pytestmark = pytest.mark.django_db
 def force(sql, *params):
     """As somebody who owns the database."""
     with connection.cursor() as cursor:
-        for table in triggers.ARCHIVED:
-            for action in triggers.actions():
+        for table in triggers.DELETABLE:
+            for action in triggers.trigger_actions():
                 on = f" ON {table}" if connection.vendor == "postgresql" else ""
                 cursor.execute(f"DROP TRIGGER IF EXISTS {table}_{action}{on}")
         cursor.execute(sql, params)
-    triggers.install()
+    triggers.install_triggers()
 
 
 @pytest.fixture
@@ -37,14 +39,14 @@ def trail():
             "targets": [(f"d{n}", "Lamp", *outcome)],
         }
         if n == 2:
-            audit.record("operation.asked", reason="billing dispute", **facts)
+            record_event("operation.asked", reason="billing dispute", **facts)
         else:
-            audit.record("chunk.answered", **facts)
-    return audit.head()
+            record_event("chunk.answered", **facts)
+    return str(chain_head())
 
 
 def test_what_nobody_touched_is_as_it_was_written(trail):
-    finding = verify(trail)
+    finding = verify_trail(trail)
     assert (finding.bad, finding.events, str(finding.head)) == (None, 7, trail)
 
 
@@ -77,7 +79,7 @@ def test_what_nobody_touched_is_as_it_was_written(trail):
 )
 def test_it_names_the_first_event_that_was_tampered_with(trail, sql, bad):
     force(sql)
-    assert verify().bad == bad
+    assert verify_trail().bad == bad
 
 
 def test_an_outcome_without_an_event_is_found(trail):
@@ -85,46 +87,47 @@ def test_an_outcome_without_an_event_is_found(trail):
         "INSERT INTO audit_outcome (event_id, target_id, target_name, outcome, code, message) "
         "VALUES (8, 'd', '', 'ok', '', '')"
     )
-    assert verify().bad == 8
+    assert verify_trail().bad == 8
 
 
 @pytest.mark.parametrize("seq", [0, 8, 99])
 def test_a_word_without_an_event_is_found(trail, seq):
     force("INSERT INTO audit_reasonword (word, event_id) VALUES ('planted', %s)", seq)
-    assert (verify().bad, "no such event" in verify().why) == (seq, True)
+    assert (verify_trail().bad, "no such event" in verify_trail().why) == (seq, True)
 
 
 def test_a_trail_that_was_emptied_is_found():
-    assert verify().bad is None
+    assert verify_trail().bad is None
     Client().force_login(make_user("viewer"))
-    for table in triggers.ARCHIVED:
+    for table in triggers.DELETABLE:
         force(f"DELETE FROM {table}")
     assert (
-        "the trail is empty, though there are users who have signed in" in verify().why
+        "the trail is empty, though there are users who have signed in"
+        in verify_trail().why
     )
 
 
 def test_an_empty_trail_beside_operations_is_found():
     Operation.objects.create(verb="device.freeze", target_type="device")
-    for table in triggers.ARCHIVED:
+    for table in triggers.DELETABLE:
         force(f"DELETE FROM {table}")
-    assert "though there are operations" in verify().why
+    assert "though there are operations" in verify_trail().why
 
 
 def test_a_tail_that_was_cut_off_is_found_with_an_earlier_head(trail):
     force("DELETE FROM audit_outcome WHERE event_id > 5")
     force("DELETE FROM audit_event WHERE id > 5")
-    assert verify().bad is None
-    assert verify(trail).bad == 6
+    assert verify_trail().bad is None
+    assert verify_trail(trail).bad == 6
 
 
 @pytest.mark.parametrize("wrong", ["garbage", "7", "7:abc", "Head 7:abc", "7 :abc"])
 def test_what_is_no_head_does_not_pass_for_none(trail, wrong):
     with pytest.raises(ValueError, match="NUMBER:HASH"):
-        verify(wrong)
+        verify_trail(wrong)
     with pytest.raises(CommandError, match="NUMBER:HASH"):
         call_command("audit_verify", expect=wrong)
-    assert verify(f" {trail} ").bad is None
+    assert verify_trail(f" {trail} ").bad is None
 
 
 @pytest.mark.skipif(
@@ -143,7 +146,7 @@ def test_what_is_no_head_does_not_pass_for_none(trail, wrong):
 )
 def test_what_only_looks_like_what_was_written_is_found(trail, sql, bad):
     force(sql)
-    assert verify().bad == bad
+    assert verify_trail().bad == bad
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="written for SQLite")
@@ -158,8 +161,8 @@ def test_triggers_that_are_not_ours_are_told(trail, sql):
     with connection.cursor() as cursor:
         cursor.execute("DROP TRIGGER audit_event_update")
         cursor.execute(sql)
-    triggers.install()
-    assert audit.guarded() == ("WHEN 0" in sql)
+    triggers.install_triggers()
+    assert triggers_intact() == ("WHEN 0" in sql)
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="written for SQLite")
@@ -170,10 +173,10 @@ def test_an_event_that_vanishes_on_its_way_fails_what_it_tells_of(trail):
             "BEGIN SELECT RAISE(IGNORE); END"
         )
     with pytest.raises(DatabaseError, match="0 arrived"):
-        audit.record("denied", actor_name="Eve")
+        record_event("denied", actor_name="Eve")
 
 
-@pytest.mark.parametrize("table", triggers.ARCHIVED)
+@pytest.mark.parametrize("table", triggers.DELETABLE)
 @pytest.mark.parametrize("change", ["UPDATE {} SET {}", "DELETE FROM {}"])
 def test_the_database_itself_refuses(trail, table, change):
     column = {
@@ -213,7 +216,7 @@ def again(table, key):
     ]
 
 
-@pytest.mark.parametrize(("table", "key"), triggers.KEYS.items())
+@pytest.mark.parametrize(("table", "key"), triggers.PRIMARY_KEYS.items())
 def test_no_row_is_replaced_by_another(trail, table, key):
     force(
         "INSERT INTO audit_anchor (last, hash, at, archive) VALUES (0, '', '2026-01-01 00:00:00', '')"
@@ -239,63 +242,65 @@ def test_triggers_that_are_gone_are_told(trail):
     with connection.cursor() as cursor:
         on = " ON audit_event" if connection.vendor == "postgresql" else ""
         cursor.execute(f"DROP TRIGGER audit_event_update{on}")
-    assert not audit.guarded()
-    assert "triggers are gone" in verify().why
+    assert not triggers_intact()
+    assert "triggers are gone" in verify_trail().why
 
 
 def test_nobody_forges_the_chain_without_the_key(trail, settings):
     settings.AUDIT_KEY = "a-key-kept-elsewhere"
-    audit.record("login", actor_name="Ada")
-    assert verify(audit.head()).bad is None
+    record_event("login", actor_name="Ada")
+    assert verify_trail(str(chain_head())).bad is None
     rechain_from(2, "")
-    assert verify().bad is not None
+    assert verify_trail().bad is not None
     rechain_from(2, "a-key-guessed")
-    assert verify().bad is not None
+    assert verify_trail().bad is not None
 
 
 def test_what_is_from_before_the_key_needs_a_head_as_its_proof(trail, settings):
     settings.AUDIT_KEY = "a-key-kept-elsewhere"
-    audit.record("login", actor_name="Ada")
-    noted = audit.head()
-    assert verify(noted).bad is None
-    assert (verify(trail).bad, verify().bad) == (None, 1)
+    record_event("login", actor_name="Ada")
+    noted = str(chain_head())
+    assert verify_trail(noted).bad is None
+    assert (verify_trail(trail).bad, verify_trail().bad) == (None, 1)
 
 
 def test_all_anew_as_if_there_had_been_no_key_is_found(settings):
     settings.AUDIT_KEY = "a-key-kept-elsewhere"
     for name in ("Ada", "Bo"):
-        audit.record("login", actor_name=name)
-    noted = audit.head()
+        record_event("login", actor_name=name)
+    noted = str(chain_head())
     force("UPDATE audit_event SET actor_name = 'Eve' WHERE id = 1")
     rechain_from(1, "")
     # What everybody can bring about makes the end look right again.
-    audit.record("login.failed")
-    assert "without the key" in verify().why
-    assert verify(noted).bad == 2
+    record_event("login.failed")
+    assert "without the key" in verify_trail().why
+    assert verify_trail(noted).bad == 2
 
 
 def test_a_key_that_leaked_writes_nothing_after_the_present_one(trail, settings):
     settings.AUDIT_KEY, settings.AUDIT_OLD_KEYS = "present", ["leaked"]
-    audit.record("login", actor_name="Ada")
-    noted = audit.head()
-    audit.record("login", actor_name="Bo")
+    record_event("login", actor_name="Ada")
+    noted = str(chain_head())
+    record_event("login", actor_name="Bo")
     rechain_from(9, "leaked")
-    audit.record("login.failed")
-    assert "key of before" in verify(noted).why
+    record_event("login.failed")
+    assert "key of before" in verify_trail(noted).why
 
 
 def rechain_from(seq, key):
     """What an attacker does who can write the database and knows how a hash is made."""
     from django.conf import settings as ours
 
-    from iotda_admin.audit.verify import events_after, outcomes_of
+    from iotda_admin.audit.verify import event_rows_after, targets_of_events
 
     known, ours.AUDIT_KEY = ours.AUDIT_KEY, key
-    rows, before = events_after(0), ""
+    rows, before = event_rows_after(0), ""
     for *row, hash in rows:
         if row[0] >= seq:
             row[-1] = chain.key_id(key)
-            hash = chain.hash_of(before, row, outcomes_of(row[0] - 1, row[0])[row[0]])
+            hash = chain.event_hash(
+                before, row, targets_of_events(row[0] - 1, row[0])[row[0]]
+            )
             force(
                 "UPDATE audit_event SET hash = %s, key_id = %s WHERE id = %s",
                 hash,
@@ -308,13 +313,13 @@ def rechain_from(seq, key):
 
 def test_a_key_of_before_still_verifies(trail, settings):
     settings.AUDIT_KEY = "old"
-    audit.record("login", actor_name="Ada")
+    record_event("login", actor_name="Ada")
     settings.AUDIT_KEY, settings.AUDIT_OLD_KEYS = "new", ["old"]
-    audit.record("login", actor_name="Ada")
-    noted = audit.head()
-    assert verify(noted).bad is None
+    record_event("login", actor_name="Ada")
+    noted = str(chain_head())
+    assert verify_trail(noted).bad is None
     settings.AUDIT_OLD_KEYS = []
-    assert "another key" in verify(noted).why
+    assert "another key" in verify_trail(noted).why
 
 
 def test_the_command_says_so_and_fails(trail, capsys):

@@ -12,15 +12,15 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from iotda_admin import audit
 from iotda_admin.accounts.models import Grant
 from iotda_admin.audit import pages
-from iotda_admin.audit.chain import head
+from iotda_admin.audit.chain import chain_head
 from iotda_admin.audit.models import Event
-from iotda_admin.audit.search import query, questions, words
-from iotda_admin.audit.search.filters import FilterForm
+from iotda_admin.audit.record import record_event
+from iotda_admin.audit.search import presets, query, words
+from iotda_admin.audit.search.filters import AuditFilterForm
 from iotda_admin.audit.search.indexes import Span
-from iotda_admin.audit.search.query import Search
+from iotda_admin.audit.search.query import TrailSearch
 from iotda_admin.operations.models import Operation, OperationSpace
 from tests.conftest import make_user
 
@@ -38,7 +38,7 @@ FULL = ("failed", "IOTDA.015204", "It has five already")
 
 
 def say(kind, *targets, **facts):
-    audit.record(kind, targets=list(targets), **ADA | facts)
+    record_event(kind, targets=list(targets), **ADA | facts)
 
 
 class Trail:
@@ -46,14 +46,14 @@ class Trail:
 
     def __init__(self, role="auditor", *spaces):
         self.user = make_user(role, *spaces)
-        self.before = head().seq
+        self.before = chain_head().seq
 
     def found(self, **filters):
         query = QueryDict(mutable=True)
         query.update(filters)
-        form = FilterForm(query)
+        form = AuditFilterForm(query)
         assert form.is_valid(), form.errors
-        ids = Search(form, self.user).page(Span(), 50).ids
+        ids = TrailSearch(form, self.user).page(Span(), 50).ids
         return [id - self.before for id in ids if id > self.before]
 
     def client(self):
@@ -154,7 +154,7 @@ def trail():
 def test_it_finds(trail, monkeypatch, filters, ids):
     assert trail.found(**filters) == ids
     # A word that is common is looked for along another way, with the same end.
-    monkeypatch.setattr(words, "RARE", -1)
+    monkeypatch.setattr(words, "MAX_INDEXED_EVENTS", -1)
     assert trail.found(**filters) == ids
 
 
@@ -281,7 +281,7 @@ def test_it_pages_both_ways(auditor, monkeypatch):
     monkeypatch.setattr(pages, "PAGE_SIZE", 3)
     for _n in range(7):
         say("login", actor_name="Zoe")
-    last = head().seq
+    last = chain_head().seq
     first = auditor.get("/audit/?actor=Zoe").text
     second = auditor.get(f"/audit/{link(first, 'next')}").text
     third = auditor.get(f"/audit/{link(second, 'next')}").text
@@ -295,7 +295,7 @@ def test_it_pages_both_ways(auditor, monkeypatch):
 
 
 def test_a_search_that_takes_long_says_how_far_it_came(auditor, monkeypatch):
-    monkeypatch.setattr(query, "LOOKED_AT", 64)
+    monkeypatch.setattr(query, "MAX_SEARCHED", 64)
     say("login", actor_name="Zoe", source="cli")
     for _n in range(70):
         say("login", actor_name="Zoe", source="web")
@@ -327,7 +327,7 @@ def test_what_it_says_of_targets_unfolds_up_to_twenty(auditor):
         False,
         True,
     )
-    assert "meter-20" in auditor.get(f"/audit/{head().seq}/").text
+    assert "meter-20" in auditor.get(f"/audit/{chain_head().seq}/").text
 
 
 def test_an_event_has_its_own_page(auditor):
@@ -354,7 +354,7 @@ def test_an_event_has_its_own_page(auditor):
 
 def test_the_head_stands_on_the_page_and_whether_the_database_guards_it(auditor):
     text = auditor.get("/audit/").text
-    assert audit.head() in text
+    assert str(chain_head()) in text
     assert "The database itself refuses" in text
 
 
@@ -433,7 +433,7 @@ def test_who_is_renamed_keeps_their_events():
 
 
 def test_the_codes_are_counted_of_the_newest_failures(trail, monkeypatch):
-    monkeypatch.setattr(questions, "COUNTED", 1)
+    monkeypatch.setattr(presets, "MAX_FAILURES_COUNTED", 1)
     text = trail.client().get("/audit/codes/").text
     assert "?code=IOTDA.015204&amp;outcome=failed" in text
     assert "Among all failed targets" in text

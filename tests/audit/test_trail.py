@@ -6,8 +6,8 @@ import pytest
 from django.db import OperationalError, connection
 
 from iotda_admin.access.actor import address_of
-from iotda_admin.audit import record
 from iotda_admin.audit.models import Event
+from iotda_admin.audit.record import record_event
 from tests.conftest import make_user
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -66,7 +66,7 @@ def test_it_keeps_logins_and_failed_logins(anonymous):
 )
 def test_who_guesses_at_night_is_found_without_a_name(db, settings, source, kept):
     settings.WORKING_HOURS = (set(), time(), time())
-    record("login.throttled", source=source)
+    record_event("login.throttled", source=source)
     assert Event.objects.get().outside_hours == kept
 
 
@@ -175,14 +175,14 @@ def test_every_cell_of_its_csv_is_quoted(auditor):
 
 
 def test_a_nul_reaches_no_column(auditor):
-    record("denied", summary="a\0b", detail={"path": ["\0"], "q": {"\0": "c\0"}})
+    record_event("denied", summary="a\0b", detail={"path": ["\0"], "q": {"\0": "c\0"}})
     event = Event.objects.get(kind="denied")
     assert (event.summary, event.detail) == ("ab", {"path": [""], "q": {"": "c"}})
 
 
 def test_an_event_says_in_words_what_was_changed(auditor):
     changes = {"spaces": [[], ["every space"]], "is_active": [True, False]}
-    record(
+    record_event(
         "account.changed",
         summary="user Ada",
         detail={"what": "user", "id": 7, "changes": changes},
@@ -196,7 +196,7 @@ def test_an_event_says_in_words_what_was_changed(auditor):
 def test_no_word_of_the_program_is_shown_for_what_was_changed(auditor):
     changes = {"is_staff": [False, True], "password": ["kept secret", "changed"]}
     changes["permissions"] = [[], ["devices.freeze_device"]]
-    record(
+    record_event(
         "account.changed",
         summary="role x",
         detail={"what": "role", "name": "x", "changes": changes},
@@ -218,7 +218,7 @@ def test_outcomes_are_shown_in_words_and_our_own_codes_by_their_meaning(auditor)
         ("d1", "Pump", "failed", "not_directly_connected", ""),
         ("d2", "", "ok", "", ""),
     ]
-    record(
+    record_event(
         "chunk.answered",
         source="cli",
         outcome="1 failed, 2 ok",

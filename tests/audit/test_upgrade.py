@@ -8,10 +8,10 @@ from django.apps import apps
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from iotda_admin import audit
 from iotda_admin.audit import triggers
 from iotda_admin.audit.models import Event, ReasonWord
-from iotda_admin.audit.verify import verify
+from iotda_admin.audit.record import record_event
+from iotda_admin.audit.verify import verify_trail
 from tests.audit.test_chain import force
 
 MIGRATION = importlib.import_module("iotda_admin.audit.migrations.0005_first_links")
@@ -40,13 +40,13 @@ def old(db):
 
 def test_it_verifies_and_goes_on(old):
     with connection.cursor() as cursor:
-        for table in triggers.ARCHIVED:
+        for table in triggers.DELETABLE:
             on = f" ON {table}" if connection.vendor == "postgresql" else ""
             cursor.execute(f"DROP TRIGGER {table}_update{on}")
     MIGRATION.link(old, None)
-    triggers.install()
-    audit.record("login", actor_name="Ada")
-    assert (verify().bad, verify().events) == (None, 4)
+    triggers.install_triggers()
+    record_event("login", actor_name="Ada")
+    assert (verify_trail().bad, verify_trail().events) == (None, 4)
     assert list(Event.objects.order_by("id").values_list("reason", flat=True))[:3] == [
         "unpaid 1", "unpaid 2", "unpaid 4",
     ]  # fmt: skip
@@ -56,7 +56,7 @@ def test_it_verifies_and_goes_on(old):
 
 
 def test_the_last_character_of_an_earlier_reason_is_found(db):
-    audit.record("operation.asked", actor_name="Ada", reason="欠费停机")
+    record_event("operation.asked", actor_name="Ada", reason="欠费停机")
     force("DELETE FROM audit_reasonword WHERE word = '机'")
     for _twice in range(2):
         LAST_CHARACTERS.add(apps, None)
@@ -66,4 +66,4 @@ def test_the_last_character_of_an_earlier_reason_is_found(db):
         "欠费",
         "费停",
     ]
-    assert verify().bad is None
+    assert verify_trail().bad is None

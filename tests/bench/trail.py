@@ -9,7 +9,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from iotda_admin.audit import chain
-from iotda_admin.audit.chain import Head, Touched
+from iotda_admin.audit.chain import EventTarget, Head
 from iotda_admin.audit.models import Event, Outcome, ReasonWord
 from tests.bench.questions import (
     CODE,
@@ -35,12 +35,12 @@ REASONS = [
 ]
 VERBS = ["device.freeze", "device.unfreeze", "policy.bind", "policy.unbind"]
 
-type Draft = tuple[dict[str, Any], list[Touched]]
+type Draft = tuple[dict[str, Any], list[EventTarget]]
 
 
 def fill(size: int) -> None:
     """Make the trail so long; what is there already stays, so that it can grow."""
-    have = chain.head()
+    have = chain.chain_head()
     drafts = islice(events(), have.seq, size)
     while some := list(islice(drafts, TOGETHER)):
         with transaction.atomic():
@@ -82,7 +82,7 @@ def operation(rng: Random, number: int) -> Iterator[Draft]:
     whole = verb == "policy.bind" and rng.random() < 0.02
     who = ACTORS[min(int(rng.expovariate(0.15)), len(ACTORS) - 1)]
     targets = (
-        [Touched(DEVICE, "Needle")]
+        [EventTarget(DEVICE, "Needle")]
         if needle
         else touched(rng, 1 if whole else rng.choices([1, 5], [4, 1])[0])
     )
@@ -120,13 +120,14 @@ def operation(rng: Random, number: int) -> Iterator[Draft]:
     yield {**facts, "kind": "operation.ended", "outcome": f"{len(said)} ended"}, []
 
 
-def touched(rng: Random, count: int) -> list[Touched]:
+def touched(rng: Random, count: int) -> list[EventTarget]:
     return [
-        Touched(f"5f0a9c_device-{rng.randrange(20_000)}", "Lamp") for _ in range(count)
+        EventTarget(f"5f0a9c_device-{rng.randrange(20_000)}", "Lamp")
+        for _ in range(count)
     ]
 
 
-def ended(rng: Random, target: Touched, needle: bool) -> Touched:
+def ended(rng: Random, target: EventTarget, needle: bool) -> EventTarget:
     if needle:
         return target._replace(
             outcome="failed", code=CODE, message="The device does not answer."
@@ -143,16 +144,16 @@ def append(end: Head, drafts: list[Draft]) -> Head:
     rows, outcomes, words = [], [], []
     for facts, targets in drafts:
         seq = end.seq + 1
-        row = [*chain.values(seq, facts)]
+        row = [*chain.event_row(seq, facts)]
         row[chain.AT] = BEGAN + timedelta(seconds=60 * seq)
-        row[chain.OUTSIDE_HOURS] = chain.outside_hours(row[chain.AT])
-        end = Head(seq, chain.hash_of(end.hash, chain.canonical(row), targets))
+        row[chain.OUTSIDE_HOURS] = chain.is_outside_working_hours(row[chain.AT])
+        end = Head(seq, chain.event_hash(end.hash, chain.canonical_row(row), targets))
         row[chain.AT] = connection.ops.adapt_datetimefield_value(row[chain.AT])
         rows.append((*row, end.hash))
         outcomes += [(seq, *target) for target in targets]
         if facts["kind"] == "operation.asked":
-            words += [(word, seq) for word in chain.words_of(facts["reason"])]
-    put(Event, chain.NAMES, rows)
+            words += [(word, seq) for word in chain.reason_words(facts["reason"])]
+    put(Event, chain.COLUMNS, rows)
     put(
         Outcome,
         ["event_id", "target_id", "target_name", "outcome", "code", "message"],
@@ -164,7 +165,7 @@ def append(end: Head, drafts: list[Draft]) -> Head:
 
 def put(model: Any, names: list[str], rows: list[Any]) -> None:
     if connection.vendor != "postgresql":
-        return chain.insert(model, names, rows)
+        return chain.insert_rows(model, names, rows)
     columns = ", ".join(f'"{name}"' for name in names)
     with (
         connection.cursor() as cursor,

@@ -20,10 +20,11 @@ from django.db.models import Q  # noqa: E402
 from django.http import QueryDict  # noqa: E402
 from django.test import Client, RequestFactory  # noqa: E402
 
-from iotda_admin.audit import export, head  # noqa: E402
+from iotda_admin.audit import export  # noqa: E402
+from iotda_admin.audit.chain import chain_head  # noqa: E402
 from iotda_admin.audit.models import Event  # noqa: E402
-from iotda_admin.audit.search.filters import FilterForm  # noqa: E402
-from iotda_admin.audit.verify import verify  # noqa: E402
+from iotda_admin.audit.search.filters import AuditFilterForm  # noqa: E402
+from iotda_admin.audit.verify import verify_trail  # noqa: E402
 from tests.bench import trail  # noqa: E402
 from tests.bench.product import peak  # noqa: E402
 from tests.bench.questions import APART, QUESTIONS  # noqa: E402
@@ -32,7 +33,7 @@ from tests.bench.questions import APART, QUESTIONS  # noqa: E402
 def made(size: str) -> dict[str, Any]:
     began = time.perf_counter()
     trail.fill(int(size))
-    return {"seconds": time.perf_counter() - began, "head": head()}
+    return {"seconds": time.perf_counter() - began, "head": str(chain_head())}
 
 
 class Reader:
@@ -91,9 +92,12 @@ def taken(how: str) -> dict[str, Any]:
     """An export, read as a browser would."""
     request = RequestFactory().get("/audit/export")
     request.user = User.objects.get_or_create(username="measured", is_superuser=True)[0]
-    written: Callable[..., Any] = {"csv": export.csv, "jsonl": export.json_lines}[how]
+    written: Callable[..., Any] = {
+        "csv": export.export_csv,
+        "jsonl": export.export_json_lines,
+    }[how]
     before, began, lines = memory(), time.perf_counter(), 0
-    for piece in written(request, FilterForm(QueryDict(""))):
+    for piece in written(request, AuditFilterForm(QueryDict(""))):
         lines += piece.count(b"\n")
     seconds = time.perf_counter() - began
     return {
@@ -106,7 +110,7 @@ def taken(how: str) -> dict[str, Any]:
 
 def verified() -> dict[str, Any]:
     before, began = memory(), time.perf_counter()
-    finding = verify(head())
+    finding = verify_trail(str(chain_head()))
     seconds = time.perf_counter() - began
     bad = [] if finding.bad is None else [finding.bad]
     return {

@@ -24,7 +24,7 @@ from devices.models import Device, Product, Space
 from iotda_admin.access.actor import Actor
 from iotda_admin.accounts.models import EVERY, Grant
 from iotda_admin.audit.models import Event
-from iotda_admin.audit.verify import verify
+from iotda_admin.audit.verify import verify_trail
 from iotda_admin.health import workers
 from iotda_admin.operations import services
 from iotda_admin.operations.models import Operation, Target
@@ -228,7 +228,7 @@ class Fuzz:
 
     # --- Afterwards
     def afterwards(self) -> None:
-        finding = verify()
+        finding = verify_trail()
         wrong = (
             [f"the trail: event {finding.bad} {finding.why}"]
             if finding.bad is not None

@@ -10,10 +10,11 @@ from django.conf import settings
 from django.db import DatabaseError, connections, transaction
 from django.db import connection as db
 
-from iotda_admin import audit
 from iotda_admin.audit import chain, triggers
+from iotda_admin.audit.chain import chain_head
 from iotda_admin.audit.models import Event
-from iotda_admin.audit.verify import events_after, outcomes_of, verify
+from iotda_admin.audit.record import record_event
+from iotda_admin.audit.verify import event_rows_after, targets_of_events, verify_trail
 from tests.chaos import product
 from tests.chaos.forks import Child
 from tests.chaos.report import Findings
@@ -24,7 +25,7 @@ PER_TRAIL = 25
 ANCHORED = "INSERT INTO audit_anchor (last, hash, at, archive) VALUES (%s, %s, '2026-01-01 00:00:00', 'x')"
 FEW = 40
 WRITERS, APPENDS = 4, 250
-COLUMNS = [name for name in chain.NAMES if name != "id"]
+COLUMNS = [name for name in chain.COLUMNS if name != "id"]
 ENDS = [("ok", "", ""), ("failed", "IOTDA.015204", "full")]
 SAID = ["target_id", "target_name", "outcome", "code", "message"]
 
@@ -76,13 +77,15 @@ def together(findings: Findings, locked: bool = True) -> None:
 
 
 def look() -> tuple[Any, list[int]]:
-    return verify(), list(Event.objects.order_by("id").values_list("id", flat=True))
+    return verify_trail(), list(
+        Event.objects.order_by("id").values_list("id", flat=True)
+    )
 
 
 def write(pipe: Connection, number: int, locked: bool) -> None:
     """How often the database had to refuse a second event at the same place."""
     if not locked:
-        chain.lock = lambda: None
+        chain.lock_chain = lambda: None
     pipe.send(appended(number, APPENDS))
 
 
@@ -90,7 +93,7 @@ def appended(number: int, times: int) -> int:
     refused = 0
     for n in range(times):
         try:
-            audit.record(
+            record_event(
                 "login",
                 actor_name=f"writer {number}",
                 ticket=str(n),
@@ -105,7 +108,7 @@ def appended(number: int, times: int) -> int:
 def empty() -> None:
     """What the making of the stage has recorded goes, as nobody but the owner of the database can do it."""
     with Force() as force:
-        for table in ("audit_reasonword", *triggers.ARCHIVED):
+        for table in ("audit_reasonword", *triggers.DELETABLE):
             force(f"DELETE FROM {table}")
 
 
@@ -114,9 +117,9 @@ class Force:
     """The triggers are taken off, and put back as if nothing had been."""
 
     def __enter__(self) -> Callable[..., None]:
-        for table in triggers.ARCHIVED:
+        for table in triggers.DELETABLE:
             on = f" ON {table}" if db.vendor == "postgresql" else ""
-            for action in triggers.actions():
+            for action in triggers.trigger_actions():
                 self.execute(f"DROP TRIGGER IF EXISTS {table}_{action}{on}")
         return self.execute
 
@@ -126,7 +129,7 @@ class Force:
 
     def __exit__(self, *exception: object) -> None:
         if not exception[0]:
-            triggers.install()
+            triggers.install_triggers()
 
 
 class Trail:
@@ -138,7 +141,7 @@ class Trail:
         for _n in range(dice.randint(4, 30)):
             self.append()
         self.events = {
-            row[0]: dict(zip(chain.NAMES, row, strict=True)) for row in rows()
+            row[0]: dict(zip(chain.COLUMNS, row, strict=True)) for row in rows()
         }
         self.outcomes = said()
         self.first, self.last = min(self.events), max(self.events)
@@ -153,7 +156,7 @@ class Trail:
             )
             for _n in range(dice.choice([0, 1, 1, 2, 4]))
         ]
-        audit.record(
+        record_event(
             dice.choice(["operation.asked", "chunk.answered", "login"]),
             actor_name=dice.choice(["Ada", "Bo", ""]),
             reason="unpaid",
@@ -175,7 +178,7 @@ class Trail:
 
 def rows() -> list[tuple[Any, ...]]:
     with db.cursor() as cursor:
-        columns = ", ".join(db.ops.quote_name(name) for name in chain.NAMES)
+        columns = ", ".join(db.ops.quote_name(name) for name in chain.COLUMNS)
         cursor.execute(f"SELECT {columns} FROM audit_event ORDER BY id")
         return list(cursor.fetchall())
 
@@ -411,8 +414,8 @@ def exchange(force: Any, table: str, one: int, other: int) -> None:
 
 def add(force: Any, row: dict[str, Any], made_up: bool) -> None:
     """made_up: not even the hash fits."""
-    columns = ", ".join(db.ops.quote_name(name) for name in chain.NAMES)
-    marks = ", ".join(["%s"] * len(chain.NAMES))
+    columns = ", ".join(db.ops.quote_name(name) for name in chain.COLUMNS)
+    marks = ", ".join(["%s"] * len(chain.COLUMNS))
     row = row | {"hash": "f" * 64}
     force(f"INSERT INTO audit_event ({columns}) VALUES ({marks})", *row.values())
     if not made_up:
@@ -422,14 +425,14 @@ def add(force: Any, row: dict[str, Any], made_up: bool) -> None:
 def chain_anew(force: Any, seq: int, key: str, named: str, only: bool = False) -> None:
     """Hashes as they should be, from there on. named: which key the rows say it was."""
     known, settings.AUDIT_KEY = settings.AUDIT_KEY, key
-    name, chain.key_named = chain.key_named, lambda _id: key.encode()
+    name, chain.key_with_id = chain.key_with_id, lambda _id: key.encode()
     before = ""
     try:
-        for *row, hash in events_after(0):
+        for *row, hash in event_rows_after(0):
             if row[0] == seq if only else row[0] >= seq:
                 row[-1] = named
-                hash = chain.hash_of(
-                    before, row, outcomes_of(row[0] - 1, row[0]).get(row[0], [])
+                hash = chain.event_hash(
+                    before, row, targets_of_events(row[0] - 1, row[0]).get(row[0], [])
                 )
                 force(
                     "UPDATE audit_event SET hash = %s, key_id = %s WHERE id = %s",
@@ -439,7 +442,7 @@ def chain_anew(force: Any, seq: int, key: str, named: str, only: bool = False) -
                 )
             before = hash
     finally:
-        settings.AUDIT_KEY, chain.key_named = known, name
+        settings.AUDIT_KEY, chain.key_with_id = known, name
 
 
 # --- The run
@@ -466,11 +469,11 @@ def of_one_trail(
     dice: random.Random, times: int, expecting: bool, findings: Findings
 ) -> None:
     with Force() as force:
-        for table in ("audit_reasonword", *triggers.ARCHIVED):
+        for table in ("audit_reasonword", *triggers.DELETABLE):
             force(f"DELETE FROM {table}")
     trail = Trail(dice)
-    head = audit.head()
-    untouched = verify(head)
+    head = str(chain_head())
+    untouched = verify_trail(head)
     findings.violations += (
         [f"untouched: {untouched.why}"] if untouched.bad is not None else []
     )
@@ -493,7 +496,7 @@ def one(trail: Trail, head: str, way: Any, expecting: bool, findings: Findings) 
     if wanted is None:
         return
     name = way.__name__
-    finding = verify(head if expecting and way in NEEDS_EXPECT else "")
+    finding = verify_trail(head if expecting and way in NEEDS_EXPECT else "")
     findings.numbers["tamperings"] += 1
     findings.moments[name.replace("_", " ")] += 1
     keyed = "with a key" if trail.key else "without a key"
@@ -509,7 +512,7 @@ def refused(findings: Findings) -> None:
     """The database itself, asked politely."""
     with db.cursor() as cursor:
         cursor.execute(ANCHORED, [0, ""])
-    for table in triggers.ARCHIVED:
+    for table in triggers.DELETABLE:
         for sql in [
             f"UPDATE {table} SET {changing(table)}",
             f"DELETE FROM {table}",
@@ -539,7 +542,7 @@ def changing(table: str) -> str:
 
 def more(table: str) -> list[str]:
     """What else takes rows away, or puts others in their places."""
-    key = triggers.KEYS[table]
+    key = triggers.PRIMARY_KEYS[table]
     again = f"INTO {table} SELECT * FROM {table}"
     if db.vendor == "postgresql":
         return [

@@ -3,7 +3,7 @@
 import pytest
 
 from iotda_admin.audit.models import Event
-from iotda_admin.audit.verify import verify
+from iotda_admin.audit.verify import verify_trail
 from iotda_admin.operations.followups.plans import cancel
 from tests.asking import look, time_passes, work
 from tests.batching import follow
@@ -12,7 +12,7 @@ from tests.batching import follow
 @pytest.fixture(autouse=True)
 def nothing_forged(db):
     yield
-    assert verify().bad is None
+    assert verify_trail().bad is None
 
 
 def told(operation):

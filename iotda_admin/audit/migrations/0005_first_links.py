@@ -2,8 +2,8 @@
 
 from django.db import migrations
 
-from iotda_admin.audit.canonical import encode
-from iotda_admin.audit.chain import HASHED, canonical, hash_of, words_of
+from iotda_admin.audit.canonical import canonical_json
+from iotda_admin.audit.chain import HASHED_COLUMNS, canonical_row, event_hash, reason_words
 
 
 def link(apps, schema_editor):
@@ -11,12 +11,12 @@ def link(apps, schema_editor):
     ReasonWord = apps.get_model("audit", "ReasonWord")
     before = ""
     for number, event in enumerate(Event.objects.order_by("pk").iterator(), start=1):
-        facts = {**vars(event), "id": number, "detail": encode(event.detail)}
-        before = hash_of(before, canonical([facts[name] for name in HASHED]), [])
+        facts = {**vars(event), "id": number, "detail": canonical_json(event.detail)}
+        before = event_hash(before, canonical_row([facts[name] for name in HASHED_COLUMNS]), [])
         # Numbered without gaps: a new number is never larger than the old one, so it is free.
         Event.objects.filter(pk=event.pk).update(id=number, hash=before, detail=event.detail)
         if event.kind == "operation.asked":
-            words = (ReasonWord(word=word, event_id=number) for word in words_of(event.reason))
+            words = (ReasonWord(word=word, event_id=number) for word in reason_words(event.reason))
             ReasonWord.objects.bulk_create(words)
 
 

@@ -2,19 +2,19 @@
 
 from django.db import migrations
 
-from iotda_admin.audit.chain import BRINGS_REASON, words_of
+from iotda_admin.audit.chain import KINDS_WITH_REASON, reason_words
 
 
 def add(apps, schema_editor):
     Event = apps.get_model("audit", "Event")
     ReasonWord = apps.get_model("audit", "ReasonWord")
-    rows = Event.objects.filter(kind__in=BRINGS_REASON).values_list("id", "reason")
+    rows = Event.objects.filter(kind__in=KINDS_WITH_REASON).values_list("id", "reason")
     for number, reason in rows.iterator():
         if reason.isascii():
             continue
         known = ReasonWord.objects.filter(event_id=number).values_list("word", flat=True)
         ReasonWord.objects.bulk_create(
-            ReasonWord(word=word, event_id=number) for word in words_of(reason) - {*known}
+            ReasonWord(word=word, event_id=number) for word in reason_words(reason) - {*known}
         )
 
 

@@ -12,7 +12,7 @@ from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from iotda_admin.audit.chain import words_of
+from iotda_admin.audit.chain import reason_words
 from iotda_admin.audit.models import Event
 from iotda_admin.core.time_zone import zone_named
 
@@ -29,7 +29,7 @@ OUTCOMES = [
 SOURCES = [("web", _("Web")), ("cli", _("Command line")), ("worker", _("Worker"))]
 
 
-class Moment(forms.DateTimeField):
+class DateTimeFilter(forms.DateTimeField):
     """A time without an offset is in the reader's zone."""
 
     def __init__(self, *, label: Any) -> None:
@@ -43,7 +43,7 @@ class Moment(forms.DateTimeField):
         return at
 
 
-class Zone(forms.CharField):
+class TimeZoneFilter(forms.CharField):
     def clean(self, value: Any) -> Any:
         name = super().clean(value)
         if name and zone_named(name) is None:
@@ -51,7 +51,7 @@ class Zone(forms.CharField):
         return name
 
 
-class OperationNumber(forms.RegexField):
+class OperationNumberFilter(forms.RegexField):
     def __init__(self) -> None:
         invalid = {"invalid": _("An operation is written like OP-12.")}
         super().__init__(
@@ -66,7 +66,7 @@ class OperationNumber(forms.RegexField):
         return int(text[3:] if text[:1] in ("o", "O") else text) if text else None
 
 
-class FilterForm(forms.Form):
+class AuditFilterForm(forms.Form):
     """Each filter is a field; a wrong one is named where it stands, and then nothing is found."""
 
     ticket = forms.CharField(label=_("Ticket"), required=False, max_length=64)
@@ -80,11 +80,11 @@ class FilterForm(forms.Form):
     reason = forms.CharField(
         label=_("Words of the reason"), required=False, max_length=200
     )
-    operation = OperationNumber()
+    operation = OperationNumberFilter()
     source = forms.ChoiceField(label=_("Source"), required=False)
-    since = Moment(label=_("From"))
-    until = Moment(label=_("Before"))
-    zone = Zone(label=_("Time zone"), required=False, max_length=64)
+    since = DateTimeFilter(label=_("From"))
+    until = DateTimeFilter(label=_("Before"))
+    zone = TimeZoneFilter(label=_("Time zone"), required=False, max_length=64)
     outside = forms.BooleanField(label=_("Outside working hours"), required=False)
     whole = forms.BooleanField(label=_("A whole resource space"), required=False)
 
@@ -109,7 +109,7 @@ class FilterForm(forms.Form):
 
     def clean_reason(self) -> str:
         text: str = self.cleaned_data["reason"]
-        if text and not words_of(text):
+        if text and not reason_words(text):
             raise ValidationError(_("Give a word with letters or digits."))
         return text
 
@@ -136,11 +136,11 @@ class FilterForm(forms.Form):
         match field:
             case forms.ChoiceField():
                 return dict(field.choices)[value]  # type: ignore[arg-type]
-            case Moment():
+            case DateTimeFilter():
                 return (
                     f"{value.astimezone(self.spoken):%Y-%m-%d %H:%M} {self.spoken.key}"
                 )
-            case OperationNumber():
+            case OperationNumberFilter():
                 return f"OP-{value}"
         return "" if value is True else value
 

@@ -14,7 +14,7 @@ from django.db.models.lookups import Exact, In
 from iotda_admin.audit.models import Event, Outcome
 
 # Beyond any id of an event.
-END = 2**62
+END_ID = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Span:
     """A part of the trail, without its two ends, and the way it is read."""
 
     low: int = 0
-    high: int = END
+    high: int = END_ID
     newest_first: bool = True
 
     def beyond(self, id: int) -> "Span":
@@ -33,11 +33,11 @@ class Span:
         )
 
 
-class List(Protocol):
+class IdSource(Protocol):
     def ids(self, span: Span, limit: int) -> list[int]: ...
 
 
-class Listed(NamedTuple):
+class IndexedIds(NamedTuple):
     """By an index of the database; several queries where a filter is one of several values."""
 
     rows: Sequence[QuerySet[Any]]
@@ -56,7 +56,7 @@ class Listed(NamedTuple):
         return sorted(found, reverse=span.newest_first)[:limit]
 
 
-class Known(NamedTuple):
+class KnownIds(NamedTuple):
     """At hand, in rising order."""
 
     known: Sequence[int]
@@ -71,37 +71,39 @@ class Known(NamedTuple):
 class Filter(NamedTuple):
     """One filter as a list, and as a question about an event that is at hand."""
 
-    listed: List
+    listed: IdSource
     check: Any
 
 
 def by_column(column: str, *values: Any) -> Filter:
     rows = [Event.objects.filter(**{column: value}) for value in values]
-    return Filter(Listed(rows), In(unindexed(F(column)), values))
+    return Filter(IndexedIds(rows), In(unindexed(F(column)), values))
 
 
 def by_ticket(ticket: str) -> Filter:
     same = Upper(Value(ticket))
     rows = Event.objects.alias(upper=Upper("ticket")).filter(upper=same)
-    return Filter(Listed([rows]), Exact(unindexed(Upper("ticket")), same))
+    return Filter(IndexedIds([rows]), Exact(unindexed(Upper("ticket")), same))
 
 
 def by_operation(number: int) -> Filter:
-    return Filter(Listed([Event.objects.filter(operation=number)]), Q(operation=number))
+    return Filter(
+        IndexedIds([Event.objects.filter(operation=number)]), Q(operation=number)
+    )
 
 
 def by_actor(id: int) -> Filter:
-    return Filter(Listed([Event.objects.filter(actor_id=id)]), Q(actor_id=id))
+    return Filter(IndexedIds([Event.objects.filter(actor_id=id)]), Q(actor_id=id))
 
 
 def by_flag(**flag: Any) -> Filter:
-    return Filter(Listed([Event.objects.filter(**flag)]), Q(**flag))
+    return Filter(IndexedIds([Event.objects.filter(**flag)]), Q(**flag))
 
 
-def by_target(column: str, value: str) -> Listed:
+def by_target(column: str, value: str) -> IndexedIds:
     rows = Outcome.objects.filter(**{column: value})
     # The index leaves the empty ones out, and is taken only by who says so too.
-    return Listed(
+    return IndexedIds(
         [rows if column == "target_id" else rows.exclude(**{column: ""})], "event_id"
     )
 
@@ -111,5 +113,5 @@ def unindexed(column: Any) -> Any:
     return Coalesce(column, Value(""), output_field=CharField())
 
 
-def everything() -> Listed:
-    return Listed([Event.objects.all()])
+def all_event_ids() -> IndexedIds:
+    return IndexedIds([Event.objects.all()])

@@ -16,61 +16,66 @@ from django.db.models.functions import RowNumber
 
 from iotda_admin.access.scope import AnyUser, spaces_of
 from iotda_admin.audit.models import Event, Outcome
-from iotda_admin.audit.search.filters import DENIED, FilterForm
+from iotda_admin.audit.search.filters import DENIED, AuditFilterForm
 from iotda_admin.audit.search.indexes import (
-    END,
+    END_ID,
     Filter,
-    Known,
-    List,
+    IdSource,
+    KnownIds,
     Span,
+    all_event_ids,
     by_actor,
     by_column,
     by_flag,
     by_operation,
     by_target,
     by_ticket,
-    everything,
 )
-from iotda_admin.audit.search.words import known_events, says
+from iotda_admin.audit.search.words import events_with_words, reason_matcher
 
 # Events of the leading filter that one page looks at; then it says how far it came.
-LOOKED_AT = 20_000
+MAX_SEARCHED = 20_000
 # So many of each filter tell which of them is the sparsest.
-PROBED = 500
-PIECES = (64, 128, 256, 512, 1024, 2048, 4096)
-EXPORTED_TOGETHER = 2048
+PROBE_SIZE = 500
+BATCH_SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
+EXPORT_BATCH = 2048
 # A clock may have been set back by so much.
-SLACK = timedelta(minutes=10)
-OF_TARGETS = {"target": "target_id", "outcome": "outcome", "code": "code"}
-SIMPLE = {"actor": "actor_name", "kind": "kind", "verb": "verb", "source": "source"}
+CLOCK_SLACK = timedelta(minutes=10)
+TARGET_COLUMNS = {"target": "target_id", "outcome": "outcome", "code": "code"}
+EVENT_COLUMNS = {
+    "actor": "actor_name",
+    "kind": "kind",
+    "verb": "verb",
+    "source": "source",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchPage:
     ids: list[int]
     # There is more beyond them; or nothing was found up to here, and the search can go on.
     more: bool = False
     looked_to: int = 0
 
 
-class Search:
+class TrailSearch:
     """What somebody may see of the trail and asks for."""
 
-    def __init__(self, form: FilterForm, user: AnyUser) -> None:
+    def __init__(self, form: AuditFilterForm, user: AnyUser) -> None:
         self.asked = form.asked if form.is_valid() else {}
         self.possible = form.is_valid()
-        self.lists: list[List] = []
-        self.checks: list[tuple[List | None, Any]] = []
+        self.lists: list[IdSource] = []
+        self.checks: list[tuple[IdSource | None, Any]] = []
         self.said: Callable[[str], bool] | None = None
-        self.of_targets = of_targets(self.asked)
-        for each in simple(self.asked):
+        self.of_targets = target_filters(self.asked)
+        for each in filters_of(self.asked):
             self.narrow(each.listed, each.check)
         self.narrow_by_targets()
         self.narrow_by_reason(self.asked.get("reason", ""))
         self.narrow_to(user)
-        self.bounds = span_of(self.asked)
+        self.bounds = span_between(self.asked)
 
-    def narrow(self, listed: List | None, check: Any) -> None:
+    def narrow(self, listed: IdSource | None, check: Any) -> None:
         """check: what an event that another list has found is asked; None for nothing."""
         if listed is not None:
             self.lists.append(listed)
@@ -89,10 +94,10 @@ class Search:
     def narrow_by_reason(self, text: str) -> None:
         if not text:
             return
-        self.said = says(text)
-        known = known_events(text)
+        self.said = reason_matcher(text)
+        known = events_with_words(text)
         if known is not None:
-            self.narrow(Known(known), None)
+            self.narrow(KnownIds(known), None)
 
     def narrow_to(self, user: AnyUser) -> None:
         """Own events for everybody who may read some; of the others those in the user's resource spaces."""
@@ -100,11 +105,11 @@ class Search:
             # Not by the name: it may change, and may have been somebody else's.
             self.narrow(*by_actor(user.pk or 0))
             if (spaces := spaces_of(user)) is not None:
-                self.narrow(None, own_within(spaces))
-        elif (seen := visible(user)) is not None:
+                self.narrow(None, own_events_in_spaces(spaces))
+        elif (seen := visible_events(user)) is not None:
             self.narrow(None, seen)
 
-    def page(self, span: Span, size: int) -> Found:
+    def page(self, span: Span, size: int) -> SearchPage:
         """The next events of the span; what they are asked for is bounded."""
         found: list[int] = []
         looked = 0
@@ -112,18 +117,18 @@ class Search:
             found += self.matching(ids)
             looked += len(ids)
             if len(found) > size:
-                return Found(found[:size], more=True)
-            if looked >= LOOKED_AT:
-                return Found(found, more=True, looked_to=ids[-1])
-        return Found(found)
+                return SearchPage(found[:size], more=True)
+            if looked >= MAX_SEARCHED:
+                return SearchPage(found, more=True, looked_to=ids[-1])
+        return SearchPage(found)
 
     def every(self, span: Span) -> Iterator[list[int]]:
         """All of them, in pieces: for an export."""
-        for ids in self.pieces(span, EXPORTED_TOGETHER):
+        for ids in self.pieces(span, EXPORT_BATCH):
             if good := self.matching(ids):
                 yield good
 
-    def pieces(self, span: Span, most: int = PIECES[-1]) -> Iterator[list[int]]:
+    def pieces(self, span: Span, most: int = BATCH_SIZES[-1]) -> Iterator[list[int]]:
         if not self.possible:
             return
         span = Span(
@@ -132,7 +137,7 @@ class Search:
             span.newest_first,
         )
         self.leader = self.sparsest(span)
-        sizes = (min(each, most) for each in chain(PIECES, repeat(most)))
+        sizes = (min(each, most) for each in chain(BATCH_SIZES, repeat(most)))
         size = next(sizes)
         while ids := self.leader.ids(span, size):
             yield ids
@@ -140,14 +145,14 @@ class Search:
                 return
             span, size = span.beyond(ids[-1]), next(sizes)
 
-    def sparsest(self, span: Span) -> List:
+    def sparsest(self, span: Span) -> IdSource:
         """The one whose next events reach the furthest."""
         if len(self.lists) < 2:
-            return self.lists[0] if self.lists else everything()
+            return self.lists[0] if self.lists else all_event_ids()
 
-        def reach(each: List) -> tuple[int, int]:
-            ids = each.ids(span, PROBED)
-            ended = len(ids) < PROBED
+        def reach(each: IdSource) -> tuple[int, int]:
+            ids = each.ids(span, PROBE_SIZE)
+            ended = len(ids) < PROBE_SIZE
             return (
                 (-1, len(ids))
                 if ended
@@ -179,20 +184,20 @@ class Search:
         return in_time and (self.said is None or self.said(reason))
 
 
-def visible(user: AnyUser) -> Q | None:
+def visible_events(user: AnyUser) -> Q | None:
     """What somebody may see of the trail; None: all of it."""
     own, spaces = Q(actor_id=user.pk or 0), spaces_of(user)
-    own = own if spaces is None else own & own_within(spaces)
+    own = own if spaces is None else own & own_events_in_spaces(spaces)
     if not user.has_perm("audit.view_event"):
         return own
-    return None if spaces is None else own | within(spaces)
+    return None if spaces is None else own | events_in_spaces(spaces)
 
 
-def within(spaces: frozenset[str]) -> Q:
+def events_in_spaces(spaces: frozenset[str]) -> Q:
     return Q(space__in=["", *sorted(spaces)])
 
 
-def own_within(spaces: frozenset[str]) -> Q:
+def own_events_in_spaces(spaces: frozenset[str]) -> Q:
     """Of what somebody did themselves: as with operations, what is elsewhere does not exist for them, even
     if it was theirs once. Of several spaces what names no target, or an operation that is all in theirs."""
     of_it = apps.get_model("operations", "OperationSpace").objects.filter(
@@ -200,13 +205,13 @@ def own_within(spaces: frozenset[str]) -> Q:
     )
     elsewhere = Exists(of_it.exclude(app_id__in=sorted(spaces)))
     nameless = Q(operation=None) & ~Exists(Outcome.objects.filter(event=OuterRef("pk")))
-    return within(spaces) | Q(space="*") & (
+    return events_in_spaces(spaces) | Q(space="*") & (
         nameless | Q(operation__isnull=False) & ~elsewhere
     )
 
 
-def simple(asked: dict[str, Any]) -> Iterator[Filter]:
-    for name, column in SIMPLE.items():
+def filters_of(asked: dict[str, Any]) -> Iterator[Filter]:
+    for name, column in EVENT_COLUMNS.items():
         if name in asked:
             yield by_column(column, asked[name])
     if asked.get("outcome") == DENIED:
@@ -229,10 +234,10 @@ def by_policy(policy: str) -> Filter:
     return by_column("policy_id" if is_id else "policy_name", policy)
 
 
-def of_targets(asked: dict[str, Any]) -> dict[str, str]:
+def target_filters(asked: dict[str, Any]) -> dict[str, str]:
     """What is asked of single targets, by column."""
     wanted = {
-        column: asked[name] for name, column in OF_TARGETS.items() if name in asked
+        column: asked[name] for name, column in TARGET_COLUMNS.items() if name in asked
     }
     return {
         column: value
@@ -241,24 +246,24 @@ def of_targets(asked: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def span_of(asked: dict[str, Any]) -> Span:
+def span_between(asked: dict[str, Any]) -> Span:
     """The part of the trail that a time may be in. A clock may have been set back, or have been quite wrong
     for one event: so both the first that is late enough and the last that is too early must lie before it,
     and the other way round behind it."""
-    low, high = 0, END
+    low, high = 0, END_ID
     by_time = Event.objects.order_by("at", "id").values_list("id", flat=True)
     if since := asked.get("since"):
         too_early, enough = (
-            by_time.filter(at__lt=since - SLACK),
-            by_time.filter(at__gte=since - SLACK),
+            by_time.filter(at__lt=since - CLOCK_SLACK),
+            by_time.filter(at__gte=since - CLOCK_SLACK),
         )
-        low = min(too_early.last() or 0, (enough.first() or END) - 1)
+        low = min(too_early.last() or 0, (enough.first() or END_ID) - 1)
     if until := asked.get("until"):
         too_late, enough = (
-            by_time.filter(at__gte=until + SLACK),
-            by_time.filter(at__lt=until + SLACK),
+            by_time.filter(at__gte=until + CLOCK_SLACK),
+            by_time.filter(at__lt=until + CLOCK_SLACK),
         )
-        high = max(too_late.first() or END, (enough.last() or 0) + 1)
+        high = max(too_late.first() or END_ID, (enough.last() or 0) + 1)
     return Span(low, high)
 
 

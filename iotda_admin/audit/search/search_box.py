@@ -5,28 +5,28 @@ import re
 from django.http import QueryDict
 
 from iotda_admin.access.scope import AnyUser
-from iotda_admin.audit.search.filters import FilterForm
+from iotda_admin.audit.search.filters import AuditFilterForm
 from iotda_admin.audit.search.indexes import Span
-from iotda_admin.audit.search.query import Search
+from iotda_admin.audit.search.query import TrailSearch
 
 # In this order: what somebody who reads the trail most often has at hand. A person is a target too, where
 # their account was changed: what they did comes first.
 GUESSES = ["ticket", "actor", "target", "policy", "code"]
-MOST = 128
+MAX_LENGTH = 128
 
 
-def meant(text: str, user: AnyUser) -> dict[str, str]:
+def filter_for_text(text: str, user: AnyUser) -> dict[str, str]:
     """The filter that finds something of what somebody may see; else words of the reason."""
-    text = text[:MOST]
+    text = text[:MAX_LENGTH]
     if re.fullmatch(r"(?i:OP-)[0-9]{1,18}", text):
         return {"operation": text}
     for name in GUESSES:
-        if finds(name, text, user):
+        if finds_events(name, text, user):
             return {name: text}
     return {"reason": text}
 
 
-def finds(name: str, text: str, user: AnyUser) -> bool:
+def finds_events(name: str, text: str, user: AnyUser) -> bool:
     query = QueryDict(mutable=True)
     query[name] = text
-    return bool(Search(FilterForm(query), user).page(Span(), 1).ids)
+    return bool(TrailSearch(AuditFilterForm(query), user).page(Span(), 1).ids)

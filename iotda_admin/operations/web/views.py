@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpRespons
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
-from iotda_admin import audit
+from iotda_admin.audit.record import record_request_event
 from iotda_admin.core import csv_export
 from iotda_admin.core.http import render, wants_fragment
 from iotda_admin.core.pagination import page_of
@@ -121,7 +121,7 @@ def targets(request: HttpRequest, number: int) -> HttpResponse:
 def failures(request: HttpRequest, number: int) -> StreamingHttpResponse:
     """What did not succeed as CSV. That somebody took it is an event too."""
     row = visible_or_404(request, number)
-    audit.record_request(
+    record_request_event(
         "export",
         request,
         operation=row.pk,
@@ -141,7 +141,7 @@ def check(request: HttpRequest, number: int) -> HttpResponse:
     row = visible_or_404(request, number)
     if not may_check(request.user, row):
         raise PermissionDenied
-    audit.record_request(
+    record_request_event(
         "operation.checked",
         request,
         operation=row.pk,

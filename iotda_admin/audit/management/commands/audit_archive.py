@@ -8,12 +8,17 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from iotda_admin.access.actor import system_user
-from iotda_admin.audit.archive import SEGMENT, Damaged, archive, segments_before
-from iotda_admin.audit.verify import verify
+from iotda_admin.audit.archive import (
+    SEGMENT_SIZE,
+    DamagedArchive,
+    archive_segment,
+    segments_before,
+)
+from iotda_admin.audit.verify import verify_trail
 
 
 class Command(BaseCommand):
-    help = f"Move the old part of the audit trail to files, in whole segments of {SEGMENT:,} events."
+    help = f"Move the old part of the audit trail to files, in whole segments of {SEGMENT_SIZE:,} events."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("folder", type=Path, help="where the files go; keep them")
@@ -45,14 +50,14 @@ class Command(BaseCommand):
             self.stdout.write("No whole segment is that old. Nothing was moved.")
             return
         try:
-            finding = verify(expect)
+            finding = verify_trail(expect)
         except ValueError as error:
             raise CommandError(f"{error} Nothing was moved.", returncode=2) from error
         if finding.bad is not None:
             raise CommandError(f"Event {finding.bad} {finding.why}. Nothing was moved.")
         for segment in segments:
             try:
-                path = archive(segment, folder, actor_name=system_user())
-            except (Damaged, OSError) as error:
+                path = archive_segment(segment, folder, actor_name=system_user())
+            except (DamagedArchive, OSError) as error:
                 raise CommandError(f"{error} Nothing more was moved.") from error
             self.stdout.write(f"Events {segment.first} to {segment.last}: {path}")

@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from iotda_admin.audit.archive import Damaged, check_folder
-from iotda_admin.audit.verify import verify
+from iotda_admin.audit.archive import DamagedArchive, check_archive
+from iotda_admin.audit.verify import verify_trail
 
 
 class Command(BaseCommand):
@@ -33,7 +33,7 @@ class Command(BaseCommand):
     ) -> None:
         started = time.monotonic()
         try:
-            finding = verify(expect)
+            finding = verify_trail(expect)
         except ValueError as error:
             raise CommandError(str(error), returncode=2) from error
         if finding.bad is not None:
@@ -50,7 +50,7 @@ class Command(BaseCommand):
 
     def check_archive(self, folder: Path) -> None:
         try:
-            end = check_folder(folder)
-        except Damaged as error:
+            end = check_archive(folder)
+        except DamagedArchive as error:
             raise CommandError(str(error), returncode=1) from error
         self.stdout.write(f"{end.seq:,} archived events as they were written.")

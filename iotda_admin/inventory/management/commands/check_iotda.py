@@ -5,8 +5,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from iotda_admin import audit
 from iotda_admin.access.actor import system_user
+from iotda_admin.audit.record import record_event
 from iotda_admin.inventory.diagnosis import configured, explain
 from iotda_admin.iotda import IotdaError, PageQuery
 from iotda_admin.rate.connection import client
@@ -56,7 +56,7 @@ class Command(BaseCommand):
     def record(self, failed: list[str]) -> None:
         """Who checked which settings, and what came of it. A check before the first migrate is none yet."""
         with suppress(DatabaseError):
-            audit.record(
+            record_event(
                 "settings.checked",
                 actor_name=system_user(),
                 source="cli",

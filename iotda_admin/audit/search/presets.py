@@ -15,18 +15,18 @@ from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.access.scope import AnyUser
 from iotda_admin.audit.models import Event, Outcome
-from iotda_admin.audit.search.query import visible
+from iotda_admin.audit.search.query import visible_events
 
 # The newest failures, of which the codes are counted.
-COUNTED = 10_000
+MAX_FAILURES_COUNTED = 10_000
 
 
-class Question(NamedTuple):
+class PresetSearch(NamedTuple):
     asked: str | Promise
     url: str
 
 
-def questions() -> list[Question]:
+def preset_searches() -> list[PresetSearch]:
     quarter = f"{quarter_start(timezone.localtime()):%Y-%m-%dT%H:%M}"
     zone = timezone.get_current_timezone_name()
     binds = {
@@ -37,24 +37,28 @@ def questions() -> list[Question]:
         "zone": zone,
     }
     return [
-        Question(_("All binds of a whole resource space this quarter"), trail(**binds)),
-        Question(_("The most frequent error codes"), reverse("audit:codes")),
-        Question(_("Outside working hours"), trail(outside="on")),
-        Question(_("What was not allowed"), trail(outcome="denied")),
-        *who_can_bind(),
+        PresetSearch(
+            _("All binds of a whole resource space this quarter"), trail_url(**binds)
+        ),
+        PresetSearch(_("The most frequent error codes"), reverse("audit:codes")),
+        PresetSearch(_("Outside working hours"), trail_url(outside="on")),
+        PresetSearch(_("What was not allowed"), trail_url(outcome="denied")),
+        *permission_searches(),
     ]
 
 
-def trail(**filters: str) -> str:
+def trail_url(**filters: str) -> str:
     return f"{reverse('audit:events')}?{urlencode(filters)}"
 
 
-def who_can_bind() -> list[Question]:
+def permission_searches() -> list[PresetSearch]:
     try:
         url = reverse("accounts:rights")
     except NoReverseMatch:
         return []
-    return [Question(_("Who can bind policies"), f"{url}?right=policies.bind_policy")]
+    return [
+        PresetSearch(_("Who can bind policies"), f"{url}?right=policies.bind_policy")
+    ]
 
 
 def quarter_start(now: datetime) -> datetime:
@@ -62,7 +66,7 @@ def quarter_start(now: datetime) -> datetime:
     return now.replace(month=month, day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
-def working_hours() -> str:
+def working_hours_text() -> str:
     days, start, end = settings.WORKING_HOURS
     names = [str(WEEKDAYS_ABBR[day]) for day in sorted(days)]
     in_a_row = len(days) > 2 and max(days) - min(days) + 1 == len(days)
@@ -70,21 +74,23 @@ def working_hours() -> str:
     return f"{spoken} {start:%H:%M}-{end:%H:%M}, {settings.TIME_ZONE}"
 
 
-def top_codes(user: AnyUser) -> tuple[list[tuple[str, int]], bool]:
+def frequent_error_codes(user: AnyUser) -> tuple[list[tuple[str, int]], bool]:
     """Of the newest failures that somebody may see, the most frequent first; and whether there are older."""
     newest = (
         Outcome.objects.filter(outcome="failed")
         .exclude(outcome="")
         .order_by("-event_id")
     )
-    rows = list(newest.values_list("event_id", "code")[: COUNTED + 1])
-    own = visible(user)
-    seen = None if own is None else events_among({event for event, _code in rows}, own)
+    rows = list(newest.values_list("event_id", "code")[: MAX_FAILURES_COUNTED + 1])
+    own = visible_events(user)
+    seen = None if own is None else visible_ids({event for event, _code in rows}, own)
     counts = Counter(
-        code for event, code in rows[:COUNTED] if seen is None or event in seen
+        code
+        for event, code in rows[:MAX_FAILURES_COUNTED]
+        if seen is None or event in seen
     )
-    return counts.most_common(), len(rows) > COUNTED
+    return counts.most_common(), len(rows) > MAX_FAILURES_COUNTED
 
 
-def events_among(ids: set[int], own: Q) -> set[int]:
+def visible_ids(ids: set[int], own: Q) -> set[int]:
     return set(Event.objects.filter(own, id__in=ids).values_list("id", flat=True))

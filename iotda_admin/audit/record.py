@@ -1,0 +1,81 @@
+"""Append events to the audit trail."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser, User
+from django.http import HttpRequest
+
+from iotda_admin.access.actor import address_of, role_of
+from iotda_admin.audit.chain import EventTarget, NewEvent, append_events
+from iotda_admin.core import request_id
+
+deferred: ContextVar[list[NewEvent] | None] = ContextVar("deferred", default=None)
+
+
+def record_event(
+    kind: str,
+    *,
+    actor: User | AnonymousUser | None = None,
+    targets: Sequence[tuple[str, ...]] = (),
+    **columns: Any,
+) -> None:
+    """Append one event.
+
+    Each target is a tuple of id, name, outcome, code and message; all but the id are
+    optional. ``columns`` are columns of ``audit.models.Event``. Names are stored
+    beside ids because an account or a device can be deleted later.
+
+    Call it inside the transaction of the change, as its last statement: if the event
+    cannot be written, the change must not happen, and no other process can append
+    until the transaction ends.
+    """
+    if actor is not None and actor.is_authenticated:
+        columns = {
+            "actor_id": actor.pk,
+            "actor_name": actor.get_username(),
+            "role": columns.get("role") or role_of(actor),
+            **columns,
+        }
+    event = NewEvent(
+        {"request_id": request_id.current.get(), **columns, "kind": kind},
+        [EventTarget(*target) for target in targets],
+    )
+    events = deferred.get()
+    if events is None:
+        append_events([event])
+    else:
+        events.append(event)
+
+
+def record_request_event(kind: str, request: HttpRequest, **columns: Any) -> None:
+    """Append an event about a web request, with its user and address."""
+    record_event(
+        kind,
+        actor=request.user,
+        source="web",
+        address=address_of(request),
+        **columns,
+    )
+
+
+@contextmanager
+def deferred_events() -> Iterator[None]:
+    """Append the events recorded in this block together, at its end.
+
+    For transactions that take other locks: waiting for those while holding the lock
+    of the trail could deadlock. Use it inside the transaction.
+    """
+    if deferred.get() is not None:
+        yield
+        return
+    events: list[NewEvent] = []
+    token = deferred.set(events)
+    try:
+        yield
+    finally:
+        deferred.reset(token)
+    if events:
+        append_events(events)
