@@ -7,7 +7,7 @@ from django.db.models import F, Q
 
 from devices.models import Device
 from iotda_admin.access.scope import AnyUser, spaces_of, within
-from iotda_admin.core.ids import among
+from iotda_admin.core.bulk_sql import values_subquery
 from iotda_admin.operations.permissions import ids_missing_in
 
 SHOWN = 50
@@ -54,7 +54,7 @@ class Selection:
 
 
 def select_devices(ids: Sequence[str], user: AnyUser) -> Selection:
-    known = within(Device.objects.filter(pk__in=among(ids)).order_by(), user)
+    known = within(Device.objects.filter(pk__in=values_subquery(ids)).order_by(), user)
     behind = set(known.exclude(DIRECT).values_list("pk", flat=True))
     direct = known.filter(DIRECT)
     outside = [] if spaces_of(user) is None else ids_missing_in(known, ids)

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from devices.models import Device
 from devices.sync import Devices, device_row
-from iotda_admin.core.ids import among
+from iotda_admin.core.bulk_sql import values_subquery
 from iotda_admin.inventory.sync import ask as ask_for_reading
 from iotda_admin.iotda import (
     Ack,
@@ -39,7 +39,7 @@ LOST_READS = 3
 
 
 def known(ids: Iterable[str]) -> QuerySet[Device]:
-    return Device.objects.filter(device_id__in=among(list(ids)))
+    return Device.objects.filter(device_id__in=values_subquery(list(ids)))
 
 
 def lost(errors: Iterable[IotdaError]) -> int:

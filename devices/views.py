@@ -14,7 +14,7 @@ from devices.targets import wanted
 from iotda_admin.access.actor import actor_of
 from iotda_admin.access.scope import cap_of, sees, within
 from iotda_admin.core.http import render, wants_fragment
-from iotda_admin.core.pagination import page_of
+from iotda_admin.core.pagination import paginate
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.counts import overall_outcome
 from iotda_admin.operations.permissions import limit_message, outside_message
@@ -36,7 +36,7 @@ from iotda_admin.rate.connection import client, status_of, unknown_to_iotda
 def devices(request: HttpRequest) -> HttpResponse:
     form = FilterForm(request.GET, user=request.user)
     found = form.devices()
-    context = {"form": form, "page": page_of(found, request), "total": found.count()}
+    context = {"form": form, "page": paginate(found, request), "total": found.count()}
     return render(request, "devices/devices.html", context, part="list")
 
 

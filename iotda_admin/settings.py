@@ -18,7 +18,7 @@ environ.Env.read_env(BASE_DIR / ".env")
 DATA_DIR = env.folder("DATA_DIR", BASE_DIR / "var")
 SECRET_KEY = env.kept_secret("SECRET_KEY", DATA_DIR / "secret_key")
 DEBUG = env.flag("DEBUG", False)
-ALLOWED_HOSTS = env.words(
+ALLOWED_HOSTS = env.items(
     "ALLOWED_HOSTS",
     "localhost,127.0.0.1,[::1]",
     pattern=r"\*|\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*|\[[0-9a-f:]+\]",
@@ -30,7 +30,7 @@ HTTPS = env.flag("HTTPS", True)
 # The defaults are the simulator's. With IOTDA_ENDPOINT, IOTDA_PROJECT_ID, IOTDA_REGION,
 # IOTDA_INSTANCE_ID, IOTDA_AK and IOTDA_SK changed, everything talks to a real IoTDA.
 # Other hosts than Huawei Cloud's that the credentials may be sent to.
-IOTDA_HOSTS = env.words(
+IOTDA_HOSTS = env.items(
     "IOTDA_HOSTS",
     pattern=r"[a-z0-9-]+(\.[a-z0-9-]+)*",
     means="host names such as iotda.example.com, separated by commas",
@@ -77,21 +77,21 @@ IOTDA_PROXY = env.proxy("IOTDA_PROXY")
 IOTDA_CONNECT_TIMEOUT = env.number("IOTDA_CONNECT_TIMEOUT", 5, low=0.1, high=60)
 IOTDA_DEADLINE = env.number("IOTDA_DEADLINE", 10, low=0.2, high=120)
 # Write requests that one worker has under way at the same time.
-IOTDA_IN_FLIGHT = env.whole("IOTDA_IN_FLIGHT", 8, low=1, high=32)
-IOTDA_CONNECTIONS = env.whole("IOTDA_CONNECTIONS", 16, low=1, high=64)
+IOTDA_IN_FLIGHT = env.integer("IOTDA_IN_FLIGHT", 8, low=1, high=32)
+IOTDA_CONNECTIONS = env.integer("IOTDA_CONNECTIONS", 16, low=1, high=64)
 # Calls a second that the platform allows this account, and at once. 0: no limit of ours.
 IOTDA_RATE = env.number("IOTDA_RATE", 10, low=0, high=10_000)
-IOTDA_BURST = env.whole("IOTDA_BURST", 10, low=1, high=100_000)
+IOTDA_BURST = env.integer("IOTDA_BURST", 10, low=1, high=100_000)
 
 # --- What this product does ---------------------------------------------------------------------
 INVENTORY_REFRESH = env.number("INVENTORY_REFRESH", 300, low=10, high=86_400)
-INVENTORY_IN_FLIGHT = env.whole("INVENTORY_IN_FLIGHT", 4, low=1, high=11)
+INVENTORY_IN_FLIGHT = env.integer("INVENTORY_IN_FLIGHT", 4, low=1, high=11)
 # Seconds between the two looks that must both miss a change before it counts as not applied.
 READ_BACK_GAP = env.number("READ_BACK_GAP", 5, low=0, high=600)
 # More devices than this are frozen by IoTDA's batch task. Up to it each is read first and the rest can still
 # be cancelled: that takes less than two minutes at the 10 calls a second of a small instance.
-BATCH_TASK_ABOVE = env.whole("BATCH_TASK_ABOVE", 500, low=0, high=1_000_000)
-TARGETS_LIMIT = env.whole("TARGETS_LIMIT", 100_000, low=20, high=1_000_000)
+BATCH_TASK_ABOVE = env.integer("BATCH_TASK_ABOVE", 500, low=0, high=1_000_000)
+TARGETS_LIMIT = env.integer("TARGETS_LIMIT", 100_000, low=20, high=1_000_000)
 
 # A listing of the platform, and the table that mirrors it, in the order they are read.
 INVENTORY_MIRRORS = [
@@ -107,7 +107,7 @@ INVENTORY_MIRRORS = [
 AUDIT_KEY = env.secret("AUDIT_KEY")
 # Keys of before, so that what was written with them can be verified.
 AUDIT_OLD_KEYS = env.secret("AUDIT_OLD_KEYS").split()
-WORKING_HOURS = env.hours("WORKING_HOURS", "Mon-Fri 08:00-18:00")
+WORKING_HOURS = env.working_hours("WORKING_HOURS", "Mon-Fri 08:00-18:00")
 
 # All that can be done to the platform. To add a verb, see the README.
 OPERATION_VERBS = {
@@ -154,28 +154,28 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "iotda_admin.core.request_id.RequestId",
-    "iotda_admin.core.access_log.AccessLog",
-    "iotda_admin.core.headers.Headers",
+    "iotda_admin.core.middleware.RequestId",
+    "iotda_admin.core.middleware.AccessLog",
+    "iotda_admin.core.middleware.Headers",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
-    "iotda_admin.core.time_zone.ReaderZone",
+    "iotda_admin.core.middleware.TimeZone",
     "django.middleware.common.CommonMiddleware",
-    "iotda_admin.core.http.BodyLimit",
+    "iotda_admin.core.middleware.BodyLimit",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "iotda_admin.accounts.acting.Acting",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "iotda_admin.core.http.DatabaseBusy",
+    "iotda_admin.core.middleware.DatabaseErrors",
     "iotda_admin.accounts.sessions.SessionLimits",
     "iotda_admin.accounts.middleware.SignIn",
     "iotda_admin.accounts.middleware.RecordDenied",
-    "iotda_admin.core.http.NoStore",
+    "iotda_admin.core.middleware.NoStore",
 ]
 
 ROOT_URLCONF = "iotda_admin.urls"
@@ -232,7 +232,7 @@ TASKS = {"default": {"BACKEND": QUEUE}}
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English"))]
 # What a page shows until the browser has said which zone the reader is in, and what working hours are in.
-TIME_ZONE = env.zone("TIME_ZONE", "UTC")
+TIME_ZONE = env.time_zone("TIME_ZONE", "UTC")
 USE_TZ = True
 
 STATIC_URL = "static/"
@@ -260,12 +260,12 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 # Without an action of the user's, and from signing in, whatever is done meanwhile.
-SESSION_IDLE_MINUTES = env.whole("SESSION_IDLE_MINUTES", 30, low=1, high=720)
-SESSION_HOURS = env.whole("SESSION_HOURS", 12, low=1, high=24)
+SESSION_IDLE_MINUTES = env.integer("SESSION_IDLE_MINUTES", 30, low=1, high=720)
+SESSION_HOURS = env.integer("SESSION_HOURS", 12, low=1, high=24)
 SESSION_COOKIE_AGE = SESSION_HOURS * 3600
 # Wrong passwords for one account from one address, and how long it then waits.
-LOGIN_TRIES = env.whole("LOGIN_TRIES", 5, low=1, high=100)
-LOGIN_MINUTES = env.whole("LOGIN_MINUTES", 15, low=1, high=1440)
+LOGIN_TRIES = env.integer("LOGIN_TRIES", 5, low=1, high=100)
+LOGIN_MINUTES = env.integer("LOGIN_MINUTES", 15, low=1, high=1440)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
@@ -279,7 +279,7 @@ SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
-CSRF_TRUSTED_ORIGINS = env.words(
+CSRF_TRUSTED_ORIGINS = env.items(
     "CSRF_TRUSTED_ORIGINS",
     pattern=r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d+)?",
     means="addresses such as https://desk.example.com, separated by commas",
@@ -307,7 +307,7 @@ BODY_LIMIT = TARGETS_LIMIT * 300 + 2_000_000
 
 DATA_UPLOAD_MAX_NUMBER_FILES = 5
 
-CSRF_FAILURE_VIEW = "iotda_admin.core.http.csrf_failure"
+CSRF_FAILURE_VIEW = "iotda_admin.core.error_views.csrf_failure"
 
 # Without it nothing is counted for all processes, and /metrics is not there.
 METRICS_TOKEN = env.token("METRICS_TOKEN")

@@ -26,7 +26,7 @@ urlpatterns = [
     path("metrics", login_not_required(health.prometheus), name="metrics"),
 ]
 
-handler400 = "iotda_admin.core.http.bad_request"
-handler403 = "iotda_admin.core.http.permission_denied"
-handler404 = "iotda_admin.core.http.not_found"
-handler500 = "iotda_admin.core.http.fault"
+handler400 = "iotda_admin.core.error_views.bad_request"
+handler403 = "iotda_admin.core.error_views.permission_denied"
+handler404 = "iotda_admin.core.error_views.not_found"
+handler500 = "iotda_admin.core.error_views.server_error"

@@ -8,7 +8,7 @@ from django.http import QueryDict
 
 from devices.models import Device, Product, Space
 from iotda_admin.access.scope import AnyUser, spaces_of, within
-from iotda_admin.core.ids import among
+from iotda_admin.core.bulk_sql import values_subquery
 from iotda_admin.operations.permissions import ids_missing_in
 from iotda_admin.operations.web.forms import valid_ids
 from policies.models import POLICIES_PER_TARGET, Binding, TargetType
@@ -158,7 +158,7 @@ def known_among(
         TargetType.SPACE: Space,
     }
     rows: QuerySet[Device] = model[TargetType(target_type)]._default_manager.filter(
-        pk__in=among(ids)
+        pk__in=values_subquery(ids)
     )  # type: ignore[assignment]
     return rows
 
@@ -175,7 +175,7 @@ def annotated(
     """With the number of policies each has by our records, and whether this one is among them."""
     ids = [choice.id for choice in choices]
     bindings = Binding.objects.filter(
-        target_type=target_type, target_id__in=among(ids)
+        target_type=target_type, target_id__in=values_subquery(ids)
     ).order_by()
     counts = dict(bindings.values_list("target_id").annotate(Count("pk")))
     having = (
@@ -194,7 +194,9 @@ def reached(target_type: str, ids: Sequence[str], user: AnyUser) -> int | None:
     if target_type == TargetType.DEVICE or not ids:
         return None
     column = "product_id" if target_type == TargetType.PRODUCT else "app_id"
-    return within(Device.objects.filter(**{f"{column}__in": among(ids)}), user).count()
+    return within(
+        Device.objects.filter(**{f"{column}__in": values_subquery(ids)}), user
+    ).count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +225,7 @@ def summary(
     if spaces_of(user) is not None:
         ids = list(known.values_list("pk", flat=True))
     bindings = Binding.objects.filter(
-        target_type=target_type, target_id__in=among(ids)
+        target_type=target_type, target_id__in=values_subquery(ids)
     ).order_by()
     having = bindings.filter(policy=policy_id)
     others = bindings.exclude(target_id__in=having.values("target_id"))

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Space
-from iotda_admin.core.ids import among
+from iotda_admin.core.bulk_sql import values_subquery
 from iotda_admin.iotda import BIND_LIMIT, BindAnswer, Client, IotdaError, Rejected, walk
 from iotda_admin.iotda import TargetType as PlatformTargetType
 from iotda_admin.iotda import Verdict as TargetVerdict
@@ -197,7 +197,9 @@ def standing(
 ) -> set[str]:
     have = set(
         Binding.objects.filter(
-            policy=policy_id, target_type=target_type, target_id__in=among(ids)
+            policy=policy_id,
+            target_type=target_type,
+            target_id__in=values_subquery(ids),
         ).values_list("target_id", flat=True)
     )
     return have if bound else set(ids) - have

@@ -13,7 +13,7 @@ from iotda_admin.access.actor import actor_of
 from iotda_admin.access.scope import AnyUser, sees, spaces_of, within
 from iotda_admin.core.http import render
 from iotda_admin.core.ids import is_id
-from iotda_admin.core.pagination import page_of
+from iotda_admin.core.pagination import paginate
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.permissions import outside_message
@@ -68,7 +68,7 @@ def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
     if not may_see(request.user, row):
         raise Http404
     bound = visible_bindings(request.user).filter(policy=policy_id)
-    page = page_of(bound, request)
+    page = paginate(bound, request)
     context = {
         "policy": row,
         "error": error,

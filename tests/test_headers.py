@@ -158,7 +158,7 @@ def test_the_id_of_a_request_is_ours_unless_a_declared_proxy_gives_one(
 
 
 def test_a_request_is_one_line_with_its_id_and_without_its_query(viewer, caplog):
-    caplog.set_level(logging.INFO, "iotda_admin.core.access_log")
+    caplog.set_level(logging.INFO, "iotda_admin.core.middleware")
     viewer.get("/devices/%0d%0a%1b[31mx/?q=canary-query")
     line = Text().format(caplog.records[-1])
     event = json.loads(Json().format(caplog.records[-1]))

@@ -5,8 +5,8 @@ from io import BytesIO
 
 import pytest
 
-from iotda_admin.core.id_import import Unreadable, read, read_pasted
-from iotda_admin.core.ids import Problem, TooManyIds, parse
+from iotda_admin.core.id_import import UnreadableFile, read_id_file, read_id_text
+from iotda_admin.core.ids import InvalidId, TooManyIds, parse_ids
 
 GOOD = {
     "plain": b"a\nb\n",
@@ -34,10 +34,10 @@ BAD = {
     "excel": (b"PK\x03\x04" + b"\0" * 50, "Excel or ZIP"),
     "binary": (b"\x7fELF\0\0\1", "not a text file"),
     "an old excel": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "not a text file"),
-    "a quote never closed": (b'a\n"b\nc\n', "From line 2 on the quotes"),
+    "a quote never closed": (b'a\n"b\nc\n', "Unbalanced quotes from line 2"),
     "a very long cell": (
         b'a\n"' + b"many words\n" * 15_000,
-        "From line 2 on the quotes",
+        "Unbalanced quotes from line 2",
     ),
     "a million columns": (b"a," * 1_000_000, "Line 1 is too long"),
     "very many blank lines": (b"\n" * 200_001, "more than 200000 lines"),
@@ -46,25 +46,25 @@ BAD = {
 
 @pytest.mark.parametrize("data", GOOD.values(), ids=GOOD)
 def test_it_reads_the_ids(data):
-    found = read(BytesIO(data), limit=1000)
+    found = read_id_file(BytesIO(data), limit=1000)
     assert (found.ids, found.wrong) == (["a", "b"], 0)
 
 
 @pytest.mark.parametrize(("data", "says"), BAD.values(), ids=BAD)
 def test_it_refuses_with_a_sentence(data, says):
-    with pytest.raises(Unreadable, match=says):
-        read(BytesIO(data), limit=20_000)
+    with pytest.raises(UnreadableFile, match=says):
+        read_id_file(BytesIO(data), limit=20_000)
 
 
 def test_a_column_is_chosen_by_what_the_ids_are_of():
     data = b"device_id,product_id\nd,p\n"
-    assert read(BytesIO(data), limit=9, kind="product").ids == ["p"]
+    assert read_id_file(BytesIO(data), limit=9, kind="product").ids == ["p"]
 
 
 def test_a_bad_id_is_named_with_its_line():
     data = b'device_id,name\n"a","two\nlines"\n"b c",x\n,y\n'
-    problems = read(BytesIO(data), limit=9).problems
-    assert problems == [Problem(4, "b c"), Problem(5, "")]
+    problems = read_id_file(BytesIO(data), limit=9).problems
+    assert problems == [InvalidId(4, "b c"), InvalidId(5, "")]
 
 
 @pytest.mark.parametrize(
@@ -76,16 +76,20 @@ def test_a_bad_id_is_named_with_its_line():
     ],
 )
 def test_nothing_is_lost_silently(data, ids):
-    found = read(BytesIO(data), limit=9)
+    found = read_id_file(BytesIO(data), limit=9)
     assert (found.ids, found.wrong) == (ids, 1)
 
 
 def test_duplicates_are_counted():
-    assert read(BytesIO(b"a\nb\na\na\n"), limit=9).duplicates == 2
+    assert read_id_file(BytesIO(b"a\nb\na\na\n"), limit=9).duplicates == 2
 
 
 @pytest.mark.parametrize(
-    "how", [lambda n: parse("a,b,c", n), lambda n: read(BytesIO(b"a\nb\nc"), limit=n)]
+    "how",
+    [
+        lambda n: parse_ids("a,b,c", n),
+        lambda n: read_id_file(BytesIO(b"a\nb\nc"), limit=n),
+    ],
 )
 def test_more_than_the_limit_is_refused(how):
     assert how(3).ids == ["a", "b", "c"]
@@ -94,17 +98,17 @@ def test_more_than_the_limit_is_refused(how):
 
 
 def test_a_pasted_table_is_read_like_a_file():
-    assert read_pasted("name,device_id\r\npump,a\r\n", limit=9).ids == ["a"]
+    assert read_id_text("name,device_id\r\npump,a\r\n", limit=9).ids == ["a"]
 
 
 def test_what_is_pasted_without_a_header_is_one_id_after_the_other():
-    assert read_pasted("a, b;c\nd", limit=9).ids == ["a", "b", "c", "d"]
+    assert read_id_text("a, b;c\nd", limit=9).ids == ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize("text", ["," * 3_000_000, "\n" * 3_000_000, "é," * 1_000_000])
 def test_nonsense_takes_no_memory(text):
     tracemalloc.start()
-    parse(text, 100)
+    parse_ids(text, 100)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1_000_000
@@ -116,7 +120,7 @@ def test_of_a_large_file_only_the_ids_stay_in_memory():
         + b"".join(b"device_%06d,%s\n" % (n, b"x" * 200) for n in range(20_000))
     )
     tracemalloc.start()
-    found = read(data, limit=20_000)
+    found = read_id_file(data, limit=20_000)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(found.ids) == 20_000

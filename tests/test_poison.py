@@ -7,7 +7,7 @@ import json
 import pytest
 
 from iotda_admin.audit.models import Event, Outcome
-from iotda_admin.core.csv_export import UNSEEN
+from iotda_admin.core.csv_export import SKIPPED
 from iotda_admin.operations.counts import TROUBLE
 from iotda_admin.operations.models import Target
 from tests.poison import poison
@@ -31,7 +31,7 @@ def as_it_was(cell):
     return (
         cell[1:]
         if cell.startswith("'")
-        and cell[1:].lstrip(UNSEEN).startswith((*FORMULA, "%", ";", "\n"))
+        and cell[1:].lstrip(SKIPPED).startswith((*FORMULA, "%", ";", "\n"))
         else cell
     )
 

@@ -127,7 +127,7 @@ def test_credentials_go_to_huawei_cloud_and_to_what_a_setting_names(monkeypatch,
 def test_a_way_to_log_in_asks_for_what_it_needs(tmp_path, auth):
     status, said = start(tmp_path, IOTDA_AUTH=auth)
     assert status == 2
-    assert "is missing: IOTDA_AUTH asks for it" in said
+    assert "is missing: IOTDA_AUTH requires it" in said
 
 
 def test_it_does_not_print_the_password_of_a_wrong_database_address(tmp_path):

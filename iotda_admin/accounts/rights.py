@@ -14,7 +14,7 @@ from iotda_admin.access.roles import BIND, FREEZE, PERMISSIONS
 from iotda_admin.access.scope import AnyUser, sees
 from iotda_admin.accounts.models import EVERY
 from iotda_admin.core.http import render
-from iotda_admin.core.pagination import page_of
+from iotda_admin.core.pagination import paginate
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Holder:
 def rights(request: HttpRequest) -> HttpResponse:
     asked = request.GET.get("right", "")
     right = asked if asked in PERMISSIONS else ""
-    page = page_of(holders(right), request, key="username")
+    page = paginate(holders(right), request, key="username")
     names = dict(Space.objects.values_list("app_id", "name"))
     context = {
         "page": page,

@@ -69,7 +69,7 @@ def export_csv(request: HttpRequest, form: AuditFilterForm) -> StreamingHttpResp
     """Newest first; one line for each target that an event tells of, else one for the event."""
     search, until = record_export(request, form, "CSV")
     rows = csv_rows(search, Span(high=until))
-    return csv_export.download(file_name(form, "csv"), COLUMNS, rows)
+    return csv_export.csv_response(file_name(form, "csv"), COLUMNS, rows)
 
 
 def export_json_lines(
@@ -77,7 +77,7 @@ def export_json_lines(
 ) -> StreamingHttpResponse:
     """Oldest first, as the chain goes; one event a line with all that its hash covers."""
     search, until = record_export(request, form, "JSON lines")
-    body = csv_export.together(
+    body = csv_export.in_batches(
         json_line_rows(search, Span(high=until, newest_first=False))
     )
     response = StreamingHttpResponse(body, content_type="application/jsonl")

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.search.indexes import END_ID, Span
 from iotda_admin.audit.search.query import SearchPage, TrailSearch, first_targets
-from iotda_admin.core.pagination import PAGE_SIZE, link, valid
+from iotda_admin.core.pagination import PAGE_SIZE, page_link, valid_key
 
 # Targets of an event that stand in the list; the others stand on the event's own page.
 SHOWN = 20
@@ -43,8 +43,8 @@ def trail_page(search: TrailSearch, request: HttpRequest) -> TrailPage:
     newer = found.more if backwards else after is not None and bool(ids)
     return TrailPage(
         events_with_first_targets(search, ids),
-        next=link(request, after=edge(found, ids, -1, backwards)) if older else "",
-        previous=link(request, before=edge(found, ids, 0, not backwards))
+        next=page_link(request, after=edge(found, ids, -1, backwards)) if older else "",
+        previous=page_link(request, before=edge(found, ids, 0, not backwards))
         if newer
         else "",
         looked_to=time_of(found.looked_to),
@@ -57,7 +57,7 @@ def edge(found: SearchPage, ids: Sequence[int], end: int, other_way: bool) -> in
 
 
 def number(request: HttpRequest, name: str) -> int | None:
-    value = valid(Event._meta.pk, request.GET.get(name, ""))
+    value = valid_key(Event._meta.pk, request.GET.get(name, ""))
     return int(value) if value else None
 
 

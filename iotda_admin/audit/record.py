@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from iotda_admin.access.actor import address_of, role_of
 from iotda_admin.audit.chain import EventTarget, NewEvent, append_events
-from iotda_admin.core import request_id
+from iotda_admin.core.logging import request_id
 
 deferred: ContextVar[list[NewEvent] | None] = ContextVar("deferred", default=None)
 
@@ -40,7 +40,7 @@ def record_event(
             **columns,
         }
     event = NewEvent(
-        {"request_id": request_id.current.get(), **columns, "kind": kind},
+        {"request_id": request_id.get(), **columns, "kind": kind},
         [EventTarget(*target) for target in targets],
     )
     events = deferred.get()

@@ -19,7 +19,7 @@ from iotda_admin.audit.search.query import TrailSearch, visible_events
 from iotda_admin.audit.search.search_box import filter_for_text
 from iotda_admin.audit.triggers import triggers_intact
 from iotda_admin.core.http import render
-from iotda_admin.core.pagination import page_of
+from iotda_admin.core.pagination import paginate
 
 type View = Callable[..., HttpResponseBase]
 
@@ -80,7 +80,7 @@ def event_detail(request: HttpRequest, seq: int) -> HttpResponse:
     context = {
         "event": found,
         "before": before or "",
-        "page": page_of(found.outcomes.all(), request),
+        "page": paginate(found.outcomes.all(), request),
     }
     return render(request, "audit/event.html", context)
 

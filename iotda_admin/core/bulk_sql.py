@@ -1,48 +1,61 @@
-"""Very many rows at once: Django's own bulk_create takes four times as long for 100,000 of them, and
-bulk_update 25 seconds for 30,000."""
+"""Many rows in few statements.
 
+For 100,000 rows Django's bulk_create takes four times as long as insert_rows(); for
+30,000 rows its bulk_update takes 25 seconds.
+"""
+
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import connection
 from django.db.models import Field, Model
+from django.db.models.expressions import RawSQL
 
 
-def insert(alike: Model, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """One row for each of `rows`, which differ in the fields `names`; all else is as in `alike`."""
-    fields: list[Field[Any, Any]] = [
-        f for f in alike._meta.concrete_fields if not f.primary_key
+def insert_rows(
+    template: Model, names: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    """Insert `rows`, the values of the fields `names`; the rest is as in `template`."""
+    meta, ops = template._meta, connection.ops
+    varying: list[Field[Any, Any]] = [meta.get_field(name) for name in names]  # type: ignore[misc]
+    constant = [
+        f for f in meta.concrete_fields if not f.primary_key and f not in varying
     ]
-    varying = [field for name in names for field in fields if field.name == name]
-    same = [field for field in fields if field.name not in names]
-    columns = ", ".join(
-        connection.ops.quote_name(str(field.column)) for field in [*varying, *same]
+    fields = [*varying, *constant]
+    columns = ", ".join(ops.quote_name(str(field.column)) for field in fields)
+    table = ops.quote_name(meta.db_table)
+    tail = tuple(
+        f.get_db_prep_save(f.pre_save(template, True), connection) for f in constant
     )
-    tail = tuple(f.get_db_prep_save(f.pre_save(alike, True), connection) for f in same)
-    table, whole = (
-        connection.ops.quote_name(alike._meta.db_table),
-        ((*row, *tail) for row in rows),
-    )
+    complete = ((*row, *tail) for row in rows)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            # A call of the driver, past Django: without the wrapper its errors would be foreign.
+            # The driver's own method: Django does not convert its errors by itself.
             copying = cursor.copy(f"COPY {table} ({columns}) FROM STDIN")
             with connection.wrap_database_errors, copying as copy:
-                for row in whole:
+                for row in complete:
                     copy.write_row(row)
         else:
             marks = ", ".join(["%s"] * len(fields))
             sql = f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608
-            cursor.executemany(sql, whole)  # type: ignore[arg-type]
+            cursor.executemany(sql, complete)  # type: ignore[arg-type]
 
 
-def update(
+def update_rows(
     model: type[Model], names: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
-    """Each row is the values of the fields `names`, and the primary key of whose they are."""
+    """Update the fields `names`; a row is their values, then its primary key."""
     fields: list[Field[Any, Any]] = [model._meta.get_field(name) for name in names]  # type: ignore[misc]
     quote, key = connection.ops.quote_name, str(model._meta.pk.column)
     values = ", ".join(f"{quote(str(field.column))} = %s" for field in fields)
     sql = f"UPDATE {quote(model._meta.db_table)} SET {values} WHERE {quote(key)} = %s"  # noqa: S608
     with connection.cursor() as cursor:
         cursor.executemany(sql, list(rows))
+
+
+def values_subquery(values: Sequence[str]) -> RawSQL:
+    """Return a subquery for `__in` with one parameter: databases limit their number."""
+    if connection.vendor == "postgresql":
+        return RawSQL("SELECT unnest(%s::text[])", [list(values)])
+    return RawSQL("SELECT value FROM json_each(%s)", [json.dumps(values)])

@@ -1,4 +1,4 @@
-"""Tables that people download and open in a spreadsheet."""
+"""CSV files that open safely in a spreadsheet."""
 
 import csv
 import re
@@ -7,50 +7,53 @@ from itertools import batched
 
 from django.http import StreamingHttpResponse
 
-# What a spreadsheet may take for the start of a formula or of a new cell, and what it skips before that.
+# A spreadsheet may read these as the start of a formula or of a new cell, and skips
+# these others before it.
 FORMULA = "=+-@%;\t\r\n＝＋－＠"
-UNSEEN = " \"'\u200b\u200c\u200d\ufeff"
-# In a line of quoted cells: perhaps such a cell.
-SUSPECT = re.compile(f'(?:^|,)"[{re.escape(UNSEEN)}]*[{re.escape(FORMULA)}]')
-END = "\r\n"
+SKIPPED = " \"'\u200b\u200c\u200d\ufeff"
+# Finds a line that may hold such a cell.
+SUSPECT = re.compile(f'(?:^|,)"[{re.escape(SKIPPED)}]*[{re.escape(FORMULA)}]')
+LINE_END = "\r\n"
+LINES_PER_PIECE = 200
 
 
-def download(
+def csv_response(
     name: str, columns: Sequence[str], rows: Iterable[Sequence[object]], /
 ) -> StreamingHttpResponse:
-    """A CSV file that is sent while it is made, however long it is."""
+    """Stream a CSV file of any length."""
     response = StreamingHttpResponse(
-        together(lines(columns, rows)), content_type="text/csv; charset=utf-8"
+        in_pieces(csv_lines(columns, rows)), content_type="text/csv; charset=utf-8"
     )
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
 
-def together(lines: Iterable[str]) -> Iterator[str]:
-    """Each piece that is sent has its price."""
-    for some in batched(lines, 200):
-        yield "".join(some)
+def in_pieces(lines: Iterable[str]) -> Iterator[str]:
+    """Join lines, because each streamed piece has a fixed cost."""
+    return map("".join, batched(lines, LINES_PER_PIECE))
 
 
 class Echo:
-    """What csv writes into: it hands each line back instead of keeping it."""
+    """A file for csv.writer that returns each line instead of storing it."""
 
     def write(self, line: str) -> str:
         return line
 
 
-def lines(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    writer = csv.writer(Echo(), quoting=csv.QUOTE_ALL, lineterminator=END)
+def csv_lines(
+    columns: Sequence[str], rows: Iterable[Sequence[object]]
+) -> Iterator[str]:
+    writer = csv.writer(Echo(), quoting=csv.QUOTE_ALL, lineterminator=LINE_END)
     yield writer.writerow(columns)
     for row in rows:
         line = writer.writerow(row)
-        # Nearly never: to look at each cell would take longer than to write them.
-        if SUSPECT.search(line, 0, len(line) - len(END)):
-            line = writer.writerow([cell(value) for value in row])
+        # Checking every cell takes longer than writing it; suspect lines are rare.
+        if SUSPECT.search(line, 0, len(line) - len(LINE_END)):
+            line = writer.writerow([escape_formula(value) for value in row])
         yield line
 
 
-def cell(value: object) -> str:
-    """A cell that a spreadsheet shows as text, whatever somebody typed as a reason."""
+def escape_formula(value: object) -> str:
+    """Return the text of a cell that a spreadsheet does not read as a formula."""
     text = "" if value is None else str(value)
-    return f"'{text}" if text.lstrip(UNSEEN).startswith(tuple(FORMULA)) else text
+    return f"'{text}" if text.lstrip(SKIPPED).startswith(tuple(FORMULA)) else text

@@ -1,4 +1,4 @@
-"""Settings from the environment: a wrong value stops the start with a sentence that names it."""
+"""Settings from the environment. A wrong value stops the start and is named."""
 
 import os
 import re
@@ -14,20 +14,37 @@ import environ  # type: ignore[import-untyped]
 from django.core.exceptions import ImproperlyConfigured
 
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+# Only these hosts may receive credentials over plain http.
+LOCAL = {"localhost", "127.0.0.1", "::1"}
+# Huawei Cloud's domains: its regions (https://developer.huaweicloud.com/endpoint), the
+# European site, and the second name of some regions.
+HUAWEI_CLOUD = (".myhuaweicloud.com", ".myhuaweicloud.eu", ".myhuaweicloud.cn")
+DATABASES = {"django.db.backends.sqlite3", "django.db.backends.postgresql"}
+
+
+def invalid(name: str, expected: str, value: str = "") -> ImproperlyConfigured:
+    """Return the error; leave out a value that can hold a password."""
+    found = f", not {value}" if value else ""
+    return ImproperlyConfigured(f"{name} must be {expected}{found}.")
+
+
+def raw(name: str, default: str) -> str:
+    return os.environ.get(name, default).strip()
 
 
 def text(name: str, default: str = "", *, pattern: str = "", means: str = "") -> str:
-    value = os.environ.get(name, default).strip()
+    value = raw(name, default)
     if pattern and not re.fullmatch(pattern, value):
-        raise ImproperlyConfigured(f"{name} must be {means}, not {value!r}.")
+        raise invalid(name, means, repr(value))
     return value
 
 
 def secret(name: str, default: str = "") -> str:
-    """Like text, but a value that must never be printed; NAME_FILE names a file that holds it."""
+    """Read a value that must not be printed; NAME_FILE may name a file that holds it."""
     path = os.environ.get(f"{name}_FILE")
     if not path:
-        return os.environ.get(name, default).strip()
+        return raw(name, default)
     try:
         return Path(path).read_text().strip()
     except OSError as error:
@@ -37,109 +54,77 @@ def secret(name: str, default: str = "") -> str:
 
 
 def token(name: str) -> str:
-    """A secret that strangers may guess at as often as they like."""
+    """Read a secret that attackers can guess at without a limit; empty for none."""
     value = secret(name)
     if value and not re.fullmatch(r"[\x21-\x7e]{16,}", value):
-        raise ImproperlyConfigured(
-            f"{name} must be at least 16 letters, digits or signs."
-        )
+        raise invalid(name, "at least 16 letters, digits or signs")
     return value
 
 
 def flag(name: str, default: bool) -> bool:
-    value = os.environ.get(name, str(default)).strip().lower()
+    value = raw(name, str(default)).lower()
     if value not in TRUE | FALSE:
-        raise ImproperlyConfigured(f"{name} must be True or False, not {value!r}.")
+        raise invalid(name, "True or False", repr(value))
     return value in TRUE
 
 
-def whole(name: str, default: int, *, low: int, high: int) -> int:
+def integer(name: str, default: int, *, low: int, high: int) -> int:
     value = number(name, default, low=low, high=high)
     if value != int(value):
-        raise ImproperlyConfigured(
-            f"{name} must be a whole number from {low} to {high}, not {value:g}."
-        )
+        raise invalid(name, f"a whole number from {low} to {high}", f"{value:g}")
     return int(value)
 
 
 def number(name: str, default: float, *, low: float, high: float) -> float:
-    value = os.environ.get(name, str(default)).strip()
-    try:
-        result = float(value)
-    except ValueError:
-        result = float("nan")
-    if not low <= result <= high:
-        raise ImproperlyConfigured(
-            f"{name} must be a number from {low:g} to {high:g}, not {value!r}."
-        )
-    return result
+    value = raw(name, str(default))
+    with suppress(ValueError):
+        if low <= float(value) <= high:
+            return float(value)
+    raise invalid(name, f"a number from {low:g} to {high:g}", repr(value))
 
 
 def choice(name: str, default: str, allowed: Sequence[str]) -> str:
-    value = os.environ.get(name, default).strip().lower()
+    value = raw(name, default).lower()
     if value not in allowed:
-        raise ImproperlyConfigured(
-            f"{name} must be one of {', '.join(allowed)}, not {value!r}."
-        )
+        raise invalid(name, f"one of {', '.join(allowed)}", repr(value))
     return value
 
 
-def words(name: str, default: str = "", *, pattern: str, means: str) -> list[str]:
-    found = [
-        word.strip()
-        for word in os.environ.get(name, default).split(",")
-        if word.strip()
-    ]
-    for word in found:
-        if not re.fullmatch(pattern, word):
-            raise ImproperlyConfigured(f"{name} must be {means}, not {word!r}.")
+def items(name: str, default: str = "", *, pattern: str, means: str) -> list[str]:
+    """Read values separated by commas."""
+    found = [item.strip() for item in raw(name, default).split(",") if item.strip()]
+    for item in found:
+        if not re.fullmatch(pattern, item):
+            raise invalid(name, means, repr(item))
     return found
 
 
-# Credentials go to these addresses: in the clear only to this machine.
-HERE = {"localhost", "127.0.0.1", "::1"}
-
-
-def zone(name: str, default: str) -> str:
-    value = text(name, default)
+def time_zone(name: str, default: str) -> str:
+    value = raw(name, default)
     if value not in available_timezones():
-        raise ImproperlyConfigured(
-            f"{name} must be a time zone such as Asia/Shanghai, not {value!r}."
-        )
+        raise invalid(name, "a time zone such as Asia/Shanghai", repr(value))
     return value
 
 
-DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-
-
-def hours(name: str, default: str) -> tuple[frozenset[int], time, time]:
-    """Days of the week (Monday is 0), and from when to when: "Mon-Fri 08:00-18:00"."""
-    value = text(name, default)
+def working_hours(name: str, default: str) -> tuple[frozenset[int], time, time]:
+    """Read "Mon-Fri 08:00-18:00": days of the week (Monday is 0), start and end."""
+    value = raw(name, default)
     found = re.fullmatch(r"(\w{3})-(\w{3}) (\d\d:\d\d)-(\d\d:\d\d)", value)
     with suppress(ValueError):
         if found:
             first, last = DAYS.index(found[1]), DAYS.index(found[2])
             days = frozenset((first + n) % 7 for n in range((last - first) % 7 + 1))
             return days, time.fromisoformat(found[3]), time.fromisoformat(found[4])
-    raise ImproperlyConfigured(
-        f"{name} must be such as Mon-Fri 08:00-18:00, not {value!r}."
-    )
-
-
-# Huawei Cloud's own names: its regions' (https://developer.huaweicloud.com/endpoint), the European site's,
-# and the second name of some regions.
-HUAWEI_CLOUD = (".myhuaweicloud.com", ".myhuaweicloud.eu", ".myhuaweicloud.cn")
+    raise invalid(name, "such as Mon-Fri 08:00-18:00", repr(value))
 
 
 def url(name: str, default: str, *, hosts: Sequence[str]) -> str:
-    """Where credentials go: Huawei Cloud, this machine, or one of these other hosts."""
-    value = os.environ.get(name, default).strip().rstrip("/")
-    scheme, host = parts_of(value)
-    if not host or (scheme == "http" and host not in HERE):
-        raise ImproperlyConfigured(
-            f"{name} must be an address such as https://host, without a path."
-        )
-    if not (host in HERE or host in hosts or host.endswith(HUAWEI_CLOUD)):
+    """Read where credentials go: Huawei Cloud, this machine or one of `hosts`."""
+    value = raw(name, default).rstrip("/")
+    scheme, host = scheme_and_host(value)
+    if not host or (scheme == "http" and host not in LOCAL):
+        raise invalid(name, "an address such as https://host, without a path")
+    if not (host in LOCAL or host in hosts or host.endswith(HUAWEI_CLOUD)):
         raise ImproperlyConfigured(
             f"{name} must be a host of Huawei Cloud (*.myhuaweicloud.com), not {host}. "
             f"If it is yours, set IOTDA_HOSTS={host}."
@@ -148,86 +133,67 @@ def url(name: str, default: str, *, hosts: Sequence[str]) -> str:
 
 
 def proxy(name: str) -> str:
-    value = os.environ.get(name, "").strip().rstrip("/")
+    value = raw(name, "").rstrip("/")
     address = re.sub(r"//[^/@]*@", "//", value)
-    if value and not parts_of(address)[1]:
-        raise ImproperlyConfigured(
-            f"{name} must be an address such as http://proxy:3128, without a path."
-        )
+    if value and not scheme_and_host(address)[1]:
+        raise invalid(name, "an address such as http://proxy:3128, without a path")
     return value
 
 
-def parts_of(value: str) -> tuple[str, str]:
-    """Scheme and host of an address that has nothing else but a port; empty for any other."""
+def scheme_and_host(value: str) -> tuple[str, str]:
+    """Split an address of scheme, host and optional port; empty for any other."""
     host = r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])"
     found = re.fullmatch(rf"(https?)://{host}(:[1-9]\d{{0,4}})?", value)
     return (found[1], found[2].strip("[]").lower()) if found else ("", "")
 
 
-def require(wanted: bool, **values: str) -> None:
-    """Stop where a chosen way to work lacks a value."""
-    missing = [name for name, value in values.items() if wanted and not value]
-    if missing:
-        raise ImproperlyConfigured(f"{missing[0]} is missing: IOTDA_AUTH asks for it.")
+def require(auth: bool, **values: str) -> None:
+    """Stop the start if the chosen way to authenticate lacks a value."""
+    for name, value in values.items():
+        if auth and not value:
+            raise ImproperlyConfigured(f"{name} is missing: IOTDA_AUTH requires it.")
 
 
 def database(name: str, default: str) -> dict[str, object]:
-    try:
-        config: dict[str, object] = environ.Env.db_url_config(
-            os.environ.get(name) or default
-        )
-    except (ValueError, ImproperlyConfigured):
-        config = {}
-    engine = str(config.get("ENGINE", ""))
-    if engine not in {"django.db.backends.sqlite3", "django.db.backends.postgresql"}:
-        # The value can hold a password, so it is not repeated.
-        raise ImproperlyConfigured(
-            f"{name} must be sqlite:///path or postgres://user:password@host:port/name."
-        )
+    config: dict[str, object] = {}
+    with suppress(ValueError, ImproperlyConfigured):
+        config = environ.Env.db_url_config(os.environ.get(name) or default)
+    if config.get("ENGINE") not in DATABASES:
+        expected = "sqlite:///path or postgres://user:password@host:port/name"
+        raise invalid(name, expected)
     return config
 
 
 def redis(name: str) -> str:
-    """An address with a password in it, maybe; empty for none."""
+    """Read the address of Redis; empty for none."""
     value = secret(name)
-    try:
+    with suppress(ValueError):
         parts = urlsplit(value)
-        good = (
+        if not value or (
             parts.scheme in {"redis", "rediss"}
-            and bool(parts.hostname)
+            and parts.hostname
             and parts.port != 0
-        )
-        good = (
-            good
-            and bool(re.fullmatch(r"(/\d*)?", parts.path))
+            and re.fullmatch(r"(/\d*)?", parts.path)
             and not (parts.query or parts.fragment)
-        )
-    except ValueError:
-        good = False
-    if value and not good:
-        # The value can hold a password, so it is not repeated.
-        raise ImproperlyConfigured(
-            f"{name} must be redis://:password@host:port/number."
-        )
-    return value
+        ):
+            return value
+    raise invalid(name, "redis://:password@host:port/number")
 
 
 def folder(name: str, default: Path) -> Path:
-    """A folder to write to, made if it is not there."""
-    path = Path(text(name, str(default)))
+    """Read a folder to write to, and create it if it does not exist."""
+    path = Path(raw(name, str(default)))
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ImproperlyConfigured(
-            f"{name} must be a folder to write to, not {path} ({error.strerror})."
-        ) from error
+        expected = "a folder to write to"
+        raise invalid(name, expected, f"{path} ({error.strerror})") from error
     return path
 
 
 def kept_secret(name: str, path: Path) -> str:
-    """The secret from the environment, else one made at the first start and kept in `path`."""
-    value = secret(name)
-    if value:
+    """Read a secret, else create one at the first start and keep it in `path`."""
+    if value := secret(name):
         return value
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

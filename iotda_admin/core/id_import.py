@@ -1,4 +1,4 @@
-"""Ids from a file that somebody uploads: plain text, or CSV as spreadsheets and exports write it."""
+"""Ids from uploaded files: plain text, or CSV as spreadsheets and exports write it."""
 
 import csv
 import re
@@ -9,58 +9,59 @@ from typing import IO
 
 from django.utils.translation import gettext as _
 
-from iotda_admin.core.ids import Pasted, collect, is_id, parse
+from iotda_admin.core.ids import IdList, collect_ids, is_id, parse_ids
 
 LINE_LIMIT = 65_536
-# Blank lines and duplicates cost time as well.
-LINES_A_TARGET = 10
+# Blank lines and duplicates also cost time.
+LINES_PER_TARGET = 10
 NAMES = ("targetid", "id", "ids", "target")
 NOT_IN_NAMES = re.compile(r"[\W_]+")
 EXCEL_OR_ZIP = b"PK\x03\x04"
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-class Unreadable(Exception):
-    """Nothing was taken from this file; the text says why."""
+class UnreadableFile(Exception):
+    """The file cannot be read; the message says why."""
 
 
-def read(file: IO[bytes], *, limit: int, kind: str = "device") -> Pasted:
-    """The ids of the column that is named for them, else of the first; of all columns, where the first row
-    has ids only. At most one line is held at a time.
+def read_id_file(file: IO[bytes], *, limit: int, kind: str = "device") -> IdList:
+    """Return the ids of the column named for them, else of the first column.
 
-    Raises Unreadable and TooManyIds.
+    Without a header, if the first row has ids only, every cell is an id. Holds one
+    line in memory at a time. Raises UnreadableFile and TooManyIds.
     """
     head = file.read(4096)
     file.seek(0)
     if head.startswith(EXCEL_OR_ZIP):
-        raise Unreadable(
+        raise UnreadableFile(
             _("This is an Excel or ZIP file. Save the sheet as CSV and upload that.")
         )
     wide = head.startswith(UTF_16)
     if b"\0" in head and not wide:
-        raise Unreadable(
+        raise UnreadableFile(
             _("This is not a text file. Upload CSV, or plain text with one ID a line.")
         )
-    # An id is ASCII: what other columns hold in an old encoding does no harm.
+    # Ids are ASCII, so other columns may be in any encoding.
     text = TextIOWrapper(
         file, "utf-16" if wide else "utf-8-sig", errors="backslashreplace", newline=""
     )
     try:
-        return collect(
-            cells(lines(text, limit * LINES_A_TARGET), separator_of(head), kind), limit
+        return collect_ids(
+            cells(lines(text, limit * LINES_PER_TARGET), separator_of(head), kind),
+            limit,
         )
     finally:
         text.detach()
 
 
-def read_pasted(text: str, *, limit: int, kind: str = "device") -> Pasted:
-    """A table with a column that is named for the ids is read like a file; else each value is an id."""
+def read_id_text(text: str, *, limit: int, kind: str = "device") -> IdList:
+    """Read a table with a column named for the ids like a file; else a list of ids."""
     data = text.encode(errors="backslashreplace")
     separator = separator_of(data[:4096])
     first = text.lstrip()[:4096].partition("\n")[0]
     if column_of_ids(first.split(separator), kind) is None:
-        return parse(text, limit)
-    return read(BytesIO(data), limit=limit, kind=kind)
+        return parse_ids(text, limit)
+    return read_id_file(BytesIO(data), limit=limit, kind=kind)
 
 
 def lines(text: TextIOWrapper, limit: int) -> Iterator[str]:
@@ -68,19 +69,19 @@ def lines(text: TextIOWrapper, limit: int) -> Iterator[str]:
     while line := text.readline(LINE_LIMIT + 1):
         number += 1
         if len(line) > LINE_LIMIT:
-            raise Unreadable(
+            raise UnreadableFile(
                 _("Line %(line)d is too long. Put one ID on each line.")
                 % {"line": number}
             )
         if number > limit:
-            raise Unreadable(
+            raise UnreadableFile(
                 _("The file has more than %(limit)d lines.") % {"limit": limit}
             )
         yield line
 
 
 def cells(text: Iterator[str], separator: str, kind: str) -> Iterator[tuple[int, str]]:
-    """The cell of each row that holds the id, with its line. Nothing but ids without a header: every cell."""
+    """Yield the id of each row with its line; every cell if there are only ids."""
     table = rows(text, separator)
     first = next(table, None)
     if first is None:
@@ -95,7 +96,7 @@ def cells(text: Iterator[str], separator: str, kind: str) -> Iterator[tuple[int,
             return
     for line, row in table:
         if len(row) > width and filled(row[width:]):
-            # What has no column may be an id, and must not get lost: the row is named, as what is no id.
+            # A cell without a column may be an id: report the row as invalid.
             yield line, separator.join(row)
         else:
             yield line, "".join(row[column or 0 :][:1]).strip()
@@ -106,7 +107,7 @@ def filled(row: Sequence[str]) -> list[str]:
 
 
 def rows(text: Iterator[str], separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Each row that is not blank, with the line that it begins on."""
+    """Yield each row that is not blank, with its first line."""
     reader, ended = csv.reader(text, delimiter=separator, strict=True), 0
     try:
         for row in reader:
@@ -114,10 +115,8 @@ def rows(text: Iterator[str], separator: str) -> Iterator[tuple[int, list[str]]]
                 yield ended + 1, row
             ended = reader.line_num
     except csv.Error as error:
-        message = _(
-            "From line %(line)d on the quotes make no sense: one may never be closed."
-        )
-        raise Unreadable(message % {"line": ended + 1}) from error
+        message = _("Unbalanced quotes from line %(line)d on: one may never be closed.")
+        raise UnreadableFile(message % {"line": ended + 1}) from error
 
 
 def separator_of(head: bytes) -> str:
@@ -138,7 +137,7 @@ def separator_of(head: bytes) -> str:
 
 
 def column_of_ids(row: Sequence[str], kind: str) -> int | None:
-    """Which column is named for the ids: device_id, Device ID, target_id, id, …"""
+    """Return the column named for the ids: device_id, Device ID, target_id, id, …"""
     names = [NOT_IN_NAMES.sub("", cell).lower() for cell in row]
     return next(
         (names.index(name) for name in (f"{kind}id", *NAMES, kind) if name in names),

@@ -1,35 +1,31 @@
-"""Ids as people paste them: one a line or separated by commas, with duplicates, blanks and typing errors."""
+"""Ids as people paste them: on lines or between commas, with duplicates and typos."""
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from django.db import connection
-from django.db.models.expressions import RawSQL
-
-# Source: the pages of the freeze and device calls. Anything else never reaches a URL path.
+# As IoTDA documents its ids. Nothing else reaches the path of a call.
 ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-# A blank separates nothing: "pump north" is one wrong id and must not become two targets.
-PIECES = re.compile(r"\r\n?|\n|[^,;\r\n]+")
-# Possessive, so that it is decided in one pass over the text.
+# A blank does not separate: "pump north" is one invalid id, not two targets.
+VALUES_AND_LINE_ENDS = re.compile(r"\r\n?|\n|[^,;\r\n]+")
+# Possessive quantifiers: one pass over the text, without backtracking.
 WELL_FORMED = re.compile(rf"[,;\r\n]*+(?:{ID.pattern}+(?:[,;\r\n]++|\Z))*+")
 PROBLEMS_KEPT = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class InvalidId:
     line: int
     value: str
 
 
 @dataclass(slots=True)
-class Pasted:
-    """What was found. Of very many problems only the first are kept, and all are counted."""
+class IdList:
+    """Ids of a text or file. Keeps the first `problems` and counts all in `wrong`."""
 
     ids: list[str] = field(default_factory=list)
     duplicates: int = 0
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[InvalidId] = field(default_factory=list)
     wrong: int = 0
 
 
@@ -41,24 +37,27 @@ def is_id(value: str) -> bool:
     return ID.fullmatch(value) is not None
 
 
-def parse(text: str, limit: int | None = None) -> Pasted:
-    """The ids in the order of their first mention; what is not an id is named with its line."""
+def parse_ids(text: str, limit: int | None = None) -> IdList:
+    """Return the ids in order of first occurrence, and invalid ones with their line.
+
+    Raises TooManyIds.
+    """
     if not WELL_FORMED.fullmatch(text):
-        return collect(pieces(text), limit)
-    # Nearly always nothing is wrong, and then it is twice as quick.
+        return collect_ids(numbered_values(text), limit)
+    # The usual case, in half the time.
     count, seen = 0, dict[str, None]()
     for match in ID.finditer(text):
         count += 1
         seen[match[0]] = None
         if limit is not None and len(seen) > limit:
             raise TooManyIds
-    return Pasted(list(seen), count - len(seen))
+    return IdList(list(seen), count - len(seen))
 
 
-def pieces(text: str) -> Iterator[tuple[int, str]]:
-    """Each value with its line, one after the other: a list of a million commas would be a large one."""
+def numbered_values(text: str) -> Iterator[tuple[int, str]]:
+    """Yield each value with its line; a list would take much memory for many commas."""
     line = 1
-    for match in PIECES.finditer(text):
+    for match in VALUES_AND_LINE_ENDS.finditer(text):
         piece = match[0]
         if piece[0] in "\r\n":
             line += 1
@@ -66,14 +65,14 @@ def pieces(text: str) -> Iterator[tuple[int, str]]:
             yield line, value
 
 
-def collect(values: Iterable[tuple[int, str]], limit: int | None = None) -> Pasted:
-    """Raises TooManyIds as soon as there are more than the limit."""
-    found, seen = Pasted(), dict[str, None]()
+def collect_ids(values: Iterable[tuple[int, str]], limit: int | None = None) -> IdList:
+    """Return the valid ids without duplicates. Raises TooManyIds above the limit."""
+    found, seen = IdList(), dict[str, None]()
     for line, value in values:
         if not is_id(value):
             found.wrong += 1
             if found.wrong <= PROBLEMS_KEPT:
-                found.problems.append(Problem(line, value[:200]))
+                found.problems.append(InvalidId(line, value[:200]))
         elif value in seen:
             found.duplicates += 1
         else:
@@ -84,15 +83,8 @@ def collect(values: Iterable[tuple[int, str]], limit: int | None = None) -> Past
     return found
 
 
-def among(values: Sequence[str]) -> RawSQL:
-    """For `__in`: very many values as one parameter, for databases limit how many there may be."""
-    if connection.vendor == "postgresql":
-        return RawSQL("SELECT unnest(%s::text[])", [list(values)])
-    return RawSQL("SELECT value FROM json_each(%s)", [json.dumps(values)])
-
-
 class IdConverter:
-    """Nothing but a well-formed id reaches a view, and so the platform's URL."""
+    """Match valid ids only, so that a view can put them into the path of a call."""
 
     regex = ID.pattern
 

@@ -1,14 +1,16 @@
-"""One line an event, for people or for a collector. What is logged cannot break out of its line."""
+"""Log formatters: one record is one line, and logged text cannot break out of it."""
 
 import json
 import logging
 import re
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
-from iotda_admin.core import request_id
-
-# Line ends, terminal commands, and signs that are not seen or turn the direction of the text.
+# Empty outside a web request: in a worker, on the command line.
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+# Line ends, terminal commands, and characters that are invisible or change the
+# direction of the text.
 CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
 )
@@ -20,47 +22,47 @@ def on_one_line(text: str) -> str:
     )
 
 
-def moment(record: logging.LogRecord) -> str:
+def timestamp(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(
         timespec="milliseconds"
     )
 
 
 class Text(logging.Formatter):
-    """For people. A traceback keeps its lines, each behind a bar that no record begins with."""
+    """Text for people. The lines of a traceback start with a bar; no record does."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         words = [
-            moment(record),
+            timestamp(record),
             record.levelname,
             record.name,
-            request_id.current.get(),
+            request_id.get(),
             record.message,
         ]
         return on_one_line(" ".join(filter(None, words)))
 
     def formatException(self, ei: Any) -> str:
-        return behind_bar(super().formatException(ei))
+        return with_bars(super().formatException(ei))
 
     def formatStack(self, stack_info: str) -> str:
-        return behind_bar(stack_info)
+        return with_bars(stack_info)
 
 
-def behind_bar(text: str) -> str:
+def with_bars(text: str) -> str:
     return "\n".join(f"  | {on_one_line(line)}" for line in text.splitlines())
 
 
 class Json(logging.Formatter):
-    """For a collector: an object a line, in plain ASCII."""
+    """JSON for a log collector: one object per line, in ASCII."""
 
     def format(self, record: logging.LogRecord) -> str:
         event = {
-            "at": moment(record),
+            "at": timestamp(record),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
             "process": record.process,
-            "request_id": request_id.current.get(),
+            "request_id": request_id.get(),
             **getattr(record, "event", {}),
         }
         if record.exc_info:

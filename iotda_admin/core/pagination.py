@@ -1,4 +1,4 @@
-"""Pages by key, not by offset: the last page costs what the first does, and rows do not slip between them."""
+"""Keyset pagination: every page costs the same, and no row slips between two pages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,14 @@ PAGE_SIZE = 50
 
 @dataclass(frozen=True, slots=True)
 class Page[T]:
+    """The rows of a page, and the queries of the pages around it; empty for none."""
+
     items: Sequence[T]
     next: str
     previous: str
 
 
-def page_of[T: Model](
+def paginate[T: Model](
     rows: QuerySet[T],
     request: HttpRequest,
     *,
@@ -25,44 +27,45 @@ def page_of[T: Model](
     descending: bool = False,
     size: int = PAGE_SIZE,
 ) -> Page[T]:
-    """The page that ?after= or ?before= names; a key that makes no sense gives the first page."""
+    """Return the page that ?after= or ?before= names, or the first one."""
     field = rows.model._meta.pk if key == "pk" else rows.model._meta.get_field(key)
     after, before = (
-        valid(field, request.GET.get(name, "")) for name in ("after", "before")
+        valid_key(field, request.GET.get(name, "")) for name in ("after", "before")
     )
 
-    def at(after: str, before: str) -> Page[T]:
+    def page_at(after: str, before: str) -> Page[T]:
         backwards = bool(before)
-        edge = before or after
-        up = backwards == descending
-        beyond = (
-            rows.filter(**{f"{key}__{'gt' if up else 'lt'}": edge}) if edge else rows
-        )
-        found = list(beyond.order_by(key if up else f"-{key}")[: size + 1])
+        ascending = backwards == descending
+        edge = {f"{key}__{'gt' if ascending else 'lt'}": before or after}
+        beyond = rows.filter(**edge) if before or after else rows
+        found = list(beyond.order_by(key if ascending else f"-{key}")[: size + 1])
         more, items = len(found) > size, found[:size]
         if backwards:
             items.reverse()
-        earlier = bool(items) and (more if backwards else bool(after))
-        later = bool(items) and (backwards or more)
+        earlier = items and (more if backwards else after)
+        later = items and (backwards or more)
         return Page(
             items,
-            next=link(request, after=getattr(items[-1], key)) if later else "",
-            previous=link(request, before=getattr(items[0], key)) if earlier else "",
+            next=page_link(request, after=getattr(items[-1], key)) if later else "",
+            previous=page_link(request, before=getattr(items[0], key))
+            if earlier
+            else "",
         )
 
-    page = at(after, before)
-    # Past either end, for rows have gone or the key made no sense: from the start again.
-    return page if page.items or not (after or before) else at("", "")
+    page = page_at(after, before)
+    # Past either end, because rows are gone or the key was invalid: the first page.
+    return page if page.items or not (after or before) else page_at("", "")
 
 
-def valid(field: object, value: str) -> str:
+def valid_key(field: object, value: str) -> str:
+    """Return the key, shortened; empty if the field cannot hold it."""
     if value and field.get_internal_type().endswith(("IntegerField", "AutoField")):  # type: ignore[attr-defined]
         return value if value.isascii() and value.isdigit() and len(value) < 19 else ""
     return "" if "\0" in value else value[:200]
 
 
-def link(request: HttpRequest, **edge: object) -> str:
+def page_link(request: HttpRequest, **edge: object) -> str:
     query = [
         (k, v) for k, v in request.GET.items() if k not in ("after", "before") and v
     ]
-    return "?" + urlencode([*query, *((k, str(v)) for k, v in edge.items())])
+    return "?" + urlencode([*query, *edge.items()])

@@ -1,31 +1,11 @@
-"""The time zone of whoever reads: the browser tells it by a cookie that static/app.js sets."""
+"""Time zones by name, as a browser or a form sends them."""
 
-from collections.abc import Callable
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
-from django.http import HttpRequest, HttpResponseBase
-from django.utils import timezone
-
-COOKIE = "zone"
-
-
-class ReaderZone:
-    """Until it is told, times are in settings.TIME_ZONE."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        with timezone.override(zone_named(request.COOKIES.get(COOKIE, ""))):
-            return self.get_response(request)
+known_time_zones = cache(available_timezones)
 
 
 def zone_named(name: str) -> ZoneInfo | None:
-    """Only a name on the list is looked up: anything else would become a path."""
-    return ZoneInfo(name) if name in known() else None
-
-
-@cache
-def known() -> frozenset[str]:
-    return frozenset(available_timezones())
+    """Return the zone, or None if unknown: ZoneInfo would use the name as a path."""
+    return ZoneInfo(name) if name in known_time_zones() else None

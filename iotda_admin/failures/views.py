@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from iotda_admin.access.actor import actor_of
 from iotda_admin.core.http import render
-from iotda_admin.core.pagination import page_of
+from iotda_admin.core.pagination import paginate
 from iotda_admin.failures import assignments, queries, retrying
 from iotda_admin.failures.forms import FilterForm, NoteForm, SolvedForm
 from iotda_admin.failures.models import Care
@@ -70,7 +70,7 @@ def helps(group: queries.Group, can: str | None) -> bool:
 
 def group(request: HttpRequest, rows: Any, state: str, code: str) -> dict[str, Any]:
     alike = queries.of_group(rows, state, code)
-    page = page_of(alike.select_related("operation", "care"), request, descending=True)
+    page = paginate(alike.select_related("operation", "care"), request, descending=True)
     return {
         "group": queries.one_group(rows, state, code),
         "page": page,
@@ -88,7 +88,7 @@ def closed(request: HttpRequest) -> dict[str, Any]:
         closed_at__isnull=False, target__operation__in=visible(request)
     )
     return {
-        "page": page_of(
+        "page": paginate(
             rows.select_related("target__operation"), request, descending=True
         )
     }

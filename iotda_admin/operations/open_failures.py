@@ -8,7 +8,7 @@ from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from iotda_admin.audit.record import record_event
-from iotda_admin.core.ids import among
+from iotda_admin.core.bulk_sql import values_subquery
 from iotda_admin.operations.models import Operation, Target
 
 State = Target.State
@@ -92,7 +92,7 @@ def earlier(
     return Target.objects.filter(
         state__in=TROUBLE,
         solved_at=None,
-        target_id__in=among(ids),
-        subject__in=among(subjects),
+        target_id__in=values_subquery(ids),
+        subject__in=values_subquery(subjects),
         operation__in=before,
     )

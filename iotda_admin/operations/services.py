@@ -16,8 +16,7 @@ from django.utils.translation import gettext as _
 
 from iotda_admin.access.actor import Actor
 from iotda_admin.access.scope import cap_of
-from iotda_admin.core.bulk_sql import insert
-from iotda_admin.core.ids import among
+from iotda_admin.core.bulk_sql import insert_rows, values_subquery
 from iotda_admin.iotda import BATCH_TARGET_LIMIT, Client
 from iotda_admin.operations import permissions
 from iotda_admin.operations.audit_log import event, one, writing
@@ -302,8 +301,10 @@ def check_in_flight(
     verb: Verb, operation: Operation, wanted: Sequence[TargetSpec]
 ) -> None:
     """Says who is changing one of the targets. That nobody does is the database's own rule."""
-    subjects = among([verb.subject(operation, target.id) for target in wanted])
-    ids = among([target.id for target in wanted])
+    subjects = values_subquery(
+        [verb.subject(operation, target.id) for target in wanted]
+    )
+    ids = values_subquery([target.id for target in wanted])
     busy = Target.objects.filter(
         target_id__in=ids, subject__in=subjects, state__in=Target.IN_FLIGHT
     )
@@ -335,7 +336,7 @@ def record(
     stood = verb.inventory_says([target.id for target in wanted]) if by_task else {}
     size = BATCH_TARGET_LIMIT if by_task else verb.chunk_size
     groups = list(enumerate(batched(wanted, size), start=1))
-    insert(
+    insert_rows(
         Chunk(operation=operation, by_task=by_task),
         ["number"],
         [(number,) for number, _group in groups],
@@ -352,7 +353,7 @@ def record(
         for number, group in groups
         for t in group
     )
-    insert(
+    insert_rows(
         Target(operation=operation),
         ["target_id", "chunk", "name", "subject", "stood_before"],
         rows,

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 
-from iotda_admin.core.id_import import UTF_16, Unreadable, read_pasted
-from iotda_admin.core.ids import Pasted, Problem, TooManyIds, parse
+from iotda_admin.core.id_import import UTF_16, UnreadableFile, read_id_text
+from iotda_admin.core.ids import IdList, InvalidId, TooManyIds, parse_ids
 from iotda_admin.operations.web.forms import describe
 
 STDIN = "-"
@@ -32,7 +32,7 @@ def given_ids(arguments: Sequence[str], file: str | None, kind: str) -> Given:
         given.complaints.append(
             f"{error.filename or 'standard input'}: {error.strerror}."
         )
-    except Unreadable as error:
+    except UnreadableFile as error:
         given.complaints.append(str(error))
     except TooManyIds:
         given.complaints.append(
@@ -48,11 +48,11 @@ def given_ids(arguments: Sequence[str], file: str | None, kind: str) -> Given:
 
 def sources(
     arguments: Sequence[str], file: str | None, kind: str
-) -> Iterator[tuple[str, Pasted]]:
+) -> Iterator[tuple[str, IdList]]:
     """Each place that ids are read from, with its name."""
     yield (
         "",
-        parse(
+        parse_ids(
             "\n".join(argument for argument in arguments if argument != STDIN),
             settings.TARGETS_LIMIT,
         ),
@@ -70,26 +70,26 @@ def piped() -> bool:
     return sys.stdin is not None and not sys.stdin.isatty()
 
 
-def pasted_in(name: str, data: bytes, kind: str) -> Pasted:
+def pasted_in(name: str, data: bytes, kind: str) -> IdList:
     if len(data) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-        raise Unreadable(
+        raise UnreadableFile(
             f"{name}: too large. One operation may have {settings.TARGETS_LIMIT:,} targets."
         )
     text = data.decode(
         "utf-16" if data.startswith(UTF_16) else "utf-8-sig", errors="backslashreplace"
     )
     try:
-        return read_pasted(text, limit=settings.TARGETS_LIMIT, kind=kind)
-    except Unreadable as error:
-        raise Unreadable(f"{name}: {error}") from None
+        return read_id_text(text, limit=settings.TARGETS_LIMIT, kind=kind)
+    except UnreadableFile as error:
+        raise UnreadableFile(f"{name}: {error}") from None
 
 
-def complaints(name: str, pasted: Pasted) -> Iterator[str]:
+def complaints(name: str, pasted: IdList) -> Iterator[str]:
     # An argument has no line.
     problems = (
         pasted.problems
         if name
-        else [Problem(0, problem.value) for problem in pasted.problems]
+        else [InvalidId(0, problem.value) for problem in pasted.problems]
     )
     for line in describe(problems, pasted.wrong):
         yield f"{name}: {line}" if name else line

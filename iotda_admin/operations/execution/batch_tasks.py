@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from iotda_admin.core.ids import among
+from iotda_admin.core.bulk_sql import values_subquery
 from iotda_admin.iotda import (
     BATCH_TARGET_LIMIT,
     FIRST_PAGE,
@@ -325,7 +325,7 @@ def open_of(chunk: Chunk) -> QuerySet[Target]:
 
 def names_of(chunk: Chunk, ids: Collection[str]) -> QuerySet[Target, tuple[str, str]]:
     own = Target.objects.filter(
-        operation=chunk.operation_id, target_id__in=among(list(ids))
+        operation=chunk.operation_id, target_id__in=values_subquery(list(ids))
     )
     return own.values_list("target_id", "name")
 

@@ -17,8 +17,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from iotda_admin.core.bulk_sql import update
-from iotda_admin.core.ids import among
+from iotda_admin.core.bulk_sql import update_rows, values_subquery
 from iotda_admin.iotda import Client, IotdaError
 from iotda_admin.operations.audit_log import chunk_event, writing
 from iotda_admin.operations.error_codes import CHANGED_SINCE, NOT_APPLIED, SENDER_LOST
@@ -276,7 +275,7 @@ def settle_chunk(
             unknown = chunk.targets.filter(state=State.UNKNOWN).values_list(
                 "pk", "target_id"
             )
-            update(
+            update_rows(
                 Target,
                 ["state"],
                 [(State.PENDING, pk) for pk, id in unknown if id in again],
@@ -313,7 +312,7 @@ def touched_later(chunk: Chunk, ids: Collection[str], how: Q) -> set[str]:
     )
     # Not by the chunk, which may have 30,000: PostgreSQL then reads all of them for each.
     own = Target.objects.filter(
-        operation=chunk.operation_id, target_id__in=among(list(ids))
+        operation=chunk.operation_id, target_id__in=values_subquery(list(ids))
     )
     return set(own.filter(Exists(later)).values_list("target_id", flat=True))
 
@@ -326,6 +325,6 @@ def in_flight_elsewhere(chunk: Chunk, ids: Collection[str]) -> set[str]:
         state__in=Target.IN_FLIGHT,
     ).exclude(pk=OuterRef("pk"))
     own = Target.objects.filter(
-        operation=chunk.operation_id, target_id__in=among(list(ids))
+        operation=chunk.operation_id, target_id__in=values_subquery(list(ids))
     )
     return set(own.filter(Exists(others)).values_list("target_id", flat=True))

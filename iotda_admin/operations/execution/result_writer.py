@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models import F, Max, QuerySet
 from django.utils import timezone
 
-from iotda_admin.core.bulk_sql import insert, update
+from iotda_admin.core.bulk_sql import insert_rows, update_rows
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.audit_log import chunk_event, writing
 from iotda_admin.operations.error_codes import NOT_SENT
@@ -376,9 +376,9 @@ def regroup(
     last = of_operation.aggregate(last=Max("number"))["last"]
     pks = targets.order_by("pk").values_list("pk", flat=True)
     groups = list(enumerate(batched(pks, together), start=last + 1))
-    insert(alike, ["number"], [(number,) for number, _group in groups])
+    insert_rows(alike, ["number"], [(number,) for number, _group in groups])
     chunks = dict(of_operation.filter(number__gt=last).values_list("number", "pk"))
-    update(
+    update_rows(
         Target,
         ["chunk", "state"],
         ((chunks[n], state, pk) for n, group in groups for pk in group),

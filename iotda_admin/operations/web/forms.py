@@ -11,9 +11,9 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from iotda_admin.core.id_import import Unreadable, read, read_pasted
-from iotda_admin.core.ids import PROBLEMS_KEPT, Problem, TooManyIds, is_id
-from iotda_admin.core.ids import Pasted as Found
+from iotda_admin.core.id_import import UnreadableFile, read_id_file, read_id_text
+from iotda_admin.core.ids import PROBLEMS_KEPT, InvalidId, TooManyIds, is_id
+from iotda_admin.core.ids import IdList as Found
 
 if TYPE_CHECKING:
     from iotda_admin.operations.followups.plans import Plan
@@ -61,7 +61,7 @@ class IdsField(forms.Field):
 
     def validate(self, value: list[str]) -> None:
         super().validate(value)
-        problems = [Problem(0, id) for id in value if not is_id(id)]
+        problems = [InvalidId(0, id) for id in value if not is_id(id)]
         if problems:
             raise ValidationError(describe(problems[:PROBLEMS_KEPT], len(problems)))
 
@@ -84,7 +84,7 @@ class ReadIdsField(forms.Field):
             raise ValidationError(
                 message, code="too_many", params={"limit": limit}
             ) from None
-        except Unreadable as error:
+        except UnreadableFile as error:
             raise ValidationError(str(error)) from error
         self.duplicates = found.duplicates
         if found.problems:
@@ -102,7 +102,7 @@ class PastedIdsField(ReadIdsField):
         return self.read_ids(value or "")
 
     def read(self, source: str, limit: int) -> Found:
-        return read_pasted(source, limit=limit, kind=self.kind)
+        return read_id_text(source, limit=limit, kind=self.kind)
 
 
 class UploadedIdsField(ReadIdsField, forms.FileField):
@@ -111,10 +111,10 @@ class UploadedIdsField(ReadIdsField, forms.FileField):
         return self.read_ids(upload.file) if upload else []
 
     def read(self, source: Any, limit: int) -> Found:
-        return read(source, limit=limit, kind=self.kind)
+        return read_id_file(source, limit=limit, kind=self.kind)
 
 
-def describe(problems: Sequence[Problem], total: int) -> list[str]:
+def describe(problems: Sequence[InvalidId], total: int) -> list[str]:
     """The first problems; total: how many there are."""
     said = [describe_one(problem) for problem in problems]
     if (more := total - len(problems)) > 0:
@@ -125,7 +125,7 @@ def describe(problems: Sequence[Problem], total: int) -> list[str]:
     return said
 
 
-def describe_one(problem: Problem) -> str:
+def describe_one(problem: InvalidId) -> str:
     # ascii(): a look-alike letter or an invisible character shows itself.
     value = ascii(problem.value)[1:-1]
     value = value if len(value) <= 60 else value[:60] + "…"

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 from iotda_admin.audit.record import record_request_event
 from iotda_admin.core import csv_export
 from iotda_admin.core.http import render, wants_fragment
-from iotda_admin.core.pagination import page_of
+from iotda_admin.core.pagination import paginate
 from iotda_admin.operations.counts import counts_by_operation
 from iotda_admin.operations.execution import batch_tasks, reconciliation
 from iotda_admin.operations.models import Operation, Target
@@ -58,7 +58,7 @@ def operations(request: HttpRequest) -> HttpResponse:
     rows = visible(request)
     if state := one_of(Operation.State.values, request):
         rows = rows.filter(state=state)
-    page = page_of(rows, request, key="id", descending=True)
+    page = paginate(rows, request, key="id", descending=True)
     context = {
         "page": page,
         "rows": with_counts(page.items),
@@ -111,7 +111,7 @@ def targets(request: HttpRequest, number: int) -> HttpResponse:
         "verb": get_verb(row.verb),
         "state": state,
         "states": Target.State.choices,
-        "page": page_of(rows, request, key="id", size=200),
+        "page": paginate(rows, request, key="id", size=200),
     }
     return render(request, "operations/targets.html", context, part="list")
 
@@ -129,7 +129,7 @@ def failures(request: HttpRequest, number: int) -> StreamingHttpResponse:
         space=row.space,
         summary=f"failures of {row} as CSV",
     )
-    return csv_export.download(
+    return csv_export.csv_response(
         f"{row}-failures.csv", export.COLUMNS, export.failures(row)
     )
 
