@@ -77,7 +77,7 @@ def export_json_lines(
 ) -> StreamingHttpResponse:
     """Oldest first, as the chain goes; one event a line with all that its hash covers."""
     search, until = record_export(request, form, "JSON lines")
-    body = csv_export.in_batches(
+    body = csv_export.in_pieces(
         json_line_rows(search, Span(high=until, newest_first=False))
     )
     response = StreamingHttpResponse(body, content_type="application/jsonl")
