@@ -5,7 +5,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Device, Product, Space
-from iotda_admin.access.scope import AnyUser, within
+from iotda_admin.access.scope import AnyUser, in_scope
 
 
 class FilterForm(forms.Form):
@@ -21,8 +21,8 @@ class FilterForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.user = user
         products, spaces = (
-            within(Product.objects.all(), user),
-            within(Space.objects.all(), user),
+            in_scope(Product.objects.all(), user),
+            in_scope(Space.objects.all(), user),
         )
         self.choose("status", _("Any status"), Device.Status.choices)
         self.choose(
@@ -41,7 +41,7 @@ class FilterForm(forms.Form):
         if not self.is_valid():
             return Device.objects.none()
         asked = self.cleaned_data
-        found = within(Device.objects.all(), self.user)
+        found = in_scope(Device.objects.all(), self.user)
         for name, column in [
             ("status", "status"),
             ("product", "product_id"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.db.models import F, Q
 
 from devices.models import Device
-from iotda_admin.access.scope import AnyUser, spaces_of, within
+from iotda_admin.access.scope import AnyUser, in_scope, user_spaces
 from iotda_admin.core.bulk_sql import values_subquery
 from iotda_admin.operations.permissions import ids_missing_in
 
@@ -54,10 +54,12 @@ class Selection:
 
 
 def select_devices(ids: Sequence[str], user: AnyUser) -> Selection:
-    known = within(Device.objects.filter(pk__in=values_subquery(ids)).order_by(), user)
+    known = in_scope(
+        Device.objects.filter(pk__in=values_subquery(ids)).order_by(), user
+    )
     behind = set(known.exclude(DIRECT).values_list("pk", flat=True))
     direct = known.filter(DIRECT)
-    outside = [] if spaces_of(user) is None else ids_missing_in(known, ids)
+    outside = [] if user_spaces(user) is None else ids_missing_in(known, ids)
     not_direct = behind | set(outside)
     return Selection(
         [id for id in ids if id not in not_direct],

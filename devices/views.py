@@ -12,7 +12,8 @@ from devices.selection import Selection, select_devices
 from devices.sync import store_device
 from devices.targets import wanted
 from iotda_admin.access.actor import actor_of
-from iotda_admin.access.scope import cap_of, sees, within
+from iotda_admin.access.limits import target_limit
+from iotda_admin.access.scope import can_see_space, in_scope
 from iotda_admin.core.http import render, wants_fragment
 from iotda_admin.core.pagination import paginate
 from iotda_admin.iotda import IotdaError
@@ -50,7 +51,7 @@ def device(request: HttpRequest, device_id: str) -> HttpResponse:
     except IotdaError as refusal:
         error = refusal
         row = known_device(device_id, gone=unknown_to_iotda(refusal))
-    if not sees(request.user, row.app_id):
+    if not can_see_space(request.user, row.app_id):
         raise Http404
     context = {
         "device": row,
@@ -87,7 +88,9 @@ def unfreeze(request: HttpRequest, device_id: str) -> HttpResponse:
 
 
 def change_one(request: HttpRequest, device_id: str, verb: str) -> HttpResponse:
-    device = get_object_or_404(within(Device.objects.all(), request.user), pk=device_id)
+    device = get_object_or_404(
+        in_scope(Device.objects.all(), request.user), pk=device_id
+    )
     form = ChangeForm(request.POST) if request.method == "POST" else ChangeForm()
     context = {"device": device, "verb": get_verb(verb), "form": form}
     if request.method != "POST" or not form.is_valid():
@@ -217,11 +220,11 @@ def not_allowed(request: HttpRequest, verb: str, selection: Selection) -> str:
     """What the door would say of it, said before somebody fills in the form."""
     if selection.outside:
         return outside_message(selection.outside)
-    count, cap = (
+    count, limit = (
         len(selection.changing),
-        cap_of(request.user, get_verb(verb).permission("device")),
+        target_limit(request.user, get_verb(verb).permission("device")),
     )
-    return limit_message(count, cap) if cap is not None and count > cap else ""
+    return limit_message(count, limit) if limit is not None and count > limit else ""
 
 
 @require_safe

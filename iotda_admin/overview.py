@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from devices.models import Device, Product, Space
-from iotda_admin.access.scope import within
+from iotda_admin.access.scope import in_scope
 from iotda_admin.core.http import render
 from iotda_admin.failures.queries import MOST, count
 from iotda_admin.inventory.models import SyncRun
@@ -16,14 +16,14 @@ from iotda_admin.operations.web.views import SEE, visible, with_counts
 
 @require_safe
 def overview(request: HttpRequest) -> HttpResponse:
-    mine = within(Device.objects.order_by(), request.user)
+    mine = in_scope(Device.objects.order_by(), request.user)
     counts = dict(mine.values_list("status").annotate(Count("pk")))
     context = {
         "total": sum(counts.values()),
         "bars": bars(counts),
         "frozen": counts.get(Device.Status.FROZEN, 0),
-        "products": within(Product.objects.all(), request.user).count(),
-        "spaces": within(Space.objects.all(), request.user).count(),
+        "products": in_scope(Product.objects.all(), request.user).count(),
+        "spaces": in_scope(Space.objects.all(), request.user).count(),
         "last_run": SyncRun.objects.exclude(finished_at=None).first(),
     }
     if request.user.has_perm(SEE):

@@ -133,6 +133,7 @@ WORKER_JOBS = {
 
 # --- Django -------------------------------------------------------------------------------------
 INSTALLED_APPS = [
+    "iotda_admin.access",
     "iotda_admin.accounts",
     "iotda_admin.audit",
     "iotda_admin.failures",

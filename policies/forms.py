@@ -5,7 +5,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Space
-from iotda_admin.access.scope import AnyUser, within
+from iotda_admin.access.scope import AnyUser, in_scope
 from iotda_admin.core.ids import is_id
 from iotda_admin.operations.web.forms import IDS, ReadIdsField, TargetsForm
 from policies.models import Policy, TargetType
@@ -44,7 +44,9 @@ class PolicyTargetsForm(TargetsForm):
         if len(targets) > 1:
             raise ValidationError({"target": _("One resource space at a time.")})
         spaces = (
-            within(Space.objects.all(), self.user) if self.user else Space.objects.all()
+            in_scope(Space.objects.all(), self.user)
+            if self.user
+            else Space.objects.all()
         )
         space = spaces.filter(pk=targets[0]).first()
         if space is None:

@@ -3,13 +3,13 @@
 from django.db.models import Q, QuerySet
 
 from devices.models import Device, Product
-from iotda_admin.access.scope import AnyUser, spaces_of, within
+from iotda_admin.access.scope import AnyUser, in_scope, user_spaces
 from policies.models import Binding, Policy, TargetType
 
 
 def visible_policies(user: AnyUser) -> QuerySet[Policy]:
     """Those of the user's spaces, and those of no space, which are the whole instance's."""
-    spaces = spaces_of(user)
+    spaces = user_spaces(user)
     rows = Policy.objects.all()
     return rows if spaces is None else rows.filter(app_id__in=sorted({"", *spaces}))
 
@@ -20,12 +20,12 @@ def visible_bindings(user: AnyUser) -> QuerySet[Binding]:
 
 def theirs(user: AnyUser, prefix: str = "") -> Q:
     """Bindings on targets in the user's spaces."""
-    spaces = spaces_of(user)
+    spaces = user_spaces(user)
     if spaces is None:
         return Q()
     ids = {
-        TargetType.DEVICE: within(Device.objects.order_by(), user).values("pk"),
-        TargetType.PRODUCT: within(Product.objects.order_by(), user).values("pk"),
+        TargetType.DEVICE: in_scope(Device.objects.order_by(), user).values("pk"),
+        TargetType.PRODUCT: in_scope(Product.objects.order_by(), user).values("pk"),
         TargetType.SPACE: sorted(spaces),
     }
     found = Q()

@@ -7,7 +7,7 @@ from django.db.models import Count, Q, QuerySet
 from django.http import QueryDict
 
 from devices.models import Device, Product, Space
-from iotda_admin.access.scope import AnyUser, spaces_of, within
+from iotda_admin.access.scope import AnyUser, in_scope, user_spaces
 from iotda_admin.core.bulk_sql import values_subquery
 from iotda_admin.operations.permissions import ids_missing_in
 from iotda_admin.operations.web.forms import valid_ids
@@ -101,7 +101,7 @@ def search(target_type: str, query: str, user: AnyUser) -> list[Choice]:
         )
         return [
             as_choice(row)
-            for row in within(Device.objects.filter(like), user)[: FOUND_SHOWN + 1]
+            for row in in_scope(Device.objects.filter(like), user)[: FOUND_SHOWN + 1]
         ]
     rows: QuerySet[Product] | QuerySet[Space]
     if target_type == TargetType.PRODUCT:
@@ -112,7 +112,7 @@ def search(target_type: str, query: str, user: AnyUser) -> list[Choice]:
         rows = Space.objects.filter(
             Q(app_id__icontains=query) | Q(name__icontains=query)
         )
-    return [as_choice(row) for row in within(rows, user)[: FOUND_SHOWN + 1]]
+    return [as_choice(row) for row in in_scope(rows, user)[: FOUND_SHOWN + 1]]
 
 
 def as_choice(row: Device | Product | Space) -> Choice:
@@ -124,14 +124,14 @@ def describe(
 ) -> dict[str, Choice]:
     """Each id with what the inventory knows of it; the platform may know ids that it does not."""
     known = {
-        row.pk: as_choice(row) for row in within(known_among(target_type, ids), user)
+        row.pk: as_choice(row) for row in in_scope(known_among(target_type, ids), user)
     }
     told = annotated(
         target_type,
         [known.get(id) or Choice(id, id, known=False) for id in ids],
         policy_id,
     )
-    if spaces_of(user) is not None:
+    if user_spaces(user) is not None:
         # How many policies a target elsewhere has is nothing for them to know.
         told = [
             choice if choice.known else Choice(choice.id, choice.id, known=False)
@@ -142,10 +142,10 @@ def describe(
 
 def outside(target_type: str, ids: Sequence[str], user: AnyUser) -> list[str]:
     """Of what was chosen, what is not in the resource spaces of the one who asks."""
-    if spaces_of(user) is None or not ids:
+    if user_spaces(user) is None or not ids:
         return []
     return ids_missing_in(
-        within(known_among(target_type, ids), user), dict.fromkeys(ids)
+        in_scope(known_among(target_type, ids), user), dict.fromkeys(ids)
     )
 
 
@@ -194,7 +194,7 @@ def reached(target_type: str, ids: Sequence[str], user: AnyUser) -> int | None:
     if target_type == TargetType.DEVICE or not ids:
         return None
     column = "product_id" if target_type == TargetType.PRODUCT else "app_id"
-    return within(
+    return in_scope(
         Device.objects.filter(**{f"{column}__in": values_subquery(ids)}), user
     ).count()
 
@@ -221,8 +221,8 @@ def summary(
     duplicates: int,
     user: AnyUser,
 ) -> Summary:
-    known, total = within(known_among(target_type, ids), user), len(ids)
-    if spaces_of(user) is not None:
+    known, total = in_scope(known_among(target_type, ids), user), len(ids)
+    if user_spaces(user) is not None:
         ids = list(known.values_list("pk", flat=True))
     bindings = Binding.objects.filter(
         target_type=target_type, target_id__in=values_subquery(ids)

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from devices.models import Device, Product, Space
 from iotda_admin.access.actor import actor_of
-from iotda_admin.access.scope import AnyUser, sees, spaces_of, within
+from iotda_admin.access.scope import AnyUser, can_see_space, in_scope, user_spaces
 from iotda_admin.core.http import render
 from iotda_admin.core.ids import is_id
 from iotda_admin.core.pagination import paginate
@@ -86,12 +86,12 @@ def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
 
 
 def may_see(user: AnyUser, policy: Policy) -> bool:
-    return not policy.app_id or sees(user, policy.app_id)
+    return not policy.app_id or can_see_space(user, policy.app_id)
 
 
 def known_policy(user: AnyUser, policy_id: str, *, gone: bool) -> Policy:
     row = Policy.objects.filter(pk=policy_id).first()
-    if row is None and (gone or spaces_of(user) is not None):
+    if row is None and (gone or user_spaces(user) is not None):
         raise Http404(_("IoTDA knows no policy with this ID."))
     return row or Policy(policy_id=policy_id)
 
@@ -119,7 +119,9 @@ def named(bindings: Sequence[Binding]) -> list[tuple[Binding, str]]:
 @require_safe
 def of_device(request: HttpRequest, device_id: str) -> HttpResponse:
     """The policies in effect on a device, for its page."""
-    device = get_object_or_404(within(Device.objects.all(), request.user), pk=device_id)
+    device = get_object_or_404(
+        in_scope(Device.objects.all(), request.user), pk=device_id
+    )
     context = {"device": device, **effective_policies(device, request.user)}
     return render(request, "policies/of_device.html", context, part="policies")
 
@@ -130,7 +132,7 @@ def of_target(request: HttpRequest, target_id: str) -> HttpResponse:
     kind = request.GET.get("target_type", TargetType.DEVICE)
     if kind not in TargetType.values:
         raise Http404
-    known = within(picker.known_among(kind, [target_id]), request.user).first()
+    known = in_scope(picker.known_among(kind, [target_id]), request.user).first()
     if known is None:
         raise Http404
     context = {

@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from devices.models import Device, Product, Space
 from iotda_admin.access.actor import Actor
-from iotda_admin.accounts.models import EVERY, Grant
+from iotda_admin.access.models import EVERY_SPACE, Grant
 from iotda_admin.audit import triggers
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.inventory.sync import perform
@@ -44,9 +44,10 @@ def restore_roles(**_: Any) -> None:
     importlib.import_module("iotda_admin.accounts.migrations.0001_roles").make_roles(
         then, None
     )
-    importlib.import_module(
-        "iotda_admin.accounts.migrations.0003_caps_and_grants"
-    ).make_caps(then, None)
+    operators = then.get_model("auth", "Group").objects.get(name="operator")
+    then.get_model("access", "RoleLimit").objects.get_or_create(
+        group_id=operators.pk, defaults={"targets": 1000}
+    )
 
 
 @cache
@@ -117,7 +118,7 @@ def make_user(role: str, *spaces: str) -> User:
     user = User.objects.create_user(role.replace(" ", ""), password="a-password-1")
     user.groups.add(Group.objects.get(name=role))
     Grant.objects.bulk_create(
-        [Grant(user=user, app_id=app_id) for app_id in spaces or [EVERY]]
+        [Grant(user=user, app_id=app_id) for app_id in spaces or [EVERY_SPACE]]
     )
     return user
 

@@ -14,7 +14,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from iotda_admin.accounts.models import Grant
+from iotda_admin.access.models import Grant
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.services import TargetSpec, create_operation

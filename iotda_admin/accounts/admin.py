@@ -16,8 +16,8 @@ from django_tasks_db import admin as _of_the_queue  # noqa: F401  so that it is 
 from django_tasks_db.models import DBTaskResult
 
 from devices.models import Space
+from iotda_admin.access.models import EVERY_SPACE, Grant, RoleLimit
 from iotda_admin.access.roles import PERMISSIONS
-from iotda_admin.accounts.models import EVERY, Cap, Grant
 from iotda_admin.audit.record import deferred_events
 
 # No name is longer.
@@ -34,11 +34,11 @@ class GrantForm(forms.ModelForm):  # type: ignore[type-arg]
         field, own = self.fields["app_id"], self.instance.app_id
         assert isinstance(field, forms.ChoiceField)
         spaces = [(space.pk, f"{space} · {space.pk}") for space in Space.objects.all()]
-        known = {EVERY, *(pk for pk, _name in spaces)}
+        known = {EVERY_SPACE, *(pk for pk, _name in spaces)}
         gone = [(own, own)] if own and own not in known else []
         field.choices = [
             ("", "---------"),
-            (EVERY, _("Every resource space")),
+            (EVERY_SPACE, _("Every resource space")),
             *spaces,
             *gone,
         ]
@@ -63,8 +63,8 @@ class GrantInline(Rows):
     extra = 1
 
 
-class CapInline(Rows):
-    model = Cap
+class LimitInline(Rows):
+    model = RoleLimit
     verbose_name_plural = _(
         "How much one operation of this role may change; no row: no limit of its own"
     )
@@ -152,7 +152,7 @@ class Users(ForSuperusers, UserAdmin):  # type: ignore[type-arg]
 
 
 class Roles(ForSuperusers, GroupAdmin):
-    inlines = (CapInline,)
+    inlines = (LimitInline,)
 
     def formfield_for_manytomany(
         self, db_field: Any, request: Any = None, **kwargs: Any

@@ -18,8 +18,8 @@ from django.db.models.signals import (
 )
 
 from devices.models import Space
+from iotda_admin.access.models import EVERY_SPACE, Grant, RoleLimit
 from iotda_admin.accounts import acting, sessions
-from iotda_admin.accounts.models import EVERY, Cap, Grant
 
 # What is told of each, besides what it is linked to.
 FIELDS: dict[type[Model], tuple[str, ...]] = {
@@ -34,7 +34,7 @@ FIELDS: dict[type[Model], tuple[str, ...]] = {
     ),
     Group: ("name",),
     Grant: ("app_id",),
-    Cap: ("targets",),
+    RoleLimit: ("targets",),
 }
 # The model that has the links, what they are called there, and at the other end.
 LINKS: dict[type[Model], tuple[type[Model], str, str]] = {
@@ -158,7 +158,7 @@ def deleted(sender: type[Model], instance: Model, **_: Any) -> None:
 def tell_of(instance: Model, changes: Changes) -> None:
     """A space and a limit are told of as what their user or role has."""
     match instance:
-        case Cap():
+        case RoleLimit():
             tell(instance.group, {"limit": changes["targets"]})
         case Grant():
             old, new = changes["app_id"]
@@ -168,7 +168,7 @@ def tell_of(instance: Model, changes: Changes) -> None:
                 )
             )
             was = (now - {new}) | ({old} - {None})
-            space = next(iter(was | now)) if len(was | now) == 1 else EVERY
+            space = next(iter(was | now)) if len(was | now) == 1 else EVERY_SPACE
             tell(instance.user, {"spaces": [named(was), named(now)]}, space)
         case _:
             tell(instance, changes)
@@ -178,7 +178,7 @@ def named(app_ids: set[str]) -> list[str]:
     """With the id beside the name: a name may be given to another space tomorrow."""
     spaces = Space.objects.filter(pk__in=app_ids)
     names = {space.pk: f"{space} ({space.pk})" for space in spaces} | {
-        EVERY: "every space"
+        EVERY_SPACE: "every space"
     }
     return sorted(names.get(app_id, app_id) for app_id in app_ids)
 
@@ -233,7 +233,7 @@ for model in FIELDS:
     post_save.connect(saved, model)
 for model in (User, Group):
     pre_delete.connect(deleting, model)
-for model in (Grant, Cap):
+for model in (Grant, RoleLimit):
     post_delete.connect(deleted, model)
 for through in LINKS:
     m2m_changed.connect(linked, through)

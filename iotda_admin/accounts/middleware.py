@@ -8,7 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedi
 from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
 
-from iotda_admin.access.scope import spaces_of
+from iotda_admin.access.scope import user_spaces
 from iotda_admin.audit.record import record_request_event
 
 
@@ -71,7 +71,7 @@ class RecordDenied:
     def is_elsewhere(self, request: HttpRequest, exception: Exception) -> bool:
         """What somebody's resource spaces do not have: what there is elsewhere is not told from what there
         is not at all, and a row of such tries is worth an auditor's look."""
-        scoped = asks_for_one(request) and spaces_of(request.user) is not None
+        scoped = asks_for_one(request) and user_spaces(request.user) is not None
         return isinstance(exception, Http404) and scoped
 
 

@@ -10,19 +10,19 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from devices.models import Space
+from iotda_admin.access.models import EVERY_SPACE
 from iotda_admin.access.roles import BIND, FREEZE, PERMISSIONS
-from iotda_admin.access.scope import AnyUser, sees
-from iotda_admin.accounts.models import EVERY
+from iotda_admin.access.scope import AnyUser, can_see_space
 from iotda_admin.core.http import render
 from iotda_admin.core.pagination import paginate
 
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """cap: the most targets of one operation, None where no role limits it."""
+    """limit: the most targets of one operation, None where no role limits it."""
 
     name: str
-    cap: int | None
+    limit: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def holders(right: str) -> QuerySet[User]:
     """All users; with a right, those who can use it somewhere."""
     links = (
         "groups__permissions__content_type",
-        "groups__cap",
+        "groups__limit",
         "user_permissions__content_type",
         "grants",
     )
@@ -72,8 +72,8 @@ def holders(right: str) -> QuerySet[User]:
 
 def holder(user: User, names: dict[str, str], reader: AnyUser) -> Holder:
     spaces = {grant.app_id for grant in user.grants.all()}
-    everywhere = user.is_superuser or EVERY in spaces
-    seen = {app_id for app_id in spaces if sees(reader, app_id)}
+    everywhere = user.is_superuser or EVERY_SPACE in spaces
+    seen = {app_id for app_id in spaces if can_see_space(reader, app_id)}
     return Holder(
         user,
         list(rights_of(user)) if user.is_active else [],
@@ -85,16 +85,18 @@ def holder(user: User, names: dict[str, str], reader: AnyUser) -> Holder:
 def rights_of(user: User) -> Iterator[Right]:
     own = labels(user.user_permissions.all())
     by_role = [
-        (getattr(group, "cap", None), labels(group.permissions.all()))
+        (getattr(group, "limit", None), labels(group.permissions.all()))
         for group in user.groups.all()
     ]
     for label, (_model, name) in PERMISSIONS.items():
-        caps = [cap.targets if cap else None for cap, held in by_role if label in held]
-        if user.is_superuser or label in own or None in caps:
+        limits = [
+            limit.targets if limit else None for limit, held in by_role if label in held
+        ]
+        if user.is_superuser or label in own or None in limits:
             yield Right(name, None)
-        elif caps:
-            cap = max(cap for cap in caps if cap is not None)
-            yield Right(name, cap if label in FREEZE | BIND else None)
+        elif limits:
+            limit = max(limit for limit in limits if limit is not None)
+            yield Right(name, limit if label in FREEZE | BIND else None)
 
 
 def labels(permissions: QuerySet[Permission]) -> set[str]:

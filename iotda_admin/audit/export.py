@@ -15,7 +15,7 @@ from django.db import connection
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 
-from iotda_admin.access.scope import spaces_of
+from iotda_admin.access.scope import user_spaces
 from iotda_admin.audit.chain import HASHED_COLUMNS, chain_head
 from iotda_admin.audit.models import Outcome
 from iotda_admin.audit.record import record_request_event
@@ -94,7 +94,7 @@ def record_export(
     head = str(chain_head())
     detail = {"filters": form.words(), "head": head}
     # Who may not see all of what was looked through is not told what was looked for.
-    spaces = spaces_of(request.user)
+    spaces = user_spaces(request.user)
     space = next(iter(spaces)) if spaces is not None and len(spaces) == 1 else "*"
     record_request_event(
         "export", request, space=space, summary=f"audit trail as {what}", detail=detail

@@ -10,7 +10,7 @@ from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from iotda_admin.access.scope import AnyUser, sees, spaces_of, within
+from iotda_admin.access.scope import AnyUser, can_see_space, in_scope, user_spaces
 from iotda_admin.operations.models import Operation, OperationSpace
 from iotda_admin.operations.verbs import Verb
 
@@ -29,7 +29,7 @@ def visible_operations(user: AnyUser) -> QuerySet[Operation]:
 def operations_in_scope(
     rows: QuerySet[Operation], user: AnyUser
 ) -> QuerySet[Operation]:
-    spaces = spaces_of(user)
+    spaces = user_spaces(user)
     if spaces is None:
         return rows
     of_it = OperationSpace.objects.filter(operation=OuterRef("pk"))
@@ -48,7 +48,7 @@ def can_see_operation(user: AnyUser, operation: Operation) -> bool:
 
 def covers_operation(user: AnyUser, operation: Operation) -> bool:
     """Whether all spaces of the operation are the user's."""
-    spaces = spaces_of(user)
+    spaces = user_spaces(user)
     if spaces is None:
         return True
     of_it = {each.app_id for each in operation.spaces.all()}
@@ -68,15 +68,15 @@ def targets_outside(
 ) -> list[str]:
     """The ids that are not in the user's spaces. One that nobody knows is none of theirs either: who asks
     learns nothing of what there is elsewhere."""
-    if spaces_of(user) is None:
+    if user_spaces(user) is None:
         return []
     about = (
         []
-        if all(sees(user, space) for space in verb.other_spaces(operation))
+        if all(can_see_space(user, space) for space in verb.other_spaces(operation))
         else [operation.policy_id]
     )
     return about + ids_missing_in(
-        within(verb.in_inventory(operation.target_type, ids), user), ids
+        in_scope(verb.in_inventory(operation.target_type, ids), user), ids
     )
 
 
@@ -90,11 +90,11 @@ def outside_message(ids: Sequence[str]) -> str:
     return said % {"n": len(ids), "ids": ", ".join(ids[:NAMED]) + more}
 
 
-def limit_message(count: int, cap: int) -> str:
+def limit_message(count: int, limit: int) -> str:
     said = _(
-        "%(count)s targets are more than the %(cap)s that your role may change at once."
+        "%(count)s targets are more than the %(limit)s that your role may change at once."
     )
-    return said % {"count": intcomma(count), "cap": intcomma(cap)}
+    return said % {"count": intcomma(count), "limit": intcomma(limit)}
 
 
 def ids_missing_in(known: QuerySet, ids: Iterable[str]) -> list[str]:  # type: ignore[type-arg]

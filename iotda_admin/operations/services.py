@@ -15,7 +15,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from iotda_admin.access.actor import Actor
-from iotda_admin.access.scope import cap_of
+from iotda_admin.access.limits import target_limit
 from iotda_admin.core.bulk_sql import insert_rows, values_subquery
 from iotda_admin.iotda import BATCH_TARGET_LIMIT, Client
 from iotda_admin.operations import permissions
@@ -209,19 +209,19 @@ def check_allowed(
             % {"count": len(wanted), "limit": settings.TARGETS_LIMIT}
         )
     if operation.actor:
-        check_cap(operation.actor, permission, operation, wanted)
+        check_limit(operation.actor, permission, operation, wanted)
         check_scope(operation.actor, verb, operation, wanted)
     if len(wanted) <= LOOKED_AT_FIRST:
         check_in_flight(verb, operation, wanted)
 
 
-def check_cap(
+def check_limit(
     user: User, permission: str, operation: Operation, wanted: Sequence[TargetSpec]
 ) -> None:
-    cap = cap_of(user, permission)
-    if cap is not None and len(wanted) > cap:
-        deny(operation, wanted, cap=cap)
-        raise LimitExceeded(permissions.limit_message(len(wanted), cap))
+    limit = target_limit(user, permission)
+    if limit is not None and len(wanted) > limit:
+        deny(operation, wanted, cap=limit)
+        raise LimitExceeded(permissions.limit_message(len(wanted), limit))
 
 
 def check_scope(
@@ -259,11 +259,13 @@ def deny_look(
         source=actor.source,
         address=actor.address,
     )
-    cap = cap_of(actor.user, get_verb(verb_name).permission(operation.target_type))
+    limit = target_limit(
+        actor.user, get_verb(verb_name).permission(operation.target_type)
+    )
     why = (
         {"outside": outside[: permissions.NAMED], "outside_count": len(outside)}
         if outside
-        else {"cap": cap}
+        else {"cap": limit}
     )
     deny(operation, [TargetSpec(id) for id in ids], **why)
 

@@ -14,7 +14,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from devices.models import Device
-from iotda_admin.access.scope import spaces_of
+from iotda_admin.access.scope import user_spaces
 from iotda_admin.health import workers
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.operations import permissions
@@ -167,7 +167,7 @@ def freshness(context: template.Context) -> dict[str, Any]:
         "last": last,
         # How many devices there are is for those who may see them all.
         "counted": last.rows
-        if last and spaces_of(context["request"].user) is None
+        if last and user_spaces(context["request"].user) is None
         else 0,
         "failed": last is not None and last.state == SyncRun.State.FAILED,
         "request": context["request"],

@@ -4,8 +4,8 @@ import pytest
 from django.contrib.auth.models import Group, Permission, User
 
 from iotda_admin.access.actor import Actor
-from iotda_admin.access.scope import cap_of
-from iotda_admin.accounts.models import Cap
+from iotda_admin.access.limits import target_limit
+from iotda_admin.access.models import RoleLimit
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.services import LimitExceeded, TargetSpec, create_operation
@@ -18,12 +18,12 @@ FREEZE = "devices.freeze_device"
 @pytest.fixture
 def small(db):
     """An operator may freeze two at once."""
-    Cap.objects.filter(group__name="operator").update(targets=2)
+    RoleLimit.objects.filter(group__name="operator").update(targets=2)
 
 
 def test_an_operator_may_change_a_thousand_at_once(db):
-    assert cap_of(make_user("operator"), FREEZE) == 1000
-    assert cap_of(make_user("admin"), FREEZE) is None
+    assert target_limit(make_user("operator"), FREEZE) == 1000
+    assert target_limit(make_user("admin"), FREEZE) is None
 
 
 def test_more_is_refused_and_the_try_recorded(small):
@@ -67,18 +67,18 @@ def test_it_is_said_before_the_form_is_filled_in(small, operator, inventory):
 def test_of_several_roles_the_largest_counts_and_only_those_with_the_right(small):
     user = make_user("operator")
     user.groups.add(Group.objects.get(name="viewer"))
-    assert cap_of(user, FREEZE) == 2
+    assert target_limit(user, FREEZE) == 2
     night = Group.objects.create(name="night shift")
     night.permissions.add(Permission.objects.get(codename="freeze_device"))
-    Cap.objects.create(group=night, targets=5)
+    RoleLimit.objects.create(group=night, targets=5)
     user.groups.add(night)
-    assert cap_of(user, FREEZE) == 5
+    assert target_limit(user, FREEZE) == 5
     user.groups.add(Group.objects.get(name="admin"))
-    assert cap_of(user, FREEZE) is None
+    assert target_limit(user, FREEZE) is None
 
 
 def test_a_right_of_ones_own_and_a_superuser_have_no_cap(small):
     user = make_user("operator")
     user.user_permissions.add(Permission.objects.get(codename="freeze_device"))
-    assert cap_of(user, FREEZE) is None
-    assert cap_of(User.objects.create_superuser("boss"), FREEZE) is None
+    assert target_limit(user, FREEZE) is None
+    assert target_limit(User.objects.create_superuser("boss"), FREEZE) is None

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from iotda_admin.access.actor import system_user
-from iotda_admin.accounts.models import Cap, Grant
+from iotda_admin.access.models import Grant, RoleLimit
 from iotda_admin.audit.models import Event
 from tests.conftest import make_user
 
@@ -145,10 +145,14 @@ def test_a_roles_permissions_and_limit_are_told(boss, told):
     form = {
         "name": "operator",
         "permissions": [freeze.pk],
-        "cap-TOTAL_FORMS": 1,
-        "cap-INITIAL_FORMS": 1,
+        "limit-TOTAL_FORMS": 1,
+        "limit-INITIAL_FORMS": 1,
     }
-    form |= {"cap-0-id": role.cap.pk, "cap-0-group": role.pk, "cap-0-targets": 50}
+    form |= {
+        "limit-0-id": role.limit.pk,
+        "limit-0-group": role.pk,
+        "limit-0-targets": 50,
+    }
     assert boss.post(f"/admin/auth/group/{role.pk}/change/", form).status_code == 302
     changes = {
         name: pair for event in told() for name, pair in event.detail["changes"].items()
@@ -178,7 +182,7 @@ def test_a_space_that_is_taken_away_is_told(told, db):
     user = make_user("viewer", "one", "two")
     before = len(told())
     Grant.objects.get(user=user, app_id="two").delete()
-    Cap.objects.create(group=Group.objects.get(name="viewer"), targets=5).delete()
+    RoleLimit.objects.create(group=Group.objects.get(name="viewer"), targets=5).delete()
     assert [event.detail["changes"] for event in told()[before:]] == [
         {"spaces": [["one", "two"], ["one"]]},
         {"limit": [None, 5]},

@@ -1,19 +1,22 @@
 """Users see and change only what is in their resource spaces; nobody learns what there is elsewhere."""
 
 import re
+from importlib import import_module
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 from django.test import Client
 
 from devices.models import Device, Product, Space
 from iotda_admin.access.actor import Actor
-from iotda_admin.accounts.models import EVERY, Grant
+from iotda_admin.access.models import EVERY_SPACE, Grant
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.execution.executor import run
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.services import NotAllowed, TargetSpec, create_operation
-from iotda_admin.rate import connection
+from iotda_admin.rate import connection as iotda
 from policies.models import Binding, Policy
 from tests.asking import asked, bind_form, codes, states, unreachable, work, writes
 from tests.conftest import make_user
@@ -172,7 +175,7 @@ def test_a_denied_try_is_found_by_its_target_but_not_by_who_may_not_see_all(
     operator.get(f"/devices/{places.far}/")
     operator.get(f"/policies/{policy}/")
     at_the_door, of_device, of_policy = (event.pk for event in denied())
-    boss, auditor = local("admin", EVERY), local("auditor")
+    boss, auditor = local("admin", EVERY_SPACE), local("auditor")
     assert numbers(boss, places.far) == {at_the_door, of_device}
     assert numbers(boss, policy) == {of_policy}
     assert numbers(auditor, places.far) | numbers(auditor, policy) == set()
@@ -314,11 +317,11 @@ def test_each_way_of_asking_records_the_spaces(local, places):
     def spaces():
         return {each.app_id for each in Operation.objects.latest("id").spaces.all()}
 
-    local("operator", EVERY).post(
+    local("operator", EVERY_SPACE).post(
         "/devices/selection.freeze/", asked(target=[places.near, "x", places.far])
     )
     assert spaces() == {places.home, places.other, ""}
-    client = local("policy admin", EVERY)
+    client = local("policy admin", EVERY_SPACE)
     client.post("/policies/selection.bind/", bind_form(places.policy, places.near))
     assert spaces() == {places.home}
     client.post(
@@ -338,7 +341,7 @@ def test_who_lost_a_space_sees_the_own_operation_no_more_and_sends_no_more_of_it
 ):
     client = local("operator")
     operation = begun(client.user, places.near, places.near_too)
-    run(operation.chunks.first(), connection.client())
+    run(operation.chunks.first(), iotda.client())
     client.user.grants.all().delete()
     work()
     assert sorted(states(operation).values()) == ["ok", "skipped"]
@@ -399,7 +402,7 @@ def test_a_moved_device_is_changed_for_those_who_may_act_there_too(
     local, places, moved
 ):
     operation = begun(local("operator", places.home, places.other).user, places.near)
-    everywhere = begun(local("admin", EVERY).user, places.near_too)
+    everywhere = begun(local("admin", EVERY_SPACE).user, places.near_too)
     for device in (places.near, places.near_too):
         moved(device, "ONLINE")
     work()
@@ -441,15 +444,14 @@ def test_who_is_deactivated_is_out_at_the_next_click(local):
 
 
 def test_who_had_an_account_before_keeps_everything(places):
-    from importlib import import_module
-
-    from django.apps import apps
-
+    then = MigrationExecutor(connection).loader.project_state(
+        [("accounts", "0003_caps_and_grants")]
+    )
     user = User.objects.create_user("veteran")
     import_module(
         "iotda_admin.accounts.migrations.0003_caps_and_grants"
-    ).grant_everything(apps, None)
-    assert [grant.app_id for grant in user.grants.all()] == [EVERY]
+    ).grant_everything(then.apps, None)
+    assert [grant.app_id for grant in user.grants.all()] == [EVERY_SPACE]
 
 
 def test_a_list_asks_no_more_for_a_user_with_few_spaces(
@@ -509,7 +511,7 @@ def test_what_a_policy_elsewhere_is_bound_to_cannot_be_asked_for(local, places):
         "q": places.near,
     }
     for role, told in (("policy admin", False), ("admin", True)):
-        client = local(role, places.home if role == "policy admin" else EVERY)
+        client = local(role, places.home if role == "policy admin" else EVERY_SPACE)
         assert (
             "has it already" in client.post("/policies/selection.bind/", chosen).text
         ) == told
@@ -522,7 +524,7 @@ def secret(places):
 
 
 def test_the_trail_tells_a_reader_of_some_spaces_nothing_of_elsewhere(local, places):
-    boss, auditor = local("admin", EVERY), local("auditor")
+    boss, auditor = local("admin", EVERY_SPACE), local("auditor")
     failed = begun(boss.user, places.far)
     chosen = {
         "target": [failed.targets.get().pk],

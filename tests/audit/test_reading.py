@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from iotda_admin.accounts.models import Grant
+from iotda_admin.access.models import Grant
 from iotda_admin.audit import pages
 from iotda_admin.audit.chain import chain_head
 from iotda_admin.audit.models import Event

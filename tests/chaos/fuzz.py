@@ -22,7 +22,7 @@ from django.urls import set_urlconf
 
 from devices.models import Device, Product, Space
 from iotda_admin.access.actor import Actor
-from iotda_admin.accounts.models import EVERY, Grant
+from iotda_admin.access.models import EVERY_SPACE, Grant
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.verify import verify_trail
 from iotda_admin.health import workers
@@ -339,7 +339,7 @@ def environment(made: Input, cookie: str) -> dict[str, Any]:
 def people(cloud: Cloud) -> list[str]:
     """Each role with every resource space; two also in one, one in none; and who may do everything."""
     here = cloud.landmarks["space"]
-    wanted = {f"fuzz {role}": (role, [EVERY]) for role in ROLES}
+    wanted = {f"fuzz {role}": (role, [EVERY_SPACE]) for role in ROLES}
     wanted |= {
         f"fuzz {role} here": (role, [here]) for role in ("operator", "policy admin")
     }

@@ -40,10 +40,10 @@ def test_what_was_found_once_stays_away(admin_client):
     role = {
         "name": "x",
         "permissions": "9" * 30,
-        "cap-TOTAL_FORMS": "1",
-        "cap-INITIAL_FORMS": "1",
+        "limit-TOTAL_FORMS": "1",
+        "limit-INITIAL_FORMS": "1",
     }
-    role |= {"cap-0-id": "9" * 30, "cap-0-group": "9" * 30, "cap-0-targets": "1"}
+    role |= {"limit-0-id": "9" * 30, "limit-0-group": "9" * 30, "limit-0-targets": "1"}
     assert admin_client.post("/admin/auth/group/2/change/", role).status_code in (
         200,
         400,

@@ -22,7 +22,7 @@ def test_a_user_gets_a_role_and_resource_spaces(stage):
     assert {grant.app_id for grant in user.grants.all()} == {"*", space}
     assert {group.name for group in user.groups.all()} == {"operator", "viewer"}
     page.goto(f"/admin/auth/group/{Group.objects.get(name='viewer').pk}/change/")
-    page.locator("#id_cap-0-targets").fill("25")
+    page.locator("#id_limit-0-targets").fill("25")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("was changed successfully")).to_be_visible()
-    assert Group.objects.get(name="viewer").cap.targets == 25
+    assert Group.objects.get(name="viewer").limit.targets == 25

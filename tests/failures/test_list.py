@@ -2,7 +2,7 @@
 
 from django.contrib.auth.models import User
 
-from iotda_admin.accounts.models import Grant
+from iotda_admin.access.models import Grant
 from iotda_admin.failures import queries
 from iotda_admin.operations.cli.report import as_lines
 from iotda_admin.operations.models import Operation, Target

@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from iotda_admin.accounts.models import Grant
+from iotda_admin.access.models import Grant
 from iotda_admin.inventory import sync
 from iotda_admin.inventory.models import SyncRun
 from tests.conftest import HTMX

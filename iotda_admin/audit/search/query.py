@@ -14,7 +14,7 @@ from django.apps import apps
 from django.db.models import Exists, OuterRef, Q, Window
 from django.db.models.functions import RowNumber
 
-from iotda_admin.access.scope import AnyUser, spaces_of
+from iotda_admin.access.scope import AnyUser, user_spaces
 from iotda_admin.audit.models import Event, Outcome
 from iotda_admin.audit.search.filters import DENIED, AuditFilterForm
 from iotda_admin.audit.search.indexes import (
@@ -104,7 +104,7 @@ class TrailSearch:
         if not user.has_perm("audit.view_event"):
             # Not by the name: it may change, and may have been somebody else's.
             self.narrow(*by_actor(user.pk or 0))
-            if (spaces := spaces_of(user)) is not None:
+            if (spaces := user_spaces(user)) is not None:
                 self.narrow(None, own_events_in_spaces(spaces))
         elif (seen := visible_events(user)) is not None:
             self.narrow(None, seen)
@@ -186,7 +186,7 @@ class TrailSearch:
 
 def visible_events(user: AnyUser) -> Q | None:
     """What somebody may see of the trail; None: all of it."""
-    own, spaces = Q(actor_id=user.pk or 0), spaces_of(user)
+    own, spaces = Q(actor_id=user.pk or 0), user_spaces(user)
     own = own if spaces is None else own & own_events_in_spaces(spaces)
     if not user.has_perm("audit.view_event"):
         return own

@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from iotda_admin.access.scope import as_they_are, spaces_of
+from iotda_admin.access.scope import load_actor_user, user_spaces
 from iotda_admin.iotda import RUNNING_TASK_LIMIT
 from iotda_admin.operations.audit_log import chunk_event, writing
 from iotda_admin.operations.error_codes import NOT_ALLOWED
@@ -141,12 +141,12 @@ def still_allowed(operation: Operation) -> Allowed | None:
     """The actor's rights and spaces are looked at again for each claim; without them the rest is not sent."""
     permission = get_verb(operation.verb).permission(operation.target_type)
     by_command = operation.source == "cli" and operation.actor_id is None
-    actor = as_they_are(operation.actor_id)
+    actor = load_actor_user(operation.actor_id)
     may = by_command or bool(actor and actor.has_perm(permission))
     if by_command:
         return Allowed(operation)
     if actor and may and covers_operation(actor, operation):
-        return Allowed(operation, spaces_of(actor))
+        return Allowed(operation, user_spaces(actor))
     held = hold(operation.pk)
     if held.running:
         lost = _("%(who)s may no longer change things in all of its resource spaces.")

@@ -4,7 +4,7 @@ from typing import Any
 from django.contrib.auth.models import Group, User
 from django.core.management.base import BaseCommand, CommandError
 
-from iotda_admin.accounts.models import EVERY, Grant
+from iotda_admin.access.models import EVERY_SPACE, Grant
 
 # Login, and the role it has.
 DEMO_USERS = {
@@ -29,4 +29,4 @@ class Command(BaseCommand):
             user.set_password(password)
             user.save()
             user.groups.set([Group.objects.get(name=role)])
-            Grant.objects.get_or_create(user=user, app_id=EVERY)
+            Grant.objects.get_or_create(user=user, app_id=EVERY_SPACE)
