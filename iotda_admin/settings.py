@@ -120,9 +120,9 @@ OPERATION_VERBS = {
 # What `manage.py worker` does besides running tasks: a callable, and the seconds between two calls.
 WORKER_JOBS = {
     "iotda_admin.health.workers.beat": 5,
-    "iotda_admin.operations.execution.reconciliation.sweep": 1,
-    "iotda_admin.operations.execution.reconciliation.read_back_due": 1,
-    "iotda_admin.operations.execution.batch_tasks.follow_due": 1,
+    "iotda_admin.operations.execution.reconciliation.recover_stalled": 1,
+    "iotda_admin.operations.execution.reconciliation.reconcile_due": 1,
+    "iotda_admin.operations.execution.batch_tasks.poll_due_tasks": 1,
     "iotda_admin.inventory.sync.sync_if_due": 1,
     "iotda_admin.failures.auto_resolve.look": 5,
     "iotda_admin.operations.execution.tasks.prune": 3600,

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from iotda_admin.operations.counts import counts_of
+from iotda_admin.operations.counts import target_counts
 from iotda_admin.operations.execution import reconciliation
 from iotda_admin.operations.execution.tasks import advance
 from iotda_admin.operations.models import Chunk, Operation
@@ -49,7 +49,7 @@ def writes(cloud: Cloud) -> list[dict[str, Any]]:
 
 def outcome(operation: Operation) -> dict[str, int]:
     operation.refresh_from_db()
-    return counts_of(operation)
+    return target_counts(operation)
 
 
 def states(operation: Operation) -> dict[str, str]:
@@ -79,6 +79,6 @@ def time_passes() -> None:
 
 def look() -> None:
     """Time passes until an unanswered change may be read back, and the worker looks once."""
-    reconciliation.sweep()
+    reconciliation.recover_stalled()
     Chunk.objects.filter(state=Chunk.State.UNKNOWN).update(due_at=timezone.now())
-    reconciliation.read_back_due()
+    reconciliation.reconcile_due()

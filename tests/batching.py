@@ -11,7 +11,7 @@ from tests.cloud import Cloud
 def follow() -> None:
     """Time passes until the tasks are to be looked at, and the worker looks once."""
     time_passes()
-    batch_tasks.follow_due()
+    batch_tasks.poll_due_tasks()
 
 
 def finish(operation: Operation) -> dict[str, int]:

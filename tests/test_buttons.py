@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import resolve
 
 from iotda_admin.access.actor import Actor
-from iotda_admin.operations.execution.executor import run
+from iotda_admin.operations.execution.executor import execute_chunk
 from iotda_admin.operations.followups.plans import cancel
 from iotda_admin.operations.services import TargetSpec, create_operation
 from iotda_admin.rate import connection
@@ -102,7 +102,7 @@ def operations(inventory):
                 verb, wanted, actor=actor, reason="because", form_key=state, **about
             )
             for chunk in operation.chunks.all()[: 1 if state == "running" else None]:
-                run(chunk, connection.client())
+                execute_chunk(chunk, connection.client())
             found[verb, state] = operation
     return found
 
@@ -177,7 +177,7 @@ def test_who_may_act_in_one_space_is_led_nowhere_that_is_refused(role, inventory
             reason="x",
             form_key=str(n),
         )
-        run(operation.chunks.first(), connection.client())
+        execute_chunk(operation.chunks.first(), connection.client())
         cancel(operation, root)
     found, seen = crawl(
         browser, "/", f"/devices/{near}/", f"/devices/?q={far}", "/accounts/rights/"

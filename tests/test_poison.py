@@ -8,7 +8,7 @@ import pytest
 
 from iotda_admin.audit.models import Event, Outcome
 from iotda_admin.core.csv_export import SKIPPED
-from iotda_admin.operations.counts import TROUBLE
+from iotda_admin.operations.counts import UNSUCCESSFUL
 from iotda_admin.operations.models import Target
 from tests.poison import poison
 
@@ -45,7 +45,7 @@ def test_no_cell_is_a_formula_and_the_table_reads_back_as_it_was(state, admin):
         cell for cell in cells if cell.lstrip(' "\u200b\ufeff').startswith(FORMULA)
     ] == []
     said = set(
-        failed.targets.filter(state__in=TROUBLE).values_list(
+        failed.targets.filter(state__in=UNSUCCESSFUL).values_list(
             "target_id", "name", "error_message"
         )
     )

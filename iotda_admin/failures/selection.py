@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, QueryDict
 from iotda_admin.failures.forms import FilterForm
 from iotda_admin.failures.queries import MOST, of_group, open_failures
 from iotda_admin.operations.models import Target
-from iotda_admin.operations.open_failures import TROUBLE
+from iotda_admin.operations.open_failures import FAILED_OR_UNKNOWN
 from iotda_admin.operations.web.views import visible
 
 # The fields that choose.
@@ -57,7 +57,7 @@ def selected(request: HttpRequest, *, closed: bool = False) -> Selection:
     still = [
         target
         for target in found
-        if target.state in TROUBLE and standing(target, closed)
+        if target.state in FAILED_OR_UNKNOWN and standing(target, closed)
     ]
     return Selection(
         still, [*hidden, *(("target", str(target.pk)) for target in still)], back

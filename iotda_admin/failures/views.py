@@ -21,7 +21,7 @@ from iotda_admin.failures import assignments, queries, retrying
 from iotda_admin.failures.forms import FilterForm, NoteForm, SolvedForm
 from iotda_admin.failures.models import Care
 from iotda_admin.failures.selection import CHOSEN, Selection, selected
-from iotda_admin.operations.counts import counts_by_operation, counts_text
+from iotda_admin.operations.counts import format_counts, target_counts_by_operation
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.web.forms import ChangeForm
 from iotda_admin.operations.web.views import SEE, visible
@@ -106,9 +106,9 @@ def asked_again(request: HttpRequest) -> list[dict[str, Any]]:
         if keys
         else []
     )
-    counts = counts_by_operation(made)
+    counts = target_counts_by_operation(made)
     return [
-        {"operation": each, "counts": counts_text(counts[each.pk])} for each in made
+        {"operation": each, "counts": format_counts(counts[each.pk])} for each in made
     ]
 
 

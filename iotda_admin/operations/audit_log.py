@@ -8,19 +8,19 @@ from typing import Any
 from django.db import transaction
 
 from iotda_admin.audit.record import deferred_events, record_event
-from iotda_admin.operations.counts import counts_text
+from iotda_admin.operations.counts import format_counts
 from iotda_admin.operations.models import Chunk, Operation
 from iotda_admin.operations.verbs import TargetOutcome
 
 
 @contextmanager
-def writing(*, durable: bool = False) -> Iterator[None]:
+def audited_transaction(*, durable: bool = False) -> Iterator[None]:
     """A transaction whose events are appended at its end: with the trail locked, it waits for nothing."""
     with transaction.atomic(durable=durable), deferred_events():
         yield
 
 
-def deed(operation: Operation) -> str:
+def describe_change(operation: Operation) -> str:
     """What is done, as the trail keeps it: "freeze", "bind quarantine to"."""
     verb = operation.verb.rpartition(".")[2]
     preposition = "from" if verb == "unbind" else "to"
@@ -30,30 +30,32 @@ def deed(operation: Operation) -> str:
 
 
 # What the trail calls each type of target: one of them, and several.
-TYPES = {
+TYPE_NAMES = {
     "device": ("device", "devices"),
     "product": ("product", "products"),
     "app": ("resource space", "resource spaces"),
 }
 
 
-def one(operation: Operation, name: str) -> str:
-    return f"{deed(operation)} {TYPES[operation.target_type][0]} {name}"
+def describe_target(operation: Operation, name: str) -> str:
+    return f"{describe_change(operation)} {TYPE_NAMES[operation.target_type][0]} {name}"
 
 
-def so_many(operation: Operation, number: int) -> str:
-    return f"{deed(operation)} {number:,} {TYPES[operation.target_type][number != 1]}"
+def describe_count(operation: Operation, number: int) -> str:
+    return f"{describe_change(operation)} {number:,} {TYPE_NAMES[operation.target_type][number != 1]}"
 
 
-def of_what(operation: Operation, ids: Sequence[str], names: Mapping[str, str]) -> str:
+def describe_targets(
+    operation: Operation, ids: Sequence[str], names: Mapping[str, str]
+) -> str:
     return (
-        one(operation, names.get(ids[0]) or ids[0])
+        describe_target(operation, names.get(ids[0]) or ids[0])
         if len(ids) == 1
-        else so_many(operation, len(ids))
+        else describe_count(operation, len(ids))
     )
 
 
-def event(kind: str, operation: Operation, **facts: Any) -> None:
+def record_operation_event(kind: str, operation: Operation, **facts: Any) -> None:
     record_event(
         kind,
         **{
@@ -75,7 +77,7 @@ def event(kind: str, operation: Operation, **facts: Any) -> None:
     )
 
 
-def chunk_event(
+def record_chunk_event(
     kind: str,
     operation: Operation,
     chunk: Chunk,
@@ -85,13 +87,13 @@ def chunk_event(
 ) -> None:
     """What became of a chunk, or of some of its targets."""
     counts = Counter(str(verdict.state) for verdict in verdicts.values())
-    event(
+    record_operation_event(
         kind,
         operation,
         chunk=chunk.number,
         attempt=chunk.attempts,
-        summary=of_what(operation, list(verdicts or names), names),
-        outcome=counts_text(counts),
+        summary=describe_targets(operation, list(verdicts or names), names),
+        outcome=format_counts(counts),
         targets=[
             (id, names.get(id, ""), str(verdict.state), verdict.code, verdict.message)
             for id, verdict in verdicts.items()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from django.db.models import Count, QuerySet
 
-from iotda_admin.operations.counts import TROUBLE
+from iotda_admin.operations.counts import UNSUCCESSFUL
 from iotda_admin.operations.error_codes import (
     ErrorHelp,
     explain_target,
@@ -14,7 +14,7 @@ from iotda_admin.operations.error_codes import (
 from iotda_admin.operations.models import Operation, Target
 
 State = Target.State
-SHOWN = 100
+TARGETS_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +53,23 @@ class Cause:
         )[:3]
 
 
-def causes_of(operation: Operation, shown: int = SHOWN) -> list[Cause]:
-    trouble = operation.targets.filter(state__in=TROUBLE).order_by()
+def failure_causes(operation: Operation, shown: int = TARGETS_SHOWN) -> list[Cause]:
+    trouble = operation.targets.filter(state__in=UNSUCCESSFUL).order_by()
     rows = (
         trouble.values_list("state", "error_code")
         .annotate(n=Count("pk"))
         .order_by("-n")
     )
-    groups = [group for row in rows for group in by_status(trouble, *row)]
+    groups = [group for row in rows for group in split_by_status(trouble, *row)]
     causes = [
-        found for group in groups if (found := cause(operation, *group, shown=shown))
+        found
+        for group in groups
+        if (found := build_cause(operation, *group, shown=shown))
     ]
-    return sorted(causes, key=lambda cause: TROUBLE.index(State(cause.state)))
+    return sorted(causes, key=lambda cause: UNSUCCESSFUL.index(State(cause.state)))
 
 
-def by_status(
+def split_by_status(
     trouble: QuerySet[Target], state: str, code: str, count: int
 ) -> list[tuple[str, str, int, dict[str, int | None]]]:
     """Where there is no code, only the status says why it failed."""
@@ -80,7 +82,7 @@ def by_status(
     return [(state, code, n, {"chunk__http_status": status}) for status, n in rows]
 
 
-def cause(
+def build_cause(
     operation: Operation,
     state: str,
     code: str,
@@ -93,7 +95,7 @@ def cause(
         state=state, error_code=code, **status
     ).select_related("chunk")
     # While numbers change, any will do: PostgreSQL looks for the first of them among all operations' targets.
-    targets = list((alike if shown == SHOWN else alike.order_by())[:shown])
+    targets = list((alike if shown == TARGETS_SHOWN else alike.order_by())[:shown])
     if not targets:
         # Settled in the moment between the two looks.
         return None

@@ -10,20 +10,22 @@ from iotda_admin.operations.models import Operation, Target
 
 State = Target.State
 # Failures on top: they are what somebody has to act on.
-TROUBLE = (State.FAILED, State.UNKNOWN, State.SKIPPED, State.CANCELLED)
+UNSUCCESSFUL = (State.FAILED, State.UNKNOWN, State.SKIPPED, State.CANCELLED)
 
 
-def counts_of(operation: Operation) -> dict[str, int]:
+def target_counts(operation: Operation) -> dict[str, int]:
     """Targets by state. Their sum is the number that was asked for, at any moment."""
     rows = operation.targets.order_by().values_list("state").annotate(Count("pk"))
     return dict(sorted(rows))
 
 
-def counts_text(counts: dict[str, int]) -> str:
+def format_counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {state}" for state, count in counts.items())
 
 
-def counts_by_operation(operations: Sequence[Operation]) -> dict[int, dict[str, int]]:
+def target_counts_by_operation(
+    operations: Sequence[Operation],
+) -> dict[int, dict[str, int]]:
     rows = (
         Target.objects.filter(operation__in=operations)
         .order_by()
@@ -54,7 +56,7 @@ class OverallOutcome:
 
 
 def overall_outcome(operation: Operation) -> OverallOutcome:
-    counts = counts_of(operation)
+    counts = target_counts(operation)
     no_answer = Q(error_code=NOT_SENT) | Q(chunk__http_status__gte=500)
     unreached = operation.targets.filter(no_answer, state=State.FAILED).count()
     if unreached and unreached == sum(counts.values()):

@@ -56,12 +56,12 @@ UNKNOWN_CODE = ErrorHelp(
     ),
 )
 
-OURS = _("This is a fault of ours: report it with the request ID.")
-TICKET = _("Open a ticket at Huawei Cloud with the request ID.")
+REPORT_BUG = _("This is a fault of ours: report it with the request ID.")
+OPEN_TICKET = _("Open a ticket at Huawei Cloud with the request ID.")
 PAGING = ErrorHelp(
-    _("IoTDA did not accept the page of a list that was asked for."), OURS
+    _("IoTDA did not accept the page of a list that was asked for."), REPORT_BUG
 )
-GATEWAY = ErrorHelp(_("The gateway before IoTDA is set up wrongly."), TICKET)
+GATEWAY = ErrorHelp(_("The gateway before IoTDA is set up wrongly."), OPEN_TICKET)
 
 CODES: dict[str, ErrorHelp] = {
     NOT_SENT: ErrorHelp(
@@ -175,10 +175,10 @@ CODES: dict[str, ErrorHelp] = {
         _("Check the device's policies and what its firmware subscribes to."),
     ),
     "IOTDA.014114": ErrorHelp(
-        _("This call is not for MQTT devices."), OURS, hopeless=True
+        _("This call is not for MQTT devices."), REPORT_BUG, hopeless=True
     ),
     "IOTDA.014115": ErrorHelp(
-        _("This call is not for this kind of device."), OURS, hopeless=True
+        _("This call is not for this kind of device."), REPORT_BUG, hopeless=True
     ),
     # Tags
     "IOTDA.004002": ErrorHelp(
@@ -203,7 +203,7 @@ CODES: dict[str, ErrorHelp] = {
         ),
         _("Ask again."),
     ),
-    "IOTDA.014602": ErrorHelp(_("IoTDA already has a file of this name."), OURS),
+    "IOTDA.014602": ErrorHelp(_("IoTDA already has a file of this name."), REPORT_BUG),
     "IOTDA.014603": ErrorHelp(
         _("The file of the batch task is larger than 2 MB."),
         _("Ask for fewer devices at once."),
@@ -249,8 +249,10 @@ CODES: dict[str, ErrorHelp] = {
         _("IoTDA did not accept one of the values sent."),
         _("Check the IDs. If they are right, report this."),
     ),
-    "IOTDA.000008": ErrorHelp(_("IoTDA could not read the request."), OURS),
-    "IOTDA.000009": ErrorHelp(_("IoTDA could not read a time that was sent."), OURS),
+    "IOTDA.000008": ErrorHelp(_("IoTDA could not read the request."), REPORT_BUG),
+    "IOTDA.000009": ErrorHelp(
+        _("IoTDA could not read a time that was sent."), REPORT_BUG
+    ),
     "IOTDA.000010": ErrorHelp(
         _("The start was not before the end."), _("Correct the times.")
     ),
@@ -279,7 +281,7 @@ CODES: dict[str, ErrorHelp] = {
         _(
             "IoTDA does not take this call: the address is wrong, or it sets what may only be read."
         ),
-        OURS,
+        REPORT_BUG,
     ),
     "IOTDA.021101": ErrorHelp(
         _("IoTDA's limit of calls was reached. It was not carried out."),
@@ -300,7 +302,9 @@ CODES: dict[str, ErrorHelp] = {
         _("There is no such call at this address."),
         _("Tell an administrator: the address is wrong."),
     ),
-    "APIGW.0103": ErrorHelp(_("The gateway does not find IoTDA behind it."), TICKET),
+    "APIGW.0103": ErrorHelp(
+        _("The gateway does not find IoTDA behind it."), OPEN_TICKET
+    ),
     "APIGW.0104": GATEWAY,
     "APIGW.0105": GATEWAY,
     "APIGW.0106": GATEWAY,
@@ -352,7 +356,7 @@ SERVER_FAULT = ErrorHelp(
 )
 
 
-def explain(code: str, status: int | None = None) -> ErrorHelp:
+def explain_code(code: str, status: int | None = None) -> ErrorHelp:
     # A dedicated gateway spells the same errors APIG.
     known = CODES.get(code) or CODES.get(code.replace("APIG.", "APIGW."))
     by_status = SERVER_FAULT if status and status >= 500 else STATUSES.get(status or 0)
@@ -367,10 +371,10 @@ def is_platform_code(code: str) -> bool:
 def explain_target(state: str, code: str, http_status: int | None) -> ErrorHelp:
     match state:
         case Target.State.CANCELLED:
-            return explain(CANCELLED)
+            return explain_code(CANCELLED)
         case Target.State.SKIPPED:
-            return explain(NOT_ALLOWED if code == NOT_ALLOWED else STOPPED)
+            return explain_code(NOT_ALLOWED if code == NOT_ALLOWED else STOPPED)
         case Target.State.UNKNOWN if code != CHANGED_SINCE:
             # Without a clear answer, whatever code there is explains nothing.
-            return explain(NO_ANSWER)
-    return explain(code, http_status)
+            return explain_code(NO_ANSWER)
+    return explain_code(code, http_status)

@@ -13,7 +13,7 @@ from iotda_admin.operations.models import Operation, Target
 
 State = Target.State
 DONE = (State.OK, State.ALREADY)
-TROUBLE = (State.FAILED, State.UNKNOWN)
+FAILED_OR_UNKNOWN = (State.FAILED, State.UNKNOWN)
 # How it ends what stands at a failure that was followed by another one.
 AGAIN = ", which failed again"
 # Up to so many targets of an operation, their own earlier failures are looked for one by one.
@@ -33,7 +33,7 @@ def unsolved() -> QuerySet[Target]:
     where the table has another name."""
     # Any code: without it, SQLite walks the whole table in the order of the ids.
     return Target.objects.filter(
-        in_states(*TROUBLE), solved_at=None, error_code__gte=""
+        in_states(*FAILED_OR_UNKNOWN), solved_at=None, error_code__gte=""
     )
 
 
@@ -59,7 +59,7 @@ def solve_earlier(operation: Operation, counts: Mapping[str, int]) -> None:
     """An operation has ended. What failed before on the targets that it settled is solved; and where the same
     failed again, only the later failure is to be cared about."""
     solved = solve(earlier(operation, DONE, counts), str(operation))
-    again = solve(earlier(operation, TROUBLE, counts), f"{operation}{AGAIN}")
+    again = solve(earlier(operation, FAILED_OR_UNKNOWN, counts), f"{operation}{AGAIN}")
     if solved or again:
         record_event(
             "failure.solved",
@@ -80,7 +80,9 @@ def earlier(
     number = sum(counts.get(state, 0) for state in ended)
     own = operation.targets.filter(state__in=ended).order_by()
     before = Operation.objects.filter(pk__lt=operation.pk).order_by()
-    before = before.filter(verb=operation.verb) if ended == TROUBLE else before
+    before = (
+        before.filter(verb=operation.verb) if ended == FAILED_OR_UNKNOWN else before
+    )
     if not number:
         return Target.objects.none()
     if number > FEW:
@@ -90,7 +92,7 @@ def earlier(
     ids, subjects = zip(*own.values_list("target_id", "subject"), strict=True)
     # Not as subqueries: PostgreSQL knows nothing of rows so young, and takes minutes.
     return Target.objects.filter(
-        state__in=TROUBLE,
+        state__in=FAILED_OR_UNKNOWN,
         solved_at=None,
         target_id__in=values_subquery(ids),
         subject__in=values_subquery(subjects),

@@ -19,8 +19,12 @@ from iotda_admin.access.limits import target_limit
 from iotda_admin.core.bulk_sql import insert_rows, values_subquery
 from iotda_admin.iotda import BATCH_TARGET_LIMIT, Client
 from iotda_admin.operations import permissions
-from iotda_admin.operations.audit_log import event, one, writing
-from iotda_admin.operations.execution.executor import run
+from iotda_admin.operations.audit_log import (
+    audited_transaction,
+    describe_target,
+    record_operation_event,
+)
+from iotda_admin.operations.execution.executor import execute_chunk
 from iotda_admin.operations.execution.tasks import nudge
 from iotda_admin.operations.models import (
     Chunk,
@@ -132,7 +136,7 @@ def create_operation(
         check_allowed(verb, operation, wanted)
         wanted = look([target.id for target in wanted]) if look else wanted
         spaces = spaces_of(verb, operation, wanted)
-        with writing(durable=True):
+        with audited_transaction(durable=True):
             record(verb, operation, wanted, spaces)
             if check:
                 check(operation)
@@ -156,7 +160,7 @@ def dispatch(operation: Operation, client: Client) -> None:
     going = operation.chunks.exclude(operation__held_until__gt=timezone.now())
     open_chunks = going.exclude(state=Chunk.State.DONE)[:2]
     if len(open_chunks) == 1 and not open_chunks[0].by_task:
-        run(open_chunks[0], client)
+        execute_chunk(open_chunks[0], client)
     if operation.chunks.filter(state=Chunk.State.PENDING).exists():
         nudge(operation.pk)
     operation.refresh_from_db()
@@ -275,7 +279,7 @@ def deny(operation: Operation, wanted: Sequence[TargetSpec], **why: Any) -> None
     names = {target.id: target.name for target in wanted}
     # What the refusal is about comes first: of very many not all are named.
     named = list(dict.fromkeys([*why.get("outside", ()), *ids]))[:NAMED_WHEN_ASKED]
-    event(
+    record_operation_event(
         "denied",
         operation,
         summary=summary(operation, wanted),
@@ -360,7 +364,7 @@ def record(
         ["target_id", "chunk", "name", "subject", "stood_before"],
         rows,
     )
-    event(
+    record_operation_event(
         "operation.asked",
         operation,
         summary=summary(operation, wanted),
@@ -373,4 +377,4 @@ def summary(operation: Operation, wanted: Sequence[TargetSpec]) -> str:
     """Kept in the trail, so in plain English and without anything that may change its meaning later."""
     first = wanted[0].name or wanted[0].id if wanted else "nothing"
     others = f" and {len(wanted) - 1} more" if len(wanted) > 1 else ""
-    return f"{one(operation, first)}{others}"[:500]
+    return f"{describe_target(operation, first)}{others}"[:500]

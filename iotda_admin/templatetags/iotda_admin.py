@@ -21,7 +21,7 @@ from iotda_admin.operations import permissions
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.verbs import get_verb
 from iotda_admin.operations.web import followup_views, views
-from iotda_admin.operations.web.ticket_text import text_of
+from iotda_admin.operations.web.ticket_text import render_ticket_text
 
 register = template.Library()
 
@@ -137,7 +137,7 @@ def offers(context: template.Context, operation: Operation) -> dict[str, Any]:
 @register.simple_tag(takes_context=True)
 def ticket_text(context: template.Context, operation: Operation) -> str:
     url = context["request"].build_absolute_uri(operation.get_absolute_url())
-    return text_of(operation, context["counts"], context["causes"], url)
+    return render_ticket_text(operation, context["counts"], context["causes"], url)
 
 
 @register.simple_tag

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from iotda_admin.access.roles import PERMISSIONS
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.search.filters import OUTCOMES, SOURCES, AuditFilterForm
-from iotda_admin.operations.error_codes import explain, is_platform_code
+from iotda_admin.operations.error_codes import explain_code, is_platform_code
 from iotda_admin.operations.models import Target
 from iotda_admin.operations.verbs import get_verb
 
@@ -169,7 +169,7 @@ def spoken(form: AuditFilterForm, name: str) -> str:
 
 @register.simple_tag
 def code_meaning(code: str) -> Any:
-    return explain(code).meaning if code else ""
+    return explain_code(code).meaning if code else ""
 
 
 register.filter(is_platform_code)

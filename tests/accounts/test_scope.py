@@ -13,7 +13,7 @@ from devices.models import Device, Product, Space
 from iotda_admin.access.actor import Actor
 from iotda_admin.access.models import EVERY_SPACE, Grant
 from iotda_admin.audit.models import Event
-from iotda_admin.operations.execution.executor import run
+from iotda_admin.operations.execution.executor import execute_chunk
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.services import NotAllowed, TargetSpec, create_operation
 from iotda_admin.rate import connection as iotda
@@ -341,7 +341,7 @@ def test_who_lost_a_space_sees_the_own_operation_no_more_and_sends_no_more_of_it
 ):
     client = local("operator")
     operation = begun(client.user, places.near, places.near_too)
-    run(operation.chunks.first(), iotda.client())
+    execute_chunk(operation.chunks.first(), iotda.client())
     client.user.grants.all().delete()
     work()
     assert sorted(states(operation).values()) == ["ok", "skipped"]

@@ -28,8 +28,8 @@ from iotda_admin.inventory.sync import perform
 from iotda_admin.iotda import Rejected, walk
 from iotda_admin.iotda.calls import Caller
 from iotda_admin.operations import services
-from iotda_admin.operations.execution import result_writer as records_of_calls
-from iotda_admin.operations.execution.error_policy import Judgement
+from iotda_admin.operations.execution import result_writer
+from iotda_admin.operations.execution.error_policy import ErrorAction
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.verbs import get_verb
 from iotda_admin.rate import connection
@@ -351,7 +351,7 @@ def intents_off() -> Iterator[None]:
 
 def every_error_is_a_failure() -> None:
     """The control of the schedules: what an SDK's caller makes of an exception."""
-    records_of_calls.judge = lambda *_, **__: Judgement.FAILED
+    result_writer.classify = lambda *_, **__: ErrorAction.FAILED
     for name in settings.OPERATION_VERBS:
         type(get_verb(name)).stops = lambda *_: False  # type: ignore[method-assign]
 

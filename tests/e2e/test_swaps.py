@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from devices.models import Device
 from iotda_admin.access.actor import Actor
-from iotda_admin.operations.execution.executor import run
+from iotda_admin.operations.execution.executor import execute_chunk
 from iotda_admin.operations.followups.plans import cancel
 from iotda_admin.rate.connection import client
 
@@ -124,7 +124,7 @@ def running(stage):
         who=stage.user("admin"),
         policy=policy,
     )
-    run(operation.chunks.get(number=1), client())
+    execute_chunk(operation.chunks.get(number=1), client())
     return operation
 
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from iotda_admin.inventory.models import SyncRun
-from iotda_admin.operations.execution.executor import run
+from iotda_admin.operations.execution.executor import execute_chunk
 from iotda_admin.rate.connection import client
 
 WHY = "Unpaid since March"
@@ -121,7 +121,7 @@ def test_it_cancels_retries_and_undoes(page, stage):
         who=stage.user("admin"),
         policy=stage.cloud.landmarks["policy"],
     )
-    run(operation.chunks.get(number=1), client())
+    execute_chunk(operation.chunks.get(number=1), client())
     page.goto(operation.get_absolute_url())
     page.get_by_role("link", name="Show how far it is now").click()
     expect(page.locator("#progress-label")).to_have_text("20 of 25 answered")

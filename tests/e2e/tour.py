@@ -12,7 +12,7 @@ from devices.models import Device
 from iotda_admin.access.actor import Actor
 from iotda_admin.accounts import throttle
 from iotda_admin.inventory.models import SyncRun
-from iotda_admin.operations.execution.executor import run
+from iotda_admin.operations.execution.executor import execute_chunk
 from iotda_admin.operations.execution.tasks import advance
 from iotda_admin.operations.followups.plans import cancel
 from iotda_admin.operations.models import Chunk, Operation, Target
@@ -330,13 +330,13 @@ def following(stage: Stage) -> Views:
     settings.IOTDA_RATE, settings.IOTDA_BURST = 0.2, 1
     yield shown("operation-followed", long)
     settings.IOTDA_RATE = 0
-    run(long.chunks.get(number=2), client())
+    execute_chunk(long.chunks.get(number=2), client())
     cancel(long, Actor(me, "admin", "web"))
     yield shown("operation-cancelling", long)
     Chunk.objects.filter(operation=long, number=1).update(state="pending")
     Target.objects.filter(chunk__number=1, operation=long).update(state="pending")
     Operation.objects.filter(pk=long.pk).update(state="running")
-    run(long.chunks.get(number=1), client())
+    execute_chunk(long.chunks.get(number=1), client())
     Operation.objects.filter(pk=long.pk).update(state="cancelled")
     yield shown("operation-cancelled", long)
     yield shown("retry", long, "retry/")

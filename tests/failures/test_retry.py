@@ -2,7 +2,7 @@
 
 import re
 
-from iotda_admin.operations.execution.executor import run
+from iotda_admin.operations.execution.executor import execute_chunk
 from iotda_admin.operations.models import Operation
 from iotda_admin.rate.connection import client
 from tests.asking import KEY, asked, states, work, writes
@@ -77,7 +77,7 @@ def test_what_cannot_succeed_is_left_out_and_says_why(me, do, inventory):
 
 def test_nothing_is_asked_again_while_the_operation_runs(me, do):
     operation = do("policy.bind", *(f"nobody-{n}" for n in range(21)))
-    run(operation.chunks.first(), client())
+    execute_chunk(operation.chunks.first(), client())
     failed = operation.targets.filter(state="failed")[:1]
     chosen = {"target": [each.pk for each in failed]}
     assert "still running" in me.post("/failures/retry/", chosen, follow=True).text

@@ -9,7 +9,7 @@ from django.db import connection as database
 from django.utils import timezone
 
 from iotda_admin.operations.execution import batch_tasks
-from iotda_admin.operations.execution.lifecycle import cancel, hold
+from iotda_admin.operations.execution.lifecycle import cancel, lock_operation
 from iotda_admin.operations.models import Chunk
 from iotda_admin.operations.verbs import task_name
 from iotda_admin.rate import connection
@@ -43,7 +43,7 @@ def test_the_command_line_follows_it_without_a_worker(
     devices, platform, monkeypatch, capsys
 ):
     monkeypatch.setattr(
-        "iotda_admin.operations.execution.result_writer.FOLLOW_SECONDS", 0
+        "iotda_admin.operations.execution.result_writer.TASK_POLL_SECONDS", 0
     )
     with pytest.raises(SystemExit, match=r"^0$"):
         call_command("freeze", *devices, "--reason", "billing", "--ticket", "INC-1")
@@ -112,7 +112,10 @@ def test_of_two_followers_one_looks(do, devices, platform):
     work()
     time_passes()
     pk = Chunk.objects.get().pk
-    assert [batch_tasks.take(pk) is None for _follower in range(2)] == [False, True]
+    assert [batch_tasks.lease_task(pk) is None for _follower in range(2)] == [
+        False,
+        True,
+    ]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -122,7 +125,7 @@ def test_two_workers_follow_a_task_once(do, devices, platform):
     time_passes()
 
     def follow_once(_worker):
-        batch_tasks.follow_due()
+        batch_tasks.poll_due_tasks()
         database.close()
 
     with ThreadPoolExecutor(2) as pool:
@@ -135,10 +138,10 @@ def test_a_follower_that_was_replaced_settles_nothing(do, devices, platform):
     operation = do("device.freeze", *devices)
     work()
     time_passes()
-    slow = batch_tasks.take(operation.chunks.get().pk)
+    slow = batch_tasks.lease_task(operation.chunks.get().pk)
     time_passes()
-    batch_tasks.take(operation.chunks.get().pk)
-    with pytest.raises(batch_tasks.Replaced):
+    batch_tasks.lease_task(operation.chunks.get().pk)
+    with pytest.raises(batch_tasks.TaskLeaseLost):
         slow.look(connection.client())
     assert outcome(operation) == {"sent": 8}
 
@@ -150,7 +153,7 @@ def test_an_operation_that_was_cancelled_is_followed_to_the_end(
     monkeypatch.setattr("iotda_admin.operations.services.BATCH_TARGET_LIMIT", 5)
     operation = do("device.freeze", *devices)
     work()
-    cancel(hold(operation.pk), "somebody")
+    cancel(lock_operation(operation.pk), "somebody")
     assert finish(operation) == {"ok": 5, "cancelled": 3}
     assert (operation.state, len(created(platform))) == ("cancelled", 1)
 

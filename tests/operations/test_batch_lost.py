@@ -7,8 +7,8 @@ from django.utils import timezone
 
 from devices.models import Device
 from iotda_admin.operations.execution import reconciliation
-from iotda_admin.operations.execution.leases import claim
-from iotda_admin.operations.execution.result_writer import Result, record
+from iotda_admin.operations.execution.leases import lease_chunk
+from iotda_admin.operations.execution.result_writer import ChunkResult, write_results
 from iotda_admin.operations.models import Chunk
 from iotda_admin.operations.verbs import task_name
 from iotda_admin.rate import connection
@@ -118,11 +118,11 @@ def killed(begin, devices):
 
     def killed(*, after):
         operation = begin("device.freeze", *devices)
-        sending = claim(operation.chunks.get())
+        sending = lease_chunk(operation.chunks.get())
         if after:
             sending.verb.send(connection.client(), sending.request)
         Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-        reconciliation.give_up_leases()
+        reconciliation.expire_leases()
         return operation
 
     return killed
@@ -141,11 +141,11 @@ def test_what_a_killed_sender_left_is_done_once(killed, devices, platform, after
 
 def test_the_late_word_of_a_replaced_sender_is_void(begin, devices, platform):
     operation = begin("device.freeze", *devices)
-    sending = claim(operation.chunks.get())
+    sending = lease_chunk(operation.chunks.get())
     answer = sending.verb.send(connection.client(), sending.request)
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    reconciliation.give_up_leases()
-    record([Result(sending, answer)])
+    reconciliation.expire_leases()
+    write_results([ChunkResult(sending, answer)])
     assert outcome(operation) == {"unknown": 8}
     assert finish(operation) == {"ok": 8}
 
@@ -179,9 +179,9 @@ def test_what_a_task_found_again_may_still_change_is_not_sent_again(
     client.force_login(actor.user)
     platform.switch(task_delay_s=1000)
     first, later = killed(after=True), begin("device.freeze", devices[0])
-    claim(later.chunks.get())
+    lease_chunk(later.chunks.get())
     later.chunks.update(lease_until=timezone.now() - timedelta(seconds=1))
-    reconciliation.give_up_leases()
+    reconciliation.expire_leases()
     follow()
     for _look in range(3):
         time_passes()

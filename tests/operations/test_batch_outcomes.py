@@ -183,7 +183,7 @@ def test_who_is_overtaken_while_its_look_fails_gives_way(
 
     monkeypatch.setattr(client, "show_batch_task", overtaken)
     time_passes()
-    batch_tasks.follow(chunk.pk, client)
+    batch_tasks.poll_task(chunk.pk, client)
     chunk.refresh_from_db()
     assert (chunk.state, chunk.error_message, outcome(finished)) == (
         "followed",
@@ -193,7 +193,7 @@ def test_who_is_overtaken_while_its_look_fails_gives_way(
 
 
 def test_a_worker_that_died_while_settling_is_taken_over(finished, monkeypatch):
-    monkeypatch.setattr(batch_tasks, "SETTLED_TOGETHER", 3)
+    monkeypatch.setattr(batch_tasks, "TARGETS_PER_TRANSACTION", 3)
     beats = iter(range(1, 99))
 
     def beat(_following):
@@ -202,7 +202,7 @@ def test_a_worker_that_died_while_settling_is_taken_over(finished, monkeypatch):
             raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr(batch_tasks.Following, "beat", beat)
+        patch.setattr(batch_tasks.TaskPoll, "beat", beat)
         with pytest.raises(SystemExit):
             follow()
     assert (outcome(finished), finished.finished_at) == ({"ok": 6, "sent": 2}, None)

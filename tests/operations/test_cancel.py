@@ -11,8 +11,12 @@ from django.test import Client
 from iotda_admin.audit.models import Event
 from iotda_admin.iotda import Rejected, Throttled
 from iotda_admin.operations.execution import executor
-from iotda_admin.operations.execution.leases import claim, claim_due, with_something_due
-from iotda_admin.operations.execution.result_writer import Result, record
+from iotda_admin.operations.execution.leases import (
+    lease_chunk,
+    lease_due_chunks,
+    operations_with_due_chunks,
+)
+from iotda_admin.operations.execution.result_writer import ChunkResult, write_results
 from iotda_admin.operations.followups import plans
 from iotda_admin.rate.connection import client
 from tests.asking import outcome, work, writes
@@ -33,7 +37,7 @@ def running(begin, inventory):
     operation = begin(
         "policy.bind", *inventory.free(10), *(f"nobody-{n}" for n in range(35))
     )
-    executor.run(operation.chunks.first(), client())
+    executor.execute_chunk(operation.chunks.first(), client())
     return operation
 
 
@@ -51,11 +55,11 @@ def test_what_is_not_sent_is_cancelled(me, running, inventory):
 
 
 def test_what_is_sent_ends_normally(me, running, inventory):
-    held = claim(running.chunks.all()[1])
+    held = lease_chunk(running.chunks.all()[1])
     cancel(me, running)
     assert outcome(running) == {"ok": 10, "failed": 10, "sent": 20, "cancelled": 5}
     assert running.finished_at is None
-    record([executor.attempt(held, client())])
+    write_results([executor.send_request(held, client())])
     assert outcome(running) == {"ok": 10, "failed": 30, "cancelled": 5}
     assert (running.state, bool(running.finished_at)) == ("cancelled", True)
 
@@ -68,22 +72,22 @@ def test_what_is_sent_ends_normally(me, running, inventory):
     ],
 )
 def test_it_reaches_what_another_process_puts_back_or_splits(me, running, error):
-    held = claim(running.chunks.all()[1])
+    held = lease_chunk(running.chunks.all()[1])
     cancel(me, running)
-    record([Result(held, error=error)])
+    write_results([ChunkResult(held, error=error)])
     assert outcome(running) == {"ok": 10, "failed": 10, "cancelled": 25}
     assert running.finished_at
 
 
 def test_the_page_says_who_cancelled_it_and_that_what_is_sent_ends(me, running):
-    held = claim(running.chunks.all()[1])
+    held = lease_chunk(running.chunks.all()[1])
     cancel(me, running)
     text = me.get(running.get_absolute_url()).text
     assert "Cancelled by admin." in text
     assert "What was sent already ends normally." in text
     assert "20 targets are sent, but not answered yet" in text
     assert "hx-trigger" in text
-    record([executor.attempt(held, client())])
+    write_results([executor.send_request(held, client())])
     assert "hx-trigger" not in me.get(running.get_absolute_url()).text
 
 
@@ -108,7 +112,7 @@ def test_what_is_being_claimed_is_not_said_to_be_cancelled(begin, actor, invento
     operation = begin("device.freeze", *inventory.free(4))
     with ThreadPoolExecutor(1) as aside:
         with transaction.atomic():
-            (sending,) = claim_due(with_something_due(), 1)
+            (sending,) = lease_due_chunks(operations_with_due_chunks(), 1)
             cancelled = aside.submit(aside_cancel, operation, actor)
             until(somebody_waits)
         assert cancelled.result(20)

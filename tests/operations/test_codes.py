@@ -2,7 +2,7 @@
 
 import pytest
 
-from iotda_admin.operations.error_codes import CODES, OWN, UNKNOWN_CODE, explain
+from iotda_admin.operations.error_codes import CODES, OWN, UNKNOWN_CODE, explain_code
 
 # The platform's error code pages, as far as they could be read.
 WRITTEN_DOWN = """
@@ -30,7 +30,7 @@ CAN_HELP = {
 
 @pytest.mark.parametrize("code", WRITTEN_DOWN.split())
 def test_a_code_has_a_meaning_a_next_step_and_whether_asking_again_helps(code):
-    known = explain(code)
+    known = explain_code(code)
     assert known is not UNKNOWN_CODE
     assert str(known.meaning).endswith(".")
     assert str(known.next_step).endswith(".")
@@ -46,8 +46,8 @@ def test_nothing_else_is_claimed_to_be_known():
     "code", ["IOTDA.014204", "IOTDA.000030", "IOTDA.015205", "something", "apigw.0308"]
 )
 def test_what_nobody_has_written_down_is_unknown(code):
-    assert explain(code) is UNKNOWN_CODE
+    assert explain_code(code) is UNKNOWN_CODE
 
 
 def test_a_dedicated_gateway_says_the_same_in_its_own_spelling():
-    assert explain("APIG.0308") is CODES["APIGW.0308"]
+    assert explain_code("APIG.0308") is CODES["APIGW.0308"]

@@ -21,16 +21,16 @@ def tell():
     print(json.dumps([target.state, target.error_code, target.chunk.state]))
 
 tell()
-reconciliation.sweep()
-reconciliation.read_back_due()
+reconciliation.recover_stalled()
+reconciliation.reconcile_due()
 tell()
 Chunk.objects.update(lease_until="2026-01-01T00:00Z")
-reconciliation.give_up_leases()
-reconciliation.read_back_due()
+reconciliation.expire_leases()
+reconciliation.reconcile_due()
 tell()
 Chunk.objects.update(due_at=timezone.now())
 for _look in range(2):
-    reconciliation.read_back_due()
+    reconciliation.reconcile_due()
     tell()
 advance.func()
 tell()
@@ -89,7 +89,9 @@ from iotda_admin.rate.connection import client
 from iotda_admin.access.actor import Actor
 from iotda_admin.operations.services import TargetSpec, create_operation, dispatch
 actor = Actor(User.objects.get(username="operator"), "operator", "test")
-dispatch(create_operation("device.freeze", [TargetSpec(id) for id in {ids!r}], actor=actor, reason="r", form_key="k"), client())
+targets = [TargetSpec(id) for id in {ids!r}]
+operation = create_operation("device.freeze", targets, actor=actor, reason="r", form_key="k")
+dispatch(operation, client())
 """
 
 

@@ -429,7 +429,7 @@ def test_undo_is_gone_where_others_undid_it_and_back_where_it_was_done_again(
 def test_undo_is_gone_as_well_of_too_many_to_look_at_each(
     me, do, inventory, monkeypatch, few
 ):
-    monkeypatch.setattr(undo_status, "FEW", few)
+    monkeypatch.setattr(undo_status, "SMALL_OPERATION", few)
     operation = do("policy.bind", *inventory.free(2))
     url = operation.get_absolute_url()
     assert 'id="undo"' in me.get(url).text

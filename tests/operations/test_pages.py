@@ -9,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from iotda_admin.audit.models import Event
-from iotda_admin.operations.error_codes import explain
+from iotda_admin.operations.error_codes import explain_code
 from iotda_admin.operations.models import Chunk
 from iotda_admin.operations.web import presenters
 from tests.asking import look, outcome, time_passes, unreachable, work, writes
@@ -74,7 +74,7 @@ def test_failures_without_a_code_are_told_apart_by_their_status(auditor, do, inv
         (c.help, c.targets[0].target_id)
         for c in sorted(causes, key=attrgetter("status"))
     ]
-    assert found == [(explain("", 404), one), (explain("", 409), other)]
+    assert found == [(explain_code("", 404), one), (explain_code("", 409), other)]
 
 
 @pytest.mark.parametrize("page", ["", "targets/"])
@@ -237,7 +237,7 @@ def test_the_overview_tells_what_is_being_looked_up_from_what_stays_unknown(
 
 
 def test_all_that_succeeded_can_be_listed(auditor, do, inventory, monkeypatch):
-    monkeypatch.setattr(presenters, "SHOWN", 1)
+    monkeypatch.setattr(presenters, "TARGETS_SHOWN", 1)
     inventory.switch(already_bound="failure")
     bound = min(inventory.bound(inventory.landmarks["policy"]))
     operation = do("policy.bind", bound, *inventory.free(1), policy="policy")

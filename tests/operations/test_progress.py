@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from iotda_admin.operations.error_codes import TASKS_FULL
 from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.web.progress import about
+from iotda_admin.operations.web.progress import format_duration
 from iotda_admin.rate import ledger
 from tests.conftest import HTMX
 
@@ -99,7 +99,7 @@ def test_it_follows_a_batch_task(auditor, waiting):
     [(4.2, "4 s"), (89, "89 s"), (100, "2 min"), (5400, "1 h 30 min")],
 )
 def test_it_says_a_time_as_one_says_it(seconds, words):
-    assert about(seconds) == words
+    assert format_duration(seconds) == words
 
 
 def test_a_running_operation_lists_nothing_that_has_not_failed(auditor, waiting):

@@ -9,8 +9,8 @@ from devices.models import Device
 from iotda_admin.iotda import Unreachable
 from iotda_admin.operations.error_codes import SENDER_LOST
 from iotda_admin.operations.execution import executor, reconciliation
-from iotda_admin.operations.execution.leases import beat, claim
-from iotda_admin.operations.execution.result_writer import Result, record
+from iotda_admin.operations.execution.leases import heartbeat, lease_chunk
+from iotda_admin.operations.execution.result_writer import ChunkResult, write_results
 from iotda_admin.operations.followups.plans import undo
 from iotda_admin.operations.models import Chunk, Operation
 from iotda_admin.rate import connection
@@ -27,7 +27,7 @@ def calls(db):
 
 def test_a_forgotten_operation_is_called_for_again(begin, calls, inventory):
     operation = begin("device.freeze", *inventory.free(2))
-    reconciliation.sweep()
+    reconciliation.recover_stalled()
     assert calls() == 1
     work()
     assert outcome(operation) == {"ok": 2}
@@ -36,40 +36,40 @@ def test_a_forgotten_operation_is_called_for_again(begin, calls, inventory):
 def test_it_is_not_called_for_all_the_time(begin, calls, inventory):
     operation = begin("device.freeze", *inventory.free(2))
     for _ in range(3):
-        reconciliation.sweep()
+        reconciliation.recover_stalled()
     assert calls() == 1
     Operation.objects.filter(pk=operation.pk).update(
         nudged_at=timezone.now() - timedelta(seconds=11)
     )
-    reconciliation.sweep()
+    reconciliation.recover_stalled()
     assert calls() == 2
 
 
 def test_what_is_not_due_is_left_alone(begin, calls, inventory):
     begin("device.freeze", *inventory.free(2))
     Chunk.objects.update(due_at=timezone.now() + timedelta(minutes=5))
-    reconciliation.sweep()
+    reconciliation.recover_stalled()
     assert calls() == 0
 
 
 def test_what_has_ended_is_left_alone(do, calls, inventory):
     do("device.freeze", *inventory.free(1))
-    reconciliation.sweep()
+    reconciliation.recover_stalled()
     assert calls() == 0
 
 
 def test_a_lease_that_runs_is_respected(begin, inventory):
     operation = begin("device.freeze", *inventory.free(1))
-    claim(operation.chunks.get())
-    reconciliation.sweep()
+    lease_chunk(operation.chunks.get())
+    reconciliation.recover_stalled()
     assert outcome(operation) == {"sent": 1}
 
 
 def test_a_lease_that_ran_out_is_taken_with_a_new_token(begin, inventory):
     operation = begin("device.freeze", *inventory.free(1))
-    token = claim(operation.chunks.get()).chunk.token
+    token = lease_chunk(operation.chunks.get()).chunk.token
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    reconciliation.give_up_leases()
+    reconciliation.expire_leases()
     assert outcome(operation) == {"unknown": 1}
     assert operation.chunks.get().token == token + 1
 
@@ -77,7 +77,7 @@ def test_a_lease_that_ran_out_is_taken_with_a_new_token(begin, inventory):
 def test_the_lease_is_longer_than_all_calls_together(begin, settings, inventory):
     settings.IOTDA_DEADLINE = 7
     operation = begin("device.freeze", *inventory.free(1))
-    chunk = claim(operation.chunks.get()).chunk
+    chunk = lease_chunk(operation.chunks.get()).chunk
     chunk.refresh_from_db()
     assert chunk.lease_until - chunk.sent_at > timedelta(seconds=3 * 7)
 
@@ -87,24 +87,24 @@ def test_a_machine_whose_clock_is_wrong_takes_nobody_for_dead_and_is_not_either(
     begin, inventory, monkeypatch, wrong
 ):
     operation, now = begin("device.freeze", *inventory.free(1)), timezone.now
-    sending = claim(operation.chunks.get())
+    sending = lease_chunk(operation.chunks.get())
     monkeypatch.setattr(timezone, "now", lambda: now() + wrong)
-    reconciliation.give_up_leases()
-    beat([sending])
+    reconciliation.expire_leases()
+    heartbeat([sending])
     monkeypatch.undo()
-    reconciliation.give_up_leases()
+    reconciliation.expire_leases()
     assert outcome(operation) == {"sent": 1}
 
 
 def test_only_one_reads_back_at_a_time(begin, inventory):
     operation = begin("device.freeze", *inventory.free(1))
-    claim(operation.chunks.get())
+    lease_chunk(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    reconciliation.give_up_leases()
+    reconciliation.expire_leases()
     time_passes()
     assert [
-        reconciliation.Reading(operation).take(9),
-        reconciliation.Reading(operation).take(9),
+        reconciliation.ReadBack(operation).take(9),
+        reconciliation.ReadBack(operation).take(9),
     ] == [True, False]
 
 
@@ -118,7 +118,7 @@ def test_an_operation_that_stopped_is_not_sent_on(do, inventory):
     )
     operation = do("device.freeze", *inventory.free(3))
     work()
-    reconciliation.sweep()
+    reconciliation.recover_stalled()
     work()
     assert outcome(operation) == {"failed": 1, "skipped": 2}
     assert (
@@ -133,11 +133,11 @@ def unanswered(begin, inventory):
 
     def make(device):
         operation = begin("device.freeze", device)
-        claim(operation.chunks.get())
+        lease_chunk(operation.chunks.get())
         Chunk.objects.filter(operation=operation).update(
             lease_until=timezone.now() - timedelta(seconds=1)
         )
-        reconciliation.give_up_leases()
+        reconciliation.expire_leases()
         return operation, operation.chunks.get()
 
     return make
@@ -150,7 +150,10 @@ def two_readers(unanswered, inventory):
     def take(misses):
         operation, _chunk = unanswered(*inventory.free(1))
         Chunk.objects.update(misses=misses)
-        readers = [reconciliation.Reading(operation), reconciliation.Reading(operation)]
+        readers = [
+            reconciliation.ReadBack(operation),
+            reconciliation.ReadBack(operation),
+        ]
         for reader in readers:
             Chunk.objects.update(due_at=timezone.now())
             assert reader.take(9)
@@ -181,7 +184,7 @@ def test_nothing_is_told_while_a_later_try_is_open(unanswered, inventory):
     first, _chunk = unanswered(device)
     unanswered(device)
     time_passes()
-    reconciliation.read_back(first.pk, connection.client())
+    reconciliation.reconcile_operation(first.pk, connection.client())
     assert outcome(first) == {"unknown": 1}
     assert first.chunks.get().state == "unknown"
 
@@ -204,9 +207,9 @@ def half_changed(begin, do, inventory, settings):
     settings.READ_BACK_GAP = 0
     first, changed, last = devices = sorted(inventory.free(3))
     operation = begin("policy.bind", *devices)
-    claim(operation.chunks.get())
+    lease_chunk(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    reconciliation.give_up_leases()
+    reconciliation.expire_leases()
     do("policy.unbind", changed)
     look()
     look()
@@ -231,18 +234,18 @@ def test_what_was_changed_since_is_left_out_of_the_next_try(
 
 def test_an_operation_ends_though_its_last_recorder_died(begin, inventory):
     operation = begin("device.freeze", *inventory.free(2))
-    first, second = (claim(chunk) for chunk in operation.chunks.all())
-    answer = executor.attempt(first, connection.client())
-    executor.attempt(second, connection.client())
+    first, second = (lease_chunk(chunk) for chunk in operation.chunks.all())
+    answer = executor.send_request(first, connection.client())
+    executor.send_request(second, connection.client())
     Chunk.objects.filter(pk=second.chunk.pk).update(
         lease_until=timezone.now() - timedelta(seconds=1)
     )
-    reconciliation.give_up_leases()
+    reconciliation.expire_leases()
     time_passes()
-    reconciliation.read_back(operation.pk, connection.client())
-    record([answer], busy={operation.pk})
+    reconciliation.reconcile_operation(operation.pk, connection.client())
+    write_results([answer], busy={operation.pk})
     assert (outcome(operation), operation.finished_at) == ({"ok": 2}, None)
-    reconciliation.sweep()
+    reconciliation.recover_stalled()
     operation.refresh_from_db()
     assert (operation.state, bool(operation.finished_at)) == ("done", True)
 
@@ -253,7 +256,7 @@ def test_what_a_dead_sender_left_is_not_read_back_while_its_call_may_still_arriv
     settings.IOTDA_DEADLINE = 60
     _operation, chunk = unanswered(*inventory.free(1))
     assert chunk.due_at > chunk.sent_at + timedelta(seconds=60)
-    assert not reconciliation.due()
+    assert not reconciliation.chunks_to_read_back()
 
 
 def test_what_a_dead_sender_did_not_get_through_is_sent_again(unanswered, inventory):
@@ -298,7 +301,7 @@ def test_what_a_stopped_process_left_unanswered_is_sent_again_too(begin, invento
     """Its call may have waited for its turn: perhaps the platform was never asked."""
     operation = begin("device.freeze", *inventory.free(1))
     stopped = Unreachable("Stopped.", code=SENDER_LOST, maybe_applied=True)
-    record([Result(claim(operation.chunks.get()), error=stopped)])
+    write_results([ChunkResult(lease_chunk(operation.chunks.get()), error=stopped)])
     look()
     look()
     work()

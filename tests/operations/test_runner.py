@@ -14,8 +14,16 @@ from django.utils import timezone
 from iotda_admin.audit.models import Event
 from iotda_admin.iotda import Rejected, Throttled
 from iotda_admin.operations.execution import executor, lifecycle, reconciliation
-from iotda_admin.operations.execution.leases import beat, claim, hand_back
-from iotda_admin.operations.execution.result_writer import ATTEMPTS, Result, record
+from iotda_admin.operations.execution.leases import (
+    heartbeat,
+    lease_chunk,
+    requeue_unsent,
+)
+from iotda_admin.operations.execution.result_writer import (
+    MAX_ATTEMPTS,
+    ChunkResult,
+    write_results,
+)
 from iotda_admin.operations.models import Chunk, Target
 from iotda_admin.operations.verbs import TargetOutcome, VerbAnswer, get_verb
 from iotda_admin.rate.connection import client
@@ -51,9 +59,9 @@ def test_every_target_is_counted_at_every_step(begin, many, inventory):
     inventory.fault("BindDevicePolicy", "drop", match={"nth": 2})
     steps = [outcome(operation)]
     for chunk in operation.chunks.all():
-        hand_back([claim(chunk)])
+        requeue_unsent([lease_chunk(chunk)])
         steps.append(outcome(operation))
-        executor.run(chunk, client())
+        executor.execute_chunk(chunk, client())
         steps.append(outcome(operation))
     assert [sum(step.values()) for step in steps] == [45] * 7
     assert steps[-1] == {"ok": 10, "failed": 15, "unknown": 20}
@@ -61,30 +69,30 @@ def test_every_target_is_counted_at_every_step(begin, many, inventory):
 
 def test_who_stood_still_after_a_look_changes_nothing(begin, inventory, settings):
     operation = begin("device.freeze", inventory.free(1)[0])
-    sending = claim(operation.chunks.get())
+    sending = lease_chunk(operation.chunks.get())
     inventory.fault("ShowDevice", "latency", seconds=0.5)
     # The lease is long enough for the look, and too short for the change after it.
     sending.valid_until = time.monotonic() + settings.IOTDA_DEADLINE + 0.4
-    record([executor.attempt(sending, client())])
+    write_results([executor.send_request(sending, client())])
     assert not writes(inventory)
     assert outcome(operation) == {"pending": 1}
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_lease_is_prolonged_only_by_what_is_committed(begin, inventory):
-    sending = claim(begin("device.freeze", inventory.free(1)[0]).chunks.get())
+    sending = lease_chunk(begin("device.freeze", inventory.free(1)[0]).chunks.get())
     sending.valid_until = 7.0
     with suppress(OperationalError), transaction.atomic():
-        beat([sending])
+        heartbeat([sending])
         raise OperationalError
     assert sending.valid_until == 7.0
-    beat([sending])
+    heartbeat([sending])
     assert sending.valid_until > 7.0
 
 
 def test_a_refusal_that_came_too_late_holds_nothing_up(begin, many, inventory):
     operation = begin("policy.bind", *many)
-    crew = executor.Crew(client(), 2)
+    crew = executor.WorkerPool(client(), 2)
     crew.refused.add(operation.pk)
     left = iter(range(50))
     for _slice in range(2):
@@ -96,12 +104,12 @@ def test_a_refusal_that_came_too_late_holds_nothing_up(begin, many, inventory):
 
 def test_a_late_answer_of_an_earlier_holder_is_void(begin, inventory):
     operation = begin("device.freeze", inventory.free(1)[0])
-    sending = claim(operation.chunks.get())
+    sending = lease_chunk(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    reconciliation.give_up_leases()
-    record(
+    reconciliation.expire_leases()
+    write_results(
         [
-            Result(
+            ChunkResult(
                 sending,
                 VerbAnswer(
                     {operation.targets.get().target_id: TargetOutcome(State.OK)},
@@ -117,29 +125,29 @@ def test_a_late_answer_of_an_earlier_holder_is_void(begin, inventory):
 
 def test_a_late_error_of_an_earlier_holder_is_void(begin, inventory):
     operation = begin("device.freeze", inventory.free(1)[0])
-    sending = claim(operation.chunks.get())
+    sending = lease_chunk(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    reconciliation.give_up_leases()
+    reconciliation.expire_leases()
     for error in (
         Throttled("slow", status=429),
         Rejected("no", status=403),
         Rejected("no", status=404),
     ):
-        record([Result(sending, error=error)])
+        write_results([ChunkResult(sending, error=error)])
     assert outcome(operation) == {"unknown": 1}
     assert operation.chunks.get().state == "unknown"
 
 
 def test_a_chunk_in_somebodys_hands_is_not_claimed(begin, inventory):
     operation = begin("device.freeze", inventory.free(1)[0])
-    assert claim(operation.chunks.get()).chunk.attempts == 1
-    assert claim(operation.chunks.get()) is None
+    assert lease_chunk(operation.chunks.get()).chunk.attempts == 1
+    assert lease_chunk(operation.chunks.get()) is None
 
 
 def test_a_chunk_is_not_claimed_before_it_is_due(begin, inventory):
     operation = begin("device.freeze", inventory.free(1)[0])
     Chunk.objects.update(due_at="2100-01-01T00:00Z")
-    assert claim(operation.chunks.get()) is None
+    assert lease_chunk(operation.chunks.get()) is None
 
 
 def test_throttling_holds_the_whole_operation_back_and_then_goes_on(
@@ -171,7 +179,7 @@ def test_a_stop_reaches_what_another_worker_puts_back_or_splits(
 ):
     operation = begin("policy.bind", *many)
     first, second, _third = operation.chunks.all()
-    held = claim(second)
+    held = lease_chunk(second)
     inventory.fault(
         "BindDevicePolicy",
         "status",
@@ -179,8 +187,8 @@ def test_a_stop_reaches_what_another_worker_puts_back_or_splits(
         error_code="IOTDA.000022",
         error_msg="No.",
     )
-    executor.run(first, client())
-    record([Result(held, error=error)])
+    executor.execute_chunk(first, client())
+    write_results([ChunkResult(held, error=error)])
     assert outcome(operation) == {"failed": 20, "skipped": 25}
     assert operation.finished_at
 
@@ -228,7 +236,7 @@ def test_the_worker_tries_three_times_what_was_not_sent(do, inventory):
 @pytest.mark.django_db(transaction=True)
 def test_four_workers_send_each_chunk_once(many_freezes, inventory):
     def worker(_n):
-        executor.drive(client())
+        executor.execute_due_chunks(client())
         database.close()
 
     with ThreadPoolExecutor(4) as pool:
@@ -256,7 +264,7 @@ def test_in_an_outage_one_call_is_made_and_then_none_for_a_while(do, inventory):
 
 def test_whoever_lost_the_right_meanwhile_sends_nothing_more(begin, actor, inventory):
     operation = begin("device.freeze", *inventory.free(5))
-    executor.run(operation.chunks.first(), client())
+    executor.execute_chunk(operation.chunks.first(), client())
     actor.user.groups.clear()
     work()
     assert outcome(operation) == {"ok": 1, "skipped": 4}
@@ -275,7 +283,7 @@ def test_who_is_told_to_stop_hands_back_what_was_not_begun(begin, inventory, set
     settings.IOTDA_IN_FLIGHT = 2
     operation = begin("device.freeze", *inventory.free(10))
     inventory.switch(latency_ms=20)
-    executor.drive(client(), enough=iter([False, False, True]).__next__)
+    executor.execute_due_chunks(client(), enough=iter([False, False, True]).__next__)
     counts = outcome(operation)
     assert counts.keys() == {"ok", "pending"}
     assert len(writes(inventory)) == counts["ok"]
@@ -286,8 +294,8 @@ def test_who_is_told_to_stop_hands_back_what_was_not_begun(begin, inventory, set
 
 def test_what_is_handed_back_of_a_cancelled_operation_is_cancelled(begin, inventory):
     operation = begin("device.freeze", *inventory.free(1))
-    crew = executor.Crew(client(), 1)
-    sending = claim(operation.chunks.get())
+    crew = executor.WorkerPool(client(), 1)
+    sending = lease_chunk(operation.chunks.get())
     crew.flying[sending.chunk.pk] = sending
     crew.orders.put(sending)
     with transaction.atomic():
@@ -299,35 +307,35 @@ def test_what_is_handed_back_of_a_cancelled_operation_is_cancelled(begin, invent
 
 def test_a_process_that_lives_on_waits_for_its_calls(begin, inventory, monkeypatch):
     """Else the change could be made after it was looked up, and was recorded as not applied."""
-    monkeypatch.setattr(executor, "BEAT_SECONDS", 0.1)
-    monkeypatch.setattr(executor, "STOP_SECONDS", 0)
+    monkeypatch.setattr(executor, "HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(executor, "SHUTDOWN_SECONDS", 0)
     operation = begin("device.freeze", *inventory.free(1))
     inventory.fault("ShowDevice", "latency", seconds=0.5)
-    executor.drive(client(), enough=iter([False, True]).__next__)
+    executor.execute_due_chunks(client(), enough=iter([False, True]).__next__)
     assert outcome(operation) == {"ok": 1}
 
 
 def test_what_another_process_has_taken_over_is_not_sent_any_more(begin, inventory):
     operation = begin("device.freeze", *inventory.free(1))
-    sending = claim(operation.chunks.get())
+    sending = lease_chunk(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    reconciliation.give_up_leases()
-    beat([sending])
-    record([executor.attempt(sending, client())])
+    reconciliation.expire_leases()
+    heartbeat([sending])
+    write_results([executor.send_request(sending, client())])
     assert outcome(operation) == {"unknown": 1}
     assert not writes(inventory)
 
 
 def test_of_several_refusals_the_longest_wait_counts(begin, inventory):
     operation = begin("device.freeze", *inventory.free(2))
-    long, short = (claim(chunk) for chunk in operation.chunks.all())
-    record(
+    long, short = (lease_chunk(chunk) for chunk in operation.chunks.all())
+    write_results(
         [
-            Result(
+            ChunkResult(
                 long,
                 error=Throttled("Slower.", status=429, retryable=True, retry_after=60),
             ),
-            Result(
+            ChunkResult(
                 short,
                 error=Throttled("Slower.", status=429, retryable=True, retry_after=1),
             ),
@@ -379,7 +387,7 @@ def test_an_error_that_stops_nothing_does_not_make_the_worker_spin(
 def test_a_throttled_call_is_no_try(begin, inventory, settings):
     operation = begin("device.freeze", *inventory.free(2))
     inventory.fault("FreezeDevice", "throttle")
-    for _ in range(ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         work()
         time_passes()
     unreachable(settings)

@@ -24,7 +24,9 @@ from iotda_admin.rate.connection import client
 from iotda_admin.access.actor import Actor
 from iotda_admin.operations.services import TargetSpec, create_operation, dispatch
 actor = Actor(User.objects.get(username="operator"), "operator", "test")
-dispatch(create_operation("device.freeze", [TargetSpec(id) for id in {ids!r}], actor=actor, reason="r", form_key="k"), client())
+targets = [TargetSpec(id) for id in {ids!r}]
+operation = create_operation("device.freeze", targets, actor=actor, reason="r", form_key="k")
+dispatch(operation, client())
 """
 POST = """
 import json

@@ -151,7 +151,7 @@ def test_it_is_not_read_back_before_the_calls_deadline(do, spoil, targets, inven
     chunk = operation.chunks.get()
     assert chunk.due_at > chunk.sent_at + timedelta(seconds=10)
     Chunk.objects.update(due_at=timezone.now() + timedelta(seconds=60))
-    reconciliation.sweep()
+    reconciliation.recover_stalled()
     assert outcome(operation) == {"unknown": 1}
 
 
@@ -159,7 +159,7 @@ def test_the_second_look_is_apart_from_the_first(do, spoil, targets, settings):
     settings.READ_BACK_GAP = 60
     operation = spoilt(do, spoil, targets, "device.freeze", "drop", "before")
     look()
-    reconciliation.sweep()
+    reconciliation.recover_stalled()
     assert outcome(operation) == {"unknown": 1}
     assert operation.chunks.get().misses == 1
 

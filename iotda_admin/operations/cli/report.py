@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from iotda_admin.operations.audit_log import deed
-from iotda_admin.operations.causes import Cause, causes_of
-from iotda_admin.operations.counts import TROUBLE, State, counts_of
+from iotda_admin.operations.audit_log import describe_change
+from iotda_admin.operations.causes import Cause, failure_causes
+from iotda_admin.operations.counts import UNSUCCESSFUL, State, target_counts
 from iotda_admin.operations.models import Operation
 
 IDS_SHOWN = 20
@@ -13,14 +13,14 @@ IDS_SHOWN = 20
 
 def as_lines(operation: Operation, past: str) -> Iterator[str]:
     """Counts first, then what is to be acted on, by cause."""
-    counts = counts_of(operation)
+    counts = target_counts(operation)
     said = [
         f"{counts[state]:,} {past if state == State.OK else state}"
         for state in State
         if state in counts
     ]
-    yield f"{operation} {deed(operation)}: {', '.join(said)}"
-    for cause in causes_of(operation):
+    yield f"{operation} {describe_change(operation)}: {', '.join(said)}"
+    for cause in failure_causes(operation):
         yield from lines_of(cause)
 
 
@@ -40,14 +40,14 @@ def lines_of(cause: Cause) -> Iterator[str]:
 
 def as_document(operation: Operation) -> dict[str, Any]:
     """With each target that has ended, but not as asked."""
-    rest = operation.targets.filter(state__in=TROUBLE).order_by("pk")
+    rest = operation.targets.filter(state__in=UNSUCCESSFUL).order_by("pk")
     columns = rest.values_list("target_id", "state", "error_code", "error_message")
     return {
         "operation": operation.pk,
         "verb": operation.verb,
         "state": operation.state,
         "url": operation.get_absolute_url(),
-        "counts": counts_of(operation),
+        "counts": target_counts(operation),
         "targets": [
             {"id": id, "state": state, "code": code, "message": message}
             for id, state, code, message in columns.iterator()

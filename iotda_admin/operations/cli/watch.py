@@ -13,11 +13,15 @@ from django.core.management.base import OutputWrapper
 from django.utils import timezone
 
 from iotda_admin.iotda import Client
-from iotda_admin.operations.counts import State, counts_of
+from iotda_admin.operations.counts import State, target_counts
 from iotda_admin.operations.execution import batch_tasks, reconciliation
-from iotda_admin.operations.execution.executor import drive
+from iotda_admin.operations.execution.executor import execute_due_chunks
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.web.progress import Progress, about, progress_of
+from iotda_admin.operations.web.progress import (
+    Progress,
+    format_duration,
+    operation_progress,
+)
 
 LOOK_SECONDS = 0.5
 PAUSE_SECONDS = 0.2
@@ -45,11 +49,13 @@ def follow(
 
 def work(operation: Operation, client: Client, watch: "Watch") -> None:
     """What a worker does, in this process: it needs none, and does not mind one."""
-    drive(client, lambda: watch.over() or not watch.pending, hurried=watch.interrupted)
-    reconciliation.give_up_leases()
+    execute_due_chunks(
+        client, lambda: watch.over() or not watch.pending, hurried=watch.interrupted
+    )
+    reconciliation.expire_leases()
     if not watch.over():
-        reconciliation.read_back(operation.pk, client)
-        batch_tasks.follow_due(client, operation.pk)
+        reconciliation.reconcile_operation(operation.pk, client)
+        batch_tasks.poll_due_tasks(client, operation.pk)
 
 
 class Watch:
@@ -82,9 +88,9 @@ class Watch:
 
     def look(self) -> None:
         self.looked = time.monotonic()
-        counts = counts_of(self.operation)
+        counts = target_counts(self.operation)
         waiting = counts.get(State.PENDING, 0) + counts.get(State.SENT, 0)
-        progress = progress_of(self.operation, sum(counts.values()), waiting)
+        progress = operation_progress(self.operation, sum(counts.values()), waiting)
         if (counts, progress.done) != (self.counts, self.done):
             self.counts, self.done, self.moved = counts, progress.done, self.looked
         self.show(self.operation, counts, progress)
@@ -170,7 +176,9 @@ class Bar:
 
 def waits(progress: Progress) -> list[str]:
     if progress.held_until:
-        left = about(max(1.0, (progress.held_until - timezone.now()).total_seconds()))
+        left = format_duration(
+            max(1.0, (progress.held_until - timezone.now()).total_seconds())
+        )
         return [
             f"IoTDA cannot be reached: again in {left}"
             if progress.unreached

@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class TaskOutcomes:
     """verdicts: how targets ended. waiting: those that the task still shows as not ended. Of all others,
     those it contradicts itself about included, it tells nothing."""
 
@@ -20,23 +20,23 @@ class Told:
     waiting: Collection[str]
 
 
-def tells(
+def parse_task_rows(
     task: BatchTask, rows: Collection[TaskDetail], verb: Verb, ids: Collection[str]
-) -> Told:
+) -> TaskOutcomes:
     if (
         not rows
         and task.status in ("Fail", "Stopped")
         and nothing_changed(task.progress)
     ):
         code = TASK_FAILED if task.status == "Fail" else TASK_STOPPED
-        return Told(
+        return TaskOutcomes(
             dict.fromkeys(ids, TargetOutcome(State.FAILED, code, task.status_desc)), ()
         )
     told: dict[str, TargetOutcome | None] = {}
     contradicted = set()
-    for row in ours(task, rows, ids):
-        verdict = verdict_of(row, verb)
-        if row.target in told and state_of(told[row.target]) != state_of(verdict):
+    for row in known_rows(task, rows, ids):
+        verdict = parse_row(row, verb)
+        if row.target in told and row_state(told[row.target]) != row_state(verdict):
             contradicted.add(row.target)
         told.setdefault(row.target, verdict)
     if contradicted:
@@ -46,7 +46,7 @@ def tells(
             len(contradicted),
         )
     kept = {id: verdict for id, verdict in told.items() if id not in contradicted}
-    return Told(
+    return TaskOutcomes(
         {id: verdict for id, verdict in kept.items() if verdict},
         {id for id, verdict in kept.items() if verdict is None},
     )
@@ -58,7 +58,7 @@ def nothing_changed(progress: TaskProgress) -> bool:
     return not progress.success and 0 < progress.total == ended
 
 
-def ours(
+def known_rows(
     task: BatchTask, rows: Iterable[TaskDetail], ids: Collection[str]
 ) -> list[TaskDetail]:
     rows = list(rows)
@@ -73,11 +73,11 @@ def ours(
     return known
 
 
-def state_of(verdict: TargetOutcome | None) -> State | None:
+def row_state(verdict: TargetOutcome | None) -> State | None:
     return verdict.state if verdict else None
 
 
-def verdict_of(row: TaskDetail, verb: Verb) -> TargetOutcome | None:
+def parse_row(row: TaskDetail, verb: Verb) -> TargetOutcome | None:
     """None: it has not ended yet. A status that nobody has written down is no end either."""
     match row.status:
         case "Success":

@@ -34,20 +34,29 @@ from iotda_admin.iotda import (
     walk,
     walk_windows,
 )
-from iotda_admin.operations.audit_log import chunk_event, writing
-from iotda_admin.operations.execution.batch_task_rows import Told, tells
-from iotda_admin.operations.execution.lifecycle import drop_what_waits, end, hold
-from iotda_admin.operations.execution.reconciliation import (
-    READER_SECONDS,
-    RETRY_SECONDS,
-    Reading,
+from iotda_admin.operations.audit_log import audited_transaction, record_chunk_event
+from iotda_admin.operations.execution.batch_task_rows import (
+    TaskOutcomes,
+    parse_task_rows,
 )
-from iotda_admin.operations.execution.reconciliation import due as unanswered
+from iotda_admin.operations.execution.lifecycle import (
+    finish_operation,
+    lock_operation,
+    skip_pending,
+)
+from iotda_admin.operations.execution.reconciliation import (
+    READER_LEASE_SECONDS,
+    RETRY_SECONDS,
+    ReadBack,
+)
+from iotda_admin.operations.execution.reconciliation import (
+    chunks_to_read_back as unanswered,
+)
 from iotda_admin.operations.execution.result_writer import (
-    FOLLOW_SECONDS,
-    Settlement,
-    regroup,
-    with_already,
+    TASK_POLL_SECONDS,
+    OutcomeBuffer,
+    mark_already,
+    regroup_targets,
 )
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.verbs import State, TargetOutcome, Verb, get_verb, task_name
@@ -57,57 +66,63 @@ from iotda_admin.rate.connection import unknown_to_iotda
 log = logging.getLogger(__name__)
 
 # From one look at a task to the next a tenth of its age goes by, within FOLLOW_SECONDS and this.
-LONGEST_PAUSE = 60.0
+MAX_POLL_SECONDS = 60.0
 # So often the rows of a finished task are read that cannot be read, or that show targets as not ended.
-LOOKS_AT_ROWS = 3
+ROW_READS = 3
 # Targets settled in one transaction: a reader of 30,000 must not keep the others from writing.
-SETTLED_TOGETHER = 1000
+TARGETS_PER_TRANSACTION = 1000
 # Targets that share a chunk once the task cannot tell of them any more.
-READ_TOGETHER = 20
+TARGETS_PER_READ = 20
 # The two clocks may differ so much.
-CLOCKS = timedelta(hours=1)
+CLOCK_SKEW = timedelta(hours=1)
 
 
-def follow_due(client: Client | None = None, operation_id: int | None = None) -> None:
+def poll_due_tasks(
+    client: Client | None = None, operation_id: int | None = None
+) -> None:
     """Run again and again by the worker: look at all tasks whose time has come, or one operation's."""
     of_whom = Q(operation=operation_id) if operation_id else Q()
     lost = unanswered(by_task=True).filter(of_whom)
     for pk in dict.fromkeys(lost.values_list("operation", flat=True)):
-        find_tasks(pk, client or configured_client())
+        find_lost_tasks(pk, client or configured_client())
     followed = Chunk.objects.filter(
         of_whom, state=Chunk.State.FOLLOWED, due_at__lte=timezone.now()
     )
     for pk in list(followed.order_by("due_at").values_list("pk", flat=True)):
-        follow(pk, client or configured_client())
+        poll_task(pk, client or configured_client())
 
 
-def find_tasks(operation_id: int, client: Client) -> None:
+def find_lost_tasks(operation_id: int, client: Client) -> None:
     """Nobody knows whether the platform has taken these chunks on: if it has, it knows their names."""
     operation = Operation.objects.get(pk=operation_id)
-    reading = Reading(operation, by_task=True)
+    reading = ReadBack(operation, by_task=True)
     if not reading.take(RUNNING_TASK_LIMIT):
         return
     chunks = {task_name(operation, chunk.number): chunk for chunk in reading.mine()}
     try:
-        found = named(client, get_verb(operation.verb), chunks)
+        found = find_tasks_by_name(client, get_verb(operation.verb), chunks)
     except IotdaError as error:
         again = timezone.now() + timedelta(seconds=RETRY_SECONDS)
         reading.mine().update(due_at=again, error_message=error.message[:512])
         return
     with transaction.atomic():
-        hold(operation_id)
+        lock_operation(operation_id)
         for chunk in reading.mine().select_for_update():
             if task_id := found.get(task_name(operation, chunk.number)):
-                adopt(chunk, task_id)
+                adopt_task(chunk, task_id)
     # What is not adopted was not applied, if the next look says the same.
     reading.record(dict.fromkeys(reading.ids(), False))
 
 
-def named(client: Client, verb: Verb, chunks: Mapping[str, Chunk]) -> dict[str, str]:
+def find_tasks_by_name(
+    client: Client, verb: Verb, chunks: Mapping[str, Chunk]
+) -> dict[str, str]:
     """The ids of the tasks of these names. The list is newest first: what was made before ends the search."""
     assert verb.task_type
     task_type, found = verb.task_type, {}
-    since = min(chunk.sent_at or timezone.now() for chunk in chunks.values()) - CLOCKS
+    since = (
+        min(chunk.sent_at or timezone.now() for chunk in chunks.values()) - CLOCK_SKEW
+    )
     for task in walk(lambda page: client.list_batch_tasks(task_type, page)):
         if task.task_name in chunks:
             found[task.task_name] = task.task_id
@@ -119,7 +134,7 @@ def named(client: Client, verb: Verb, chunks: Mapping[str, Chunk]) -> dict[str, 
     return found
 
 
-def adopt(chunk: Chunk, task_id: str) -> None:
+def adopt_task(chunk: Chunk, task_id: str) -> None:
     """It was taken on after all. Its targets are in flight again, but for those that somebody else has
     begun to change since they were unknown."""
     Chunk.objects.filter(pk=chunk.pk).update(
@@ -140,18 +155,18 @@ def adopt(chunk: Chunk, task_id: str) -> None:
     )
 
 
-def follow(pk: int, client: Client) -> None:
+def poll_task(pk: int, client: Client) -> None:
     """Look at a followed task once, unless somebody else does."""
-    following = take(pk)
+    following = lease_task(pk)
     if following is None:
         return
     try:
         following.step(client)
-    except Replaced:
+    except TaskLeaseLost:
         log.warning("%s: another worker has taken over following it", following.chunk)
 
 
-def take(pk: int) -> "Following | None":
+def lease_task(pk: int) -> "TaskPoll | None":
     with transaction.atomic():
         due = Chunk.objects.filter(
             pk=pk, state=Chunk.State.FOLLOWED, due_at__lte=timezone.now()
@@ -161,23 +176,23 @@ def take(pk: int) -> "Following | None":
             return None
         chunk.token += 1
         Chunk.objects.filter(pk=pk).update(
-            token=chunk.token, due_at=seconds_ahead(READER_SECONDS)
+            token=chunk.token, due_at=seconds_from_now(READER_LEASE_SECONDS)
         )
-    return Following(chunk, Operation.objects.get(pk=chunk.operation_id))
+    return TaskPoll(chunk, Operation.objects.get(pk=chunk.operation_id))
 
 
-class Replaced(Exception):
+class TaskLeaseLost(Exception):
     """We were silent for so long that another worker follows the task; what we say is void."""
 
 
-class Following:
+class TaskPoll:
     """One look at a task. Until it is over, `due_at` says how long we are taken to be alive."""
 
     def __init__(self, chunk: Chunk, operation: Operation) -> None:
         self.chunk, self.operation = chunk, operation
         self.verb = get_verb(operation.verb)
         self.finished = False
-        self.next_beat = time.monotonic() + READER_SECONDS / 4
+        self.next_beat = time.monotonic() + READER_LEASE_SECONDS / 4
 
     def step(self, client: Client) -> None:
         try:
@@ -192,19 +207,19 @@ class Following:
     def look(self, client: Client) -> None:
         found = client.show_batch_task(self.chunk.task_id)
         self.finished = found.task.finished
-        seen = {"task_done": done(found.task.progress), "error_message": ""}
+        seen = {"task_done": ended_targets(found.task.progress), "error_message": ""}
         if not self.finished:
             self.note(due_at=self.next_look(), **seen)
             return
         self.note(**seen)
         rows = self.rows(client, found)
         targets = dict(self.chunk.targets.values_list("target_id", "stood_before"))
-        self.settle(tells(found.task, rows, self.verb, targets), targets)
+        self.settle(parse_task_rows(found.task, rows, self.verb, targets), targets)
 
     def next_look(self) -> datetime:
         age = timezone.now() - (self.chunk.sent_at or timezone.now())
-        return seconds_ahead(
-            min(LONGEST_PAUSE, max(FOLLOW_SECONDS, age.total_seconds() / 10))
+        return seconds_from_now(
+            min(MAX_POLL_SECONDS, max(TASK_POLL_SECONDS, age.total_seconds() / 10))
         )
 
     def rows(self, client: Client, found: BatchTaskDetails) -> list[TaskDetail]:
@@ -216,7 +231,7 @@ class Following:
             return (
                 found.details
                 if page == FIRST_PAGE
-                else stamina.retry(on=patient, timeout=40.0)(show)(page)
+                else stamina.retry(on=retry_wait, timeout=40.0)(show)(page)
             )
 
         rows = []
@@ -228,35 +243,37 @@ class Following:
             self.beat()
         return rows
 
-    def settle(self, told: Told, stood_before: Mapping[str, bool | None]) -> None:
+    def settle(
+        self, told: TaskOutcomes, stood_before: Mapping[str, bool | None]
+    ) -> None:
         left = self.open_targets()
         ended = [(id, verdict) for id, verdict in told.verdicts.items() if id in left]
-        for some in batched(ended, SETTLED_TOGETHER):
+        for some in batched(ended, TARGETS_PER_TRANSACTION):
             self.record(dict(some), stood_before)
             self.beat()
         left -= dict(ended).keys()
-        if left & set(told.waiting) and self.chunk.misses + 1 < LOOKS_AT_ROWS:
+        if left & set(told.waiting) and self.chunk.misses + 1 < ROW_READS:
             self.note(due_at=self.next_look(), misses=self.chunk.misses + 1)
         else:
             self.finish()
 
     def open_targets(self) -> set[str]:
-        return set(open_of(self.chunk).values_list("target_id", flat=True))
+        return set(open_targets(self.chunk).values_list("target_id", flat=True))
 
     def record(
         self,
         verdicts: Mapping[str, TargetOutcome],
         stood_before: Mapping[str, bool | None],
     ) -> None:
-        verdicts = with_already(verdicts, stood_before)
-        with writing():
-            settlement = Settlement(hold(self.operation.pk))
+        verdicts = mark_already(verdicts, stood_before)
+        with audited_transaction():
+            settlement = OutcomeBuffer(lock_operation(self.operation.pk))
             self.note()
             settlement.add(self.chunk, verdicts)
             settlement.write()
-            names = dict(names_of(self.chunk, verdicts))
+            names = dict(target_names(self.chunk, verdicts))
             detail = {"batch_task": self.chunk.task_id}
-            chunk_event(
+            record_chunk_event(
                 "chunk.answered",
                 self.operation,
                 self.chunk,
@@ -267,70 +284,72 @@ class Following:
 
     def finish(self) -> None:
         """The task tells no more. What it did not tell of is looked for at the platform, target by target."""
-        with writing():
+        with audited_transaction():
             self.leave()
 
     def leave(self) -> None:
-        operation = hold(self.operation.pk)
+        operation = lock_operation(self.operation.pk)
         self.note(state=Chunk.State.DONE, misses=0)
         if left := len(self.open_targets()):
             log.warning(
                 "%s: the batch task does not tell of %d targets", self.chunk, left
             )
-            leave_to_reading(self.chunk)
+            leave_to_reconciliation(self.chunk)
         self.verb.task_ended()
         if not operation.running:
-            drop_what_waits(operation)
-        end(operation)
+            skip_pending(operation)
+        finish_operation(operation)
 
     def put_off(self, error: IotdaError) -> None:
         """Before the task has finished nothing but itself can tell of it, so it is asked for ever."""
         log.warning("%s: its batch task cannot be read: %s", self.chunk, error)
         refused = isinstance(error, Rejected) and not error.retryable
         unreadable = self.finished and (refused or isinstance(error, BadAnswer))
-        if unreadable and self.chunk.misses + 1 >= LOOKS_AT_ROWS:
+        if unreadable and self.chunk.misses + 1 >= ROW_READS:
             self.finish()
             return
         again = max(RETRY_SECONDS, error.retry_after or 0)
         misses = self.chunk.misses + unreadable
         self.note(
-            due_at=seconds_ahead(again),
+            due_at=seconds_from_now(again),
             misses=misses,
             error_message=error.message[:512],
         )
 
     def beat(self) -> None:
         if time.monotonic() > self.next_beat:
-            self.note(due_at=seconds_ahead(READER_SECONDS))
-            self.next_beat = time.monotonic() + READER_SECONDS / 4
+            self.note(due_at=seconds_from_now(READER_LEASE_SECONDS))
+            self.next_beat = time.monotonic() + READER_LEASE_SECONDS / 4
 
     def note(self, **facts: Any) -> None:
-        """Raises Replaced if another worker has the task by now."""
+        """Raises TaskLeaseLost if another worker has the task by now."""
         ours = Chunk.objects.filter(
             pk=self.chunk.pk, token=self.chunk.token, state=Chunk.State.FOLLOWED
         )
         if not ours.update(token=F("token"), **facts):
-            raise Replaced
+            raise TaskLeaseLost
 
 
-def done(progress: TaskProgress) -> int:
+def ended_targets(progress: TaskProgress) -> int:
     ended = progress.success + progress.fail + progress.stopped + progress.removed
     return min(max(0, ended), BATCH_TARGET_LIMIT)
 
 
-def open_of(chunk: Chunk) -> QuerySet[Target]:
+def open_targets(chunk: Chunk) -> QuerySet[Target]:
     """A worker that died in the middle of settling has left some behind, and settled others."""
     return chunk.targets.filter(state__in=[State.SENT, State.UNKNOWN])
 
 
-def names_of(chunk: Chunk, ids: Collection[str]) -> QuerySet[Target, tuple[str, str]]:
+def target_names(
+    chunk: Chunk, ids: Collection[str]
+) -> QuerySet[Target, tuple[str, str]]:
     own = Target.objects.filter(
         operation=chunk.operation_id, target_id__in=values_subquery(list(ids))
     )
     return own.values_list("target_id", "name")
 
 
-def leave_to_reading(chunk: Chunk) -> None:
+def leave_to_reconciliation(chunk: Chunk) -> None:
     """What is open of a task gets chunks of its own, and is read back like any that nobody answered for."""
     alike = Chunk(
         operation_id=chunk.operation_id,
@@ -341,10 +360,10 @@ def leave_to_reading(chunk: Chunk) -> None:
         http_status=chunk.http_status,
         request_id=chunk.request_id,
     )
-    regroup(open_of(chunk), alike, State.UNKNOWN, READ_TOGETHER)
+    regroup_targets(open_targets(chunk), alike, State.UNKNOWN, TARGETS_PER_READ)
 
 
-def patient(error: Exception) -> bool | float:
+def retry_wait(error: Exception) -> bool | float:
     """Whether, or when, asking again can help."""
     return (
         isinstance(error, IotdaError)
@@ -353,5 +372,5 @@ def patient(error: Exception) -> bool | float:
     )
 
 
-def seconds_ahead(seconds: float) -> datetime:
+def seconds_from_now(seconds: float) -> datetime:
     return timezone.now() + timedelta(seconds=seconds)

@@ -7,7 +7,7 @@ from iotda_admin.operations.error_codes import TASKS_FULL
 from iotda_admin.operations.verbs import Verb
 
 
-class Judgement(Enum):
+class ErrorAction(Enum):
     UNKNOWN = auto()  # IoTDA may have acted: read the platform back, never send again
     WAIT = auto()  # refused for its rate, not executed: send later
     FULL = auto()  # refused because as many batch tasks run as may: send later
@@ -17,18 +17,18 @@ class Judgement(Enum):
     FAILED = auto()  # refused
 
 
-def judge(error: IotdaError, verb: Verb, targets: int) -> Judgement:
+def classify(error: IotdaError, verb: Verb, targets: int) -> ErrorAction:
     if error.maybe_applied:
-        return Judgement.UNKNOWN
+        return ErrorAction.UNKNOWN
     if isinstance(error, Throttled):
-        return Judgement.WAIT
+        return ErrorAction.WAIT
     if error.code in TASKS_FULL:
-        return Judgement.FULL
+        return ErrorAction.FULL
     if error.retryable or not isinstance(error, Rejected):
         # What is no refusal and was not applied was met on the way, or in the look before the write.
-        return Judgement.NOT_SENT
+        return ErrorAction.NOT_SENT
     if verb.stops(error):
-        return Judgement.STOP
+        return ErrorAction.STOP
     if error.status == 400 and targets > 1:
-        return Judgement.SPLIT
-    return Judgement.FAILED
+        return ErrorAction.SPLIT
+    return ErrorAction.FAILED

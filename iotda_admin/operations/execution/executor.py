@@ -15,70 +15,70 @@ from django.conf import settings
 from django.db import DatabaseError, OperationalError, close_old_connections
 
 from iotda_admin.iotda import Client, IotdaError, Unreachable
-from iotda_admin.operations.audit_log import writing
+from iotda_admin.operations.audit_log import audited_transaction
 from iotda_admin.operations.error_codes import SENDER_LOST
-from iotda_admin.operations.execution.error_policy import Judgement, judge
+from iotda_admin.operations.execution.error_policy import ErrorAction, classify
 from iotda_admin.operations.execution.leases import (
-    BEAT_SECONDS,
-    Agenda,
-    Sending,
-    beat,
-    claim,
+    HEARTBEAT_SECONDS,
+    LeasedChunk,
+    Schedule,
+    heartbeat,
+    lease_chunk,
 )
-from iotda_admin.operations.execution.result_writer import Result, record
+from iotda_admin.operations.execution.result_writer import ChunkResult, write_results
 from iotda_admin.operations.models import Chunk
 
 log = logging.getLogger(__name__)
 
 # A process that is told to stop gives its calls so long to be answered; the rest is read back later.
-STOP_SECONDS = 6.0
+SHUTDOWN_SECONDS = 6.0
 # Results that come back within so many seconds are written together.
 GROUP_SECONDS = 0.02
 
 
-def run(chunk: Chunk, client: Client) -> None:
+def execute_chunk(chunk: Chunk, client: Client) -> None:
     """Send one chunk here and now, unless another process has it, and record what came of it."""
-    sending = claim(chunk)
+    sending = lease_chunk(chunk)
     if sending:
-        record([attempt(sending, client)], inline=True)
+        write_results([send_request(sending, client)], inline=True)
 
 
-class LeaseOver(IotdaError):
+class LeaseExpired(IotdaError):
     """This process stood still for too long: somebody else may be settling its chunk by now."""
 
 
-def attempt(sending: Sending, client: Client) -> Result:
+def send_request(sending: LeasedChunk, client: Client) -> ChunkResult:
     def check() -> None:
         # Before each request anew: it may have been read long ago, or waited for its turn.
         if time.monotonic() > sending.valid_until - settings.IOTDA_DEADLINE:
-            raise LeaseOver("The lease is over.")
+            raise LeaseExpired("The lease is over.")
 
     try:
-        return Result(
+        return ChunkResult(
             sending, answer=sending.verb.send(client.checking(check), sending.request)
         )
-    except LeaseOver:
-        return Result(sending)
+    except LeaseExpired:
+        return ChunkResult(sending)
     except IotdaError as error:
-        return Result(sending, error=error)
+        return ChunkResult(sending, error=error)
     except Exception:
         # A fault of ours says nothing of what the platform did.
         log.exception("%s failed", sending.chunk)
-        return Result(
+        return ChunkResult(
             sending, error=Unreachable("This program failed.", maybe_applied=True)
         )
 
 
-def stops(result: Result) -> bool:
+def stops_operation(result: ChunkResult) -> bool:
     """Whether the rest of the operation would meet the same: as it is going to be recorded."""
     sending, error = result.sending, result.error
     return (
         error is not None
-        and judge(error, sending.verb, len(sending.request.ids)) is Judgement.STOP
+        and classify(error, sending.verb, len(sending.request.ids)) is ErrorAction.STOP
     )
 
 
-def drive(
+def execute_due_chunks(
     client: Client,
     enough: Callable[[], bool] = lambda: False,
     hurried: Callable[[], bool] = lambda: False,
@@ -87,7 +87,7 @@ def drive(
 
     hurried: whether this process is going to end, and cannot wait for the calls under way.
     """
-    crew = Crew(client, settings.IOTDA_IN_FLIGHT)
+    crew = WorkerPool(client, settings.IOTDA_IN_FLIGHT)
     try:
         crew.work(enough)
         crew.finish(hurried)
@@ -95,23 +95,23 @@ def drive(
         crew.leave()
 
 
-class Crew:
+class WorkerPool:
     """Threads that send, and the one writer who gives them work and records what they bring back."""
 
     def __init__(self, client: Client, size: int) -> None:
         self.client = client
         # As many again are claimed ahead, so that no sender waits for the writer.
         self.size, self.hands = size, 2 * size
-        self.orders: queue.SimpleQueue[Sending | None] = queue.SimpleQueue()
-        self.results: queue.SimpleQueue[Result] = queue.SimpleQueue()
-        self.flying: dict[int, Sending] = {}
+        self.orders: queue.SimpleQueue[LeasedChunk | None] = queue.SimpleQueue()
+        self.results: queue.SimpleQueue[ChunkResult] = queue.SimpleQueue()
+        self.flying: dict[int, LeasedChunk] = {}
         # Operations that met a refusal which the rest would meet as well.
         self.refused: set[int] = set()
         self.threads: list[threading.Thread] = []
-        self.agenda = Agenda()
-        self.next_beat = time.monotonic() + BEAT_SECONDS
+        self.agenda = Schedule()
+        self.next_beat = time.monotonic() + HEARTBEAT_SECONDS
 
-    def send(self, sendings: Iterable[Sending]) -> None:
+    def send(self, sendings: Iterable[LeasedChunk]) -> None:
         for sending in sendings:
             self.flying[sending.chunk.pk] = sending
             self.orders.put(sending)
@@ -125,15 +125,15 @@ class Crew:
     def serve(self) -> None:
         while sending := self.orders.get():
             if sending.operation.pk in self.refused:
-                self.results.put(Result(sending))
+                self.results.put(ChunkResult(sending))
                 continue
-            result = attempt(sending, self.client)
-            if stops(result):
+            result = send_request(sending, self.client)
+            if stops_operation(result):
                 self.refused.add(sending.operation.pk)
             self.results.put(result)
 
     def work(self, enough: Callable[[], bool]) -> None:
-        done: list[Result] = []
+        done: list[ChunkResult] = []
         while True:
             stopping = enough()
             self.send(
@@ -143,12 +143,12 @@ class Crew:
             )
             if stopping or not self.flying:
                 return
-            done = self.collect(BEAT_SECONDS)
+            done = self.collect(HEARTBEAT_SECONDS)
 
-    def collect(self, seconds: float) -> list[Result]:
+    def collect(self, seconds: float) -> list[ChunkResult]:
         """What has come back, at least one if that can be waited for. While the senders have more to do, a
         little longer, so that one transaction writes more."""
-        found: list[Result] = []
+        found: list[ChunkResult] = []
         try:
             found.append(self.results.get(timeout=seconds))
             until = time.monotonic() + GROUP_SECONDS
@@ -159,15 +159,15 @@ class Crew:
             pass
         return found
 
-    def write(self, done: list[Result], room: int) -> list[Sending]:
+    def write(self, done: list[ChunkResult], room: int) -> list[LeasedChunk]:
         """Record what is done and claim as much anew, in one transaction."""
         if any(result.error for result in done):
             # Its operation may have to wait or may have been stopped.
             self.agenda.fresh_until = 0.0
         while True:
             try:
-                with writing(durable=True):
-                    record(done, busy=self.busy(done))
+                with audited_transaction(durable=True):
+                    write_results(done, busy=self.busy(done))
                     claimed = self.agenda.claim(room, apart_from=self.refused)
                     self.keep_alive()
             except OperationalError as error:
@@ -196,7 +196,7 @@ class Crew:
         under_way = {sending.operation.pk for sending in self.flying.values()}
         self.refused.difference_update(self.refused - under_way)
 
-    def busy(self, done: Sequence[Result]) -> set[int]:
+    def busy(self, done: Sequence[ChunkResult]) -> set[int]:
         back = {result.sending.chunk.pk for result in done}
         return {
             sending.operation.pk
@@ -204,12 +204,12 @@ class Crew:
             if pk not in back
         }
 
-    def write_one_by_one(self, done: list[Result]) -> None:
+    def write_one_by_one(self, done: list[ChunkResult]) -> None:
         """One result that cannot be written must not hold back the others; its lease runs out."""
         for result in done:
             self.flying.pop(result.sending.chunk.pk, None)
             try:
-                record([result])
+                write_results([result])
             except Exception:
                 log.exception(
                     "%s: what came back cannot be recorded", result.sending.chunk
@@ -217,22 +217,22 @@ class Crew:
 
     def keep_alive(self) -> None:
         if self.flying and time.monotonic() > self.next_beat:
-            beat(list(self.flying.values()))
-            self.next_beat = time.monotonic() + BEAT_SECONDS
+            heartbeat(list(self.flying.values()))
+            self.next_beat = time.monotonic() + HEARTBEAT_SECONDS
 
     def finish(self, hurried: Callable[[], bool]) -> None:
         """In a process that lives on, a call given up could leave after it was looked what became of it."""
         self.hand_back()
         while self.flying and not hurried():
-            self.write(self.collect(BEAT_SECONDS), 0)
+            self.write(self.collect(HEARTBEAT_SECONDS), 0)
 
     def hand_back(self) -> None:
         """What was not begun. Recorded like any result, so that nothing of an operation that was cancelled
         meanwhile is left waiting."""
-        idle: list[Result] = []
+        idle: list[ChunkResult] = []
         try:
             while sending := self.orders.get_nowait():
-                idle.append(Result(sending))
+                idle.append(ChunkResult(sending))
         except queue.Empty:
             pass
         if idle:
@@ -243,7 +243,7 @@ class Crew:
         self.hand_back()
         for _thread in self.threads:
             self.orders.put(None)
-        until = time.monotonic() + STOP_SECONDS
+        until = time.monotonic() + SHUTDOWN_SECONDS
         while self.flying and (left := until - time.monotonic()) > 0:
             self.write(self.collect(left), 0)
         if not self.flying:
@@ -251,5 +251,9 @@ class Crew:
         message = "This process was stopped before the answer came."
         unanswered = Unreachable(message, code=SENDER_LOST, maybe_applied=True)
         self.write(
-            [Result(sending, error=unanswered) for sending in self.flying.values()], 0
+            [
+                ChunkResult(sending, error=unanswered)
+                for sending in self.flying.values()
+            ],
+            0,
         )

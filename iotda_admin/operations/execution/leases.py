@@ -21,26 +21,26 @@ from django.utils.translation import gettext as _
 
 from iotda_admin.access.scope import load_actor_user, user_spaces
 from iotda_admin.iotda import RUNNING_TASK_LIMIT
-from iotda_admin.operations.audit_log import chunk_event, writing
+from iotda_admin.operations.audit_log import audited_transaction, record_chunk_event
 from iotda_admin.operations.error_codes import NOT_ALLOWED
-from iotda_admin.operations.execution.lifecycle import hold, stop
+from iotda_admin.operations.execution.lifecycle import lock_operation, stop_operation
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.permissions import covers_operation
 from iotda_admin.operations.verbs import State, Verb, VerbRequest, get_verb, task_name
 
-BEAT_SECONDS = 2.0
+HEARTBEAT_SECONDS = 2.0
 # So many calls in a row without a proper answer, and an operation goes on with one chunk at a time.
-STRIKES = 3
+OUTAGE_STRIKES = 3
 # A look at all operations serves the claims of so many seconds.
-FRESH_SECONDS = 0.3
+SCHEDULE_SECONDS = 0.3
 # Of a chunk that is sent, the trail names so many targets: all of a bind.
-NAMED_WHEN_SENT = 20
+IDS_IN_EVENT = 20
 # Operations that share one claim; the next claim may draw others.
-OPERATIONS_TOGETHER = 32
+OPERATIONS_PER_LEASE = 32
 
 
 @dataclass(slots=True)
-class Sending:
+class LeasedChunk:
     """A chunk that is committed as sent, by us."""
 
     chunk: Chunk
@@ -59,7 +59,7 @@ class Sending:
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
+class AuthorizedOperation:
     """An operation of which more may be sent, and the spaces in which its actor may act; None: in all."""
 
     operation: Operation
@@ -71,12 +71,12 @@ def lease_seconds(calls: int = 1) -> float:
     return calls * 2 * settings.IOTDA_DEADLINE + 5
 
 
-def leased(seconds: float) -> Combinable:
+def lease_expiry(seconds: float) -> Combinable:
     """By the database's clock, which is the same for all: of two machines, one's may be wrong."""
     return Now() + timedelta(seconds=seconds)
 
 
-class Agenda:
+class Schedule:
     """The running operations with something due, as they were a moment ago: a large one has hundreds of
     claims, and not each of them shall cost a look at all operations."""
 
@@ -84,14 +84,14 @@ class Agenda:
         self.operations: list[Operation] = []
         self.fresh_until = 0.0
 
-    def claim(self, limit: int, apart_from: Collection[int] = ()) -> list[Sending]:
+    def claim(self, limit: int, apart_from: Collection[int] = ()) -> list[LeasedChunk]:
         """Up to `limit` chunks whose time has come, of all running operations in turn."""
         if limit <= 0:
             return []
         looked = time.monotonic() > self.fresh_until
         if looked:
             self.look()
-        claimed = claim_due(
+        claimed = lease_due_chunks(
             [each for each in self.operations if each.pk not in apart_from], limit
         )
         if len(claimed) < limit:
@@ -99,32 +99,32 @@ class Agenda:
         return claimed if claimed or looked else self.claim(limit, apart_from)
 
     def look(self) -> None:
-        self.operations = with_something_due()
-        self.fresh_until = time.monotonic() + FRESH_SECONDS
+        self.operations = operations_with_due_chunks()
+        self.fresh_until = time.monotonic() + SCHEDULE_SECONDS
 
 
-def claim_due(operations: Sequence[Operation], limit: int) -> list[Sending]:
-    with writing():
-        allowed = [each for each in map(still_allowed, operations) if each]
+def lease_due_chunks(operations: Sequence[Operation], limit: int) -> list[LeasedChunk]:
+    with audited_transaction():
+        allowed = [each for each in map(reauthorize, operations) if each]
         picked: list[Chunk] = []
         for each in allowed:
-            picked += pick(
-                each.operation, share(each.operation, -(-limit // len(allowed)))
+            picked += lock_due_chunks(
+                each.operation, chunk_share(each.operation, -(-limit // len(allowed)))
             )
-        return take(with_room(picked[:limit]), allowed, lease_seconds())
+        return mark_sent(within_task_limit(picked[:limit]), allowed, lease_seconds())
 
 
-def claim(chunk: Chunk) -> Sending | None:
+def lease_chunk(chunk: Chunk) -> LeasedChunk | None:
     """This one chunk, for exactly one of those who ask."""
     operation = Operation.objects.get(pk=chunk.operation_id)
-    with writing(durable=True):
+    with audited_transaction(durable=True):
         seconds = lease_seconds(get_verb(operation.verb).calls)
-        allowed = still_allowed(operation)
-        taken = take(lock(chunk), [allowed], seconds) if allowed else []
+        allowed = reauthorize(operation)
+        taken = mark_sent(lock_chunk(chunk), [allowed], seconds) if allowed else []
         return taken[0] if taken else None
 
 
-def with_something_due() -> list[Operation]:
+def operations_with_due_chunks() -> list[Operation]:
     now = timezone.now()
     chunks = Chunk.objects.filter(operation=OuterRef("pk"))
     due = chunks.filter(state=Chunk.State.PENDING, due_at__lte=now)
@@ -134,33 +134,33 @@ def with_something_due() -> list[Operation]:
         running.annotate(answered=Exists(chunks.filter(state=Chunk.State.DONE)))
     )
     # Drawn by lot: nobody's operation waits for the end of a large one.
-    return random.sample(found, min(len(found), OPERATIONS_TOGETHER))
+    return random.sample(found, min(len(found), OPERATIONS_PER_LEASE))
 
 
-def still_allowed(operation: Operation) -> Allowed | None:
+def reauthorize(operation: Operation) -> AuthorizedOperation | None:
     """The actor's rights and spaces are looked at again for each claim; without them the rest is not sent."""
     permission = get_verb(operation.verb).permission(operation.target_type)
     by_command = operation.source == "cli" and operation.actor_id is None
     actor = load_actor_user(operation.actor_id)
     may = by_command or bool(actor and actor.has_perm(permission))
     if by_command:
-        return Allowed(operation)
+        return AuthorizedOperation(operation)
     if actor and may and covers_operation(actor, operation):
-        return Allowed(operation, user_spaces(actor))
-    held = hold(operation.pk)
+        return AuthorizedOperation(operation, user_spaces(actor))
+    held = lock_operation(operation.pk)
     if held.running:
         lost = _("%(who)s may no longer change things in all of its resource spaces.")
         lost = lost if may else _("%(who)s no longer has the right to do this.")
-        stop(held, NOT_ALLOWED, lost % {"who": held.actor_name})
+        stop_operation(held, NOT_ALLOWED, lost % {"who": held.actor_name})
     return None
 
 
-def share(operation: Operation, fair: int) -> int:
+def chunk_share(operation: Operation, fair: int) -> int:
     """One chunk alone goes first, and in an outage: what it meets, the others would have met as well."""
-    return fair if operation.answered and operation.strikes < STRIKES else 1  # type: ignore[attr-defined]
+    return fair if operation.answered and operation.strikes < OUTAGE_STRIKES else 1  # type: ignore[attr-defined]
 
 
-def pick(operation: Operation, share: int) -> list[Chunk]:
+def lock_due_chunks(operation: Operation, share: int) -> list[Chunk]:
     # All conditions stand on the row itself: PostgreSQL checks those again once it has the lock, but not
     # a join. A stopped operation has no pending chunks.
     due = Chunk.objects.filter(
@@ -169,7 +169,7 @@ def pick(operation: Operation, share: int) -> list[Chunk]:
     return list(due.select_for_update(skip_locked=True)[:share])
 
 
-def with_room(picked: Sequence[Chunk]) -> list[Chunk]:
+def within_task_limit(picked: Sequence[Chunk]) -> list[Chunk]:
     """The platform runs so many batch tasks at once, in a resource space; ours may all be of one. The others
     wait here. Where two workers count at the same moment, the platform refuses one: it waits as well."""
     tasks = [chunk for chunk in picked if chunk.by_task]
@@ -184,16 +184,16 @@ def with_room(picked: Sequence[Chunk]) -> list[Chunk]:
     return [chunk for chunk in picked if chunk not in tasks]
 
 
-def lock(chunk: Chunk) -> list[Chunk]:
+def lock_chunk(chunk: Chunk) -> list[Chunk]:
     due = Chunk.objects.filter(
         pk=chunk.pk, state=Chunk.State.PENDING, due_at__lte=timezone.now()
     )
     return list(due.select_for_update(skip_locked=True))
 
 
-def take(
-    chunks: Sequence[Chunk], allowed: Sequence[Allowed], seconds: float
-) -> list[Sending]:
+def mark_sent(
+    chunks: Sequence[Chunk], allowed: Sequence[AuthorizedOperation], seconds: float
+) -> list[LeasedChunk]:
     """Write down that these locked chunks are sent."""
     if not chunks:
         return []
@@ -203,7 +203,7 @@ def take(
     Chunk.objects.filter(pk__in=pks).update(
         token=F("token") + 1,
         attempts=F("attempts") + 1,
-        lease_until=leased(seconds),
+        lease_until=lease_expiry(seconds),
         **sent,
     )
     for chunk in chunks:
@@ -221,11 +221,13 @@ def take(
     pending.update(state=State.SENT)
     by_operation = {each.operation.pk: each for each in allowed}
     for chunk in chunks:
-        record_sent(chunk, by_operation[chunk.operation_id].operation, names[chunk.pk])
+        record_chunk_sent(
+            chunk, by_operation[chunk.operation_id].operation, names[chunk.pk]
+        )
     return [
-        Sending(
+        LeasedChunk(
             c,
-            request_for(c, by_operation[c.operation_id], targets[c.pk]),
+            build_request(c, by_operation[c.operation_id], targets[c.pk]),
             until,
             names[c.pk],
         )
@@ -233,18 +235,20 @@ def take(
     ]
 
 
-def record_sent(chunk: Chunk, operation: Operation, names: Mapping[str, str]) -> None:
+def record_chunk_sent(
+    chunk: Chunk, operation: Operation, names: Mapping[str, str]
+) -> None:
     # Of a batch task only the first ones: all of them stand in the events that tell how each ended.
     detail = {
         "targets": len(names),
-        "ids": list(names)[:NAMED_WHEN_SENT],
+        "ids": list(names)[:IDS_IN_EVENT],
         "by_task": chunk.by_task,
     }
-    chunk_event("chunk.sent", operation, chunk, {}, names, detail=detail)
+    record_chunk_event("chunk.sent", operation, chunk, {}, names, detail=detail)
 
 
-def request_for(
-    chunk: Chunk, allowed: Allowed, targets: Mapping[str, bool | None]
+def build_request(
+    chunk: Chunk, allowed: AuthorizedOperation, targets: Mapping[str, bool | None]
 ) -> VerbRequest:
     name = task_name(allowed.operation, chunk.number) if chunk.by_task else ""
     return VerbRequest(
@@ -252,41 +256,43 @@ def request_for(
     )
 
 
-def still_ours(sendings: Iterable[Sending]) -> QuerySet[Chunk]:
+def still_leased(sendings: Iterable[LeasedChunk]) -> QuerySet[Chunk]:
     mine = Q(pk__in=[])
     for sending in sendings:
         mine |= Q(pk=sending.chunk.pk, token=sending.chunk.token)
     return Chunk.objects.filter(mine, state=Chunk.State.SENT)
 
 
-def beat(sendings: Sequence[Sending]) -> None:
+def heartbeat(sendings: Sequence[LeasedChunk]) -> None:
     """Prolong the leases of what is under way."""
     seconds = lease_seconds()
     until = time.monotonic() + seconds
-    rows = still_ours(sendings)
-    rows.update(lease_until=leased(seconds))
+    rows = still_leased(sendings)
+    rows.update(lease_until=lease_expiry(seconds))
     ours = set(rows.values_list("pk", flat=True))
     for sending in sendings:
         if sending.chunk.pk not in ours:
             # What somebody has taken over is not sent any more, though its lease would still run.
             sending.valid_until = 0.0
-    transaction.on_commit(lambda: believe(sendings, ours, until))
+    transaction.on_commit(lambda: confirm_leases(sendings, ours, until))
 
 
-def believe(sendings: Sequence[Sending], ours: Collection[int], until: float) -> None:
+def confirm_leases(
+    sendings: Sequence[LeasedChunk], ours: Collection[int], until: float
+) -> None:
     """Only what is committed: else somebody takes over what we go on sending."""
     for sending in sendings:
         if sending.chunk.pk in ours:
             sending.valid_until = until
 
 
-def hand_back(sendings: Sequence[Sending]) -> None:
+def requeue_unsent(sendings: Sequence[LeasedChunk]) -> None:
     """Not sent after all: for the next one who asks, as if it had not been claimed."""
     if not sendings:
         return
     with transaction.atomic():
         ours = list(
-            still_ours(sendings).select_for_update().values_list("pk", flat=True)
+            still_leased(sendings).select_for_update().values_list("pk", flat=True)
         )
         Target.objects.filter(chunk__in=ours, state=State.SENT).update(
             state=State.PENDING

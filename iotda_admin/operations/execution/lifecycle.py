@@ -4,8 +4,8 @@ from itertools import batched
 
 from django.utils import timezone
 
-from iotda_admin.operations.audit_log import event, so_many
-from iotda_admin.operations.counts import counts_of, counts_text
+from iotda_admin.operations.audit_log import describe_count, record_operation_event
+from iotda_admin.operations.counts import format_counts, target_counts
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.open_failures import solve_earlier
 
@@ -14,41 +14,41 @@ State = Target.State
 DROPPED_TOGETHER = 1000
 
 
-def hold(operation_id: int) -> Operation:
+def lock_operation(operation_id: int) -> Operation:
     """Lock the operation before anything of it is written: one order for all who settle, so no deadlock,
     and of two that settle the last two chunks at once, the second sees what the first has written."""
     return Operation.objects.select_for_update().get(pk=operation_id)
 
 
-def hold_waiting(operation: Operation) -> None:
+def lock_pending_chunks(operation: Operation) -> None:
     """A claim that is being committed has its chunks locked: what it takes does not wait any more."""
     waiting = Chunk.objects.filter(operation=operation, state=Chunk.State.PENDING)
     list(waiting.select_for_update().values_list("pk", flat=True))
 
 
-def stop(operation: Operation, code: str, message: str) -> None:
+def stop_operation(operation: Operation, code: str, message: str) -> None:
     """The rest would be refused as well: it is not sent, and says why."""
     operation.state = Operation.State.STOPPED
     operation.stop_code, operation.stop_message = code[:64], message[:512]
     operation.save(update_fields=["state", "stop_code", "stop_message"])
-    drop_what_waits(operation)
-    end(operation)
+    skip_pending(operation)
+    finish_operation(operation)
 
 
 def cancel(operation: Operation, by: str) -> None:
     """AnyUser changed their mind: what is not sent is not sent any more."""
     operation.state, operation.cancelled_by = Operation.State.CANCELLED, by
     operation.save(update_fields=["state", "cancelled_by"])
-    drop_what_waits(operation)
-    end(operation)
+    skip_pending(operation)
+    finish_operation(operation)
 
 
-def drop_what_waits(operation: Operation) -> None:
+def skip_pending(operation: Operation) -> None:
     """Also for what was under way when the operation was stopped, and had to be put back."""
     cancelled = operation.state == Operation.State.CANCELLED
     state = State.CANCELLED if cancelled else State.SKIPPED
-    hold_waiting(operation)
-    tell_dropped(operation, state)
+    lock_pending_chunks(operation)
+    record_skipped(operation, state)
     Chunk.objects.filter(operation=operation, state=Chunk.State.PENDING).update(
         state=Chunk.State.DONE
     )
@@ -60,7 +60,7 @@ def drop_what_waits(operation: Operation) -> None:
     )
 
 
-def tell_dropped(operation: Operation, state: str) -> None:
+def record_skipped(operation: Operation, state: str) -> None:
     """Each target's end stands in the trail, of those that were never sent too."""
     waiting = Target.objects.filter(operation=operation, state=State.PENDING).order_by(
         "pk"
@@ -70,16 +70,16 @@ def tell_dropped(operation: Operation, state: str) -> None:
     )
     for some in batched(rows, DROPPED_TOGETHER):
         said = (state, operation.stop_code, operation.stop_message)
-        event(
+        record_operation_event(
             "chunk.dropped",
             operation,
-            summary=so_many(operation, len(some)),
+            summary=describe_count(operation, len(some)),
             outcome=f"{len(some)} {state}",
             targets=[(id, name, *said) for id, name in some],
         )
 
 
-def end(operation: Operation) -> None:
+def finish_operation(operation: Operation) -> None:
     """Once nothing is open any more, the operation has ended; exactly one caller writes that down."""
     if Chunk.objects.filter(operation=operation, state__in=Chunk.OPEN).exists():
         return
@@ -89,12 +89,12 @@ def end(operation: Operation) -> None:
     Operation.objects.filter(pk=operation.pk, state=Operation.State.RUNNING).update(
         state=Operation.State.DONE
     )
-    counts = counts_of(operation)
-    event(
+    counts = target_counts(operation)
+    record_operation_event(
         "operation.ended",
         operation,
-        summary=so_many(operation, sum(counts.values())),
-        outcome=counts_text(counts),
+        summary=describe_count(operation, sum(counts.values())),
+        outcome=format_counts(counts),
         detail={"counts": counts},
     )
     solve_earlier(operation, counts)

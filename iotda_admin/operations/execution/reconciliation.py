@@ -19,14 +19,18 @@ from django.utils import timezone
 
 from iotda_admin.core.bulk_sql import update_rows, values_subquery
 from iotda_admin.iotda import Client, IotdaError
-from iotda_admin.operations.audit_log import chunk_event, writing
+from iotda_admin.operations.audit_log import audited_transaction, record_chunk_event
 from iotda_admin.operations.error_codes import CHANGED_SINCE, NOT_APPLIED, SENDER_LOST
-from iotda_admin.operations.execution.lifecycle import drop_what_waits, end, hold
+from iotda_admin.operations.execution.lifecycle import (
+    finish_operation,
+    lock_operation,
+    skip_pending,
+)
 from iotda_admin.operations.execution.result_writer import (
-    ATTEMPTS,
-    Settlement,
-    read_back_from,
-    with_already,
+    MAX_ATTEMPTS,
+    OutcomeBuffer,
+    first_read_back,
+    mark_already,
 )
 from iotda_admin.operations.execution.tasks import nudge
 from iotda_admin.operations.models import Chunk, Operation, Target
@@ -36,41 +40,41 @@ from iotda_admin.rate.connection import client as configured_client
 log = logging.getLogger(__name__)
 
 # One look can be too early: the platform's listing may lag behind its own change.
-LOOKS = 2
+READS_NEEDED = 2
 RETRY_SECONDS = 15
-NUDGE_SECONDS = 10
+NOTIFY_SECONDS = 10
 # A reader that has not shown a sign of life for so long is taken for dead.
-READER_SECONDS = 60
+READER_LEASE_SECONDS = 60
 # One look serves so many chunks of an operation: a policy's targets are listed once for all of them.
-CHUNKS_TOGETHER = 200
+CHUNKS_PER_READ = 200
 # Targets that one event of the trail tells of.
-TOLD_TOGETHER = 1000
+TARGETS_PER_EVENT = 1000
 # A later operation on the same target that may still change it: until it is settled, nothing can be told.
 # One of which nothing will ever be told is not waited for.
-OPEN = Q(state__in=[State.PENDING, State.SENT, State.UNKNOWN]) & ~Q(
+MAY_STILL_CHANGE = Q(state__in=[State.PENDING, State.SENT, State.UNKNOWN]) & ~Q(
     error_code=CHANGED_SINCE
 )
 # A later operation did change it: the platform no longer tells about this one.
-CHANGED = TargetOutcome(State.UNKNOWN, CHANGED_SINCE)
-MISSED = TargetOutcome(State.FAILED, NOT_APPLIED)
+CHANGED_LATER = TargetOutcome(State.UNKNOWN, CHANGED_SINCE)
+FOUND_UNCHANGED = TargetOutcome(State.FAILED, NOT_APPLIED)
 
 
-def sweep() -> None:
+def recover_stalled() -> None:
     """Run again and again by the worker: what stands still is moved on."""
-    give_up_leases()
-    end_what_is_over()
-    call_workers()
+    expire_leases()
+    finish_completed()
+    notify_workers_again()
 
 
-def give_up_leases() -> None:
+def expire_leases() -> None:
     """A chunk whose sender died is neither applied nor refused, as far as anyone knows: unknown."""
     expired = Chunk.objects.filter(state=Chunk.State.SENT, lease_until__lt=Now())
     for operation_id in sorted(set(expired.values_list("operation", flat=True))):
-        with writing():
-            operation = hold(operation_id)
+        with audited_transaction():
+            operation = lock_operation(operation_id)
             lost = list(expired.filter(operation=operation_id).select_for_update())
             for chunk in lost:
-                tell(
+                record_sender_lost(
                     chunk,
                     operation,
                     "chunk.unanswered",
@@ -83,7 +87,7 @@ def give_up_leases() -> None:
                 state=Chunk.State.UNKNOWN,
                 token=F("token") + 1,
                 lease_until=None,
-                due_at=read_back_from(),
+                due_at=first_read_back(),
                 error_code=SENDER_LOST,
             )
         log.warning(
@@ -93,25 +97,27 @@ def give_up_leases() -> None:
         )
 
 
-def tell(chunk: Chunk, operation: Operation, kind: str, verdict: TargetOutcome) -> None:
+def record_sender_lost(
+    chunk: Chunk, operation: Operation, kind: str, verdict: TargetOutcome
+) -> None:
     """The same of all targets that are under way; of a batch task in parts."""
     sent = Target.objects.filter(chunk=chunk, state=State.SENT).order_by("pk")
-    for some in batched(sent.values_list("target_id", "name"), TOLD_TOGETHER):
+    for some in batched(sent.values_list("target_id", "name"), TARGETS_PER_EVENT):
         names = dict(some)
-        chunk_event(kind, operation, chunk, dict.fromkeys(names, verdict), names)
+        record_chunk_event(kind, operation, chunk, dict.fromkeys(names, verdict), names)
 
 
-def end_what_is_over() -> None:
+def finish_completed() -> None:
     """Who recorded the last answer may have died while it took another chunk, which somebody else has
     settled meanwhile, for still under way."""
     still_open = Chunk.objects.filter(operation=OuterRef("pk"), state__in=Chunk.OPEN)
     over = Operation.objects.filter(~Exists(still_open), state=Operation.State.RUNNING)
     for operation_id in over.values_list("pk", flat=True)[:100]:
-        with writing():
-            end(hold(operation_id))
+        with audited_transaction():
+            finish_operation(lock_operation(operation_id))
 
 
-def call_workers() -> None:
+def notify_workers_again() -> None:
     """A message to the workers can get lost; the rows cannot."""
     now = timezone.now()
     chunks = Chunk.objects.filter(operation=OuterRef("pk"))
@@ -119,7 +125,7 @@ def call_workers() -> None:
     # A call from before something became due has led to nothing.
     in_vain = (
         Q(nudged_at=None)
-        | Q(nudged_at__lt=now - timedelta(seconds=NUDGE_SECONDS))
+        | Q(nudged_at__lt=now - timedelta(seconds=NOTIFY_SECONDS))
         | Q(nudged_at__lt=F("held_until"))
         | Q(Exists(waiting.filter(due_at__gt=OuterRef("nudged_at"))))
     )
@@ -134,20 +140,24 @@ def call_workers() -> None:
         nudge(operation_id)
 
 
-def due(*, by_task: bool = False) -> QuerySet[Chunk]:
+def chunks_to_read_back(*, by_task: bool = False) -> QuerySet[Chunk]:
     unknown = Chunk.objects.filter(state=Chunk.State.UNKNOWN, by_task=by_task)
     return unknown.filter(due_at__lte=timezone.now()).order_by("due_at")
 
 
-def read_back_due(client: Client | None = None) -> None:
+def reconcile_due(client: Client | None = None) -> None:
     """Run again and again by the worker: look at the platform for all whose time has come."""
-    for operation_id in dict.fromkeys(due().values_list("operation", flat=True)):
-        read_back(operation_id, client or configured_client())
+    for operation_id in dict.fromkeys(
+        chunks_to_read_back().values_list("operation", flat=True)
+    ):
+        reconcile_operation(operation_id, client or configured_client())
 
 
-def read_back(operation_id: int, client: Client, limit: int = CHUNKS_TOGETHER) -> None:
+def reconcile_operation(
+    operation_id: int, client: Client, limit: int = CHUNKS_PER_READ
+) -> None:
     """Look at the platform for an operation's unknown targets that are due; settle those that can be told."""
-    reading = Reading(Operation.objects.get(pk=operation_id))
+    reading = ReadBack(Operation.objects.get(pk=operation_id))
     if not reading.take(limit):
         return
     verb = get_verb(reading.operation.verb)
@@ -162,12 +172,12 @@ def read_back(operation_id: int, client: Client, limit: int = CHUNKS_TOGETHER) -
         return
     reading.stood_before = reading.inventory_said()
     with transaction.atomic():
-        hold(operation_id)
+        lock_operation(operation_id)
         verb.remember(request.seen)
     reading.record(stands)
 
 
-class Reading:
+class ReadBack:
     """One look for several chunks of an operation. One reader has a chunk; if it dies, another one."""
 
     def __init__(self, operation: Operation, *, by_task: bool = False) -> None:
@@ -175,12 +185,12 @@ class Reading:
         self.tokens: dict[int, int] = {}
         self.targets: dict[int, list[str]] = defaultdict(list)
         self.stood_before: Mapping[str, bool] = {}
-        self.next_beat = time.monotonic() + READER_SECONDS / 4
+        self.next_beat = time.monotonic() + READER_LEASE_SECONDS / 4
 
     def take(self, limit: int) -> bool:
         with transaction.atomic():
             free = (
-                due(by_task=self.by_task)
+                chunks_to_read_back(by_task=self.by_task)
                 .filter(operation=self.operation)
                 .select_for_update(skip_locked=True)
             )
@@ -218,42 +228,44 @@ class Reading:
         return Chunk.objects.filter(held, state=Chunk.State.UNKNOWN)
 
     def later(self) -> Any:
-        return timezone.now() + timedelta(seconds=READER_SECONDS)
+        return timezone.now() + timedelta(seconds=READER_LEASE_SECONDS)
 
     def beat(self) -> None:
         if time.monotonic() > self.next_beat:
             self.mine().update(due_at=self.later())
-            self.next_beat = time.monotonic() + READER_SECONDS / 4
+            self.next_beat = time.monotonic() + READER_LEASE_SECONDS / 4
 
     def record(self, stands: Mapping[str, bool]) -> None:
         """Settle what the look tells. The first one that is recorded counts; a late one is void."""
-        with writing():
+        with audited_transaction():
             self.write(stands)
 
     def write(self, stands: Mapping[str, bool]) -> None:
-        operation = hold(self.operation.pk)
-        settlement = Settlement(operation)
+        operation = lock_operation(self.operation.pk)
+        settlement = OutcomeBuffer(operation)
         for chunk in self.mine().select_for_update():
-            settle_chunk(
+            reconcile_chunk(
                 chunk, self.targets[chunk.pk], stands, settlement, self.stood_before
             )
         settlement.write()
         if not operation.running:
-            drop_what_waits(operation)
-        end(operation)
+            skip_pending(operation)
+        finish_operation(operation)
 
 
-def settle_chunk(
+def reconcile_chunk(
     chunk: Chunk,
     ids: Collection[str],
     stands: Mapping[str, bool],
-    settlement: Settlement,
+    settlement: OutcomeBuffer,
     stood_before: Mapping[str, bool],
 ) -> None:
-    told = set(ids) & stands.keys() - touched_later(
-        chunk, ids, OPEN
+    told = set(ids) & stands.keys() - changed_later(
+        chunk, ids, MAY_STILL_CHANGE
     ) - in_flight_elsewhere(chunk, ids)
-    verdicts = dict.fromkeys(touched_later(chunk, told, Q(state=State.OK)), CHANGED)
+    verdicts = dict.fromkeys(
+        changed_later(chunk, told, Q(state=State.OK)), CHANGED_LATER
+    )
     verdicts |= {
         id: TargetOutcome(State.OK) for id in told if stands[id] and id not in verdicts
     }
@@ -261,16 +273,14 @@ def settle_chunk(
     changes: dict[str, Any] = {"state": Chunk.State.DONE}
     if len(told) < len(ids):
         changes = {"due_at": timezone.now() + timedelta(seconds=RETRY_SECONDS)}
-    elif missing and chunk.misses + 1 < LOOKS:
+    elif missing and chunk.misses + 1 < READS_NEEDED:
         gap = timedelta(seconds=settings.READ_BACK_GAP)
         changes = {"due_at": timezone.now() + gap, "misses": chunk.misses + 1}
     elif missing:
         again = (
-            missing - touched_later(chunk, missing, Q())
-            if may_send_again(chunk)
-            else set()
+            missing - changed_later(chunk, missing, Q()) if may_resend(chunk) else set()
         )
-        verdicts |= dict.fromkeys(missing - again, MISSED)
+        verdicts |= dict.fromkeys(missing - again, FOUND_UNCHANGED)
         if again:
             unknown = chunk.targets.filter(state=State.UNKNOWN).values_list(
                 "pk", "target_id"
@@ -287,22 +297,24 @@ def settle_chunk(
             }
     Chunk.objects.filter(pk=chunk.pk).update(**changes)
     of_chunk = list(chunk.targets.values_list("target_id", "name", "stood_before"))
-    verdicts = with_already(
+    verdicts = mark_already(
         verdicts, {id: stood for id, _name, stood in of_chunk} | dict(stood_before)
     )
     settlement.add(chunk, verdicts)
     if verdicts:
         names = {id: name for id, name, _stood in of_chunk}
-        chunk_event("chunk.settled", settlement.operation, chunk, verdicts, names)
+        record_chunk_event(
+            "chunk.settled", settlement.operation, chunk, verdicts, names
+        )
 
 
-def may_send_again(chunk: Chunk) -> bool:
+def may_resend(chunk: Chunk) -> bool:
     """Only where our own process died on the way: the platform was perhaps never asked. Looked at twice, and
     nobody else has asked for a change of the target since."""
-    return chunk.error_code == SENDER_LOST and chunk.attempts < ATTEMPTS
+    return chunk.error_code == SENDER_LOST and chunk.attempts < MAX_ATTEMPTS
 
 
-def touched_later(chunk: Chunk, ids: Collection[str], how: Q) -> set[str]:
+def changed_later(chunk: Chunk, ids: Collection[str], how: Q) -> set[str]:
     """The targets that a later operation touched as well, and how they stand there."""
     later = Target.objects.filter(
         how,

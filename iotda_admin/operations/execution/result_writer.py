@@ -15,42 +15,47 @@ from django.utils import timezone
 
 from iotda_admin.core.bulk_sql import insert_rows, update_rows
 from iotda_admin.iotda import IotdaError
-from iotda_admin.operations.audit_log import chunk_event, writing
+from iotda_admin.operations.audit_log import audited_transaction, record_chunk_event
 from iotda_admin.operations.error_codes import NOT_SENT
-from iotda_admin.operations.execution.error_policy import Judgement, judge
+from iotda_admin.operations.execution.error_policy import ErrorAction, classify
 from iotda_admin.operations.execution.leases import (
-    STRIKES,
-    Sending,
-    hand_back,
-    still_ours,
+    OUTAGE_STRIKES,
+    LeasedChunk,
+    requeue_unsent,
+    still_leased,
 )
-from iotda_admin.operations.execution.lifecycle import drop_what_waits, end, hold, stop
+from iotda_admin.operations.execution.lifecycle import (
+    finish_operation,
+    lock_operation,
+    skip_pending,
+    stop_operation,
+)
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.verbs import State, TargetOutcome, VerbAnswer, get_verb
 
 # How often a chunk is tried that does not reach the platform.
-ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 # In an outage nothing is sent for a while, at most so long.
-LONGEST_WAIT = 30.0
+MAX_OUTAGE_WAIT = 30.0
 # Until a batch task is looked at for the first time, and at least from one look to the next.
-FOLLOW_SECONDS = 2
+TASK_POLL_SECONDS = 2
 # Until a batch task is tried again for which there was no room.
-FULL_SECONDS = 20
+TASKS_FULL_SECONDS = 20
 # In one statement: databases limit how many there may be.
-IDS_TOGETHER = 500
+IDS_PER_STATEMENT = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ChunkResult:
     """How the call for a chunk ended: an answer, an error, or neither where it was not made."""
 
-    sending: Sending
+    sending: LeasedChunk
     answer: VerbAnswer | None = None
     error: IotdaError | None = None
 
 
-def record(
-    results: Sequence[Result], *, inline: bool = False, busy: Collection[int] = ()
+def write_results(
+    results: Sequence[ChunkResult], *, inline: bool = False, busy: Collection[int] = ()
 ) -> None:
     """All of it or nothing. What somebody else has taken over meanwhile is void.
 
@@ -59,21 +64,21 @@ def record(
     by_operation = defaultdict(list)
     for result in results:
         by_operation[result.sending.operation.pk].append(result)
-    with writing():
+    with audited_transaction():
         for operation_id in sorted(by_operation):
-            page = Page(hold(operation_id), inline)
+            page = OperationWriter(lock_operation(operation_id), inline)
             page.record(by_operation[operation_id])
             if operation_id not in busy:
-                end(page.operation)
+                finish_operation(page.operation)
 
 
-class Page:
+class OperationWriter:
     """What is written of one operation, whose row is locked, in one go."""
 
     def __init__(self, operation: Operation, inline: bool = False) -> None:
         self.operation, self.inline = operation, inline
         self.verb = get_verb(operation.verb)
-        self.settlement = Settlement(operation)
+        self.settlement = OutcomeBuffer(operation)
         # Chunks that were answered, with their request ids, by whether the answer was unclear and its status.
         self.answered: dict[tuple[bool, int | None], list[tuple[str, int]]] = (
             defaultdict(list)
@@ -83,8 +88,8 @@ class Page:
         self.struck: list[bool] = []
         self.hold_until: datetime | None = None
 
-    def record(self, results: Sequence[Result]) -> None:
-        locked = still_ours(result.sending for result in results).select_for_update()
+    def record(self, results: Sequence[ChunkResult]) -> None:
+        locked = still_leased(result.sending for result in results).select_for_update()
         ours = set(locked.values_list("pk", flat=True))
         for result in results:
             if result.sending.chunk.pk in ours:
@@ -94,21 +99,21 @@ class Page:
         self.settlement.write()
         self.count_strikes()
         if self.refusal and self.operation.running:
-            stop(self.operation, *self.refusal)
+            stop_operation(self.operation, *self.refusal)
         elif not self.operation.running:
             # It was stopped while these were under way: what is put back does not wait then.
-            drop_what_waits(self.operation)
+            skip_pending(self.operation)
 
-    def write(self, result: Result) -> None:
+    def write(self, result: ChunkResult) -> None:
         sending = result.sending
         if result.answer:
             self.write_answer(sending, result.answer)
         elif result.error:
             self.write_error(sending, result.error)
         else:
-            hand_back([sending])
+            requeue_unsent([sending])
 
-    def write_answer(self, sending: Sending, answer: VerbAnswer) -> None:
+    def write_answer(self, sending: LeasedChunk, answer: VerbAnswer) -> None:
         if answer.task_id:
             self.write_task(sending, answer)
             return
@@ -116,7 +121,7 @@ class Page:
             id: answer.verdicts.get(id, TargetOutcome(State.UNKNOWN))
             for id in sending.request.ids
         }
-        verdicts = with_already(verdicts, sending.request.stood_before)
+        verdicts = mark_already(verdicts, sending.request.stood_before)
         unclear = any(verdict.state == State.UNKNOWN for verdict in verdicts.values())
         self.answered[unclear, answer.status].append(
             (answer.request_id[:128], sending.chunk.pk)
@@ -135,7 +140,7 @@ class Page:
             state = Chunk.State.UNKNOWN if unclear else Chunk.State.DONE
             Chunk.objects.filter(pk__in=[pk for _request_id, pk in rows]).update(
                 state=state,
-                due_at=read_back_from(),
+                due_at=first_read_back(),
                 answered_at=now,
                 http_status=status,
                 **facts,
@@ -145,13 +150,13 @@ class Page:
                     "UPDATE operations_chunk SET request_id = %s WHERE id = %s", rows
                 )
 
-    def write_task(self, sending: Sending, answer: VerbAnswer) -> None:
+    def write_task(self, sending: LeasedChunk, answer: VerbAnswer) -> None:
         """The platform has taken it on; its targets stay sent until the task tells of each."""
-        release(
+        release_lease(
             sending.chunk,
             state=Chunk.State.FOLLOWED,
             task_id=answer.task_id,
-            due_at=timezone.now() + timedelta(seconds=FOLLOW_SECONDS),
+            due_at=timezone.now() + timedelta(seconds=TASK_POLL_SECONDS),
             answered_at=timezone.now(),
             http_status=answer.status,
             request_id=answer.request_id,
@@ -170,17 +175,17 @@ class Page:
     def tell(
         self,
         kind: str,
-        sending: Sending,
+        sending: LeasedChunk,
         verdicts: Mapping[str, TargetOutcome],
         request_id: str,
         detail: Mapping[str, Any],
     ) -> None:
-        chunk_event(
+        record_chunk_event(
             kind, sending.operation, sending.chunk, verdicts, sending.names,
             upstream_id=request_id, detail=detail,
         )  # fmt: skip
 
-    def write_error(self, sending: Sending, error: IotdaError) -> None:
+    def write_error(self, sending: LeasedChunk, error: IotdaError) -> None:
         chunk, ids = sending.chunk, sending.request.ids
         said = {
             "http_status": error.status,
@@ -188,50 +193,52 @@ class Page:
             "error_code": error.code[:64],
             "error_message": error.message[:512],
         }
-        judgement = judge(error, self.verb, len(ids))
-        self.struck.append(judgement in (Judgement.UNKNOWN, Judgement.NOT_SENT))
+        judgement = classify(error, self.verb, len(ids))
+        self.struck.append(judgement in (ErrorAction.UNKNOWN, ErrorAction.NOT_SENT))
         # Unless it settles the targets, they are sent again.
         kind, verdicts = "chunk.not_sent", {}
         match judgement:
-            case Judgement.UNKNOWN:
-                release(
-                    chunk, state=Chunk.State.UNKNOWN, due_at=read_back_from(), **said
+            case ErrorAction.UNKNOWN:
+                release_lease(
+                    chunk, state=Chunk.State.UNKNOWN, due_at=first_read_back(), **said
                 )
                 kind = "chunk.unanswered"
                 verdicts = self.settle_all(
                     sending, TargetOutcome(State.UNKNOWN, error.code, error.message)
                 )
-            case Judgement.WAIT:
+            case ErrorAction.WAIT:
                 # Whatever else is sent would be refused for the rate as well.
-                until = put_back(
+                until = requeue_chunk(
                     chunk,
                     said,
-                    error.retry_after or backoff(chunk.attempts),
+                    error.retry_after or retry_delay(chunk.attempts),
                     tried=False,
                 )
                 self.hold_until = max(until, self.hold_until or until)
-            case Judgement.FULL:
+            case ErrorAction.FULL:
                 # Whatever goes without a batch task goes on.
-                put_back(chunk, said, FULL_SECONDS, tried=False)
-            case Judgement.NOT_SENT if not self.inline and chunk.attempts < ATTEMPTS:
-                put_back(chunk, said, backoff(chunk.attempts))
-            case Judgement.SPLIT:
-                release(
+                requeue_chunk(chunk, said, TASKS_FULL_SECONDS, tried=False)
+            case ErrorAction.NOT_SENT if (
+                not self.inline and chunk.attempts < MAX_ATTEMPTS
+            ):
+                requeue_chunk(chunk, said, retry_delay(chunk.attempts))
+            case ErrorAction.SPLIT:
+                release_lease(
                     chunk, state=Chunk.State.DONE, answered_at=timezone.now(), **said
                 )
-                split(chunk)
+                split_chunk(chunk)
             case _:
-                release(
+                release_lease(
                     chunk, state=Chunk.State.DONE, answered_at=timezone.now(), **said
                 )
                 code = error.code or (
-                    NOT_SENT if judgement == Judgement.NOT_SENT else ""
+                    NOT_SENT if judgement == ErrorAction.NOT_SENT else ""
                 )
-                kind = kind if judgement == Judgement.NOT_SENT else "chunk.answered"
+                kind = kind if judgement == ErrorAction.NOT_SENT else "chunk.answered"
                 verdicts = self.settle_all(
                     sending, TargetOutcome(State.FAILED, code, error.message)
                 )
-                if judgement == Judgement.STOP:
+                if judgement == ErrorAction.STOP:
                     self.refusal = self.refusal or (error.code, error.message)
         detail = {
             "status": error.status,
@@ -241,7 +248,7 @@ class Page:
         self.tell(kind, sending, verdicts, error.request_id, detail)
 
     def settle_all(
-        self, sending: Sending, verdict: TargetOutcome
+        self, sending: LeasedChunk, verdict: TargetOutcome
     ) -> dict[str, TargetOutcome]:
         verdicts = dict.fromkeys(sending.request.ids, verdict)
         self.settlement.add(sending.chunk, verdicts, whole=True)
@@ -252,8 +259,8 @@ class Page:
         if not self.struck:
             return
         strikes = self.operation.strikes + len(self.struck) if all(self.struck) else 0
-        if strikes >= STRIKES:
-            wait = min(LONGEST_WAIT, 2.0 ** (strikes - STRIKES + 1))
+        if strikes >= OUTAGE_STRIKES:
+            wait = min(MAX_OUTAGE_WAIT, 2.0 ** (strikes - OUTAGE_STRIKES + 1))
             self.hold_until = timezone.now() + timedelta(seconds=wait)
         if strikes != self.operation.strikes or self.hold_until:
             self.operation.strikes = strikes
@@ -261,7 +268,7 @@ class Page:
             self.operation.save(update_fields=["strikes", "held_until"])
 
 
-class Settlement:
+class OutcomeBuffer:
     """Each target's outcome, gathered, then written with one statement an outcome."""
 
     def __init__(self, operation: Operation) -> None:
@@ -295,20 +302,20 @@ class Settlement:
         for verdict, chunks in self.whole.items():
             # A chunk that was sent again may have left targets behind that nobody can tell of any more.
             Target.objects.filter(chunk__in=chunks, state=State.SENT).update(
-                **outcome(verdict)
+                **outcome_columns(verdict)
             )
         for verdict, parts in self.parts.items():
             for ids in parts:
                 # Not by their chunk: of a large one, each statement would read all targets.
-                for some in batched(ids, IDS_TOGETHER):
+                for some in batched(ids, IDS_PER_STATEMENT):
                     targets.filter(operation=self.operation, target_id__in=some).update(
-                        **outcome(verdict)
+                        **outcome_columns(verdict)
                     )
         if self.standing:
             get_verb(self.operation.verb).settled(self.operation, self.standing)
 
 
-def with_already(
+def mark_already(
     verdicts: Mapping[str, TargetOutcome], stood_before: Mapping[str, bool | None]
 ) -> dict[str, TargetOutcome]:
     """What stood as asked beforehand was not changed by us, though the platform says it is done."""
@@ -320,7 +327,7 @@ def with_already(
     }
 
 
-def outcome(verdict: TargetOutcome) -> dict[str, Any]:
+def outcome_columns(verdict: TargetOutcome) -> dict[str, Any]:
     return {
         "state": verdict.state,
         "error_code": verdict.code[:64],
@@ -329,25 +336,25 @@ def outcome(verdict: TargetOutcome) -> dict[str, Any]:
     }
 
 
-def release(chunk: Chunk, **facts: Any) -> None:
+def release_lease(chunk: Chunk, **facts: Any) -> None:
     Chunk.objects.filter(pk=chunk.pk).update(lease_until=None, **facts)
 
 
-def read_back_from() -> datetime:
+def first_read_back() -> datetime:
     """A request that we gave up on may still arrive: not before its deadline is the platform asked."""
     return timezone.now() + timedelta(seconds=settings.IOTDA_DEADLINE)
 
 
-def backoff(attempts: int) -> float:
+def retry_delay(attempts: int) -> float:
     return min(60.0, 2.0**attempts) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
-def put_back(
+def requeue_chunk(
     chunk: Chunk, said: Mapping[str, Any], wait: float, *, tried: bool = True
 ) -> datetime:
     """Not executed: to be sent again, after a while. Where it was no try, as often as need be."""
     due_at = timezone.now() + timedelta(seconds=wait)
-    release(
+    release_lease(
         chunk,
         state=Chunk.State.PENDING,
         due_at=due_at,
@@ -358,17 +365,17 @@ def put_back(
     return due_at
 
 
-def split(chunk: Chunk) -> None:
+def split_chunk(chunk: Chunk) -> None:
     """Each id gets a chunk of its own, so that one bad id does not hold back its neighbours."""
     sent = chunk.targets.filter(state=State.SENT)
     if chunk.by_task:
         # That was the inventory's word; now each is read before it is changed.
         sent.update(stood_before=None)
     alike = Chunk(operation_id=chunk.operation_id, state=Chunk.State.PENDING)
-    regroup(sent, alike, State.PENDING, together=1)
+    regroup_targets(sent, alike, State.PENDING, together=1)
 
 
-def regroup(
+def regroup_targets(
     targets: QuerySet[Target], alike: Chunk, state: State, together: int
 ) -> None:
     """Targets of an operation, maybe 30,000, get chunks of their own, each for so many together."""

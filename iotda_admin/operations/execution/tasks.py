@@ -7,7 +7,7 @@ from django.conf import settings
 from django.tasks import task
 from django.utils import timezone
 
-from iotda_admin.operations.execution.executor import drive
+from iotda_admin.operations.execution.executor import execute_due_chunks
 from iotda_admin.operations.execution.queues import database
 from iotda_admin.operations.models import Operation
 from iotda_admin.rate.connection import client
@@ -29,7 +29,7 @@ def nudge(operation_id: int) -> None:
 def advance() -> None:
     """Work on all that is due, in any operation."""
     until = time.monotonic() + SLICE_SECONDS
-    drive(
+    execute_due_chunks(
         client(),
         lambda: stopping.is_set() or time.monotonic() > until,
         hurried=stopping.is_set,

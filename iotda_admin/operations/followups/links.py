@@ -8,7 +8,7 @@ from iotda_admin.operations.models import Operation
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class OperationLink:
     """kind: retry_of or undo_of for what an operation follows, retried_by or undone_by for the others."""
 
     kind: str
@@ -16,19 +16,19 @@ class Link:
     attempt: int = 0
 
 
-def links_of(operation: Operation) -> list[Link]:
+def operation_links(operation: Operation) -> list[OperationLink]:
     found = []
     if operation.retry_of_id:
-        first, attempt = origin(operation)
-        found.append(Link("retry_of", first, attempt))
+        first, attempt = first_attempt(operation)
+        found.append(OperationLink("retry_of", first, attempt))
     if operation.undo_of:
-        found.append(Link("undo_of", operation.undo_of))
+        found.append(OperationLink("undo_of", operation.undo_of))
     follows = Operation.objects.filter(
         Q(retry_of=operation) | Q(undo_of=operation)
     ).order_by("pk")
     for later in follows.prefetch_related("spaces"):
         found.append(
-            Link(
+            OperationLink(
                 "retried_by" if later.retry_of_id == operation.pk else "undone_by",
                 later,
             )
@@ -36,7 +36,7 @@ def links_of(operation: Operation) -> list[Link]:
     return found
 
 
-def origin(operation: Operation) -> tuple[Operation, int]:
+def first_attempt(operation: Operation) -> tuple[Operation, int]:
     """What was asked for at first, and which attempt at it this one is."""
     attempt = 1
     while operation.retry_of:

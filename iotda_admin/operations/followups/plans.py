@@ -15,8 +15,12 @@ from django.utils.translation import gettext_lazy
 
 from iotda_admin.access.actor import Actor
 from iotda_admin.iotda import Client
-from iotda_admin.operations.audit_log import event, so_many, writing
-from iotda_admin.operations.causes import SHOWN
+from iotda_admin.operations.audit_log import (
+    audited_transaction,
+    describe_count,
+    record_operation_event,
+)
+from iotda_admin.operations.causes import TARGETS_SHOWN
 from iotda_admin.operations.error_codes import (
     ErrorHelp,
     explain_target,
@@ -67,7 +71,7 @@ class Group:
 
     @property
     def more(self) -> int:
-        return max(0, len(self.targets) - SHOWN)
+        return max(0, len(self.targets) - TARGETS_SHOWN)
 
 
 @dataclass(slots=True)
@@ -318,14 +322,14 @@ def looked_at(
 
 def cancel(operation: Operation, by: Actor) -> bool:
     """Send nothing more; what is sent ends normally. False where nothing was left to be cancelled."""
-    with writing():
-        held = lifecycle.hold(operation.pk)
-        lifecycle.hold_waiting(held)
+    with audited_transaction():
+        held = lifecycle.lock_operation(operation.pk)
+        lifecycle.lock_pending_chunks(held)
         left = held.targets.filter(state=State.PENDING).count()
         if not held.running or not left:
             return False
         name = by.user.get_username() if by.user else by.name
-        event(
+        record_operation_event(
             "operation.cancelled",
             held,
             actor_id=by.user.pk if by.user else None,
@@ -335,7 +339,7 @@ def cancel(operation: Operation, by: Actor) -> bool:
             address=by.address,
             reason="",
             ticket="",
-            summary=f"cancel {held}: {so_many(held, left)}",
+            summary=f"cancel {held}: {describe_count(held, left)}",
             detail={"not_sent": left},
         )
         lifecycle.cancel(held, name)

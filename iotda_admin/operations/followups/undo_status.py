@@ -13,11 +13,11 @@ from iotda_admin.operations.verbs import get_verb
 State = Target.State
 UNDER_WAY = Q(state__in=(State.PENDING, State.SENT, State.UNKNOWN))
 # More are not looked for one by one: of 100,000 that takes a second.
-FEW = 1000
+SMALL_OPERATION = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Undone:
+class FullyUndone:
     """Nothing is left. by: the one later operation that had to do with all of it, if there is one."""
 
     by: Operation | None
@@ -25,12 +25,16 @@ class Undone:
     under_way: bool = False
 
 
-def undone(operation: Operation, changed: int) -> Undone | None:
+def fully_undone(operation: Operation, changed: int) -> FullyUndone | None:
     """changed: how many targets it changed. None: something is left, or may be."""
-    return of_few(operation) if changed <= FEW else by_one_undo(operation, changed)
+    return (
+        fully_undone_by_target(operation)
+        if changed <= SMALL_OPERATION
+        else fully_undone_by_one(operation, changed)
+    )
 
 
-def by_one_undo(operation: Operation, changed: int) -> Undone | None:
+def fully_undone_by_one(operation: Operation, changed: int) -> FullyUndone | None:
     """An undo has no target but those that were changed. Where it took several, or none but changes that were
     asked for by themselves, or where anything was changed in the same way since, only the undo's own page
     tells whether something is left."""
@@ -44,34 +48,36 @@ def by_one_undo(operation: Operation, changed: int) -> Undone | None:
         "verb": operation.verb,
     }
     again = undo and Operation.objects.filter(pk__gt=undo.pk, **same).exists()
-    return Undone(undo) if undo and not again else None
+    return FullyUndone(undo) if undo and not again else None
 
 
-def of_few(operation: Operation) -> Undone | None:
+def fully_undone_by_target(operation: Operation) -> FullyUndone | None:
     undoing = Q(operation__verb=get_verb(operation.verb).inverse, state__in=DONE)
-    if not_followed(operation, undoing | UNDER_WAY).exists():
+    if without_later(operation, undoing | UNDER_WAY).exists():
         return None
-    under_way = not_followed(operation, undoing).exists()
-    return Undone(the_one_that_followed(operation), under_way)
+    under_way = without_later(operation, undoing).exists()
+    return FullyUndone(single_later_operation(operation), under_way)
 
 
 def changed_by(operation: Operation) -> QuerySet[Target]:
     return operation.targets.filter(state=State.OK).order_by()
 
 
-def since(states: Q) -> QuerySet[Target]:
+def later_targets(states: Q) -> QuerySet[Target]:
     """Of a target, how later operations on the same ended."""
     the_same = {"target_id": OuterRef("target_id"), "subject": OuterRef("subject")}
     return Target.objects.filter(states, pk__gt=OuterRef("pk"), **the_same).order_by()
 
 
-def not_followed(operation: Operation, by: Q) -> QuerySet[Target]:
+def without_later(operation: Operation, by: Q) -> QuerySet[Target]:
     """What it changed, without that of which the last change since is such a one."""
-    last = since(by).filter(~Exists(since(Q(state__in=MAY_HAVE_CHANGED))))
+    last = later_targets(by).filter(
+        ~Exists(later_targets(Q(state__in=MAY_HAVE_CHANGED)))
+    )
     return changed_by(operation).filter(~Exists(last))
 
 
-def the_one_that_followed(operation: Operation) -> Operation | None:
+def single_later_operation(operation: Operation) -> Operation | None:
     first = changed_by(operation)[:1].get()
     alike = Target.objects.filter(
         target_id=first.target_id, subject=first.subject, pk__gt=first.pk
@@ -80,7 +86,7 @@ def the_one_that_followed(operation: Operation) -> Operation | None:
     if last is None:
         # It has failed in the moment between the two looks.
         return None
-    in_it = since(Q(operation=last.operation_id, state__in=MAY_HAVE_CHANGED))
+    in_it = later_targets(Q(operation=last.operation_id, state__in=MAY_HAVE_CHANGED))
     return (
         None
         if changed_by(operation).filter(~Exists(in_it)).exists()

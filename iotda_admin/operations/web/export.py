@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from functools import cache
 
-from iotda_admin.operations.counts import TROUBLE
+from iotda_admin.operations.counts import UNSUCCESSFUL
 from iotda_admin.operations.error_codes import ErrorHelp, explain_target
 from iotda_admin.operations.models import Operation
 
-COLUMNS = [
+FAILURE_COLUMNS = [
     "id",
     "name",
     "state",
@@ -19,9 +19,9 @@ COLUMNS = [
 ]
 
 
-def failures(operation: Operation) -> Iterator[list[object]]:
+def failure_rows(operation: Operation) -> Iterator[list[object]]:
     explained = cache(explain_target)
-    found = operation.targets.filter(state__in=TROUBLE).order_by("pk")
+    found = operation.targets.filter(state__in=UNSUCCESSFUL).order_by("pk")
     columns = found.values_list(
         "target_id",
         "name",

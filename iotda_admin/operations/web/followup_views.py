@@ -14,10 +14,10 @@ from django_htmx.http import reswap, retarget, trigger_client_event
 
 from iotda_admin.access.actor import actor_of
 from iotda_admin.core.http import render, wants_fragment
-from iotda_admin.operations.counts import TROUBLE
+from iotda_admin.operations.counts import UNSUCCESSFUL
 from iotda_admin.operations.followups import plans
 from iotda_admin.operations.followups.plans import NOT_DONE, Plan
-from iotda_admin.operations.followups.undo_status import undone
+from iotda_admin.operations.followups.undo_status import fully_undone
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.permissions import visible_operations
 from iotda_admin.operations.services import OperationRejected, dispatch
@@ -45,7 +45,7 @@ def offers(
     again = not waiting and any(counts.get(state) for state in NOT_DONE)
     changed = counts.get(Target.State.OK, 0) if not waiting else 0
     back = bool(changed) and may_ask(user, get_verb(verb.inverse), operation)
-    nothing_left = undone(operation, changed) if back else None
+    nothing_left = fully_undone(operation, changed) if back else None
     return {
         "cancel": operation.running
         and bool(counts.get(Target.State.PENDING))
@@ -53,7 +53,7 @@ def offers(
         "retry": again and may_ask(user, verb, operation),
         "undo": back and not nothing_left,
         "undone": nothing_left,
-        "failures": any(counts.get(state) for state in TROUBLE),
+        "failures": any(counts.get(state) for state in UNSUCCESSFUL),
     }
 
 

@@ -3,13 +3,13 @@
 from typing import Any
 
 from iotda_admin.access.scope import AnyUser
-from iotda_admin.operations.causes import SHOWN, causes_of
-from iotda_admin.operations.counts import TROUBLE, counts_of
-from iotda_admin.operations.followups.links import links_of
+from iotda_admin.operations.causes import TARGETS_SHOWN, failure_causes
+from iotda_admin.operations.counts import UNSUCCESSFUL, target_counts
+from iotda_admin.operations.followups.links import operation_links
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.permissions import operations_in_scope
 from iotda_admin.operations.verbs import get_verb
-from iotda_admin.operations.web.progress import progress_of
+from iotda_admin.operations.web.progress import operation_progress
 
 State = Target.State
 # While numbers still change: the page is asked for again and again.
@@ -20,7 +20,7 @@ TILES = (State.OK, State.ALREADY, State.FAILED, State.UNKNOWN)
 
 def result_context(operation: Operation) -> dict[str, Any]:
     """What the result fragment shows, on the operation's page and wherever it was asked for."""
-    counts = counts_of(operation)
+    counts = target_counts(operation)
     total = sum(counts.values())
     waiting = counts.get(State.PENDING, 0) + counts.get(State.SENT, 0)
     # Nothing long is read for a page that is asked for again in a second.
@@ -35,21 +35,23 @@ def result_context(operation: Operation) -> dict[str, Any]:
         ],
         "total": total,
         "waiting": waiting,
-        "progress": progress_of(operation, total, waiting),
-        "causes": causes_of(operation, SHOWN_MEANWHILE if waiting else SHOWN)
+        "progress": operation_progress(operation, total, waiting),
+        "causes": failure_causes(
+            operation, SHOWN_MEANWHILE if waiting else TARGETS_SHOWN
+        )
         if troubled(counts)
         else [],
-        "good": list(good[:SHOWN]),
+        "good": list(good[:TARGETS_SHOWN]),
         "good_count": 0
         if waiting
         else counts.get(State.OK, 0) + counts.get(State.ALREADY, 0),
         "open": operation.finished_at is None,
-        "links": links_of(operation),
+        "links": operation_links(operation),
     }
 
 
 def troubled(counts: dict[str, int]) -> bool:
-    return any(counts.get(state) for state in TROUBLE)
+    return any(counts.get(state) for state in UNSUCCESSFUL)
 
 
 def target_history(target_type: str, target_id: str) -> list[Target]:

@@ -14,15 +14,15 @@ from iotda_admin.operations.verbs import get_verb
 from iotda_admin.rate.gate import seconds_for
 
 # Not worth a word.
-SOON = 3.0
+SHORT_SECONDS = 3.0
 # How far back one looks for how fast it goes.
-LOOKED_BACK = 60.0
+PACE_SECONDS = 60.0
 # Of a large operation less changes in a second than one can read.
 LARGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class BatchTaskProgress:
     """What IoTDA has done of its batch tasks, of how many; not all of it may be recorded with us yet."""
 
     done: int
@@ -38,7 +38,7 @@ class Followed:
 class Progress:
     answered: int
     # Of a batch task that IoTDA works through.
-    followed: Followed | None
+    followed: BatchTaskProgress | None
     held_until: datetime | None
     # It is held because IoTDA cannot be reached, not because it asks to wait.
     unreached: bool
@@ -58,8 +58,8 @@ class Progress:
     def wait(self) -> str:
         """How long it still takes in words, if it is worth a word."""
         return (
-            about(self.seconds_left)
-            if self.seconds_left > SOON and not self.held_until
+            format_duration(self.seconds_left)
+            if self.seconds_left > SHORT_SECONDS and not self.held_until
             else ""
         )
 
@@ -68,33 +68,33 @@ class Progress:
         return settings.IOTDA_RATE
 
 
-def progress_of(operation: Operation, total: int, waiting: int) -> Progress:
+def operation_progress(operation: Operation, total: int, waiting: int) -> Progress:
     if not waiting:
         return Progress(total, None, None, False, False, 0.0, False, 3)
-    at_rate, at_pace = time_left(operation)
+    at_rate, at_pace = estimate_time_left(operation)
     return Progress(
         answered=total - waiting,
-        followed=followed(operation),
-        held_until=held_until(operation),
+        followed=batch_task_progress(operation),
+        held_until=next_send_at(operation),
         unreached=operation.strikes > 0,
-        full=no_room(operation),
+        full=waits_for_batch_task(operation),
         seconds_left=max(at_rate, at_pace),
         paced=at_pace > 1.5 * at_rate,
         poll=1 if total <= LARGE else 3,
     )
 
 
-def followed(operation: Operation) -> Followed | None:
+def batch_task_progress(operation: Operation) -> BatchTaskProgress | None:
     chunks = operation.chunks.filter(state=Chunk.State.FOLLOWED)
     done = chunks.aggregate(done=Sum("task_done"))["done"]
     if done is None:
         return None
     targets = Target.objects.filter(chunk__in=chunks)
     total, open_ = targets.count(), targets.filter(state=Target.State.SENT).count()
-    return Followed(done, total, total - open_)
+    return BatchTaskProgress(done, total, total - open_)
 
 
-def held_until(operation: Operation) -> datetime | None:
+def next_send_at(operation: Operation) -> datetime | None:
     """When the next chunk may be sent, if it has to wait."""
     if not operation.running:
         return None
@@ -110,25 +110,25 @@ def held_until(operation: Operation) -> datetime | None:
     return max(first, held or first) if first else None
 
 
-def no_room(operation: Operation) -> bool:
+def waits_for_batch_task(operation: Operation) -> bool:
     """Whether what goes on first waits for one of the platform's batch tasks to end."""
     first = operation.chunks.filter(state=Chunk.State.PENDING).order_by("due_at")[:1]
     return any(chunk.error_code in TASKS_FULL for chunk in first)
 
 
-def time_left(operation: Operation) -> tuple[float, float]:
+def estimate_time_left(operation: Operation) -> tuple[float, float]:
     """About how long the calls take that are still to be made: at the rate, if nobody else makes any, and as
     fast as it went just now."""
     left = operation.chunks.filter(state=Chunk.State.PENDING, by_task=False).count()
-    return seconds_for(left * get_verb(operation.verb).calls), left * seconds_each(
+    return seconds_for(left * get_verb(operation.verb).calls), left * seconds_per_chunk(
         operation
     )
 
 
-def seconds_each(operation: Operation) -> float:
+def seconds_per_chunk(operation: Operation) -> float:
     """How long a chunk took of late, with all that were under way beside it; 0.0 where too few have ended."""
     now = timezone.now()
-    since = now - timedelta(seconds=LOOKED_BACK)
+    since = now - timedelta(seconds=PACE_SECONDS)
     ended = operation.chunks.filter(by_task=False, answered_at__gte=since)
     found = ended.aggregate(n=Count("pk"), first=Min("sent_at"))
     if found["n"] < 2 * settings.IOTDA_IN_FLIGHT:
@@ -137,7 +137,7 @@ def seconds_each(operation: Operation) -> float:
     return float(took.total_seconds() / found["n"])
 
 
-def about(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     minutes = round(seconds / 60)
     if seconds < 90:
         return _("%(n)d s") % {"n": round(seconds)}

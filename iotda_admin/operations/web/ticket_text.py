@@ -12,7 +12,7 @@ from iotda_admin.operations.verbs import get_verb
 IDS_SHOWN = 10
 
 
-def text_of(
+def render_ticket_text(
     operation: Operation, counts: dict[str, int], causes: Sequence[Cause], url: str
 ) -> str:
     total = sum(counts.values())
@@ -45,17 +45,17 @@ def text_of(
         ),
     ]
     for cause in causes:
-        lines += ["", *about(cause)]
+        lines += ["", *describe_cause(cause)]
     return "\n".join([*lines, "", url])
 
 
-def about(cause: Cause) -> list[str]:
+def describe_cause(cause: Cause) -> list[str]:
     code = f" [{cause.code}]" if cause.platform_code else ""
     lines = [
         f"{Target.State(cause.state).label} {cause.count}: {cause.help.meaning}{code}"
     ]
     lines += [f"  “{message}”" for message in cause.messages]
-    lines += [f"  {named(target)}" for target in cause.targets[:IDS_SHOWN]]
+    lines += [f"  {format_target(target)}" for target in cause.targets[:IDS_SHOWN]]
     if (more := cause.count - min(cause.count, IDS_SHOWN)) > 0:
         lines.append(
             "  " + ngettext("and %(n)d more", "and %(n)d more", more) % {"n": more}
@@ -65,6 +65,6 @@ def about(cause: Cause) -> list[str]:
     return lines
 
 
-def named(target: Target) -> str:
+def format_target(target: Target) -> str:
     known = target.name and target.name != target.target_id
     return f"{target.target_id} ({target.name})" if known else target.target_id

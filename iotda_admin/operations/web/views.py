@@ -13,7 +13,7 @@ from iotda_admin.audit.record import record_request_event
 from iotda_admin.core import csv_export
 from iotda_admin.core.http import render, wants_fragment
 from iotda_admin.core.pagination import paginate
-from iotda_admin.operations.counts import counts_by_operation
+from iotda_admin.operations.counts import target_counts_by_operation
 from iotda_admin.operations.execution import batch_tasks, reconciliation
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.permissions import visible_operations
@@ -75,7 +75,7 @@ def one_of(states: Sequence[str], request: HttpRequest) -> str:
 
 
 def with_counts(rows: Any) -> list[dict[str, Any]]:
-    counts = counts_by_operation(rows)
+    counts = target_counts_by_operation(rows)
     return [
         {
             "operation": row,
@@ -130,7 +130,7 @@ def failures(request: HttpRequest, number: int) -> StreamingHttpResponse:
         summary=f"failures of {row} as CSV",
     )
     return csv_export.csv_response(
-        f"{row}-failures.csv", export.COLUMNS, export.failures(row)
+        f"{row}-failures.csv", export.FAILURE_COLUMNS, export.failure_rows(row)
     )
 
 
@@ -149,9 +149,9 @@ def check(request: HttpRequest, number: int) -> HttpResponse:
         space=row.space,
         summary=f"look at {row}",
     )
-    reconciliation.give_up_leases()
-    reconciliation.read_back(row.pk, client(), limit=LOOKS_AT_ONCE)
-    batch_tasks.find_tasks(row.pk, client())
+    reconciliation.expire_leases()
+    reconciliation.reconcile_operation(row.pk, client(), limit=LOOKS_AT_ONCE)
+    batch_tasks.find_lost_tasks(row.pk, client())
     if not wants_fragment(request):
         return redirect(row)
     row.refresh_from_db()
