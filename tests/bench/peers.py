@@ -65,9 +65,8 @@ async def exchange_all(
         for ids, request in left:
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
-            await reader.readexactly(
-                int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
-            )
+            _, _, length = head.lower().partition(b"content-length: ")
+            await reader.readexactly(int(length.partition(b"\r\n")[0]))
             if head.startswith(b"HTTP/1.1 200"):
                 done.extend(ids)
         writer.close()
