@@ -1,4 +1,4 @@
-"""The simulated platform, as the tests use it: another process, reached over HTTP only."""
+"""The simulator as the tests use it: another process, reached over HTTP only."""
 
 import json
 import os
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Cloud:
-    """The simulator and its control port. Tests look at its state and its journal, never at mocks."""
+    """The simulator and its control port. Tests check its state and its journal."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
@@ -90,5 +90,5 @@ class Cloud:
         return {row["target_id"] for row in rows}
 
     def free(self, n: int) -> Sequence[str]:
-        """Devices without any policy of their own."""
+        """Return IDs of devices without policies of their own."""
         return list(self.landmarks["free"][:n])

@@ -13,9 +13,9 @@ import requests
 
 from iotda_admin.iotda import AkSk
 from tests.cloud import Cloud
-from tests.simulator.signing import elsewhere_at_home
+from tests.simulator.signing import temporary_home
 
-with elsewhere_at_home():
+with temporary_home():
     from huaweicloudsdkcore.auth.credentials import BasicCredentials
     from huaweicloudsdkcore.exceptions.exceptions import SdkException
     from huaweicloudsdkcore.http.http_config import HttpConfig

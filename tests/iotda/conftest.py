@@ -72,7 +72,7 @@ class Sim:
         self.known = self._ask("GET", "/known-ids")
 
     def fault(self, operation, fault, **args):
-        """Strikes once."""
+        """Add a fault that acts on one request."""
         match = {"operation": operation, "times": 1}
         self._ask(
             "POST", "/faults", json={"match": match, "fault": fault, "args": args}

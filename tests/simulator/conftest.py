@@ -1,4 +1,4 @@
-"""One simulator process for all of these tests; each test begins with a fresh, small world."""
+"""One simulator process for all tests here; each test starts with a small new state."""
 
 import json
 import os
@@ -27,7 +27,7 @@ LOGIN = {
 
 
 class Sim:
-    """The control port, and the API as a logged-in client sees it."""
+    """A client of the API, logged in, and of the control port."""
 
     def __init__(self, api, control):
         self.api, self.control = api, control
@@ -110,7 +110,7 @@ def running_simulator():
     process = start_simulator()
     yield Sim(**json.loads(process.stdout.readline()))
     process.terminate()
-    assert process.communicate(timeout=10) == ("", ""), "it complained while it ran"
+    assert process.communicate(timeout=10) == ("", ""), "errors during the tests"
 
 
 @pytest.fixture

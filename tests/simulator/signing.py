@@ -1,4 +1,4 @@
-"""The vendor's own signer, in front of `requests`."""
+"""Signs requests with the vendor's SDK."""
 
 import os
 import tempfile
@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 
 @contextmanager
-def elsewhere_at_home():
-    """The vendor's SDK writes an id to the home directory when it is imported."""
+def temporary_home():
+    """Keep the vendor's SDK from writing an ID to the home directory on import."""
     home, os.environ["HOME"] = os.environ.get("HOME", ""), tempfile.mkdtemp()
     try:
         yield
@@ -17,7 +17,7 @@ def elsewhere_at_home():
         os.environ["HOME"] = home
 
 
-with elsewhere_at_home():
+with temporary_home():
     from huaweicloudsdkcore.auth.credentials import BasicCredentials
     from huaweicloudsdkcore.sdk_request import SdkRequest
     from huaweicloudsdkcore.signer.signer import DerivationAKSKSigner, Signer

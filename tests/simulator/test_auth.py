@@ -32,7 +32,7 @@ def refusal(answer):
     return answer.status_code, answer.json()["error_code"]
 
 
-def test_it_gives_out_a_token(sim):
+def test_iam_creates_a_token(sim):
     answer = sim.login()
     token = answer.json()["token"]
     assert (answer.status_code, token["project"]["name"]) == (201, "cn-north-4")
@@ -43,7 +43,7 @@ def test_it_gives_out_a_token(sim):
     assert lifetime == timedelta(hours=24)
 
 
-def test_it_words_a_wrong_password_as_keystone_does(sim):
+def test_a_wrong_password_is_refused_in_the_format_of_keystone(sim):
     answer = sim.login(auth=WRONG_PASSWORD)
     assert (answer.status_code, answer.json()["error"]["title"]) == (
         401,
@@ -51,7 +51,7 @@ def test_it_words_a_wrong_password_as_keystone_does(sim):
     )
 
 
-def test_it_gives_no_token_for_another_project(sim):
+def test_iam_refuses_a_token_for_another_project(sim):
     auth = {
         "identity": sim.login_identity(),
         "scope": {"project": {"name": "eu-west-0"}},
@@ -59,37 +59,37 @@ def test_it_gives_no_token_for_another_project(sim):
     assert sim.login(auth=auth).status_code == 401
 
 
-def test_it_finds_the_project(sim):
+def test_iam_lists_the_project(sim):
     projects = sim.get("/v3/projects?name=cn-north-4").json()["projects"]
     assert [project["id"] for project in projects] == [sim.known.project_id]
     assert sim.get("/v3/projects?name=elsewhere").json()["projects"] == []
 
 
-def test_it_refuses_a_call_without_credentials(sim):
+def test_a_request_without_credentials_is_refused(sim):
     assert refusal(sim.get("/devices", headers={})) == (401, "APIGW.0301")
 
 
-def test_it_refuses_a_token_it_did_not_give_out(sim):
+def test_an_unknown_token_is_refused(sim):
     assert refusal(sim.get("/devices", headers={"X-Auth-Token": "made-up"})) == (
         401,
         "APIGW.0301",
     )
 
 
-def test_it_refuses_an_expired_token(sim):
+def test_an_expired_token_is_refused(sim):
     sim.patch(clock_skew_s=25 * 3600)
     answer = sim.get("/devices")
     assert refusal(answer) == (401, "APIGW.0301")
     assert "must be updated" in answer.json()["error_msg"]
 
 
-def test_it_gives_out_tokens_of_the_life_set(sim):
+def test_a_setting_limits_the_life_of_tokens(sim):
     sim.patch(token_ttl_s=0)
     token = sim.login().headers["X-Subject-Token"]
     assert sim.get("/devices", headers={"X-Auth-Token": token}).status_code == 401
 
 
-def test_it_refuses_a_token_without_a_project(sim):
+def test_a_token_without_a_project_is_refused(sim):
     scope = {"domain": {"name": "demo-domain"}}
     auth = {"identity": sim.login_identity(), "scope": scope}
     token = sim.login(auth=auth).headers["X-Subject-Token"]
@@ -99,17 +99,17 @@ def test_it_refuses_a_token_without_a_project(sim):
     )
 
 
-def test_it_refuses_a_token_for_another_project(sim):
+def test_a_token_of_another_project_is_refused(sim):
     assert refusal(sim.get(f"/v5/iot/{'a' * 32}/devices")) == (403, "IOTDA.000004")
 
 
-def test_it_keeps_tokens_over_a_reset(sim):
+def test_tokens_survive_a_reset(sim):
     sim.reset()
     assert sim.get("/devices").status_code == 200
 
 
 @pytest.mark.parametrize("algorithm", [ORDINARY, DERIVED])
-def test_it_takes_a_signature(sim, algorithm):
+def test_both_signature_algorithms_are_accepted(sim, algorithm):
     assert signed(sim, algorithm).status_code == 200
 
 
@@ -117,26 +117,26 @@ def test_it_takes_a_signature(sim, algorithm):
     ("algorithm", "code"), [(ORDINARY, "APIGW.0301"), (DERIVED, "IOTDA.000002")]
 )
 @pytest.mark.parametrize("wrong", [{"sk": "guess"}, {"ak": "guess"}])
-def test_it_refuses_a_wrong_key(sim, algorithm, code, wrong):
+def test_a_wrong_key_is_refused(sim, algorithm, code, wrong):
     assert refusal(signed(sim, algorithm, **wrong)) == (401, code)
 
 
 @pytest.mark.parametrize("wrong", [{"region": "eu-west-0"}, {"service": "iam"}])
-def test_it_refuses_a_derived_signature_for_elsewhere(sim, wrong):
+def test_a_derived_signature_for_another_scope_is_refused(sim, wrong):
     assert refusal(signed(sim, DERIVED, **wrong)) == (401, "IOTDA.000002")
 
 
 @pytest.mark.parametrize(
     ("minutes", "status"), [(14, 200), (-14, 200), (16, 401), (-16, 401)]
 )
-def test_it_tolerates_fifteen_minutes(sim, minutes, status):
+def test_a_signature_is_valid_for_fifteen_minutes(sim, minutes, status):
     assert (
         signed(sim, at=datetime.now(UTC) + timedelta(minutes=minutes)).status_code
         == status
     )
 
 
-def test_it_refuses_by_its_own_clock_and_shows_it(sim):
+def test_a_skewed_clock_refuses_signatures_and_shows_in_the_date(sim):
     sim.patch(clock_skew_s=1200)
     answer = signed(sim)
     assert answer.status_code == 401
@@ -147,7 +147,7 @@ def test_it_refuses_by_its_own_clock_and_shows_it(sim):
 
 
 @pytest.mark.parametrize("part", ["query", "header", "body"])
-def test_it_refuses_what_was_changed_after_signing(sim, part):
+def test_a_request_changed_after_signing_is_refused(sim, part):
     url = sim.api + sim.root + "/devices?limit=1"
     headers = sign("GET", url)
     if part == "header":
@@ -164,7 +164,7 @@ def test_it_refuses_what_was_changed_after_signing(sim, part):
 @pytest.mark.parametrize(
     "header", ["SDK-HMAC-SHA256 nonsense", "Basic ZGVtbw==", "none"]
 )
-def test_it_refuses_an_authorization_it_cannot_read(sim, header):
+def test_an_unreadable_authorization_header_is_refused(sim, header):
     assert refusal(sim.get("/devices", headers={"Authorization": header}))[0] == 401
 
 
@@ -178,7 +178,7 @@ def test_it_refuses_an_authorization_it_cannot_read(sim, header):
         ("regional_unsubscribed", ORDINARY, 403, "IOTDA.000021"),
     ],
 )
-def test_it_answers_as_the_kind_of_host_it_plays(
+def test_each_kind_of_host_answers_in_its_own_way(
     sim, host_kind, algorithm, status, code
 ):
     sim.patch(host_kind=host_kind)
@@ -186,19 +186,19 @@ def test_it_answers_as_the_kind_of_host_it_plays(
     assert (answer.status_code, answer.json().get("error_code")) == (status, code)
 
 
-def test_it_takes_the_ordinary_signature_at_iam_whatever_the_host(sim):
+def test_iam_accepts_the_ordinary_signature_on_every_kind_of_host(sim):
     sim.patch(host_kind="instance")
     assert signed(sim, path="/v3/projects").status_code == 200
 
 
-def test_it_refuses_another_project_even_when_signed(sim):
+def test_another_project_is_refused_with_a_valid_signature(sim):
     assert refusal(signed(sim, path=f"/v5/iot/{'a' * 32}/devices")) == (
         403,
         "IOTDA.000021",
     )
 
 
-def test_it_says_what_is_wrong_with_a_project_id_left_open(sim):
+def test_a_placeholder_as_project_id_is_an_invalid_input(sim):
     assert refusal(signed(sim, path="/v5/iot/%7Bproject_id%7D/devices")) == (
         400,
         "IOTDA.000006",
@@ -208,7 +208,7 @@ def test_it_says_what_is_wrong_with_a_project_id_left_open(sim):
 @pytest.mark.parametrize(
     ("given", "status"), [("mine", 200), ("other", 403), (None, 200)]
 )
-def test_it_refuses_another_instance_id(sim, given, status):
+def test_another_instance_id_is_refused(sim, given, status):
     sim.patch(instance_id="mine")
     headers = {"X-Auth-Token": sim.token} | ({"Instance-Id": given} if given else {})
     assert sim.get("/devices", headers=headers).status_code == status

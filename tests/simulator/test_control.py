@@ -1,7 +1,7 @@
 import pytest
 
 
-def test_it_resets_what_was_changed(sim):
+def test_a_reset_undoes_every_change(sim):
     sim.bind(sim.known.free[0])
     sim.patch(bind_limit=1)
     sim.fault("drop")
@@ -11,25 +11,25 @@ def test_it_resets_what_was_changed(sim):
     assert sim._control("GET", "/faults")["faults"] == []
 
 
-def test_it_resets_with_settings(sim):
+def test_a_reset_can_change_settings(sim):
     sim.reset(bind_limit=1)
     assert sim.bind(*sim.known.free[:2]).status_code == 400
 
 
-def test_it_makes_the_same_world_from_the_same_seed(sim):
-    def world(**reset):
+def test_the_same_seed_gives_the_same_state(sim):
+    def state(**reset):
         sim._control("POST", "/reset", {"devices": 60} | reset)
         return sim.get("/devices?limit=50").json(), sim.get(
             "/device-policies?limit=50"
         ).json()
 
-    first = world()
-    assert world() == first
-    assert world(seed=2) != first
+    first = state()
+    assert state() == first
+    assert state(seed=2) != first
 
 
 @pytest.mark.parametrize("devices", [40, 61, 1000])
-def test_it_has_the_same_first_devices_in_a_world_of_any_size(sim, devices):
+def test_the_first_devices_do_not_depend_on_the_number_of_devices(sim, devices):
     first = sim.get("/devices?limit=40").json()["devices"]
     sim.reset(devices)
     assert sim.get("/devices?limit=40").json()["devices"] == first
@@ -37,7 +37,7 @@ def test_it_has_the_same_first_devices_in_a_world_of_any_size(sim, devices):
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("devices", [40, 500])
-def test_it_has_its_landmarks_in_any_world(sim, devices, seed):
+def test_every_state_has_the_known_ids(sim, devices, seed):
     sim._control("POST", "/reset", {"devices": devices, "seed": seed})
     known = sim._control("GET", "/known-ids")
     assert None not in known.values()
@@ -48,12 +48,12 @@ def test_it_has_its_landmarks_in_any_world(sim, devices, seed):
     assert len(sim.device(known["full"])["policy_ids"]) == 5
 
 
-def test_it_keeps_its_landmarks_while_the_world_changes(sim):
+def test_the_known_ids_do_not_change_with_the_state(sim):
     sim.post(f"/devices/{sim.known.online}/freeze")
     assert sim._control("GET", "/known-ids")["online"] == sim.known.online
 
 
-def test_it_has_names_in_several_languages(sim):
+def test_the_demo_has_names_in_several_languages(sim):
     sim.reset(500)
     text = str(
         [sim.get(f"/devices?limit=50&offset={n}").json() for n in range(0, 500, 50)]
@@ -73,14 +73,14 @@ def test_it_has_names_in_several_languages(sim):
         {"bind_limit": "x"},
     ],
 )
-def test_it_refuses_a_wrong_setting(sim, changes):
+def test_an_invalid_setting_is_refused(sim, changes):
     assert (
         sim.session.patch(sim.control + "/_sim/settings", json=changes).status_code
         == 400
     )
 
 
-def test_it_refuses_a_wrong_reset(sim):
+def test_an_invalid_reset_is_refused(sim):
     for body in ({"typo": 1}, {"settings": {"typo": 1}}, {"devices": -1}):
         assert (
             sim.session.post(sim.control + "/_sim/reset", json=body).status_code == 400
@@ -88,7 +88,7 @@ def test_it_refuses_a_wrong_reset(sim):
     assert sim.get("/devices").json()["page"]["count"] == 60
 
 
-def test_it_changes_a_device_behind_the_back(sim):
+def test_the_control_port_changes_a_device(sim):
     sim._control(
         "PATCH",
         f"/devices/{sim.known.online}",
@@ -98,7 +98,7 @@ def test_it_changes_a_device_behind_the_back(sim):
     assert (shown["status"], shown["device_name"]) == ("ABNORMAL", "new")
 
 
-def test_it_moves_a_device_to_another_product_with_its_policies(sim):
+def test_a_device_moves_to_another_product_with_its_policies(sim):
     other = next(
         p
         for p in sim.get("/products").json()["products"]
@@ -114,7 +114,7 @@ def test_it_moves_a_device_to_another_product_with_its_policies(sim):
     assert sim.known.full in [row["device_id"] for row in rows]
 
 
-def test_it_deletes_a_device_and_its_bindings(sim):
+def test_the_control_port_deletes_a_device_and_its_bindings(sim):
     sim._control("DELETE", f"/devices/{sim.known.full}")
     assert sim.get(f"/devices/{sim.known.full}").status_code == 404
     assert (
@@ -125,14 +125,14 @@ def test_it_deletes_a_device_and_its_bindings(sim):
     )
 
 
-def test_it_binds_behind_the_back_past_every_rule(sim):
+def test_the_control_port_binds_without_checking_the_rules(sim):
     body = {"policy_id": sim.known.policy, "target_id": sim.known.full}
     assert sim._control("POST", "/bindings", body) == {"changed": True}
     assert len(sim.device(sim.known.full)["policy_ids"]) == 6
     assert sim._control("DELETE", "/bindings", query=body) == {"changed": True}
 
 
-def test_it_renames_and_deletes_behind_the_back(sim):
+def test_the_control_port_renames_and_deletes(sim):
     sim._control("PATCH", f"/spaces/{sim.known.space}", {"name": "<b>north</b>"})
     sim._control("PATCH", f"/products/{sim.known.product}", {"name": "renamed"})
     sim._control("PATCH", f"/policies/{sim.known.policy}", {"policy_name": "isolated"})
@@ -147,11 +147,11 @@ def test_it_renames_and_deletes_behind_the_back(sim):
 
 
 @pytest.mark.parametrize("path", ["devices/x", "policies/x", "products/x", "spaces/x"])
-def test_it_misses_what_is_not_there(sim, path):
+def test_the_control_port_answers_404_for_an_unknown_object(sim, path):
     body = {"name": "x"} if path[0] in "ps" and "pol" not in path else {}
     assert sim.session.patch(f"{sim.control}/_sim/{path}", json=body).status_code == 404
 
 
-def test_it_keeps_control_and_api_apart(sim):
+def test_neither_port_serves_the_endpoints_of_the_other(sim):
     assert sim.call("GET", "/_sim/health").status_code == 404
     assert sim.session.get(sim.control + sim.root + "/devices").status_code == 404

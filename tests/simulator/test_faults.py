@@ -35,7 +35,7 @@ def last(sim):
         ("redirect", {}, 307, None),
     ],
 )
-def test_it_answers_otherwise(sim, fault, args, status, code, moment):
+def test_a_fault_replaces_the_response(sim, fault, args, status, code, moment):
     sim.fault(fault, BIND, moment=moment, **args)
     answer = bind(sim)
     entry = last(sim)
@@ -52,25 +52,25 @@ def test_it_answers_otherwise(sim, fault, args, status, code, moment):
     )
 
 
-def test_it_sends_the_status_with_what_was_given(sim):
+def test_status_sends_the_given_body_and_retry_after(sim):
     sim.fault("status", status=503, retry_after=7, body={"own": True})
     answer = sim.get("/devices")
     assert (answer.json(), answer.headers["Retry-After"]) == ({"own": True}, "7")
 
 
-def test_it_tells_when_to_come_back(sim):
+def test_throttle_sends_the_given_retry_after(sim):
     sim.fault("throttle", retry_after=3)
     assert sim.get("/devices").headers["Retry-After"] == "3"
 
 
-def test_it_sends_a_page_of_html(sim):
+def test_html_sends_a_page(sim):
     sim.fault("html")
     answer = sim.get("/devices")
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html")
     assert answer.text.startswith("<!DOCTYPE html>")
 
 
-def test_it_points_to_another_host(sim):
+def test_redirect_sends_the_given_location(sim):
     sim.fault("redirect", location="http://127.0.0.3/")
     assert sim.get("/devices").headers["Location"] == "http://127.0.0.3/"
 
@@ -86,7 +86,7 @@ def test_it_points_to_another_host(sim):
         ("hang", {"seconds": 0.01}),
     ],
 )
-def test_it_breaks_the_connection(sim, fault, args, moment, applied):
+def test_a_fault_breaks_the_connection(sim, fault, args, moment, applied):
     sim.fault(fault, BIND, moment=moment, **args)
     with pytest.raises(requests.RequestException):
         bind(sim)
@@ -94,13 +94,13 @@ def test_it_breaks_the_connection(sim, fault, args, moment, applied):
     assert (last(sim)["fault"], last(sim)["answered"]) == (fault, False)
 
 
-def test_it_truncates_without_giving_it_away(sim):
+def test_truncate_can_omit_the_content_length(sim):
     sim.fault("truncate", BIND, length=False)
     with pytest.raises(json.JSONDecodeError):
         json.loads(bind(sim).content)
 
 
-def test_it_hangs_until_the_client_leaves(sim):
+def test_hang_lasts_until_the_client_leaves(sim):
     sim.fault("hang", BIND)
     with pytest.raises(requests.ReadTimeout):
         bind(sim, timeout=0.5)
@@ -108,7 +108,7 @@ def test_it_hangs_until_the_client_leaves(sim):
     assert (last(sim)["answered"], bound(sim)) == (False, [])
 
 
-def test_it_holds_nobody_else_up_while_it_hangs(sim):
+def test_a_hanging_request_does_not_delay_others(sim):
     sim.fault("hang", BIND | {"times": 1})
     with pytest.raises(requests.ReadTimeout):
         bind(sim, timeout=0.5)
@@ -117,14 +117,14 @@ def test_it_holds_nobody_else_up_while_it_hangs(sim):
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_it_is_slow_and_still_right(sim, moment):
+def test_latency_delays_a_correct_response(sim, moment):
     sim.fault("latency", BIND, seconds=0.03, moment=moment)
     start = time.monotonic()
     assert bind(sim).json()["success_targets"] == bound(sim) != []
     assert time.monotonic() - start >= 0.03
 
 
-def test_it_applies_late_what_the_client_gave_up(sim):
+def test_a_delayed_request_is_applied_after_the_client_has_left(sim):
     sim.fault("latency", BIND, seconds=2)
     with pytest.raises(requests.ReadTimeout):
         bind(sim, timeout=0.2)
@@ -134,30 +134,30 @@ def test_it_applies_late_what_the_client_gave_up(sim):
 
 
 @pytest.mark.parametrize("fault", ["drip_body", "drip_headers"])
-def test_it_drips(sim, fault):
+def test_drip_sends_the_whole_response(sim, fault):
     sim.fault(fault, BIND, seconds=0, moment="after")
     assert bind(sim).json()["success_targets"] == sim.known.free[:2]
 
 
-def test_it_pours_out_a_huge_body(sim):
+def test_huge_sends_so_many_bytes(sim):
     sim.fault("huge", bytes=300_000)
     assert len(sim.get("/devices").content) == 300_000
 
 
-def test_it_sends_a_bomb(sim):
+def test_gzip_bomb_is_small_on_the_wire(sim):
     sim.fault("gzip_bomb", bytes=3_000_000)
     answer = sim.get("/devices")
     assert len(answer.content) == 3_000_000
     assert int(answer.headers["Content-Length"]) < 30_000
 
 
-def test_it_nests_deep(sim):
+def test_deep_json_exceeds_the_recursion_limit(sim):
     sim.fault("deep_json", depth=100_000)
     with pytest.raises(RecursionError):
         json.loads(sim.get("/devices").content)
 
 
-def test_it_repeats_a_key(sim):
+def test_dup_key_repeats_success_targets(sim):
     sim.fault("dup_key", BIND, moment="after")
     pairs = json.loads(bind(sim).content, object_pairs_hook=list)
     assert [name for name, _ in pairs].count("success_targets") == 2
@@ -176,7 +176,7 @@ def test_it_repeats_a_key(sim):
         ),
     ],
 )
-def test_it_spoils_the_shape_of_an_answer_and_applies_the_call(sim, fault, holds):
+def test_a_fault_changes_the_body_of_an_applied_request(sim, fault, holds):
     sim.fault(fault, BIND)
     answer = bind(sim).json()
     assert holds(
@@ -185,24 +185,24 @@ def test_it_spoils_the_shape_of_an_answer_and_applies_the_call(sim, fault, holds
     assert len(bound(sim)) == 2
 
 
-def test_it_answers_for_another_policy(sim):
+def test_wrong_policy_id_names_another_policy(sim):
     sim.fault("wrong_policy_id", BIND)
     assert bind(sim).json()["policy_id"] == "0" * 24
 
 
-def test_it_lets_someone_delete_the_policy_first(sim):
+def test_delete_policy_deletes_the_policy_before_the_request(sim):
     sim.fault("delete_policy", BIND)
     assert bind(sim).status_code == 404
 
 
-def test_it_changes_a_list_while_it_is_read(sim):
+def test_list_mutates_changes_a_list_between_its_pages(sim):
     sim.fault("list_mutates", {"operation": "ListDevices"})
     pages = [sim.get("/devices?limit=1").json() for _ in range(3)]
     assert [page["page"]["count"] for page in pages] == [60] * 3
     assert len({page["devices"][0]["device_id"] for page in pages}) == 3
 
 
-def test_it_lets_every_token_expire(sim):
+def test_expire_tokens_ends_every_token(sim):
     sim.fault("expire_tokens", {"times": 1})
     assert sim.get("/devices").status_code == 401
     sim.token = sim.login().headers["X-Subject-Token"]
@@ -222,7 +222,7 @@ def test_it_lets_every_token_expire(sim):
         ({"p": 0}, []),
     ],
 )
-def test_it_hits_only_what_matches(sim, match, failed):
+def test_a_fault_acts_only_on_matching_requests(sim, match, failed):
     sim.fault("status", BIND | match)
     answers = [bind(sim).status_code for _ in range(4)]
     assert [
@@ -230,13 +230,13 @@ def test_it_hits_only_what_matches(sim, match, failed):
     ] == failed
 
 
-def test_it_hits_by_target(sim):
+def test_a_fault_matches_by_target(sim):
     sim.fault("status", {"ids": [sim.known.online]})
     assert sim.post(f"/devices/{sim.known.online}/freeze").status_code == 500
     assert sim.post(f"/devices/{sim.known.offline}/freeze").status_code == 204
 
 
-def test_it_keeps_its_schedule(sim):
+def test_the_same_seed_gives_the_same_schedule(sim):
     def schedule():
         sim.reset()
         sim.fault("status", {"p": 0.5, "seed": 7})
@@ -247,7 +247,7 @@ def test_it_keeps_its_schedule(sim):
     assert schedule() == first
 
 
-def test_it_counts_and_lifts_faults(sim):
+def test_a_fault_counts_its_requests_and_can_be_removed(sim):
     number = sim.fault("status", {"times": 1})
     sim.get("/devices"), sim.get("/devices")
     shown = sim._control("GET", "/faults")["faults"]
@@ -258,7 +258,7 @@ def test_it_counts_and_lifts_faults(sim):
     assert sim._control("GET", "/faults")["faults"] == []
 
 
-def test_it_lifts_every_fault(sim):
+def test_all_faults_can_be_removed(sim):
     sim.fault("status")
     sim._control("DELETE", "/faults")
     assert sim.get("/devices").status_code == 200
@@ -273,9 +273,9 @@ def test_it_lifts_every_fault(sim):
         {"fault": 1},
     ],
 )
-def test_it_refuses_a_fault_it_does_not_know(sim, order):
+def test_an_invalid_fault_is_refused(sim, order):
     assert sim.session.post(sim.control + "/_sim/faults", json=order).status_code == 400
 
 
-def test_it_has_every_fault_under_its_name():
+def test_every_fault_has_a_name_of_its_own():
     assert len(FAULT_KINDS) == 27

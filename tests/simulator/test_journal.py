@@ -1,9 +1,9 @@
 import pytest
 
 
-def test_it_writes_down_what_was_asked_and_what_became_of_it(sim):
+def test_the_journal_records_a_request_and_what_it_changed(sim):
     one = sim.known.free[0]
-    answer = sim.bind(one, sim.known.full, "nobody")
+    answer = sim.bind(one, sim.known.full, "unknown")
     entry = sim.journal()[0]
     assert (
         entry.items()
@@ -12,7 +12,7 @@ def test_it_writes_down_what_was_asked_and_what_became_of_it(sim):
             "method": "POST",
             "request_id": answer.headers["X-Request-Id"],
             "target_type": "device",
-            "target_ids": [one, sim.known.full, "nobody"],
+            "target_ids": [one, sim.known.full, "unknown"],
             "policy_id": sim.known.policy,
             "applied": [one],
             "status": 200,
@@ -23,7 +23,7 @@ def test_it_writes_down_what_was_asked_and_what_became_of_it(sim):
     )
 
 
-def test_it_writes_down_refused_calls_too(sim):
+def test_the_journal_records_refused_requests(sim):
     sim.post(f"/devices/{sim.known.child}/freeze")
     sim.get("/devices", headers={})
     sim.get("/nonsense")
@@ -38,7 +38,7 @@ def test_it_writes_down_refused_calls_too(sim):
     ]
 
 
-def test_it_numbers_entries_in_order(sim):
+def test_entries_are_numbered_in_order(sim):
     for path in ("/devices", "/products", "/apps"):
         sim.get(path)
     first, *rest = sim.journal()
@@ -50,7 +50,7 @@ def test_it_numbers_entries_in_order(sim):
     assert len(sim.journal(operation="")) == 3
 
 
-def test_it_keeps_no_secret(sim):
+def test_the_journal_contains_no_secret(sim):
     sim.login()
     sim.get(f"/devices/{sim.known.online}")
     text = str(sim.journal())
@@ -61,7 +61,7 @@ def test_it_keeps_no_secret(sim):
 
 
 @pytest.mark.parametrize("act", ["freeze", "unfreeze"])
-def test_it_tells_a_change_from_a_repetition(sim, act):
+def test_a_repeated_request_applies_nothing(sim, act):
     sim.patch(repeat_freeze="ok", repeat_unfreeze="ok")
     which = sim.known.online if act == "freeze" else sim.known.frozen
     for _ in range(2):
@@ -69,8 +69,8 @@ def test_it_tells_a_change_from_a_repetition(sim, act):
     assert [entry["applied"] for entry in sim.journal()] == [[which], []]
 
 
-def test_it_agrees_with_the_bindings(sim):
-    for ids in (sim.known.free[:4], sim.known.free[2:6], [sim.known.full, "nobody"]):
+def test_the_journal_agrees_with_the_bindings(sim):
+    for ids in (sim.known.free[:4], sim.known.free[2:6], [sim.known.full, "unknown"]):
         sim.bind(*ids)
     before = {row["target_id"] for row in bindings_after(sim)}
     changed = [one for entry in sim.journal() for one in entry["applied"]]
@@ -85,7 +85,7 @@ def bindings_after(sim):
     ]
 
 
-def test_it_forgets_when_told_to(sim):
+def test_the_journal_can_be_cleared(sim):
     sim.get("/devices")
     sim._control("DELETE", "/journal")
     assert sim.journal() == []

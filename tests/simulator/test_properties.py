@@ -1,4 +1,4 @@
-"""Promises that hold for any input."""
+"""Properties that hold for any input."""
 
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
@@ -12,7 +12,7 @@ from iotda_admin.simulator.state.records import LAST, RecordList, marker
 
 from .signing import sign
 
-IN_ONE_WORLD = {
+SHARED_SIMULATOR = {
     "suppress_health_check": [HealthCheck.function_scoped_fixture],
     "deadline": None,
 }
@@ -24,7 +24,7 @@ class Item:
 
 
 @given(st.sets(st.integers(0, 200)), st.sets(st.integers(0, 200)))
-def test_it_keeps_records_in_order(added, removed):
+def test_records_stay_in_order(added, removed):
     records = RecordList()
     for number in added:
         records.add(Item(number))
@@ -39,7 +39,7 @@ def test_it_keeps_records_in_order(added, removed):
     st.integers(0, 60),
     st.one_of(st.just(LAST), st.integers(0, 220)),
 )
-def test_it_gives_the_window_that_is_asked_for(numbers, limit, offset, below):
+def test_a_window_contains_the_requested_records(numbers, limit, offset, below):
     records = RecordList([Item(number) for number in sorted(numbers)])
     found = [item.record_id for item in records.window(below, offset, limit)]
     newest_first = sorted(
@@ -49,7 +49,7 @@ def test_it_gives_the_window_that_is_asked_for(numbers, limit, offset, below):
 
 
 @given(st.integers(0, LAST), st.integers(1, 50), st.integers(0, 500))
-def test_it_reads_the_window_it_is_told(record, limit, offset):
+def test_a_window_is_read_from_text(record, limit, offset):
     given_as_text = {
         "limit": str(limit),
         "offset": str(offset),
@@ -65,14 +65,14 @@ def test_it_reads_the_window_it_is_told(record, limit, offset):
     name=st.text(min_size=1, max_size=10),
     derived=st.booleans(),
 )
-@settings(max_examples=60, **IN_ONE_WORLD)
-def test_it_verifies_what_the_vendor_signs(sim, query, name, derived):
-    # "." and ".." are taken out of a path by every HTTP client.
+@settings(max_examples=60, **SHARED_SIMULATOR)
+def test_signatures_of_the_vendors_sdk_are_valid(sim, query, name, derived):
+    # HTTP clients remove "." and ".." from a path.
     path = f"{sim.root}/devices/{quote(name.replace('.', '_'), safe='')}"
     url = f"{sim.api}{path}?{urlencode(query, quote_via=quote, safe='~')}"
     algorithm = "V11-HMAC-SHA256" if derived else "SDK-HMAC-SHA256"
     answer = requests.get(url, headers=sign("GET", url, algorithm=algorithm), timeout=5)
-    assert answer.status_code in (400, 404)  # an odd id, not an odd signature
+    assert answer.status_code in (400, 404)  # the signature is valid; the ID is not
 
 
 JUNK = st.recursive(
@@ -106,8 +106,8 @@ JUNK = st.recursive(
         ["bind", "unbind", "list-targets", "tasks", "token", "policy"]
     ),
 )
-@settings(max_examples=150, **IN_ONE_WORLD)
-def test_it_never_breaks_over_a_body(sim, body, path):
+@settings(max_examples=150, **SHARED_SIMULATOR)
+def test_no_body_causes_an_internal_error(sim, body, path):
     policy = f"/device-policies/{sim.known.policy}"
     places = {
         "tasks": "/batchtasks",

@@ -1,17 +1,17 @@
-"""The vendor's SDK as a client, with nothing about it changed."""
+"""The vendor's unmodified SDK as a client."""
 
 import pytest
 
-from .signing import elsewhere_at_home
+from .signing import temporary_home
 
-with elsewhere_at_home():
+with temporary_home():
     from huaweicloudsdkcore.auth.credentials import BasicCredentials
     from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
     from huaweicloudsdkcore.http.http_config import HttpConfig
     from huaweicloudsdkcore.region.region import Region
     from huaweicloudsdkiotda import v5
 
-# The vendor's own affair.
+# The SDK's own warning.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:datetime.datetime.utcnow:DeprecationWarning"
 )
@@ -38,7 +38,7 @@ def bind_body(*ids):
     return v5.BindDevicePolicy(target_type="device", target_ids=list(ids))
 
 
-def test_it_walks_every_device(client):
+def test_the_sdk_walks_every_device(client):
     seen, marker = [], None
     while rows := (
         answer := client.list_devices(v5.ListDevicesRequest(limit=25, marker=marker))
@@ -47,7 +47,7 @@ def test_it_walks_every_device(client):
     assert len(set(seen)) == len(seen) == answer.page.count == 60
 
 
-def test_it_filters_by_a_name_that_needs_encoding(sim, client):
+def test_the_sdk_filters_by_a_name_that_needs_encoding(sim, client):
     sim._control(
         "PATCH", f"/devices/{sim.known.online}", {"device_name": "a b&c/d+e~*漢"}
     )
@@ -57,7 +57,7 @@ def test_it_filters_by_a_name_that_needs_encoding(sim, client):
     assert [row.device_id for row in rows] == [sim.known.online]
 
 
-def test_it_shows_freezes_and_unfreezes(sim, client):
+def test_the_sdk_shows_freezes_and_unfreezes(sim, client):
     known = sim.known.online
     assert client.show_device(v5.ShowDeviceRequest(device_id=known)).status == "ONLINE"
     assert (
@@ -70,7 +70,7 @@ def test_it_shows_freezes_and_unfreezes(sim, client):
     )
 
 
-def test_it_reads_a_refusal(sim, client):
+def test_the_sdk_reads_an_error(sim, client):
     with pytest.raises(ClientRequestException) as caught:
         client.freeze_device(v5.FreezeDeviceRequest(device_id=sim.known.child))
     assert (caught.value.status_code, caught.value.error_code) == (403, "IOTDA.014038")
@@ -80,7 +80,7 @@ def test_it_reads_a_refusal(sim, client):
     )
 
 
-def test_it_binds_and_unbinds(sim, client):
+def test_the_sdk_binds_and_unbinds(sim, client):
     one, policy = sim.known.free[0], sim.known.policy
     body = bind_body(one, sim.known.full)
     bound = client.bind_device_policy(
@@ -97,7 +97,7 @@ def test_it_binds_and_unbinds(sim, client):
     assert answer.success_targets == [one]
 
 
-def test_it_sends_21_ids_and_is_refused(sim, client):
+def test_the_sdk_is_refused_with_21_ids(sim, client):
     body = bind_body(*(f"n{n}" for n in range(21)))
     with pytest.raises(ClientRequestException, match=r"IOTDA\.000006"):
         client.bind_device_policy(
@@ -105,14 +105,14 @@ def test_it_sends_21_ids_and_is_refused(sim, client):
         )
 
 
-def test_it_lists_targets(sim, client):
+def test_the_sdk_lists_targets(sim, client):
     body = v5.ShowTargetsInDevicePolicyRequestBody(target_type="device", limit=2)
     request = v5.ShowTargetsInDevicePolicyRequest(policy_id=sim.known.policy, body=body)
     answer = client.show_targets_in_device_policy(request)
     assert (len(answer.targets), answer.page.count) == (2, 3)
 
 
-def test_it_makes_and_deletes_a_policy(client):
+def test_the_sdk_creates_and_deletes_a_policy(client):
     statement = v5.Statement(
         effect="DENY", actions=["iotda:devices:publish"], resources=["topic:/a/#"]
     )
@@ -127,7 +127,7 @@ def test_it_makes_and_deletes_a_policy(client):
     assert made.policy_id not in [row.policy_id for row in rows]
 
 
-def test_it_freezes_in_a_batch(sim, client):
+def test_the_sdk_freezes_by_a_batch_task(sim, client):
     sim.patch(task_delay_s=0, task_speed=1e6)
     body = v5.CreateBatchTask(
         task_name="all", task_type="freezeDevices", targets=sim.known.free
@@ -141,7 +141,7 @@ def test_it_freezes_in_a_batch(sim, client):
     )
 
 
-def test_it_finds_its_project_by_itself(sim, monkeypatch):
+def test_the_sdk_finds_its_project(sim, monkeypatch):
     monkeypatch.setenv("HUAWEICLOUD_SDK_IAM_ENDPOINT", sim.api)
     builder = v5.IoTDAClient.new_builder().with_credentials(
         BasicCredentials("DEMOAK", "DEMOSK")
@@ -150,6 +150,6 @@ def test_it_finds_its_project_by_itself(sim, monkeypatch):
     assert client.list_devices(v5.ListDevicesRequest(limit=1)).page.count == 60
 
 
-def test_it_lists_products_and_spaces(client):
+def test_the_sdk_lists_products_and_spaces(client):
     assert client.list_products(v5.ListProductsRequest(limit=50)).page.count == 10
     assert len(client.show_applications(v5.ShowApplicationsRequest()).applications) == 4

@@ -1,4 +1,4 @@
-"""Lists may lag behind; a device's own page does not."""
+"""Lists can be stale; the details of a device are not."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def in_list(sim, device_id):
     return next(row["status"] for row in rows if row["device_id"] == device_id)
 
 
-def test_it_shows_a_freeze_late_in_lists(sim):
+def test_lists_show_a_freeze_late(sim):
     sim.post(f"/devices/{sim.known.online}/freeze")
     assert sim.get(f"/devices/{sim.known.online}").json()["status"] == "FROZEN"
     assert in_list(sim, sim.known.online) == "ONLINE"
@@ -25,7 +25,7 @@ def test_it_shows_a_freeze_late_in_lists(sim):
     assert in_list(sim, sim.known.online) == "FROZEN"
 
 
-def test_it_lists_a_new_target_late(sim):
+def test_list_targets_shows_a_binding_late(sim):
     def targets():
         return sim.post(f"/device-policies/{sim.known.policy}/list-targets").json()[
             "page"

@@ -35,20 +35,20 @@ def finished(sim, *targets, **changes):
     return until(ended)
 
 
-def test_it_freezes_every_device(sim):
+def test_a_task_freezes_every_device(sim):
     answer = finished(sim, *sim.known.free)
     assert answer["batchtask"]["status"] == "Success"
     assert {sim.status(one) for one in sim.known.free} == {"FROZEN"}
 
 
-def test_it_unfreezes(sim):
+def test_a_task_unfreezes_devices(sim):
     finished(sim, sim.known.frozen, task_type="unfreezeDevices")
     assert sim.status(sim.known.frozen) == "OFFLINE"
 
 
-def test_it_tells_of_each_device_what_became_of_it(sim):
+def test_the_details_show_the_error_of_each_device(sim):
     answer = finished(
-        sim, sim.known.online, sim.known.child, sim.known.frozen, "nobody"
+        sim, sim.known.online, sim.known.child, sim.known.frozen, "unknown"
     )
     assert answer["batchtask"]["status"] == "PartialSuccess"
     rows = {
@@ -59,15 +59,15 @@ def test_it_tells_of_each_device_what_became_of_it(sim):
         sim.known.online: None,
         sim.known.child: "IOTDA.014038",
         sim.known.frozen: "IOTDA.014039",
-        "nobody": "IOTDA.014000",
+        "unknown": "IOTDA.014000",
     }
 
 
-def test_it_fails_when_every_device_does(sim):
-    assert finished(sim, "nobody")["batchtask"]["status"] == "Fail"
+def test_a_task_fails_if_every_device_fails(sim):
+    assert finished(sim, "unknown")["batchtask"]["status"] == "Fail"
 
 
-def test_it_takes_its_time(sim):
+def test_a_task_runs_at_the_speed_set(sim):
     sim.patch(task_speed=0.001)
     task_id = create(sim, *sim.known.free).json()["task_id"]
     task = sim.get(f"/batchtasks/{task_id}").json()["batchtask"]
@@ -80,7 +80,7 @@ def test_it_takes_its_time(sim):
     )
 
 
-def test_it_is_not_done_before_the_last_device(sim):
+def test_a_task_is_processing_until_its_last_device_is_done(sim):
     sim.patch(task_speed=0.001)
     task_id = create(sim, sim.known.online).json()["task_id"]
     assert (
@@ -89,7 +89,7 @@ def test_it_is_not_done_before_the_last_device(sim):
 
 
 @pytest.mark.parametrize(("delay", "status"), [(1000, "Initializing"), (0, "Waitting")])
-def test_it_starts_slowly(sim, delay, status):
+def test_a_task_starts_after_a_delay(sim, delay, status):
     sim.patch(task_delay_s=delay)
     tomorrow = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + 86_400))
     policy = {} if delay else {"task_policy": {"schedule_time": tomorrow}}
@@ -98,19 +98,19 @@ def test_it_starts_slowly(sim, delay, status):
     assert sim.status(sim.known.online) == "ONLINE"
 
 
-def test_it_keeps_its_numbers_consistent(sim):
+def test_the_progress_adds_up_to_the_total(sim):
     sim.patch(task_speed=2000)
-    task_id = create(sim, *(f"nobody{n}" for n in range(100))).json()["task_id"]
+    task_id = create(sim, *(f"unknown{n}" for n in range(100))).json()["task_id"]
     for _ in range(20):
         task = sim.get(f"/batchtasks/{task_id}").json()["batchtask"]
         progress = task["task_progress"]
         assert progress.pop("total") == sum(progress.values()) == 100
 
 
-def test_it_pages_details_by_target_and_status(sim):
-    task_id = finished(sim, *sim.known.free, "nobody")["batchtask"]["task_id"]
+def test_details_are_paged_and_filtered_by_target_and_status(sim):
+    task_id = finished(sim, *sim.known.free, "unknown")["batchtask"]["task_id"]
     failed = sim.get(f"/batchtasks/{task_id}?task_detail_status=Fail").json()
-    assert [row["target"] for row in failed["task_details"]] == ["nobody"]
+    assert [row["target"] for row in failed["task_details"]] == ["unknown"]
     one = sim.get(f"/batchtasks/{task_id}?target={sim.known.free[3]}").json()
     assert [row["target"] for row in one["task_details"]] == [sim.known.free[3]]
     first = sim.get(f"/batchtasks/{task_id}?limit=6").json()
@@ -118,10 +118,10 @@ def test_it_pages_details_by_target_and_status(sim):
         f"/batchtasks/{task_id}?limit=6&marker={first['page']['marker']}"
     ).json()
     rows = first["task_details"] + rest["task_details"]
-    assert {row["target"] for row in rows} == {*sim.known.free, "nobody"}
+    assert {row["target"] for row in rows} == {*sim.known.free, "unknown"}
 
 
-def test_it_lists_tasks_of_one_type(sim):
+def test_tasks_are_listed_by_type(sim):
     finished(sim, sim.known.online)
     rows = sim.get("/batchtasks?task_type=freezeDevices&status=Success").json()[
         "batchtasks"
@@ -130,11 +130,11 @@ def test_it_lists_tasks_of_one_type(sim):
     assert sim.get("/batchtasks?task_type=unfreezeDevices").json()["batchtasks"] == []
 
 
-def test_it_lists_only_with_a_type(sim):
+def test_a_list_of_tasks_needs_a_type(sim):
     assert sim.get("/batchtasks").json()["error_code"] == "IOTDA.000006"
 
 
-def test_it_deletes_a_finished_task_only(sim):
+def test_only_a_finished_task_can_be_deleted(sim):
     sim.patch(task_speed=0.001)
     task_id = create(sim, sim.known.online, sim.known.offline).json()["task_id"]
     assert sim.call("DELETE", f"/batchtasks/{task_id}").status_code == 400
@@ -144,8 +144,8 @@ def test_it_deletes_a_finished_task_only(sim):
 
 
 @pytest.mark.parametrize("act", ["retry", "stop"])
-def test_it_neither_retries_nor_stops_a_freeze(sim, act):
-    task_id = finished(sim, "nobody")["batchtask"]["task_id"]
+def test_a_freeze_task_cannot_be_retried_or_stopped(sim, act):
+    task_id = finished(sim, "unknown")["batchtask"]["task_id"]
     assert sim.post(f"/batchtasks/{task_id}/{act}", {}).status_code == 400
 
 
@@ -164,11 +164,11 @@ def test_it_neither_retries_nor_stops_a_freeze(sim, act):
         {"task_policy": {"schedule_time": "soon"}},
     ],
 )
-def test_it_refuses_a_wrong_task(sim, changes):
+def test_an_invalid_task_is_refused(sim, changes):
     assert create(sim, "x", **changes).status_code == 400
 
 
-def test_it_takes_so_many_targets_and_no_more(sim):
+def test_a_task_has_at_most_30000_targets(sim):
     assert create(sim, *(f"n{n}" for n in range(30_000))).status_code == 201
     assert (
         create(sim, *(f"n{n}" for n in range(30_001))).json()["error_code"]
@@ -176,19 +176,19 @@ def test_it_takes_so_many_targets_and_no_more(sim):
     )
 
 
-def test_it_runs_ten_tasks_a_space(sim):
+def test_a_space_has_at_most_ten_running_tasks(sim):
     sim.patch(task_delay_s=1000)
     answers = [create(sim, "x", app_id=sim.known.space).status_code for _ in range(11)]
     assert answers == [201] * 10 + [403]
     assert create(sim, "x", app_id=sim.known.other_space).status_code == 201
 
 
-def test_it_creates_with_the_status_set(sim):
+def test_a_setting_selects_the_status_of_a_created_task(sim):
     sim.patch(create_task_status=200)
     assert create(sim, "x").status_code == 200
 
 
-def test_it_repeats_the_targets_once_or_always(sim):
+def test_a_setting_selects_when_the_targets_are_repeated(sim):
     created = create(sim, sim.known.online).json()
     assert created["targets"] == [sim.known.online]
     assert (
@@ -202,13 +202,13 @@ def test_it_repeats_the_targets_once_or_always(sim):
     ]
 
 
-def test_it_fails_a_task_for_a_group_that_is_not_there(sim):
+def test_a_task_for_an_unknown_group_fails(sim):
     answer = finished(sim, targets=None, targets_filter={"group_ids": ["none"]})
     assert (answer["batchtask"]["status"], answer["task_details"]) == ("Fail", [])
     assert answer["batchtask"]["status_desc"]
 
 
-def test_it_journals_what_a_task_changed(sim):
+def test_the_journal_records_what_a_task_changed(sim):
     finished(sim, sim.known.online, sim.known.frozen)
     done = sim.journal(operation="freezeDevices")
     assert [one for entry in done for one in entry["applied"]] == [sim.known.online]

@@ -11,7 +11,7 @@ def policies_on(sim, device_id):
     return sim.device(device_id)["policy_ids"]
 
 
-def test_it_binds_and_unbinds(sim):
+def test_devices_are_bound_and_unbound(sim):
     one, two = sim.known.free[:2]
     answer = sim.bind(one, two).json()
     assert (answer["success_targets"], answer["failure_targets"]) == ([one, two], [])
@@ -25,7 +25,7 @@ def test_it_binds_and_unbinds(sim):
 
 
 @pytest.mark.parametrize(("kind", "which"), [("product", "product"), ("app", "space")])
-def test_it_binds_to_a_product_and_to_a_space(sim, kind, which):
+def test_products_and_spaces_can_be_bound(sim, kind, which):
     target = getattr(sim.known, which)
     assert sim.bind(target, target_type=kind).json()["success_targets"] == [target]
     rows = sim.post(
@@ -34,7 +34,7 @@ def test_it_binds_to_a_product_and_to_a_space(sim, kind, which):
     assert rows["targets"] == [{"target_type": kind, "target_id": target}]
 
 
-def test_it_answers_200_and_the_row_that_failed(sim):
+def test_a_bind_answers_200_with_the_failed_targets(sim):
     answer = sim.bind(sim.known.free[0], sim.known.full)
     assert (answer.status_code, codes(answer)) == (
         200,
@@ -43,24 +43,24 @@ def test_it_answers_200_and_the_row_that_failed(sim):
     assert answer.json()["success_targets"] == [sim.known.free[0]]
 
 
-def test_it_answers_200_when_every_target_fails(sim):
-    assert sim.bind(sim.known.full, "nobody").status_code == 200
+def test_a_bind_answers_200_if_every_target_fails(sim):
+    assert sim.bind(sim.known.full, "unknown").status_code == 200
 
 
-def test_it_puts_no_more_than_five_policies_on_a_target(sim):
+def test_a_target_has_at_most_five_policies(sim):
     assert len(policies_on(sim, sim.known.full)) == 5
     sim.bind(sim.known.full)
     assert sim.known.policy not in policies_on(sim, sim.known.full)
 
 
-def test_it_refuses_21_ids_and_binds_nothing(sim):
-    answer = sim.bind(*sim.known.free, *(f"nobody{n}" for n in range(11)))
+def test_21_ids_are_refused_and_nothing_is_bound(sim):
+    answer = sim.bind(*sim.known.free, *(f"unknown{n}" for n in range(11)))
     assert (answer.status_code, answer.json()["error_code"]) == (400, "IOTDA.000006")
     assert policies_on(sim, sim.known.free[0]) == []
 
 
-def test_it_takes_20_ids(sim):
-    assert sim.bind(*(f"nobody{n}" for n in range(20))).status_code == 200
+def test_20_ids_are_accepted(sim):
+    assert sim.bind(*(f"unknown{n}" for n in range(20))).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,12 @@ def test_it_takes_20_ids(sim):
         (None, "IOTDA.000008"),
     ],
 )
-def test_it_refuses_a_wrong_body(sim, body, code):
+def test_an_invalid_body_is_refused(sim, body, code):
     answer = sim.post(f"/device-policies/{sim.known.policy}/bind", body)
     assert (answer.status_code, answer.json()["error_code"]) == (400, code)
 
 
-def test_it_refuses_a_body_that_is_not_json(sim):
+def test_a_body_that_is_not_json_is_refused(sim):
     url = f"{sim.api}{sim.root}/device-policies/{sim.known.policy}/bind"
     answer = sim.session.post(
         url, data=b'{"target', headers={"X-Auth-Token": sim.token}
@@ -89,57 +89,57 @@ def test_it_refuses_a_body_that_is_not_json(sim):
     assert (answer.status_code, answer.json()["error_code"]) == (400, "IOTDA.000008")
 
 
-def test_it_counts_a_repeated_id_once(sim):
+def test_a_repeated_id_counts_once(sim):
     one = sim.known.free[0]
     assert sim.bind(one, one).json()["success_targets"] == [one]
 
 
-def test_it_succeeds_on_what_is_bound_already(sim):
+def test_binding_a_bound_target_succeeds(sim):
     one = sim.known.free[0]
     sim.bind(one)
     assert sim.bind(one).json()["success_targets"] == [one]
     assert sim.journal(operation="BindDevicePolicy")[-1]["applied"] == []
 
 
-def test_it_may_fail_on_what_is_bound_already(sim):
+def test_a_setting_makes_binding_a_bound_target_fail(sim):
     sim.patch(already_bound="failure", already_bound_code="IOTDA.1")
     sim.bind(sim.known.free[0])
     assert codes(sim.bind(sim.known.free[0])) == {sim.known.free[0]: "IOTDA.1"}
 
 
-def test_it_succeeds_on_what_is_not_bound(sim):
+def test_unbinding_an_unbound_target_succeeds(sim):
     assert codes(sim.bind(sim.known.free[0], act="unbind")) == {}
 
 
-def test_it_may_fail_on_what_is_not_bound(sim):
+def test_a_setting_makes_unbinding_an_unbound_target_fail(sim):
     sim.patch(not_bound="failure", not_bound_code="IOTDA.2")
     assert codes(sim.bind(sim.known.free[0], act="unbind")) == {
         sim.known.free[0]: "IOTDA.2"
     }
 
 
-def test_it_names_an_unknown_target_as_set(sim):
-    assert codes(sim.bind("nobody")) == {"nobody": "IOTDA.014000"}
+def test_a_setting_selects_the_code_of_an_unknown_target(sim):
+    assert codes(sim.bind("unknown")) == {"unknown": "IOTDA.014000"}
     sim.patch(unknown_target_code="IOTDA.3")
-    assert codes(sim.bind("nobody", act="unbind")) == {"nobody": "IOTDA.3"}
+    assert codes(sim.bind("unknown", act="unbind")) == {"unknown": "IOTDA.3"}
 
 
-def test_it_may_keep_a_policy_to_its_space(sim):
-    stranger = next(
+def test_a_setting_keeps_a_policy_to_its_space(sim):
+    other = next(
         ids[0]
         for app, ids in sim.known.free_by_space.items()
         if ids and app != sim.known.space
     )
-    assert codes(sim.bind(stranger)) == {}
+    assert codes(sim.bind(other)) == {}
     sim.patch(cross_space="failure")
-    assert list(codes(sim.bind(stranger))) == [stranger]
+    assert list(codes(sim.bind(other))) == [other]
 
 
-def test_it_does_not_know_an_unknown_policy(sim):
+def test_an_unknown_policy_is_not_found(sim):
     assert sim.bind("x", policy="0" * 24).status_code == 404
 
 
-def test_it_lists_targets_of_every_type_without_a_body(sim):
+def test_list_targets_without_a_body_returns_every_type(sim):
     sim.bind(sim.known.product, target_type="product")
     answer = sim.post(f"/device-policies/{sim.known.policy}/list-targets").json()
     assert answer["page"]["count"] == 4
