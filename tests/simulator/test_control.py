@@ -11,6 +11,12 @@ def test_a_reset_undoes_every_change(sim):
     assert sim._control("GET", "/faults")["faults"] == []
 
 
+def test_a_reset_clears_the_journal(sim):
+    sim.get("/devices")
+    sim._control("POST", "/reset")
+    assert sim.journal() == []
+
+
 def test_a_reset_can_change_settings(sim):
     sim.reset(bind_limit=1)
     assert sim.bind(*sim.known.free[:2]).status_code == 400

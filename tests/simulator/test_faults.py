@@ -88,8 +88,9 @@ def test_redirect_sends_the_given_location(sim):
 )
 def test_a_fault_breaks_the_connection(sim, fault, args, moment, applied):
     sim.fault(fault, BIND, moment=moment, **args)
-    with pytest.raises(requests.RequestException):
+    with pytest.raises(requests.RequestException) as caught:
         bind(sim)
+    assert not isinstance(caught.value, requests.Timeout)
     assert len(bound(sim)) == len(last(sim)["applied"]) == applied
     assert (last(sim)["fault"], last(sim)["answered"]) == (fault, False)
 
