@@ -5,7 +5,8 @@ import os
 import sys
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import execute_from_command_line
+
+from iotda_admin.operations.cli.utility import execute_from_command_line
 
 
 def main() -> None:

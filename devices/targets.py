@@ -1,22 +1,98 @@
-"""What is looked up before devices are frozen or unfrozen: for a form or the command line."""
+"""Resolves device IDs to what the inventory knows, before the devices are changed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from django.db.models import F, Q, QuerySet
 
 from devices.models import Device
+from iotda_admin.access.scope import AnyUser, in_scope
 from iotda_admin.core.bulk_sql import values_subquery
-from iotda_admin.operations.services import TargetSpec
+from iotda_admin.operations.requests import TargetSpec
+
+SHOWN = 50
+DIRECT = Q(gateway_id="") | Q(gateway_id=F("device_id"))
 
 
-def wanted(ids: Sequence[str]) -> list[TargetSpec]:
-    """With names and spaces. What the inventory does not know is wanted too: the platform says what it is."""
-    rows = (
-        Device.objects.filter(pk__in=values_subquery(ids))
-        .order_by()
-        .values_list("pk", "name", "app_id")
-    )
+def known_devices(ids: Iterable[str]) -> QuerySet[Device]:
+    return Device.objects.filter(device_id__in=values_subquery(list(ids)))
+
+
+def resolve_devices(ids: Sequence[str]) -> list[TargetSpec]:
+    """Return each device with its name and space.
+
+    Unknown devices stay in: IoTDA says what they are.
+    """
+    rows = known_devices(ids).order_by().values_list("pk", "name", "app_id")
     known = {id: (name, space) for id, name, space in rows}
     return [
         TargetSpec(id, name, space=space)
         for id in ids
         for name, space in [known.get(id, ("", ""))]
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSelection:
+    """The chosen devices: those to change, and those left out behind a gateway.
+
+    Unknown devices are to be changed too: IoTDA says what becomes of them. The unknown
+    devices of a user who may not act in every space count as outside the user's spaces.
+    """
+
+    changing: Sequence[str]
+    left_out: Sequence[str]
+    # How many of those to change the inventory knows, how many of them are online, and
+    # how many are frozen.
+    known: int
+    online: int
+    frozen: int
+
+    @property
+    def unknown(self) -> int:
+        return len(self.changing) - self.known
+
+    @property
+    def many(self) -> bool:
+        """Return whether they are more than a page shows; the form sends one text then."""
+        return len(self.changing) > SHOWN
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.changing)
+
+    @property
+    def first_changing(self) -> list[Device]:
+        return device_rows(self.changing[:SHOWN])
+
+    @property
+    def first_left_out(self) -> list[Device]:
+        return device_rows(self.left_out[:SHOWN])
+
+
+def select_devices(
+    ids: Sequence[str],
+    user: AnyUser,
+    *,
+    outside: Iterable[str] = (),
+    direct_only: bool = True,
+) -> DeviceSelection:
+    """Sort the chosen IDs. ``outside`` are those not in the user's spaces."""
+    known = in_scope(known_devices(ids).order_by(), user)
+    behind: set[str] = set()
+    if direct_only:
+        behind = set(known.exclude(DIRECT).values_list("pk", flat=True))
+        known = known.filter(DIRECT)
+    excluded = behind | set(outside)
+    return DeviceSelection(
+        [id for id in ids if id not in excluded],
+        [id for id in ids if id in behind],
+        known.count(),
+        known.filter(status=Device.Status.ONLINE).count(),
+        known.filter(status=Device.Status.FROZEN).count(),
+    )
+
+
+def device_rows(ids: Sequence[str]) -> list[Device]:
+    known = Device.objects.in_bulk(ids)
+    return [known.get(id) or Device(device_id=id) for id in ids]

@@ -1,15 +1,33 @@
 from django.urls import path
 
 from devices import views
+from devices.verbs import DeviceVerb
+from iotda_admin.operations.verbs import all_verbs
+
+VERBS = [verb for verb in all_verbs() if isinstance(verb, DeviceVerb)]
 
 app_name = "devices"
 urlpatterns = [
     path("", views.devices, name="devices"),
-    # No id has a dot, so these can never be meant as a device.
-    path("selection.freeze/", views.freeze_many, name="freeze_many"),
-    path("selection.unfreeze/", views.unfreeze_many, name="unfreeze_many"),
+    # No ID has a dot, so these are never taken for a device.
     path("selection.paste/", views.paste, name="paste"),
+    *(
+        path(
+            f"selection.{verb.command}/",
+            views.change_devices,
+            {"verb": verb},
+            name=f"{verb.command}_many",
+        )
+        for verb in VERBS
+    ),
     path("<id:device_id>/", views.device, name="device"),
-    path("<id:device_id>/freeze/", views.freeze, name="freeze"),
-    path("<id:device_id>/unfreeze/", views.unfreeze, name="unfreeze"),
+    *(
+        path(
+            f"<id:device_id>/{verb.command}/",
+            views.change_device,
+            {"verb": verb},
+            name=verb.command,
+        )
+        for verb in VERBS
+    ),
 ]

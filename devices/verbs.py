@@ -1,17 +1,20 @@
-"""Freeze and unfreeze: how IoTDA is asked, and how one sees whether it took effect."""
+"""Freeze and unfreeze: how IoTDA is asked, and how the result is read back."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
 
 from devices.models import Device
 from devices.sync import Devices, device_row
-from iotda_admin.core.bulk_sql import values_subquery
+from devices.targets import DeviceSelection, known_devices, resolve_devices
 from iotda_admin.inventory.sync import ask as ask_for_reading
 from iotda_admin.iotda import (
     Ack,
@@ -23,58 +26,145 @@ from iotda_admin.iotda import (
     Unauthorized,
     Unreachable,
 )
+from iotda_admin.iotda import Device as PlatformDevice
 from iotda_admin.operations.error_codes import MOVED, NOT_DIRECT
 from iotda_admin.operations.models import Operation
+from iotda_admin.operations.requests import OperationRequest
 from iotda_admin.operations.verbs import (
     State,
     TargetOutcome,
     Verb,
     VerbAnswer,
+    VerbInventory,
+    VerbPermission,
     VerbRequest,
 )
 
 FROZEN = Device.Status.FROZEN
-# Where so many reads in one look get no answer at all, the others would wait in vain as well.
+# When so many reads in a row get no answer, the other reads would not either.
 LOST_READS = 3
+FREEZE_PERMISSION = VerbPermission(
+    "devices.freeze_device",
+    _("Can freeze and unfreeze devices"),
+    roles=("operator", "admin"),
+)
 
 
-def known(ids: Iterable[str]) -> QuerySet[Device]:
-    return Device.objects.filter(device_id__in=values_subquery(list(ids)))
+class DeviceInventory(VerbInventory):
+    """The mirrored devices."""
+
+    def rows(self, target_type: str, ids: Sequence[str]) -> QuerySet[Any]:
+        return known_devices(ids)
+
+    def store(self, seen: Sequence[Any]) -> None:
+        # The last read of a device counts: one statement cannot write a row twice.
+        latest = {device.device_id: device for device in seen}
+        Devices().save([device_row(device) for device in latest.values()])
 
 
-def lost(errors: Iterable[IotdaError]) -> int:
-    return sum(isinstance(error, Unreachable) for error in errors)
+class DeviceVerb(Verb):
+    """A verb on devices: the pages of the devices app draw its URLs, buttons and dialogs.
 
+    In its words, ``{name}`` is the device and ``%(shown)s`` the number of devices.
+    """
 
-class DeviceStatus(Verb):
-    """The platform takes one device a call, or very many as a batch task; only directly connected ones."""
+    target_types = ("device",)
+    # Whether IoTDA takes only directly connected devices.
+    direct_only = False
+    # Whether each row of the list has a button for it.
+    in_rows = True
+    question: str | Promise
+    effect: str | Promise
+    effect_many: str | Promise
+    heading: str | Promise
+    heading_many: Any
+    done: str | Promise
+    already: str | Promise
+    already_many: Any
+    # Shown for devices that are online.
+    online_hint: str | Promise = ""
+    online_hint_many: Any = None
 
-    # A look before the change.
-    calls = 2
-    # Whether the device shall be frozen afterwards.
-    frozen: ClassVar[bool]
-    task_type: TaskType
+    @property
+    def bulk_url(self) -> str:  # type: ignore[override]
+        return f"devices:{self.command}_many"
 
-    def permission(self, target_type: str) -> str:
-        return "devices.freeze_device"
+    @property
+    def bulk_label(self) -> str | Promise:  # type: ignore[override]
+        return self.title
 
-    def subject(self, operation: Operation, target_id: str) -> str:
+    def offered(self, device: Device) -> bool:
+        """Return whether the pages offer it for this device."""
+        return device.direct or not self.direct_only
+
+    def is_already(self, device: Device) -> bool:
+        """Return whether the device already is as this verb wants."""
+        return False
+
+    def already_count(self, selection: DeviceSelection) -> int:
+        """Return how many of the selected devices already are as this verb wants."""
+        return 0
+
+    def subject(self, about: Operation | OperationRequest, target_id: str) -> str:
         return f"status of {target_id}"
 
-    def in_inventory(self, target_type: str, ids: Sequence[str]) -> QuerySet[Any]:
-        return known(ids)
+    def resolve(self, client: Client, request: OperationRequest) -> OperationRequest:
+        return replace(request, targets=resolve_devices(request.ids))
 
-    def inventory_says(
-        self, ids: Sequence[str], about: Operation | None = None
+    def stops(self, error: IotdaError) -> bool:
+        # A 403 is about our permissions, except for the codes about this one device.
+        about_device = error.code.startswith("IOTDA.014")
+        return super().stops(error) or (error.status == 403 and not about_device)
+
+    def read_back(self, client: Client, request: VerbRequest) -> Mapping[str, bool]:
+        """Read each device. One that cannot be read does not hold back the others."""
+        standing: dict[str, bool] = {}
+        errors: list[IotdaError] = []
+        for device_id in request.ids:
+            try:
+                standing[device_id] = self.stands(client, request, device_id)
+            except IotdaError as error:
+                errors.append(error)
+                if ends_reading(errors):
+                    break
+            request.heartbeat()
+        if errors and not standing:
+            raise errors[-1]
+        return standing
+
+    def stands(self, client: Client, request: VerbRequest, device_id: str) -> bool:
+        """Read whether the device is as requested. A deleted one is not."""
+        try:
+            device = client.show_device(device_id)
+        except Rejected as error:
+            if error.status != 404 or not error.code.startswith("IOTDA."):
+                raise
+            return False
+        request.seen.append(device)
+        return self.matches(device)
+
+    def matches(self, device: PlatformDevice) -> bool:
+        """Return whether a device that was just read is as this verb wants."""
+        raise NotImplementedError
+
+
+def ends_reading(errors: Iterable[IotdaError]) -> bool:
+    *_others, last = errors
+    lost = sum(isinstance(error, Unreachable) for error in errors)
+    return isinstance(last, Throttled | Unauthorized) or lost == LOST_READS
+
+
+class FrozenInventory(DeviceInventory):
+    """What the inventory knows of frozen devices, and of those that are not."""
+
+    def __init__(self, *, frozen: bool) -> None:
+        self.frozen = frozen
+
+    def standing(
+        self, ids: Sequence[str], about: Operation, before: datetime | None = None
     ) -> Mapping[str, bool]:
-        return self.standing(known(ids))
-
-    def inventory_said(
-        self, ids: Sequence[str], before: datetime
-    ) -> Mapping[str, bool]:
-        return self.standing(known(ids).filter(read_at__lt=before))
-
-    def standing(self, rows: QuerySet[Device]) -> Mapping[str, bool]:
+        rows = known_devices(ids)
+        rows = rows.filter(read_at__lt=before) if before else rows
         found = rows.values_list("device_id", "status")
         return {
             device_id: (status == FROZEN) == self.frozen
@@ -82,16 +172,54 @@ class DeviceStatus(Verb):
             if status
         }
 
+    def apply(self, operation: Operation, ids: Sequence[str]) -> None:
+        rows, now = known_devices(ids), timezone.now()
+        if self.frozen:
+            rows.update(status=FROZEN, read_at=now)
+        else:
+            # After a batch task nobody has read the new status: none is better than a
+            # wrong one.
+            rows.filter(status=FROZEN).update(status="", read_at=now)
+
+    def batch_task_ended(self) -> None:
+        if not self.frozen:
+            ask_for_reading()
+
+
+class FreezeSwitch(DeviceVerb):
+    """IoTDA takes one device a call, or many as a batch task; only direct ones."""
+
+    permissions = (FREEZE_PERMISSION,)
+    direct_only = True
+    # A read comes before the change.
+    calls = 2
+    # Whether the device is to be frozen.
+    frozen: ClassVar[bool]
+    task_type: TaskType
+
+    def offered(self, device: Device) -> bool:
+        return device.frozen != self.frozen and (device.direct or not self.frozen)
+
+    def is_already(self, device: Device) -> bool:
+        return device.frozen == self.frozen
+
+    def already_count(self, selection: DeviceSelection) -> int:
+        thawed = selection.known - selection.frozen
+        return selection.frozen if self.frozen else thawed
+
+    def matches(self, device: PlatformDevice) -> bool:
+        return (device.status == FROZEN) == self.frozen
+
     def send(self, client: Client, request: VerbRequest) -> VerbAnswer:
         if request.task_name:
-            return self.send_task(client, request)
+            return self.send_batch_task(client, request)
         (device_id,) = request.ids
         device = client.show_device(device_id)
         request.seen.append(device)
         if not request.may_change_in(device.app_id):
-            # Moved since the inventory was read: nothing is told of it either.
+            # It moved since the last sync. The message tells nothing about it either.
             return VerbAnswer({device_id: TargetOutcome(State.FAILED, MOVED)})
-        if (device.status == FROZEN) == self.frozen:
+        if self.matches(device):
             return VerbAnswer({device_id: TargetOutcome(State.ALREADY)})
         if device.gateway_id and device.gateway_id != device_id:
             return VerbAnswer({device_id: TargetOutcome(State.FAILED, NOT_DIRECT)})
@@ -100,17 +228,18 @@ class DeviceStatus(Verb):
         except Rejected as error:
             if error.code != self.already_code:
                 raise
-            verdict = TargetOutcome(State.ALREADY, error.code, error.message)
-            return VerbAnswer({device_id: verdict}, error.status, error.request_id)
+            outcome = TargetOutcome(State.ALREADY, error.code, error.message)
+            return VerbAnswer({device_id: outcome}, error.status, error.request_id)
         return VerbAnswer(
             {device_id: TargetOutcome(State.OK)}, ack.status, ack.request_id
         )
 
-    def send_task(self, client: Client, request: VerbRequest) -> VerbAnswer:
-        """No device is read before: a child device, or one that stands already, the platform names itself.
+    def send_batch_task(self, client: Client, request: VerbRequest) -> VerbAnswer:
+        """Send many devices as one batch task, without reading them first.
 
-        Known: neither the task nor its rows name a resource space. A device that was moved to another one
-        since the inventory was read is changed with the others.
+        IoTDA itself names a device that is behind a gateway or already as requested. Known
+        limit: neither the task nor its rows name a resource space, so a device that moved
+        to another space since the last sync is changed with the others.
         """
         task = client.create_batch_task(request.task_name, self.task_type, request.ids)
         return VerbAnswer({}, task.http_status, task.request_id, task.task_id)
@@ -118,84 +247,77 @@ class DeviceStatus(Verb):
     def call(self, client: Client, request: VerbRequest) -> Ack:
         raise NotImplementedError
 
-    def read_back(self, client: Client, request: VerbRequest) -> Mapping[str, bool]:
-        """Of a device that cannot be read nothing is told; it must not hold back the others."""
-        stands, errors = {}, []
-        for device_id in request.ids:
-            try:
-                stands[device_id] = self.stands(client, request, device_id)
-            except IotdaError as error:
-                errors.append(error)
-                if (
-                    isinstance(error, (Throttled, Unauthorized))
-                    or lost(errors) == LOST_READS
-                ):
-                    break
-            request.beat()
-        if errors and not stands:
-            raise errors[-1]
-        return stands
 
-    def stands(self, client: Client, request: VerbRequest, device_id: str) -> bool:
-        try:
-            device = client.show_device(device_id)
-        except Rejected as error:
-            # A device that is gone does not stand; a gateway's 404 says nothing of a device.
-            if error.status != 404 or not error.code.startswith("IOTDA."):
-                raise
-            return False
-        request.seen.append(device)
-        return (device.status == FROZEN) == self.frozen
-
-    def remember(self, seen: Sequence[Any]) -> None:
-        # The last look at a device counts; one statement cannot write the same row twice.
-        Devices().save(
-            [device_row(device) for device in {d.device_id: d for d in seen}.values()]
-        )
-
-    def stops(self, error: IotdaError) -> bool:
-        # 403 speaks of our rights, except for the codes that speak of this one device.
-        about_device = error.code.startswith("IOTDA.014")
-        return super().stops(error) or (error.status == 403 and not about_device)
-
-
-class Freeze(DeviceStatus):
+class Freeze(FreezeSwitch):
     name = "device.freeze"
     inverse = "device.unfreeze"
-    title = _("Freeze")
     frozen = True
+    inventory = FrozenInventory(frozen=True)
     task_type = "freezeDevices"
     already_code = "IOTDA.014039"
+
+    title = _("Freeze")
+    summary = (
+        "Freezes devices: IoTDA disconnects them and refuses their connections until they"
+        " are unfrozen."
+    )
+    past = "frozen"
+    icon = "freeze"
+    danger = True
+    question = _("Freeze {name}?")
+    effect = _("It cannot connect to IoTDA until someone unfreezes it.")
+    effect_many = _("They cannot connect to IoTDA until someone unfreezes them.")
+    heading = _("Freeze devices")
+    heading_many = ngettext_lazy(
+        "Freeze %(shown)s device", "Freeze %(shown)s devices", "n"
+    )
+    done = _("{name} is frozen.")
+    already = _("{name} was frozen already.")
+    already_many = ngettext_lazy(
+        "%(shown)s is frozen already", "%(shown)s are frozen already", "n"
+    )
+    online_hint = _("It was online at the last sync.")
+    online_hint_many = ngettext_lazy(
+        "%(shown)s of them was online at the last sync.",
+        "%(shown)s of them were online at the last sync.",
+        "n",
+    )
 
     def call(self, client: Client, request: VerbRequest) -> Ack:
         return client.freeze_device(*request.ids)
 
-    def settled(self, operation: Operation, ids: Sequence[str]) -> None:
-        known(ids).update(status=FROZEN, read_at=timezone.now())
 
-
-class Unfreeze(DeviceStatus):
+class Unfreeze(FreezeSwitch):
     name = "device.unfreeze"
     inverse = "device.freeze"
-    title = _("Unfreeze")
     frozen = False
+    inventory = FrozenInventory(frozen=False)
     task_type = "unfreezeDevices"
     already_code = "IOTDA.014040"
-
-    # And a look afterwards.
+    # A second read comes after the change.
     calls = 3
+
+    title = _("Unfreeze")
+    summary = "Unfreezes devices: IoTDA lets them connect again."
+    past = "unfrozen"
+    icon = "unfreeze"
+    question = _("Unfreeze {name}?")
+    effect = _("It may connect to IoTDA again.")
+    effect_many = _("They may connect to IoTDA again.")
+    heading = _("Unfreeze devices")
+    heading_many = ngettext_lazy(
+        "Unfreeze %(shown)s device", "Unfreeze %(shown)s devices", "n"
+    )
+    done = _("{name} is no longer frozen.")
+    already = _("{name} was not frozen.")
+    already_many = ngettext_lazy(
+        "%(shown)s is not frozen", "%(shown)s are not frozen", "n"
+    )
 
     def call(self, client: Client, request: VerbRequest) -> Ack:
         (device_id,) = request.ids
         ack = client.unfreeze_device(device_id)
-        # What it is afterwards (offline, never connected) only the platform knows.
+        # Only IoTDA knows the new status (offline, never connected).
         with suppress(IotdaError):
             request.seen.append(client.show_device(device_id))
         return ack
-
-    def settled(self, operation: Operation, ids: Sequence[str]) -> None:
-        # Those that nobody has looked at since, as after a batch task: no status is better than a wrong one.
-        known(ids).filter(status=FROZEN).update(status="", read_at=timezone.now())
-
-    def task_ended(self) -> None:
-        ask_for_reading()

@@ -1,32 +1,31 @@
 from django.conf import settings
-from django.contrib.auth.decorators import permission_required
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import reswap, retarget, trigger_client_event
 
 from devices.forms import FilterForm
 from devices.models import Device
-from devices.selection import Selection, select_devices
 from devices.sync import store_device
-from devices.targets import wanted
+from devices.targets import select_devices
+from devices.verbs import DeviceVerb
 from iotda_admin.access.actor import actor_of
-from iotda_admin.access.limits import target_limit
-from iotda_admin.access.scope import can_see_space, in_scope
+from iotda_admin.access.scope import AnyUser, can_see_space, in_scope
 from iotda_admin.core.http import render, wants_fragment
 from iotda_admin.core.pagination import paginate
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.counts import overall_outcome
-from iotda_admin.operations.permissions import limit_message, outside_message
+from iotda_admin.operations.permissions import authorize
+from iotda_admin.operations.requests import OperationRequest
 from iotda_admin.operations.services import (
     OperationRejected,
-    TargetSpec,
-    create_operation,
-    deny_look,
-    dispatch,
+    find_by_key,
+    record_denied,
+    submit,
 )
-from iotda_admin.operations.verbs import get_verb
+from iotda_admin.operations.verbs import all_verbs
 from iotda_admin.operations.web.forms import ChangeForm, TargetsForm, valid_ids
 from iotda_admin.operations.web.presenters import result_context, target_history
 from iotda_admin.operations.web.responses import operation_response
@@ -43,7 +42,7 @@ def devices(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def device(request: HttpRequest, device_id: str) -> HttpResponse:
-    """Read from the platform at this moment; where that fails, as the inventory has it, and said so."""
+    """Read the device from IoTDA; if that fails, show the inventory's row and say so."""
     error = live = None
     try:
         live = client().show_device(device_id)
@@ -60,12 +59,8 @@ def device(request: HttpRequest, device_id: str) -> HttpResponse:
         "gone": error is not None and unknown_to_iotda(error),
         "history": target_history("device", device_id),
     }
-    return render(
-        request,
-        "devices/device.html",
-        context,
-        status=200 if error is None else status_of(error),
-    )
+    status = 200 if error is None else status_of(error)
+    return render(request, "devices/device.html", context, status=status)
 
 
 def known_device(device_id: str, *, gone: bool) -> Device:
@@ -75,160 +70,134 @@ def known_device(device_id: str, *, gone: bool) -> Device:
     return row or Device(device_id=device_id)
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
-@permission_required("devices.freeze_device", raise_exception=True)
-def freeze(request: HttpRequest, device_id: str) -> HttpResponse:
-    return change_one(request, device_id, "device.freeze")
+def require_permission(request: HttpRequest, verb: DeviceVerb) -> None:
+    if not request.user.has_perm(verb.permission_for("device")):
+        raise PermissionDenied
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@permission_required("devices.freeze_device", raise_exception=True)
-def unfreeze(request: HttpRequest, device_id: str) -> HttpResponse:
-    return change_one(request, device_id, "device.unfreeze")
-
-
-def change_one(request: HttpRequest, device_id: str, verb: str) -> HttpResponse:
-    device = get_object_or_404(
-        in_scope(Device.objects.all(), request.user), pk=device_id
-    )
-    form = ChangeForm(request.POST) if request.method == "POST" else ChangeForm()
-    context = {"device": device, "verb": get_verb(verb), "form": form}
-    if request.method != "POST" or not form.is_valid():
-        status = 200 if request.method != "POST" else 422
-        return dialog(request, "devices/change.html", context, status)
+def change_device(
+    request: HttpRequest, device_id: str, verb: DeviceVerb
+) -> HttpResponse:
+    """Confirm the change of one device in a dialog, then make it."""
+    require_permission(request, verb)
+    form = ChangeForm(request.POST if request.method == "POST" else None)
+    # The same form sent twice leads to its operation, though the row may be gone.
+    sent = form.is_valid() and find_by_key(form.cleaned_data["key"], actor_of(request))
+    row = in_scope(Device.objects.filter(pk=device_id), request.user).first()
+    if row is None and not sent:
+        raise Http404
+    row = row or Device(device_id=device_id)
+    context = {"device": row, "verb": verb, "form": form}
+    if not form.is_valid():
+        status = 422 if request.method == "POST" else 200
+        return dialog_response(request, "devices/change.html", context, status)
     try:
-        operation = create_operation(
-            verb,
-            [TargetSpec(device.pk, device.name)],
-            actor=actor_of(request),
-            reason=form.cleaned_data["reason"],
-            ticket=form.cleaned_data["ticket"],
-            form_key=form.cleaned_data["key"],
-        )
+        change = form.request_for(verb, [row.pk], "device")
+        operation = submit(change, actor_of(request), client())
     except OperationRejected as refusal:
-        return dialog(
-            request,
-            "devices/change.html",
-            context | {"refusal": refusal},
-            refusal.status,
-        )
-    dispatch(operation, client())
+        context["refusal"] = refusal
+        return dialog_response(request, "devices/change.html", context, refusal.status)
     if not wants_fragment(request):
         return operation_response(request, operation)
     outcome = overall_outcome(operation)
     if not outcome.good:
         context = {"operation": operation, **result_context(operation)}
-        return dialog(
-            request, "operations/in_dialog.html", context, outcome.http_status
-        )
-    device.refresh_from_db()
-    context = {"device": device, "operation": operation, "outcome": outcome}
-    return trigger_client_event(
-        render(request, "devices/changed.html", context), "dialog:close"
-    )
+        template = "operations/in_dialog.html"
+        return dialog_response(request, template, context, outcome.http_status)
+    context |= {
+        "device": Device.objects.filter(pk=device_id).first() or row,
+        "operation": operation,
+        "outcome": outcome,
+    }
+    response = render(request, "devices/changed.html", context)
+    return trigger_client_event(response, "dialog:close")
 
 
-def dialog(
+def dialog_response(
     request: HttpRequest, template: str, context: dict[str, object], status: int
 ) -> HttpResponse:
-    """A page of its own without htmx; with it, the content of the page's dialog."""
+    """Return a page without htmx; with it, the content of the page's dialog."""
     response = render(request, template, context, part="dialog", status=status)
     if request.method == "POST" and wants_fragment(request):
-        # Not the row that was hoped for: it stays in the dialog.
+        # The form's target is the row; this answer belongs into the dialog.
         retarget(response, "#dialog-body")
         reswap(response, "innerHTML")
     return response
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@permission_required("devices.freeze_device", raise_exception=True)
-def freeze_many(request: HttpRequest) -> HttpResponse:
-    return change_many(request, "device.freeze")
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-@permission_required("devices.freeze_device", raise_exception=True)
-def unfreeze_many(request: HttpRequest) -> HttpResponse:
-    return change_many(request, "device.unfreeze")
-
-
-def change_many(request: HttpRequest, verb: str) -> HttpResponse:
-    """First shows exactly which devices will be changed, then changes exactly those."""
+def change_devices(request: HttpRequest, verb: DeviceVerb) -> HttpResponse:
+    """Show exactly which devices will be changed, then change exactly those."""
+    require_permission(request, verb)
     if request.method != "POST":
-        # As after a login in between: what was ticked is gone.
+        # After signing in again the selection is lost.
         return redirect("devices:devices")
-    form, asked = TargetsForm(request.POST, request.FILES), "key" in request.POST
+    form, confirmed = TargetsForm(request.POST, request.FILES), "key" in request.POST
     if form.unreadable or ("upload" in form.data and not form.targets()):
-        return render(
-            request,
-            "devices/paste.html",
-            {"form": form, "text": form.text},
-            status=form.status,
-        )
-    if asked and form.is_valid():
-        return change(request, verb, form)
-    return confirm(request, verb, form, status=form.status if asked else 200)
-
-
-def change(request: HttpRequest, verb: str, form: TargetsForm) -> HttpResponse:
+        verbs = pastable_verbs(request.user)
+        context = {"form": form, "text": form.text, "verbs": verbs}
+        return render(request, "devices/paste.html", context, status=form.status)
+    if not confirmed or not form.is_valid():
+        status = form.status if confirmed else 200
+        return selection_response(request, verb, form, status=status)
     try:
-        operation = create_operation(
-            verb,
-            [TargetSpec(id) for id in form.targets()],
-            look=wanted,
-            actor=actor_of(request),
-            reason=form.cleaned_data["reason"],
-            ticket=form.cleaned_data["ticket"],
-            form_key=form.cleaned_data["key"],
-        )
+        change = form.request_for(verb, form.targets(), "device")
+        operation = submit(change, actor_of(request), client())
     except OperationRejected as refusal:
-        return confirm(request, verb, form, status=refusal.status, refusal=refusal)
-    dispatch(operation, client())
+        return selection_response(
+            request, verb, form, status=refusal.status, refusal=refusal
+        )
     return operation_response(request, operation)
 
 
-def confirm(
+def selection_response(
     request: HttpRequest,
-    verb: str,
+    verb: DeviceVerb,
     form: TargetsForm,
     *,
     status: int,
     refusal: OperationRejected | None = None,
 ) -> HttpResponse:
-    asked = "key" in form.data
+    confirmed = "key" in form.data
     ids = valid_ids([*request.POST.getlist("target"), *form.read_ids()])
-    selection = select_devices(ids, request.user)
-    freezing, forbidden = verb == "device.freeze", not_allowed(request, verb, selection)
+    decision = authorize(request.user, OperationRequest.preview(verb.name, ids))
+    selection = select_devices(
+        ids, request.user, outside=decision.outside, direct_only=verb.direct_only
+    )
+    if selection.left_out and decision.denied_by == "limit":
+        # The limit counts without the devices that are left out.
+        changing = OperationRequest.preview(verb.name, selection.changing)
+        decision = authorize(request.user, changing)
     context = {
-        "form": form if asked else form.lenient(),
-        "verb": get_verb(verb),
-        "freezing": freezing,
+        "form": form if confirmed else form.lenient(),
+        "verb": verb,
         "selection": selection,
         "duplicates": form.duplicates,
-        "by_task": len(selection.changing) > settings.BATCH_TASK_ABOVE,
-        "already": selection.frozen if freezing else selection.known - selection.frozen,
+        "already": verb.already_count(selection),
+        "by_task": bool(verb.task_type)
+        and len(selection.changing) > settings.BATCH_TASK_ABOVE,
         "refusal": refusal,
-        "forbidden": forbidden,
+        "forbidden": decision.message,
+        "outside": decision.outside,
     }
-    if forbidden and not asked:
+    if not decision.allowed and not confirmed:
         status = 403
-        deny_look(verb, ids, selection.outside, actor=actor_of(request))
+        preview = OperationRequest.preview(verb.name, ids)
+        record_denied(preview, actor_of(request), decision)
     return render(request, "devices/change_many.html", context, status=status)
 
 
-def not_allowed(request: HttpRequest, verb: str, selection: Selection) -> str:
-    """What the door would say of it, said before somebody fills in the form."""
-    if selection.outside:
-        return outside_message(selection.outside)
-    count, limit = (
-        len(selection.changing),
-        target_limit(request.user, get_verb(verb).permission("device")),
-    )
-    return limit_message(count, limit) if limit is not None and count > limit else ""
-
-
 @require_safe
-@permission_required("devices.freeze_device", raise_exception=True)
 def paste(request: HttpRequest) -> HttpResponse:
-    """Devices that somebody has a list of, to be frozen or unfrozen."""
-    return render(request, "devices/paste.html", {"form": TargetsForm()})
+    """Show the form for a list of device IDs to be changed."""
+    context = {"form": TargetsForm(), "verbs": pastable_verbs(request.user)}
+    if not context["verbs"]:
+        raise PermissionDenied
+    return render(request, "devices/paste.html", context)
+
+
+def pastable_verbs(user: AnyUser) -> list[DeviceVerb]:
+    """Return the verbs that the user may apply to a list of devices."""
+    verbs = [verb for verb in all_verbs() if isinstance(verb, DeviceVerb)]
+    return [verb for verb in verbs if user.has_perm(verb.permission_for("device"))]

@@ -109,14 +109,6 @@ AUDIT_KEY = env.secret("AUDIT_KEY")
 AUDIT_OLD_KEYS = env.secret("AUDIT_OLD_KEYS").split()
 WORKING_HOURS = env.working_hours("WORKING_HOURS", "Mon-Fri 08:00-18:00")
 
-# All that can be done to the platform. To add a verb, see the README.
-OPERATION_VERBS = {
-    "device.freeze": "devices.verbs.Freeze",
-    "device.unfreeze": "devices.verbs.Unfreeze",
-    "policy.bind": "policies.verbs.Bind",
-    "policy.unbind": "policies.verbs.Unbind",
-}
-
 # What `manage.py worker` does besides running tasks: a callable, and the seconds between two calls.
 WORKER_JOBS = {
     "iotda_admin.health.workers.beat": 5,

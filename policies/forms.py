@@ -12,9 +12,30 @@ from policies.models import Policy, TargetType
 from policies.permissions import visible_policies
 
 
-class PolicyTargetsForm(TargetsForm):
-    """A policy on chosen targets. A whole resource space needs its name to be typed."""
+class PolicyField(forms.ModelChoiceField):  # type: ignore[type-arg]
+    def to_python(self, value: Any) -> Policy | None:
+        # PostgreSQL refuses to look for a NUL character.
+        if value and not is_id(str(value)):
+            message = self.error_messages["invalid_choice"]
+            raise ValidationError(message, code="invalid_choice")
+        policy: Policy | None = super().to_python(value)
+        return policy
 
+
+class PolicyForm(TargetsForm):
+    """Requests a policy change on targets; a whole resource space needs its name typed."""
+
+    policy = PolicyField(
+        Policy.objects.all(),
+        label=_("Policy"),
+        empty_label=_("Choose a policy"),
+        error_messages={
+            "required": _("Choose a policy."),
+            "invalid_choice": _(
+                "This policy is no longer in the inventory. Choose another."
+            ),
+        },
+    )
     target_type = forms.ChoiceField(
         choices=TargetType, error_messages={"required": _("Choose a kind of target.")}
     )
@@ -26,9 +47,12 @@ class PolicyTargetsForm(TargetsForm):
     )
 
     def __init__(self, *args: Any, user: AnyUser | None = None, **kwargs: Any) -> None:
-        """Without a user, as from the command line, in every resource space."""
+        """Without a user, as from the command line, all resource spaces are in scope."""
         super().__init__(*args, **kwargs)
         self.user = user
+        policy = self.fields["policy"]
+        assert isinstance(policy, PolicyField)
+        policy.queryset = visible_policies(user) if user else Policy.objects.all()
         for field in self.fields.values():
             if isinstance(field, ReadIdsField):
                 field.kind = str(self["target_type"].value())
@@ -43,55 +67,16 @@ class PolicyTargetsForm(TargetsForm):
     def confirm_space(self, targets: list[str], typed: str) -> None:
         if len(targets) > 1:
             raise ValidationError({"target": _("One resource space at a time.")})
-        spaces = (
-            in_scope(Space.objects.all(), self.user)
-            if self.user
-            else Space.objects.all()
-        )
-        space = spaces.filter(pk=targets[0]).first()
+        spaces = Space.objects.filter(pk=targets[0])
+        space = (in_scope(spaces, self.user) if self.user else spaces).first()
         if space is None:
-            raise ValidationError(
-                {
-                    "target": _(
-                        "This resource space is not in the inventory. Refresh it first."
-                    )
-                }
+            message = _(
+                "This resource space is not in the inventory. Refresh it first."
             )
+            raise ValidationError({"target": message})
         if not typed or typed != space.name:
-            message = _("Type the name exactly as it is shown: %(name)s")
-            raise ValidationError(
-                {"space_name": ValidationError(message, params={"name": space.name})}
+            wrong = ValidationError(
+                _("Type the name exactly as it is shown: %(name)s"),
+                params={"name": space.name},
             )
-
-
-class PolicyField(forms.ModelChoiceField):  # type: ignore[type-arg]
-    def to_python(self, value: Any) -> Policy | None:
-        # PostgreSQL refuses to look for what cannot be an id at all.
-        if value and not is_id(str(value)):
-            raise ValidationError(
-                self.error_messages["invalid_choice"], code="invalid_choice"
-            )
-        policy: Policy | None = super().to_python(value)
-        return policy
-
-
-class BindForm(PolicyTargetsForm):
-    policy = PolicyField(
-        Policy.objects.all(),
-        label=_("Policy"),
-        empty_label=_("Choose a policy"),
-        error_messages={
-            "required": _("Choose a policy."),
-            "invalid_choice": _(
-                "This policy is not in the inventory any more. Choose another."
-            ),
-        },
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        field = self.fields["policy"]
-        assert isinstance(field, PolicyField)
-        field.queryset = (
-            visible_policies(self.user) if self.user else Policy.objects.all()
-        )
+            raise ValidationError({"space_name": wrong})

@@ -9,9 +9,9 @@ from django.http import QueryDict
 from devices.models import Device, Product, Space
 from iotda_admin.access.scope import AnyUser, in_scope, user_spaces
 from iotda_admin.core.bulk_sql import values_subquery
-from iotda_admin.operations.permissions import ids_missing_in
 from iotda_admin.operations.web.forms import valid_ids
 from policies.models import POLICIES_PER_TARGET, Binding, TargetType
+from policies.targets import known_targets
 
 FOUND_SHOWN = CHOSEN_SHOWN = 50
 
@@ -124,7 +124,8 @@ def describe(
 ) -> dict[str, Choice]:
     """Each id with what the inventory knows of it; the platform may know ids that it does not."""
     known = {
-        row.pk: as_choice(row) for row in in_scope(known_among(target_type, ids), user)
+        row.pk: as_choice(row)
+        for row in in_scope(known_targets(target_type, ids), user)
     }
     told = annotated(
         target_type,
@@ -138,35 +139,6 @@ def describe(
             for choice in told
         ]
     return {choice.id: choice for choice in told}
-
-
-def outside(target_type: str, ids: Sequence[str], user: AnyUser) -> list[str]:
-    """Of what was chosen, what is not in the resource spaces of the one who asks."""
-    if user_spaces(user) is None or not ids:
-        return []
-    return ids_missing_in(
-        in_scope(known_among(target_type, ids), user), dict.fromkeys(ids)
-    )
-
-
-def known_among(
-    target_type: str, ids: Sequence[str]
-) -> QuerySet[Device] | QuerySet[Product] | QuerySet[Space]:
-    model = {
-        TargetType.DEVICE: Device,
-        TargetType.PRODUCT: Product,
-        TargetType.SPACE: Space,
-    }
-    rows: QuerySet[Device] = model[TargetType(target_type)]._default_manager.filter(
-        pk__in=values_subquery(ids)
-    )  # type: ignore[assignment]
-    return rows
-
-
-def names(target_type: str, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Of those that the inventory knows; with the resource space of each."""
-    rows = known_among(target_type, ids).order_by().values_list("pk", "name", "app_id")
-    return {id: (name, space) for id, name, space in rows}
 
 
 def annotated(
@@ -221,7 +193,7 @@ def summary(
     duplicates: int,
     user: AnyUser,
 ) -> Summary:
-    known, total = in_scope(known_among(target_type, ids), user), len(ids)
+    known, total = in_scope(known_targets(target_type, ids), user), len(ids)
     if user_spaces(user) is not None:
         ids = list(known.values_list("pk", flat=True))
     bindings = Binding.objects.filter(

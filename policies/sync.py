@@ -1,6 +1,6 @@
 """How policies and what they are bound to are read into our tables."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -93,21 +93,18 @@ def store_policy(policy: PlatformPolicy) -> Policy:
     return row
 
 
-def refresh_bindings[T](
-    client: Client, policy_id: str, meanwhile: Callable[[], T]
-) -> T:
-    """Read a policy and what it is bound to again, as a change of it is about to be asked for. AnyUser waits
-    for it: both at once, and meanwhile what else is to be looked up.
+def refresh_bindings(client: Client, policy_id: str) -> None:
+    """Read a policy and its targets again before it is changed, both at once.
 
-    Where that fails, the inventory stays as it is: the change itself will meet the same error and say so.
+    If that fails, the inventory stays as it is: the change itself will meet the same error
+    and report it.
     """
     bindings, started = Binding.objects.filter(policy=policy_id), timezone.now()
     few = bindings.count() <= REREAD_LIMIT
     targets = partial(client.show_targets_in_device_policy, policy_id)
-    with ThreadPoolExecutor(2) as aside:
-        policy = aside.submit(client.show_device_policy, policy_id)
-        first = aside.submit(targets) if few else None
-        found_meanwhile = meanwhile()
+    with ThreadPoolExecutor(2) as pool:
+        policy = pool.submit(client.show_device_policy, policy_id)
+        first = pool.submit(targets) if few else None
     with suppress(IotdaError):
         store_policy(policy.result())
         if first:
@@ -124,6 +121,6 @@ def refresh_bindings[T](
                     for target in islice(found, REREAD_LIMIT)
                 ]
             )
-            if next(found, None) is None:
-                bindings.filter(read_at__lt=started).delete()
-    return found_meanwhile
+            gone = bindings.filter(read_at__lt=started)
+            if next(found, None) is None and gone.exists():
+                gone.delete()

@@ -1,25 +1,61 @@
-"""What is read before a policy is bound or unbound, whoever asks for it: a form or the command line."""
+"""Resolves the targets of a policy, and what is already bound to them."""
 
 from collections.abc import Sequence
 
+from django.db.models import QuerySet
+
+from devices.models import Device, Product, Space
+from iotda_admin.core.bulk_sql import values_subquery
 from iotda_admin.iotda import Client
-from iotda_admin.operations.services import TargetSpec
-from policies import picker
-from policies.models import Policy
+from iotda_admin.operations.requests import OperationRequest, TargetSpec
+from policies.models import Binding, Policy, TargetType
 from policies.sync import refresh_bindings
-from policies.verbs import standing
+
+MODELS = {
+    TargetType.DEVICE: Device,
+    TargetType.PRODUCT: Product,
+    TargetType.SPACE: Space,
+}
 
 
-def wanted(
-    client: Client, verb: str, policy: Policy, target_type: str, ids: Sequence[str]
-) -> list[TargetSpec]:
-    """With names and spaces, and whether they already stand as asked by what IoTDA has just said."""
-    known = refresh_bindings(
-        client, policy.pk, meanwhile=lambda: picker.names(target_type, ids)
+def known_targets(
+    target_type: str, ids: Sequence[str]
+) -> QuerySet[Device] | QuerySet[Product] | QuerySet[Space]:
+    model = MODELS[TargetType(target_type)]
+    rows: QuerySet[Device] = model._default_manager.filter(pk__in=values_subquery(ids))  # type: ignore[assignment]
+    return rows
+
+
+def bound_targets(policy_id: str, target_type: str, ids: Sequence[str]) -> set[str]:
+    """Return those of the targets that have the policy, by our records."""
+    bound = Binding.objects.filter(
+        policy=policy_id, target_type=target_type, target_id__in=values_subquery(ids)
     )
-    so = standing(policy.pk, target_type, ids, bound=verb == "policy.bind")
+    return set(bound.values_list("target_id", flat=True))
+
+
+def resolve_targets(
+    client: Client, request: OperationRequest, *, bound: bool
+) -> list[TargetSpec]:
+    """Return each target with its name and space, and whether it is as requested.
+
+    What is bound is read from IoTDA first. Unknown targets stay in.
+    """
+    refresh_bindings(client, request.policy_id)
+    rows = known_targets(request.target_type, request.ids).order_by()
+    known = {
+        id: (name, space)
+        for id, name, space in rows.values_list("pk", "name", "app_id")
+    }
+    have = bound_targets(request.policy_id, request.target_type, request.ids)
     return [
-        TargetSpec(id, name, id in so, space)
-        for id in ids
+        TargetSpec(id, name, (id in have) == bound, space)
+        for id in request.ids
         for name, space in [known.get(id, ("", ""))]
     ]
+
+
+def policy_space(policy_id: str) -> str:
+    """Return the resource space of a known policy; empty if it is unknown or has none."""
+    found = Policy.objects.filter(pk=policy_id).values_list("app_id", flat=True)
+    return next(iter(found), "")

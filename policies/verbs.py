@@ -1,8 +1,11 @@
-"""Bind and unbind: how IoTDA is asked, and how one sees whether it took effect."""
+"""Bind and unbind: how IoTDA is asked, and how the result is read back."""
 
 import logging
+from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from math import inf
 from time import monotonic
@@ -15,88 +18,142 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Space
-from iotda_admin.core.bulk_sql import values_subquery
-from iotda_admin.iotda import BIND_LIMIT, BindAnswer, Client, IotdaError, Rejected, walk
+from iotda_admin.iotda import (
+    BIND_LIMIT,
+    BindAnswer,
+    Client,
+    IotdaError,
+    Rejected,
+    walk,
+)
 from iotda_admin.iotda import TargetType as PlatformTargetType
-from iotda_admin.iotda import Verdict as TargetVerdict
 from iotda_admin.operations.error_codes import CODES
 from iotda_admin.operations.models import Operation
+from iotda_admin.operations.requests import OperationRequest
 from iotda_admin.operations.verbs import (
     State,
     TargetOutcome,
     Verb,
     VerbAnswer,
+    VerbInventory,
+    VerbPermission,
     VerbRequest,
 )
+from iotda_admin.operations.web.forms import TargetsForm
+from policies.cli import add_policy_arguments, policy_fields
+from policies.forms import PolicyForm
 from policies.models import Binding, Policy, TargetType
-from policies.picker import known_among
 from policies.sync import refresh_bindings
+from policies.targets import bound_targets, known_targets, resolve_targets
 
 log = logging.getLogger(__name__)
 
-BOUND = """
-    INSERT INTO policies_binding (policy_id, target_type, target_id, read_at) VALUES (%s, %s, %s, %s)
-    ON CONFLICT (policy_id, target_type, target_id) DO UPDATE SET read_at = excluded.read_at
+UPSERT_BINDING = """
+    INSERT INTO policies_binding (policy_id, target_type, target_id, read_at)
+    VALUES (%s, %s, %s, %s)
+    ON CONFLICT (policy_id, target_type, target_id)
+    DO UPDATE SET read_at = excluded.read_at
 """
+BINDERS = ("policy admin", "admin")
+BIND_PERMISSION = VerbPermission(
+    "policies.bind_policy", _("Can bind and unbind policies"), roles=BINDERS
+)
+BIND_SPACE_PERMISSION = VerbPermission(
+    "policies.bind_space",
+    _("Can bind and unbind policies on a whole resource space"),
+    roles=BINDERS,
+)
 
 type Call = Callable[[str, PlatformTargetType, Sequence[str]], BindAnswer]
 
 
-class PolicyOnTargets(Verb):
-    """The platform takes up to 20 targets a call and answers for each of them.
+class BindingInventory(VerbInventory):
+    """What the inventory knows of the targets of a policy."""
 
-    Known: no target is read before. A device that was moved to another resource space since the inventory was
-    read gets or loses the policy with the others.
-    """
+    def __init__(self, *, bound: bool) -> None:
+        self.bound = bound
 
-    chunk_size = BIND_LIMIT
-    # Whether the targets shall have the policy afterwards.
-    bound: ClassVar[bool]
+    def rows(self, target_type: str, ids: Sequence[str]) -> QuerySet[Any]:
+        return known_targets(target_type, ids)
 
-    def permission(self, target_type: str) -> str:
-        return (
-            "policies.bind_space"
-            if target_type == TargetType.SPACE
-            else "policies.bind_policy"
-        )
-
-    def subject(self, operation: Operation, target_id: str) -> str:
-        return f"{operation.policy_id} on {operation.target_type} {target_id}"
-
-    def in_inventory(self, target_type: str, ids: Sequence[str]) -> QuerySet[Any]:
-        return known_among(target_type, ids)
-
-    def other_spaces(self, operation: Operation) -> set[str]:
-        """The policy's own, if it is not one of the whole instance."""
-        known = list(
-            Policy.objects.filter(pk=operation.policy_id).values_list(
-                "app_id", flat=True
-            )
-        )
+    def other_spaces(self, about: Operation | OperationRequest) -> set[str]:
+        """Return the policy's space, unless it is a policy of the whole instance."""
+        if not about.policy_id:
+            return set()
+        spaces = Policy.objects.filter(pk=about.policy_id)
+        known = list(spaces.values_list("app_id", flat=True))
         return {app_id for app_id in known if app_id} if known else {""}
 
-    def stood_before(
-        self, client: Client, about: Operation, ids: Sequence[str]
+    def standing(
+        self, ids: Sequence[str], about: Operation, before: datetime | None = None
     ) -> Mapping[str, bool]:
-        refresh_bindings(client, about.policy_id, meanwhile=lambda: None)
-        so = standing(about.policy_id, about.target_type, ids, bound=self.bound)
-        return {id: id in so for id in ids}
-
-    def inventory_says(
-        self, ids: Sequence[str], about: Operation | None = None
-    ) -> Mapping[str, bool]:
-        if about is None:
+        if before:
             return {}
-        so = standing(about.policy_id, about.target_type, ids, bound=self.bound)
-        return {id: id in so for id in ids}
+        have = bound_targets(about.policy_id, about.target_type, ids)
+        return {id: (id in have) == self.bound for id in ids}
 
-    def to_type(self, about: Operation, target_id: str) -> str:
+    def apply(self, operation: Operation, ids: Sequence[str]) -> None:
+        if self.bound:
+            # Not bulk_create: its objects would cost more than all other writes of a bind.
+            now = timezone.now()
+            about = (operation.policy_id, operation.target_type)
+            with connection.cursor() as cursor:
+                cursor.executemany(UPSERT_BINDING, [(*about, id, now) for id in ids])
+        else:
+            Binding.objects.filter(
+                policy=operation.policy_id,
+                target_type=operation.target_type,
+                target_id__in=ids,
+            ).delete()
+
+
+class PolicyVerb(Verb):
+    """IoTDA takes up to 20 targets a call and answers for each of them.
+
+    Known limit: no target is read before. A device that moved to another resource space
+    since the last sync gets or loses the policy with the others.
+    """
+
+    permissions = (BIND_PERMISSION, BIND_SPACE_PERMISSION)
+    target_types = tuple(TargetType.values)
+    chunk_size = BIND_LIMIT
+    example_options = "--policy quarantine "
+    form_class = PolicyForm
+    # Whether the targets are to have the policy.
+    bound: ClassVar[bool]
+
+    def permission_for(self, target_type: str) -> str:
+        whole_space = target_type == TargetType.SPACE
+        return self.permissions[1 if whole_space else 0].label
+
+    def subject(self, about: Operation | OperationRequest, target_id: str) -> str:
+        return f"{about.policy_id} on {about.target_type} {target_id}"
+
+    def confirmation(self, about: Operation, ids: Sequence[str]) -> str:
         if about.target_type != TargetType.SPACE:
             return ""
-        return (
-            Space.objects.filter(pk=target_id).values_list("name", flat=True).first()
-            or target_id
+        names = Space.objects.filter(pk=ids[0]).values_list("name", flat=True)
+        return names.first() or ids[0]
+
+    def request_from(self, form: TargetsForm) -> OperationRequest:
+        policy = form.cleaned_data["policy"]
+        return form.request_for(
+            self,
+            form.targets(),
+            form.cleaned_data["target_type"],
+            policy_id=policy.pk,
+            policy_name=policy.name,
         )
+
+    def resolve(self, client: Client, request: OperationRequest) -> OperationRequest:
+        targets = resolve_targets(client, request, bound=self.bound)
+        return replace(request, targets=targets)
+
+    def standing_now(
+        self, client: Client, about: Operation, ids: Sequence[str]
+    ) -> Mapping[str, bool]:
+        refresh_bindings(client, about.policy_id)
+        return self.inventory.standing(ids, about)
 
     def call(self, client: Client) -> Call:
         raise NotImplementedError
@@ -106,58 +163,64 @@ class PolicyOnTargets(Verb):
         answer = self.call(client)(operation.policy_id, type_of(operation), ids)
         found = answer.verdicts(ids)
         if found.anomalies:
-            log.warning(
-                "%s, request %s: %s",
-                operation,
-                answer.request_id,
-                "; ".join(found.anomalies),
-            )
-        verdicts = {id: verdict_of(verdict) for id, verdict in found.by_id.items()}
-        verdicts |= self.already(client, request, verdicts)
-        return VerbAnswer(verdicts, answer.status, answer.request_id)
+            anomalies = "; ".join(found.anomalies)
+            log.warning("%s, request %s: %s", operation, answer.request_id, anomalies)
+        outcomes = {
+            id: TargetOutcome(State(each.outcome), each.error_code, each.error_msg)
+            for id, each in found.by_id.items()
+        }
+        outcomes |= self.find_already(client, request, outcomes)
+        return VerbAnswer(outcomes, answer.status, answer.request_id)
 
-    def already(
+    def find_already(
         self,
         client: Client,
         request: VerbRequest,
-        verdicts: Mapping[str, TargetOutcome],
+        outcomes: Mapping[str, TargetOutcome],
     ) -> dict[str, TargetOutcome]:
-        """How IoTDA answers what is already so is not documented (assumed: success or any failure
-        code). Where a refusal may mean that, the platform is asked whether the target stands as wanted."""
-        failed = {id: v for id, v in verdicts.items() if v.state == State.FAILED}
+        """Return the refused targets that already are as requested.
+
+        How IoTDA answers for them is not documented (assumed: success or any failure code).
+        If a refusal may mean that, IoTDA is asked for the targets of the policy.
+        """
+        failed = {id: o for id, o in outcomes.items() if o.state == State.FAILED}
         doubtful = [
             id
-            for id, v in failed.items()
-            if v.code not in CODES or request.stood_before.get(id)
+            for id, outcome in failed.items()
+            if outcome.code not in CODES or request.stood_before.get(id)
         ]
         if not doubtful:
             return {}
         with suppress(IotdaError):
-            stands = self.standing_now(
+            standing = self.read_targets(
                 client, request.operation, doubtful, seconds=settings.IOTDA_DEADLINE
             )
             return {
                 id: TargetOutcome(State.ALREADY, failed[id].code, failed[id].message)
                 for id in doubtful
-                if stands.get(id)
+                if standing.get(id)
             }
         return {}
 
     def read_back(self, client: Client, request: VerbRequest) -> Mapping[str, bool]:
-        return self.standing_now(
-            client, request.operation, request.ids, beat=request.beat
+        return self.read_targets(
+            client, request.operation, request.ids, heartbeat=request.heartbeat
         )
 
-    def standing_now(
+    def read_targets(
         self,
         client: Client,
         operation: Operation,
         ids: Sequence[str],
         *,
         seconds: float = inf,
-        beat: Callable[[], None] = lambda: None,
+        heartbeat: Callable[[], None] = lambda: None,
     ) -> Mapping[str, bool]:
-        """With seconds, only what could be told in that time: a policy may have very many targets."""
+        """Read which targets are as requested.
+
+        A policy may have very many targets: after ``seconds`` only those found so far are
+        returned.
+        """
         until = monotonic() + seconds
         missing = set(ids)
         list_targets = partial(
@@ -168,72 +231,62 @@ class PolicyOnTargets(Verb):
         try:
             for target in walk(list_targets):
                 missing.discard(target.target_id)
-                beat()
+                heartbeat()
                 if not missing:
                     break
                 if monotonic() > until:
                     return {id: self.bound for id in ids if id not in missing}
         except Rejected as error:
-            # A policy that is gone is bound to nothing; a gateway's 404 says nothing of a policy.
+            # A policy that is gone is bound to nothing.
             if error.status != 404 or not error.code.startswith("IOTDA."):
                 raise
         return {id: (id not in missing) == self.bound for id in ids}
 
     def stops(self, error: IotdaError) -> bool:
-        # All that an answer to the whole request says of rights or of the policy is true for the rest too.
+        # What the whole request is refused for, rights or the policy, holds for the rest.
         return super().stops(error) or error.status in (403, 404)
 
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add_policy_arguments(parser)
 
-def verdict_of(verdict: TargetVerdict) -> TargetOutcome:
-    return TargetOutcome(State(verdict.outcome), verdict.error_code, verdict.error_msg)
+    def form_from_options(self, options: Mapping[str, Any]) -> Mapping[str, list[str]]:
+        return policy_fields(options)
 
 
 def type_of(operation: Operation) -> PlatformTargetType:
     return cast(PlatformTargetType, operation.target_type)
 
 
-def standing(
-    policy_id: str, target_type: str, ids: Sequence[str], *, bound: bool
-) -> set[str]:
-    have = set(
-        Binding.objects.filter(
-            policy=policy_id,
-            target_type=target_type,
-            target_id__in=values_subquery(ids),
-        ).values_list("target_id", flat=True)
-    )
-    return have if bound else set(ids) - have
-
-
-class Bind(PolicyOnTargets):
+class Bind(PolicyVerb):
     name = "policy.bind"
     inverse = "policy.unbind"
-    title = _("Bind")
     bound = True
+    inventory = BindingInventory(bound=True)
+
+    title = _("Bind")
+    past = "bound"
+    icon = "bind"
+    summary = "Binds a device policy to devices, products or a whole resource space."
+    bulk_url = "policies:bind_selection"
+    bulk_label = _("Bind a policy")
 
     def call(self, client: Client) -> Call:
         return client.bind_device_policy
 
-    def settled(self, operation: Operation, ids: Sequence[str]) -> None:
-        # Not bulk_create: its objects would cost more than all else that is written of a bind.
-        now = timezone.now()
-        rows = [(operation.policy_id, operation.target_type, id, now) for id in ids]
-        with connection.cursor() as cursor:
-            cursor.executemany(BOUND, rows)
 
-
-class Unbind(PolicyOnTargets):
+class Unbind(PolicyVerb):
     name = "policy.unbind"
     inverse = "policy.bind"
-    title = _("Unbind")
     bound = False
+    inventory = BindingInventory(bound=False)
+
+    title = _("Unbind")
+    past = "unbound"
+    icon = "unbind"
+    danger = True
+    summary = (
+        "Unbinds a device policy from devices, products or a whole resource space."
+    )
 
     def call(self, client: Client) -> Call:
         return client.unbind_device_policy
-
-    def settled(self, operation: Operation, ids: Sequence[str]) -> None:
-        Binding.objects.filter(
-            policy=operation.policy_id,
-            target_type=operation.target_type,
-            target_id__in=ids,
-        ).delete()

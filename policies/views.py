@@ -1,5 +1,6 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from django.contrib.auth.decorators import permission_required
 from django.db.models import Count
@@ -16,24 +17,26 @@ from iotda_admin.core.ids import is_id
 from iotda_admin.core.pagination import paginate
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.permissions import outside_message
+from iotda_admin.operations.permissions import authorize
+from iotda_admin.operations.requests import OperationRequest
 from iotda_admin.operations.services import (
     OperationRejected,
-    TargetSpec,
-    create_operation,
-    deny_look,
     dispatch,
+    find_by_key,
+    record_denied,
+    submit,
 )
+from iotda_admin.operations.verbs import get_verb
 from iotda_admin.operations.web.presenters import policy_history
 from iotda_admin.operations.web.responses import operation_response
 from iotda_admin.rate.connection import client, status_of, unknown_to_iotda
 from policies import picker
 from policies.effective import effective_policies, policies_on_target
-from policies.forms import BindForm, PolicyTargetsForm
+from policies.forms import PolicyForm
 from policies.models import Binding, Policy, TargetType
 from policies.permissions import theirs, visible_bindings, visible_policies
 from policies.sync import store_policy
-from policies.targets import wanted
+from policies.targets import known_targets
 
 
 @require_safe
@@ -132,7 +135,7 @@ def of_target(request: HttpRequest, target_id: str) -> HttpResponse:
     kind = request.GET.get("target_type", TargetType.DEVICE)
     if kind not in TargetType.values:
         raise Http404
-    known = in_scope(picker.known_among(kind, [target_id]), request.user).first()
+    known = in_scope(known_targets(kind, [target_id]), request.user).first()
     if known is None:
         raise Http404
     context = {
@@ -146,77 +149,98 @@ def of_target(request: HttpRequest, target_id: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @permission_required("policies.bind_policy", raise_exception=True)
 def bind(request: HttpRequest, policy_id: str = "") -> HttpResponse:
-    """Choose and look again with any button, bind with the last one. Works the same without JavaScript."""
+    """Choose targets with any button, bind them with the last one.
+
+    It works the same without JavaScript.
+    """
+    data = request.POST if request.method == "POST" else QueryDict()
+    form = PolicyForm(data, request.FILES, user=request.user)
+    confirmed = data.get("act") == "bind"
+    if confirmed and not form.is_valid():
+        sent = repeated_operation(request, form, "policy.bind")
+        if sent:
+            return operation_response(request, sent)
+    refusal = None
+    if confirmed and form.is_valid():
+        try:
+            change = get_verb("policy.bind").request_from(form)
+            operation = submit(change, actor_of(request), client())
+            return operation_response(request, operation)
+        except OperationRejected as error:
+            refusal = error
     if policy_id:
         get_object_or_404(visible_policies(request.user), pk=policy_id)
-    data = request.POST if request.method == "POST" else QueryDict()
     policy_id = data.get("policy", "") or policy_id
     policy_id = policy_id if is_id(policy_id) else ""
-    form = (
-        BindForm(data, request.FILES, user=request.user)
-        if data
-        else BindForm(user=request.user)
-    )
-    if data.get("act") != "bind":
-        return show_form(request, form.lenient(), data, policy_id)
-    if not form.is_valid():
-        return show_form(request, form, data, policy_id, status=form.status)
-    policy = form.cleaned_data["policy"]
-    try:
-        operation = ask_for(request, "policy.bind", policy, form)
-    except OperationRejected as refusal:
-        return show_form(
-            request, form, data, policy_id, status=refusal.status, refusal=refusal
-        )
-    dispatch(operation, client())
-    return operation_response(request, operation)
-
-
-def show_form(
-    request: HttpRequest,
-    form: BindForm,
-    data: QueryDict,
-    policy_id: str,
-    *,
-    status: int = 200,
-    refusal: OperationRejected | None = None,
-) -> HttpResponse:
-    user, policies = request.user, visible_policies(request.user)
-    policy = policies.filter(pk=policy_id).first()
-    # Of one elsewhere nobody learns what it is bound to.
-    policy_id = policy.pk if policy else ""
-    choices = picker.read(data, policy_id, user)
-    outside = picker.outside(
-        choices.target_type, [*choices.ids, *form.read_ids()], user
-    )
-    context = {
-        "form": form,
-        "policy": policy,
-        "policies": told_apart(policies),
-        "outside": outside,
-        "forbidden": outside_message(outside) if outside else "",
-        "picker": choices,
-        "text": "\n".join(
-            filter(None, [choices.text if choices.many else "", form.text])
-        ),
-        "summary": summary(form, choices.target_type, policy_id, user),
-        "refusal": refusal,
-        "kinds": TargetType.choices,
-    }
+    status = refusal.status if refusal else form.status if confirmed else 200
+    if not confirmed:
+        form = form.lenient() if data else PolicyForm(user=request.user)
+    context = bind_context(request, form, data, policy_id) | {"refusal": refusal}
     return render(request, "policies/bind.html", context, part="form", status=status)
 
 
-def summary(
-    form: PolicyTargetsForm, target_type: str, policy_id: str, user: AnyUser
-) -> picker.Summary | None:
-    """What is known of ids that nobody sees one by one."""
-    if not form.is_bound or form.unreadable or not form.read_ids():
+def repeated_operation(
+    request: HttpRequest, form: PolicyForm, verb: str, policy_id: str = ""
+) -> Operation | None:
+    """Return the operation that the same form created before.
+
+    The policy or the targets may be gone meanwhile, so the form may be invalid by now.
+    """
+    form.is_valid()
+    said = getattr(form, "cleaned_data", {})
+    actor = actor_of(request)
+    sent = find_by_key(said.get("key", ""), actor) if said.get("key") else None
+    if sent is None or not {"reason", "target_type"} <= said.keys():
         return None
-    return picker.summary(target_type, form.targets(), policy_id, form.duplicates, user)
+    change = form.request_for(
+        get_verb(verb),
+        form.targets(),
+        said["target_type"],
+        policy_id=policy_id or form.data.get("policy", ""),
+    )
+    if sent.input_digest != change.digest:
+        return None
+    dispatch(sent, client())
+    return sent
 
 
-def told_apart(policies: Iterable[Policy]) -> list[tuple[Policy, str]]:
-    """Each policy, with its space's name where another one has the same name."""
+def bind_context(
+    request: HttpRequest, form: PolicyForm, data: QueryDict, policy_id: str
+) -> dict[str, Any]:
+    user, policies = request.user, visible_policies(request.user)
+    policy = policies.filter(pk=policy_id).first()
+    # Do not reveal the bindings of a policy outside the user's spaces.
+    policy_id = policy.pk if policy else ""
+    choices = picker.read(data, policy_id, user)
+    read_ids = form.read_ids() if form.is_bound else []
+    chosen = OperationRequest.preview(
+        "policy.bind",
+        [*choices.ids, *read_ids],
+        target_type=choices.target_type,
+        policy_id=policy_id,
+    )
+    decision = authorize(user, chosen)
+    summary = None
+    if read_ids and not form.unreadable:
+        summary = picker.summary(
+            choices.target_type, form.targets(), policy_id, form.duplicates, user
+        )
+    many = choices.text if choices.many else ""
+    return {
+        "form": form,
+        "policy": policy,
+        "policies": labelled_policies(policies),
+        "outside": decision.outside,
+        "forbidden": decision.message,
+        "picker": choices,
+        "text": "\n".join(filter(None, [many, form.text])),
+        "summary": summary,
+        "kinds": TargetType.choices,
+    }
+
+
+def labelled_policies(policies: Iterable[Policy]) -> list[tuple[Policy, str]]:
+    """Return each policy, with its space if another policy has the same name."""
     spaces, rows = space_names(), list(policies)
     names = Counter(row.name for row in rows)
     return [
@@ -225,73 +249,55 @@ def told_apart(policies: Iterable[Policy]) -> list[tuple[Policy, str]]:
     ]
 
 
-def ask_for(
-    request: HttpRequest, verb: str, policy: Policy, form: PolicyTargetsForm
-) -> Operation:
-    target_type, ids = form.cleaned_data["target_type"], form.targets()
-    return create_operation(
-        verb,
-        [TargetSpec(id) for id in ids],
-        look=lambda ids: wanted(client(), verb, policy, target_type, ids),
-        actor=actor_of(request),
-        reason=form.cleaned_data["reason"],
-        ticket=form.cleaned_data["ticket"],
-        form_key=form.cleaned_data["key"],
-        target_type=target_type,
-        policy_id=policy.pk,
-        policy_name=policy.name,
-    )
-
-
 @require_http_methods(["GET", "HEAD", "POST"])
 @permission_required("policies.bind_policy", raise_exception=True)
 def unbind(request: HttpRequest, policy_id: str) -> HttpResponse:
-    """First shows exactly what will lose the policy, then unbinds exactly that."""
+    """Show exactly what will lose the policy, then unbind exactly that."""
+    data = (request.POST if request.method == "POST" else request.GET).copy()
+    data["policy"] = policy_id
+    confirmed = request.method == "POST" and "key" in data
+    form = PolicyForm(data, request.FILES, user=request.user)
+    if confirmed and not form.is_valid():
+        sent = repeated_operation(request, form, "policy.unbind", policy_id)
+        if sent:
+            return operation_response(request, sent)
     policy = get_object_or_404(visible_policies(request.user), pk=policy_id)
-    data = request.POST if request.method == "POST" else request.GET
-    asked = request.method == "POST" and "key" in data
-    form = PolicyTargetsForm(data, request.FILES, user=request.user)
     choices = picker.read(data, policy_id, request.user, form.read_ids())
     if request.method != "POST" and not choices.chosen:
         return redirect(policy)
-    outside = picker.outside(choices.target_type, choices.ids, request.user)
-    forbidden = outside_message(outside) if outside else ""
+    preview = OperationRequest.preview(
+        "policy.unbind",
+        choices.ids,
+        target_type=choices.target_type,
+        policy_id=policy.pk,
+        policy_name=policy.name,
+    )
+    decision = authorize(request.user, preview)
     context = {
         "policy": policy,
         "form": form,
         "picker": choices,
-        "outside": outside,
-        "forbidden": forbidden,
+        "outside": decision.outside,
+        "forbidden": decision.message,
     }
-    if not asked:
+    if not confirmed:
         form.lenient()
-        if outside:
-            about = {
-                "target_type": choices.target_type,
-                "policy_id": policy.pk,
-                "policy_name": policy.name,
-            }
-            deny_look(
-                "policy.unbind", choices.ids, outside, actor=actor_of(request), **about
-            )
-        status = 403 if forbidden else 200
-        return render(
-            request, "policies/unbind.html", context, part="dialog", status=status
-        )
+        if not decision.allowed:
+            record_denied(preview, actor_of(request), decision)
+        return unbind_response(request, context, 200 if decision.allowed else 403)
     if not form.is_valid():
-        return render(
-            request, "policies/unbind.html", context, part="dialog", status=form.status
-        )
+        return unbind_response(request, context, form.status)
     try:
-        operation = ask_for(request, "policy.unbind", policy, form)
+        change = get_verb("policy.unbind").request_from(form)
+        operation = submit(change, actor_of(request), client())
     except OperationRejected as refusal:
-        context |= {"refusal": refusal}
-        return render(
-            request,
-            "policies/unbind.html",
-            context,
-            part="dialog",
-            status=refusal.status,
-        )
-    dispatch(operation, client())
+        return unbind_response(request, context | {"refusal": refusal}, refusal.status)
     return operation_response(request, operation)
+
+
+def unbind_response(
+    request: HttpRequest, context: dict[str, Any], status: int
+) -> HttpResponse:
+    return render(
+        request, "policies/unbind.html", context, part="dialog", status=status
+    )

@@ -1,13 +1,17 @@
 """What the tests of asking for a change share."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.utils import timezone
 
+from iotda_admin.access.actor import Actor
 from iotda_admin.operations.counts import target_counts
 from iotda_admin.operations.execution import reconciliation
 from iotda_admin.operations.execution.tasks import advance
 from iotda_admin.operations.models import Chunk, Operation
+from iotda_admin.operations.requests import OperationRequest, TargetSpec
+from iotda_admin.operations.services import create_operation
 from iotda_admin.rate import connection
 from tests.cloud import Cloud
 
@@ -23,6 +27,21 @@ WRITES = {
     "UpdateDevicePolicy",
     "DeleteDevicePolicy",
 }
+
+
+def create(
+    verb: str,
+    targets: Sequence[str | TargetSpec],
+    actor: Actor,
+    key: str = KEY,
+    **about: Any,
+) -> Operation:
+    """Record an operation without sending it."""
+    specs = [
+        each if isinstance(each, TargetSpec) else TargetSpec(each) for each in targets
+    ]
+    facts = {"reason": "because", **about}
+    return create_operation(OperationRequest(verb, specs, key=key, **facts), actor)
 
 
 def asked(**more: Any) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from iotda_admin.access.actor import Actor
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.inventory.sync import perform
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.services import TargetSpec, create_operation, dispatch
+from iotda_admin.operations.services import TargetSpec, dispatch
 from iotda_admin.rate import connection
 from policies.models import Policy
-from tests.asking import time_passes, work
+from tests.asking import create, time_passes, work
 from tests.batching import follow
 from tests.cloud import Cloud
 
@@ -145,13 +145,13 @@ def asked(
 ) -> None:
     words = typed(words)
     names = dict(Device.objects.filter(pk__in=ids).values_list("pk", "name"))
-    operation = create_operation(
+    operation = create(
         verb,
         [TargetSpec(id, names.get(id, "")) for id in ids],
-        actor=Actor(who, words[:100], "web", "127.0.0.1"),
+        Actor(who, words[:100], "web", "127.0.0.1"),
         reason=words,
         ticket=words[:64],
-        form_key=f"poison {Operation.objects.count()}",
+        key=f"poison {Operation.objects.count()}",
         policy_id=policy,
         policy_name=policy and Policy.objects.get(pk=policy).name,
     )

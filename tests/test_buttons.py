@@ -12,9 +12,9 @@ from django.urls import resolve
 from iotda_admin.access.actor import Actor
 from iotda_admin.operations.execution.executor import execute_chunk
 from iotda_admin.operations.followups.plans import cancel
-from iotda_admin.operations.services import TargetSpec, create_operation
 from iotda_admin.rate import connection
 from policies.models import Policy
+from tests.asking import create
 from tests.conftest import make_user, signed_in
 
 ROLES = ["viewer", "operator", "policy admin", "auditor", "admin"]
@@ -97,10 +97,8 @@ def operations(inventory):
             ("running", 25 * ["nobody-{}"]),
             ("partial", [inventory.free(1)[0], "nobody-x"]),
         ]:
-            wanted = [TargetSpec(id.format(n)) for n, id in enumerate(ids)]
-            operation = create_operation(
-                verb, wanted, actor=actor, reason="because", form_key=state, **about
-            )
+            targets = [id.format(n) for n, id in enumerate(ids)]
+            operation = create(verb, targets, actor, key=state, **about)
             for chunk in operation.chunks.all()[: 1 if state == "running" else None]:
                 execute_chunk(chunk, connection.client())
             found[verb, state] = operation
@@ -170,13 +168,7 @@ def test_who_may_act_in_one_space_is_led_nowhere_that_is_refused(role, inventory
     root, browser = Actor(None, "", "cli", name="root"), Client()
     browser.force_login(make_user(role, home))
     for n, ids in enumerate([[near], [near, far]]):
-        operation = create_operation(
-            "device.freeze",
-            [TargetSpec(id) for id in ids],
-            actor=root,
-            reason="x",
-            form_key=str(n),
-        )
+        operation = create("device.freeze", ids, root, key=str(n))
         execute_chunk(operation.chunks.first(), connection.client())
         cancel(operation, root)
     found, seen = crawl(

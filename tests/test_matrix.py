@@ -17,9 +17,8 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from iotda_admin.access.models import Grant
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.services import TargetSpec, create_operation
 from policies.models import Policy
-from tests.asking import asked, bind_form, writes
+from tests.asking import asked, bind_form, create, writes
 from tests.conftest import make_user
 
 ROLES = ["anonymous", "viewer", "operator", "policy admin", "auditor", "admin"]
@@ -136,13 +135,7 @@ def things(inventory, actor) -> dict[str, Any]:
     spaces = inventory.landmarks["free_by_space"]
     other = next(space for space in spaces if space != home)
     device = spaces[home][0]
-    operation = create_operation(
-        "device.freeze",
-        [TargetSpec(device)],
-        actor=actor,
-        reason="because",
-        form_key="k",
-    )
+    operation = create("device.freeze", [device], actor)
     named = {
         "<id:device_id>": device,
         "<id:target_id>": device,

@@ -25,6 +25,10 @@ class Actor:
     address: str = ""
     name: str = ""
 
+    @property
+    def username(self) -> str:
+        return self.user.get_username() if self.user else self.name
+
 
 def actor_of(request: HttpRequest) -> Actor:
     """Return the signed-in user of a request as an actor."""

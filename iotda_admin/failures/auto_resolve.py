@@ -78,9 +78,9 @@ def judge(
     gone: list[Target],
 ) -> None:
     verb, ids = get_verb(operation.verb), [target.target_id for target in targets]
-    says = verb.inventory_says(ids, operation)
+    says = verb.inventory.standing(ids, operation)
     there = set(
-        verb.in_inventory(operation.target_type, ids)
+        verb.inventory.rows(operation.target_type, ids)
         .order_by()
         .values_list("pk", flat=True)
     )

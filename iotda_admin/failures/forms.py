@@ -1,12 +1,11 @@
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from iotda_admin.operations.verbs import get_verb
+from iotda_admin.operations.verbs import all_verbs
 
 ME, NOBODY = "me", "nobody"
 
@@ -14,7 +13,7 @@ ME, NOBODY = "me", "nobody"
 def verbs() -> list[tuple[str, Any]]:
     return [
         ("", _("Any change")),
-        *((name, get_verb(name).title) for name in settings.OPERATION_VERBS),
+        *((verb.name, verb.title) for verb in all_verbs()),
     ]
 
 

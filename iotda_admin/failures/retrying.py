@@ -53,7 +53,7 @@ def part(operation: Operation, chosen: set[str], user: User | AnonymousUser) -> 
         return Part(
             plan, frozenset(), [(_("Your role does not allow this."), "", len(chosen))]
         )
-    if plan.to_type:
+    if plan.confirmation:
         why = _(
             "A whole resource space is retried on the operation's own page, where its name is typed."
         )
@@ -98,16 +98,14 @@ def ask_again(
 
 
 def follow(each: Part, actor: Actor, key: str, reason: str, ticket: str) -> Operation:
+    plan = each.plan
     # A key for each, so that the form sent twice is the same operations again.
     own = hashlib.sha256(f"{key} {each.of.pk}".encode()).hexdigest()[:32]
-    return plans.follow(
-        each.plan,
-        [group.key for group in each.plan.possible],
-        only=each.ids,
-        seen=each.plan.fingerprint,
-        actor=actor,
-        form_key=own,
-        reason=reason,
-        ticket=ticket,
-        client=client(),
-    )
+    targets = [
+        target
+        for group in plan.possible
+        for target in group.targets
+        if target.id in each.ids
+    ]
+    follow_up = plans.FollowUp(plan, targets, plan.fingerprint, reason, ticket, own)
+    return plans.follow(follow_up, actor, client())

@@ -1,26 +1,32 @@
-"""What can be done to the platform: the shape of a verb, and the registry.
+"""Verbs: what can be done to IoTDA, and the registry that everything else is drawn from.
 
-A verb knows how to say one kind of change to IoTDA and how to look whether it took effect.
-It knows nothing of records, leases or retries: that is the runner's.
+A verb is one class in the ``verbs`` module of an app. Defining it registers it: its URLs,
+buttons, dialogs, bulk actions, command and permission follow from the class. A verb knows
+how to send one kind of change and how to read back whether it took effect; its
+``inventory`` knows what the local mirror says about its targets. Neither knows of chunks,
+leases or retries: those belong to the execution wing.
 """
 
+from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.functional import Promise
-from django.utils.module_loading import import_string
 
 from iotda_admin.iotda import Client, IotdaError, Rejected, TaskType
 from iotda_admin.operations.models import Operation, Target
 
+if TYPE_CHECKING:
+    from iotda_admin.operations.requests import OperationRequest
+    from iotda_admin.operations.web.forms import TargetsForm
+
 State = Target.State
 
-# Refusals that every further call of the operation would meet as well (source: the platform's code table).
+# Every further call of the operation would meet these refusals as well.
+# Source: IoTDA's table of error codes.
 STOP_CODES = frozenset(
     {
         "IOTDA.000002",
@@ -32,10 +38,30 @@ STOP_CODES = frozenset(
     }
 )
 
+_registry: dict[str, "Verb"] = {}
+
+
+def get_verb(name: str) -> "Verb":
+    """Return the verb with this stored name. Raise KeyError for an unknown one."""
+    return _registry[name]
+
+
+def all_verbs() -> list["Verb"]:
+    return list(_registry.values())
+
+
+@dataclass(frozen=True, slots=True)
+class VerbPermission:
+    """A permission that a verb needs: its label, its name for people, and its roles."""
+
+    label: str
+    name: str | Promise
+    roles: Sequence[str]
+
 
 @dataclass(frozen=True, slots=True)
 class TargetOutcome:
-    """How one target ended, as far as the answer tells."""
+    """How one target ended, as far as the answer shows."""
 
     state: State
     code: str = ""
@@ -44,19 +70,19 @@ class TargetOutcome:
 
 @dataclass(slots=True)
 class VerbRequest:
-    """Targets of one operation for which the platform is asked something.
+    """The targets of one operation that IoTDA is asked to change, or asked about.
 
-    stood_before  for each target's id, whether it stood as asked before we sent anything; None: nobody knew
-    seen          what the platform showed of them on the way; `Verb.remember` gets it
-    beat          to be called now and then while a long reading goes on: it tells that somebody is at it
-    task_name     where it is to be one of the platform's batch tasks: how that is called
-    spaces        the resource spaces in which the actor may change something at this moment; None: in all
+    stood_before  maps each target's ID to whether it already was as requested; None: unknown
+    seen          what IoTDA showed of the targets meanwhile; ``VerbInventory.store`` gets it
+    heartbeat     to be called during a long read: it keeps the lease alive
+    task_name     the name of the batch task, if the targets go as one
+    spaces        the resource spaces in which the actor may act now; None: all
     """
 
     operation: Operation
     stood_before: Mapping[str, bool | None]
     seen: list[Any] = field(default_factory=list)
-    beat: Callable[[], None] = lambda: None
+    heartbeat: Callable[[], None] = lambda: None
     task_name: str = ""
     spaces: frozenset[str] | None = None
 
@@ -70,109 +96,169 @@ class VerbRequest:
 
 @dataclass(frozen=True, slots=True)
 class VerbAnswer:
-    """What came of one write request: a verdict for each target, and where to find it at the platform.
+    """The result of one write request: an outcome for each target, and its request ID.
 
-    With a task_id the platform has only taken the work on, and no target has ended yet.
+    With a ``task_id`` IoTDA has only accepted a batch task, and no target has ended yet.
     """
 
-    verdicts: Mapping[str, TargetOutcome]
+    outcomes: Mapping[str, TargetOutcome]
     status: int | None = None
     request_id: str = ""
     task_id: str = ""
 
 
 def task_name(operation: Operation, number: int) -> str:
-    """Of a chunk at the platform. The same at each try, so that it is found again after a lost answer; with
-    the time, so that another database, which counts from 1 as well, never takes it for its own.
+    """Return the name of a chunk's batch task at IoTDA.
+
+    It is the same on each attempt, so that the task is found after a lost answer. It holds
+    the time, because another database numbers its operations from 1 as well.
     """
-    return (
-        f"iotda_admin_op{operation.pk}_{number}_{operation.created_at:%Y%m%d%H%M%S%f}"
-    )
+    created = f"{operation.created_at:%Y%m%d%H%M%S%f}"
+    return f"iotda_admin_op{operation.pk}_{number}_{created}"
+
+
+class VerbInventory:
+    """What the local inventory knows of a verb's targets.
+
+    ``store``, ``apply`` and ``batch_task_ended`` run in the transaction that records the
+    outcomes.
+    """
+
+    def rows(self, target_type: str, ids: Sequence[str]) -> QuerySet[Any]:
+        """Return the known rows of these targets, each with ``app_id``, its space."""
+        raise NotImplementedError
+
+    def other_spaces(self, about: "Operation | OperationRequest") -> set[str]:
+        """Return the resource spaces it concerns besides those of its targets."""
+        return set()
+
+    def standing(
+        self, ids: Sequence[str], about: Operation, before: datetime | None = None
+    ) -> Mapping[str, bool]:
+        """Return which targets are already as the verb wants, by the last sync.
+
+        With ``before``, only rows read before that moment count.
+        """
+        return {}
+
+    def store(self, seen: Sequence[Any]) -> None:
+        """Store what a request saw at IoTDA."""
+
+    def apply(self, operation: Operation, ids: Sequence[str]) -> None:
+        """Store that these targets are now as requested."""
+
+    def batch_task_ended(self) -> None:
+        """React to the last outcome of a batch task."""
 
 
 class Verb:
-    """One kind of change. Subclasses are registered in settings.OPERATION_VERBS."""
+    """One kind of change.
 
+    A subclass with a ``name`` is registered when it is defined.
+    """
+
+    # Stored with operations and audit events, so never changed: "device.freeze".
     name: str
-    title: str | Promise  # "Freeze"
-    past: str | Promise  # "frozen"
-    inverse: str  # the verb that undoes it
+    # The verb that undoes it, if there is one.
+    inverse = ""
+    permissions: Sequence[VerbPermission]
+    target_types: Sequence[str]
+    # Whether its targets still exist afterwards.
+    row_stays = True
+
+    # Words.
+    title: str | Promise
+    # What became of a target that is ok, for the command line: "frozen".
+    past: str
+    icon: str
+    danger = False
+    # The bulk action in the list of devices: its URL name and label.
+    bulk_url = ""
+    bulk_label: str | Promise = ""
+    # One sentence for the help of the command and the documentation.
+    summary: str
+    # What the examples in that help give besides IDs, reason and ticket.
+    example_options = ""
+
+    # Limits of IoTDA: targets of one write request, and calls that a chunk usually needs.
     chunk_size = 1
-    # Calls that a chunk needs as a rule, its reading included.
     calls = 1
-    # The platform's batch task that does the same to very many targets, if it has one.
+    # IoTDA's batch task that does the same to many targets, if it has one.
     task_type: TaskType | None = None
-    # The refusal of one target that means "it already is as you want it".
+    # The refusal of one target that means "it already is as requested".
     already_code = ""
 
-    def permission(self, target_type: str) -> str:
-        """The permission that asking for it needs."""
+    inventory: VerbInventory
+    # The form that requests it, if the plain one lacks fields.
+    form_class: "type[TargetsForm] | None" = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" in vars(cls):
+            _registry[cls.name] = cls()
+
+    @property
+    def command(self) -> str:
+        """The name of its management command, and its last part in URLs: "freeze"."""
+        return self.name.rpartition(".")[2]
+
+    def permission_for(self, target_type: str) -> str:
+        """Return the label of the permission it needs on this type of target."""
+        return self.permissions[0].label
+
+    def subject(self, about: "Operation | OperationRequest", target_id: str) -> str:
+        """Return what two operations must not change at the same time."""
         raise NotImplementedError
 
-    def subject(self, operation: Operation, target_id: str) -> str:
-        """What two operations must not change at the same time."""
-        raise NotImplementedError
-
-    def in_inventory(self, target_type: str, ids: Sequence[str]) -> QuerySet[Any]:
-        """These targets, as far as the inventory knows them, each with the `app_id` of its resource space."""
-        raise NotImplementedError
-
-    def other_spaces(self, operation: Operation) -> set[str]:
-        """The resource spaces that it has to do with besides those of its targets."""
-        return set()
-
-    def stood_before(
-        self, client: Client, about: Operation, ids: Sequence[str]
-    ) -> Mapping[str, bool]:
-        """Which of these targets already stand as this verb wants, for asking again what another operation
-        was about. Read from the platform again as the first asking did; what nobody knows is left out."""
-        return {}
-
-    def inventory_says(
-        self, ids: Sequence[str], about: Operation | None = None
-    ) -> Mapping[str, bool]:
-        """Which of these targets stood as this verb wants when the inventory was read: all that is known
-        beforehand of what goes by a batch task, and afterwards of what failed."""
-        return {}
-
-    def inventory_said(
-        self, ids: Sequence[str], before: datetime
-    ) -> Mapping[str, bool]:
-        """The same of those that were not read again since, where targets are asked for without it."""
-        return {}
-
-    def to_type(self, about: Operation, target_id: str) -> str:
-        """What has to be typed before so much is changed; empty for what a button alone may change."""
+    def confirmation(self, about: Operation, ids: Sequence[str]) -> str:
+        """Return the text to type before these targets are changed; empty for none."""
         return ""
 
-    def send(self, client: Client, request: VerbRequest) -> VerbAnswer:
-        """Make one write request for at most chunk_size targets. Runs in a thread without a database.
+    def request_from(self, form: "TargetsForm") -> "OperationRequest":
+        """Return what a valid form requests."""
+        return form.request_for(self, form.targets(), self.target_types[0])
 
-        Reads before it may raise freely; once the write was sent, only its own error may leave.
+    def resolve(
+        self, client: Client, request: "OperationRequest"
+    ) -> "OperationRequest":
+        """Return the request with names, spaces and what already is as requested.
+
+        It may read IoTDA. Targets that the inventory does not know stay in.
+        """
+        raise NotImplementedError
+
+    def standing_now(
+        self, client: Client, about: Operation, ids: Sequence[str]
+    ) -> Mapping[str, bool]:
+        """Return which targets already are as requested, for a follow-up of ``about``.
+
+        It may read IoTDA; targets it cannot tell are missing.
+        """
+        return {}
+
+    def send(self, client: Client, request: VerbRequest) -> VerbAnswer:
+        """Send one write request for at most ``chunk_size`` targets.
+
+        It runs in a thread without a database. Reads before the write may raise; once the
+        write is sent, only the error of the write itself may be raised.
         """
         raise NotImplementedError
 
     def read_back(self, client: Client, request: VerbRequest) -> Mapping[str, bool]:
-        """Ask the platform which targets now stand as the operation wanted. Writes nothing."""
+        """Read which targets now are as the operation requested. Write nothing."""
         raise NotImplementedError
 
-    def remember(self, seen: Sequence[Any]) -> None:
-        """What a request has seen of the platform goes into the inventory (in the recording transaction)."""
-
-    def settled(self, operation: Operation, ids: Sequence[str]) -> None:
-        """These targets now stand as asked: let the inventory follow (in the recording transaction)."""
-
-    def task_ended(self) -> None:
-        """The last target of a batch task was settled (in the recording transaction)."""
-
     def stops(self, error: IotdaError) -> bool:
-        """Whether the rest of the operation would meet the same refusal."""
+        """Return whether the rest of the operation would meet the same refusal."""
         return isinstance(error, Rejected) and (
             error.status == 401 or error.code in STOP_CODES
         )
 
+    # The command line.
 
-@cache
-def get_verb(name: str) -> Verb:
-    verb: Verb = import_string(settings.OPERATION_VERBS[name])()
-    return verb
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options that only this verb's command has."""
+
+    def form_from_options(self, options: Mapping[str, Any]) -> Mapping[str, list[str]]:
+        """Return the fields of the verb's form that its own options fill."""
+        return {}

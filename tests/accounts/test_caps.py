@@ -8,8 +8,8 @@ from iotda_admin.access.limits import target_limit
 from iotda_admin.access.models import RoleLimit
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.services import LimitExceeded, TargetSpec, create_operation
-from tests.asking import asked
+from iotda_admin.operations.services import LimitExceeded
+from tests.asking import asked, create
 from tests.conftest import make_user
 
 FREEZE = "devices.freeze_device"
@@ -31,13 +31,7 @@ def test_more_is_refused_and_the_try_recorded(small):
     with pytest.raises(
         LimitExceeded, match="3 targets are more than the 2 that your role"
     ):
-        create_operation(
-            "device.freeze",
-            [TargetSpec(c) for c in "abc"],
-            actor=Actor(user, "", "test"),
-            reason="r",
-            form_key="k",
-        )
+        create("device.freeze", "abc", Actor(user, "", "test"))
     assert not Operation.objects.exists()
     assert Event.objects.latest("id").detail["cap"] == 2
 

@@ -15,10 +15,19 @@ from iotda_admin.access.models import EVERY_SPACE, Grant
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.execution.executor import execute_chunk
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.services import NotAllowed, TargetSpec, create_operation
+from iotda_admin.operations.services import NotAllowed
 from iotda_admin.rate import connection as iotda
 from policies.models import Binding, Policy
-from tests.asking import asked, bind_form, codes, states, unreachable, work, writes
+from tests.asking import (
+    asked,
+    bind_form,
+    codes,
+    create,
+    states,
+    unreachable,
+    work,
+    writes,
+)
 from tests.conftest import make_user
 
 ROLES = ["viewer", "operator", "policy admin", "auditor", "admin"]
@@ -64,15 +73,7 @@ def denied(db):
 
 
 def begun(user, *ids, verb="device.freeze", **about):
-    wanted = [TargetSpec(id) for id in ids]
-    return create_operation(
-        verb,
-        wanted,
-        actor=Actor(user, "", "test"),
-        reason="because",
-        form_key="k",
-        **about,
-    )
+    return create(verb, ids, Actor(user, "", "test"), **about)
 
 
 def test_a_right_is_asked_for_in_a_space(places):
@@ -411,13 +412,7 @@ def test_a_moved_device_is_changed_for_those_who_may_act_there_too(
 
 def test_the_command_line_acts_everywhere(places, moved):
     actor = Actor(None, "", "cli", name="root")
-    operation = create_operation(
-        "device.freeze",
-        [TargetSpec(places.far), TargetSpec("x")],
-        actor=actor,
-        reason="r",
-        form_key="k",
-    )
+    operation = create("device.freeze", [places.far, "x"], actor)
     moved(places.far, "ONLINE")
     work()
     assert states(operation) == {places.far: "ok", "x": "failed"}

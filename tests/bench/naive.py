@@ -15,22 +15,13 @@ from django.contrib.auth.models import User  # noqa: E402
 
 from iotda_admin.access.actor import Actor  # noqa: E402
 from iotda_admin.operations.models import Chunk, Operation, Target  # noqa: E402
-from iotda_admin.operations.services import TargetSpec, create_operation  # noqa: E402
 from iotda_admin.rate.connection import client  # noqa: E402
+from tests.asking import create  # noqa: E402
 
 
 def asked(ids: Sequence[str], policy: str) -> Operation:
     actor = Actor(User.objects.get(username="policyadmin"), "policy admin", "bench")
-    wanted = [TargetSpec(id) for id in ids]
-    key = uuid.uuid4().hex
-    return create_operation(
-        "policy.bind",
-        wanted,
-        actor=actor,
-        reason="control",
-        form_key=key,
-        policy_id=policy,
-    )
+    return create("policy.bind", ids, actor, key=uuid.uuid4().hex, policy_id=policy)
 
 
 def save_each(chunk: Chunk) -> None:

@@ -30,7 +30,7 @@ from iotda_admin.operations import services
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.rate import connection
 from policies.models import Policy
-from tests.asking import WRITES, work
+from tests.asking import WRITES, create, work
 from tests.chaos import product
 from tests.chaos.fuzz_input import MARK, TYPES, Dice, Input, encoded
 from tests.chaos.fuzz_site import PARAMETER, Site, site
@@ -364,13 +364,13 @@ def set_the_scene(cloud: Cloud) -> None:
     actor = Actor(User.objects.get(username="root"), "admin", "web")
 
     def ask(verb: str, ids: list[str], policy: str = "", kind: str = "device") -> None:
-        operation = services.create_operation(
+        operation = create(
             verb,
-            [services.TargetSpec(id) for id in ids],
-            actor=actor,
+            ids,
+            actor,
             reason=f"unpaid {MARK}",
             ticket="INC-1",
-            form_key=f"scene {Operation.objects.count()}",
+            key=f"scene {Operation.objects.count()}",
             target_type=kind,
             policy_id=policy,
             policy_name=policy and "quarantine",

@@ -31,10 +31,10 @@ from iotda_admin.operations import services
 from iotda_admin.operations.execution import result_writer
 from iotda_admin.operations.execution.error_policy import ErrorAction
 from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.verbs import get_verb
+from iotda_admin.operations.verbs import all_verbs, get_verb
 from iotda_admin.rate import connection
 from policies.models import Binding
-from tests.asking import asked, work
+from tests.asking import asked, create, work
 from tests.iotda.stopwatch import Stopwatch
 
 SIMULATED_LOGIN = ("demo-domain", "demo-user", "demo-password")
@@ -95,9 +95,7 @@ def actor(name: str = "admin") -> Actor:
 
 def ask(verb: str, ids: Sequence[str], policy: str, key: str) -> int:
     """What is asked is recorded; nothing is sent."""
-    wanted = [services.TargetSpec(id) for id in ids]
-    about = {"actor": actor(), "reason": "chaos", "form_key": key, "policy_id": policy}
-    return services.create_operation(verb, wanted, **about).pk  # type: ignore[arg-type]
+    return create(verb, ids, actor(), key, reason="chaos", policy_id=policy).pk
 
 
 def start(key: str) -> None:
@@ -352,7 +350,7 @@ def intents_off() -> Iterator[None]:
 def every_error_is_a_failure() -> None:
     """The control of the schedules: what an SDK's caller makes of an exception."""
     result_writer.classify = lambda *_, **__: ErrorAction.FAILED
-    for name in settings.OPERATION_VERBS:
+    for name in [verb.name for verb in all_verbs()]:
         type(get_verb(name)).stops = lambda *_: False  # type: ignore[method-assign]
 
 

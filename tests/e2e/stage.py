@@ -18,10 +18,11 @@ from playwright.sync_api import Browser, BrowserContext, CDPSession, Error, Page
 from devices.models import Device
 from iotda_admin.access.actor import Actor
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.services import TargetSpec, create_operation, dispatch
+from iotda_admin.operations.services import TargetSpec, dispatch
 from iotda_admin.operations.web.forms import new_key
 from iotda_admin.rate import connection as iotda
 from policies.models import Policy
+from tests.asking import create
 from tests.cloud import ROOT, Cloud
 from tests.conftest import make_user
 
@@ -77,13 +78,13 @@ class Stage:
     ) -> Operation:
         """An operation through the one door; of more than one chunk, it waits for a worker."""
         names = dict(Device.objects.filter(pk__in=ids).values_list("pk", "name"))
-        operation = create_operation(
+        operation = create(
             verb,
             [TargetSpec(id, names.get(id, "")) for id in ids],
-            actor=Actor(who, "admin", "test", "127.0.0.1"),
+            Actor(who, "admin", "test", "127.0.0.1"),
             reason="Unpaid since March",
             ticket="INC-4711",
-            form_key=new_key(),
+            key=new_key(),
             target_type=kind,
             policy_id=policy,
             policy_name=Policy.objects.get(pk=policy).name if policy else "",

@@ -7,9 +7,9 @@ import pytest
 
 from iotda_admin.access.actor import Actor
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.services import TargetSpec, create_operation, dispatch
+from iotda_admin.operations.services import dispatch
 from iotda_admin.rate.connection import client
-from tests.asking import work
+from tests.asking import create, work
 from tests.cloud import Cloud
 from tests.operations.deployment import Deployment
 
@@ -22,19 +22,12 @@ def begin(actor: Actor, inventory: Any) -> Any:
     def begin(
         verb: str, *ids: str, policy: str = "other_policy", **more: Any
     ) -> Operation:
-        about = (
-            {"policy_id": inventory.landmarks[policy]}
-            if verb.startswith("policy.")
-            else {}
-        )
-        facts = {
-            "actor": actor,
-            "reason": "because",
-            "form_key": f"key {next(keys)}",
-            **about,
-            **more,
-        }
-        return create_operation(verb, [TargetSpec(id) for id in ids], **facts)
+        about = {}
+        if verb.startswith("policy."):
+            about = {"policy_id": inventory.landmarks[policy]}
+        by = more.pop("actor", actor)
+        key = more.pop("form_key", None) or f"key {next(keys)}"
+        return create(verb, ids, by, key=key, **about, **more)
 
     return begin
 

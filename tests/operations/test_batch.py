@@ -8,10 +8,11 @@ from django.core.management import call_command
 from django.db import connection as database
 from django.utils import timezone
 
+from iotda_admin.operations.cli.command import VerbCommand
 from iotda_admin.operations.execution import batch_tasks
 from iotda_admin.operations.execution.lifecycle import cancel, lock_operation
 from iotda_admin.operations.models import Chunk
-from iotda_admin.operations.verbs import task_name
+from iotda_admin.operations.verbs import get_verb, task_name
 from iotda_admin.rate import connection
 from tests.asking import outcome, time_passes, work, writes
 from tests.batching import created, finish, follow, tell
@@ -46,7 +47,14 @@ def test_the_command_line_follows_it_without_a_worker(
         "iotda_admin.operations.execution.result_writer.TASK_POLL_SECONDS", 0
     )
     with pytest.raises(SystemExit, match=r"^0$"):
-        call_command("freeze", *devices, "--reason", "billing", "--ticket", "INC-1")
+        call_command(
+            VerbCommand(get_verb("device.freeze")),
+            *devices,
+            "--reason",
+            "billing",
+            "--ticket",
+            "INC-1",
+        )
     assert "8" in capsys.readouterr().out
     assert [entry["operation"] for entry in writes(platform)] == ["CreateBatchTask"]
 

@@ -11,11 +11,11 @@ import subprocess
 import sys
 
 import pytest
-from django.core.management import get_commands, load_command_class
 from django.db import connection
 
 from devices.models import Device
 from iotda_admin.audit.models import Event
+from iotda_admin.operations.cli.utility import Utility
 from iotda_admin.operations.cli.watch import Interruption
 from iotda_admin.operations.models import Chunk, Operation
 from tests.asking import outcome, states, writes
@@ -84,9 +84,7 @@ def here(inventory, monkeypatch, capsys):
     def here(name, *words, stdin=""):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         with pytest.raises(SystemExit) as end:
-            load_command_class(get_commands()[name], name).run_from_argv(
-                ["manage.py", name, *words]
-            )
+            Utility([]).fetch_command(name).run_from_argv(["manage.py", name, *words])
         return end.value.code, *capsys.readouterr()
 
     return here

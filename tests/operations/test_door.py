@@ -17,12 +17,10 @@ from iotda_admin.operations.services import (
     DuplicateKey,
     NotAllowed,
     NoTargets,
-    TargetSpec,
-    create_operation,
     dispatch,
 )
 from iotda_admin.rate.connection import client
-from tests.asking import outcome, writes
+from tests.asking import create, outcome, writes
 from tests.conftest import make_user
 
 
@@ -48,9 +46,7 @@ def test_what_is_asked_is_in_the_trail_before_it_is_sent(begin, inventory):
 def test_it_refuses_who_may_not_and_records_the_try(actor, inventory):
     viewer = Actor(make_user("viewer"), "viewer", "test")
     with pytest.raises(NotAllowed):
-        create_operation(
-            "device.freeze", [TargetSpec("d1")], actor=viewer, reason="r", form_key="k"
-        )
+        create("device.freeze", ["d1"], viewer)
     event = Event.objects.get(kind="denied")
     assert (event.actor_name, event.detail["needs"]) == (
         "viewer",
@@ -92,9 +88,7 @@ def test_two_policies_on_one_device_do_not(begin, inventory):
 @pytest.mark.django_db(transaction=True)
 def test_it_refuses_to_stand_in_somebodys_transaction(actor):
     with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
-        create_operation(
-            "device.freeze", [TargetSpec("d1")], actor=actor, reason="r", form_key="k"
-        )
+        create("device.freeze", ["d1"], actor)
 
 
 def together(n, act):
@@ -113,9 +107,7 @@ def together(n, act):
 @pytest.mark.django_db(transaction=True)
 def test_the_same_form_sent_by_eight_at_once_is_one_operation(actor):
     def send(_i):
-        return create_operation(
-            "device.freeze", [TargetSpec("d1")], actor=actor, reason="r", form_key="k"
-        ).pk
+        return create("device.freeze", ["d1"], actor).pk
 
     assert len(set(together(8, send))) == 1
     assert Operation.objects.count() == 1
@@ -124,13 +116,7 @@ def test_the_same_form_sent_by_eight_at_once_is_one_operation(actor):
 @pytest.mark.django_db(transaction=True)
 def test_of_eight_who_change_one_target_at_once_one_is_let_in(actor):
     def send(i):
-        return create_operation(
-            "device.freeze",
-            [TargetSpec("d1")],
-            actor=actor,
-            reason="r",
-            form_key=f"k{i}",
-        ).pk
+        return create("device.freeze", ["d1"], actor, f"k{i}").pk
 
     assert sum(pk is not None for pk in together(8, send)) == 1
     assert Event.objects.filter(kind="operation.asked").count() == 1
@@ -140,7 +126,7 @@ def test_who_is_late_by_a_moment_is_told_who_was_quicker(begin, inventory, monke
     """The look beforehand is only for courtesy: the database itself keeps the rule."""
     (device,) = inventory.free(1)
     begin("device.freeze", device)
-    monkeypatch.setattr(services, "LOOKED_AT_FIRST", 0)
+    monkeypatch.setattr(services, "CHECKED_FIRST", 0)
     with pytest.raises(Conflict, match=r"OP-\d+ by admin"):
         begin("device.unfreeze", device)
 

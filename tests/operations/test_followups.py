@@ -563,13 +563,8 @@ def test_what_was_changed_while_iotda_was_read_is_not_undone(actor, do, inventor
     plan = plans.undo(do("device.freeze", device))
     do("device.unfreeze", device)
     do("device.freeze", device)
-    about = {
-        "actor": actor,
-        "form_key": "f" * 32,
-        "reason": "r",
-        "ticket": "",
-        "client": connection.client(),
-    }
+    changed = plan.chosen(["changed"])
+    follow_up = plans.FollowUp(plan, changed, plan.fingerprint, "r", "", "f" * 32)
     with pytest.raises(plans.Outdated):
-        plans.follow(plan, ["changed"], seen=plan.fingerprint, **about)
+        plans.follow(follow_up, actor, connection.client())
     assert Operation.objects.count() == 3

@@ -22,11 +22,10 @@ ASK = """
 from django.contrib.auth.models import User
 from iotda_admin.rate.connection import client
 from iotda_admin.access.actor import Actor
-from iotda_admin.operations.services import TargetSpec, create_operation, dispatch
+from iotda_admin.operations.services import dispatch
+from tests.asking import create
 actor = Actor(User.objects.get(username="operator"), "operator", "test")
-targets = [TargetSpec(id) for id in {ids!r}]
-operation = create_operation("device.freeze", targets, actor=actor, reason="r", form_key="k")
-dispatch(operation, client())
+dispatch(create("device.freeze", {ids!r}, actor), client())
 """
 POST = """
 import json

@@ -5,6 +5,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from devices.models import Space
+from iotda_admin.operations.cli.utility import Utility
 from iotda_admin.operations.models import Operation
 from policies.models import Policy
 from tests.asking import states, unreachable, writes
@@ -19,7 +20,7 @@ def do(inventory):
     def do(name, *ids, policy=None, **more):
         facts = WHY | {"policy": policy or inventory.landmarks["policy"]} | more
         with pytest.raises((SystemExit, CommandError)) as end:
-            call_command(name, *ids, **facts)
+            call_command(Utility([]).fetch_command(name), *ids, **facts)
         if isinstance(end.value, SystemExit):
             return end.value.code
         assert end.value.returncode == 2
@@ -90,7 +91,7 @@ def test_where_iotda_cannot_be_asked_for_the_policy_nothing_is_recorded(
 ):
     unreachable(settings)
     Policy.objects.all().delete()
-    assert "IoTDA cannot be asked" in do("bind", inventory.free(1)[0])
+    assert "IoTDA cannot be read" in do("bind", inventory.free(1)[0])
 
 
 @pytest.mark.parametrize("typed", ["", "wrong"])

@@ -1,4 +1,4 @@
-"""The door from a terminal or a script: what `manage.py freeze`, `unfreeze`, `bind` and `unbind` share."""
+"""The management command of a verb: `manage.py freeze`, `unfreeze`, `bind` and so on."""
 
 import json
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
@@ -12,22 +12,29 @@ from django.core.management.base import (
     CommandParser,
     DjangoHelpFormatter,
 )
-from django.db import Error as DatabaseTrouble
+from django.db import Error as DatabaseError
 from django.utils.datastructures import MultiValueDict
 
-from iotda_admin.access.actor import Actor, system_user
-from iotda_admin.operations import services
+from iotda_admin.access.actor import command_line_actor
 from iotda_admin.operations.cli.id_source import given_ids
 from iotda_admin.operations.cli.report import as_document, as_lines, printable
 from iotda_admin.operations.cli.watch import Bar, Interruption, follow
 from iotda_admin.operations.counts import overall_outcome
 from iotda_admin.operations.execution.tasks import nudge
 from iotda_admin.operations.models import Operation
+from iotda_admin.operations.services import OperationRejected, request_operation
+from iotda_admin.operations.verbs import Verb
 from iotda_admin.operations.web.forms import TargetsForm, new_key
 from iotda_admin.rate.connection import client
 
 WAIT_SECONDS = 600
-ENDING = """\
+EPILOG = """\
+examples:
+  manage.py {command} {options}64af01_pump-7 --reason "contract ended" --ticket INC-42
+  manage.py {command} {options}--file ids.txt --reason "contract ended" --ticket INC-42
+  grep pump ids.txt | manage.py {command} {options}--reason "contract ended" \\
+    --ticket INC-42 --json
+
 IDs are arguments, a file, or standard input (with -, or where it is a pipe and nothing else is given).
 The operation is recorded under the system user's name, then sent and followed to its end. Ctrl-C ends the
 waiting, not the operation: the worker goes on with it, and its page shows how far it is.
@@ -48,19 +55,21 @@ class Refused(CommandError):
 
 
 class HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
-    """Leaves the examples as they are written."""
+    """Keeps the line breaks of the examples."""
 
 
-class AskCommand(BaseCommand):
-    """Subclasses say what is asked for, and what is read before."""
+class VerbCommand(BaseCommand):
+    """The management command of one verb, drawn from its class."""
 
-    verb: str
-    # What became of a target that ended well.
-    past: str
-    examples: str
-    form_class: type[TargetsForm] = TargetsForm
     # The option that fills a field of the form.
-    option_of = {"reason": "--reason", "ticket": "--ticket"}
+    option_of = {
+        "reason": "--reason",
+        "ticket": "--ticket",
+        "policy": "--policy",
+        "target_type": "--target-type",
+        "space_name": "--confirm-space",
+        "typed": "--confirm",
+    }
     # Django's own options work, but would fill half of the help.
     suppressed_base_arguments = {
         *("--version", "--verbosity", "--settings", "--pythonpath"),
@@ -68,14 +77,19 @@ class AskCommand(BaseCommand):
     }
     requires_system_checks = []
 
+    def __init__(self, verb: Verb) -> None:
+        super().__init__()
+        self.verb, self.help = verb, verb.summary
+
     def create_parser(
         self, prog_name: str, subcommand: str, **kwargs: Any
     ) -> CommandParser:
-        ending = f"examples:\n{self.examples}\n{ENDING}"
+        command, options = self.verb.command, self.verb.example_options
+        epilog = EPILOG.format(command=command, options=options)
         return super().create_parser(
             prog_name,
             subcommand,
-            epilog=ending,
+            epilog=epilog,
             formatter_class=HelpFormatter,
             **kwargs,
         )
@@ -85,7 +99,8 @@ class AskCommand(BaseCommand):
         parser.add_argument(
             "--file",
             metavar="PATH",
-            help="read IDs from a file: one a line, with commas, or CSV with a column of IDs",
+            help="read IDs from a file: one a line, with commas, or CSV with a column"
+            " of IDs",
         )
         parser.add_argument(
             "--reason", required=True, type=filled, help="why; kept in the audit trail"
@@ -98,7 +113,7 @@ class AskCommand(BaseCommand):
             type=seconds,
             default=WAIT_SECONDS,
             metavar="SECONDS",
-            help="stop waiting once nothing has moved for so long (%(default)s);"
+            help="stop waiting after so long without progress (%(default)s);"
             " 0: record it, leave it to the worker, exit status 0",
         )
         parser.add_argument(
@@ -106,6 +121,7 @@ class AskCommand(BaseCommand):
             action="store_true",
             help="print one JSON document instead of text",
         )
+        self.verb.add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         key = new_key()
@@ -117,30 +133,23 @@ class AskCommand(BaseCommand):
                 operation = self.recorded(key, interruption)
             try:
                 self.follow(operation, interruption, options["wait"])
-                status = self.tell(operation, interruption, options)
-            except DatabaseTrouble as error:
+                status = self.report(operation, interruption, options)
+            except DatabaseError as error:
                 raise CommandError(
                     f"{operation} was recorded. Then the database failed: {error}"
                 ) from error
         raise SystemExit(status)
 
     def record(self, key: str, options: dict[str, Any]) -> Operation:
-        """Raises Refused, and then nothing was recorded."""
+        """Record the operation. Raise Refused if nothing was recorded."""
         try:
-            client()
-            form = self.checked(key, self.ids(options), options)
-            return services.create_operation(
-                self.verb,
-                [services.TargetSpec(id) for id in form.targets()],
-                **self.prepared(form, options),
-                actor=Actor(user=None, role="", source="cli", name=system_user()),
-                reason=form.cleaned_data["reason"],
-                ticket=form.cleaned_data["ticket"],
-                form_key=key,
-            )
-        except (services.OperationRejected, ImproperlyConfigured) as refusal:
+            iotda = client()
+            form = self.valid_form(key, self.ids(options), options)
+            request = self.verb.request_from(form)
+            return request_operation(request, command_line_actor(), iotda)
+        except (OperationRejected, ImproperlyConfigured) as refusal:
             raise Refused(refusal) from None
-        except DatabaseTrouble as error:
+        except DatabaseError as error:
             raise Refused(f"The database cannot be used: {error}") from error
 
     def ids(self, options: dict[str, Any]) -> list[str]:
@@ -155,28 +164,26 @@ class AskCommand(BaseCommand):
             )
         return given.ids
 
-    def checked(
+    def valid_form(
         self, key: str, ids: Sequence[str], options: dict[str, Any]
     ) -> TargetsForm:
-        """By the same rules as on the page."""
-        form = self.form_class(
-            MultiValueDict({"key": [key], "target": list(ids), **self.fields(options)})
-        )
+        """Return the form that the page would send, by the same rules."""
+        data = {
+            "key": [key],
+            "target": list(ids),
+            "reason": [options["reason"]],
+            "ticket": [options["ticket"]],
+            **self.verb.form_from_options(options),
+        }
+        form = (self.verb.form_class or TargetsForm)(MultiValueDict(data))
         if not form.is_valid():
             lines = [
-                f"{self.option_of.get(name, '')}: {e}"
+                f"{self.option_of.get(name, '')}: {error}"
                 for name in form.errors
-                for e in form.errors[name]
+                for error in form.errors[name]
             ]
             raise Refused("\n".join(line.removeprefix(": ") for line in lines))
         return form
-
-    def fields(self, options: dict[str, Any]) -> dict[str, list[str]]:
-        return {name: [options[name]] for name in ("reason", "ticket")}
-
-    def prepared(self, form: TargetsForm, options: dict[str, Any]) -> dict[str, Any]:
-        """What `door.ask` is told besides: the policy, and how the targets are looked up."""
-        raise NotImplementedError
 
     def recorded(self, key: str, interruption: Interruption) -> Operation:
         """Interrupted while it was recorded: it may have come in the moment after the commit."""
@@ -209,7 +216,7 @@ class AskCommand(BaseCommand):
         finally:
             bar.close()
 
-    def tell(
+    def report(
         self, operation: Operation, interruption: Interruption, options: dict[str, Any]
     ) -> int:
         """Print how it stands. Gives the exit status."""
@@ -217,7 +224,7 @@ class AskCommand(BaseCommand):
         text = (
             json.dumps(as_document(operation))
             if options["json"]
-            else as_text(operation, self.past)
+            else as_text(operation, self.verb.past)
         )
         self.stdout.write(text)
         if operation.finished_at is None:

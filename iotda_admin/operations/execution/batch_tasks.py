@@ -295,7 +295,7 @@ class TaskPoll:
                 "%s: the batch task does not tell of %d targets", self.chunk, left
             )
             leave_to_reconciliation(self.chunk)
-        self.verb.task_ended()
+        self.verb.inventory.batch_task_ended()
         if not operation.running:
             skip_pending(operation)
         finish_operation(operation)

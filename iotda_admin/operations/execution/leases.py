@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.expressions import Combinable
@@ -19,13 +20,13 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from iotda_admin.access.scope import load_actor_user, user_spaces
+from iotda_admin.access.scope import load_actor_user
 from iotda_admin.iotda import RUNNING_TASK_LIMIT
 from iotda_admin.operations.audit_log import audited_transaction, record_chunk_event
 from iotda_admin.operations.error_codes import NOT_ALLOWED
 from iotda_admin.operations.execution.lifecycle import lock_operation, stop_operation
 from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.permissions import covers_operation
+from iotda_admin.operations.permissions import authorize
 from iotda_admin.operations.verbs import State, Verb, VerbRequest, get_verb, task_name
 
 HEARTBEAT_SECONDS = 2.0
@@ -138,20 +139,23 @@ def operations_with_due_chunks() -> list[Operation]:
 
 
 def reauthorize(operation: Operation) -> AuthorizedOperation | None:
-    """The actor's rights and spaces are looked at again for each claim; without them the rest is not sent."""
-    permission = get_verb(operation.verb).permission(operation.target_type)
+    """Authorize the actor again before each claim; stop the operation if denied."""
     by_command = operation.source == "cli" and operation.actor_id is None
-    actor = load_actor_user(operation.actor_id)
-    may = by_command or bool(actor and actor.has_perm(permission))
-    if by_command:
-        return AuthorizedOperation(operation)
-    if actor and may and covers_operation(actor, operation):
-        return AuthorizedOperation(operation, user_spaces(actor))
+    user = (
+        None if by_command else load_actor_user(operation.actor_id) or AnonymousUser()
+    )
+    decision = authorize(user, operation)
+    if decision.allowed:
+        return AuthorizedOperation(operation, decision.spaces)
     held = lock_operation(operation.pk)
     if held.running:
-        lost = _("%(who)s may no longer change things in all of its resource spaces.")
-        lost = lost if may else _("%(who)s no longer has the right to do this.")
-        stop_operation(held, NOT_ALLOWED, lost % {"who": held.actor_name})
+        reason = {
+            "permission": _("%(who)s no longer has the right to do this."),
+            "scope": _(
+                "%(who)s may no longer change things in all of its resource spaces."
+            ),
+        }[decision.denied_by]
+        stop_operation(held, NOT_ALLOWED, reason % {"who": held.actor_name})
     return None
 
 

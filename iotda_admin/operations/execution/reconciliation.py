@@ -162,7 +162,7 @@ def reconcile_operation(
         return
     verb = get_verb(reading.operation.verb)
     request = VerbRequest(
-        reading.operation, dict.fromkeys(reading.ids(), None), beat=reading.beat
+        reading.operation, dict.fromkeys(reading.ids(), None), heartbeat=reading.beat
     )
     try:
         stands = verb.read_back(client, request)
@@ -173,7 +173,7 @@ def reconcile_operation(
     reading.stood_before = reading.inventory_said()
     with transaction.atomic():
         lock_operation(operation_id)
-        verb.remember(request.seen)
+        verb.inventory.store(request.seen)
     reading.record(stands)
 
 
@@ -214,7 +214,11 @@ class ReadBack:
         sent = [sent_at for sent_at in lost.values() if sent_at]
         ids = [id for pk in lost for id in self.targets[pk]]
         return (
-            get_verb(self.operation.verb).inventory_said(ids, min(sent)) if sent else {}
+            get_verb(self.operation.verb).inventory.standing(
+                ids, self.operation, before=min(sent)
+            )
+            if sent
+            else {}
         )
 
     def ids(self) -> list[str]:

@@ -93,7 +93,7 @@ class OperationWriter:
         ours = set(locked.values_list("pk", flat=True))
         for result in results:
             if result.sending.chunk.pk in ours:
-                self.verb.remember(result.sending.request.seen)
+                self.verb.inventory.store(result.sending.request.seen)
                 self.write(result)
         self.write_answered()
         self.settlement.write()
@@ -118,7 +118,7 @@ class OperationWriter:
             self.write_task(sending, answer)
             return
         verdicts = {
-            id: answer.verdicts.get(id, TargetOutcome(State.UNKNOWN))
+            id: answer.outcomes.get(id, TargetOutcome(State.UNKNOWN))
             for id in sending.request.ids
         }
         verdicts = mark_already(verdicts, sending.request.stood_before)
@@ -312,7 +312,7 @@ class OutcomeBuffer:
                         **outcome_columns(verdict)
                     )
         if self.standing:
-            get_verb(self.operation.verb).settled(self.operation, self.standing)
+            get_verb(self.operation.verb).inventory.apply(self.operation, self.standing)
 
 
 def mark_already(

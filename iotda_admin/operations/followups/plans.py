@@ -5,11 +5,12 @@ change is decided by our records: never what a later operation has changed since
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
+from django.db import IntegrityError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -28,10 +29,13 @@ from iotda_admin.operations.error_codes import (
 )
 from iotda_admin.operations.execution import lifecycle
 from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.requests import OperationRequest, TargetSpec
 from iotda_admin.operations.services import (
     OperationRejected,
-    TargetSpec,
-    create_operation,
+    check,
+    find_operation,
+    find_or_conflict,
+    record,
 )
 from iotda_admin.operations.verbs import Verb, get_verb
 
@@ -104,12 +108,10 @@ class Plan:
         return [group for group in self.groups if not group.possible]
 
     @property
-    def to_type(self) -> str:
-        """What has to be typed before it is asked for."""
-        first = next(
-            (target.id for group in self.possible for target in group.targets), ""
-        )
-        return self.verb.to_type(self.of, first) if first else ""
+    def confirmation(self) -> str:
+        """Return the text to type before it is sent; empty for none."""
+        ids = [target.id for group in self.possible for target in group.targets]
+        return self.verb.confirmation(self.of, ids) if ids else ""
 
     @property
     def fingerprint(self) -> str:
@@ -268,56 +270,70 @@ def fate(since: Later, verb: str) -> Sorted:
     return "changed since", CHANGED_AGAIN, Offer.POSSIBLE, ""
 
 
-def asked_with(actor: Actor, form_key: str) -> Operation | None:
-    """The operation that this very form has made already: the plan is what it was before that one."""
-    return Operation.objects.filter(actor=actor.user, form_key=form_key).first()
+@dataclass(frozen=True)
+class FollowUp:
+    """A retry or undo of chosen targets, as its form requests it.
+
+    seen  the fingerprint of the plan that the actor saw
+    """
+
+    plan: Plan
+    targets: Sequence[TargetSpec]
+    seen: str
+    reason: str
+    ticket: str
+    key: str
+
+    def request(self, targets: Sequence[TargetSpec]) -> OperationRequest:
+        followed: dict[str, Any] = {self.plan.link: self.plan.of}
+        return OperationRequest(
+            self.plan.verb.name,
+            targets,
+            reason=self.reason,
+            ticket=self.ticket,
+            key=self.key,
+            target_type=self.plan.of.target_type,
+            policy_id=self.plan.of.policy_id,
+            policy_name=self.plan.of.policy_name,
+            **followed,
+        )
 
 
-def follow(
-    plan: Plan, keys: Sequence[str], *, seen: str, actor: Actor, form_key: str, reason: str, ticket: str,
-    client: Client, only: Collection[str] | None = None,
-) -> Operation:  # fmt: skip
-    """Ask for it at the door; nothing else than what the actor has seen. only: of the groups, just these."""
-    expect(seen, plan)
-    plan_again = {"retry_of": retry, "undo_of": undo}[plan.link]
-    wanted = [
-        target for target in plan.chosen(keys) if only is None or target.id in only
-    ]
-    if not asked_with(actor, form_key):
-        wanted = looked_at(plan, wanted, client)
-    links: dict[str, Any] = {plan.link: plan.of}
-    return create_operation(
-        plan.verb.name,
-        wanted,
-        actor=actor,
-        reason=reason,
-        ticket=ticket,
-        form_key=form_key,
-        target_type=plan.of.target_type,
-        policy_id=plan.of.policy_id,
-        policy_name=plan.of.policy_name,
-        # Reading IoTDA takes its time: somebody may have changed and ended something meanwhile.
-        check=lambda recorded: expect(seen, plan_again(plan.of, apart_from=recorded)),
-        **links,
+def follow(follow_up: FollowUp, actor: Actor, client: Client) -> Operation:
+    """Record a retry or an undo of exactly what the actor saw.
+
+    Raise Outdated if more has changed since, and as ``create_operation`` does.
+    """
+    plan = follow_up.plan
+    expect(follow_up.seen, plan)
+    request = follow_up.request(follow_up.targets)
+    if earlier := find_operation(request, actor):
+        return earlier
+    standing = plan.verb.standing_now(client, plan.of, request.ids)
+    request = follow_up.request(
+        [
+            TargetSpec(target.id, target.name, standing.get(target.id))
+            for target in request.targets
+        ]
     )
+    check(request, actor)
+    plan_again = {"retry_of": retry, "undo_of": undo}[plan.link]
+    try:
+        with audited_transaction(durable=True):
+            operation = record(request, actor)
+            # IoTDA was read: another operation may have started and ended meanwhile.
+            expect(follow_up.seen, plan_again(plan.of, apart_from=operation))
+            return operation
+    except IntegrityError:
+        return find_or_conflict(request, actor)
 
 
 def expect(seen: str, plan: Plan) -> None:
     if seen != plan.fingerprint:
-        raise Outdated(
-            _(
-                "More has changed since you opened this page. Look at it again, then send it."
-            )
+        message = _(
+            "More has changed since you opened this page. Look at it again, then send it."
         )
-
-
-def looked_at(
-    plan: Plan, targets: Sequence[TargetSpec], client: Client
-) -> list[TargetSpec]:
-    stood = plan.verb.stood_before(client, plan.of, [target.id for target in targets])
-    return [
-        TargetSpec(target.id, target.name, stood.get(target.id)) for target in targets
-    ]
+        raise Outdated(message)
 
 
 def cancel(operation: Operation, by: Actor) -> bool:
@@ -328,7 +344,7 @@ def cancel(operation: Operation, by: Actor) -> bool:
         left = held.targets.filter(state=State.PENDING).count()
         if not held.running or not left:
             return False
-        name = by.user.get_username() if by.user else by.name
+        name = by.username
         record_operation_event(
             "operation.cancelled",
             held,

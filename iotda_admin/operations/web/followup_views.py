@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
@@ -20,7 +20,11 @@ from iotda_admin.operations.followups.plans import NOT_DONE, Plan
 from iotda_admin.operations.followups.undo_status import fully_undone
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.permissions import visible_operations
-from iotda_admin.operations.services import OperationRejected, dispatch
+from iotda_admin.operations.services import (
+    OperationRejected,
+    dispatch,
+    find_by_key,
+)
 from iotda_admin.operations.verbs import get_verb
 from iotda_admin.operations.web.forms import ChangeForm, FollowUpForm
 from iotda_admin.operations.web.responses import operation_response
@@ -44,7 +48,8 @@ def offers(
     waiting = any(counts.get(state) for state in Target.IN_FLIGHT)
     again = not waiting and any(counts.get(state) for state in NOT_DONE)
     changed = counts.get(Target.State.OK, 0) if not waiting else 0
-    back = bool(changed) and may_ask(user, get_verb(verb.inverse), operation)
+    undoable = bool(changed and verb.inverse)
+    back = undoable and may_ask(user, get_verb(verb.inverse), operation)
     nothing_left = fully_undone(operation, changed) if back else None
     return {
         "cancel": operation.running
@@ -99,7 +104,7 @@ def confirm(request: HttpRequest, row: Operation, status: int = 200) -> HttpResp
 @permission_required(SEE, raise_exception=True)
 def retry(request: HttpRequest, number: int) -> HttpResponse:
     row = visible_or_404(request, number)
-    return follow_up(
+    return follow_up_page(
         request,
         row,
         row.verb,
@@ -112,12 +117,13 @@ def retry(request: HttpRequest, number: int) -> HttpResponse:
 @permission_required(SEE, raise_exception=True)
 def undo(request: HttpRequest, number: int) -> HttpResponse:
     row = visible_or_404(request, number)
-    return follow_up(
-        request, row, get_verb(row.verb).inverse, plans.undo, {"ticket": row.ticket}
-    )
+    inverse = get_verb(row.verb).inverse
+    if not inverse:
+        raise Http404
+    return follow_up_page(request, row, inverse, plans.undo, {"ticket": row.ticket})
 
 
-def follow_up(
+def follow_up_page(
     request: HttpRequest,
     row: Operation,
     verb: str,
@@ -130,7 +136,7 @@ def follow_up(
     actor, asked = actor_of(request), request.method == "POST"
     plan = plan_of(row, None)
     # Looked for after the plan was made: what this form has made already must not stand in its way.
-    if asked and (earlier := plans.asked_with(actor, key_of(request))):
+    if asked and (earlier := find_by_key(key_of(request), actor)):
         plan = plan_of(row, earlier)
     form = FollowUpForm(request.POST if asked else None, plan=plan, initial=initial)
     if not asked or not form.is_valid():
@@ -141,16 +147,15 @@ def follow_up(
                 _("This operation is still running. Wait for its end, or cancel it.")
             )
         said = form.cleaned_data
-        operation = plans.follow(
+        follow_up = plans.FollowUp(
             plan,
-            said["group"],
-            seen=said["seen"],
-            actor=actor,
-            form_key=said["key"],
-            reason=said["reason"],
-            ticket=said["ticket"],
-            client=client(),
+            plan.chosen(said["group"]),
+            said["seen"],
+            said["reason"],
+            said["ticket"],
+            said["key"],
         )
+        operation = plans.follow(follow_up, actor, client())
     except OperationRejected as refusal:
         return show(
             request, plan_of(row, None), form, status=refusal.status, refusal=refusal

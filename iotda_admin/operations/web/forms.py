@@ -14,6 +14,8 @@ from django.utils.translation import gettext_lazy, ngettext
 from iotda_admin.core.id_import import UnreadableFile, read_id_file, read_id_text
 from iotda_admin.core.ids import PROBLEMS_KEPT, InvalidId, TooManyIds, is_id
 from iotda_admin.core.ids import IdList as Found
+from iotda_admin.operations.requests import OperationRequest, TargetSpec
+from iotda_admin.operations.verbs import Verb
 
 if TYPE_CHECKING:
     from iotda_admin.operations.followups.plans import Plan
@@ -47,8 +49,23 @@ class ChangeForm(forms.Form):
 
     @property
     def current_key(self) -> str:
-        """The key to render: the one that was sent, so that sending again is still the same asking."""
+        """Return the key to render: the one that was sent, so that a repeat keeps it."""
         return str(self["key"].value() or new_key())
+
+    def request_for(
+        self, verb: Verb, ids: Iterable[str], target_type: str, **about: Any
+    ) -> OperationRequest:
+        """Return what this valid form requests for these targets."""
+        said = self.cleaned_data
+        return OperationRequest(
+            verb.name,
+            [TargetSpec(id) for id in ids],
+            reason=said["reason"],
+            ticket=said["ticket"],
+            key=said["key"],
+            target_type=target_type,
+            **about,
+        )
 
 
 class IdsField(forms.Field):
@@ -229,13 +246,13 @@ class FollowUpForm(ChangeForm):
 
     def clean_group(self) -> list[str]:
         chosen: list[str] = self.cleaned_data["group"]
-        if self.plan.to_type and len(self.plan.chosen(chosen)) > 1:
+        if self.plan.confirmation and len(self.plan.chosen(chosen)) > 1:
             raise ValidationError(_("One resource space at a time."))
         return chosen
 
     def clean_typed(self) -> str:
         typed: str = self.cleaned_data["typed"]
-        if typed != self.plan.to_type:
+        if typed != self.plan.confirmation:
             message = _("Type the name exactly as it is shown: %(name)s")
-            raise ValidationError(message, params={"name": self.plan.to_type})
+            raise ValidationError(message, params={"name": self.plan.confirmation})
         return typed

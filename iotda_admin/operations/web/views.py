@@ -42,7 +42,7 @@ def may_check(user: User | AnonymousUser, operation: Operation) -> bool:
 
 def may_ask(user: User | AnonymousUser, verb: Verb, about: Operation) -> bool:
     """To ask for this with the targets of that operation."""
-    return user.has_perm(verb.permission(about.target_type))
+    return user.has_perm(verb.permission_for(about.target_type))
 
 
 def visible_or_404(request: HttpRequest, number: int) -> Operation:

@@ -1,0 +1,67 @@
+"""The verbs of devices as buttons, and their words."""
+
+from typing import Any
+
+from django import template
+from django.contrib.humanize.templatetags.humanize import intcomma
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from devices.models import Device
+from devices.verbs import DeviceVerb
+from iotda_admin.operations.verbs import Verb, all_verbs
+
+register = template.Library()
+
+
+@register.simple_tag
+def with_name(text: Any, device: Device) -> SafeString:
+    """Return the words of a verb about one device."""
+    return format_html(str(text), name=format_html("<bdi>{}</bdi>", device))
+
+
+@register.simple_tag
+def with_count(text: Any, n: int) -> str:
+    """Return the words of a verb about ``n`` devices."""
+    return str(text % {"n": n, "shown": intcomma(n)})
+
+
+@register.simple_tag
+def is_already(verb: DeviceVerb, device: Device) -> bool:
+    return verb.is_already(device)
+
+
+def permitted_verbs(context: template.Context) -> list[Verb]:
+    user = context["user"]
+    return [verb for verb in all_verbs() if user.has_perm(verb.permissions[0].label)]
+
+
+@register.simple_tag(takes_context=True)
+def device_verbs(
+    context: template.Context, device: Device, in_rows: bool = False
+) -> list[DeviceVerb]:
+    """Return the verbs that the user is offered for a device, here or in its row."""
+    return [
+        verb
+        for verb in permitted_verbs(context)
+        if isinstance(verb, DeviceVerb)
+        and verb.offered(device)
+        and (verb.in_rows or not in_rows)
+    ]
+
+
+@register.simple_tag(takes_context=True)
+def bulk_verbs(context: template.Context) -> list[Verb]:
+    """Return the verbs that the user is offered for the selected devices."""
+    return [verb for verb in permitted_verbs(context) if verb.bulk_url]
+
+
+@register.simple_tag
+def change_url(verb: DeviceVerb, device: Device) -> str:
+    return reverse(f"devices:{verb.command}", args=[device.device_id])
+
+
+@register.simple_tag
+def bulk_change_url(verb: Verb) -> str:
+    return reverse(verb.bulk_url)
