@@ -80,6 +80,8 @@ class BindingInventory(VerbInventory):
         """Return the policy's space, unless it is a policy of the whole instance."""
         if not about.policy_id:
             return set()
+        if isinstance(about, OperationRequest) and about.policy_space is not None:
+            return {about.policy_space} - {""}
         spaces = Policy.objects.filter(pk=about.policy_id)
         known = list(spaces.values_list("app_id", flat=True))
         return {app_id for app_id in known if app_id} if known else {""}
@@ -143,6 +145,7 @@ class PolicyVerb(Verb):
             form.cleaned_data["target_type"],
             policy_id=policy.pk,
             policy_name=policy.name,
+            policy_space=policy.app_id,
         )
 
     def resolve(self, client: Client, request: OperationRequest) -> OperationRequest:

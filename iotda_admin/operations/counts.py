@@ -57,8 +57,10 @@ class OverallOutcome:
 
 def overall_outcome(operation: Operation) -> OverallOutcome:
     counts = target_counts(operation)
+    if set(counts) != {State.FAILED}:
+        return OverallOutcome(counts)
     no_answer = Q(error_code=NOT_SENT) | Q(chunk__http_status__gte=500)
     unreached = operation.targets.filter(no_answer, state=State.FAILED).count()
-    if unreached and unreached == sum(counts.values()):
+    if unreached == sum(counts.values()):
         return OverallOutcome({NOT_SENT: unreached})
     return OverallOutcome(counts)

@@ -18,7 +18,11 @@ from iotda_admin.operations.audit_log import (
     describe_target,
     record_operation_event,
 )
-from iotda_admin.operations.execution.executor import execute_chunk
+from iotda_admin.operations.execution.executor import (
+    execute_chunk,
+    execute_leased_chunk,
+)
+from iotda_admin.operations.execution.leases import lease_new_chunk
 from iotda_admin.operations.execution.tasks import nudge
 from iotda_admin.operations.models import (
     Chunk,
@@ -70,25 +74,31 @@ class Conflict(OperationRejected):
 
 
 def submit(request: OperationRequest, actor: Actor, client: Client) -> Operation:
-    """Check, resolve, record and dispatch a request. Return its operation."""
-    operation = request_operation(request, actor, client)
-    dispatch(operation, client)
-    return operation
-
-
-def request_operation(
-    request: OperationRequest, actor: Actor, client: Client
-) -> Operation:
-    """Check, resolve and record a request; send nothing yet.
+    """Check, resolve, record and dispatch a request. Return its operation.
 
     The targets are resolved, which may read IoTDA, only once the request is known to be new
-    and allowed. Raise as ``create_operation`` does.
+    and allowed. A single chunk is leased as it is recorded, then sent. Raise as
+    ``create_operation`` does.
     """
     if operation := find_operation(request, actor):
+        dispatch(operation, client)
         return operation
-    check(request, actor)
+    decision = check(request, actor)
     resolved = get_verb(request.verb).resolve(client, request)
-    return record_once(resolved, actor)
+    leased = None
+    try:
+        with audited_transaction(durable=True):
+            operation, chunks = record(resolved, actor)
+            if len(chunks) == 1 and not chunks[0].by_task:
+                leased = lease_new_chunk(chunks[0], operation, decision.spaces)
+    except IntegrityError:
+        operation = find_or_conflict(request, actor)
+    if leased:
+        execute_leased_chunk(leased, client)
+        operation.refresh_from_db()
+    if operation.finished_at is None:
+        nudge(operation.pk)
+    return operation
 
 
 def create_operation(request: OperationRequest, actor: Actor) -> Operation:
@@ -103,13 +113,9 @@ def create_operation(request: OperationRequest, actor: Actor) -> Operation:
     if operation := find_operation(request, actor):
         return operation
     check(request, actor)
-    return record_once(request, actor)
-
-
-def record_once(request: OperationRequest, actor: Actor) -> Operation:
     try:
         with audited_transaction(durable=True):
-            return record(request, actor)
+            return record(request, actor)[0]
     except IntegrityError:
         return find_or_conflict(request, actor)
 
@@ -134,9 +140,9 @@ def dispatch(operation: Operation, client: Client) -> None:
     open_chunks = free.exclude(state=Chunk.State.DONE)[:2]
     if len(open_chunks) == 1 and not open_chunks[0].by_task:
         execute_chunk(open_chunks[0], client)
-    if operation.chunks.filter(state=Chunk.State.PENDING).exists():
-        nudge(operation.pk)
     operation.refresh_from_db()
+    if operation.finished_at is None:
+        nudge(operation.pk)
 
 
 def find_operation(request: OperationRequest, actor: Actor) -> Operation | None:
@@ -160,8 +166,11 @@ def find_by_key(key: str, actor: Actor) -> Operation | None:
     ).first()
 
 
-def check(request: OperationRequest, actor: Actor) -> None:
-    """Raise if the actor may not do this, or if another operation is in the way."""
+def check(request: OperationRequest, actor: Actor) -> Decision:
+    """Return the decision that allows it.
+
+    Raise if the actor may not do this, or if another operation is in the way.
+    """
     decision = authorize(actor.user, request)
     if not decision.allowed:
         record_denied(request, actor, decision)
@@ -177,6 +186,7 @@ def check(request: OperationRequest, actor: Actor) -> None:
         raise LimitExceeded(message % counts)
     if len(request.targets) <= CHECKED_FIRST:
         check_conflicts(request)
+    return decision
 
 
 def check_conflicts(request: OperationRequest) -> None:
@@ -207,7 +217,9 @@ def check_conflicts(request: OperationRequest) -> None:
         raise Conflict(message % facts)
 
 
-def record(request: OperationRequest, actor: Actor) -> Operation:
+def record(
+    request: OperationRequest, actor: Actor
+) -> tuple[Operation, Sequence[Chunk]]:
     """Write the operation, its spaces, chunks and targets, and its audit event."""
     operation = build_operation(request, actor)
     operation.save(force_insert=True)
@@ -216,7 +228,7 @@ def record(request: OperationRequest, actor: Actor) -> Operation:
     OperationSpace.objects.bulk_create(
         OperationSpace(operation=operation, app_id=app_id) for app_id in spaces
     )
-    record_targets(operation, request)
+    chunks = record_targets(operation, request)
     record_operation_event(
         "operation.asked",
         operation,
@@ -226,7 +238,7 @@ def record(request: OperationRequest, actor: Actor) -> Operation:
         ],
         detail={"targets": len(request.targets)},
     )
-    return operation
+    return operation, chunks
 
 
 def build_operation(request: OperationRequest, actor: Actor) -> Operation:
@@ -249,7 +261,7 @@ def build_operation(request: OperationRequest, actor: Actor) -> Operation:
     )
 
 
-def record_targets(operation: Operation, request: OperationRequest) -> None:
+def record_targets(operation: Operation, request: OperationRequest) -> Sequence[Chunk]:
     """Write the targets in chunks: one write request each, or one batch task each."""
     verb = get_verb(operation.verb)
     by_task = bool(verb.task_type) and len(request.targets) > settings.BATCH_TASK_ABOVE
@@ -277,6 +289,7 @@ def record_targets(operation: Operation, request: OperationRequest) -> None:
     )
     columns = ["target_id", "chunk", "name", "subject", "stood_before"]
     insert_rows(Target(operation=operation), columns, rows)
+    return chunks
 
 
 def record_denied(request: OperationRequest, actor: Actor, decision: Decision) -> None:

@@ -22,7 +22,7 @@ from iotda_admin.operations.cli.watch import Bar, Interruption, follow
 from iotda_admin.operations.counts import overall_outcome
 from iotda_admin.operations.execution.tasks import nudge
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.services import OperationRejected, request_operation
+from iotda_admin.operations.services import OperationRejected, create_operation
 from iotda_admin.operations.verbs import Verb
 from iotda_admin.operations.web.forms import TargetsForm, new_key
 from iotda_admin.rate.connection import client
@@ -146,7 +146,8 @@ class VerbCommand(BaseCommand):
             iotda = client()
             form = self.valid_form(key, self.ids(options), options)
             request = self.verb.request_from(form)
-            return request_operation(request, command_line_actor(), iotda)
+            request = self.verb.resolve(iotda, request)
+            return create_operation(request, command_line_actor())
         except (OperationRejected, ImproperlyConfigured) as refusal:
             raise Refused(refusal) from None
         except DatabaseError as error:

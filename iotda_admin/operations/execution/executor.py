@@ -38,9 +38,13 @@ GROUP_SECONDS = 0.02
 
 def execute_chunk(chunk: Chunk, client: Client) -> None:
     """Send one chunk here and now, unless another process has it, and record what came of it."""
-    sending = lease_chunk(chunk)
-    if sending:
-        write_results([send_request(sending, client)], inline=True)
+    leased = lease_chunk(chunk)
+    if leased:
+        execute_leased_chunk(leased, client)
+
+
+def execute_leased_chunk(leased: LeasedChunk, client: Client) -> None:
+    write_results([send_request(leased, client)], inline=True)
 
 
 class LeaseExpired(IotdaError):

@@ -125,6 +125,15 @@ def lease_chunk(chunk: Chunk) -> LeasedChunk | None:
         return taken[0] if taken else None
 
 
+def lease_new_chunk(
+    chunk: Chunk, operation: Operation, spaces: frozenset[str] | None
+) -> LeasedChunk:
+    """Lease a chunk in the transaction that records it."""
+    authorized = AuthorizedOperation(operation, spaces)
+    seconds = lease_seconds(get_verb(operation.verb).calls)
+    return mark_sent([chunk], [authorized], seconds)[0]
+
+
 def operations_with_due_chunks() -> list[Operation]:
     now = timezone.now()
     chunks = Chunk.objects.filter(operation=OuterRef("pk"))

@@ -2,6 +2,7 @@
 
 from itertools import batched
 
+from django.db.models import Case, F, Value, When
 from django.utils import timezone
 
 from iotda_admin.operations.audit_log import describe_count, record_operation_event
@@ -84,11 +85,10 @@ def finish_operation(operation: Operation) -> None:
     if Chunk.objects.filter(operation=operation, state__in=Chunk.OPEN).exists():
         return
     ended = Operation.objects.filter(pk=operation.pk, finished_at=None)
-    if not ended.update(finished_at=timezone.now()):
+    running, done = Operation.State.RUNNING, Operation.State.DONE
+    state = Case(When(state=running, then=Value(done)), default=F("state"))
+    if not ended.update(finished_at=timezone.now(), state=state):
         return
-    Operation.objects.filter(pk=operation.pk, state=Operation.State.RUNNING).update(
-        state=Operation.State.DONE
-    )
     counts = target_counts(operation)
     record_operation_event(
         "operation.ended",

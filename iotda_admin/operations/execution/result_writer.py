@@ -66,8 +66,12 @@ def write_results(
         by_operation[result.sending.operation.pk].append(result)
     with audited_transaction():
         for operation_id in sorted(by_operation):
-            page = OperationWriter(lock_operation(operation_id), inline)
-            page.record(by_operation[operation_id])
+            results_of_it = by_operation[operation_id]
+            operation = lock_operation(operation_id)
+            # The spaces of an operation never change, so they are not read again.
+            operation.space = results_of_it[0].sending.operation.space
+            page = OperationWriter(operation, inline)
+            page.record(results_of_it)
             if operation_id not in busy:
                 finish_operation(page.operation)
 
@@ -132,12 +136,12 @@ class OperationWriter:
         self.tell(kind, sending, verdicts, answer.request_id, {"status": answer.status})
 
     def write_answered(self) -> None:
-        now, facts = (
-            timezone.now(),
-            {"lease_until": None, "error_code": "", "error_message": ""},
-        )
+        now = timezone.now()
         for (unclear, status), rows in self.answered.items():
+            facts = {"lease_until": None, "error_code": "", "error_message": ""}
             state = Chunk.State.UNKNOWN if unclear else Chunk.State.DONE
+            if len(rows) == 1:
+                facts["request_id"] = rows[0][0]
             Chunk.objects.filter(pk__in=[pk for _request_id, pk in rows]).update(
                 state=state,
                 due_at=first_read_back(),
@@ -145,6 +149,8 @@ class OperationWriter:
                 http_status=status,
                 **facts,
             )
+            if len(rows) == 1:
+                continue
             with connection.cursor() as cursor:
                 cursor.executemany(
                     "UPDATE operations_chunk SET request_id = %s WHERE id = %s", rows

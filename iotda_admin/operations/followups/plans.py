@@ -320,7 +320,7 @@ def follow(follow_up: FollowUp, actor: Actor, client: Client) -> Operation:
     plan_again = {"retry_of": retry, "undo_of": undo}[plan.link]
     try:
         with audited_transaction(durable=True):
-            operation = record(request, actor)
+            operation, _chunks = record(request, actor)
             # IoTDA was read: another operation may have started and ended meanwhile.
             expect(follow_up.seen, plan_again(plan.of, apart_from=operation))
             return operation

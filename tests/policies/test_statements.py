@@ -1,0 +1,21 @@
+"""How many SQL statements a small bind takes, from the form to the recorded result."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tests.asking import bind_form
+
+# BEGIN and COMMIT of its two transactions included.
+STATEMENTS = 45
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_bind_of_three_devices_takes_few_statements(inventory, policyadmin):
+    policy = inventory.landmarks["other_policy"]
+    policyadmin.get(f"/policies/{policy}/bind/")
+    form = bind_form(policy, *inventory.free(3))
+    with CaptureQueriesContext(connection) as queries:
+        response = policyadmin.post(f"/policies/{policy}/bind/", form)
+    assert response.status_code == 302
+    assert len(queries) <= STATEMENTS, [query["sql"][:100] for query in queries]
