@@ -75,7 +75,6 @@ class Device(models.Model):
 
     class Meta:
         default_permissions = ()
-        permissions = [("freeze_device", _("Can freeze and unfreeze devices"))]
         ordering = ["device_id"]
         # Each filter of the list is followed by the key that the list is paged by.
         indexes = [

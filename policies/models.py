@@ -55,10 +55,6 @@ class Binding(models.Model):
 
     class Meta:
         default_permissions = ()
-        permissions = [
-            ("bind_policy", _("Can bind and unbind policies")),
-            ("bind_space", _("Can bind and unbind policies on a whole resource space")),
-        ]
         ordering = ["id"]
         constraints = [
             models.UniqueConstraint(

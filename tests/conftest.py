@@ -1,22 +1,17 @@
 """The cast and the stage: a simulated platform, an inventory that was read from it, and one user a role."""
 
-import importlib
 import os
 import signal
 from collections.abc import Iterator
 from copy import copy
 from datetime import datetime
-from functools import cache
 from itertools import groupby
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.contrib.auth.models import Group, User
 from django.db import connection as db
-from django.db.migrations.executor import MigrationExecutor
 from django.db.models import AutoField, DateTimeField, Model
-from django.db.models.signals import post_migrate
 from django.test import Client, TransactionTestCase
 from django.utils import timezone
 
@@ -37,24 +32,6 @@ READ: list[Model] = []
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def restore_roles(**_: Any) -> None:
-    """A test with transactions of its own empties the tables, and with them the groups of a migration."""
-    # As the migrations do it, with the models of then: none of it is a change that the trail tells of.
-    then = models_of_the_migrations()
-    importlib.import_module("iotda_admin.accounts.migrations.0001_roles").make_roles(
-        then, None
-    )
-    operators = then.get_model("auth", "Group").objects.get(name="operator")
-    then.get_model("access", "RoleLimit").objects.get_or_create(
-        group_id=operators.pk, defaults={"targets": 1000}
-    )
-
-
-@cache
-def models_of_the_migrations() -> Any:
-    return MigrationExecutor(db).loader.project_state().apps
-
-
 def emptied(test: TransactionTestCase) -> None:
     """Such a test empties all tables afterwards, which the audit trail refuses; flush guards it again."""
     for table in triggers.DELETABLE:
@@ -67,7 +44,6 @@ def emptied(test: TransactionTestCase) -> None:
 
 empty_tables = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
 TransactionTestCase._fixture_teardown = emptied  # type: ignore[attr-defined]
-post_migrate.connect(restore_roles, sender=apps.get_app_config("auth"))
 
 
 @pytest.fixture(scope="session")

@@ -1,32 +1,100 @@
-"""Who may do what: the five roles, as Django groups."""
+"""The roles, as Django groups, and the permissions that the rooms declare for them."""
 
-SEE_OWN = {"operations.view_own_operation"}
-SEE_ALL = SEE_OWN | {"operations.view_operation"}
-FREEZE = {"devices.freeze_device"}
-BIND = {"policies.bind_policy", "policies.bind_space"}
-CARE = {"failures.change_care"}
-AUDIT = {"audit.view_event", "audit.export_event"}
+from dataclasses import dataclass
+from typing import Any
 
-# Everyone who is signed in may read devices, products, spaces and policies.
-ROLES: dict[str, set[str]] = {
-    "viewer": set(),
-    "operator": SEE_OWN | FREEZE | CARE,
-    "policy admin": SEE_ALL | BIND | CARE,
-    "auditor": SEE_ALL | AUDIT,
-    "admin": SEE_ALL | FREEZE | BIND | CARE | AUDIT,
+from django.apps import apps as current_apps
+from django.db import transaction
+from django.utils.functional import Promise
+
+# The roles, and the most targets of one operation of each; None: no limit.
+# Every signed-in user may read devices, products, spaces and policies.
+ROLES: dict[str, int | None] = {
+    "viewer": None,
+    "operator": 1000,
+    "policy admin": None,
+    "auditor": None,
+    "admin": None,
 }
 
-# Where each permission lives and what it is called in Django's admin.
-PERMISSIONS = {
-    "operations.view_own_operation": ("operation", "Can see own operations"),
-    "operations.view_operation": ("operation", "Can see all operations"),
-    "devices.freeze_device": ("device", "Can freeze and unfreeze devices"),
-    "policies.bind_policy": ("binding", "Can bind and unbind policies"),
-    "policies.bind_space": (
-        "binding",
-        "Can bind and unbind policies on a whole resource space",
-    ),
-    "failures.change_care": ("care", "Can take care of failures"),
-    "audit.view_event": ("event", "Can read the audit trail"),
-    "audit.export_event": ("event", "Can export the audit trail"),
-}
+
+@dataclass(frozen=True, slots=True)
+class DeclaredPermission:
+    """A permission of this product, its name in pages, and the roles that have it at first.
+
+    model is the model that Django files it under. limited: the target limit of a role
+    applies to operations that need it.
+    """
+
+    name: str | Promise
+    roles: frozenset[str]
+    model: str
+    limited: bool
+
+
+PERMISSIONS: dict[str, DeclaredPermission] = {}
+
+
+def declare_permission(
+    label: str, name: str | Promise, *roles: str, model: str = "", limited: bool = False
+) -> None:
+    """Declare a permission, such as ``devices.freeze_device``, when an app gets ready.
+
+    The model is the last word of the label unless it is given.
+    """
+    if unknown := set(roles) - set(ROLES):
+        raise ValueError(f"{label}: no such role: {', '.join(sorted(unknown))}")
+    model = model or label.rpartition("_")[2]
+    declared = DeclaredPermission(name, frozenset(roles), model, limited)
+    PERMISSIONS[label] = declared
+
+
+@transaction.atomic
+def create_permissions(apps: Any = current_apps, **_: Any) -> None:
+    """Create the permissions that are new, and give only these to their roles.
+
+    Runs after each migration. An existing permission is not given again, because an admin
+    may have taken it away from a role. For the same reason a role that was deleted or
+    renamed is not created again: only a database without any group gets the roles.
+    """
+    try:
+        apps.get_model("access", "RoleLimit")
+    except LookupError:
+        return  # Only some of the migrations have run.
+    Permission, Group = (
+        apps.get_model("auth", name) for name in ("Permission", "Group")
+    )
+    rows = Permission.objects.values_list("content_type__app_label", "codename")
+    missing = PERMISSIONS.keys() - {".".join(row) for row in rows}
+    if missing and not Group.objects.exists():
+        create_roles(apps)
+    Link = Group.permissions.through
+    for label in sorted(missing):
+        permission = create_permission(apps, label)
+        holders = Group.objects.filter(name__in=PERMISSIONS[label].roles)
+        # bulk_create sends no signals: the audit trail records changes by users.
+        Link.objects.bulk_create(
+            Link(group=group, permission=permission) for group in holders
+        )
+
+
+def create_permission(apps: Any, label: str) -> Any:
+    app_label, _dot, codename = label.partition(".")
+    kind, _new = apps.get_model("contenttypes", "ContentType").objects.get_or_create(
+        app_label=app_label, model=PERMISSIONS[label].model
+    )
+    return apps.get_model("auth", "Permission").objects.create(
+        content_type=kind, codename=codename, name=str(PERMISSIONS[label].name)
+    )
+
+
+def create_roles(apps: Any) -> None:
+    Group, RoleLimit = (
+        apps.get_model("auth", "Group"),
+        apps.get_model("access", "RoleLimit"),
+    )
+    groups = Group.objects.bulk_create(Group(name=role) for role in ROLES)
+    limits = [(group, ROLES[group.name]) for group in groups]
+    RoleLimit.objects.bulk_create(
+        RoleLimit(group=group, targets=limit) for group, limit in limits if limit
+    )

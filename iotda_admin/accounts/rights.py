@@ -7,11 +7,12 @@ from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.models import Permission, User
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.functional import Promise
 from django.views.decorators.http import require_safe
 
 from devices.models import Space
 from iotda_admin.access.models import EVERY_SPACE
-from iotda_admin.access.roles import BIND, FREEZE, PERMISSIONS
+from iotda_admin.access.roles import PERMISSIONS
 from iotda_admin.access.scope import AnyUser, can_see_space
 from iotda_admin.core.http import render
 from iotda_admin.core.pagination import paginate
@@ -21,7 +22,7 @@ from iotda_admin.core.pagination import paginate
 class Right:
     """limit: the most targets of one operation, None where no role limits it."""
 
-    name: str
+    name: str | Promise
     limit: int | None
 
 
@@ -45,7 +46,7 @@ def rights(request: HttpRequest) -> HttpResponse:
         "page": page,
         "rows": [holder(user, names, request.user) for user in page.items],
         "right": right,
-        "choices": [(label, name) for label, (_model, name) in PERMISSIONS.items()],
+        "choices": [(label, each.name) for label, each in PERMISSIONS.items()],
     }
     return render(request, "accounts/rights.html", context, part="list")
 
@@ -88,15 +89,15 @@ def rights_of(user: User) -> Iterator[Right]:
         (getattr(group, "limit", None), labels(group.permissions.all()))
         for group in user.groups.all()
     ]
-    for label, (_model, name) in PERMISSIONS.items():
+    for label, declared in PERMISSIONS.items():
         limits = [
             limit.targets if limit else None for limit, held in by_role if label in held
         ]
         if user.is_superuser or label in own or None in limits:
-            yield Right(name, None)
+            yield Right(declared.name, None)
         elif limits:
             limit = max(limit for limit in limits if limit is not None)
-            yield Right(name, limit if label in FREEZE | BIND else None)
+            yield Right(declared.name, limit if declared.limited else None)
 
 
 def labels(permissions: QuerySet[Permission]) -> set[str]:

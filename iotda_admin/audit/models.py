@@ -95,8 +95,7 @@ class Event(AppendOnlyModel):
     hash = models.CharField(max_length=64)
 
     class Meta:
-        default_permissions = ("view",)
-        permissions = [("export_event", _("Can export the audit trail"))]
+        default_permissions = ()
         ordering = ["-id"]
         # Each filter is followed by the key that the trail is paged by.
         indexes = [

@@ -2,7 +2,6 @@
 
 from django.contrib.auth import get_user_model
 from django.db import models
-from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.operations.models import Target
 
@@ -25,7 +24,6 @@ class Care(models.Model):
 
     class Meta:
         default_permissions = ()
-        permissions = [("change_care", _("Can take care of failures"))]
         indexes = [
             models.Index(
                 fields=["target"],

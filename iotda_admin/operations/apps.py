@@ -2,6 +2,8 @@ from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
+from iotda_admin.access.roles import declare_permission
+
 
 class OperationsConfig(AppConfig):
     name = "iotda_admin.operations"
@@ -12,5 +14,20 @@ class OperationsConfig(AppConfig):
         from iotda_admin.audit.search.filters import VERB_NAMES
         from iotda_admin.operations.verbs import all_verbs
 
+        declare_permission(
+            "operations.view_own_operation",
+            _("Can see own operations"),
+            "operator",
+            "policy admin",
+            "auditor",
+            "admin",
+        )
+        declare_permission(
+            "operations.view_operation",
+            _("Can see all operations"),
+            "policy admin",
+            "auditor",
+            "admin",
+        )
         autodiscover_modules("verbs")
         VERB_NAMES[:] = [verb.name for verb in all_verbs()]

@@ -58,8 +58,7 @@ class Operation(models.Model):
     nudged_at = models.DateTimeField(null=True)
 
     class Meta:
-        default_permissions = ("view",)
-        permissions = [("view_own_operation", _("Can see own operations"))]
+        default_permissions = ()
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(

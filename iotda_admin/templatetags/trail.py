@@ -117,7 +117,6 @@ DETAILS: dict[str, Any] = {
 SAID_ELSEWHERE = {"what", "name", "changes"}
 WHAT = {"user": _("User"), "role": _("Role")}
 STATES: dict[str, Any] = dict(Target.State.choices) | dict(OUTCOMES)
-RIGHTS: dict[str, Any] = {label: name for label, (_model, name) in PERMISSIONS.items()}
 
 
 @register.simple_tag
@@ -157,7 +156,8 @@ def plain(value: Any) -> str:
             return gettext("yes") if value else gettext("no")
         case None | "":
             return gettext("none")
-    return str(RIGHTS.get(str(value), value))
+    declared = PERMISSIONS.get(str(value))
+    return str(declared.name if declared else value)
 
 
 @register.filter

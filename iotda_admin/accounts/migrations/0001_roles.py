@@ -1,6 +1,27 @@
 from django.db import migrations
 
-from iotda_admin.access.roles import PERMISSIONS, ROLES
+# The permissions and roles of that day; later ones are declared by their apps.
+PERMISSIONS = {
+    "operations.view_own_operation": ("operation", "Can see own operations"),
+    "operations.view_operation": ("operation", "Can see all operations"),
+    "devices.freeze_device": ("device", "Can freeze and unfreeze devices"),
+    "policies.bind_policy": ("binding", "Can bind and unbind policies"),
+    "policies.bind_space": (
+        "binding",
+        "Can bind and unbind policies on a whole resource space",
+    ),
+    "failures.change_care": ("care", "Can take care of failures"),
+    "audit.view_event": ("event", "Can read the audit trail"),
+    "audit.export_event": ("event", "Can export the audit trail"),
+}
+SEE_OWN, SEE_ALL, FREEZE, BIND, BIND_SPACE, CARE, READ, EXPORT = PERMISSIONS
+ROLES = {
+    "viewer": set(),
+    "operator": {SEE_OWN, FREEZE, CARE},
+    "policy admin": {SEE_OWN, SEE_ALL, BIND, BIND_SPACE, CARE},
+    "auditor": {SEE_OWN, SEE_ALL, READ, EXPORT},
+    "admin": set(PERMISSIONS),
+}
 
 
 def make_roles(apps, schema_editor):
