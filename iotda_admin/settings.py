@@ -182,8 +182,13 @@ TEMPLATES = [
         "APP_DIRS": True,
         "OPTIONS": {
             "builtins": [
-                "iotda_admin.templatetags.iotda_admin",
-                "iotda_admin.templatetags.trail",
+                "iotda_admin.core.templatetags.core_tags",
+                "iotda_admin.audit.templatetags.audit_tags",
+                "iotda_admin.operations.templatetags.operations_tags",
+                "iotda_admin.inventory.templatetags.inventory_tags",
+                "iotda_admin.failures.templatetags.failures_tags",
+                "iotda_admin.health.templatetags.health_tags",
+                "devices.templatetags.devices_tags",
             ],
             "context_processors": [
                 "django.template.context_processors.request",

@@ -1,4 +1,4 @@
-"""The verbs of devices as buttons, and their words."""
+"""Verbs of devices as buttons, badges of device statuses, names of resource spaces."""
 
 from typing import Any
 
@@ -10,9 +10,19 @@ from django.utils.safestring import SafeString
 
 from devices.models import Device
 from devices.verbs import DeviceVerb
+from iotda_admin.core.templatetags.core_tags import BADGES
 from iotda_admin.operations.verbs import Verb, all_verbs
 
 register = template.Library()
+
+ICONS = {
+    Device.Status.ONLINE: "online",
+    Device.Status.OFFLINE: "offline",
+    Device.Status.ABNORMAL: "warning",
+    Device.Status.INACTIVE: "inactive",
+    Device.Status.FROZEN: "freeze",
+}
+BADGES.update({str(status): (icon, status.label) for status, icon in ICONS.items()})
 
 
 @register.simple_tag
@@ -65,3 +75,8 @@ def change_url(verb: DeviceVerb, device: Device) -> str:
 @register.simple_tag
 def bulk_change_url(verb: Verb) -> str:
     return reverse(verb.bulk_url)
+
+
+@register.simple_tag
+def space_name(names: dict[str, str], app_id: str) -> str:
+    return names.get(app_id, app_id)

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 
+from iotda_admin.audit import hooks
 from iotda_admin.audit.chain import (
     DETAIL,
     HASHED_COLUMNS,
@@ -277,7 +277,7 @@ class ChainReader:
 
 def evidence_of_events() -> str:
     """What would have been recorded, in tables that are not the trail's: another room's, so by its name."""
-    if apps.get_model("operations", "Operation").objects.exists():
+    if hooks.operations.exist():
         return "operations"
     return (
         "users who have signed in"

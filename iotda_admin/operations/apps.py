@@ -11,7 +11,9 @@ class OperationsConfig(AppConfig):
     verbose_name = _("Operations")
 
     def ready(self) -> None:
-        from iotda_admin.audit.search.filters import VERB_NAMES
+        from iotda_admin.audit import hooks
+        from iotda_admin.operations.models import Operation
+        from iotda_admin.operations.permissions import operation_reaches_outside
         from iotda_admin.operations.verbs import all_verbs
 
         declare_permission(
@@ -30,4 +32,8 @@ class OperationsConfig(AppConfig):
             "admin",
         )
         autodiscover_modules("verbs")
-        VERB_NAMES[:] = [verb.name for verb in all_verbs()]
+        hooks.operations = hooks.OperationHooks(
+            verb_names=[verb.name for verb in all_verbs()],
+            exist=Operation.objects.exists,
+            reach_outside=operation_reaches_outside,
+        )

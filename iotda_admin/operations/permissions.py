@@ -87,6 +87,13 @@ def operations_in_scope(
     return rows.filter(Exists(own), ~Exists(own.exclude(app_id__in=sorted(spaces))))
 
 
+def operation_reaches_outside(spaces: frozenset[str]) -> Exists:
+    """Return the condition that the operation of an audit event has a space
+    outside these."""
+    rows = OperationSpace.objects.filter(operation=OuterRef("operation"))
+    return Exists(rows.exclude(app_id__in=sorted(spaces)))
+
+
 def can_see_operation(user: AnyUser, operation: Operation) -> bool:
     """Decide as ``visible_operations`` does, for a loaded operation."""
     own = operation.actor_id == user.pk

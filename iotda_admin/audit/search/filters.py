@@ -11,6 +11,7 @@ from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from iotda_admin.audit import hooks
 from iotda_admin.audit.chain import reason_words
 from iotda_admin.audit.models import Event
 from iotda_admin.core.time_zone import zone_named
@@ -65,10 +66,6 @@ class OperationNumberFilter(forms.RegexField):
         return int(text[3:] if text[:1] in ("o", "O") else text) if text else None
 
 
-# The verbs that events can have; the operations app fills it when it starts.
-VERB_NAMES: list[str] = []
-
-
 class AuditFilterForm(forms.Form):
     """Each filter is a field; a wrong one is named where it stands, and then nothing is found."""
 
@@ -94,7 +91,11 @@ class AuditFilterForm(forms.Form):
     def __init__(self, data: QueryDict) -> None:
         super().__init__(data)
         self.choose("kind", _("Any event"), Event.Kind.choices)
-        self.choose("verb", _("Any change"), [(verb, verb) for verb in VERB_NAMES])
+        self.choose(
+            "verb",
+            _("Any change"),
+            [(verb, verb) for verb in hooks.operations.verb_names],
+        )
         self.choose("outcome", _("Any outcome"), OUTCOMES)
         self.choose("source", _("Any source"), SOURCES)
         # A link with a time means the same for a reader elsewhere.

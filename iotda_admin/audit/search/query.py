@@ -10,11 +10,11 @@ from datetime import timedelta
 from itertools import chain, repeat
 from typing import Any
 
-from django.apps import apps
 from django.db.models import Exists, OuterRef, Q, Window
 from django.db.models.functions import RowNumber
 
 from iotda_admin.access.scope import AnyUser, user_spaces
+from iotda_admin.audit import hooks
 from iotda_admin.audit.models import Event, Outcome
 from iotda_admin.audit.search.filters import DENIED, AuditFilterForm
 from iotda_admin.audit.search.indexes import (
@@ -200,13 +200,9 @@ def events_in_spaces(spaces: frozenset[str]) -> Q:
 def own_events_in_spaces(spaces: frozenset[str]) -> Q:
     """Of what somebody did themselves: as with operations, what is elsewhere does not exist for them, even
     if it was theirs once. Of several spaces what names no target, or an operation that is all in theirs."""
-    of_it = apps.get_model("operations", "OperationSpace").objects.filter(
-        operation=OuterRef("operation")
-    )
-    elsewhere = Exists(of_it.exclude(app_id__in=sorted(spaces)))
     nameless = Q(operation=None) & ~Exists(Outcome.objects.filter(event=OuterRef("pk")))
     return events_in_spaces(spaces) | Q(space="*") & (
-        nameless | Q(operation__isnull=False) & ~elsewhere
+        nameless | Q(operation__isnull=False) & ~hooks.operations.reach_outside(spaces)
     )
 
 

@@ -1,0 +1,119 @@
+"""Audit events in words."""
+
+from typing import Any
+
+from django import template
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from iotda_admin.access.roles import PERMISSIONS
+from iotda_admin.audit.models import Event
+from iotda_admin.audit.search.filters import SOURCES, AuditFilterForm
+
+register = template.Library()
+
+KINDS: dict[str, Any] = dict(Event.Kind.choices)
+# The labels of the keys in ``Event.detail``.
+DETAILS: dict[str, Any] = {
+    "batch_task": _("IoTDA's batch task"),
+    "by_task": _("By a batch task"),
+    "cannot_read": _("Cannot be read"),
+    "code": _("Error code"),
+    "counts": _("Outcomes"),
+    "id": _("Its number"),
+    "ids": _("Target IDs"),
+    "message": _("IoTDA said"),
+    "method": _("Method"),
+    "needs": _("Needed right"),
+    "not_sent": _("Not sent"),
+    "path": _("Address"),
+    "status": _("HTTP status"),
+    "targets": _("Targets"),
+    # Users and roles, as on the pages that change them.
+    "username": _("User name"),
+    "email": _("Email address"),
+    "is_active": _("Active"),
+    "is_staff": _("Staff status"),
+    "is_superuser": _("Superuser status"),
+    "groups": _("Roles"),
+    "permissions": _("Rights"),
+    "users": _("Users"),
+    "user_permissions": _("Rights of their own"),
+    "limit": _("Most targets of one operation"),
+    "spaces": _("Resource spaces"),
+}
+# Keys of the detail that the summary of the event shows.
+IN_SUMMARY = {"what", "name", "changes"}
+ACCOUNT_TYPES = {"user": _("User"), "role": _("Role")}
+
+
+@register.filter
+def kind_words(kind: str) -> Any:
+    return KINDS.get(kind, kind)
+
+
+@register.filter
+def source_words(source: str) -> Any:
+    return dict(SOURCES).get(source, source)
+
+
+@register.filter
+def said(event: Event) -> str:
+    """Return the summary of an event; for a changed account, with the changes."""
+    changes = changes_of(event)
+    if not changes:
+        return event.summary
+    account_type = ACCOUNT_TYPES.get(event.detail.get("what"), "")
+    return f"{account_type} {event.detail.get('name', '')}: " + "; ".join(
+        f"{label}: {text}" for label, text in changes
+    )
+
+
+@register.simple_tag
+def details(event: Event) -> list[tuple[Any, str]]:
+    """Return the labels and values of the detail of an event."""
+    rows = [
+        (detail_label(name), value_text(value))
+        for name, value in event.detail.items()
+        if name not in IN_SUMMARY
+    ]
+    return changes_of(event) + [(label, text) for label, text in rows if text]
+
+
+def changes_of(event: Event) -> list[tuple[Any, str]]:
+    """Return what changed on a user or a role: label, old and new value."""
+    changes = event.detail.get("changes", {})
+    return [
+        (
+            detail_label(name),
+            value_text(new)
+            if name == "password"
+            else f"{value_text(old)} → {value_text(new)}",
+        )
+        for name, (old, new) in changes.items()
+    ]
+
+
+def detail_label(name: str) -> Any:
+    return DETAILS.get(name) or name.replace("_", " ").capitalize()
+
+
+def value_text(value: Any) -> str:
+    match value:
+        case dict():
+            return ", ".join(f"{value_text(v)} {name}" for name, v in value.items())
+        case list():
+            return ", ".join(map(value_text, value)) or gettext("none")
+        case bool():
+            return gettext("yes") if value else gettext("no")
+        case None | "":
+            return gettext("none")
+    permission = PERMISSIONS.get(str(value))
+    return str(permission.name if permission else value)
+
+
+@register.filter
+def spoken(form: AuditFilterForm, name: str) -> str:
+    """Return the time of a filter as an input of type datetime-local takes it."""
+    at = getattr(form, "cleaned_data", {}).get(name)
+    return f"{at.astimezone(form.spoken):%Y-%m-%dT%H:%M}" if at else ""

@@ -1,0 +1,101 @@
+"""Icons, badges, times and query strings, the same on every page."""
+
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from django import template
+from django.template.loader import get_template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timezone import get_current_timezone_name, localtime
+from django.utils.translation import gettext as _
+
+register = template.Library()
+
+# Icon and label of each state, because colour alone is not accessible. The tag
+# modules of the apps that define the states add them.
+BADGES: dict[str, tuple[str, Any]] = {}
+
+
+@register.simple_tag
+@cache
+def icon(name: str) -> str:
+    return get_template(f"icons/{name}.svg").render()
+
+
+@register.simple_tag
+def state_icon(state: str) -> str:
+    return icon(BADGES.get(state, ("unknown", ""))[0])
+
+
+@register.simple_tag
+def badge(state: str) -> SafeString:
+    """Return the badge of a state. A state without one is shown as it is."""
+    name, label = BADGES.get(state, ("unknown", state or _("Not read yet")))
+    return format_html(
+        '<span class="badge" data-state="{}">{}{}</span>', state, icon(name), label
+    )
+
+
+@register.simple_tag
+def moment(at: datetime | None, seconds: str = "") -> SafeString | str:
+    """Return a time in UTC, which a script turns into the reader's time zone.
+
+    With ``seconds``, the script shows seconds too.
+    """
+    if at is None:
+        return ""
+    return format_html(
+        '<time datetime="{}" data-local="{}">{} UTC</time>',
+        f"{at:%Y-%m-%dT%H:%M:%SZ}",
+        seconds,
+        f"{at:%Y-%m-%d %H:%M:%S}",
+    )
+
+
+@register.simple_tag
+def platform_moment(text: str) -> SafeString | str:
+    """Return a time that IoTDA wrote, in either of its formats.
+
+    Any other text is shown as it is.
+    """
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return moment(at.astimezone(UTC))
+
+
+@register.simple_tag
+def both_times(at: datetime) -> SafeString:
+    """Return a time in the reader's time zone and in UTC."""
+    local, utc = localtime(at), at.astimezone(UTC)
+    day = "" if local.date() == utc.date() else f"{utc:%Y-%m-%d} "
+    return format_html(
+        '<time datetime="{}">{}</time><span class="sub">{} UTC</span>',
+        f"{utc:%Y-%m-%dT%H:%M:%SZ}",
+        f"{local:%Y-%m-%d %H:%M:%S}",
+        f"{day}{utc:%H:%M:%S}",
+    )
+
+
+@register.simple_tag
+def reader_zone() -> str:
+    """Return the reader's time zone with its current UTC offset."""
+    name, offset = get_current_timezone_name(), f"{localtime():%:z}"
+    return "UTC" if name == "UTC" else f"{name} (UTC{offset})"
+
+
+@register.filter
+def get(mapping: dict[str, Any], key: str) -> Any:
+    return mapping.get(key, 0)
+
+
+@register.simple_tag(takes_context=True)
+def without(context: template.Context, name: str) -> str:
+    """Return the query string of this page without one filter, for the first page."""
+    query = context["request"].GET.copy()
+    for parameter in (name, "after", "before"):
+        query.pop(parameter, None)
+    return f"?{query.urlencode()}"

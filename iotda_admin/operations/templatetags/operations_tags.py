@@ -1,0 +1,117 @@
+"""Verbs, outcomes and error codes in words, and what a user may do with an operation."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import template
+from django.utils.html import format_html
+
+from iotda_admin.audit.search.filters import OUTCOMES
+from iotda_admin.core.templatetags.core_tags import BADGES
+from iotda_admin.operations import permissions
+from iotda_admin.operations.error_codes import explain_code, is_platform_code
+from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.verbs import get_verb
+from iotda_admin.operations.web import followup_views, views
+from iotda_admin.operations.web.ticket_text import render_ticket_text
+
+register = template.Library()
+register.filter(is_platform_code)
+
+ICONS = {
+    Target.State.PENDING: "clock",
+    Target.State.SENT: "sent",
+    Target.State.OK: "check",
+    Target.State.ALREADY: "already",
+    Target.State.FAILED: "cross",
+    Target.State.UNKNOWN: "unknown",
+    Target.State.SKIPPED: "skip",
+    Target.State.CANCELLED: "stop",
+    Operation.State.RUNNING: "running",
+    Operation.State.DONE: "check",
+    Operation.State.STOPPED: "stop",
+}
+BADGES.update({str(state): (icon, state.label) for state, icon in ICONS.items()})
+OUTCOME_LABELS: dict[str, Any] = dict(Target.State.choices) | dict(OUTCOMES)
+
+
+@register.simple_tag
+def verb_title(name: str) -> Any:
+    return get_verb(name).title
+
+
+@register.filter
+def change_words(verb: str) -> Any:
+    try:
+        return get_verb(verb).title
+    except KeyError:
+        return verb
+
+
+@register.simple_tag
+def outcome_words(state: str) -> Any:
+    return Target.State(state).label
+
+
+@register.filter
+def outcomes_in_words(outcome: str) -> str:
+    """Return "2 done, 1 failed" for "2 ok, 1 failed", as events store it."""
+    pieces = [piece.rpartition(" ") for piece in outcome.split(", ")]
+    words = [
+        (number, str(OUTCOME_LABELS.get(state, state)))
+        for number, _space, state in pieces
+    ]
+    return ", ".join(
+        f"{number} {word.lower()}" if number else word for number, word in words
+    )
+
+
+@register.simple_tag
+def code_meaning(code: str) -> Any:
+    return explain_code(code).meaning if code else ""
+
+
+@register.simple_tag
+def error_code(code: str) -> Any:
+    """Return a code of IoTDA as it is, for looking it up, and one of ours in words."""
+    return (
+        format_html("<code>{}</code>", code)
+        if is_platform_code(code)
+        else code_meaning(code)
+    )
+
+
+@register.simple_tag(takes_context=True)
+def may_check(context: template.Context, operation: Operation) -> bool:
+    return views.may_check(context["user"], operation)
+
+
+@register.simple_tag(takes_context=True)
+def may_see(context: template.Context, operation: Operation) -> bool:
+    return permissions.can_see_operation(context["user"], operation)
+
+
+@register.simple_tag(takes_context=True)
+def covers(context: template.Context, operation: Operation) -> bool:
+    """Return whether all targets and the policy are in the user's resource spaces."""
+    return permissions.covers_operation(context["user"], operation)
+
+
+@register.simple_tag
+def request_ids(targets: Iterable[Target]) -> list[str]:
+    """Return the first few IoTDA request IDs of these targets."""
+    return list(
+        dict.fromkeys(t.chunk.request_id for t in targets if t.chunk.request_id)
+    )[:3]
+
+
+@register.simple_tag(takes_context=True)
+def offers(context: template.Context, operation: Operation) -> dict[str, Any]:
+    """Return the follow-ups that the user can start."""
+    return followup_views.offers(context["user"], operation, context["counts"])
+
+
+@register.simple_tag(takes_context=True)
+def ticket_text(context: template.Context, operation: Operation) -> str:
+    url = context["request"].build_absolute_uri(operation.get_absolute_url())
+    return render_ticket_text(operation, context["counts"], context["causes"], url)
