@@ -8,9 +8,9 @@ from django.db.models import Model
 from django.utils import timezone
 
 from devices.models import Device, Product, Space
-from iotda_admin.inventory.mirror import Mirror, listing, patient
-from iotda_admin.iotda import Client
-from iotda_admin.iotda import Device as PlatformDevice
+from iotda_admin.inventory.mirror import Mirror, listing
+from iotda_admin.iotda import Client, DeviceInfo
+from iotda_admin.rate.retries import retrying
 
 
 class Spaces(Mirror):
@@ -19,7 +19,7 @@ class Spaces(Mirror):
     fields = ["name", "default"]
 
     def pages(self, client: Client) -> Iterator[list[Model]]:
-        spaces = patient(client.show_applications)()
+        spaces = retrying(client.show_applications)()
         yield [
             Space(app_id=space.app_id, name=space.app_name, default=space.default_app)
             for space in spaces
@@ -62,7 +62,7 @@ class Devices(Mirror):
             yield [device_row(device) for device in page]
 
 
-def device_row(device: PlatformDevice) -> Device:
+def device_row(device: DeviceInfo) -> Device:
     return Device(
         device_id=device.device_id,
         name=device.device_name,
@@ -76,7 +76,7 @@ def copied(source: Any, names: Sequence[str]) -> dict[str, Any]:
     return {name: getattr(source, name) for name in names}
 
 
-def store_device(device: PlatformDevice) -> Device:
+def store_device(device: DeviceInfo) -> Device:
     """What was just read of one device goes into the inventory as well."""
     row = device_row(device)
     Devices().save([row])

@@ -19,6 +19,7 @@ from iotda_admin.inventory.sync import ask as ask_for_reading
 from iotda_admin.iotda import (
     Ack,
     Client,
+    DeviceInfo,
     IotdaError,
     Rejected,
     TaskType,
@@ -26,7 +27,6 @@ from iotda_admin.iotda import (
     Unauthorized,
     Unreachable,
 )
-from iotda_admin.iotda import Device as PlatformDevice
 from iotda_admin.operations.error_codes import MOVED, NOT_DIRECT
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.requests import OperationRequest
@@ -136,14 +136,14 @@ class DeviceVerb(Verb):
         """Read whether the device is as requested. A deleted one is not."""
         try:
             device = client.show_device(device_id)
-        except Rejected as error:
-            if error.status != 404 or not error.code.startswith("IOTDA."):
-                raise
-            return False
+        except IotdaError as error:
+            if error.not_found:
+                return False
+            raise
         request.seen.append(device)
         return self.matches(device)
 
-    def matches(self, device: PlatformDevice) -> bool:
+    def matches(self, device: DeviceInfo) -> bool:
         """Return whether a device that was just read is as this verb wants."""
         raise NotImplementedError
 
@@ -207,7 +207,7 @@ class FreezeSwitch(DeviceVerb):
         thawed = selection.known - selection.frozen
         return selection.frozen if self.frozen else thawed
 
-    def matches(self, device: PlatformDevice) -> bool:
+    def matches(self, device: DeviceInfo) -> bool:
         return (device.status == FROZEN) == self.frozen
 
     def send(self, client: Client, request: VerbRequest) -> VerbAnswer:
@@ -221,7 +221,7 @@ class FreezeSwitch(DeviceVerb):
             return VerbAnswer({device_id: TargetOutcome(State.FAILED, MOVED)})
         if self.matches(device):
             return VerbAnswer({device_id: TargetOutcome(State.ALREADY)})
-        if device.gateway_id and device.gateway_id != device_id:
+        if device.is_child:
             return VerbAnswer({device_id: TargetOutcome(State.FAILED, NOT_DIRECT)})
         try:
             ack = self.call(client, request)

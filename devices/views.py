@@ -29,7 +29,7 @@ from iotda_admin.operations.verbs import all_verbs
 from iotda_admin.operations.web.forms import ChangeForm, TargetsForm, valid_ids
 from iotda_admin.operations.web.presenters import result_context, target_history
 from iotda_admin.operations.web.responses import operation_response
-from iotda_admin.rate.connection import client, status_of, unknown_to_iotda
+from iotda_admin.rate.connection import client, page_status
 
 
 @require_safe
@@ -49,17 +49,17 @@ def device(request: HttpRequest, device_id: str) -> HttpResponse:
         row = store_device(live)
     except IotdaError as refusal:
         error = refusal
-        row = known_device(device_id, gone=unknown_to_iotda(refusal))
+        row = known_device(device_id, gone=refusal.not_found)
     if not can_see_space(request.user, row.app_id):
         raise Http404
     context = {
         "device": row,
         "live": live,
         "error": error,
-        "gone": error is not None and unknown_to_iotda(error),
+        "gone": error is not None and error.not_found,
         "history": target_history("device", device_id),
     }
-    status = 200 if error is None else status_of(error)
+    status = 200 if error is None else page_status(error)
     return render(request, "devices/device.html", context, status=status)
 
 

@@ -10,9 +10,16 @@ from operator import attrgetter
 from django.db.models import Model
 from django.utils import timezone
 
-from iotda_admin.inventory.mirror import Mirror, listing, patient
-from iotda_admin.iotda import FIRST_PAGE, PAGE_LIMIT, Client, IotdaError, Rejected, walk
-from iotda_admin.iotda import DevicePolicy as PlatformPolicy
+from iotda_admin.inventory.mirror import Mirror, listing
+from iotda_admin.iotda import (
+    FIRST_PAGE,
+    PAGE_LIMIT,
+    Client,
+    DevicePolicy,
+    IotdaError,
+    walk,
+)
+from iotda_admin.rate.retries import retrying
 from policies.models import Binding, Policy
 
 # Up to here, what a policy is bound to is read again before a change of it: at most four calls.
@@ -26,7 +33,7 @@ class Policies(Mirror):
 
     def pages(self, client: Client) -> Iterator[list[Model]]:
         # The list leaves the statements out, so each policy is read by itself: there are at most 50.
-        show = patient(client.show_device_policy)
+        show = retrying(client.show_device_policy)
         for page in listing(client.list_device_policies, attrgetter("policy_id")):
             rows: list[Model] = []
             for policy in page:
@@ -59,34 +66,27 @@ class Bindings(Mirror):
 
 @contextmanager
 def unless_gone() -> Iterator[None]:
-    """A gateway's 404 says nothing of a policy, so only the platform's own counts."""
+    """Suppress the error of a policy that IoTDA does not have."""
     try:
         yield
-    except Rejected as error:
-        if error.status != 404 or not error.code.startswith("IOTDA."):
+    except IotdaError as error:
+        if not error.not_found:
             raise
 
 
-def policy_row(policy: PlatformPolicy) -> Policy:
+def policy_row(policy: DevicePolicy) -> Policy:
     return Policy(
         policy_id=policy.policy_id,
         name=policy.policy_name,
         app_id=policy.app_id,
-        statements=[
-            {
-                "effect": s.effect,
-                "actions": list(s.actions),
-                "resources": list(s.resources),
-            }
-            for s in policy.statement
-        ],
+        statements=[rule.to_json() for rule in policy.statement],
         create_time=policy.create_time,
         update_time=policy.update_time,
         read_at=timezone.now(),
     )
 
 
-def store_policy(policy: PlatformPolicy) -> Policy:
+def store_policy(policy: DevicePolicy) -> Policy:
     """What was just read of one policy goes into the inventory as well."""
     row = policy_row(policy)
     Policies().save([row])

@@ -20,13 +20,12 @@ from django.utils.translation import gettext_lazy as _
 from devices.models import Space
 from iotda_admin.iotda import (
     BIND_LIMIT,
-    BindAnswer,
+    BindResult,
     Client,
     IotdaError,
-    Rejected,
+    PolicyTargetType,
     walk,
 )
-from iotda_admin.iotda import TargetType as PlatformTargetType
 from iotda_admin.operations.error_codes import CODES
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.requests import OperationRequest
@@ -64,7 +63,7 @@ BIND_SPACE_PERMISSION = VerbPermission(
     roles=BINDERS,
 )
 
-type Call = Callable[[str, PlatformTargetType, Sequence[str]], BindAnswer]
+type Call = Callable[[str, PolicyTargetType, Sequence[str]], BindResult]
 
 
 class BindingInventory(VerbInventory):
@@ -164,12 +163,12 @@ class PolicyVerb(Verb):
     def send(self, client: Client, request: VerbRequest) -> VerbAnswer:
         operation, ids = request.operation, request.ids
         answer = self.call(client)(operation.policy_id, type_of(operation), ids)
-        found = answer.verdicts(ids)
+        found = answer.outcomes(ids)
         if found.anomalies:
             anomalies = "; ".join(found.anomalies)
             log.warning("%s, request %s: %s", operation, answer.request_id, anomalies)
         outcomes = {
-            id: TargetOutcome(State(each.outcome), each.error_code, each.error_msg)
+            id: TargetOutcome(State(each.state), each.error_code, each.error_msg)
             for id, each in found.by_id.items()
         }
         outcomes |= self.find_already(client, request, outcomes)
@@ -239,9 +238,9 @@ class PolicyVerb(Verb):
                     break
                 if monotonic() > until:
                     return {id: self.bound for id in ids if id not in missing}
-        except Rejected as error:
+        except IotdaError as error:
             # A policy that is gone is bound to nothing.
-            if error.status != 404 or not error.code.startswith("IOTDA."):
+            if not error.not_found:
                 raise
         return {id: (id not in missing) == self.bound for id in ids}
 
@@ -256,8 +255,8 @@ class PolicyVerb(Verb):
         return policy_fields(options)
 
 
-def type_of(operation: Operation) -> PlatformTargetType:
-    return cast(PlatformTargetType, operation.target_type)
+def type_of(operation: Operation) -> PolicyTargetType:
+    return cast(PolicyTargetType, operation.target_type)
 
 
 class Bind(PolicyVerb):

@@ -29,7 +29,7 @@ from iotda_admin.operations.services import (
 from iotda_admin.operations.verbs import get_verb
 from iotda_admin.operations.web.presenters import policy_history
 from iotda_admin.operations.web.responses import operation_response
-from iotda_admin.rate.connection import client, status_of, unknown_to_iotda
+from iotda_admin.rate.connection import client, page_status
 from policies import picker
 from policies.effective import effective_policies, policies_on_target
 from policies.forms import PolicyForm
@@ -67,7 +67,7 @@ def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
         row = store_policy(client().show_device_policy(policy_id))
     except IotdaError as refusal:
         error = refusal
-        row = known_policy(request.user, policy_id, gone=unknown_to_iotda(refusal))
+        row = known_policy(request.user, policy_id, gone=refusal.not_found)
     if not may_see(request.user, row):
         raise Http404
     bound = visible_bindings(request.user).filter(policy=policy_id)
@@ -75,14 +75,14 @@ def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
     context = {
         "policy": row,
         "error": error,
-        "gone": error is not None and unknown_to_iotda(error),
+        "gone": error is not None and error.not_found,
         "space": space_names().get(row.app_id, row.app_id),
         "total": bound.count(),
         "page": page,
         "targets": named(page.items),
         "history": policy_history(policy_id, request.user),
     }
-    status = 200 if error is None else status_of(error)
+    status = 200 if error is None else page_status(error)
     return render(
         request, "policies/policy.html", context, part="targets", status=status
     )

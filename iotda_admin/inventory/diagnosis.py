@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from iotda_admin.iotda import BadAnswer, IotdaError, Throttled, Unreachable
+from iotda_admin.iotda import BadResponse, IotdaError, Throttled, Unreachable
 
 # The gateway accepts clocks that are at most this far from its own.
 SKEW_LIMIT_S = 15 * 60
@@ -49,7 +49,7 @@ def explain(error: IotdaError, connection: Connection) -> str:
             "host": connection.host,
             "why": error.message,
         }
-    if isinstance(error, BadAnswer):
+    if isinstance(error, BadResponse):
         return _(
             "%(host)s answered, but not as IoTDA does (%(why)s). Is it a proxy or another service?"
         ) % {

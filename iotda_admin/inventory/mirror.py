@@ -6,13 +6,13 @@ from functools import cache
 from itertools import batched
 from typing import Any
 
-import stamina
 from django.conf import settings
 from django.db.models import Model
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from iotda_admin.iotda import Client, FetchPage, IotdaError, walk_windows
+from iotda_admin.iotda import Client, FetchPage, walk_windows
+from iotda_admin.rate.retries import retrying
 
 ROWS_TOGETHER = 500
 
@@ -84,25 +84,11 @@ def mirrors() -> list[Mirror]:
     return [import_string(path)() for path in settings.INVENTORY_MIRRORS]
 
 
-def patient[**P, T](fetch: Callable[P, T]) -> Callable[P, T]:
-    """A read that is tried again while that can help, as long as the platform asks to wait."""
-
-    def again(error: Exception) -> bool | float:
-        if not isinstance(error, IotdaError) or not error.retryable:
-            return False
-        return error.retry_after if error.retry_after else True
-
-    wrapped: Callable[P, T] = stamina.retry(
-        on=again, attempts=6, timeout=90.0, wait_max=20.0
-    )(fetch)
-    return wrapped
-
-
 def listing[T](
     fetch_page: FetchPage[T], key: Callable[[T], Any]
 ) -> Iterator[tuple[T, ...]]:
     """A whole list of the platform, in handfuls that are saved together."""
     rows = walk_windows(
-        patient(fetch_page), key=key, in_flight=settings.INVENTORY_IN_FLIGHT
+        retrying(fetch_page), key=key, in_flight=settings.INVENTORY_IN_FLIGHT
     )
     return batched(rows, ROWS_TOGETHER)

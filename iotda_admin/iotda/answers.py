@@ -18,9 +18,9 @@ from urllib3.exceptions import (
 
 from .deadline import Budget
 from .documents import ERROR_KEYS, code_and_message, parse
-from .errors import BadAnswer, Rejected, Throttled, Unauthorized, Unreachable
+from .errors import BadResponse, Rejected, Throttled, Unauthorized, Unreachable
 from .fields import Json, Malformed
-from .transport import BODY_LIMIT, Answer, NoSlot
+from .transport import BODY_LIMIT, NoSlot, RawResponse
 
 RATE_CODES = frozenset(
     {"IOTDA.021101", "IOTDA.021102"}
@@ -32,7 +32,7 @@ RETRY_AFTER_CAP_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class Endpoint:
     """What is asked. `done`: the statuses that mean success. `bodiless`: they may come without a document."""
 
     name: str
@@ -41,7 +41,7 @@ class Operation:
     bodiless: bool = False
 
 
-def wire_error(exc: Exception, operation: Operation, budget: Budget) -> Unreachable:
+def wire_error(exc: Exception, operation: Endpoint, budget: Budget) -> Unreachable:
     """No usable answer. What counts is whether the request may have left before it failed."""
     if isinstance(exc, requests.RequestException):
         exc.request = exc.response = None  # they hold the token
@@ -94,8 +94,8 @@ def _links(exc: BaseException) -> list[BaseException]:
     return found
 
 
-def too_large(operation: Operation) -> BadAnswer:
-    return BadAnswer(
+def too_large(operation: Endpoint) -> BadResponse:
+    return BadResponse(
         f"the body is larger than {BODY_LIMIT} bytes",
         operation=operation.name,
         maybe_applied=operation.write,
@@ -103,10 +103,10 @@ def too_large(operation: Operation) -> BadAnswer:
 
 
 def bad_answer(
-    operation: Operation, answer: Answer, message: str, **facts: Any
-) -> BadAnswer:
+    operation: Endpoint, answer: RawResponse, message: str, **facts: Any
+) -> BadResponse:
     facts.setdefault("retryable", not operation.write)
-    return BadAnswer(
+    return BadResponse(
         message,
         operation=operation.name,
         status=answer.status,
@@ -116,7 +116,7 @@ def bad_answer(
     )
 
 
-def check(operation: Operation, answer: Answer) -> Json:
+def check(operation: Endpoint, answer: RawResponse) -> Json:
     """The answer's document ({} for an empty one where the operation allows that), or an error."""
     if answer.status >= 400:
         raise _refusal(operation, answer)
@@ -143,8 +143,8 @@ def check(operation: Operation, answer: Answer) -> Json:
     return document
 
 
-def read[T](operation: Operation, answer: Answer, build: Callable[[Json], T]) -> T:
-    """`build` applied to the answer's document; a document without what it must have is a BadAnswer."""
+def read[T](operation: Endpoint, answer: RawResponse, build: Callable[[Json], T]) -> T:
+    """`build` applied to the answer's document; a document without what it must have is a BadResponse."""
     document = check(operation, answer)
     try:
         return build(document)
@@ -152,7 +152,7 @@ def read[T](operation: Operation, answer: Answer, build: Callable[[Json], T]) ->
         raise bad_answer(operation, answer, str(exc)) from exc
 
 
-def _refusal(operation: Operation, answer: Answer) -> Rejected:
+def _refusal(operation: Endpoint, answer: RawResponse) -> Rejected:
     document, _ = parse(answer.body)
     code, message = code_and_message(document)
     retry_after = _retry_after(answer)
@@ -181,7 +181,7 @@ def _refusal(operation: Operation, answer: Answer) -> Rejected:
     )
 
 
-def is_unauthorized(operation: Operation, answer: Answer) -> bool:
+def is_unauthorized(operation: Endpoint, answer: RawResponse) -> bool:
     return answer.status in (401, 403) and isinstance(
         _refusal(operation, answer), Unauthorized
     )
@@ -194,7 +194,7 @@ def _date(value: str | None) -> datetime | None:
         return None
 
 
-def _retry_after(answer: Answer) -> float | None:
+def _retry_after(answer: RawResponse) -> float | None:
     """Seconds, from a number or an HTTP date (counted from the answer's own Date)."""
     value = answer.headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
@@ -206,6 +206,6 @@ def _retry_after(answer: Answer) -> float | None:
     return min(max((at - now).total_seconds(), 0.0), RETRY_AFTER_CAP_S)
 
 
-def _clock_skew(answer: Answer) -> float | None:
+def _clock_skew(answer: RawResponse) -> float | None:
     theirs = _date(answer.headers.get("Date"))
     return (datetime.now(UTC) - theirs).total_seconds() if theirs else None

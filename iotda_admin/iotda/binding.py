@@ -17,7 +17,7 @@ ANOMALY_LIMIT = (
 )
 
 
-class Outcome(StrEnum):
+class BindState(StrEnum):
     """What an answer proves about one id."""
 
     OK = "ok"
@@ -41,22 +41,22 @@ class TargetFailure:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    outcome: Outcome
+class BindOutcome:
+    state: BindState
     error_code: str = ""
     error_msg: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdicts:
-    by_id: dict[str, Verdict]  # exactly the ids sent, in their order
+class BindOutcomes:
+    by_id: dict[str, BindOutcome]  # exactly the ids sent, in their order
     anomalies: tuple[
         str, ...
     ]  # sentences for the log and the audit; () for a sound answer
 
 
 @dataclass(frozen=True, slots=True)
-class BindAnswer:
+class BindResult:
     policy_id: str
     target_type: str
     success_targets: tuple[str, ...]
@@ -80,7 +80,7 @@ class BindAnswer:
             raise Malformed("the answer is about another kind of target")
         return answer
 
-    def verdicts(self, sent_ids: Collection[str]) -> Verdicts:
+    def outcomes(self, sent_ids: Collection[str]) -> BindOutcomes:
         """What is known about each id sent. Pure; never raises on an odd answer.
 
         ok       in success_targets only
@@ -94,11 +94,11 @@ class BindAnswer:
         for failure in self.failure_targets:
             failed.setdefault(failure.target_id, failure)
         by_id = {
-            sent: _verdict(sent in succeeded, failed.get(sent)) for sent in sent_ids
+            sent: _outcome(sent in succeeded, failed.get(sent)) for sent in sent_ids
         }
-        return Verdicts(by_id, tuple(self._anomalies(by_id)))
+        return BindOutcomes(by_id, tuple(self._anomalies(by_id)))
 
-    def _anomalies(self, by_id: dict[str, Verdict]) -> list[str]:
+    def _anomalies(self, by_id: dict[str, BindOutcome]) -> list[str]:
         failures = [failure.target_id for failure in self.failure_targets]
         named = Counter(self.success_targets) + Counter(failures)
         both = set(self.success_targets) & set(failures)
@@ -113,9 +113,9 @@ class BindAnswer:
         return found[:ANOMALY_LIMIT]
 
 
-def _verdict(succeeded: bool, failure: TargetFailure | None) -> Verdict:
+def _outcome(succeeded: bool, failure: TargetFailure | None) -> BindOutcome:
     if succeeded and failure is None:
-        return Verdict(Outcome.OK)
+        return BindOutcome(BindState.OK)
     if failure is not None and not succeeded:
-        return Verdict(Outcome.FAILED, failure.error_code, failure.error_msg)
-    return Verdict(Outcome.UNKNOWN)
+        return BindOutcome(BindState.FAILED, failure.error_code, failure.error_msg)
+    return BindOutcome(BindState.UNKNOWN)

@@ -13,15 +13,15 @@ from requests.auth import AuthBase
 
 from . import answers
 from . import deadline as deadlines
-from .answers import Operation
+from .answers import Endpoint
 from .auth import AkSk, Renewable, header_safe
 from .errors import IotdaError, Throttled
 from .fields import Json
 from .ids import checked
-from .listing import Page, PageQuery
+from .listing import ListingPage, PageQuery
 from .models import Ack
 from .signing import canonical_query
-from .transport import WIRE_ERRORS, Answer, TooLarge, Transport, checked_endpoint
+from .transport import WIRE_ERRORS, RawResponse, TooLarge, Transport, checked_endpoint
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +40,10 @@ class CallRecord:
 type Observer = Callable[[CallRecord], None]
 
 
-class Gate(Protocol):
+class RateLimiter(Protocol):
     """Lets requests to IoTDA out at a pace; those to IAM do not pass it."""
 
-    def enter(self, operation: str) -> None:
+    def acquire(self, operation: str) -> None:
         """Called before each request, in its thread: may wait, or raise an IotdaError to send nothing."""
 
     def throttled(self, operation: str, retry_after: float | None) -> None:
@@ -68,7 +68,7 @@ class Caller:
         ca_bundle: str = "",
         allow_http: bool = False,
         observer: Observer | None = None,
-        gate: Gate | None = None,
+        rate_limiter: RateLimiter | None = None,
     ) -> None:
         endpoint = checked_endpoint(endpoint, allow_http)
         self._base = f"{endpoint}/v5/iot/{checked(project_id, 'project id')}"
@@ -88,7 +88,7 @@ class Caller:
             self._headers["Instance-Id"] = header_safe(instance_id, "the instance id")
         self._deadline = deadline
         self._observer = observer
-        self._gate = gate
+        self._rate_limiter = rate_limiter
         self._check: Callable[[], None] = lambda: None
         self._transport = Transport(
             connect_timeout=connect_timeout,
@@ -124,7 +124,7 @@ class Caller:
         query: Mapping[str, object] | None = None,
         body: Json | None = None,
     ) -> T:
-        return self._call(Operation(name), method, path, build, query=query, body=body)[
+        return self._call(Endpoint(name), method, path, build, query=query, body=body)[
             0
         ]
 
@@ -136,26 +136,26 @@ class Caller:
         filters: Mapping[str, object],
         key: str,
         row: Callable[[Json], T],
-    ) -> Page[T]:
-        def build(doc: Json) -> Page[T]:
-            return Page.from_json(doc, key, row, page.limit)
+    ) -> ListingPage[T]:
+        def build(doc: Json) -> ListingPage[T]:
+            return ListingPage.from_json(doc, key, row, page.limit)
 
         return self._read(name, "GET", path, build, query={**filters, **page.to_json()})
 
-    def _acknowledged(self, operation: Operation, method: str, path: str) -> Ack:
+    def _acknowledged(self, operation: Endpoint, method: str, path: str) -> Ack:
         _, answer = self._call(operation, method, path, lambda doc: None)
         return Ack(answer.status, answer.request_id)
 
     def _call[T](
         self,
-        operation: Operation,
+        operation: Endpoint,
         method: str,
         path: str,
         build: Callable[[Json], T],
         *,
         query: Mapping[str, object] | None = None,
         body: Json | None = None,
-    ) -> tuple[T, Answer]:
+    ) -> tuple[T, RawResponse]:
         url = self._base + path
         # None and "" mean "not asked for" throughout the API.
         pairs = [
@@ -179,7 +179,7 @@ class Caller:
         self._tell(operation, answer.status, "", answer.request_id, started)
         return built, answer
 
-    def _renewing(self, operation: Operation, request: requests.Request) -> Answer:
+    def _renewing(self, operation: Endpoint, request: requests.Request) -> RawResponse:
         """The exchange; once more with other credentials if these are refused and can be renewed.
 
         A request refused for its credentials was not executed, so repeating it is safe for writes too. The
@@ -196,8 +196,8 @@ class Caller:
             return answer
 
     def _exchange(
-        self, operation: Operation, request: requests.Request, budget: deadlines.Budget
-    ) -> tuple[requests.PreparedRequest, Answer]:
+        self, operation: Endpoint, request: requests.Request, budget: deadlines.Budget
+    ) -> tuple[requests.PreparedRequest, RawResponse]:
         self._enter(operation, budget)
         try:
             prepared = self._transport.prepare(request)
@@ -207,27 +207,27 @@ class Caller:
         except WIRE_ERRORS as exc:
             raise answers.wire_error(exc, operation, budget) from exc
 
-    def _enter(self, operation: Operation, budget: deadlines.Budget) -> None:
+    def _enter(self, operation: Endpoint, budget: deadlines.Budget) -> None:
         """Wait at the gate with the clock stopped: the deadline is for IoTDA, not for our own pace."""
         came = monotonic()
-        if self._gate is not None:
-            self._gate.enter(operation.name)
+        if self._rate_limiter is not None:
+            self._rate_limiter.acquire(operation.name)
         budget.ends += monotonic() - came
         self._check()
 
-    def _slow_down(self, operation: Operation, error: IotdaError) -> None:
+    def _slow_down(self, operation: Endpoint, error: IotdaError) -> None:
         # The gate's own refusal has no status, and IAM's has another operation.
         if (
-            self._gate is not None
+            self._rate_limiter is not None
             and isinstance(error, Throttled)
             and error.status is not None
             and error.operation == operation.name
         ):
-            self._gate.throttled(operation.name, error.retry_after)
+            self._rate_limiter.throttled(operation.name, error.retry_after)
 
     def _tell(
         self,
-        operation: Operation,
+        operation: Endpoint,
         status: int | None,
         code: str,
         request_id: str,

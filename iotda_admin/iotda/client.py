@@ -19,7 +19,7 @@ class Client(DeviceCalls, PolicyCalls, TaskCalls):
     proxy            http://host:port; the environment's proxy variables are not used
     ca_bundle        a file of CAs to trust instead of certifi's
     observer         called after each method call, in its thread; what it raises is logged and dropped
-    gate             lets each request to IoTDA out (see Gate); the deadline stands still while it waits
+    rate_limiter     called before each request to IoTDA; the deadline pauses while it waits
 
     A method makes one HTTP request, two when a token is refused that can be renewed, and retries nothing
     else. It raises IotdaError (see errors.py), or ValueError for a caller's mistake, before any I/O: an id

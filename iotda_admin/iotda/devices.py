@@ -1,11 +1,11 @@
 """The endpoints of devices, products and resource spaces."""
 
-from .answers import Operation
+from .answers import Endpoint
 from .calls import Caller
 from .fields import Json, rows
 from .ids import checked
-from .listing import FIRST_PAGE, Page, PageQuery
-from .models import Ack, Application, Device, Product
+from .listing import FIRST_PAGE, ListingPage, PageQuery
+from .models import Ack, Application, DeviceInfo, ProductInfo
 
 NO_CONTENT = frozenset({204})
 
@@ -27,7 +27,7 @@ class DeviceCalls(Caller):
         app_id: str = "",
         start_time: str = "",
         end_time: str = "",
-    ) -> Page[Device]:
+    ) -> ListingPage[DeviceInfo]:
         """One page, newest registration first. Cannot filter by status.
 
         gateway_id    the children of that device; is_cascade_query adds theirs
@@ -45,24 +45,24 @@ class DeviceCalls(Caller):
             "end_time": end_time,
         }
         return self._page(
-            "ListDevices", "/devices", page, filters, "devices", Device.from_json
+            "ListDevices", "/devices", page, filters, "devices", DeviceInfo.from_json
         )
 
-    def show_device(self, device_id: str) -> Device:
+    def show_device(self, device_id: str) -> DeviceInfo:
         """One device, without the credentials IoTDA sends along. Rejected with IOTDA.014000 when there is
         none."""
         return self._read(
             "ShowDevice",
             "GET",
             f"/devices/{checked(device_id, 'device id')}",
-            Device.from_json,
+            DeviceInfo.from_json,
         )
 
     def freeze_device(self, device_id: str) -> Ack:
         """Keep a device from connecting. Directly connected devices only (IOTDA.014038 for a child).
 
         Not idempotent: a frozen device is refused with IOTDA.014039 (inferred; that page was not readable).
-        Any success status but 204 is a BadAnswer: nothing else is documented, and a re-read settles it.
+        Any success status but 204 is a BadResponse: nothing else is documented, and a re-read settles it.
         """
         return self._switch("FreezeDevice", device_id, "freeze")
 
@@ -73,23 +73,28 @@ class DeviceCalls(Caller):
     def _switch(self, name: str, device_id: str, action: str) -> Ack:
         path = f"/devices/{checked(device_id, 'device id')}/{action}"
         return self._acknowledged(
-            Operation(name, write=True, done=NO_CONTENT, bodiless=True), "POST", path
+            Endpoint(name, write=True, done=NO_CONTENT, bodiless=True), "POST", path
         )
 
     def list_products(
         self, page: PageQuery = FIRST_PAGE, *, app_id: str = "", product_name: str = ""
-    ) -> Page[Product]:
+    ) -> ListingPage[ProductInfo]:
         """One page of products, of one resource space or of all (at most 1,000 an instance)."""
         filters = {"app_id": app_id, "product_name": product_name}
         return self._page(
-            "ListProducts", "/products", page, filters, "products", Product.from_json
+            "ListProducts",
+            "/products",
+            page,
+            filters,
+            "products",
+            ProductInfo.from_json,
         )
 
-    def show_product(self, product_id: str, *, app_id: str = "") -> Product:
+    def show_product(self, product_id: str, *, app_id: str = "") -> ProductInfo:
         """One product. Rejected with status 404 when there is none."""
         path = f"/products/{checked(product_id, 'product id')}"
         return self._read(
-            "ShowProduct", "GET", path, Product.from_json, query={"app_id": app_id}
+            "ShowProduct", "GET", path, ProductInfo.from_json, query={"app_id": app_id}
         )
 
     def show_applications(

@@ -4,7 +4,7 @@
 
     IotdaError
     ├── Unreachable      no usable HTTP answer: refused, DNS, TLS, deadline, reset
-    ├── BadAnswer        an HTTP answer that is neither a documented success nor a refusal
+    ├── BadResponse        an HTTP answer that is neither a documented success nor a refusal
     └── Rejected         an HTTP error status
         ├── Throttled    asked to slow down; not executed
         └── Unauthorized credentials refused, after the one renewal where there is one
@@ -78,6 +78,11 @@ class IotdaError(Exception):
         self.retry_after = retry_after
         self.clock_skew_s = clock_skew_s
 
+    @property
+    def not_found(self) -> bool:
+        """IoTDA itself says that it has no such object; a gateway's 404 does not count."""
+        return self.status == 404 and self.code.startswith("IOTDA.")
+
     def __str__(self) -> str:
         """For logs and the audit: one line, no headers, no secrets."""
         parts = [
@@ -91,62 +96,26 @@ class IotdaError(Exception):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}>"
 
-    @property
-    def user_message(self) -> str:
-        """A sentence for the person who asked; ends with what is known about their change."""
-        return f"{self._says()} {_MAYBE}" if self.maybe_applied else self._says()
-
-    def _says(self) -> str:
-        return "IoTDA could not do this."
-
-
-_MAYBE = "The change may or may not have been made; check before trying again."
-
 
 class Unreachable(IotdaError):
     """No usable HTTP answer. Before the first byte was sent: maybe_applied is False, for writes too."""
 
-    def _says(self) -> str:
-        if self.maybe_applied or self.retryable:
-            return f"IoTDA gave no answer: {self.message}."
-        return f"IoTDA could not be reached: {self.message}."
 
-
-class BadAnswer(IotdaError):
+class BadResponse(IotdaError):
     """A success status whose body cannot be used, a redirect, or an error body under a success status."""
-
-    def _says(self) -> str:
-        return f"IoTDA's answer could not be understood: {self.message}."
 
 
 class Rejected(IotdaError):
     """An HTTP error status. A 5xx on a write has maybe_applied set: the gateway may have lost the answer."""
 
-    def _says(self) -> str:
-        said = self.message or f"HTTP status {self.status}"
-        what = "failed" if (self.status or 0) >= 500 else "refused"
-        return (
-            f"IoTDA {what}: {said} ({self.code})."
-            if self.code
-            else f"IoTDA {what}: {said}."
-        )
-
 
 class Throttled(Rejected):
     """429, 403 with a rate code, or 503 with Retry-After: not executed, ask again later.
 
-    Without a status it was the client's gate that let nothing out, and the message says why.
+    Without a status it was the client's rate limiter that sent nothing; the message says why.
     """
-
-    def _says(self) -> str:
-        if self.status is None:
-            return self.message
-        return "IoTDA is receiving too many requests and asked us to slow down."
 
 
 class Unauthorized(Rejected):
     """IoTDA or IAM refuses our credentials; not executed. `clock_skew_s` beyond 900 explains a refused
     signature."""
-
-    def _says(self) -> str:
-        return "IoTDA does not accept this application's credentials."

@@ -22,7 +22,7 @@ RENEW_BEFORE = timedelta(minutes=30)
 REFUSAL_HOLD_S = 30.0
 
 # A write only in HTTP's sense: a token too many does no harm.
-CREATE_TOKEN = answers.Operation("CreateToken")
+CREATE_TOKEN = answers.Endpoint("CreateToken")
 
 
 class _Token:

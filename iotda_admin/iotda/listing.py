@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from .errors import BadAnswer
+from .errors import BadResponse
 from .fields import Json, need, rows, section, text
 
 PAGE_LIMIT = 50
@@ -45,7 +45,7 @@ FIRST_PAGE = PageQuery()
 
 
 @dataclass(frozen=True, slots=True)
-class Page[T]:
+class ListingPage[T]:
     """`count` is the number of rows that match in all; whether a marker changes it is not documented.
 
     `marker` is that of the last row, "" when the platform gave none (assumed possible on an empty page).
@@ -64,20 +64,20 @@ class Page[T]:
     @classmethod
     def from_json(
         cls, doc: Json, key: str, build: Callable[[Json], T], limit: int
-    ) -> "Page[T]":
+    ) -> "ListingPage[T]":
         page = section(doc, "page")
         return cls(
             rows(doc, key, build), need(page, "count", int), text(page, "marker"), limit
         )
 
 
-type FetchPage[T] = Callable[[PageQuery], Page[T]]
+type FetchPage[T] = Callable[[PageQuery], ListingPage[T]]
 
 
 def walk[T](fetch_page: FetchPage[T], start: PageQuery = FIRST_PAGE) -> Iterator[T]:
     """All rows by marker, a page at a time; rows added meanwhile do not disturb it.
 
-    Raises BadAnswer when a full page has no marker, or the same as the page before: to stop there would
+    Raises BadResponse when a full page has no marker, or the same as the page before: to stop there would
     pass a part of the list off as the whole.
     """
     query: PageQuery | None = start
@@ -87,12 +87,12 @@ def walk[T](fetch_page: FetchPage[T], start: PageQuery = FIRST_PAGE) -> Iterator
         query = _after(page, query)
 
 
-def _after[T](page: Page[T], query: PageQuery) -> PageQuery | None:
+def _after[T](page: ListingPage[T], query: PageQuery) -> PageQuery | None:
     """The query for what follows a page, None when nothing does."""
     if page.is_last:
         return None
     if len(page.marker) != MARKER_LENGTH or page.marker == query.marker:
-        raise BadAnswer("a full page without a marker to go on from", retryable=True)
+        raise BadResponse("a full page without a marker to go on from", retryable=True)
     return replace(query, marker=page.marker, offset=0)
 
 
@@ -115,12 +115,14 @@ class _Window[T]:
         asked = {
             query: pool.submit(fetch_page, query) for query in reversed(self.queries)
         }
-        self.futures: list[Future[Page[T]]] = [asked[query] for query in self.queries]
+        self.futures: list[Future[ListingPage[T]]] = [
+            asked[query] for query in self.queries
+        ]
 
     def next_query(self) -> PageQuery | None:
         return _after(self.futures[-1].result(), self.queries[-1])
 
-    def pages(self) -> list[Page[T]] | None:
+    def pages(self) -> list[ListingPage[T]] | None:
         """All pages up to the first short one; None when the list changed while they were read.
 
         A row that is deleted shifts the rows behind it to earlier offsets, perhaps into a page that was read
@@ -151,7 +153,7 @@ def walk_windows[T](
     For whole-list reads: eleven pages are reachable from one marker without waiting for each other. `key`
     names a row; a row seen in two pages of a window is given once. A window in which the list changed is
     read again one page after the other. At most two windows (1,100 rows) are held at a time. Errors of
-    fetch_page end it. BadAnswer (retryable) where the list ends before as many rows as it says it has.
+    fetch_page end it. BadResponse (retryable) where the list ends before as many rows as it says it has.
     """
     first = fetch_page(FIRST_PAGE)
     yield from first.items
@@ -173,13 +175,13 @@ def _check_whole[T](fetch_page: FetchPage[T], promised: int, seen: int) -> None:
     the whole. Rows that came meanwhile can make this refuse a whole list: its caller reads it again."""
     now = fetch_page(PageQuery(limit=1)).count
     if seen < min(promised, now):
-        raise BadAnswer(
+        raise BadResponse(
             f"the list ended after {seen} rows of {min(promised, now)}", retryable=True
         )
 
 
 def _windows[T](
-    pool: ThreadPoolExecutor, fetch_page: FetchPage[T], first: Page[T]
+    pool: ThreadPoolExecutor, fetch_page: FetchPage[T], first: ListingPage[T]
 ) -> Iterator[list[T]]:
     left = first.count - len(first.items)
 
@@ -204,9 +206,9 @@ def _windows[T](
         window = following
 
 
-def _one_by_one[T](window: _Window[T]) -> tuple[list[Page[T]], PageQuery | None]:
+def _one_by_one[T](window: _Window[T]) -> tuple[list[ListingPage[T]], PageQuery | None]:
     """The window's pages, each behind the marker of the one before, and where to go on."""
-    pages: list[Page[T]] = []
+    pages: list[ListingPage[T]] = []
     query: PageQuery | None = window.queries[0]
     while query and len(pages) < len(window.queries):
         pages.append(window.fetch_page(query))

@@ -1,6 +1,6 @@
 """What IoTDA's answers hold. Names are the API's; unknown keys are ignored; times stay text, as sent.
 
-A key marked "required" raises BadAnswer when it is missing; the others default to "" (0, None, ()).
+A key marked "required" raises BadResponse when it is missing; the others default to "" (0, None, ()).
 Strings come without NUL and lone surrogates, and otherwise as sent: escape them where they are shown.
 """
 
@@ -30,7 +30,7 @@ class Tag:
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class DeviceInfo:
     """A device, without its credentials: those are dropped before anything is built from the answer.
 
     ListDevices leaves the last five fields empty.
@@ -81,13 +81,13 @@ class Device:
 # Those fields that are text, may be missing and have the same name in the answer.
 _DEVICE_TEXTS = tuple(
     name
-    for name, kind in Device.__annotations__.items()
+    for name, kind in DeviceInfo.__annotations__.items()
     if kind is str and name not in ("device_id", "status", "auth_type")
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Product:
+class ProductInfo:
     product_id: str  # required
     name: str
     app_id: str

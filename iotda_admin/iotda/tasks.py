@@ -5,12 +5,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
-from .answers import Operation
+from .answers import Endpoint
 from .calls import Caller
 from .devices import NO_CONTENT
 from .fields import Json, need, need_id, number, section, text
 from .ids import checked, checked_list
-from .listing import FIRST_PAGE, Page, PageQuery
+from .listing import FIRST_PAGE, ListingPage, PageQuery
 from .models import Ack
 
 BATCH_TARGET_LIMIT = 30_000  # device ids in one task
@@ -52,7 +52,7 @@ class TaskProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchTask:
+class BatchTaskInfo:
     """The platform's own task. The targets it echoes (up to 30,000) are not kept."""
 
     task_id: str  # required
@@ -83,7 +83,7 @@ class BatchTask:
 
 
 @dataclass(frozen=True, slots=True)
-class TaskDetail:
+class TaskTarget:
     """How one target of a batch task ended. `status` Waitting Processing Success Fail FailWaitRetry Stopped
     Removed."""
 
@@ -106,11 +106,11 @@ class TaskDetail:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchTaskDetails:
+class BatchTaskPage:
     """A batch task with one page of how its targets ended."""
 
-    task: BatchTask
-    details: Page[TaskDetail]
+    task: BatchTaskInfo
+    details: ListingPage[TaskTarget]
 
 
 class TaskCalls(Caller):
@@ -121,7 +121,7 @@ class TaskCalls(Caller):
         targets: Collection[str],
         *,
         app_id: str = "",
-    ) -> BatchTask:
+    ) -> BatchTaskInfo:
         """Freeze or unfreeze 1 to BATCH_TARGET_LIMIT devices, in the platform's own time.
 
         The name is 1 to 128 of letters, Chinese characters, digits and ``_``; no hyphen, no space. Targets
@@ -139,9 +139,9 @@ class TaskCalls(Caller):
         }
         if app_id:
             body["app_id"] = checked(app_id, "app id")
-        operation = Operation("CreateBatchTask", write=True)
+        operation = Endpoint("CreateBatchTask", write=True)
         task, answer = self._call(
-            operation, "POST", "/batchtasks", BatchTask.from_json, body=body
+            operation, "POST", "/batchtasks", BatchTaskInfo.from_json, body=body
         )
         return replace(task, http_status=answer.status, request_id=answer.request_id)
 
@@ -152,16 +152,16 @@ class TaskCalls(Caller):
         *,
         task_detail_status: str = "",
         target: str = "",
-    ) -> BatchTaskDetails:
+    ) -> BatchTaskPage:
         """A task and one page of its targets, all or those of one status or device id.
 
         Status 404 when there is none. A task that failed as a whole says why in `status_desc` and may have
         no rows.
         """
 
-        def build(doc: Json) -> BatchTaskDetails:
-            task = BatchTask.from_json(need(doc, "batchtask", dict))
-            return BatchTaskDetails(task, _details(doc, task, page.limit))
+        def build(doc: Json) -> BatchTaskPage:
+            task = BatchTaskInfo.from_json(need(doc, "batchtask", dict))
+            return BatchTaskPage(task, _details(doc, task, page.limit))
 
         query = {
             "task_detail_status": task_detail_status,
@@ -177,7 +177,7 @@ class TaskCalls(Caller):
         *,
         app_id: str = "",
         status: str = "",
-    ) -> Page[BatchTask]:
+    ) -> ListingPage[BatchTaskInfo]:
         """One page of the tasks of one type; the API has no list of all types."""
         filters = {"task_type": _known(task_type), "app_id": app_id, "status": status}
         return self._page(
@@ -186,19 +186,19 @@ class TaskCalls(Caller):
             page,
             filters,
             "batchtasks",
-            BatchTask.from_json,
+            BatchTaskInfo.from_json,
         )
 
     def delete_batch_task(self, task_id: str) -> Ack:
         """Delete a finished task and its rows; 204 is the one documented success."""
-        operation = Operation(
+        operation = Endpoint(
             "DeleteBatchTask", write=True, done=NO_CONTENT, bodiless=True
         )
         return self._acknowledged(operation, "DELETE", _path(task_id))
 
 
-def _details(doc: Json, task: BatchTask, limit: int) -> Page[TaskDetail]:
+def _details(doc: Json, task: BatchTaskInfo, limit: int) -> ListingPage[TaskTarget]:
     """A task that has not started may leave its rows out (assumed); a finished one may not."""
     if "task_details" not in doc and not task.finished:
-        return Page((), 0, "", limit)
-    return Page.from_json(doc, "task_details", TaskDetail.from_json, limit)
+        return ListingPage((), 0, "", limit)
+    return ListingPage.from_json(doc, "task_details", TaskTarget.from_json, limit)

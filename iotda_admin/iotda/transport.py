@@ -38,7 +38,7 @@ class NoSlot(TimeoutError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RawResponse:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)  # may hold device secrets
@@ -145,7 +145,7 @@ class Transport:
         """Encode and sign; may ask IAM for a token."""
         return self._session.prepare_request(request)
 
-    def send(self, request: requests.PreparedRequest) -> Answer:
+    def send(self, request: requests.PreparedRequest) -> RawResponse:
         """One exchange within the current budget. Raises one of WIRE_ERRORS, or TooLarge."""
         budget = deadline.current()
         if budget is None:
@@ -159,7 +159,7 @@ class Transport:
 
     def _exchange(
         self, request: requests.PreparedRequest, budget: deadline.Budget
-    ) -> Answer:
+    ) -> RawResponse:
         response = self._session.send(
             request,
             stream=True,
@@ -168,7 +168,7 @@ class Transport:
         )
         with response:
             body = self._masked(_read(response), request)
-        return Answer(response.status_code, response.headers, body)
+        return RawResponse(response.status_code, response.headers, body)
 
     def _masked(self, body: bytes, request: requests.PreparedRequest) -> bytes:
         """A gateway may repeat what it was sent: its words are stored and shown, our credentials never."""

@@ -1,6 +1,5 @@
-"""The one configured connection to IoTDA, shared by the threads of this process."""
+"""The configured client of IoTDA, one per process and shared by its threads."""
 
-import time
 from functools import cache
 
 from django.conf import settings
@@ -12,22 +11,24 @@ from iotda_admin.iotda import (
     AkSk,
     CallRecord,
     Client,
-    Gate,
     IotdaError,
     PasswordToken,
     StaticToken,
 )
-from iotda_admin.rate.gate import SharedRate
+from iotda_admin.rate.hook import SharedRateLimiter
 
 
 @cache
 def client() -> Client:
-    """Made at the first call, so after a server's forks. Raises ImproperlyConfigured."""
+    """Return the process's client; create it at the first call, after any fork.
+
+    Raises ImproperlyConfigured for a wrong endpoint or wrong credentials.
+    """
     try:
         return Client(
             endpoint=settings.IOTDA_ENDPOINT,
             project_id=settings.IOTDA_PROJECT_ID,
-            auth=auth(),
+            auth=credentials(),
             instance_id=settings.IOTDA_INSTANCE_ID,
             region=settings.IOTDA_REGION,
             connect_timeout=settings.IOTDA_CONNECT_TIMEOUT,
@@ -35,7 +36,7 @@ def client() -> Client:
             pool_size=settings.IOTDA_CONNECTIONS,
             proxy=settings.IOTDA_PROXY,
             observer=count_call,
-            gate=CountedGate(SharedRate()),
+            rate_limiter=SharedRateLimiter(),
         )
     except ValueError as error:
         raise ImproperlyConfigured(
@@ -43,7 +44,8 @@ def client() -> Client:
         ) from error
 
 
-def auth() -> AuthBase:
+def credentials() -> AuthBase:
+    """Return the credentials that IOTDA_AUTH selects."""
     match settings.IOTDA_AUTH:
         case "token":
             return StaticToken(settings.IOTDA_TOKEN)
@@ -68,40 +70,14 @@ def auth() -> AuthBase:
             )
 
 
-def unknown_to_iotda(error: IotdaError) -> bool:
-    """A gateway's 404 says nothing of a device or a policy: only the platform's own counts."""
-    return error.status == 404 and error.code.startswith("IOTDA.")
-
-
-def status_of(error: IotdaError) -> int:
-    """What a page answers that could not read from IoTDA what it is about."""
-    if unknown_to_iotda(error):
+def page_status(error: IotdaError) -> int:
+    """Return the HTTP status of a page whose read from IoTDA failed."""
+    if error.not_found:
         return 404
     return 503 if error.retryable else 502
 
 
 def count_call(record: CallRecord) -> None:
-    """The client's observer."""
+    """Count a finished call in the metrics. The client's observer."""
     metrics.CALLS.labels(record.operation, record.status or "none").inc()
     metrics.CALL_SECONDS.labels(record.operation).observe(record.seconds)
-
-
-class CountedGate:
-    """A gate, and how long one waits before it."""
-
-    def __init__(self, gate: Gate) -> None:
-        self.gate = gate
-
-    def enter(self, operation: str) -> None:
-        started = time.perf_counter()
-        try:
-            self.gate.enter(operation)
-        except Exception:
-            metrics.RATE_REFUSED.inc()
-            raise
-        finally:
-            metrics.RATE_SECONDS.inc(time.perf_counter() - started)
-
-    def throttled(self, operation: str, retry_after: float | None) -> None:
-        metrics.THROTTLED.inc()
-        self.gate.throttled(operation, retry_after)

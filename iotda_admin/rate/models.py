@@ -2,13 +2,18 @@ from django.db import models
 
 
 class Limit(models.Model):
-    """How far a limit is used up, for all processes (GCRA, the generic cell rate algorithm)."""
+    """The state of a rate limit, shared by all processes.
+
+    It follows GCRA, the generic cell rate algorithm.
+    """
 
     name = models.CharField(max_length=40, primary_key=True)
-    # When the limit would be unused again ("theoretical arrival time"), in seconds since 1970.
-    # By the database's clock: the machines' own clocks may differ by more than a slot.
+    # GCRA's theoretical arrival time: when the whole burst is free again, in seconds
+    # since 1970. By the database's clock: the clocks of the machines may differ by
+    # more than a slot.
     tat = models.FloatField()
-    # A pause the platform asked for may be an hour long: no slot before its end, and no burst after it.
+    # A pause that IoTDA asked for, up to an hour: no slot before its end, no burst
+    # right after it.
     paused_from = models.FloatField(db_default=0.0)
     paused_to = models.FloatField(db_default=0.0)
 

@@ -335,7 +335,9 @@ def raw_bind(policy: str, ids: Sequence[str], seconds: float) -> requests.Respon
         http.trust_env = False
         about = {"target_type": "device", "target_ids": list(ids)}
         url = settings.IOTDA_ENDPOINT + path
-        return http.post(url, json=about, auth=connection.auth(), timeout=seconds)
+        return http.post(
+            url, json=about, auth=connection.credentials(), timeout=seconds
+        )
 
 
 @contextmanager

@@ -156,7 +156,9 @@ def secrets_of(device):
     address = (
         f"{settings.IOTDA_ENDPOINT}/v5/iot/{settings.IOTDA_PROJECT_ID}/devices/{device}"
     )
-    known = requests.get(address, auth=connection.auth(), timeout=5).json()["auth_info"]
+    known = requests.get(address, auth=connection.credentials(), timeout=5).json()[
+        "auth_info"
+    ]
     return [
         known[name]
         for name in ("secret", "secondary_secret", "fingerprint")

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iotda_admin.iotda import BadAnswer, BindAnswer, Outcome, TargetFailure, Verdict
+from iotda_admin.iotda import (
+    BadResponse,
+    BindOutcome,
+    BindResult,
+    BindState,
+    TargetFailure,
+)
 
 from . import wire as w
 
@@ -13,45 +19,45 @@ FULL = TargetFailure("b", "IOTDA.015204", "five already")
 
 
 def answer(succeeded=(), failed=()):
-    return BindAnswer(POLICY, "device", tuple(succeeded), tuple(failed))
+    return BindResult(POLICY, "device", tuple(succeeded), tuple(failed))
 
 
-def outcomes(verdicts):
-    return {target: verdict.outcome.value for target, verdict in verdicts.by_id.items()}
+def states(found):
+    return {target: outcome.state.value for target, outcome in found.by_id.items()}
 
 
 def test_a_sound_answer_settles_every_id():
-    verdicts = answer(["a"], [FULL]).verdicts(["b", "a"])
-    assert list(verdicts.by_id) == ["b", "a"]
-    assert verdicts.by_id["a"] == Verdict(Outcome.OK)
-    assert verdicts.by_id["b"] == Verdict(
-        Outcome.FAILED, "IOTDA.015204", "five already"
+    found = answer(["a"], [FULL]).outcomes(["b", "a"])
+    assert list(found.by_id) == ["b", "a"]
+    assert found.by_id["a"] == BindOutcome(BindState.OK)
+    assert found.by_id["b"] == BindOutcome(
+        BindState.FAILED, "IOTDA.015204", "five already"
     )
-    assert verdicts.anomalies == ()
+    assert found.anomalies == ()
 
 
 def test_an_id_in_neither_list_is_unknown():
-    verdicts = answer(["a"]).verdicts(["a", "b"])
-    assert outcomes(verdicts) == {"a": "ok", "b": "unknown"}
-    assert verdicts.anomalies == ("not named: b",)
+    found = answer(["a"]).outcomes(["a", "b"])
+    assert states(found) == {"a": "ok", "b": "unknown"}
+    assert found.anomalies == ("not named: b",)
 
 
 def test_an_id_in_both_lists_is_unknown():
-    verdicts = answer(["b"], [FULL]).verdicts(["b"])
-    assert outcomes(verdicts) == {"b": "unknown"}
-    assert verdicts.anomalies == ("both bound and refused: b",)
+    found = answer(["b"], [FULL]).outcomes(["b"])
+    assert states(found) == {"b": "unknown"}
+    assert found.anomalies == ("both bound and refused: b",)
 
 
 def test_an_id_that_was_not_sent_decides_nothing():
-    verdicts = answer(["a", "z\n"]).verdicts(["a"])
-    assert outcomes(verdicts) == {"a": "ok"}
-    assert verdicts.anomalies == ("not sent: 'z\\n'",)
+    found = answer(["a", "z\n"]).outcomes(["a"])
+    assert states(found) == {"a": "ok"}
+    assert found.anomalies == ("not sent: 'z\\n'",)
 
 
 def test_an_id_named_twice_counts_once():
-    verdicts = answer(["a", "a"]).verdicts(["a"])
-    assert outcomes(verdicts) == {"a": "ok"}
-    assert verdicts.anomalies == ("named more than once: a",)
+    found = answer(["a", "a"]).outcomes(["a"])
+    assert states(found) == {"a": "ok"}
+    assert found.anomalies == ("named more than once: a",)
 
 
 ids = st.lists(st.sampled_from("abcdefgh"), max_size=6)
@@ -61,19 +67,19 @@ ids = st.lists(st.sampled_from("abcdefgh"), max_size=6)
     sent=ids.map(lambda names: list(dict.fromkeys(names))), succeeded=ids, failed=ids
 )
 def test_ok_always_means_named_as_bound_and_nowhere_else(sent, succeeded, failed):
-    verdicts = answer(succeeded, [TargetFailure(f, "c", "m") for f in failed]).verdicts(
+    found = answer(succeeded, [TargetFailure(f, "c", "m") for f in failed]).outcomes(
         sent
     )
-    assert list(verdicts.by_id) == sent
-    for target, outcome in outcomes(verdicts).items():
+    assert list(found.by_id) == sent
+    for target, outcome in states(found).items():
         assert (outcome == "ok") == (target in succeeded and target not in failed)
         assert (outcome == "failed") == (target in failed and target not in succeeded)
     sound = sorted(succeeded + failed) == sorted(sent)
-    assert sound == (not verdicts.anomalies)
+    assert sound == (not found.anomalies)
 
 
 def test_thousands_of_strangers_make_a_short_report():
-    assert len(answer([f"x{n}" for n in range(9999)]).verdicts(["a"]).anomalies) == 50
+    assert len(answer([f"x{n}" for n in range(9999)]).outcomes(["a"]).anomalies) == 50
 
 
 GOOD = {
@@ -108,7 +114,7 @@ def bind(wire, client, document):
     ],
 )
 def test_an_answer_of_another_shape_proves_nothing(wire, client, change):
-    with pytest.raises(BadAnswer) as caught:
+    with pytest.raises(BadResponse) as caught:
         bind(wire, client, GOOD | change)
     assert caught.value.maybe_applied
 
@@ -119,7 +125,7 @@ def test_a_missing_list_or_policy_is_loud(wire, client, key):
     if key == "target_type":
         assert bind(wire, client, document).success_targets == ("a",)
         return
-    with pytest.raises(BadAnswer):
+    with pytest.raises(BadResponse):
         bind(wire, client, document)
 
 

@@ -13,15 +13,14 @@ import pytest
 
 from iotda_admin import iotda
 from iotda_admin.iotda import (
-    BadAnswer,
+    BadResponse,
     Client,
     InvalidId,
     IotdaError,
     PageQuery,
+    PolicyStatement,
     Rejected,
-    Statement,
     StaticToken,
-    Throttled,
     Unreachable,
 )
 
@@ -45,7 +44,7 @@ DEVICE = {
     },
     "extension_info": {"nested": {"secret": "s3cr3t-5"}},
 }
-STATEMENT = Statement("DENY", ("iotda:devices:publish",), ("topic:/v1/#",))
+STATEMENT = PolicyStatement("DENY", ("iotda:devices:publish",), ("topic:/v1/#",))
 POLICY = {"policy_id": ID, "policy_name": "p", "statement": [STATEMENT.to_json()]}
 TASK = {
     "task_id": "t1",
@@ -243,7 +242,7 @@ def test_a_token_is_in_no_error(client_for):
 )
 def test_a_row_without_what_it_must_have_is_loud(wire, client, device):
     wire.answer = w.reply({"devices": [device], "page": {"count": 1}})
-    with pytest.raises(BadAnswer):
+    with pytest.raises(BadResponse):
         client.list_devices()
 
 
@@ -252,7 +251,7 @@ def test_a_row_without_what_it_must_have_is_loud(wire, client, device):
 )
 def test_a_list_without_what_it_must_have_is_loud(wire, client, body):
     wire.answer = w.reply(body)
-    with pytest.raises(BadAnswer):
+    with pytest.raises(BadResponse):
         client.list_devices()
 
 
@@ -264,7 +263,9 @@ def test_text_that_databases_refuse_is_mended(wire, client):
     wire.answer = w.reply(
         rb'{"policy_id": "p", "policy_name": "n", "statement": [%b]}' % rule
     )
-    assert client.show_device_policy("p").statement == (Statement("", ("a",), ("?",)),)
+    assert client.show_device_policy("p").statement == (
+        PolicyStatement("", ("a",), ("?",)),
+    )
 
 
 def test_a_gzipped_answer_is_read(wire, client):
@@ -341,20 +342,17 @@ def test_it_reads_every_spelling_of_an_error(wire, client, body):
     assert (caught.value.code, caught.value.message) == ("C", "M")
 
 
-def test_users_get_a_sentence_without_jargon():
-    lost = Unreachable(
-        "no complete answer in time", operation="FreezeDevice", maybe_applied=True
-    )
-    assert lost.user_message == (
-        "IoTDA gave no answer: no complete answer in time."
-        " The change may or may not have been made; check before trying again."
-    )
-    assert "slow down" in Throttled("x", status=429).user_message
-
-
-def test_a_failure_of_the_platform_is_not_called_a_refusal():
-    assert Rejected("x", status=403, code="C").user_message == "IoTDA refused: x (C)."
-    assert Rejected("x", status=502).user_message == "IoTDA failed: x."
+@pytest.mark.parametrize(
+    ("status", "code", "not_found"),
+    [
+        (404, "IOTDA.014000", True),
+        (404, "APIGW.0101", False),
+        (404, "", False),
+        (403, "IOTDA.014000", False),
+    ],
+)
+def test_only_a_404_of_iotda_itself_means_not_found(status, code, not_found):
+    assert Rejected("x", status=status, code=code).not_found is not_found
 
 
 def test_retryable_and_maybe_applied_exclude_each_other():

@@ -7,7 +7,13 @@ import tracemalloc
 
 import pytest
 
-from iotda_admin.iotda import BadAnswer, Rejected, Throttled, Unauthorized, Unreachable
+from iotda_admin.iotda import (
+    BadResponse,
+    Rejected,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+)
 
 from . import wire as w
 from .conftest import HASTE
@@ -68,7 +74,7 @@ def failure(client, call, deadline=5):
     """The error of a call, which must come within 1.1 deadlines."""
     with (
         Stopwatch() as watch,
-        pytest.raises((Unreachable, BadAnswer, Rejected)) as caught,
+        pytest.raises((Unreachable, BadResponse, Rejected)) as caught,
     ):
         CALLS[call](client)
     assert watch.seconds <= 1.1 * deadline
@@ -96,7 +102,7 @@ def test_a_success_without_a_body_needs_all_its_headers(wire, client):
 def test_it_does_not_believe_an_unusable_answer(wire, client, fault, call):
     wire.answer = UNUSABLE[fault]
     error = failure(client, call)
-    assert type(error) is BadAnswer
+    assert type(error) is BadResponse
     assert error.maybe_applied is (call in ("bind", "freeze"))
     assert len(wire.requests) == 1
 
@@ -104,7 +110,7 @@ def test_it_does_not_believe_an_unusable_answer(wire, client, fault, call):
 def test_an_error_under_a_success_status_keeps_its_code(wire, client):
     wire.answer = w.reply({"devices": [], "page": {"count": 0}, **ERROR})
     error = failure(client, "read")
-    assert (type(error), error.status, error.code) == (BadAnswer, 200, "IOTDA.014000")
+    assert (type(error), error.status, error.code) == (BadResponse, 200, "IOTDA.014000")
 
 
 @pytest.mark.parametrize("call", ["read", "bind"])
@@ -115,7 +121,7 @@ def test_it_stops_reading_at_the_cap(wire, client, fault, call):
     error = failure(client, call)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert type(error) is BadAnswer
+    assert type(error) is BadResponse
     assert error.maybe_applied is (call == "bind")
     assert peak < 32e6
     assert wire.sent < 24e6
@@ -315,7 +321,7 @@ def test_noise_is_never_a_success_nor_a_foreign_error(wire, client):
     for _ in range(400):
         noise = b"".join(chance.choices(PIECES, k=chance.randint(1, 8)))
         wire.answer = w.then_close(noise)
-        with pytest.raises((Unreachable, BadAnswer, Rejected)) as caught:
+        with pytest.raises((Unreachable, BadResponse, Rejected)) as caught:
             client.bind_device_policy(POLICY, "device", ["d1"])
         assert caught.value.maybe_applied
         assert str(caught.value).isprintable()

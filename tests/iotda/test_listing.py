@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from iotda_admin.iotda import BadAnswer, Page, PageQuery, walk, walk_windows
+from iotda_admin.iotda import BadResponse, ListingPage, PageQuery, walk, walk_windows
 from tests.operations.deployment import until
 
 
@@ -32,7 +32,7 @@ class List:
         with self.lock:
             self.busy -= 1
         rows = rows[query.offset : query.offset + query.limit]
-        return Page(tuple(rows), count, rows[-1] if rows else "", query.limit)
+        return ListingPage(tuple(rows), count, rows[-1] if rows else "", query.limit)
 
 
 def whole(fetch, **options):
@@ -59,7 +59,7 @@ def test_a_walk_does_not_need_the_count_for_its_pages(size, count):
 @pytest.mark.parametrize("size", SIZES)
 def test_a_list_that_ends_before_its_count_is_refused(size):
     source = List(size, lambda lst, rows: 10**6)
-    with pytest.raises(BadAnswer, match=f"ended after {size} rows of 1000000"):
+    with pytest.raises(BadResponse, match=f"ended after {size} rows of 1000000"):
         whole(source.page)
 
 
@@ -116,7 +116,9 @@ def test_a_row_seen_in_two_pages_is_given_once():
     def overlapping(query):
         page = source.page(query)
         shifted = query.marker and query.offset == 50
-        return Page((rows[99], *page.items), 120, page.marker) if shifted else page
+        return (
+            ListingPage((rows[99], *page.items), 120, page.marker) if shifted else page
+        )
 
     assert whole(overlapping) == rows
 
@@ -124,8 +126,8 @@ def test_a_row_seen_in_two_pages_is_given_once():
 @pytest.mark.parametrize("walker", [lambda fetch: list(walk(fetch)), whole])
 @pytest.mark.parametrize("marker", ["", "f" * 24])
 def test_a_full_page_that_leads_nowhere_is_an_error(walker, marker):
-    with pytest.raises(BadAnswer):
-        walker(lambda query: Page(tuple(map(str, range(50))), 100, marker))
+    with pytest.raises(BadResponse):
+        walker(lambda query: ListingPage(tuple(map(str, range(50))), 100, marker))
 
 
 def test_an_error_ends_a_walk():
@@ -133,10 +135,10 @@ def test_an_error_ends_a_walk():
 
     def fail(query):
         if query.offset == 300:
-            raise BadAnswer("odd")
+            raise BadResponse("odd")
 
     source.hook = fail
-    with pytest.raises(BadAnswer):
+    with pytest.raises(BadResponse):
         whole(source.page)
 
 

@@ -4,11 +4,11 @@ import pytest
 
 from iotda_admin.iotda import (
     AkSk,
-    BadAnswer,
+    BadResponse,
     IotdaError,
     PageQuery,
+    PolicyStatement,
     Rejected,
-    Statement,
     Throttled,
     Unauthorized,
     Unreachable,
@@ -17,7 +17,7 @@ from iotda_admin.iotda import (
 )
 
 KINDS = ["password", "sdk", "derived"]
-PUBLISH = Statement(
+PUBLISH = PolicyStatement(
     "DENY", ("iotda:devices:publish",), ("topic:/v1/${devices.deviceId}/debug/#",)
 )
 
@@ -91,10 +91,10 @@ def test_it_freezes_and_unfreezes(sim, client):
 
 def test_it_binds_what_it_can(sim, client):
     policy, full, free = sim.known["policy"], sim.known["full"], sim.known["free"][0]
-    verdicts = client.bind_device_policy(policy, "device", [full, free]).verdicts(
+    outcomes = client.bind_device_policy(policy, "device", [full, free]).outcomes(
         [full, free]
     )
-    assert [v.error_code or v.outcome for v in verdicts.by_id.values()] == [
+    assert [v.error_code or v.state for v in outcomes.by_id.values()] == [
         "IOTDA.015204",
         "ok",
     ]
@@ -174,7 +174,7 @@ def test_a_bind_that_was_applied_but_not_answered_may_have_been_applied(
     endless = fault in ("hang", "drip_body", "drip_headers")
     client = connected(client_for, sim, auth, deadline=1 if endless else 5)
     sim.fault("BindDevicePolicy", fault, moment="after", bytes=16_000_000)
-    with pytest.raises(Unreachable if fault in LOST else BadAnswer) as caught:
+    with pytest.raises(Unreachable if fault in LOST else BadResponse) as caught:
         client.bind_device_policy(sim.known["policy"], "device", sim.known["free"][:2])
     assert caught.value.maybe_applied
     (entry,) = [e for e in sim.journal() if e["operation"] == "BindDevicePolicy"]
@@ -182,7 +182,7 @@ def test_a_bind_that_was_applied_but_not_answered_may_have_been_applied(
 
 
 @pytest.mark.parametrize(
-    ("fault", "outcomes"),
+    ("fault", "states"),
     [
         ("missing_target", ["unknown", "ok"]),
         ("extra_target", ["ok", "ok"]),
@@ -190,20 +190,20 @@ def test_a_bind_that_was_applied_but_not_answered_may_have_been_applied(
         ("both_lists", ["unknown", "ok"]),
     ],
 )
-def test_an_odd_answer_is_read_with_care(sim, client, fault, outcomes):
+def test_an_odd_answer_is_read_with_care(sim, client, fault, states):
     ids = sim.known["free"][:2]
     sim.fault("BindDevicePolicy", fault)
-    verdicts = client.bind_device_policy(sim.known["policy"], "device", ids).verdicts(
+    outcomes = client.bind_device_policy(sim.known["policy"], "device", ids).outcomes(
         ids
     )
-    assert [v.outcome for v in verdicts.by_id.values()] == outcomes
-    assert len(verdicts.anomalies) == 1
+    assert [v.state for v in outcomes.by_id.values()] == states
+    assert len(outcomes.anomalies) == 1
 
 
 @pytest.mark.parametrize("fault", ["wrong_policy_id", "bad_types"])
 def test_an_answer_about_something_else_is_not_believed(sim, client, fault):
     sim.fault("BindDevicePolicy", fault)
-    with pytest.raises(BadAnswer) as caught:
+    with pytest.raises(BadResponse) as caught:
         client.bind_device_policy(sim.known["policy"], "device", sim.known["free"][:2])
     assert caught.value.maybe_applied
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 from iotda_admin.operations.error_codes import TASKS_FULL
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.web.progress import format_duration
-from iotda_admin.rate import ledger
+from iotda_admin.rate import store
 from tests.conftest import HTMX
 
 
@@ -21,7 +21,7 @@ def waiting(begin, inventory):
 def rate():
     """The rate's own connection does not outlive the test's database."""
     yield
-    ledger.close()
+    store.close_connection()
 
 
 def page(client, operation):

@@ -13,7 +13,7 @@ import django
 django.setup()
 
 from iotda_admin.iotda import PageQuery, Throttled  # noqa: E402
-from iotda_admin.rate import ledger  # noqa: E402
+from iotda_admin.rate import store  # noqa: E402
 from iotda_admin.rate.connection import client  # noqa: E402
 
 WRITES = 0
@@ -22,7 +22,7 @@ WRITES = 0
 def counted(ask):
     def asking(sql, *args, **numbers):
         global WRITES
-        WRITES += sql != ledger.LOOK
+        WRITES += sql != store.PEEK
         return ask(sql, *args, **numbers)
 
     return asking
@@ -39,7 +39,7 @@ def call(_number, until):
 
 
 def main(calls, threads, seconds=60.0):
-    ledger._ask = counted(ledger._ask)
+    store._execute = counted(store._execute)
     print("ready", flush=True)
     sys.stdin.readline()
     started = time.monotonic()

@@ -1,6 +1,6 @@
 import pytest
 
-from iotda_admin.rate import ledger
+from iotda_admin.rate import store
 
 
 @pytest.fixture
@@ -11,4 +11,4 @@ def paced(transactional_db, settings):
         settings.IOTDA_RATE, settings.IOTDA_BURST = rate, burst
 
     yield pace
-    ledger.close()
+    store.close_connection()

@@ -10,7 +10,7 @@ class Recorder:
     def __init__(self):
         self.told = []
 
-    def enter(self, operation):
+    def acquire(self, operation):
         self.told.append(operation)
 
     def throttled(self, operation, retry_after):
@@ -32,7 +32,7 @@ def iotda(cloud, recorder):
         project_id=PROJECT,
     )
     with Client(
-        endpoint=cloud.api, project_id=PROJECT, auth=auth, gate=recorder
+        endpoint=cloud.api, project_id=PROJECT, auth=auth, rate_limiter=recorder
     ) as client:
         yield client
     auth.close()

@@ -8,8 +8,8 @@ import sys
 import pytest
 from django.db import connection as database
 
-from iotda_admin.rate import ledger
-from iotda_admin.rate.terms import ACCOUNT, Terms
+from iotda_admin.rate import store
+from iotda_admin.rate.limits import ACCOUNT, RateLimit
 from tests.cloud import ROOT
 
 
@@ -57,7 +57,7 @@ def test_two_processes_share_one_rate(cloud, busy):
 
 
 def test_a_pause_that_one_met_is_kept_by_the_other(cloud, busy):
-    ledger.pause(ACCOUNT, Terms(50, 20), 30)
+    store.pause_slots(ACCOUNT, RateLimit(50, 20), 30)
     (report,) = busy(processes=1, calls=3, threads=1)
     assert report["answers"] == {"refused": 3}
     assert cloud.journal("ListDevices") == []

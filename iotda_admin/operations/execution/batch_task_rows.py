@@ -4,7 +4,7 @@ import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from iotda_admin.iotda import BatchTask, TaskDetail, TaskProgress
+from iotda_admin.iotda import BatchTaskInfo, TaskProgress, TaskTarget
 from iotda_admin.operations.error_codes import TASK_FAILED, TASK_STOPPED
 from iotda_admin.operations.verbs import State, TargetOutcome, Verb
 
@@ -21,7 +21,7 @@ class TaskOutcomes:
 
 
 def parse_task_rows(
-    task: BatchTask, rows: Collection[TaskDetail], verb: Verb, ids: Collection[str]
+    task: BatchTaskInfo, rows: Collection[TaskTarget], verb: Verb, ids: Collection[str]
 ) -> TaskOutcomes:
     if (
         not rows
@@ -59,8 +59,8 @@ def nothing_changed(progress: TaskProgress) -> bool:
 
 
 def known_rows(
-    task: BatchTask, rows: Iterable[TaskDetail], ids: Collection[str]
-) -> list[TaskDetail]:
+    task: BatchTaskInfo, rows: Iterable[TaskTarget], ids: Collection[str]
+) -> list[TaskTarget]:
     rows = list(rows)
     wanted = set(ids)
     known = [row for row in rows if row.target in wanted]
@@ -77,7 +77,7 @@ def row_state(verdict: TargetOutcome | None) -> State | None:
     return verdict.state if verdict else None
 
 
-def parse_row(row: TaskDetail, verb: Verb) -> TargetOutcome | None:
+def parse_row(row: TaskTarget, verb: Verb) -> TargetOutcome | None:
     """None: it has not ended yet. A status that nobody has written down is no end either."""
     match row.status:
         case "Success":

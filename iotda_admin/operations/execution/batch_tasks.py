@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from itertools import batched
 from typing import Any
 
-import stamina
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
@@ -22,15 +21,15 @@ from iotda_admin.iotda import (
     BATCH_TARGET_LIMIT,
     FIRST_PAGE,
     RUNNING_TASK_LIMIT,
-    BadAnswer,
-    BatchTaskDetails,
+    BadResponse,
+    BatchTaskPage,
     Client,
     IotdaError,
-    Page,
+    ListingPage,
     PageQuery,
     Rejected,
-    TaskDetail,
     TaskProgress,
+    TaskTarget,
     walk,
     walk_windows,
 )
@@ -61,7 +60,7 @@ from iotda_admin.operations.execution.result_writer import (
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.verbs import State, TargetOutcome, Verb, get_verb, task_name
 from iotda_admin.rate.connection import client as configured_client
-from iotda_admin.rate.connection import unknown_to_iotda
+from iotda_admin.rate.retries import retrying
 
 log = logging.getLogger(__name__)
 
@@ -198,7 +197,7 @@ class TaskPoll:
         try:
             self.look(client)
         except IotdaError as error:
-            if unknown_to_iotda(error):
+            if error.not_found:
                 # Only a finished task can be deleted. What it did is still to be seen at the devices.
                 self.finish()
             else:
@@ -222,16 +221,16 @@ class TaskPoll:
             min(MAX_POLL_SECONDS, max(TASK_POLL_SECONDS, age.total_seconds() / 10))
         )
 
-    def rows(self, client: Client, found: BatchTaskDetails) -> list[TaskDetail]:
-        def show(page: PageQuery) -> Page[TaskDetail]:
+    def rows(self, client: Client, found: BatchTaskPage) -> list[TaskTarget]:
+        def show(page: PageQuery) -> ListingPage[TaskTarget]:
             return client.show_batch_task(self.chunk.task_id, page).details
 
-        def fetch(page: PageQuery) -> Page[TaskDetail]:
+        def fetch(page: PageQuery) -> ListingPage[TaskTarget]:
             # A page that is throttled must not cost the hundreds before it.
             return (
                 found.details
                 if page == FIRST_PAGE
-                else stamina.retry(on=retry_wait, timeout=40.0)(show)(page)
+                else retrying(show, attempts=10, timeout=40.0)(page)
             )
 
         rows = []
@@ -304,7 +303,7 @@ class TaskPoll:
         """Before the task has finished nothing but itself can tell of it, so it is asked for ever."""
         log.warning("%s: its batch task cannot be read: %s", self.chunk, error)
         refused = isinstance(error, Rejected) and not error.retryable
-        unreadable = self.finished and (refused or isinstance(error, BadAnswer))
+        unreadable = self.finished and (refused or isinstance(error, BadResponse))
         if unreadable and self.chunk.misses + 1 >= ROW_READS:
             self.finish()
             return
@@ -361,15 +360,6 @@ def leave_to_reconciliation(chunk: Chunk) -> None:
         request_id=chunk.request_id,
     )
     regroup_targets(open_targets(chunk), alike, State.UNKNOWN, TARGETS_PER_READ)
-
-
-def retry_wait(error: Exception) -> bool | float:
-    """Whether, or when, asking again can help."""
-    return (
-        isinstance(error, IotdaError)
-        and error.retryable
-        and (error.retry_after or True)
-    )
 
 
 def seconds_from_now(seconds: float) -> datetime:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from iotda_admin.operations.error_codes import TASKS_FULL
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.verbs import get_verb
-from iotda_admin.rate.gate import seconds_for
+from iotda_admin.rate.hook import estimate_seconds
 
 # Not worth a word.
 SHORT_SECONDS = 3.0
@@ -120,9 +120,9 @@ def estimate_time_left(operation: Operation) -> tuple[float, float]:
     """About how long the calls take that are still to be made: at the rate, if nobody else makes any, and as
     fast as it went just now."""
     left = operation.chunks.filter(state=Chunk.State.PENDING, by_task=False).count()
-    return seconds_for(left * get_verb(operation.verb).calls), left * seconds_per_chunk(
-        operation
-    )
+    return estimate_seconds(
+        left * get_verb(operation.verb).calls
+    ), left * seconds_per_chunk(operation)
 
 
 def seconds_per_chunk(operation: Operation) -> float:

@@ -9,10 +9,10 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from iotda_admin.iotda import PageQuery, Throttled
-from iotda_admin.rate import gate, ledger
+from iotda_admin.rate import hook, store
 from iotda_admin.rate.connection import client
+from iotda_admin.rate.limits import ACCOUNT, account_limit
 from iotda_admin.rate.models import Limit
-from iotda_admin.rate.terms import ACCOUNT, account_terms
 from tests.iotda.stopwatch import Stopwatch
 
 ONE = PageQuery(limit=1)
@@ -27,7 +27,7 @@ def refused(cloud):
 
 
 def used_up(seconds):
-    ledger.pause(ACCOUNT, account_terms(), seconds)
+    store.pause_slots(ACCOUNT, account_limit(), seconds)
 
 
 def test_four_threads_stay_within_what_the_platform_allows(cloud, paced):
@@ -51,7 +51,7 @@ def test_without_a_rate_nothing_is_written(cloud, paced):
         list_devices()
     assert len(queries) == 0
     assert not Limit.objects.exists()
-    assert ledger._own is None
+    assert store._connection is None
 
 
 def test_a_slot_too_far_away_is_refused_in_words(cloud, paced):
@@ -62,7 +62,7 @@ def test_a_slot_too_far_away_is_refused_in_words(cloud, paced):
     seconds = caught.value.retry_after
     assert seconds == pytest.approx(3400, abs=100)
     assert (
-        caught.value.user_message
+        caught.value.message
         == f"10 calls a second are allowed; the next is free in {seconds:.0f} s."
     )
     assert caught.value.retryable
@@ -92,7 +92,7 @@ def test_a_throttled_answer_makes_all_wait(cloud, paced):
     cloud.fault("ListDevices", "throttle", retry_after=3000)
     with pytest.raises(Throttled):
         list_devices()
-    assert gate.wait() == pytest.approx(3000, abs=100)
+    assert hook.estimate_seconds(1) == pytest.approx(3000, abs=100)
 
 
 def test_inside_a_transaction_the_row_is_not_held(cloud, paced):
@@ -100,13 +100,13 @@ def test_inside_a_transaction_the_row_is_not_held(cloud, paced):
     with transaction.atomic():
         list_devices()
         if database.vendor == "postgresql":
-            assert ledger.reserve(ACCOUNT, account_terms(), 1, 1) < 1
+            assert store.reserve_slots(ACCOUNT, account_limit(), 1, 1) < 1
 
 
 def test_in_a_test_of_one_transaction_calls_go_out(cloud, db, settings):
     settings.IOTDA_RATE = 50
     assert list_devices()
-    ledger.close()
+    store.close_connection()
 
 
 def test_a_locked_database_does_not_stop_a_call(cloud, paced, settings):
@@ -122,7 +122,7 @@ def test_a_locked_database_does_not_stop_a_call(cloud, paced, settings):
 def test_what_a_wrong_clock_wrote_stops_nobody(cloud, paced):
     paced(10, 10)
     Limit.objects.create(name=ACCOUNT, tat=9e9)
-    assert gate.wait() == 0
+    assert hook.estimate_seconds(1) == 0
     assert list_devices()
 
 
@@ -132,7 +132,7 @@ def test_a_clock_that_is_set_back_stops_nobody(cloud, paced):
     used_up(60)
     back = {name: F(name) + 1800 for name in ("tat", "paused_from", "paused_to")}
     Limit.objects.update(**back)
-    assert gate.wait() == 0
+    assert hook.estimate_seconds(1) == 0
     assert list_devices()
 
 
@@ -140,15 +140,15 @@ def test_a_short_pause_does_not_end_a_long_one(paced):
     paced(10, 10)
     used_up(3400)
     used_up(1)
-    assert gate.wait() == pytest.approx(3400, abs=100)
+    assert hook.estimate_seconds(1) == pytest.approx(3400, abs=100)
 
 
 def test_a_page_can_say_how_long_so_many_calls_take(paced):
     paced(10, 10)
     used_up(0)
-    assert gate.seconds_for(400) == pytest.approx(40, abs=2)
+    assert hook.estimate_seconds(400) == pytest.approx(40, abs=2)
 
 
 def test_without_a_rate_there_is_nothing_to_wait_for(paced):
     paced(0)
-    assert gate.seconds_for(400) == 0
+    assert hook.estimate_seconds(400) == 0

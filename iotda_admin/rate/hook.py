@@ -1,0 +1,69 @@
+"""The rate limiter that the client calls before each request: one rate for all processes."""
+
+import time
+
+from django.conf import settings
+from django.utils.translation import ngettext
+
+from iotda_admin.core import metrics
+from iotda_admin.iotda import Throttled
+from iotda_admin.rate import store
+from iotda_admin.rate.limiter import TokenBucket
+from iotda_admin.rate.limits import ACCOUNT, account_limit
+from iotda_admin.rate.store import SlotTooFar, StoreUnavailable
+
+# The pause when IoTDA throttles a call without a Retry-After.
+DEFAULT_PAUSE_SECONDS = 1.0
+
+
+class SharedRateLimiter:
+    """The client's `RateLimiter`, with metrics. IOTDA_RATE = 0 turns it off."""
+
+    def __init__(self) -> None:
+        self._bucket = TokenBucket(ACCOUNT)
+
+    def acquire(self, operation: str) -> None:
+        """Wait for a slot, at most IOTDA_DEADLINE seconds.
+
+        Raises Throttled, and takes no slot, if the next one is further away.
+        """
+        if not settings.IOTDA_RATE:
+            return
+        limit, started = account_limit(), time.perf_counter()
+        try:
+            self._bucket.take(limit, settings.IOTDA_DEADLINE)
+        except SlotTooFar as far:
+            metrics.RATE_REFUSED.inc()
+            raise limit_reached(operation, limit.rate, far.seconds) from None
+        finally:
+            metrics.RATE_SECONDS.inc(time.perf_counter() - started)
+
+    def throttled(self, operation: str, retry_after: float | None) -> None:
+        """Pause all processes for `retry_after` seconds."""
+        metrics.THROTTLED.inc()
+        if settings.IOTDA_RATE:
+            self._bucket.pause(account_limit(), retry_after or DEFAULT_PAUSE_SECONDS)
+
+
+def limit_reached(operation: str, rate: float, seconds: float) -> Throttled:
+    text = ngettext(
+        "%(rate)g call a second is allowed; the next is free in %(seconds).0f s.",
+        "%(rate)g calls a second are allowed; the next is free in %(seconds).0f s.",
+        1 if rate == 1 else 2,
+    )
+    message = text % {"rate": rate, "seconds": max(1.0, seconds)}
+    return Throttled(message, operation=operation, retryable=True, retry_after=seconds)
+
+
+def estimate_seconds(calls: int) -> float:
+    """Estimate how long `calls` calls take at the rate, if nothing else calls.
+
+    Return 0.0 if no rate is set.
+    """
+    if not settings.IOTDA_RATE or calls < 1:
+        return 0.0
+    limit = account_limit()
+    try:
+        return store.seconds_until_slot(ACCOUNT, limit, calls)
+    except StoreUnavailable:
+        return (calls - 1) * limit.interval
