@@ -138,7 +138,7 @@ def test_an_answer_that_contradicts_itself_is_read_back(
 def test_what_nobody_asked_for_changes_nothing(do, spoil, targets, fault):
     operation = spoilt(do, spoil, targets, "policy.bind", fault, "after")
     assert sum(outcome(operation).values()) == 2
-    assert "nobody_asked-for-this" not in states(operation)
+    assert "not-in-the-request" not in states(operation)
 
 
 def test_only_the_doubtful_target_is_unknown(do, spoil, targets):
