@@ -14,6 +14,7 @@ from django.db import connection as db
 from django.db.models import AutoField, DateTimeField, Model
 from django.test import Client, TransactionTestCase
 from django.utils import timezone
+from hypothesis import HealthCheck, settings
 
 from devices.models import Device, Product, Space
 from iotda_admin.access.actor import Actor
@@ -24,6 +25,12 @@ from iotda_admin.inventory.sync import perform
 from iotda_admin.rate import connection
 from policies.models import Binding, Policy
 from tests.cloud import Cloud
+
+# On a loaded machine a deadline or a slow example is no failure.
+settings.register_profile(
+    "loaded", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("loaded")
 
 HTMX = {"HX-Request": "true"}
 MIRRORED = [Space, Product, Device, Policy, Binding, SyncRun]

@@ -13,8 +13,7 @@ from iotda_admin.simulator.state.records import LAST, RecordList, marker
 from .signing import sign
 
 SHARED_SIMULATOR = {
-    "suppress_health_check": [HealthCheck.function_scoped_fixture],
-    "deadline": None,
+    "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 }
 
 
