@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 from devices.models import Device, Product, Space
 from iotda_admin.access.scope import in_scope
 from iotda_admin.core.http import render
-from iotda_admin.failures.queries import MOST, count
+from iotda_admin.failures.queries import COUNT_LIMIT, count_open_failures
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.web.views import SEE, visible, with_counts
@@ -29,10 +29,13 @@ def overview(request: HttpRequest) -> HttpResponse:
     if request.user.has_perm(SEE):
         own = visible(request)
         unsettled = Target.objects.filter(operation__in=own, state=Target.State.UNKNOWN)
-        failed = count(own)
+        failed = count_open_failures(own)
         context |= {
             "may_see_operations": True,
-            "failures": {"shown": min(failed, MOST), "more": failed > MOST},
+            "failures": {
+                "shown": min(failed, COUNT_LIMIT),
+                "more": failed > COUNT_LIMIT,
+            },
             "recent": with_counts(list(own[:8])),
             "running": own.filter(state=Operation.State.RUNNING).count(),
             "unknown": unsettled.count(),

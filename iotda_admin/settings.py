@@ -116,7 +116,7 @@ WORKER_JOBS = {
     "iotda_admin.operations.execution.reconciliation.reconcile_due": 1,
     "iotda_admin.operations.execution.batch_tasks.poll_due_tasks": 1,
     "iotda_admin.inventory.sync.sync_if_due": 1,
-    "iotda_admin.failures.auto_resolve.look": 5,
+    "iotda_admin.failures.auto_resolve.resolve_by_inventory": 5,
     "iotda_admin.operations.execution.tasks.prune": 3600,
     "iotda_admin.audit.chain.log_head": 3600,
     "iotda_admin.accounts.sessions.prune": 3600,

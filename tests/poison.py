@@ -97,7 +97,7 @@ def poison(cloud: Cloud) -> Poisoned:
     failing_binds(cloud, state, who)
     whole_refusals(cloud, state, who)
     batch_task(cloud, state, who)
-    care(who)
+    note_failures(who)
     return state
 
 
@@ -227,8 +227,8 @@ def batch_task(cloud: Cloud, state: Poisoned, who: list[User]) -> None:
     follow()
 
 
-def care(who: list[User]) -> None:
-    """What people note of failures."""
+def note_failures(who: list[User]) -> None:
+    """Take failures and note on them."""
     for n, pk in enumerate(
         Target.objects.filter(state="failed").values_list("pk", flat=True)[
             : 2 * len(GROUPS)

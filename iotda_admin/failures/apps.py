@@ -15,4 +15,5 @@ class FailuresConfig(AppConfig):
             "operator",
             "policy admin",
             "admin",
+            model="assignment",
         )

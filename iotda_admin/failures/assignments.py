@@ -1,4 +1,4 @@
-"""Who takes care of which failure; each change of it is an event in the trail."""
+"""Assign, resolve and reopen failures; each change is recorded in the audit trail."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -9,66 +9,66 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from iotda_admin.audit.record import record_event, record_request_event
-from iotda_admin.failures.models import Care
+from iotda_admin.failures.models import Assignment
 from iotda_admin.failures.selection import Selection
 from iotda_admin.operations.models import Target, space_of
-from iotda_admin.operations.open_failures import AGAIN
+from iotda_admin.operations.open_failures import FAILED_AGAIN
 
-TOGETHER = 500
-CARRIED = ("owner_id", "owner_name", "note", "ticket")
+BATCH_SIZE = 500
+CARRIED_OVER = ("assignee_id", "assignee_name", "note", "ticket")
 
 
 @transaction.atomic
-def note(
-    request: HttpRequest, selection: Selection, deed: str, **facts: object
+def assign(
+    request: HttpRequest, selection: Selection, done: str, **fields: object
 ) -> None:
-    write(keys(selection), **facts)
-    tell(
+    """Set fields of the assignments; `done` says in the summary what was done."""
+    save_assignments(selection.keys, **fields)
+    record_selection(
         "failure.noted",
         request,
         selection,
-        deed,
-        reason=facts.get("note"),
-        ticket=facts.get("ticket"),
+        done,
+        reason=fields.get("note"),
+        ticket=fields.get("ticket"),
     )
 
 
 @transaction.atomic
-def close(request: HttpRequest, selection: Selection, reason: str) -> None:
-    now, who = timezone.now(), request.user.get_username()
-    write(keys(selection), closed_at=now)
-    mine = Target.objects.filter(pk__in=keys(selection), solved_at=None)
-    mine.update(solved_at=now, solved_by=f"{who}: {reason}"[:200])
-    tell("failure.solved", request, selection, "solved by hand", reason=reason)
+def resolve_by_hand(request: HttpRequest, selection: Selection, reason: str) -> None:
+    now, name = timezone.now(), request.user.get_username()
+    save_assignments(selection.keys, closed_at=now)
+    open_ones = Target.objects.filter(pk__in=selection.keys, resolved_at=None)
+    open_ones.update(resolved_at=now, resolved_by=f"{name}: {reason}"[:200])
+    record_selection(
+        "failure.solved", request, selection, "resolved by hand", reason=reason
+    )
 
 
 @transaction.atomic
 def reopen(request: HttpRequest, selection: Selection) -> None:
-    write(keys(selection), closed_at=None)
-    Target.objects.filter(pk__in=keys(selection)).update(solved_at=None, solved_by="")
-    tell("failure.noted", request, selection, "open again")
+    save_assignments(selection.keys, closed_at=None)
+    targets = Target.objects.filter(pk__in=selection.keys)
+    targets.update(resolved_at=None, resolved_by="")
+    record_selection("failure.noted", request, selection, "reopened")
 
 
-def keys(selection: Selection) -> list[int]:
-    return [target.pk for target in selection.targets]
-
-
-def write(targets: Iterable[int], **facts: object) -> None:
-    Care.objects.bulk_create(
-        [Care(target_id=pk, **facts) for pk in targets],
+def save_assignments(targets: Iterable[int], **fields: object) -> None:
+    Assignment.objects.bulk_create(
+        [Assignment(target_id=pk, **fields) for pk in targets],
         update_conflicts=True,
         unique_fields=["target"],
-        update_fields=list(facts),
-        batch_size=TOGETHER,
+        update_fields=list(fields),
+        batch_size=BATCH_SIZE,
     )
 
 
-def failures(number: int) -> str:
+def failures_text(number: int) -> str:
     return f"{number:,} failure{'s' * (number != 1)}"
 
 
-def tell(
-    kind: str, request: HttpRequest, selection: Selection, deed: str, **said: object
+def record_selection(
+    kind: str, request: HttpRequest, selection: Selection, done: str, **columns: object
 ) -> None:
     operations = {target.operation_id for target in selection.targets}
     one = selection.targets[0].operation if len(operations) == 1 else None
@@ -79,64 +79,62 @@ def tell(
         verb=one.verb if one else "",
         space=space_of(operations),
         targets=selection.ids,
-        summary=f"{failures(len(selection.targets))} {deed}",
+        summary=f"{failures_text(len(selection.targets))} {done}",
         detail={"operations": sorted(operations)[:100]},
-        **{name: value for name, value in said.items() if value},
+        **{name: value for name, value in columns.items() if value},
     )
 
 
-def carry(source: str = "worker") -> None:
-    """Where the same failed again, whoever took care of the first failure takes care of the second."""
-    # Not what somebody has closed: what they said may end like that, and would be looked at for ever.
-    left = Care.objects.filter(
-        target__solved_by__endswith=AGAIN, closed_at=None
+def carry_over(source: str = "worker") -> None:
+    """Move assignments to the later failure where the same change failed again."""
+    # Not of failures resolved by hand: a reason may end with the same words, and its
+    # assignment would be found here for ever.
+    assignments = Assignment.objects.filter(
+        target__resolved_by__endswith=FAILED_AGAIN, closed_at=None
     ).select_related("target")
-    alike: dict[tuple[Any, ...], list[Care]] = defaultdict(list)
-    for care in left.order_by("pk")[:TOGETHER]:
-        number = care.target.solved_by.removesuffix(AGAIN).removeprefix("OP-")
+    alike: dict[tuple[Any, ...], list[Assignment]] = defaultdict(list)
+    for each in assignments.order_by("pk")[:BATCH_SIZE]:
+        number = each.target.resolved_by.removesuffix(FAILED_AGAIN).removeprefix("OP-")
         if number.isdigit():
-            alike[int(number), *(getattr(care, name) for name in CARRIED)].append(care)
-    for (number, *facts), cares in alike.items():
-        hand_over(number, cares, dict(zip(CARRIED, facts, strict=True)), source)
+            key = [int(number), *(getattr(each, name) for name in CARRIED_OVER)]
+            alike[tuple(key)].append(each)
+    for (number, *values), group in alike.items():
+        move_to(number, group, dict(zip(CARRIED_OVER, values, strict=True)), source)
 
 
 @transaction.atomic
-def hand_over(
-    number: int, cares: Sequence[Care], facts: dict[str, Any], source: str
+def move_to(
+    number: int, group: Sequence[Assignment], fields: dict[str, Any], source: str
 ) -> None:
-    """Of failures with the same owner and note, to those of the later operation that have none yet."""
-    # Each by one process: the worker and a retry may be at it at the same moment.
-    ours = Care.objects.filter(pk__in=[care.pk for care in cares]).select_for_update(
-        skip_locked=True
-    )
-    mine = {care.pk for care in ours}
-    cares = [care for care in cares if care.pk in mine]
-    ids = [care.target.target_id for care in cares]
+    """Move assignments with equal fields to failures of an operation without any."""
+    # The worker and a retry may run at the same time: each moves what it could lock.
+    locked = Assignment.objects.filter(pk__in=[each.pk for each in group])
+    keys = {each.pk for each in locked.select_for_update(skip_locked=True)}
+    moved = [each.target for each in group if each.pk in keys]
     later = Target.objects.filter(
-        operation=number, target_id__in=ids, care=None
+        operation=number,
+        target_id__in=[target.target_id for target in moved],
+        assignment=None,
     ).select_related("operation")
-    found = list(later) if any(facts.values()) else []
-    Care.objects.bulk_create(
-        [Care(target=target, **facts) for target in found], ignore_conflicts=True
+    found = list(later) if any(fields.values()) else []
+    Assignment.objects.bulk_create(
+        [Assignment(target=target, **fields) for target in found], ignore_conflicts=True
     )
-    Care.objects.filter(pk__in=mine).delete()
+    Assignment.objects.filter(pk__in=keys).delete()
     if found:
-        operation = found[0].operation
+        name = fields["assignee_name"]
         record_event(
             "failure.noted",
             source=source,
             operation=number,
-            verb=operation.verb,
+            verb=found[0].operation.verb,
             space=space_of([number]),
-            reason=facts["note"],
-            ticket=facts["ticket"],
+            reason=fields["note"],
+            ticket=fields["ticket"],
             targets=[(target.target_id, target.name) for target in found],
-            summary=f"{failures(len(found))} of before again in {operation}{owned_by(facts['owner_name'])}",
+            summary=f"{failures_text(len(found))} failed again in "
+            f"{found[0].operation}, {f'taken by {name}' if name else 'noted'} as before",
             detail={
-                "operations": sorted({care.target.operation_id for care in cares})[:100]
+                "operations": sorted({target.operation_id for target in moved})[:100]
             },
         )
-
-
-def owned_by(name: str) -> str:
-    return f", taken by {name} as before" if name else ", noted as before"

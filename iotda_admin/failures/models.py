@@ -1,4 +1,4 @@
-"""What people write down about failed targets. The failures themselves are operations' targets."""
+"""Assignments of failures. A failure itself is a target of an operation."""
 
 from django.contrib.auth import get_user_model
 from django.db import models
@@ -6,23 +6,30 @@ from django.db import models
 from iotda_admin.operations.models import Target
 
 
-class Care(models.Model):
-    """Who takes care of a failed target, and what is to be known of it."""
+class Assignment(models.Model):
+    """Who takes care of a failure, with a note and a ticket."""
 
     target = models.OneToOneField(
-        Target, models.PROTECT, primary_key=True, related_name="care"
+        Target, models.PROTECT, primary_key=True, related_name="assignment"
     )
-    owner = models.ForeignKey(
-        get_user_model(), models.SET_NULL, null=True, related_name="+"
+    assignee = models.ForeignKey(
+        get_user_model(),
+        models.SET_NULL,
+        null=True,
+        related_name="+",
+        db_column="owner_id",
     )
-    # Kept as it was, whatever becomes of the account.
-    owner_name = models.CharField(max_length=150, blank=True, db_index=True)
+    # A copy: it outlives the account.
+    assignee_name = models.CharField(
+        max_length=150, blank=True, db_index=True, db_column="owner_name"
+    )
     note = models.CharField(max_length=500, blank=True)
     ticket = models.CharField(max_length=64, blank=True, db_index=True)
-    # Since when it counts as solved because somebody said so.
+    # When a user resolved the failure by hand.
     closed_at = models.DateTimeField(null=True)
 
     class Meta:
+        db_table = "failures_care"
         default_permissions = ()
         indexes = [
             models.Index(
@@ -33,18 +40,19 @@ class Care(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"care of {self.target_id}"
+        return f"assignment of {self.target_id}"
 
 
-class Look(models.Model):
-    """How far the open failures were held against the last whole reading of the inventory."""
+class AutoResolveProgress(models.Model):
+    """How far the open failures were compared with the last complete sync."""
 
-    # The start of that reading, and the target that was looked at last; all above it were.
+    # The start of that sync, and the last compared target: the newest come first.
     fresh_at = models.DateTimeField()
     reached = models.BigIntegerField()
 
     class Meta:
+        db_table = "failures_look"
         default_permissions = ()
 
     def __str__(self) -> str:
-        return f"look at {self.fresh_at:%Y-%m-%d %H:%M:%S} down to {self.reached}"
+        return f"sync of {self.fresh_at:%Y-%m-%d %H:%M:%S} down to {self.reached}"

@@ -1,10 +1,9 @@
-"""The open failures that somebody may see, by cause, as narrowly as they ask."""
+"""The open failures that a user may see, grouped by cause."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from django.db.models import Q, QuerySet
 
@@ -15,19 +14,19 @@ from iotda_admin.operations.error_codes import (
     is_platform_code,
 )
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.open_failures import waiting_for_somebody
+from iotda_admin.operations.open_failures import actionable_failures
 
 State = Target.State
-# More than this is not counted: "10,000+" says enough.
-MOST = 10_000
+# Counting stops here; pages show "10,000+".
+COUNT_LIMIT = 10_000
 CODES_SHOWN = 100
-# Some of a group tell what IoTDA said of all of it.
-READ = 20
+# IoTDA's messages are taken from this many failures of a group.
+SAMPLE_SIZE = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Failures with the same cause. What got no clear answer is one group, whatever code there is."""
+class FailureGroup:
+    """Failures with one cause. All unknown outcomes are one group, whatever their code."""
 
     state: str
     code: str
@@ -36,13 +35,11 @@ class Group:
     messages: Sequence[str] = ()
 
     @property
-    def key(self) -> dict[str, str]:
-        """What names it in an address."""
-        return (
-            {"state": State.UNKNOWN}
-            if self.state == State.UNKNOWN
-            else {"code": self.code or "-"}
-        )
+    def query(self) -> dict[str, str]:
+        """Return the query parameters that select the group."""
+        if self.state == State.UNKNOWN:
+            return {"state": State.UNKNOWN}
+        return {"code": self.code or "-"}
 
     @property
     def platform_code(self) -> bool:
@@ -50,86 +47,80 @@ class Group:
 
     @property
     def capped(self) -> bool:
-        return self.count > MOST
+        return self.count > COUNT_LIMIT
 
     @property
     def shown(self) -> int:
-        return min(self.count, MOST)
+        return min(self.count, COUNT_LIMIT)
 
     @property
     def policies_full(self) -> bool:
         return self.code == POLICIES_FULL
 
 
-def open_failures(visible: QuerySet[Operation], narrow: Q) -> QuerySet[Target]:
-    return waiting_for_somebody().filter(narrow, operation__in=visible)
+def filter_failures(visible: QuerySet[Operation], filters: Q) -> QuerySet[Target]:
+    return actionable_failures().filter(filters, operation__in=visible)
 
 
-def of_group(rows: QuerySet[Target], state: str, code: str) -> QuerySet[Target]:
+def in_group(rows: QuerySet[Target], state: str, code: str) -> QuerySet[Target]:
     if state == State.UNKNOWN:
-        # By their keys: no index has them in this order.
+        # Through their keys: no index has unknown targets in the order of the page.
         unknown = rows.filter(state=State.UNKNOWN).order_by("-error_code", "-pk")
-        return rows.filter(
-            pk__in=list(unknown.values_list("pk", flat=True)[: MOST + 1])
-        )
-    return rows.filter(
-        state=State.FAILED, error_code="" if code == "-" else code.replace("\0", "")
-    )
+        keys = unknown.values_list("pk", flat=True)[: COUNT_LIMIT + 1]
+        return rows.filter(pk__in=list(keys))
+    code = "" if code == "-" else code.replace("\0", "")
+    return rows.filter(state=State.FAILED, error_code=code)
 
 
-def codes(rows: QuerySet[Target]) -> Iterator[str]:
-    """Each code that one of them has: from one to the next, not over all failures."""
-    each = rows.order_by("error_code").values_list("error_code", flat=True)
-    code = each.first()
+def distinct_codes(rows: QuerySet[Target]) -> Iterator[str]:
+    """Yield each code once, by index seeks from one to the next."""
+    codes = rows.order_by("error_code").values_list("error_code", flat=True)
+    code = codes.first()
     while code is not None:
         yield code
-        code = each.filter(error_code__gt=code).first()
+        code = codes.filter(error_code__gt=code).first()
 
 
-def groups(rows: QuerySet[Target]) -> list[Group]:
-    """Unknown outcomes first: nobody knows how those targets stand. Last what is beyond help."""
-    found: list[Group] = []
+def failure_groups(rows: QuerySet[Target]) -> list[FailureGroup]:
+    """Group by cause: unknown outcomes first, those that no retry can help last."""
+    groups: list[FailureGroup] = []
     unknown = 0
-    for code in islice(codes(rows), CODES_SHOWN):
+    for code in islice(distinct_codes(rows), CODES_SHOWN):
         alike = rows.filter(error_code=code).order_by("-pk")
-        counts = Counter(alike.values_list("state", flat=True)[: MOST + 1])
+        counts = Counter(alike.values_list("state", flat=True)[: COUNT_LIMIT + 1])
         unknown += counts[State.UNKNOWN]
         if counts[State.FAILED]:
-            found.append(group(alike, State.FAILED, code, counts[State.FAILED]))
+            groups.append(make_group(alike, State.FAILED, code, counts[State.FAILED]))
     if unknown:
-        found.append(
-            group(of_group(rows, State.UNKNOWN, ""), State.UNKNOWN, "", unknown)
-        )
+        alike = in_group(rows, State.UNKNOWN, "")
+        groups.append(make_group(alike, State.UNKNOWN, "", unknown))
     return sorted(
-        found, key=lambda g: (g.state == State.FAILED, g.help.hopeless, -g.count)
+        groups, key=lambda g: (g.state == State.FAILED, g.help.hopeless, -g.count)
     )
 
 
-def group(alike: QuerySet[Target], state: str, code: str, count: int) -> Group:
-    some = list(
-        alike.filter(state=state).order_by("-pk").select_related("chunk")[:READ]
-    )
-    said = dict.fromkeys(
-        target.error_message for target in some if target.error_message
-    )
-    status = some[0].chunk.http_status if some else None
-    return Group(
-        state, code, count, explain_target(state, code, status), list(said)[:3]
-    )
-
-
-def one_group(rows: QuerySet[Target], state: str, code: str) -> Group:
-    alike = of_group(rows, state, code)
+def failure_group(rows: QuerySet[Target], state: str, code: str) -> FailureGroup:
+    """Return the group of one state or code; it may be empty."""
+    alike = in_group(rows, state, code)
     code = "" if code == "-" else code
-    return group(
-        alike,
-        state or State.FAILED,
-        code,
-        alike.order_by().values("pk")[: MOST + 1].count(),
-    )
+    return make_group(alike, state or State.FAILED, code, count_up_to_limit(alike))
 
 
-def count(visible: QuerySet[Operation]) -> int:
-    """Of all groups, up to one more than is counted."""
-    rows: Any = open_failures(visible, Q()).order_by().values("pk")
-    return int(rows[: MOST + 1].count())
+def make_group(
+    alike: QuerySet[Target], state: str, code: str, count: int
+) -> FailureGroup:
+    rows = alike.filter(state=state).order_by("-pk").select_related("chunk")
+    sample = list(rows[:SAMPLE_SIZE])
+    messages = dict.fromkeys(filter(None, (each.error_message for each in sample)))
+    status = sample[0].chunk.http_status if sample else None
+    help = explain_target(state, code, status)
+    return FailureGroup(state, code, count, help, list(messages)[:3])
+
+
+def count_open_failures(visible: QuerySet[Operation]) -> int:
+    return count_up_to_limit(filter_failures(visible, Q()))
+
+
+def count_up_to_limit(rows: QuerySet[Target]) -> int:
+    """Count up to COUNT_LIMIT + 1."""
+    return rows.order_by().values("pk")[: COUNT_LIMIT + 1].count()

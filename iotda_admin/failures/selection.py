@@ -1,4 +1,4 @@
-"""What somebody has chosen on the page: ticked rows, one row by its button, or all that match a filter."""
+"""The failures selected on a page: ticked rows, one row, or all that match a filter."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,84 +6,88 @@ from dataclasses import dataclass
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, QueryDict
 
-from iotda_admin.failures.forms import FilterForm
-from iotda_admin.failures.queries import MOST, of_group, open_failures
+from iotda_admin.failures.forms import FailureFilterForm
+from iotda_admin.failures.queries import COUNT_LIMIT, filter_failures, in_group
 from iotda_admin.operations.models import Target
-from iotda_admin.operations.open_failures import FAILED_OR_UNKNOWN
 from iotda_admin.operations.web.views import visible
 
-# The fields that choose.
-CHOSEN = ("query", "all", "upto", "only", "target")
+# The fields of a request that select.
+FIELDS = ("query", "all", "upto", "only", "target")
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """hidden: the fields that choose the same again, and nothing that was added meanwhile."""
+    """hidden: form fields that select the same again, without failures added since.
+
+    back: the query of the list
+    more: whether more failures match than one request takes
+    """
 
     targets: Sequence[Target]
     hidden: Sequence[tuple[str, str]]
     back: str
-    # Whether more match than are taken at once.
     more: bool = False
+
+    @property
+    def keys(self) -> list[int]:
+        return [target.pk for target in self.targets]
 
     @property
     def ids(self) -> list[tuple[str, str]]:
         return [(target.target_id, target.name) for target in self.targets]
 
 
-def selected(request: HttpRequest, *, closed: bool = False) -> Selection:
-    """closed: of what was said to be solved, instead of what is open."""
-    said = request.POST if request.method == "POST" else request.GET
-    query = QueryDict(said.get("query", "")[:2000], mutable=True)
+def selected_failures(request: HttpRequest, *, resolved: bool = False) -> Selection:
+    """Return what a request selects: open failures, or those resolved by hand."""
+    sent = request.POST if request.method == "POST" else request.GET
+    query = QueryDict(sent.get("query", "")[:2000], mutable=True)
     back = f"?{query.urlencode()}" if query else ""
     hidden = [("query", query.urlencode())]
-    if "all" in said and "only" not in said:
+    if "all" in sent and "only" not in sent:
         rows = matching(request, query)
         newest = rows.values_list("pk", flat=True).first() or 0
-        upto = numbers([said.get("upto", "")]) or [newest]
-        found = fetched(rows.filter(pk__lte=upto[0]))
-        return Selection(
-            found[:MOST],
-            [*hidden, ("all", "1"), ("upto", str(upto[0]))],
-            back,
-            len(found) > MOST,
-        )
-    keys = numbers(said.getlist("only") or said.getlist("target"))
-    rows = Target.objects.filter(pk__in=keys[:MOST], operation__in=visible(request))
-    found = fetched(rows)
-    if len(found) < len(keys):
-        # One of them is nothing for their eyes: then nothing is done.
-        raise Http404
-    still = [
-        target
-        for target in found
-        if target.state in FAILED_OR_UNKNOWN and standing(target, closed)
-    ]
-    return Selection(
-        still, [*hidden, *(("target", str(target.pk)) for target in still)], back
+        upto = next(iter(whole_numbers([sent.get("upto", "")])), newest)
+        found = load(rows.filter(pk__lte=upto))
+        hidden += [("all", "1"), ("upto", str(upto))]
+        return Selection(found[:COUNT_LIMIT], hidden, back, len(found) > COUNT_LIMIT)
+    keys = whole_numbers(sent.getlist("only") or sent.getlist("target"))
+    rows = Target.objects.filter(
+        pk__in=keys[:COUNT_LIMIT], operation__in=visible(request)
     )
+    found = load(rows)
+    if len(found) < len(keys):
+        # Reject the whole request if the user may not see one of them.
+        raise Http404
+    matches = is_resolved_by_hand if resolved else is_open
+    targets = [target for target in found if matches(target)]
+    hidden += [("target", str(target.pk)) for target in targets]
+    return Selection(targets, hidden, back)
 
 
-def standing(target: Target, closed: bool) -> bool:
-    """closed: by somebody's word; what a later operation solved is no matter of opinion."""
-    care = getattr(target, "care", None)
-    return bool(care and care.closed_at) if closed else target.solved_at is None
+def is_open(target: Target) -> bool:
+    return target.state in Target.FAILURES and target.resolved_at is None
+
+
+def is_resolved_by_hand(target: Target) -> bool:
+    """Only these can be reopened; others are over by an operation or a sync."""
+    assignment = getattr(target, "assignment", None)
+    return target.state in Target.FAILURES and bool(assignment and assignment.closed_at)
 
 
 def matching(request: HttpRequest, query: QueryDict) -> QuerySet[Target]:
-    form = FilterForm(query)
-    rows = open_failures(visible(request), form.narrow(request.user))
-    return of_group(rows, query.get("state", ""), query.get("code", "")).order_by("-pk")
+    filters = FailureFilterForm(query).filters(request.user)
+    rows = filter_failures(visible(request), filters)
+    return in_group(rows, query.get("state", ""), query.get("code", "")).order_by("-pk")
 
 
-def fetched(rows: QuerySet[Target]) -> list[Target]:
-    return list(rows.order_by("-pk").select_related("operation", "care")[: MOST + 1])
+def load(rows: QuerySet[Target]) -> list[Target]:
+    rows = rows.order_by("-pk").select_related("operation", "assignment")
+    return list(rows[: COUNT_LIMIT + 1])
 
 
-def numbers(values: Sequence[str]) -> list[int]:
-    whole = [
-        value
-        for value in values
+def whole_numbers(values: Sequence[str]) -> list[int]:
+    return [
+        int(value)
+        for value in dict.fromkeys(values)
         if value.isascii() and value.isdigit() and len(value) < 19
     ]
-    return [int(value) for value in dict.fromkeys(whole)]

@@ -44,7 +44,7 @@ def gauges() -> Iterator[GaugeMetricFamily]:
     yield by_state(
         "chunks_open", "Calls that wait, are sent, or are to be read back", open_chunks
     )
-    unsolved = Target.objects.filter(state__in=["failed", "unknown"], solved_at=None)
+    unsolved = Target.objects.filter(state__in=["failed", "unknown"], resolved_at=None)
     yield by_state(
         "failures_open", "Targets that failed or are unknown, and not solved", unsolved
     )

@@ -186,6 +186,8 @@ class Target(models.Model):
         CANCELLED = "cancelled", _("Cancelled")
 
     IN_FLIGHT = (State.PENDING, State.SENT)
+    DONE = (State.OK, State.ALREADY)
+    FAILURES = (State.FAILED, State.UNKNOWN)
 
     operation = models.ForeignKey(
         Operation, models.PROTECT, related_name="targets", db_index=False
@@ -201,9 +203,9 @@ class Target(models.Model):
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.CharField(max_length=512, blank=True)
     settled_at = models.DateTimeField(null=True)
-    # Of what failed or is unknown: since when nobody has to care any more, and why.
-    solved_at = models.DateTimeField(null=True)
-    solved_by = models.CharField(max_length=200, blank=True)
+    # When a failure was resolved, and by which operation, sync or user.
+    resolved_at = models.DateTimeField(null=True, db_column="solved_at")
+    resolved_by = models.CharField(max_length=200, blank=True, db_column="solved_by")
 
     class Meta:
         default_permissions = ()
@@ -224,10 +226,10 @@ class Target(models.Model):
                 fields=["operation", "state", "id"], name="target_of_operation"
             ),
             models.Index(fields=["target_id"]),
-            # What failed or is unknown and is still to be solved, by cause.
+            # Open failures, by cause.
             models.Index(
                 fields=["error_code", "id"],
-                condition=models.Q(state__in=["failed", "unknown"], solved_at=None),
+                condition=models.Q(state__in=["failed", "unknown"], resolved_at=None),
                 name="target_unsolved",
             ),
         ]

@@ -68,7 +68,7 @@ def test_an_operator_sees_only_the_own_ones(operator, full):
 def test_those_of_others_do_not_hide_the_own_ones(
     operator, do, full, inventory, monkeypatch
 ):
-    monkeypatch.setattr(queries, "MOST", 1)
+    monkeypatch.setattr(queries, "COUNT_LIMIT", 1)
     monkeypatch.setattr(queries, "CODES_SHOWN", 1)
     inventory.fault("BindDevicePolicy", "drop", moment="after")
     unknown = [do("policy.bind", each, policy="policy") for each in inventory.free(4)]

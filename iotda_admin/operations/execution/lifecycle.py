@@ -8,7 +8,7 @@ from django.utils import timezone
 from iotda_admin.operations.audit_log import describe_count, record_operation_event
 from iotda_admin.operations.counts import format_counts, target_counts
 from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.open_failures import solve_earlier
+from iotda_admin.operations.open_failures import resolve_earlier
 
 State = Target.State
 # Targets that one event of the trail tells of.
@@ -97,4 +97,4 @@ def finish_operation(operation: Operation) -> None:
         outcome=format_counts(counts),
         detail={"counts": counts},
     )
-    solve_earlier(operation, counts)
+    resolve_earlier(operation, counts)

@@ -7,7 +7,6 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from iotda_admin.operations.followups.plans import MAY_HAVE_CHANGED
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.open_failures import DONE
 from iotda_admin.operations.verbs import get_verb
 
 State = Target.State
@@ -38,7 +37,7 @@ def fully_undone_by_one(operation: Operation, changed: int) -> FullyUndone | Non
     """An undo has no target but those that were changed. Where it took several, or none but changes that were
     asked for by themselves, or where anything was changed in the same way since, only the undo's own page
     tells whether something is left."""
-    done = Count("targets", filter=Q(targets__state__in=DONE))
+    done = Count("targets", filter=Q(targets__state__in=Target.DONE))
     undo = (
         operation.undos.annotate(done=done).filter(done=changed).order_by("pk").last()
     )
@@ -52,7 +51,7 @@ def fully_undone_by_one(operation: Operation, changed: int) -> FullyUndone | Non
 
 
 def fully_undone_by_target(operation: Operation) -> FullyUndone | None:
-    undoing = Q(operation__verb=get_verb(operation.verb).inverse, state__in=DONE)
+    undoing = Q(operation__verb=get_verb(operation.verb).inverse, state__in=Target.DONE)
     if without_later(operation, undoing | UNDER_WAY).exists():
         return None
     under_way = without_later(operation, undoing).exists()

@@ -3,7 +3,7 @@
 import pytest
 
 from iotda_admin.audit.models import Event
-from iotda_admin.failures.auto_resolve import look
+from iotda_admin.failures.auto_resolve import resolve_by_inventory
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.inventory.sync import perform
 from iotda_admin.operations import open_failures
@@ -26,11 +26,11 @@ def failed(do, inventory):
 
 def reread():
     assert perform(SyncRun.objects.create(), connection.client())
-    look()
+    resolve_by_inventory()
 
 
 def why(operation) -> str:
-    return operation.targets.get().solved_by
+    return operation.targets.get().resolved_by
 
 
 @pytest.mark.parametrize("few", [0, 1000])
@@ -72,12 +72,12 @@ def test_the_inventory_shows_that_it_was_done_elsewhere(failed, inventory):
         "PATCH", f"devices/{failed.targets.get().target_id}", json={"status": "FROZEN"}
     )
     reread()
-    assert why(failed) == "inventory: it stands as asked"
+    assert why(failed) == "inventory: the target is as requested"
     assert Event.objects.get(kind="failure.solved").source == "worker"
 
 
 def test_what_was_read_before_the_failure_tells_nothing(failed):
-    look()
+    resolve_by_inventory()
     reread()
     assert why(failed) == ""
 
@@ -94,13 +94,13 @@ def test_a_binding_that_is_there_is_a_failure_no_more(full, inventory):
         },
     )
     reread()
-    assert why(full) == "inventory: it stands as asked"
+    assert why(full) == "inventory: the target is as requested"
 
 
 def test_a_device_that_is_gone_needs_no_care(failed, inventory):
     inventory.call("DELETE", f"devices/{failed.targets.get().target_id}")
     reread()
-    assert why(failed) == "inventory: it is no longer there"
+    assert why(failed) == "inventory: the target no longer exists"
 
 
 def test_an_id_that_never_was_stays_for_somebody_to_see(do):
@@ -111,7 +111,7 @@ def test_an_id_that_never_was_stays_for_somebody_to_see(do):
 
 
 def test_it_is_looked_at_in_bounded_parts(failed, do, inventory, monkeypatch):
-    monkeypatch.setattr("iotda_admin.failures.auto_resolve.TOGETHER", 1)
+    monkeypatch.setattr("iotda_admin.failures.auto_resolve.BATCH_SIZE", 1)
     for device in inventory.free(3)[1:]:
         inventory.fault(
             "FreezeDevice",
@@ -124,10 +124,10 @@ def test_it_is_looked_at_in_bounded_parts(failed, do, inventory, monkeypatch):
     for device in inventory.free(3):
         inventory.call("DELETE", f"devices/{device}")
     reread()
-    assert Target.objects.exclude(solved_at=None).count() == 1
+    assert Target.objects.exclude(resolved_at=None).count() == 1
     for _ in range(3):
-        look()
-    assert Target.objects.exclude(solved_at=None).count() == 3
+        resolve_by_inventory()
+    assert Target.objects.exclude(resolved_at=None).count() == 3
 
 
 def test_the_operation_tells_how_it_was_solved(me, do, failed):

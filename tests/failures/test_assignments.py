@@ -5,8 +5,8 @@ from django.utils import timezone
 
 from iotda_admin.audit.models import Event
 from iotda_admin.failures import assignments
-from iotda_admin.failures.auto_resolve import look
-from iotda_admin.failures.models import Care
+from iotda_admin.failures.auto_resolve import resolve_by_inventory
+from iotda_admin.failures.models import Assignment
 from iotda_admin.operations.models import Target
 from tests.asking import work
 
@@ -25,7 +25,7 @@ def last() -> Event:
 
 
 def test_it_is_taken_and_given_back(me, full, actor):
-    assert "It is yours." in send(me, "take", full).text
+    assert "Assigned to you." in send(me, "take", full).text
     assert actor.user.username in me.get("/failures/?owner=me&" + FULL).text
     send(me, "give-back", full)
     text = me.get("/failures/?owner=me&" + FULL).text
@@ -50,7 +50,7 @@ def test_a_note_and_a_ticket_are_kept_and_recorded(me, full):
 def test_a_field_that_is_left_as_it_is_changes_nothing(me, full):
     send(me, "note", full, save="1", note="one", ticket="INC-9")
     send(me, "note", full, save="1", note="two", ticket="INC-9")
-    assert Care.objects.values_list("note", "ticket").get() == ("two", "INC-9")
+    assert Assignment.objects.values_list("note", "ticket").get() == ("two", "INC-9")
     assert last().ticket == ""
 
 
@@ -66,13 +66,13 @@ def test_all_that_match_are_taken_but_none_that_came_later(me, do, full, invento
     later = do("policy.bind", inventory.free(1)[0], policy="policy")
     work()
     send(me, "take", full, target=[], all="1", upto=upto)
-    assert [care.target_id for care in Care.objects.all()] == [upto]
+    assert [each.target_id for each in Assignment.objects.all()] == [upto]
     assert later.targets.get().pk > upto
 
 
 def test_solving_by_hand_needs_a_reason(me, full):
-    assert "Say why" in send(me, "solve", full, save="1", reason=" ").text
-    assert full.targets.get().solved_at is None
+    assert "Enter a reason" in send(me, "solve", full, save="1", reason=" ").text
+    assert full.targets.get().resolved_at is None
 
 
 def test_it_is_solved_by_hand_and_opened_again(me, full, actor):
@@ -87,23 +87,23 @@ def test_it_is_solved_by_hand_and_opened_again(me, full, actor):
     me.post(
         "/failures/reopen/", {"only": full.targets.get().pk, "query": "state=solved"}
     )
-    assert full.targets.get().solved_at is None
+    assert full.targets.get().resolved_at is None
     assert "?code=IOTDA.015204" in me.get("/failures/").text
 
 
 def test_what_a_later_operation_solved_is_not_opened_again(me, full):
     Target.objects.filter(pk=full.targets.get().pk).update(
-        solved_at=timezone.now(), solved_by="OP-9"
+        resolved_at=timezone.now(), resolved_by="OP-9"
     )
     me.post(
         "/failures/reopen/", {"only": full.targets.get().pk, "query": "state=solved"}
     )
-    assert full.targets.get().solved_by == "OP-9"
+    assert full.targets.get().resolved_by == "OP-9"
 
 
 def test_nobody_changes_what_they_may_not_see(operator, full):
     assert send(operator, "take", full).status_code == 404
-    assert not Care.objects.exists()
+    assert not Assignment.objects.exists()
 
 
 def test_an_auditor_only_reads(auditor, full):
@@ -116,8 +116,8 @@ def test_an_auditor_only_reads(auditor, full):
 def test_who_took_the_first_failure_has_the_second(me, do, full, inventory):
     send(me, "take", full)
     again = do("policy.bind", inventory.landmarks["full"], policy="policy")
-    look()
-    assert [care.target for care in Care.objects.exclude(owner=None)] == [
+    resolve_by_inventory()
+    assert [each.target for each in Assignment.objects.exclude(assignee=None)] == [
         again.targets.get()
     ]
     assert (last().operation, last().detail, last().source) == (
@@ -125,23 +125,23 @@ def test_who_took_the_first_failure_has_the_second(me, do, full, inventory):
         {"operations": [full.pk]},
         "worker",
     )
-    assert last().summary.startswith(f"1 failure of before again in {again}, taken by")
+    assert last().summary.startswith(f"1 failure failed again in {again}, taken by")
     assert last().outcomes.get().target_id == again.targets.get().target_id
 
 
 def test_what_somebody_says_is_not_taken_for_the_same_failing_again(
     me, do, full, inventory, monkeypatch
 ):
-    monkeypatch.setattr(assignments, "TOGETHER", 1)
+    monkeypatch.setattr(assignments, "BATCH_SIZE", 1)
     first = do("policy.bind", inventory.free(1)[0], policy="policy")
-    Target.objects.filter(operation=first).update(state="failed", solved_at=None)
+    Target.objects.filter(operation=first).update(state="failed", resolved_at=None)
     send(me, "solve", full, save="1", reason="looked at, which failed again")
     send(me, "take", first)
     Target.objects.filter(operation=first).update(
-        solved_at=timezone.now(), solved_by="OP-0, which failed again"
+        resolved_at=timezone.now(), resolved_by="OP-0, which failed again"
     )
-    look()
-    assert Care.objects.get().target.operation == full
+    resolve_by_inventory()
+    assert Assignment.objects.get().target.operation == full
 
 
 @pytest.mark.parametrize("act", ["note", "solve", "retry"])
@@ -158,7 +158,7 @@ def test_an_address_changes_nothing(me, full):
         me.get(
             f"/failures/{act}/?target={full.targets.get().pk}&save=1&note=x&reason=x&key={'0' * 32}"
         )
-    assert not Care.objects.exists()
+    assert not Assignment.objects.exists()
 
 
 @pytest.mark.parametrize(
