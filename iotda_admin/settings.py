@@ -119,8 +119,8 @@ WORKER_JOBS = {
     "iotda_admin.failures.auto_resolve.resolve_by_inventory": 5,
     "iotda_admin.operations.execution.tasks.prune": 3600,
     "iotda_admin.audit.chain.log_head": 3600,
-    "iotda_admin.accounts.sessions.prune": 3600,
-    "iotda_admin.accounts.throttle.prune": 3600,
+    "iotda_admin.accounts.sessions.prune_sessions": 3600,
+    "iotda_admin.accounts.login_throttle.prune_attempts": 3600,
 }
 
 # --- Django -------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ INSTALLED_APPS = [
     "policies",
     "django_htmx",
     "django_tasks_db",
-    "iotda_admin.accounts.site.Admin",
+    "iotda_admin.accounts.admin_site.AccountsAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.humanize",
@@ -161,12 +161,12 @@ MIDDLEWARE = [
     "iotda_admin.core.middleware.BodyLimit",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "iotda_admin.accounts.acting.Acting",
+    "iotda_admin.accounts.current_request.CurrentRequest",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "iotda_admin.core.middleware.DatabaseErrors",
     "iotda_admin.accounts.sessions.SessionLimits",
-    "iotda_admin.accounts.middleware.SignIn",
+    "iotda_admin.accounts.middleware.SignInRequired",
     "iotda_admin.accounts.middleware.RecordDenied",
     "iotda_admin.core.middleware.NoStore",
 ]
@@ -244,7 +244,7 @@ STORAGES = {
 }
 
 # --- Sessions, passwords, headers ---------------------------------------------------------------
-AUTHENTICATION_BACKENDS = ["iotda_admin.accounts.backend.ScopedBackend"]
+AUTHENTICATION_BACKENDS = ["iotda_admin.accounts.auth_backend.ScopedBackend"]
 LOGIN_URL = "accounts:login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "accounts:login"

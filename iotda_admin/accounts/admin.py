@@ -1,4 +1,4 @@
-"""Users and roles in Django's admin, for superusers alone. What is changed here stands in the audit trail."""
+"""Users and roles in Django's admin, for superusers only. Every change is audited."""
 
 from typing import Any
 
@@ -20,10 +20,10 @@ from iotda_admin.access.models import EVERY_SPACE, Grant, RoleLimit
 from iotda_admin.access.roles import PERMISSIONS
 from iotda_admin.audit.record import deferred_events
 
-# No name is longer.
-SEARCHED = 150
-# More resource spaces one would not name one by one.
-MOST_ROWS = 250
+# No name is longer than this.
+SEARCH_LENGTH = 150
+# The most rows that a form can add; rendering a thousand takes seconds.
+INLINE_ROWS = 250
 
 
 class GrantForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -48,32 +48,32 @@ class GrantForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = ("app_id",)
 
 
-class Rows(admin.TabularInline):  # type: ignore[type-arg]
-    """However many rows somebody says that they send: of a thousand, the page would take seconds."""
+class BoundedInline(admin.TabularInline):  # type: ignore[type-arg]
+    """Limit the rows, whatever number of rows the form claims to have."""
 
-    max_num = MOST_ROWS
+    max_num = INLINE_ROWS
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
-        return super().get_formset(request, obj, absolute_max=MOST_ROWS, **kwargs)
+        return super().get_formset(request, obj, absolute_max=INLINE_ROWS, **kwargs)
 
 
-class GrantInline(Rows):
+class GrantInline(BoundedInline):
     model = Grant
     form = GrantForm
     extra = 1
 
 
-class LimitInline(Rows):
+class LimitInline(BoundedInline):
     model = RoleLimit
     verbose_name_plural = _(
-        "How much one operation of this role may change; no row: no limit of its own"
+        "Most targets of one operation of this role; without a row there is no limit"
     )
 
 
-class ForSuperusers:
-    """Whoever may edit users could make themselves anything: no permission less than all of them will do."""
+class SuperuserOnly:
+    """Editing users implies privilege escalation, so only superusers may."""
 
-    # Roles are deleted one by one. Django's action for several answers a wrong key with a fault.
+    # Django's action that deletes several roles fails with a server error on a wrong key.
     actions: Any = None
 
     def allowed(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -87,8 +87,9 @@ class ForSuperusers:
     def get_search_results(
         self, request: HttpRequest, queryset: Any, search_term: str
     ) -> Any:
-        # SQLite takes no pattern of 50,000 signs.
-        return super().get_search_results(request, queryset, search_term[:SEARCHED])  # type: ignore[misc]
+        # SQLite rejects a pattern of 50,000 characters.
+        term = search_term[:SEARCH_LENGTH]
+        return super().get_search_results(request, queryset, term)  # type: ignore[misc]
 
     def changeform_view(
         self, request: HttpRequest, *args: Any, **kwargs: Any
@@ -97,11 +98,11 @@ class ForSuperusers:
             with transaction.atomic(), deferred_events():
                 return super().changeform_view(request, *args, **kwargs)  # type: ignore[misc,no-any-return]
         except OverflowError as error:
-            # A key that no database has, in a field that no browser lets one change.
+            # A forged key that is too large for the database.
             raise BadRequest from error
 
 
-class Users(ForSuperusers, UserAdmin):  # type: ignore[type-arg]
+class AccountAdmin(SuperuserOnly, UserAdmin):  # type: ignore[type-arg]
     inlines = (GrantInline,)
     list_display = (
         "username",
@@ -133,7 +134,7 @@ class Users(ForSuperusers, UserAdmin):  # type: ignore[type-arg]
                 "label": _("Roles"),
                 "widget": FilteredSelectMultiple(_("roles"), is_stacked=False),
             }
-            kwargs["help_text"] = _("A user may do what any of these roles may.")
+            kwargs["help_text"] = _("A user has the permissions of all of these roles.")
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     @admin.display(description=_("roles"))
@@ -141,7 +142,7 @@ class Users(ForSuperusers, UserAdmin):  # type: ignore[type-arg]
         return ", ".join(group.name for group in user.groups.all())
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Who has acted stays known: an account is deactivated."""
+        """Deny it: the history names accounts. Deactivate them instead."""
         return False
 
     def user_change_password(
@@ -151,19 +152,19 @@ class Users(ForSuperusers, UserAdmin):  # type: ignore[type-arg]
             return super().user_change_password(request, *args, **kwargs)
 
 
-class Roles(ForSuperusers, GroupAdmin):
+class RoleAdmin(SuperuserOnly, GroupAdmin):
     inlines = (LimitInline,)
 
     def formfield_for_manytomany(
         self, db_field: Any, request: Any = None, **kwargs: Any
     ) -> Any:
-        """Only permissions that something here asks for."""
+        """Offer only the permissions that this product uses."""
         if db_field.name == "permissions":
-            kwargs["queryset"] = our_permissions()
+            kwargs["queryset"] = declared_permissions()
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
 
-def our_permissions() -> Any:
+def declared_permissions() -> Any:
     ours = Q(pk__in=[])
     for label in PERMISSIONS:
         app, _dot, codename = label.partition(".")
@@ -173,7 +174,7 @@ def our_permissions() -> Any:
 
 # What the queue keeps is nothing to look up: the operations and the trail tell what was done.
 admin.site.unregister([User, Group, DBTaskResult])
-admin.site.register(User, Users)
-admin.site.register(Group, Roles)
+admin.site.register(User, AccountAdmin)
+admin.site.register(Group, RoleAdmin)
 admin.site.site_header = admin.site.site_title = "IoTDA Admin"
 admin.site.index_title = _("Users and roles")

@@ -8,4 +8,4 @@ class AccountsConfig(AppConfig):
     verbose_name = _("Accounts")
 
     def ready(self) -> None:
-        from iotda_admin.accounts import changes, signals  # noqa: F401
+        from iotda_admin.accounts import audit_log, signals  # noqa: F401

@@ -5,33 +5,34 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.access.actor import address_of
-from iotda_admin.accounts import acting, throttle
+from iotda_admin.accounts import current_request, login_throttle
 
 
 class SignInForm(AuthenticationForm):
-    """The only way to sign in. `wait`: seconds until another password is looked at."""
+    """The sign-in form. ``wait`` is the seconds until another attempt is allowed."""
 
     wait = 0
 
     def clean(self) -> dict[str, Any]:
         assert self.request is not None
-        name, address = (
-            self.cleaned_data.get("username"),
-            address_of(self.request),
-        )
+        name = self.cleaned_data.get("username")
+        address = address_of(self.request)
         if not name or not self.cleaned_data.get("password"):
             return super().clean()
-        self.wait = throttle.begin(name, address)
+        self.wait = login_throttle.count_attempt(name, address)
         if self.wait:
             raise ValidationError("", code="throttled")
         cleaned = super().clean()
-        throttle.succeeded(name, address)
+        login_throttle.clear_attempts(name, address)
         return cleaned
 
 
 class OwnPasswordForm(PasswordChangeForm):
-    """The old password is a password to guess, in a session that somebody else left open: it counts as at the
-    sign-in. `address`: where it is typed. `wait`: seconds until another one is looked at."""
+    """Change a password; wrong old passwords count as failed sign-ins.
+
+    Otherwise an open session of someone else could be used to guess the password.
+    ``address`` is the client's. ``wait`` is the seconds until another attempt is allowed.
+    """
 
     error_messages = PasswordChangeForm.error_messages | {
         "password_incorrect": _("This is not your password. It is case-sensitive.")
@@ -44,17 +45,17 @@ class OwnPasswordForm(PasswordChangeForm):
 
     def clean_old_password(self) -> str:
         name = self.user.get_username()
-        self.wait = throttle.begin(name, self.address)
+        self.wait = login_throttle.count_attempt(name, self.address)
         if self.wait:
             raise ValidationError("", code="throttled")
         try:
             old: str = super().clean_old_password()
         except ValidationError:
-            acting.record(
+            current_request.record_account_event(
                 "login.failed",
                 outcome="denied",
                 summary="wrong old password, to change it",
             )
             raise
-        throttle.succeeded(name, self.address)
+        login_throttle.clear_attempts(name, self.address)
         return old

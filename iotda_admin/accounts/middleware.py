@@ -10,20 +10,23 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from iotda_admin.access.scope import user_spaces
 from iotda_admin.audit.record import record_request_event
+from iotda_admin.core.middleware import Middleware
 
 
-class SignIn(LoginRequiredMiddleware):
-    """Every page needs a signed-in user. A fragment must not be answered with the login page itself:
-    the browser is sent there, and afterwards back to the page that asked."""
+class SignInRequired(LoginRequiredMiddleware):
+    """Send a browser without a session to the login page, and back afterwards.
+
+    A fragment request makes the browser load the login page as a whole.
+    """
 
     def handle_no_permission(  # type: ignore[override]
         self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]
     ) -> HttpResponseBase:
         htmx = request.htmx  # type: ignore[attr-defined]
         try:
-            back_to = htmx.current_url_abs_path if htmx else asked_from(request)
+            back_to = htmx.current_url_abs_path if htmx else page_to_return_to(request)
         except ValueError:
-            # What the browser names as its page is no address.
+            # The browser sent an invalid URL as its current page.
             back_to = ""
         url = redirect_to_login(back_to or "/", reverse("accounts:login")).url
         if ended := getattr(request, "session_ended", ""):
@@ -31,8 +34,8 @@ class SignIn(LoginRequiredMiddleware):
         return HttpResponseClientRedirect(url) if htmx else HttpResponseRedirect(url)
 
 
-def asked_from(request: HttpRequest) -> str:
-    """The page to come back to: what was sent cannot be sent again by opening its address."""
+def page_to_return_to(request: HttpRequest) -> str:
+    """Return the page to open after signing in; for a POST, the page with its form."""
     if request.method in ("GET", "HEAD"):
         return request.get_full_path()
     page = urlsplit(request.headers.get("Referer", ""))
@@ -43,14 +46,8 @@ def asked_from(request: HttpRequest) -> str:
     )
 
 
-class RecordDenied:
-    """A denied try stands in the audit trail, whichever view or decorator refused it."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        return self.get_response(request)
+class RecordDenied(Middleware):
+    """Record each denied request in the audit trail, whatever denied it."""
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> None:
         if isinstance(exception, PermissionDenied) or self.is_elsewhere(
@@ -62,21 +59,24 @@ class RecordDenied:
                 request,
                 outcome="denied",
                 summary=request.path[:500],
-                targets=named_in(request),
-                # The address names something, of whichever space: only for who may see all of them.
-                space="*" if asks_for_one(request) else "",
+                targets=targets_in_url(request),
+                # The URL can name an object of any space: show it only to those who see all.
+                space="*" if names_an_object(request) else "",
                 detail=detail,
             )
 
     def is_elsewhere(self, request: HttpRequest, exception: Exception) -> bool:
-        """What somebody's resource spaces do not have: what there is elsewhere is not told from what there
-        is not at all, and a row of such tries is worth an auditor's look."""
-        scoped = asks_for_one(request) and user_spaces(request.user) is not None
+        """Return whether a user with limited spaces requested an object that was not found.
+
+        The answer does not say whether it exists in another space. Many such attempts
+        are worth an auditor's attention.
+        """
+        scoped = names_an_object(request) and user_spaces(request.user) is not None
         return isinstance(exception, Http404) and scoped
 
 
-def named_in(request: HttpRequest) -> list[tuple[str]]:
-    """What the address names, so that the try is found by it. The event is for who may see all spaces."""
+def targets_in_url(request: HttpRequest) -> list[tuple[str]]:
+    """Return the ids in the URL, so that a search for them finds the event."""
     kwargs = request.resolver_match.kwargs if request.resolver_match else {}
     return [
         (kwargs[name],)
@@ -85,5 +85,5 @@ def named_in(request: HttpRequest) -> list[tuple[str]]:
     ]
 
 
-def asks_for_one(request: HttpRequest) -> bool:
+def names_an_object(request: HttpRequest) -> bool:
     return bool(request.resolver_match and request.resolver_match.kwargs)

@@ -1,8 +1,7 @@
-"""How long a session lasts: so long without an action, and so long at all."""
+"""End sessions: after a time without an action, and at a maximum age."""
 
 import logging
 import time
-from collections.abc import Callable
 from itertools import batched
 from typing import Any
 
@@ -12,20 +11,22 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import ngettext_lazy
+
+from iotda_admin.core.middleware import Middleware
 
 log = logging.getLogger(__name__)
 
 SIGNED_IN, SEEN = "signed_in_at", "seen_at"
-# An action is written down at most this often: each time is a write to the database.
-GRAIN_SECONDS = 30
-# What a page asks for by itself, again and again: it keeps nobody signed in.
+# Saving the time of an action is a database write, so it happens at most this often.
+SAVE_EVERY_SECONDS = 30
+# Pages poll these by themselves; polling does not keep a session alive.
 POLLED = {"inventory:freshness", "operations:operation"}
 
-# Why a session ended, as the sign-in page says it.
-ENDED = {
+# Why a session ended, for the sign-in page.
+END_MESSAGES = {
     "idle": ngettext_lazy(
         "You were signed out after %(n)d minute without any action.",
         "You were signed out after %(n)d minutes without any action.",
@@ -39,31 +40,30 @@ ENDED = {
 }
 
 
-class SessionLimits:
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        return self.get_response(request)
+class SessionLimits(Middleware):
+    """Sign out users whose session has exceeded a limit."""
 
     def process_view(self, request: HttpRequest, *_: Any) -> None:
         if not request.user.is_authenticated:
             return
         now = int(time.time())
-        ended = ended_by(request.session, now)
+        ended = exceeded_limit(request.session, now)
         if ended:
             request.session_ended = ended  # type: ignore[attr-defined]
             logout(request)
-        elif not is_poll(request) and now - request.session[SEEN] >= GRAIN_SECONDS:
-            see(request.session, now)
+        elif not is_poll(request) and now - request.session[SEEN] >= SAVE_EVERY_SECONDS:
+            save_activity(request.session, now)
 
 
-def begin(session: SessionBase) -> None:
+def start_clock(session: SessionBase) -> None:
     session[SIGNED_IN] = session[SEEN] = int(time.time())
 
 
-def ended_by(session: SessionBase, now: int) -> str:
-    """The limit that the session has come to, if any. One without times is from before they were kept."""
+def exceeded_limit(session: SessionBase, now: int) -> str:
+    """Return the limit that the session has exceeded, or an empty string.
+
+    A session without times is older than this check, and counts as too old.
+    """
     if now - session.get(SIGNED_IN, 0) >= settings.SESSION_HOURS * 3600:
         return "age"
     if now - session.get(SEEN, 0) >= settings.SESSION_IDLE_MINUTES * 60:
@@ -76,21 +76,24 @@ def is_poll(request: HttpRequest) -> bool:
     return bool(request.htmx) and match is not None and match.view_name in POLLED  # type: ignore[attr-defined]
 
 
-def see(session: SessionBase, now: int) -> None:
-    """At once and by itself: that this cannot be written must not keep anybody from reading a page."""
+def save_activity(session: SessionBase, now: int) -> None:
+    """Save the time of an action now; if that fails, the page is answered all the same."""
     before = session.modified
     session[SEEN] = now
     try:
         session.save()
     except UpdateError:
         log.warning(
-            "A session could not be written: it was ended elsewhere, or the database is busy"
+            "A session was not saved: it ended in another process, or the database is busy"
         )
     session.modified = before
 
 
-def end_all_of(user: User) -> None:
-    """Reads all sessions, as only what a session remembers names its user: for what is rarely done."""
+def end_user_sessions(user: User) -> None:
+    """Delete all sessions of a user.
+
+    It decodes every session, because only its data names the user; call it rarely.
+    """
     alive = Session.objects.filter(expire_date__gt=timezone.now()).iterator()
     theirs = [
         each.pk for each in alive if each.get_decoded().get(SESSION_KEY) == str(user.pk)
@@ -99,11 +102,15 @@ def end_all_of(user: User) -> None:
         Session.objects.filter(pk__in=some).delete()
 
 
-def reason(ended: str) -> str:
+def end_message(ended: str) -> str:
     numbers = {"idle": settings.SESSION_IDLE_MINUTES, "age": settings.SESSION_HOURS}
-    return str(ENDED[ended] % {"n": numbers[ended]}) if ended in ENDED else ""
+    return (
+        str(END_MESSAGES[ended] % {"n": numbers[ended]})
+        if ended in END_MESSAGES
+        else ""
+    )
 
 
-def prune() -> None:
-    """Run by the worker now and then."""
+def prune_sessions() -> None:
+    """Delete expired sessions; the worker calls this."""
     call_command("clearsessions", verbosity=0)

@@ -1,4 +1,4 @@
-"""Signing in and out stands in the audit trail, failed tries too."""
+"""Record sign-ins, sign-outs and failed sign-ins in the audit trail."""
 
 from typing import Any
 
@@ -17,13 +17,13 @@ from iotda_admin.audit.record import record_event
 
 
 @receiver(user_logged_in)
-def logged_in(request: HttpRequest, user: User, **_: Any) -> None:
-    sessions.begin(request.session)
+def record_login(request: HttpRequest, user: User, **_: Any) -> None:
+    sessions.start_clock(request.session)
     record_event("login", actor=user, source="web", address=address_of(request))
 
 
 @receiver(user_logged_out)
-def logged_out(request: HttpRequest, user: User | None, **_: Any) -> None:
+def record_logout(request: HttpRequest, user: User | None, **_: Any) -> None:
     if user is not None:
         ended = getattr(request, "session_ended", "")
         summary = {
@@ -40,10 +40,10 @@ def logged_out(request: HttpRequest, user: User | None, **_: Any) -> None:
 
 
 @receiver(user_login_failed)
-def login_failed(
+def record_failed_login(
     credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any
 ) -> None:
-    # What was typed as a name may be a password by mistake: only the name of a known account is kept.
+    # Users type passwords as names by mistake, so only names of accounts are stored.
     name = str(credentials.get("username", ""))
     known = User.objects.filter(username=name).exists()
     record_event(

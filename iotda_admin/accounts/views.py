@@ -16,8 +16,8 @@ from iotda_admin.accounts.forms import OwnPasswordForm, SignInForm
 from iotda_admin.audit.record import deferred_events
 
 
-class Waiting:
-    """Says how long to wait after too many wrong passwords."""
+class ThrottledFormMixin:
+    """Answer 429 with the time to wait after too many wrong passwords."""
 
     def form_invalid(self, form: BaseForm) -> HttpResponse:
         wait = getattr(form, "wait", 0)
@@ -28,18 +28,18 @@ class Waiting:
         return self.render_to_response(context, status=429, headers=headers)  # type: ignore[attr-defined,no-any-return]
 
 
-class SignIn(Waiting, LoginView):
+class SignInView(ThrottledFormMixin, LoginView):
     template_name = "accounts/login.html"
     form_class = SignInForm
     redirect_authenticated_user = True
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(
-            ended=sessions.reason(self.request.GET.get("ended", "")), **kwargs
+            ended=sessions.end_message(self.request.GET.get("ended", "")), **kwargs
         )
 
 
-class OwnPassword(Waiting, PasswordChangeView):
+class OwnPasswordView(ThrottledFormMixin, PasswordChangeView):
     http_method_names = ["get", "head", "post"]
     template_name = "accounts/password.html"
     form_class = OwnPasswordForm
@@ -57,7 +57,7 @@ class OwnPassword(Waiting, PasswordChangeView):
 
 @require_safe
 def admin_sign_in(request: HttpRequest) -> HttpResponse:
-    """Django's admin has a login page of its own: there shall be one door, with one lock."""
+    """Replace the admin's login page, so that there is one sign-in with one throttle."""
     if request.user.is_authenticated:
         raise PermissionDenied
     return redirect_to_login(

@@ -251,7 +251,7 @@ def test_of_a_person_the_box_finds_what_they_did_and_leads_to_what_was_changed_o
 
 
 def test_a_deleted_role_tells_who_lost_it_and_what_they_could(boss, told, monkeypatch):
-    monkeypatch.setattr("iotda_admin.accounts.changes.LISTED", 1)
+    monkeypatch.setattr("iotda_admin.accounts.audit_log.NAMED_USERS", 1)
     first, second = make_user("operator"), User.objects.create_user("zoe")
     role = Group.objects.get(name="operator")
     second.groups.add(role)

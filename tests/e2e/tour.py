@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from devices.models import Device
 from iotda_admin.access.actor import Actor
-from iotda_admin.accounts import throttle
+from iotda_admin.accounts import login_throttle
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.operations.execution.executor import execute_chunk
 from iotda_admin.operations.execution.tasks import advance
@@ -41,7 +41,7 @@ def door(stage: Stage) -> Views:
     page.goto("/accounts/login/?next=/devices/&ended=idle")
     yield "login-after-idling", page
     for _try in range(settings.LOGIN_TRIES):
-        throttle.begin("operator", "127.0.0.1")
+        login_throttle.count_attempt("operator", "127.0.0.1")
     page.get_by_label("User name").fill("operator")
     page.get_by_label("Password").fill("wrong")
     page.get_by_role("button", name="Sign in").click()

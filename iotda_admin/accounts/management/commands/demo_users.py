@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from iotda_admin.access.models import EVERY_SPACE, Grant
 
-# Login, and the role it has.
+# The role of each login.
 DEMO_USERS = {
     "viewer": "viewer",
     "operator": "operator",
@@ -17,7 +17,7 @@ DEMO_USERS = {
 
 
 class Command(BaseCommand):
-    help = "Makes one user for each role, with the password in DEMO_PASSWORD. For the demo only."
+    help = "Creates one user for each role, with the password in DEMO_PASSWORD. For the demo only."
 
     def handle(self, *args: Any, **options: Any) -> None:
         password = os.environ.get("DEMO_PASSWORD")

@@ -8,7 +8,7 @@ from iotda_admin.access.scope import can_see_space
 
 
 class ScopedBackend(ModelBackend):
-    """The object of a permission is a resource space's id: `has_perm("devices.freeze_device", app_id)`."""
+    """Check a permission in a resource space: `has_perm("devices.freeze_device", app_id)`."""
 
     def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
         """Read the permissions of the user and of the user's roles at once."""

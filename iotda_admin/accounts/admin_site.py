@@ -1,4 +1,4 @@
-"""Django's admin, behind our doors."""
+"""Django's admin with the sign-in and the permission checks of this product."""
 
 from typing import Any
 
@@ -9,14 +9,16 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 
-class Admin(AdminConfig):
-    default_site = "iotda_admin.accounts.site.Site"
+class AccountsAdminConfig(AdminConfig):
+    default_site = "iotda_admin.accounts.admin_site.AccountsAdminSite"
 
 
-class Site(AdminSite):
+class AccountsAdminSite(AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
-        """Refused right here, and so recorded with what was asked for. Django would lead somebody to a login
-        who is signed in; who is not never comes as far as this."""
+        """Deny with an exception, which is audited with its URL.
+
+        Django would send the user, who is already signed in, to a login page.
+        """
         if not super().has_permission(request):
             raise PermissionDenied
         return True
@@ -24,5 +26,5 @@ class Site(AdminSite):
     def password_change(  # type: ignore[override]
         self, request: HttpRequest, extra_context: Any = None
     ) -> HttpResponse:
-        """There shall be one place where a password can be guessed at, with one lock."""
+        """Use the product's own page, so that one throttle counts all wrong passwords."""
         return redirect("accounts:password")

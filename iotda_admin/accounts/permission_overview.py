@@ -1,4 +1,7 @@
-"""Who can do what, where, and how much of it at once: read from the same tables that decide it."""
+"""The page that shows the permissions, spaces and limits of each user.
+
+It reads the tables that the permission checks read.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,40 +22,45 @@ from iotda_admin.core.pagination import paginate
 
 
 @dataclass(frozen=True, slots=True)
-class Right:
-    """limit: the most targets of one operation, None where no role limits it."""
+class HeldPermission:
+    """A permission of a user, and the most targets of one operation; None: no limit."""
 
     name: str | Promise
     limit: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class UserAccess:
+    """A row of the page.
+
+    spaces names the user's spaces that the reader can see; None: every space.
+    elsewhere is the number of the other ones.
+    """
+
     user: User
-    rights: list[Right]
-    # None: every one. By name those that the reader may see too, the others as a number.
+    permissions: list[HeldPermission]
     spaces: list[str] | None
     elsewhere: int = 0
 
 
 @require_safe
 @permission_required("audit.view_event", raise_exception=True)
-def rights(request: HttpRequest) -> HttpResponse:
-    asked = request.GET.get("right", "")
-    right = asked if asked in PERMISSIONS else ""
-    page = paginate(holders(right), request, key="username")
+def permission_overview(request: HttpRequest) -> HttpResponse:
+    label = request.GET.get("right", "")
+    label = label if label in PERMISSIONS else ""
+    page = paginate(users_with_permission(label), request, key="username")
     names = dict(Space.objects.values_list("app_id", "name"))
     context = {
         "page": page,
-        "rows": [holder(user, names, request.user) for user in page.items],
-        "right": right,
+        "rows": [user_access(user, names, request.user) for user in page.items],
+        "right": label,
         "choices": [(label, each.name) for label, each in PERMISSIONS.items()],
     }
     return render(request, "accounts/rights.html", context, part="list")
 
 
-def holders(right: str) -> QuerySet[User]:
-    """All users; with a right, those who can use it somewhere."""
+def users_with_permission(label: str) -> QuerySet[User]:
+    """Return all users, or those who can use this permission in some space."""
     links = (
         "groups__permissions__content_type",
         "groups__limit",
@@ -60,33 +68,33 @@ def holders(right: str) -> QuerySet[User]:
         "grants",
     )
     users = User.objects.prefetch_related(*links)
-    if not right:
+    if not label:
         return users
-    app, _dot, codename = right.partition(".")
-    this = Permission.objects.filter(content_type__app_label=app, codename=codename)
-    has = Q(groups__permissions__in=this) | Q(user_permissions__in=this)
+    app, _dot, codename = label.partition(".")
+    rows = Permission.objects.filter(content_type__app_label=app, codename=codename)
+    held = Q(groups__permissions__in=rows) | Q(user_permissions__in=rows)
     ids = User.objects.filter(
-        Q(is_superuser=True) | has & ~Q(grants=None), is_active=True
+        Q(is_superuser=True) | held & ~Q(grants=None), is_active=True
     ).values("pk")
     return users.filter(pk__in=ids)
 
 
-def holder(user: User, names: dict[str, str], reader: AnyUser) -> Holder:
+def user_access(user: User, names: dict[str, str], reader: AnyUser) -> UserAccess:
     spaces = {grant.app_id for grant in user.grants.all()}
     everywhere = user.is_superuser or EVERY_SPACE in spaces
     seen = {app_id for app_id in spaces if can_see_space(reader, app_id)}
-    return Holder(
+    return UserAccess(
         user,
-        list(rights_of(user)) if user.is_active else [],
+        list(held_permissions(user)) if user.is_active else [],
         None if everywhere else sorted(names.get(app_id, app_id) for app_id in seen),
         len(spaces - seen),
     )
 
 
-def rights_of(user: User) -> Iterator[Right]:
-    own = labels(user.user_permissions.all())
+def held_permissions(user: User) -> Iterator[HeldPermission]:
+    own = permission_labels(user.user_permissions.all())
     by_role = [
-        (getattr(group, "limit", None), labels(group.permissions.all()))
+        (getattr(group, "limit", None), permission_labels(group.permissions.all()))
         for group in user.groups.all()
     ]
     for label, declared in PERMISSIONS.items():
@@ -94,11 +102,11 @@ def rights_of(user: User) -> Iterator[Right]:
             limit.targets if limit else None for limit, held in by_role if label in held
         ]
         if user.is_superuser or label in own or None in limits:
-            yield Right(declared.name, None)
+            yield HeldPermission(declared.name, None)
         elif limits:
             limit = max(limit for limit in limits if limit is not None)
-            yield Right(declared.name, limit if declared.limited else None)
+            yield HeldPermission(declared.name, limit if declared.limited else None)
 
 
-def labels(permissions: QuerySet[Permission]) -> set[str]:
+def permission_labels(permissions: QuerySet[Permission]) -> set[str]:
     return {f"{each.content_type.app_label}.{each.codename}" for each in permissions}

@@ -1,7 +1,8 @@
-"""Each change of a user or role, of its resource spaces or its limit, is an event of the trail, if Django
-tells of it: what is saved, deleted, linked or unlinked, in its admin, by `manage.py`, in a shell. It does not
-tell of `QuerySet.update` and `bulk_create`, nor of SQL: whoever uses those in a shell leaves no event.
-Never with a password or its hash.
+"""Record each change of a user or role, its resource spaces or its limit as an audit event.
+
+Django's signals report what the admin, `manage.py` and a shell save, delete, link and
+unlink. They do not report `QuerySet.update`, `bulk_create` and SQL. Events never contain a
+password or its hash.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,10 +20,10 @@ from django.db.models.signals import (
 
 from devices.models import Space
 from iotda_admin.access.models import EVERY_SPACE, Grant, RoleLimit
-from iotda_admin.accounts import acting, sessions
+from iotda_admin.accounts import current_request, sessions
 
-# What is told of each, besides what it is linked to.
-FIELDS: dict[type[Model], tuple[str, ...]] = {
+# The recorded fields of each model, besides its links.
+AUDITED_FIELDS: dict[type[Model], tuple[str, ...]] = {
     User: (
         "username",
         "first_name",
@@ -36,34 +37,37 @@ FIELDS: dict[type[Model], tuple[str, ...]] = {
     Grant: ("app_id",),
     RoleLimit: ("targets",),
 }
-# The model that has the links, what they are called there, and at the other end.
-LINKS: dict[type[Model], tuple[type[Model], str, str]] = {
+# For each link table: the model that owns the links, and their name at both ends.
+AUDITED_LINKS: dict[type[Model], tuple[type[Model], str, str]] = {
     User.groups.through: (User, "groups", "user_set"),
     User.user_permissions.through: (User, "user_permissions", "user_set"),
     Group.permissions.through: (Group, "permissions", "group_set"),
 }
 
-# Who loses a deleted role is found by each name; so many of them its event lists itself.
-LISTED = 100
+# The most users that the event of a deleted role lists in its detail.
+NAMED_USERS = 100
 
 type Changes = dict[str, list[Any]]
 
 
-def tell(
+def record_change(
     owner: Model, changes: Changes, space: str = "", others: Iterable[str] = ()
 ) -> None:
-    """What was before and is now, by name. space: what it names, so that nobody elsewhere reads of it.
-    others: the users whom it concerns besides."""
+    """Append an event with the old and new value of each changed field.
+
+    Only readers of `space` see the event. `others` are further users it concerns.
+    """
     kind, name = ("user", "username") if isinstance(owner, User) else ("role", "name")
-    # Renamed, it is found by both names.
+    # After a rename, a search for either name finds the event.
     names = dict.fromkeys([str(owner), *filter(None, changes.get(name, []))])
-    said = "; ".join(
-        f"{name}: {words(old)} → {words(new)}" for name, (old, new) in changes.items()
+    text = "; ".join(
+        f"{name}: {value_text(old)} → {value_text(new)}"
+        for name, (old, new) in changes.items()
     )
-    acting.record(
+    current_request.record_account_event(
         "account.changed",
         space=space,
-        summary=f"{kind} {owner}: {said}"[:500],
+        summary=f"{kind} {owner}: {text}"[:500],
         targets=[
             *((each, f"{kind} {each}") for each in names),
             *((each, f"user {each}") for each in others),
@@ -72,7 +76,7 @@ def tell(
     )
 
 
-def words(value: Any) -> str:
+def value_text(value: Any) -> str:
     match value:
         case list():
             return ", ".join(value) or "none"
@@ -83,22 +87,24 @@ def words(value: Any) -> str:
     return str(value)
 
 
-def before(instance: Model) -> dict[str, Any]:
+def stored_values(instance: Model) -> dict[str, Any]:
     columns = [
-        *FIELDS[type(instance)],
+        *AUDITED_FIELDS[type(instance)],
         *(["password"] if isinstance(instance, User) else []),
     ]
     rows = type(instance)._default_manager.filter(pk=instance.pk).values(*columns)
     return rows.first() or {} if instance.pk else {}
 
 
-def look(instance: Model, update_fields: Iterable[str] | None = None, **_: Any) -> None:
-    # Each sign-in saves the time of it, and nothing else.
+def remember_values(
+    instance: Model, update_fields: Iterable[str] | None = None, **_: Any
+) -> None:
+    # Each sign-in saves last_login; that is not a change.
     if set(update_fields or []) != {"last_login"}:
-        instance._before = before(instance)  # type: ignore[attr-defined]
+        instance._before = stored_values(instance)  # type: ignore[attr-defined]
 
 
-def saved(
+def record_save(
     sender: type[Model],
     instance: Model,
     update_fields: Iterable[str] | None = None,
@@ -109,7 +115,7 @@ def saved(
     old = instance.__dict__.pop("_before")
     changes = {
         name: [old.get(name), getattr(instance, name)]
-        for name in FIELDS[sender]
+        for name in AUDITED_FIELDS[sender]
         if old.get(name) != getattr(instance, name) and (old or getattr(instance, name))
     }
     if (
@@ -119,24 +125,29 @@ def saved(
     ):
         changes["password"] = ["kept secret", "changed"]
     if isinstance(instance, User) and old and "is_active" in changes:
-        # Who is activated again has to sign in again, also where the deactivation was not made here.
-        sessions.end_all_of(instance)
+        # A reactivated user must sign in again, even if a deactivation was not recorded.
+        sessions.end_user_sessions(instance)
     if changes:
-        tell_of(instance, changes)
+        record_row_change(instance, changes)
 
 
 def password_changed(user: User, old: str, update_fields: Iterable[str] | None) -> bool:
-    """Not where the same password was only hashed anew, as at a sign-in after the hashing has changed."""
-    anew = set(update_fields or []) == {"password"} and user._password is None  # type: ignore[attr-defined]
-    return user.password != old and not anew
+    """Return whether it changed; a new hash of the same password does not count.
+
+    Django hashes it again at a sign-in after the hasher was changed.
+    """
+    rehashed = set(update_fields or []) == {"password"} and user._password is None  # type: ignore[attr-defined]
+    return user.password != old and not rehashed
 
 
-def deleting(sender: type[Model], instance: Model, **_: Any) -> None:
-    """With its links, which go unannounced."""
-    changes = {name: [getattr(instance, name), None] for name in FIELDS[sender]}
-    for name in (name for owner, name, _other_end in LINKS.values() if owner is sender):
+def record_deletion(sender: type[Model], instance: Model, **_: Any) -> None:
+    """Record the deletion of a user or role, with its links: they send no signal."""
+    changes = {name: [getattr(instance, name), None] for name in AUDITED_FIELDS[sender]}
+    for name in (
+        name for owner, name, _other_end in AUDITED_LINKS.values() if owner is sender
+    ):
         links = getattr(instance, name)
-        if held := labels(links.model, set(links.values_list("pk", flat=True))):
+        if held := row_labels(links.model, set(links.values_list("pk", flat=True))):
             changes[name] = [held, []]
     losers = (
         sorted(instance.user_set.values_list("username", flat=True))
@@ -144,22 +155,25 @@ def deleting(sender: type[Model], instance: Model, **_: Any) -> None:
         else []
     )
     if losers:
-        more = [f"… (+{len(losers) - LISTED})"] if len(losers) > LISTED else []
-        changes["users"] = [losers[:LISTED] + more, []]
-    tell(instance, changes, others=losers)
+        more = (
+            [f"… (+{len(losers) - NAMED_USERS})"] if len(losers) > NAMED_USERS else []
+        )
+        changes["users"] = [losers[:NAMED_USERS] + more, []]
+    record_change(instance, changes, others=losers)
 
 
-def deleted(sender: type[Model], instance: Model, **_: Any) -> None:
-    tell_of(
-        instance, {name: [getattr(instance, name), None] for name in FIELDS[sender]}
+def record_removal(sender: type[Model], instance: Model, **_: Any) -> None:
+    record_row_change(
+        instance,
+        {name: [getattr(instance, name), None] for name in AUDITED_FIELDS[sender]},
     )
 
 
-def tell_of(instance: Model, changes: Changes) -> None:
-    """A space and a limit are told of as what their user or role has."""
+def record_row_change(instance: Model, changes: Changes) -> None:
+    """Record a change; that of a grant or limit is one of its user or role."""
     match instance:
         case RoleLimit():
-            tell(instance.group, {"limit": changes["targets"]})
+            record_change(instance.group, {"limit": changes["targets"]})
         case Grant():
             old, new = changes["app_id"]
             now = set(
@@ -169,13 +183,15 @@ def tell_of(instance: Model, changes: Changes) -> None:
             )
             was = (now - {new}) | ({old} - {None})
             space = next(iter(was | now)) if len(was | now) == 1 else EVERY_SPACE
-            tell(instance.user, {"spaces": [named(was), named(now)]}, space)
+            record_change(
+                instance.user, {"spaces": [space_names(was), space_names(now)]}, space
+            )
         case _:
-            tell(instance, changes)
+            record_change(instance, changes)
 
 
-def named(app_ids: set[str]) -> list[str]:
-    """With the id beside the name: a name may be given to another space tomorrow."""
+def space_names(app_ids: set[str]) -> list[str]:
+    """Name the spaces with their ids, because names can be reused."""
     spaces = Space.objects.filter(pk__in=app_ids)
     names = {space.pk: f"{space} ({space.pk})" for space in spaces} | {
         EVERY_SPACE: "every space"
@@ -183,7 +199,7 @@ def named(app_ids: set[str]) -> list[str]:
     return sorted(names.get(app_id, app_id) for app_id in app_ids)
 
 
-def linked(
+def record_link_change(
     sender: type[Model],
     instance: Model,
     action: str,
@@ -193,23 +209,28 @@ def linked(
 ) -> None:
     if action not in ("post_add", "pre_remove", "pre_clear"):
         return
-    _model, name, _other_end = LINKS[sender]
-    for owner, moved in owners(sender, instance, reverse, pk_set):
+    _model, name, _other_end = AUDITED_LINKS[sender]
+    for owner, moved in owners_of_links(sender, instance, reverse, pk_set):
         now = set(getattr(owner, name).values_list("pk", flat=True))
         moved = now if moved is None else moved & now
         old, new = (now - moved, now) if action == "post_add" else (now, now - moved)
         if old != new:
-            tell(
+            record_change(
                 owner,
-                {name: [labels(getattr(owner, name).model, pks) for pks in (old, new)]},
+                {
+                    name: [
+                        row_labels(getattr(owner, name).model, pks)
+                        for pks in (old, new)
+                    ]
+                },
             )
 
 
-def owners(
+def owners_of_links(
     sender: type[Model], instance: Model, reverse: bool, pk_set: set[Any] | None
 ) -> Iterator[tuple[Model, set[Any] | None]]:
-    """Whose links are changed, and which of them; None: all."""
-    model, _name, other_end = LINKS[sender]
+    """Yield each owner whose links change, and the linked ids; None: all of them."""
+    model, _name, other_end = AUDITED_LINKS[sender]
     if not reverse:
         yield instance, pk_set
         return
@@ -218,7 +239,7 @@ def owners(
     yield from ((owner, {instance.pk}) for owner in found)
 
 
-def labels(model: type[Model], pks: set[Any]) -> list[str]:
+def row_labels(model: type[Model], pks: set[Any]) -> list[str]:
     if model is Permission:
         rows = Permission.objects.filter(pk__in=pks).values_list(
             "content_type__app_label", "codename"
@@ -227,13 +248,13 @@ def labels(model: type[Model], pks: set[Any]) -> list[str]:
     return sorted(map(str, model._default_manager.filter(pk__in=pks)))
 
 
-# Each for its own model: with a listener for all, Django would load every row that is deleted anywhere.
-for model in FIELDS:
-    pre_save.connect(look, model)
-    post_save.connect(saved, model)
+# One receiver per model: with a receiver for all, Django loads every row that it deletes.
+for model in AUDITED_FIELDS:
+    pre_save.connect(remember_values, model)
+    post_save.connect(record_save, model)
 for model in (User, Group):
-    pre_delete.connect(deleting, model)
+    pre_delete.connect(record_deletion, model)
 for model in (Grant, RoleLimit):
-    post_delete.connect(deleted, model)
-for through in LINKS:
-    m2m_changed.connect(linked, through)
+    post_delete.connect(record_removal, model)
+for through in AUDITED_LINKS:
+    m2m_changed.connect(record_link_change, through)
