@@ -41,6 +41,12 @@ def test_each_form_that_posts_carries_its_token(path):
     assert [form[:80] for form in forms if "csrf_token" not in form] == []
 
 
+@pytest.mark.parametrize("path", TEMPLATES, ids=ids(TEMPLATES))
+def test_no_line_is_longer_than_120_characters(path):
+    lines = path.read_text().splitlines()
+    assert [n for n, line in enumerate(lines, 1) if len(line) > 120] == []
+
+
 def untranslated(text: str) -> list[str]:
     text = re.sub(r"{% comment %}.*?{% endcomment %}|{#.*?#}", "", text, flags=re.S)
     text = re.sub(r"{% blocktranslate.*?{% endblocktranslate %}", "", text, flags=re.S)

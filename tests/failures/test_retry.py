@@ -30,7 +30,7 @@ def newest(n):
 
 def test_it_is_asked_again_with_a_reason_and_told_on_the_list(me, full, inventory):
     text = me.post("/failures/retry/", failures(full), follow=True).text
-    assert "Retry 1 target<" in text
+    assert re.search(r"Retry 1 target\s*<", text)
     assert 'value="INC-7"' in text
     page = me.post("/failures/retry/", asked(**failures(full)), follow=True)
     (made,) = newest(1)
@@ -39,7 +39,7 @@ def test_it_is_asked_again_with_a_reason_and_told_on_the_list(me, full, inventor
         "billing dispute",
         "INC-1",
     )
-    assert f">{made}</a>: 1 failed" in page.text
+    assert f">{made}</a>: 1 failed" in " ".join(page.text.split())
 
 
 def test_several_operations_become_one_each(me, do, full, inventory):

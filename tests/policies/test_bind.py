@@ -161,7 +161,8 @@ def test_policies_of_the_same_name_are_told_apart_by_their_space(
     for row in Space.objects.all()[:2]:
         Policy.objects.create(policy_id=f"of-{row.pk}", name="twin", app_id=row.pk)
     options = re.findall(
-        "<option[^>]*>([^<]*)", policyadmin.get("/policies/selection.bind/").text
+        r"<option[^>]*>\s*([^<]*?)\s*<",
+        policyadmin.get("/policies/selection.bind/").text,
     )
     assert {f"twin · {row.name}" for row in Space.objects.all()[:2]} <= set(options)
     assert len(set(options)) == len(options)
