@@ -49,7 +49,7 @@ class Cloud:
 
     def reset(self, devices: int = 60, **settings: Any) -> None:
         self.call("POST", "reset", json={"devices": devices, "settings": settings})
-        self.landmarks: dict[str, Any] = self.call("GET", "known-ids")
+        self.known_ids: dict[str, Any] = self.call("GET", "known-ids")
 
     def switch(self, **settings: Any) -> None:
         self.call("PATCH", "settings", json=settings)
@@ -91,4 +91,4 @@ class Cloud:
 
     def free(self, n: int) -> Sequence[str]:
         """Return IDs of devices without policies of their own."""
-        return list(self.landmarks["free"][:n])
+        return list(self.known_ids["free"][:n])

@@ -67,7 +67,7 @@ def offered(text: str) -> dict[str, tuple[str, str]]:
 def test_each_role_is_offered_what_it_may_do(role, inventory):
     client = signed_in(role)
     pages = [
-        client.get(url.format(**inventory.landmarks)).text for url in PAGES.values()
+        client.get(url.format(**inventory.known_ids)).text for url in PAGES.values()
     ]
     assert set().union(*(offered(page) for page in pages)) == OFFERED[role]
 
@@ -76,7 +76,7 @@ def test_each_role_is_offered_what_it_may_do(role, inventory):
 @pytest.mark.parametrize("place", PAGES)
 def test_nothing_is_offered_that_is_refused(role, place, inventory):
     client = signed_in(role)
-    response = client.get(PAGES[place].format(**inventory.landmarks))
+    response = client.get(PAGES[place].format(**inventory.known_ids))
     assert response.status_code == 200
     for method, url in offered(response.text).values():
         assert getattr(client, method)(url).status_code in (200, 302, 422)
@@ -89,7 +89,7 @@ def operations(inventory):
     for verb, role in [("device.freeze", "operator"), ("policy.bind", "policy admin")]:
         actor = Actor(make_user(role), role, "test")
         about = (
-            {"policy_id": inventory.landmarks["other_policy"]}
+            {"policy_id": inventory.known_ids["other_policy"]}
             if verb == "policy.bind"
             else {}
         )
@@ -130,7 +130,7 @@ def test_an_operation_offers_what_may_be_done_with_it(role, operations):
 
 def test_a_device_behind_a_gateway_has_no_freeze(admin, inventory):
     text = admin.get(
-        PAGES["a device behind a gateway"].format(**inventory.landmarks)
+        PAGES["a device behind a gateway"].format(**inventory.known_ids)
     ).text
     assert "devices:freeze" not in offered(text)
     assert "Go to its gateway" in text
@@ -162,8 +162,8 @@ def test_the_menu_leads_nowhere_that_is_refused(role, inventory):
 
 @pytest.mark.parametrize("role", ROLES)
 def test_who_may_act_in_one_space_is_led_nowhere_that_is_refused(role, inventory):
-    spaces = inventory.landmarks["free_by_space"]
-    home = Policy.objects.get(pk=inventory.landmarks["policy"]).app_id
+    spaces = inventory.known_ids["free_by_space"]
+    home = Policy.objects.get(pk=inventory.known_ids["policy"]).app_id
     (near, *_rest), far = spaces.pop(home), next(iter(spaces.values()))[0]
     root, browser = Actor(None, "", "cli", name="root"), Client()
     browser.force_login(make_user(role, home))

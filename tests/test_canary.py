@@ -109,7 +109,7 @@ def send(browser: Browser, path: str, **more: object) -> requests.Response:
 
 def live(loud: Loud, base: str, echo: str) -> Browser:
     """A day at the desk: signing in, changes that succeed and fail in many ways, commands that go wrong."""
-    cloud, device = loud.cloud, loud.cloud.landmarks["online"]
+    cloud, device = loud.cloud, loud.cloud.known_ids["online"]
     guest = Browser.__new__(Browser)
     guest.base, guest.http = base, requests.Session()
     send(guest, "/accounts/login/", username=TYPED, password="x")
@@ -125,12 +125,12 @@ def live(loud: Loud, base: str, echo: str) -> Browser:
         cloud.heal()
     send(
         browser,
-        f"/policies/{cloud.landmarks['policy']}/bind/",
+        f"/policies/{cloud.known_ids['policy']}/bind/",
         act="bind",
         target=cloud.free(25),
     )
     reason = ("--reason", "canary", "--ticket", "INC-2", "--wait", "1")
-    bind = ("bind", "--policy", cloud.landmarks["policy"], cloud.free(1)[0])
+    bind = ("bind", "--policy", cloud.known_ids["policy"], cloud.free(1)[0])
     loud.manage(*bind, *reason, IOTDA_ENDPOINT=echo, IOTDA_AUTH="token")
     loud.manage(
         "check_iotda",
@@ -195,7 +195,7 @@ def commands() -> Iterator[bytes]:
 def device_secret(cloud: Cloud) -> str:
     """What IoTDA tells of a device that was looked at and frozen here."""
     keys = AkSk(CANARIES["IOTDA_AK"], CANARIES["IOTDA_SK"], region="cn-north-4")
-    url = f"{cloud.api}/v5/iot/5c0ffee05c0ffee05c0ffee05c0ffee0/devices/{cloud.landmarks['online']}"
+    url = f"{cloud.api}/v5/iot/5c0ffee05c0ffee05c0ffee05c0ffee0/devices/{cloud.known_ids['online']}"
     return str(requests.get(url, auth=keys, timeout=5).json()["auth_info"]["secret"])
 
 

@@ -94,8 +94,8 @@ every_change = pytest.mark.parametrize(
 @pytest.fixture
 def known(inventory: Cloud) -> dict[str, Any]:
     """The ids of the stage, and one device that has the policy."""
-    landmarks = inventory.landmarks
-    return landmarks | {"bound": sorted(inventory.bound(landmarks["policy"]))[0]}
+    known_ids = inventory.known_ids
+    return known_ids | {"bound": sorted(inventory.bound(known_ids["policy"]))[0]}
 
 
 def someone_allowed(change: Change) -> Client:

@@ -115,7 +115,7 @@ def test_they_tell_of_requests_calls_operations_and_failures(
     )
     call = 'iotda_admin_iotda_calls_total{operation="ShowDevice",status="404"}'
     before = numbers(operator, settings)
-    device = inventory.landmarks["online"]
+    device = inventory.known_ids["online"]
     inventory.call("DELETE", f"devices/{device}")
     operator.post(f"/devices/{device}/freeze/", asked(), headers={"HX-Request": "true"})
     after = numbers(operator, settings)

@@ -130,9 +130,9 @@ def test_every_address_of_an_object_says_what_it_is_outside():
 @pytest.fixture
 def things(inventory, actor) -> dict[str, Any]:
     """What the addresses lead to, all of one resource space; the operation is somebody else's."""
-    policy = inventory.landmarks["policy"]
+    policy = inventory.known_ids["policy"]
     home = Policy.objects.get(pk=policy).app_id
-    spaces = inventory.landmarks["free_by_space"]
+    spaces = inventory.known_ids["free_by_space"]
     other = next(space for space in spaces if space != home)
     device = spaces[home][0]
     operation = create("device.freeze", [device], actor)

@@ -65,7 +65,7 @@ def test_a_form_made_to_burden_it_is_refused(policyadmin, cloud, body, status):
 
 def test_it_puts_a_refusal_into_the_alert_of_the_page_that_asked(viewer, inventory):
     response = viewer.get(
-        f"/devices/{inventory.landmarks['online']}/freeze/", headers=HTMX
+        f"/devices/{inventory.known_ids['online']}/freeze/", headers=HTMX
     )
     assert response.status_code == 403
     assert response["HX-Retarget"] == "#alert"
@@ -79,8 +79,8 @@ def test_it_answers_a_wrong_host_without_a_fault(client):
 def test_it_answers_502_without_scripts_too_when_iotda_is_down(
     operator, policyadmin, inventory, settings
 ):
-    device = inventory.landmarks["online"]
-    policy = inventory.landmarks["policy"]
+    device = inventory.known_ids["online"]
+    policy = inventory.known_ids["policy"]
     unreachable(settings)
     frozen = operator.post(f"/devices/{device}/freeze/", asked())
     bound = policyadmin.post("/policies/selection.bind/", bind_form(policy, device))
@@ -105,7 +105,7 @@ def test_it_answers_502_without_scripts_too_when_iotda_is_down(
 def test_it_says_so_when_the_database_is_locked(
     transactional_db, operator, inventory, headers
 ):
-    device = inventory.landmarks["online"]
+    device = inventory.known_ids["online"]
     with sqlite3.connect(database.settings_dict["NAME"], isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         with database.cursor() as cursor:

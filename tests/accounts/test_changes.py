@@ -55,7 +55,7 @@ def form_of(user, **more):
 def test_one_form_changes_roles_spaces_and_names_and_each_is_told(
     boss, told, inventory
 ):
-    user, space = make_user("viewer"), inventory.landmarks["space"]
+    user, space = make_user("viewer"), inventory.known_ids["space"]
     since = len(told())
     form = form_of(
         user, email="v@example.com", groups=[Group.objects.get(name="operator").pk]
@@ -87,7 +87,7 @@ def test_a_user_is_made_with_a_space_chosen_by_its_name(boss, told, inventory):
     page = boss.get("/admin/auth/user/add/").text
     user = User.objects.create_user("new")
     page = boss.get(f"/admin/auth/user/{user.pk}/change/").text
-    assert f'<option value="{inventory.landmarks["space"]}">plant-north · ' in page
+    assert f'<option value="{inventory.known_ids["space"]}">plant-north · ' in page
     assert 'value="*"' in page
     form = form_of(
         user,

@@ -18,7 +18,7 @@ def rows(page):
 
 def test_it_tells_rights_spaces_limit_and_last_sign_in(inventory):
     page = signed_in("auditor")
-    make_user("operator", inventory.landmarks["space"])
+    make_user("operator", inventory.known_ids["space"])
     make_user("viewer", "none-such").grants.all().delete()
     told = rows(page.get("/accounts/rights/"))
     assert (
@@ -31,7 +31,7 @@ def test_it_tells_rights_spaces_limit_and_last_sign_in(inventory):
 
 
 def test_spaces_elsewhere_are_counted_but_not_named(inventory):
-    here, elsewhere = list(inventory.landmarks["free_by_space"])[:2]
+    here, elsewhere = list(inventory.known_ids["free_by_space"])[:2]
     make_user("operator", here, elsewhere)
     reader = Client()
     reader.force_login(make_user("auditor", here))
@@ -65,10 +65,10 @@ def test_many_users_cost_no_more_questions(auditor, django_assert_max_num_querie
 
 
 def test_what_it_tells_is_what_the_door_does(inventory, auditor):
-    user = make_user("policy admin", inventory.landmarks["space"])
+    user = make_user("policy admin", inventory.known_ids["space"])
     told = rows(auditor.get("/accounts/rights/?right=policies.bind_space"))
     assert "policyadmin" in told
-    assert user.has_perm("policies.bind_space", inventory.landmarks["space"])
+    assert user.has_perm("policies.bind_space", inventory.known_ids["space"])
     assert "policyadmin" not in rows(
         auditor.get("/accounts/rights/?right=devices.freeze_device")
     )

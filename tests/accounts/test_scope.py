@@ -37,8 +37,8 @@ class Places:
     """The spaces of the simulated platform: the user's own, and another one."""
 
     def __init__(self, inventory):
-        self.free = inventory.landmarks["free_by_space"]
-        self.policy = inventory.landmarks["policy"]
+        self.free = inventory.known_ids["free_by_space"]
+        self.policy = inventory.known_ids["policy"]
         self.home = Policy.objects.get(pk=self.policy).app_id
         self.other = next(space for space in self.free if space != self.home)
         self.near, self.near_too = self.free[self.home][:2]

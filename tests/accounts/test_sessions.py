@@ -66,7 +66,7 @@ def test_who_watches_an_operation_is_sent_to_the_login_and_back(operator):
 
 def test_it_carries_out_nothing_that_came_too_late(operator, inventory):
     age(operator, seen_at=30)
-    page = f"/devices/{inventory.landmarks['online']}/freeze/"
+    page = f"/devices/{inventory.known_ids['online']}/freeze/"
     late = operator.post(
         page, {"reason": "x"}, headers={"Referer": f"http://testserver{page}"}
     )

@@ -19,7 +19,7 @@ def freeze(client, device, **more):
 
 
 def test_it_says_who_did_what_and_why(operator, inventory):
-    freeze(operator, inventory.landmarks["online"])
+    freeze(operator, inventory.known_ids["online"])
     event = Event.objects.get(kind="operation.asked")
     assert (event.actor_name, event.role, event.source) == (
         "operator",
@@ -32,17 +32,17 @@ def test_it_says_who_did_what_and_why(operator, inventory):
         "INC-4711",
     )
     assert [target.target_id for target in event.outcomes.all()] == [
-        inventory.landmarks["online"]
+        inventory.known_ids["online"]
     ]
 
 
 def test_it_says_how_it_ended(operator, inventory):
-    freeze(operator, inventory.landmarks["child"])
+    freeze(operator, inventory.known_ids["child"])
     assert Event.objects.get(kind="operation.ended").outcome == "1 failed"
 
 
 def test_it_keeps_the_denied_try(viewer, inventory):
-    freeze(viewer, inventory.landmarks["online"])
+    freeze(viewer, inventory.known_ids["online"])
     event = Event.objects.get(kind="denied")
     assert event.actor_name == "viewer"
     assert event.detail["path"].endswith("/freeze/")
@@ -109,12 +109,12 @@ def no_room_for_events(execute, sql, params, many, context):
 
 def test_nothing_is_changed_that_cannot_be_recorded(operator, inventory):
     with connection.execute_wrapper(no_room_for_events):
-        assert freeze(operator, inventory.landmarks["online"]).status_code == 503
+        assert freeze(operator, inventory.known_ids["online"]).status_code == 503
     assert inventory.journal("FreezeDevice") == []
 
 
 def test_it_finds_an_operation_by_its_ticket(operator, auditor, inventory):
-    freeze(operator, inventory.landmarks["online"])
+    freeze(operator, inventory.known_ids["online"])
     page = auditor.get("/audit/", {"q": "INC-4711"}, follow=True).text
     assert "billing dispute" in page
     assert "Signed in" not in page.split("<tbody>")[1]
@@ -140,7 +140,7 @@ def export(client, **query):
 
 
 def test_its_csv_has_every_matching_event(operator, auditor, inventory):
-    freeze(operator, inventory.landmarks["online"])
+    freeze(operator, inventory.known_ids["online"])
     rows = export(auditor, ticket="INC-4711")
     kinds = ["operation.asked", "chunk.sent", "chunk.answered", "operation.ended"]
     assert [row["kind"] for row in reversed(rows)] == kinds
@@ -159,7 +159,7 @@ FORMULAS = [
 
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_its_csv_holds_no_formula(operator, auditor, inventory, formula):
-    freeze(operator, inventory.landmarks["online"], reason=f"{formula}x", ticket="T")
+    freeze(operator, inventory.known_ids["online"], reason=f"{formula}x", ticket="T")
     (reason,) = {
         row["reason"] for row in export(auditor, ticket="T") if row["ticket"] == "T"
     }

@@ -98,7 +98,7 @@ def peer(
     stage: Stage, name: str, ids: Sequence[str], conc: int, **simulated: float
 ) -> Turn:
     stage.reset(**simulated)
-    policy = stage.cloud.landmarks["policy"]
+    policy = stage.cloud.known_ids["policy"]
     seconds, said = BIND_PEERS[name](stage.cloud, policy, ids, conc)
     return Turn(
         name,
@@ -119,7 +119,7 @@ def measured(
 ) -> Turn:
     """The product, warmed up with a few other targets."""
     stage.reset()
-    policy = stage.cloud.landmarks["policy"]
+    policy = stage.cloud.known_ids["policy"]
     with stage.product(IOTDA_IN_FLIGHT=conc, **settings or {}) as product:
         bind(product, policy, stage.ids(WARM, CAN_BE_BOUND))
         stage.cloud.call("DELETE", "journal")

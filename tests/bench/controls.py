@@ -14,7 +14,7 @@ def naive(
 ) -> float:
     """Seconds; the ways stand in naive.py."""
     stage.reset(**simulated)
-    policy = stage.cloud.landmarks["policy"]
+    policy = stage.cloud.known_ids["policy"]
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.naive", way, policy, str(conc)],
         cwd=ROOT,

@@ -53,7 +53,7 @@ def send(
         product.base = product.start_web("--workers", "2", "--threads", "32")
         product.connection = product.database.connect(product.folder)
         ids = stage.ids(n, CAN_BE_FROZEN if way.startswith("freeze") else CAN_BE_BOUND)
-        return post(product, way, stage.cloud.landmarks["policy"], ids)
+        return post(product, way, stage.cloud.known_ids["policy"], ids)
     finally:
         product.stop()
 

@@ -30,7 +30,7 @@ Run = tuple[float, dict[str, str]]
 def raw(cloud: Cloud, policy: str, ids: Sequence[str], conc: int) -> Run:
     """The floor: ready-made requests on keep-alive sockets, the answers hardly looked at. Signed, so that the
     simulator has the same work with them as with everybody else's."""
-    url = f"{cloud.api}/v5/iot/{cloud.landmarks['project_id']}/device-policies/{policy}/bind"
+    url = f"{cloud.api}/v5/iot/{cloud.known_ids['project_id']}/device-policies/{policy}/bind"
     ready = [(some, packed(url, some)) for some in batched(ids, CHUNK)]
     # In a thread of its own: the browser's tests leave a loop running in the main one.
     with ThreadPoolExecutor(1) as aside:
@@ -76,7 +76,7 @@ async def exchange_all(
 
 
 def sdk(cloud: Cloud, connections: int) -> Any:
-    credentials = BasicCredentials("DEMOAK", "DEMOSK", cloud.landmarks["project_id"])
+    credentials = BasicCredentials("DEMOAK", "DEMOSK", cloud.known_ids["project_id"])
     config = HttpConfig(timeout=(5, 30), pool_maxsize=connections)
     builder = v5.IoTDAClient.new_builder().with_http_config(config)
     return builder.with_credentials(credentials).with_endpoints([cloud.api]).build()

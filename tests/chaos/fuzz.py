@@ -338,7 +338,7 @@ def environment(made: Input, cookie: str) -> dict[str, Any]:
 # --- The scene
 def people(cloud: Cloud) -> list[str]:
     """Each role with every resource space; two also in one, one in none; and who may do everything."""
-    here = cloud.landmarks["space"]
+    here = cloud.known_ids["space"]
     wanted = {f"fuzz {role}": (role, [EVERY_SPACE]) for role in ROLES}
     wanted |= {
         f"fuzz {role} here": (role, [here]) for role in ("operator", "policy admin")
@@ -360,7 +360,7 @@ def sign_in(name: str) -> str:
 
 def set_the_scene(cloud: Cloud) -> None:
     """Operations that ended, failed, got no answer, wait; somebody's words in each."""
-    known, free = cloud.landmarks, list(cloud.free(10))
+    known, free = cloud.known_ids, list(cloud.free(10))
     actor = Actor(User.objects.get(username="root"), "admin", "web")
 
     def ask(verb: str, ids: list[str], policy: str = "", kind: str = "device") -> None:

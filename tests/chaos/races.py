@@ -48,7 +48,7 @@ def control(stage: Stage, options: dict[str, Any]) -> Findings:
 def one_form(stage: Stage, findings: Findings) -> None:
     """The same form, sent by twenty at once to a real web server, is one operation and one request."""
     stage.cloud.reset(60)
-    device = stage.cloud.landmarks["online"]
+    device = stage.cloud.known_ids["online"]
     path = f"/devices/{device}/freeze/"
     with web_server() as base:
         browser = Browser(base, "operator")
@@ -122,7 +122,7 @@ def one_device(
 ) -> None:
     """Eight ask for freezing and unfreezing one device, again and again, without waiting for each other."""
     stage.cloud.reset(60, repeat_freeze="ok", repeat_unfreeze="ok", latency_ms=1)
-    device = stage.cloud.landmarks["online"]
+    device = stage.cloud.known_ids["online"]
     prefix = f"fight {time.monotonic_ns()}"
     refused = called(fight, device, rounds, prefix, guarded)
     looks = stage.desk(product.history, prefix)
@@ -200,7 +200,7 @@ def one_operation(stage: Stage, findings: Findings) -> None:
     """Four workers of one operation send each of its chunks once."""
     stage.cloud.reset(300, latency_ms=2)
     devices = stage.desk(product.direct_devices)
-    policy = stage.cloud.landmarks["other_policy"]
+    policy = stage.cloud.known_ids["other_policy"]
     change = truth.Change("policy.bind", tuple(sorted(devices)), policy)
     old = truth.Platform((), [(policy, id) for id in stage.cloud.bound(policy)])
     stage.cloud.call("DELETE", "journal")

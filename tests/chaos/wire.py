@@ -130,7 +130,7 @@ class Attack:
         self.number += 1
         if case.fault == "gzip_bomb":
             self.pack_the_bomb()
-        known = self.cloud.landmarks
+        known = self.cloud.known_ids
         if case.verb.startswith("device."):
             change, bound = Change(case.verb, tuple(self.cloud.free(1))), []
         else:

@@ -15,7 +15,7 @@ def select(client, *ids, verb="freeze", **form):
 
 
 def test_it_first_shows_exactly_what_will_be_changed(operator, inventory):
-    chosen = [*inventory.free(2), inventory.landmarks["child"]]
+    chosen = [*inventory.free(2), inventory.known_ids["child"]]
     response = select(operator, *chosen)
     assert [f'name="target" value="{id}"' in response.text for id in chosen] == [
         True,
@@ -27,9 +27,9 @@ def test_it_first_shows_exactly_what_will_be_changed(operator, inventory):
 
 
 def test_it_says_how_many_are_online(operator, inventory):
-    chosen = [inventory.landmarks[name] for name in ("online", "frozen", "child")]
+    chosen = [inventory.known_ids[name] for name in ("online", "frozen", "child")]
     assert "1 of them was online" in select(operator, *chosen).text
-    assert "online when" not in select(operator, inventory.landmarks["frozen"]).text
+    assert "online when" not in select(operator, inventory.known_ids["frozen"]).text
 
 
 def test_it_says_what_goes_as_a_batch_task(operator, inventory, settings):
@@ -114,7 +114,7 @@ def test_one_busy_device_refuses_the_whole_selection(operator, inventory):
 
 def test_each_device_has_its_own_outcome(operator, inventory):
     good, gone = inventory.free(2)
-    frozen = inventory.landmarks["frozen"]
+    frozen = inventory.known_ids["frozen"]
     inventory.call("DELETE", f"devices/{gone}")
     select(operator, good, gone, frozen, **asked())
     work()

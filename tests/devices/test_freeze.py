@@ -28,21 +28,21 @@ def freeze(client, device, **more):
 
 
 def test_it_freezes_the_device(operator, inventory):
-    device = inventory.landmarks["online"]
+    device = inventory.known_ids["online"]
     freeze(operator, device)
     assert inventory.status(device) == "FROZEN"
     assert Device.objects.get(pk=device).frozen
 
 
 def test_it_unfreezes_the_device(operator, inventory):
-    device = inventory.landmarks["frozen"]
+    device = inventory.known_ids["frozen"]
     operator.post(f"/devices/{device}/unfreeze/", asked())
     assert inventory.status(device) == "OFFLINE"
     assert Device.objects.get(pk=device).status == "OFFLINE"
 
 
 def test_it_answers_a_swap_with_the_row(operator, inventory):
-    device = inventory.landmarks["online"]
+    device = inventory.known_ids["online"]
     response = freeze(operator, device, headers=HTMX)
     assert response.status_code == 200
     assert f'<tr id="device-{device}">' in response.text
@@ -51,7 +51,7 @@ def test_it_answers_a_swap_with_the_row(operator, inventory):
 
 
 def test_it_asks_in_a_dialog_or_on_a_page(operator, inventory):
-    url = f"/devices/{inventory.landmarks['online']}/freeze/"
+    url = f"/devices/{inventory.known_ids['online']}/freeze/"
     assert "<html" not in operator.get(url, headers=HTMX).text
     assert (
         "<html"
@@ -63,7 +63,7 @@ def test_it_asks_in_a_dialog_or_on_a_page(operator, inventory):
 
 
 def test_it_keeps_a_wrong_form_in_the_dialog(operator, inventory):
-    url = f"/devices/{inventory.landmarks['online']}/freeze/"
+    url = f"/devices/{inventory.known_ids['online']}/freeze/"
     response = operator.post(url, {"ticket": "INC-9"}, headers=HTMX)
     assert response.status_code == 422
     assert response.headers["HX-Retarget"] == "#dialog-body"
@@ -71,13 +71,13 @@ def test_it_keeps_a_wrong_form_in_the_dialog(operator, inventory):
 
 
 def test_an_empty_form_names_what_is_missing(operator, inventory):
-    response = operator.post(f"/devices/{inventory.landmarks['online']}/freeze/")
+    response = operator.post(f"/devices/{inventory.known_ids['online']}/freeze/")
     assert response.status_code == 422
     assert "Say why" in response.text
 
 
 def test_who_asked_and_why_is_recorded(operator, inventory):
-    device = inventory.landmarks["online"]
+    device = inventory.known_ids["online"]
     freeze(operator, device)
     kept = Operation.objects.get()
     assert (kept.actor_name, kept.role, kept.source, kept.address) == (
@@ -91,7 +91,7 @@ def test_who_asked_and_why_is_recorded(operator, inventory):
 
 
 def test_a_device_frozen_before_is_already(operator, inventory):
-    device = inventory.landmarks["frozen"]
+    device = inventory.known_ids["frozen"]
     response = freeze(operator, device, headers=HTMX)
     assert outcome(Operation.objects.get()) == {"already": 1}
     assert "was frozen already" in response.text
@@ -103,7 +103,7 @@ def test_a_device_frozen_between_the_look_and_the_call_stands_as_asked(
     operator, inventory, repeat
 ):
     inventory.switch(repeat_freeze=repeat)
-    device = inventory.landmarks["online"]
+    device = inventory.known_ids["online"]
     code = {
         "status": 403,
         "error_code": "IOTDA.014039",
@@ -119,13 +119,13 @@ def test_a_device_frozen_between_the_look_and_the_call_stands_as_asked(
 
 @pytest.mark.parametrize("which", ["online", "inactive"])
 def test_a_device_that_is_not_frozen_is_already_unfrozen(operator, inventory, which):
-    operator.post(f"/devices/{inventory.landmarks[which]}/unfreeze/", asked())
+    operator.post(f"/devices/{inventory.known_ids[which]}/unfreeze/", asked())
     assert outcome(Operation.objects.get()) == {"already": 1}
     assert not writes(inventory)
 
 
 def test_a_device_behind_a_gateway_is_refused_without_a_call(operator, inventory):
-    response = freeze(operator, inventory.landmarks["child"], headers=HTMX)
+    response = freeze(operator, inventory.known_ids["child"], headers=HTMX)
     assert outcome(Operation.objects.get()) == {"failed": 1}
     assert "This device is behind a gateway" in response.text
     assert not writes(inventory)
@@ -150,7 +150,7 @@ def test_a_refusal_is_shown_in_the_platforms_own_words(
     inventory.fault(
         "FreezeDevice", "status", status=status, error_code=code, error_msg=said
     )
-    response = freeze(operator, inventory.landmarks["online"], headers=HTMX)
+    response = freeze(operator, inventory.known_ids["online"], headers=HTMX)
     target = Operation.objects.get().targets.get()
     assert response.status_code == 200
     assert (target.state, target.error_code, target.error_message) == (
@@ -164,7 +164,7 @@ def test_a_refusal_is_shown_in_the_platforms_own_words(
 
 
 def test_a_device_that_is_gone_is_failed(operator, inventory):
-    device = inventory.landmarks["online"]
+    device = inventory.known_ids["online"]
     inventory.call("DELETE", f"devices/{device}")
     freeze(operator, device)
     target = Operation.objects.get().targets.get()
@@ -175,7 +175,7 @@ def test_a_platform_that_cannot_be_reached_is_said_and_recorded(
     operator, inventory, settings
 ):
     unreachable(settings)
-    response = freeze(operator, inventory.landmarks["online"], headers=HTMX)
+    response = freeze(operator, inventory.known_ids["online"], headers=HTMX)
     target = Operation.objects.get().targets.get()
     assert response.status_code == 502
     assert (target.state, target.error_code) == ("failed", "not_sent")
@@ -185,7 +185,7 @@ def test_a_platform_that_cannot_be_reached_is_said_and_recorded(
 
 def test_a_throttled_freeze_waits_as_long_as_asked(operator, inventory):
     inventory.fault("FreezeDevice", "throttle", retry_after=30)
-    response = freeze(operator, inventory.landmarks["online"], headers=HTMX)
+    response = freeze(operator, inventory.known_ids["online"], headers=HTMX)
     chunk = Operation.objects.get().chunks.get()
     assert "asks us to slow down" in response.text
     assert "Freeze: waiting" in " ".join(response.text.split())

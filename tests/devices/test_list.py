@@ -24,12 +24,12 @@ def find(client, **query):
 
 @pytest.mark.parametrize("field", ["device_id", "node_id", "name"])
 def test_it_finds_a_device_by_what_it_is_called(viewer, inventory, field):
-    device = Device.objects.get(pk=inventory.landmarks["online"])
+    device = Device.objects.get(pk=inventory.known_ids["online"])
     assert device.device_id in find(viewer, q=getattr(device, field))
 
 
 def test_a_whole_id_finds_that_device_alone(viewer, inventory):
-    device = Device.objects.get(pk=inventory.landmarks["online"])
+    device = Device.objects.get(pk=inventory.known_ids["online"])
     assert find(viewer, q=device.device_id) == [device.device_id]
     assert find(viewer, q=f"  {device.node_id} ") == [device.device_id]
 
@@ -58,7 +58,7 @@ def test_it_finds_by_part_of_a_name_in_any_case(viewer, inventory):
     ],
 )
 def test_it_finds_by_a_filter(viewer, inventory, name, column):
-    value = getattr(Device.objects.get(pk=inventory.landmarks["child"]), column)
+    value = getattr(Device.objects.get(pk=inventory.known_ids["child"]), column)
     expected = set(
         Device.objects.filter(**{column: value}).values_list("pk", flat=True)[:50]
     )
@@ -71,7 +71,7 @@ def test_it_finds_by_a_filter(viewer, inventory, name, column):
 
 
 def test_filters_hold_together(viewer, inventory):
-    device = Device.objects.get(pk=inventory.landmarks["frozen"])
+    device = Device.objects.get(pk=inventory.known_ids["frozen"])
     found = find(viewer, status="FROZEN", space=device.app_id)
     assert device.pk in found
     assert set(found) == {

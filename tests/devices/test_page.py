@@ -13,7 +13,7 @@ def page(client, device):
 
 
 def test_it_is_read_at_this_moment_and_the_inventory_follows(viewer, inventory):
-    device = inventory.landmarks["online"]
+    device = inventory.known_ids["online"]
     inventory.call(
         "PATCH",
         f"devices/{device}",
@@ -28,7 +28,7 @@ def test_it_is_read_at_this_moment_and_the_inventory_follows(viewer, inventory):
 def test_a_platform_that_is_down_leaves_the_inventory_with_its_age(
     viewer, inventory, settings
 ):
-    device = Device.objects.get(pk=inventory.landmarks["online"])
+    device = Device.objects.get(pk=inventory.known_ids["online"])
     unreachable(settings)
     response = page(viewer, device.pk)
     assert response.status_code == 503
@@ -45,7 +45,7 @@ def test_a_refusal_is_told_with_code_and_request(viewer, inventory):
         error_code="IOTDA.000022",
         error_msg="<b>No.</b>",
     )
-    response = page(viewer, inventory.landmarks["online"])
+    response = page(viewer, inventory.known_ids["online"])
     assert response.status_code == 502
     assert "&lt;b&gt;No.&lt;/b&gt;" in response.text
     assert inventory.journal("ShowDevice")[-1]["request_id"] in response.text
@@ -54,13 +54,13 @@ def test_a_refusal_is_told_with_code_and_request(viewer, inventory):
 @pytest.mark.parametrize("fault", ["html", "bad_json", "drop", "empty", "error_200"])
 def test_an_answer_that_is_none_leaves_the_inventory(viewer, inventory, fault):
     inventory.fault("ShowDevice", fault)
-    response = page(viewer, inventory.landmarks["online"])
+    response = page(viewer, inventory.known_ids["online"])
     assert response.status_code in (502, 503)
-    assert inventory.landmarks["online"] in response.text
+    assert inventory.known_ids["online"] in response.text
 
 
 def test_a_device_that_was_deleted_is_shown_as_gone(operator, inventory):
-    device = inventory.landmarks["online"]
+    device = inventory.known_ids["online"]
     inventory.call("DELETE", f"devices/{device}")
     response = page(operator, device)
     assert response.status_code == 404
@@ -73,7 +73,7 @@ def test_a_device_that_nobody_knows_is_not_found(viewer, inventory):
 
 
 def test_a_device_the_inventory_does_not_know_yet_is_found(viewer, inventory):
-    product = inventory.landmarks["product"]
+    product = inventory.known_ids["product"]
     inventory.call(
         "POST",
         "devices",
@@ -84,7 +84,7 @@ def test_a_device_the_inventory_does_not_know_yet_is_found(viewer, inventory):
 
 
 def test_what_the_platform_says_is_text(viewer, inventory):
-    device = inventory.landmarks["online"]
+    device = inventory.known_ids["online"]
     inventory.call(
         "PATCH",
         f"devices/{device}",
@@ -96,7 +96,7 @@ def test_what_the_platform_says_is_text(viewer, inventory):
 
 
 def test_what_was_done_to_it_stands_there(operator, inventory):
-    device = inventory.landmarks["online"]
+    device = inventory.known_ids["online"]
     operator.post(f"/devices/{device}/freeze/", asked())
     text = page(operator, device).text
     assert all(words in text for words in ("billing dispute", "INC-1", "/operations/"))
@@ -104,7 +104,7 @@ def test_what_was_done_to_it_stands_there(operator, inventory):
 
 @pytest.mark.parametrize("role", ["viewer", "operator", "policy admin", "auditor"])
 def test_who_did_it_and_why_is_for_those_who_may_see_it(admin, role, inventory):
-    device = inventory.landmarks["online"]
+    device = inventory.known_ids["online"]
     admin.post(f"/devices/{device}/freeze/", asked())
     history = page(signed_in(role), device).text.partition('id="history"')[2]
     assert "Freeze" in history
@@ -113,8 +113,8 @@ def test_who_did_it_and_why_is_for_those_who_may_see_it(admin, role, inventory):
 
 
 def test_its_policies_come_with_what_they_come_through(viewer, inventory):
-    device = Device.objects.get(pk=inventory.landmarks["free"][0])
-    policy = inventory.landmarks["policy"]
+    device = Device.objects.get(pk=inventory.known_ids["free"][0])
+    policy = inventory.known_ids["policy"]
     Binding.objects.create(
         policy_id=policy, target_type="product", target_id=device.product_id
     )

@@ -14,12 +14,12 @@ TICKET = "INC-4711"
 @pytest.fixture
 def asked(stage):
     """One device takes the policy, the other has all it may have."""
-    ids = [stage.cloud.free(1)[0], stage.cloud.landmarks["full"]]
+    ids = [stage.cloud.free(1)[0], stage.cloud.known_ids["full"]]
     stage.ask(
         "policy.bind",
         ids,
         who=stage.user("policy admin"),
-        policy=stage.cloud.landmarks["policy"],
+        policy=stage.cloud.known_ids["policy"],
     )
     return ids
 

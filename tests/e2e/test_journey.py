@@ -26,8 +26,8 @@ def find(page: Page, text: str) -> None:
 
 def bind_three(page: Page, stage) -> None:
     """Two devices that may still be bound, and one that has all the policies it may have."""
-    page.goto(f"/policies/{stage.cloud.landmarks['policy']}/bind/")
-    for device in [*stage.cloud.free(2), stage.cloud.landmarks["full"]]:
+    page.goto(f"/policies/{stage.cloud.known_ids['policy']}/bind/")
+    for device in [*stage.cloud.free(2), stage.cloud.known_ids["full"]]:
         page.get_by_label("Find devices").fill(device)
         page.locator(f'[value="add:{device}"]').click()
         expect(page.locator(f'#chosen [value="{device}"]')).to_be_checked()
@@ -44,7 +44,7 @@ def test_it_signs_in(stage, open_page):
 
 
 def test_it_freezes_a_device_in_its_row(stage, open_page):
-    device = stage.cloud.landmarks["online"]
+    device = stage.cloud.known_ids["online"]
     page = open_page("operator")
     find(page, device)
     page.get_by_role("link", name=re.compile("^Freeze")).click()
@@ -65,9 +65,9 @@ def test_it_tells_who_succeeded_and_who_failed_and_why(stage, open_page):
     expect(page.locator(".counts [data-state=failed] b")).to_have_text("1")
     failure = page.locator(".failure")
     expect(failure).to_contain_text("IOTDA.015204")
-    expect(failure).to_contain_text(stage.cloud.landmarks["full"])
+    expect(failure).to_contain_text(stage.cloud.known_ids["full"])
     expect(failure.locator("blockquote")).to_have_text(SAID)
-    assert stage.cloud.bound(stage.cloud.landmarks["policy"]) >= set(
+    assert stage.cloud.bound(stage.cloud.known_ids["policy"]) >= set(
         stage.cloud.free(2)
     )
     is_the_same_at_its_own_address(page)
@@ -82,7 +82,7 @@ def is_the_same_at_its_own_address(page: Page) -> None:
 
 def test_it_does_not_send_twice_what_is_pressed_twice(stage, open_page):
     page = open_page("policy admin")
-    page.goto(f"/policies/{stage.cloud.landmarks['policy']}/bind/")
+    page.goto(f"/policies/{stage.cloud.known_ids['policy']}/bind/")
     page.get_by_text("Paste or upload IDs").click()
     page.get_by_label(re.compile("^IDs")).fill(stage.cloud.free(1)[0])
     page.get_by_label("Reason").fill(WHY)

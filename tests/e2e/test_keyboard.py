@@ -43,7 +43,7 @@ def test_it_signs_in(stage):
 
 
 def test_it_freezes(page, stage):
-    device = stage.cloud.landmarks["online"]
+    device = stage.cloud.known_ids["online"]
     find(page, device)
     tab_to(page, f"#act-{device}")
     page.keyboard.press("Enter")
@@ -55,7 +55,7 @@ def test_it_freezes(page, stage):
 
 
 def test_it_keeps_the_focus_in_the_dialog_and_gives_it_back(page, stage):
-    device = stage.cloud.landmarks["online"]
+    device = stage.cloud.known_ids["online"]
     find(page, device)
     tab_to(page, f"#act-{device}")
     page.keyboard.press("Enter")
@@ -71,7 +71,7 @@ def test_it_keeps_the_focus_in_the_dialog_and_gives_it_back(page, stage):
 
 
 def test_it_binds(page, stage):
-    policy, device = stage.cloud.landmarks["policy"], stage.cloud.free(1)[0]
+    policy, device = stage.cloud.known_ids["policy"], stage.cloud.free(1)[0]
     page.goto(f"/policies/{policy}/bind/")
     page.keyboard.press("/")
     page.keyboard.type(device)
@@ -89,7 +89,7 @@ def test_it_binds(page, stage):
 
 def test_it_does_not_lose_its_place_when_a_target_is_added(page, stage):
     device = stage.cloud.free(1)[0]
-    page.goto(f"/policies/{stage.cloud.landmarks['policy']}/bind/")
+    page.goto(f"/policies/{stage.cloud.known_ids['policy']}/bind/")
     page.keyboard.press("/")
     page.keyboard.type(device)
     expect(page.locator(f'[value="add:{device}"]')).to_be_visible()

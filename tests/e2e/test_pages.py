@@ -107,7 +107,7 @@ def test_it_works_on_a_telephone_without_scrolling_sideways(stage):
 
 
 def test_it_keeps_the_buttons_in_reach_beside_the_longest_names(stage):
-    device = Device.objects.get(pk=stage.cloud.landmarks["online"])
+    device = Device.objects.get(pk=stage.cloud.known_ids["online"])
     device.pk = device.gateway_id = "x" * 128
     device.name = "W" * 256
     device.save()

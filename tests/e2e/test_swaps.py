@@ -36,7 +36,7 @@ def freeze(page: Page, device: str) -> None:
 
 
 def bind(page: Page, stage, *devices: str) -> None:
-    page.goto(f"/policies/{stage.cloud.landmarks['policy']}/bind/")
+    page.goto(f"/policies/{stage.cloud.known_ids['policy']}/bind/")
     page.get_by_text("Paste or upload IDs").click()
     page.get_by_label(re.compile("^IDs")).fill("\n".join(devices))
     page.get_by_label("Reason").fill(WHY)
@@ -104,7 +104,7 @@ def test_it_follows_a_running_operation_and_then_stops_asking(page, stage, worke
         "policy.bind",
         devices,
         who=stage.user("admin"),
-        policy=stage.cloud.landmarks["other_policy"],
+        policy=stage.cloud.known_ids["other_policy"],
     )
     page.goto(operation.get_absolute_url())
     expect(page.locator("#progress-label")).to_have_text("0 of 25 answered")
@@ -117,7 +117,7 @@ def test_it_follows_a_running_operation_and_then_stops_asking(page, stage, worke
 @pytest.fixture
 def running(stage):
     """Three chunks; the first has failed."""
-    policy = stage.cloud.landmarks["policy"]
+    policy = stage.cloud.known_ids["policy"]
     operation = stage.ask(
         "policy.bind",
         [f"nobody-{n}" for n in range(60)],
@@ -191,7 +191,7 @@ def test_a_page_that_was_opened_by_itself_cancels_as_well(page, running):
 
 
 def test_it_freezes_from_the_device_s_own_page(page, stage):
-    device = stage.cloud.landmarks["online"]
+    device = stage.cloud.known_ids["online"]
     page.goto(f"/devices/{device}/")
     page.get_by_role("link", name="Freeze", exact=True).click()
     page.get_by_label("Reason").fill(WHY)
@@ -225,7 +225,7 @@ def test_it_shows_what_the_platform_says_as_text(page, stage):
 
 
 def test_it_shows_a_device_name_as_text(page, stage):
-    device = stage.cloud.landmarks["online"]
+    device = stage.cloud.known_ids["online"]
     stage.cloud.call("PATCH", f"devices/{device}", json={"device_name": EVIL})
     page.goto(f"/devices/{device}/")
     expect(page.get_by_role("heading", level=1)).to_contain_text(EVIL)
@@ -236,7 +236,7 @@ def test_it_shows_a_device_name_as_text(page, stage):
 
 
 def test_it_moves_nothing_when_a_row_is_swapped(page, stage):
-    device = stage.cloud.landmarks["online"]
+    device = stage.cloud.known_ids["online"]
     page.goto(f"/devices/?product={Device.objects.get(pk=device).product_id}")
     before = page.locator("#rows tr, #rows th").evaluate_all(BOXES)
     freeze(page, device)
@@ -245,7 +245,7 @@ def test_it_moves_nothing_when_a_row_is_swapped(page, stage):
 
 
 def test_it_keeps_the_dialog_and_says_why_when_it_was_not_done(page, stage):
-    device = stage.cloud.landmarks["online"]
+    device = stage.cloud.known_ids["online"]
     stage.cloud.fault(
         "FreezeDevice", "status", status=403, error_code="IOTDA.000022", error_msg="No."
     )
@@ -257,7 +257,7 @@ def test_it_keeps_the_dialog_and_says_why_when_it_was_not_done(page, stage):
 
 
 def test_it_says_a_refusal_inside_the_open_dialog(page, stage):
-    device = stage.cloud.landmarks["online"]
+    device = stage.cloud.known_ids["online"]
     page.goto(f"/devices/?q={device}")
     page.locator(f"#act-{device}").click()
     page.get_by_label("Reason").fill(WHY)
@@ -272,7 +272,7 @@ def test_it_says_a_refusal_inside_the_open_dialog(page, stage):
 
 
 def test_it_leads_to_the_first_wrong_field(page, stage):
-    page.goto(f"/policies/{stage.cloud.landmarks['policy']}/bind/")
+    page.goto(f"/policies/{stage.cloud.known_ids['policy']}/bind/")
     page.get_by_text("Paste or upload IDs").click()
     page.get_by_label(re.compile("^IDs")).fill("a/b")
     page.get_by_role("button", name="Bind", exact=True).click()
@@ -280,7 +280,7 @@ def test_it_leads_to_the_first_wrong_field(page, stage):
 
 
 def test_it_binds_a_whole_space_only_by_its_name(page, stage):
-    known = stage.cloud.landmarks
+    known = stage.cloud.known_ids
     page.goto(f"/policies/{known['policy']}/bind/")
     page.get_by_role("button", name="A whole resource space").click()
     page.locator(f'[value="add:{known["other_space"]}"]').click()

@@ -8,7 +8,7 @@ from tests.conftest import make_user
 
 def test_a_user_gets_a_role_and_resource_spaces(stage):
     User.objects.create_superuser("boss", is_staff=True)
-    user, space = make_user("viewer"), stage.cloud.landmarks["space"]
+    user, space = make_user("viewer"), stage.cloud.known_ids["space"]
     page = stage.open_page("boss")
     page.goto(f"/admin/auth/user/{user.pk}/change/")
     expect(page.get_by_text("Chosen roles")).to_be_visible()

@@ -37,7 +37,7 @@ def test_it_filters(page, stage):
 
 
 def test_it_freezes(page, stage):
-    device = stage.cloud.landmarks["online"]
+    device = stage.cloud.known_ids["online"]
     page.goto(f"/devices/?q={device}")
     page.get_by_role("link", name=re.compile("^Freeze")).click()
     explain(page, "Freeze")
@@ -56,7 +56,7 @@ def test_it_freezes_many(page, stage):
 
 def test_it_finds_adds_removes_and_binds(page, stage):
     one, other, unwanted = stage.cloud.free(3)
-    page.goto(f"/policies/{stage.cloud.landmarks['policy']}/bind/")
+    page.goto(f"/policies/{stage.cloud.known_ids['policy']}/bind/")
     for device in (one, unwanted):
         page.get_by_label("Find devices").fill(device)
         page.locator("#found").get_by_role("button", name="Find").click()
@@ -66,12 +66,12 @@ def test_it_finds_adds_removes_and_binds(page, stage):
     page.get_by_label(re.compile("^IDs")).fill(f"{other}, {one}")
     explain(page, "Bind")
     expect(page.locator(".counts [data-state=ok] b")).to_have_text("2")
-    assert stage.cloud.bound(stage.cloud.landmarks["policy"]) >= {one, other}
-    assert unwanted not in stage.cloud.bound(stage.cloud.landmarks["policy"])
+    assert stage.cloud.bound(stage.cloud.known_ids["policy"]) >= {one, other}
+    assert unwanted not in stage.cloud.bound(stage.cloud.known_ids["policy"])
 
 
 def test_it_binds_to_another_kind(page, stage):
-    known = stage.cloud.landmarks
+    known = stage.cloud.known_ids
     page.goto(f"/policies/{known['policy']}/bind/")
     press(page, "Products")
     page.locator(f'[value="add:{known["product"]}"]').click()
@@ -80,7 +80,7 @@ def test_it_binds_to_another_kind(page, stage):
 
 
 def test_it_unbinds(page, stage):
-    policy = stage.cloud.landmarks["policy"]
+    policy = stage.cloud.known_ids["policy"]
     before = stage.cloud.bound(policy)
     page.goto(f"/policies/{policy}/")
     page.get_by_role("link", name=re.compile("^Unbind")).first.click()
@@ -96,14 +96,14 @@ def test_it_asks_for_a_refresh_and_stays_where_it_was(page, stage):
 
 
 def test_it_shows_the_policies_of_a_device(page, stage):
-    page.goto(f"/devices/{stage.cloud.landmarks['full']}/")
+    page.goto(f"/devices/{stage.cloud.known_ids['full']}/")
     page.get_by_role("link", name="Show the policies in effect").click()
     expect(page.get_by_text("5 of 5 used on the device itself")).to_be_visible()
 
 
 def test_it_looks_again_at_what_is_unknown(page, stage):
     stage.cloud.fault("BindDevicePolicy", "drop", moment="after")
-    policy, one = stage.cloud.landmarks["policy"], stage.cloud.free(1)
+    policy, one = stage.cloud.known_ids["policy"], stage.cloud.free(1)
     operation = stage.ask(
         "policy.bind", list(one), who=stage.user("admin"), policy=policy
     )
@@ -119,7 +119,7 @@ def test_it_cancels_retries_and_undoes(page, stage):
         "policy.bind",
         ids,
         who=stage.user("admin"),
-        policy=stage.cloud.landmarks["policy"],
+        policy=stage.cloud.known_ids["policy"],
     )
     execute_chunk(operation.chunks.get(number=1), client())
     page.goto(operation.get_absolute_url())
@@ -148,7 +148,7 @@ def test_the_summary_for_a_ticket_can_be_read(page, stage):
 
 
 def test_it_takes_a_failure_and_asks_again(page, stage):
-    full, policy = stage.cloud.landmarks["full"], stage.cloud.landmarks["policy"]
+    full, policy = stage.cloud.known_ids["full"], stage.cloud.known_ids["policy"]
     stage.ask("policy.bind", [full], who=stage.user("admin"), policy=policy)
     page.goto("/failures/")
     page.get_by_role("link", name="Show the targets").click()

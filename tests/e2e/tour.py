@@ -108,7 +108,7 @@ def lists(stage: Stage) -> Views:
 
 def device(stage: Stage) -> Views:
     page = stage.open_page("admin")
-    known = stage.cloud.landmarks
+    known = stage.cloud.known_ids
     stage.ask("device.freeze", [known["online"]], who=stage.user("admin"))
     for name, device in [
         ("device-direct", known["offline"]),
@@ -131,7 +131,7 @@ def device(stage: Stage) -> Views:
 
 def freezing(stage: Stage) -> Views:
     page = stage.open_page("operator")
-    online, frozen = stage.cloud.landmarks["online"], stage.cloud.landmarks["frozen"]
+    online, frozen = stage.cloud.known_ids["online"], stage.cloud.known_ids["frozen"]
     page.goto(f"/devices/{online}/freeze/")
     yield "freeze-page", page
     page.goto(f"/devices/{frozen}/unfreeze/")
@@ -170,7 +170,7 @@ def freezing(stage: Stage) -> Views:
 
 def binding(stage: Stage) -> Views:
     page = stage.open_page("admin")
-    known = stage.cloud.landmarks
+    known = stage.cloud.known_ids
     page.goto(f"/policies/{known['policy']}/bind/")
     yield "bind-empty", page
     page.get_by_label("Find devices").fill("pump")
@@ -205,7 +205,7 @@ def binding(stage: Stage) -> Views:
 
 def policy(stage: Stage) -> Views:
     page = stage.open_page("admin")
-    known = stage.cloud.landmarks
+    known = stage.cloud.known_ids
     stage.ask(
         "policy.bind",
         stage.cloud.free(2),
@@ -227,7 +227,7 @@ def policy(stage: Stage) -> Views:
 
 def results(stage: Stage) -> Views:
     page = stage.open_page("admin")
-    known, me = stage.cloud.landmarks, stage.user("admin")
+    known, me = stage.cloud.known_ids, stage.user("admin")
     policy, free = known["policy"], stage.cloud.free(10)
     many = list(Device.objects.values_list("pk", flat=True))
 
@@ -302,7 +302,7 @@ def results(stage: Stage) -> Views:
 def following(stage: Stage) -> Views:
     """What one does with an operation afterwards, and what it says while it runs."""
     page = stage.open_page("admin")
-    known, me = stage.cloud.landmarks, stage.user("admin")
+    known, me = stage.cloud.known_ids, stage.user("admin")
     policy, free = known["policy"], stage.cloud.free(10)
 
     def shown(name: str, operation: Operation, what: str = "") -> tuple[str, Page]:
@@ -389,8 +389,8 @@ def following(stage: Stage) -> Views:
 
 def bounds(stage: Stage) -> Views:
     """Who may do what and where, and what is said beyond it."""
-    spaces = stage.cloud.landmarks["free_by_space"]
-    home = Policy.objects.get(pk=stage.cloud.landmarks["policy"]).app_id
+    spaces = stage.cloud.known_ids["free_by_space"]
+    home = Policy.objects.get(pk=stage.cloud.known_ids["policy"]).app_id
     ids = "\n".join([*spaces.pop(home)[:2], *next(iter(spaces.values()))[:2]])
     for role in ("operator", "policy admin"):
         make_user(role, home)
@@ -407,7 +407,7 @@ def bounds(stage: Stage) -> Views:
     )
     yield "freeze-elsewhere", page
     page = stage.open_page("policy admin")
-    page.goto(f"/policies/{stage.cloud.landmarks['policy']}/bind/")
+    page.goto(f"/policies/{stage.cloud.known_ids['policy']}/bind/")
     page.get_by_text("Paste or upload IDs").click()
     page.get_by_label(re.compile("^IDs")).fill(ids)
     page.get_by_role("button", name="Check").click()
@@ -420,7 +420,7 @@ def bounds(stage: Stage) -> Views:
 def failures(stage: Stage) -> Views:
     """What failed, until it is solved."""
     page = stage.open_page("admin")
-    known, me = stage.cloud.landmarks, stage.user("admin")
+    known, me = stage.cloud.known_ids, stage.user("admin")
     page.goto("/failures/")
     yield "failures-none", page
     policy, free = known["policy"], stage.cloud.free(10)
@@ -481,7 +481,7 @@ def failures(stage: Stage) -> Views:
 
 def oddities(stage: Stage) -> Views:
     page = stage.open_page("viewer")
-    page.goto(f"/devices/{stage.cloud.landmarks['online']}/freeze/")
+    page.goto(f"/devices/{stage.cloud.known_ids['online']}/freeze/")
     yield "403", page
     page.goto("/devices/no_such-device/")
     yield "404", page

@@ -20,5 +20,5 @@ def me(actor: Any) -> Client:
 def full(do: Any, inventory: Any) -> Any:
     """A bind that one device refused, for it has five policies."""
     return do(
-        "policy.bind", inventory.landmarks["full"], policy="policy", ticket="INC-7"
+        "policy.bind", inventory.known_ids["full"], policy="policy", ticket="INC-7"
     )

@@ -115,7 +115,7 @@ def test_an_auditor_only_reads(auditor, full):
 
 def test_who_took_the_first_failure_has_the_second(me, do, full, inventory):
     send(me, "take", full)
-    again = do("policy.bind", inventory.landmarks["full"], policy="policy")
+    again = do("policy.bind", inventory.known_ids["full"], policy="policy")
     resolve_by_inventory()
     assert [each.target for each in Assignment.objects.exclude(assignee=None)] == [
         again.targets.get()

@@ -20,7 +20,7 @@ def test_it_tells_what_failed_by_cause_with_a_next_step(me, full):
 
 def test_a_cause_has_its_own_address_with_its_targets(me, full, inventory):
     text = me.get(FULL).text
-    assert f'href="/devices/{inventory.landmarks["full"]}/"' in text
+    assert f'href="/devices/{inventory.known_ids["full"]}/"' in text
     assert f">{full}</a>" in text
     assert "INC-7" in text
 
@@ -56,7 +56,7 @@ def test_unknown_outcomes_are_one_group_and_come_first(me, do, full, inventory):
 
 
 def test_what_is_being_retried_is_not_listed(me, begin, full, inventory):
-    begin("policy.bind", inventory.landmarks["full"], policy="policy")
+    begin("policy.bind", inventory.known_ids["full"], policy="policy")
     assert "Nothing is open." in me.get("/failures/").text
 
 
@@ -115,7 +115,7 @@ def test_a_filter_that_makes_no_sense_breaks_nothing(me, full):
 
 
 def test_five_policies_are_shown_with_a_way_to_unbind_each(me, full, inventory):
-    target = inventory.landmarks["full"]
+    target = inventory.known_ids["full"]
     assert f"/policies/of.target/{target}/?target_type=device" in me.get(FULL).text
     text = me.get(f"/policies/of.target/{target}/?target_type=device").text
     assert "5 of 5 used" in text

@@ -66,7 +66,7 @@ def test_only_what_was_chosen_is_sent(me, do):
 
 
 def test_what_cannot_succeed_is_left_out_and_says_why(me, do, inventory):
-    operation = do("device.freeze", inventory.landmarks["child"])
+    operation = do("device.freeze", inventory.known_ids["child"])
     text = me.post("/failures/retry/", failures(operation), follow=True).text
     assert "This device is behind a gateway." in text
     assert "None of these can succeed by asking again." in text

@@ -44,7 +44,7 @@ def test_each_device_is_the_platforms_device(inventory):
 
 
 def test_a_device_that_moved_is_not_there_twice(inventory):
-    device = Device.objects.get(pk=inventory.landmarks["online"])
+    device = Device.objects.get(pk=inventory.known_ids["online"])
     other = Product.objects.exclude(pk=device.product_id).first()
     inventory.call("PATCH", f"devices/{device.pk}", json={"product_id": other.pk})
     assert read_again()
@@ -54,7 +54,7 @@ def test_a_device_that_moved_is_not_there_twice(inventory):
 
 
 def test_renamed_things_are_renamed(inventory):
-    space, product = inventory.landmarks["space"], inventory.landmarks["product"]
+    space, product = inventory.known_ids["space"], inventory.known_ids["product"]
     inventory.call("PATCH", f"spaces/{space}", json={"name": "Renamed"})
     inventory.call("PATCH", f"products/{product}", json={"name": "Renamed too"})
     assert read_again()
@@ -63,7 +63,7 @@ def test_renamed_things_are_renamed(inventory):
 
 
 def test_a_policy_that_goes_takes_its_bindings_along(inventory):
-    policy = inventory.landmarks["policy"]
+    policy = inventory.known_ids["policy"]
     assert Binding.objects.filter(policy=policy).exists()
     inventory.call("DELETE", f"policies/{policy}")
     assert read_again()
@@ -72,7 +72,7 @@ def test_a_policy_that_goes_takes_its_bindings_along(inventory):
 
 
 def test_what_was_bound_and_unbound_elsewhere_follows(inventory):
-    policy, device = inventory.landmarks["policy"], inventory.free(1)[0]
+    policy, device = inventory.known_ids["policy"], inventory.free(1)[0]
     gone = min(inventory.bound(policy))
     inventory.call("POST", "bindings", json={"policy_id": policy, "target_id": device})
     inventory.call(

@@ -22,18 +22,18 @@ def read_again():
 
 def test_it_reads_every_device_as_the_platform_has_it(inventory):
     assert Device.objects.count() == 60
-    frozen = Device.objects.get(pk=inventory.landmarks["frozen"])
+    frozen = Device.objects.get(pk=inventory.known_ids["frozen"])
     assert frozen.status == "FROZEN"
     assert frozen.direct
-    assert not Device.objects.get(pk=inventory.landmarks["child"]).direct
+    assert not Device.objects.get(pk=inventory.known_ids["child"]).direct
 
 
 def test_it_reads_spaces_products_and_policies_with_their_statements(inventory):
-    assert inventory.landmarks["space"] in Space.objects.values_list("pk", flat=True)
-    assert inventory.landmarks["product"] in Product.objects.values_list(
+    assert inventory.known_ids["space"] in Space.objects.values_list("pk", flat=True)
+    assert inventory.known_ids["product"] in Product.objects.values_list(
         "pk", flat=True
     )
-    policy = Policy.objects.get(pk=inventory.landmarks["policy"])
+    policy = Policy.objects.get(pk=inventory.known_ids["policy"])
     assert policy.statements
     assert policy.statements[0]["effect"] == "DENY"
 
@@ -55,7 +55,7 @@ def test_what_is_gone_there_goes_here(inventory):
 
 
 def test_what_changed_there_changes_here(inventory):
-    device = inventory.landmarks["online"]
+    device = inventory.known_ids["online"]
     inventory.call(
         "PATCH",
         f"devices/{device}",
@@ -87,7 +87,7 @@ def test_it_waits_when_the_platform_asks_to(inventory):
 
 
 def test_it_leaves_alone_what_was_read_since_it_began(inventory):
-    device = inventory.landmarks["online"]
+    device = inventory.known_ids["online"]
     started = timezone.now() - timedelta(seconds=5)
     inventory.call("PATCH", f"devices/{device}", json={"status": "FROZEN"})
     store_device(connection.client().show_device(device))
@@ -174,7 +174,7 @@ def whole_database():
 
 
 def test_no_secret_of_a_device_reaches_a_page_or_the_database(operator, inventory):
-    device = inventory.landmarks["online"]
+    device = inventory.known_ids["online"]
     secrets = secrets_of(device)
     page = operator.get(f"/devices/{device}/").text
     stored = "".join(whole_database())
@@ -196,7 +196,7 @@ def test_a_list_that_ends_too_early_takes_nothing_away(inventory):
 
 def test_a_value_longer_than_it_may_be_does_not_stop_a_reading(inventory):
     """PostgreSQL refuses what is longer than its column; SQLite would take it."""
-    device = connection.client().show_device(inventory.landmarks["online"])
+    device = connection.client().show_device(inventory.known_ids["online"])
     store_device(
         replace(device, status="S" * 40, device_name="n" * 400, description="d" * 3000)
     )

@@ -24,7 +24,7 @@ def begin(actor: Actor, inventory: Any) -> Any:
     ) -> Operation:
         about = {}
         if verb.startswith("policy."):
-            about = {"policy_id": inventory.landmarks[policy]}
+            about = {"policy_id": inventory.known_ids[policy]}
         by = more.pop("actor", actor)
         key = more.pop("form_key", None) or f"key {next(keys)}"
         return create(verb, ids, by, key=key, **about, **more)

@@ -13,7 +13,7 @@ NOBODY = "IOTDA.014000"
 
 
 def test_each_device_has_its_own_outcome(do, platform):
-    known = platform.landmarks
+    known = platform.known_ids
     operation = do(
         "device.freeze", known["online"], known["child"], known["frozen"], "nobody"
     )
@@ -28,7 +28,7 @@ def test_each_device_has_its_own_outcome(do, platform):
 
 def test_what_the_inventory_knew_as_frozen_was_so_before(do, devices, platform):
     platform.switch(repeat_freeze="ok")
-    frozen = platform.landmarks["frozen"]
+    frozen = platform.known_ids["frozen"]
     operation = do("device.freeze", *devices, frozen)
     assert finish(operation) == {"already": 1, "ok": 8}
     assert states(operation)[frozen] == "already"

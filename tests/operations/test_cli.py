@@ -132,7 +132,7 @@ def test_it_is_recorded_with_the_system_user(command, inventory):
 
 
 def test_a_partial_failure_is_said_by_cause_with_the_next_step(here, inventory):
-    good, frozen = inventory.free(1)[0], inventory.landmarks["frozen"]
+    good, frozen = inventory.free(1)[0], inventory.known_ids["frozen"]
     status, out, _err = here("freeze", good, frozen, "gone-a", "gone-b", *WHY)
     assert status == 1
     first, *rest = out.splitlines()

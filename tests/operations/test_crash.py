@@ -56,7 +56,7 @@ def test_what_a_killed_web_process_left_is_settled(
     deployment, cloud, moment, second_look
 ):
     cloud.fault("FreezeDevice", "hang", moment=moment)
-    path = f"/devices/{cloud.landmarks['online']}/freeze/"
+    path = f"/devices/{cloud.known_ids['online']}/freeze/"
     browser = Browser(deployment.start_web(), "operator")
     form = browser.form(path) | {"reason": "crash"}
     with ThreadPoolExecutor(1) as pool:

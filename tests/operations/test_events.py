@@ -26,7 +26,7 @@ def told(operation):
 
 
 def test_a_chunk_is_sent_and_answered(do, inventory):
-    bound, free = inventory.landmarks["full"], inventory.free(1)[0]
+    bound, free = inventory.known_ids["full"], inventory.free(1)[0]
     operation = do("policy.bind", bound, free, policy="policy")
     outcomes = [(bound, "failed", "IOTDA.015204"), (free, "ok", "")]
     assert told(operation) == [("chunk.sent", []), ("chunk.answered", sorted(outcomes))]

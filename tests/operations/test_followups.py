@@ -64,7 +64,7 @@ def last() -> Operation:
 @pytest.fixture
 def partial(do, inventory):
     """Bound to one, refused for one that does not exist, and for one not known by this code."""
-    full = inventory.landmarks["full"]
+    full = inventory.known_ids["full"]
     return do(
         "policy.bind",
         inventory.free(1)[0],
@@ -103,8 +103,8 @@ def test_retry_explains_the_rest_and_leaves_it_to_the_asker(me, partial):
 def test_retry_sends_exactly_what_is_chosen(me, partial, inventory):
     follow(me, partial, "retry", group=["failed:IOTDA.015204"])
     assert last().retry_of == partial
-    assert states(last()).keys() == {inventory.landmarks["full"]}
-    assert writes(inventory)[-1]["target_ids"] == [inventory.landmarks["full"]]
+    assert states(last()).keys() == {inventory.known_ids["full"]}
+    assert writes(inventory)[-1]["target_ids"] == [inventory.known_ids["full"]]
 
 
 def test_retry_of_what_reached_nobody_succeeds(me, broken, inventory):
@@ -159,7 +159,7 @@ def test_retry_of_a_bind_reads_the_policy_again_first(me, partial, inventory):
 
 
 def test_retry_of_a_bind_knows_what_stands_by_now(me, partial, inventory):
-    full, policy = inventory.landmarks["full"], inventory.landmarks["policy"]
+    full, policy = inventory.known_ids["full"], inventory.known_ids["policy"]
     there = {"policy_id": policy, "target_type": "device", "target_id": full}
     inventory.call("POST", "bindings", json=there)
     follow(me, partial, "retry", group=["failed:IOTDA.015204"])
@@ -167,7 +167,7 @@ def test_retry_of_a_bind_knows_what_stands_by_now(me, partial, inventory):
 
 
 def test_what_can_never_succeed_cannot_be_chosen(me, do, inventory):
-    operation = do("device.freeze", inventory.landmarks["child"])
+    operation = do("device.freeze", inventory.known_ids["child"])
     url = f"{operation.get_absolute_url()}retry/"
     assert "Nothing is left to retry." in me.get(url).text
     assert "freeze the gateway" in me.get(url).text
@@ -264,7 +264,7 @@ def test_what_still_runs_is_not_retried(me, begin, inventory):
 
 
 def test_a_retry_on_a_whole_space_needs_its_name_again(me, do, inventory):
-    space = inventory.landmarks["other_space"]
+    space = inventory.known_ids["other_space"]
     inventory.fault(
         "BindDevicePolicy",
         "status",
@@ -299,7 +299,7 @@ def test_nothing_chosen_is_nothing_sent(me, broken):
 
 
 def test_undo_touches_only_what_it_changed(me, do, inventory):
-    before, *devices = inventory.landmarks["frozen"], *inventory.free(2)
+    before, *devices = inventory.known_ids["frozen"], *inventory.free(2)
     operation = do("device.freeze", before, *devices, "nobody-1")
     work()
     follow(me, operation, "undo")
@@ -310,7 +310,7 @@ def test_undo_touches_only_what_it_changed(me, do, inventory):
 
 
 def test_undo_says_what_it_leaves_alone(me, do, inventory):
-    operation = do("device.freeze", inventory.landmarks["frozen"], *inventory.free(2))
+    operation = do("device.freeze", inventory.known_ids["frozen"], *inventory.free(2))
     work()
     text = squeezed(me.get(f"{operation.get_absolute_url()}undo/").text)
     assert "They were so before this operation." in text
@@ -323,7 +323,7 @@ def test_undo_says_what_it_leaves_alone(me, do, inventory):
     [("policy.bind", "policy.unbind"), ("policy.unbind", "policy.bind")],
 )
 def test_undo_of_a_policy_binds_or_unbinds(me, do, inventory, verb, inverse):
-    policy = inventory.landmarks["policy"]
+    policy = inventory.known_ids["policy"]
     bound = sorted(inventory.bound(policy))
     ids = list(inventory.free(2)) if verb == "policy.bind" else bound[:2]
     operation = do(verb, *ids, policy="policy")
@@ -396,7 +396,7 @@ def test_the_second_who_undoes_sees_that_it_is_undone(me, do, inventory):
 
 
 def test_undo_is_gone_once_all_of_it_was_undone(me, do, inventory):
-    operation = do("device.freeze", *inventory.free(2), inventory.landmarks["frozen"])
+    operation = do("device.freeze", *inventory.free(2), inventory.known_ids["frozen"])
     work()
     url = operation.get_absolute_url()
     assert 'id="undo"' in me.get(url).text
@@ -477,8 +477,8 @@ def test_one_key_for_two_undos_is_refused(me, do, inventory):
 
 def test_an_undo_on_a_whole_space_needs_its_name(me, do, inventory):
     space, policy = (
-        inventory.landmarks["other_space"],
-        inventory.landmarks["other_policy"],
+        inventory.known_ids["other_space"],
+        inventory.known_ids["other_policy"],
     )
     operation = do("policy.bind", space, target_type="app")
     assert follow(me, operation, "undo").status_code == 422
@@ -488,7 +488,7 @@ def test_an_undo_on_a_whole_space_needs_its_name(me, do, inventory):
 
 
 def test_who_may_not_bind_spaces_undoes_none(me, do, actor, inventory):
-    operation = do("policy.bind", inventory.landmarks["other_space"], target_type="app")
+    operation = do("policy.bind", inventory.known_ids["other_space"], target_type="app")
     actor.user.groups.set([Group.objects.get(name="operator")])
     assert me.get(f"{operation.get_absolute_url()}undo/").status_code == 403
     assert Event.objects.filter(kind="denied").count() == 1

@@ -47,7 +47,7 @@ def test_it_says_when_it_goes_on(auditor, do, inventory):
 
 
 def test_failures_are_grouped_by_cause(auditor, do, inventory):
-    full = inventory.landmarks["full"]
+    full = inventory.known_ids["full"]
     operation = do(
         "policy.bind", full, "nobody-1", "nobody-2", *inventory.free(1), policy="policy"
     )
@@ -81,7 +81,7 @@ def test_failures_without_a_code_are_told_apart_by_their_status(auditor, do, inv
 def test_a_failure_comes_with_the_request_that_support_asks_for(
     auditor, do, inventory, page
 ):
-    operation = do("policy.bind", inventory.landmarks["full"], policy="policy")
+    operation = do("policy.bind", inventory.known_ids["full"], policy="policy")
     request = inventory.journal("BindDevicePolicy")[-1]["request_id"]
     assert (
         f'data-copy="{request}"'
@@ -239,7 +239,7 @@ def test_the_overview_tells_what_is_being_looked_up_from_what_stays_unknown(
 def test_all_that_succeeded_can_be_listed(auditor, do, inventory, monkeypatch):
     monkeypatch.setattr(presenters, "TARGETS_SHOWN", 1)
     inventory.switch(already_bound="failure")
-    bound = min(inventory.bound(inventory.landmarks["policy"]))
+    bound = min(inventory.bound(inventory.known_ids["policy"]))
     operation = do("policy.bind", bound, *inventory.free(1), policy="policy")
     text = auditor.get(operation.get_absolute_url()).text
     links = re.findall(r'targets/\?state=(\w+)">All 1', text)

@@ -14,7 +14,7 @@ from iotda_admin.operations.models import Target
 @pytest.fixture
 def partial(do, inventory):
     return do(
-        "policy.bind", *inventory.free(2), "nobody-1", inventory.landmarks["full"],
+        "policy.bind", *inventory.free(2), "nobody-1", inventory.known_ids["full"],
         policy="policy", ticket="INC-7", policy_name="quarantine",
     )  # fmt: skip
 
@@ -27,7 +27,7 @@ def table(client, operation):
 def test_the_table_has_what_failed_and_why(auditor, partial, inventory):
     rows = {row["id"]: row for row in table(auditor, partial)}
     request = inventory.journal("BindDevicePolicy")[-1]["request_id"]
-    assert rows.keys() == {"nobody-1", inventory.landmarks["full"]}
+    assert rows.keys() == {"nobody-1", inventory.known_ids["full"]}
     row = rows["nobody-1"]
     assert (row["state"], row["code"], row["request_id"]) == (
         "failed",
@@ -85,7 +85,7 @@ def test_the_summary_says_what_a_ticket_needs(auditor, partial, inventory):
         "Asked by admin (admin) on",
         "Reason: because",
         "Ticket: INC-7",
-        f"Policy: {inventory.landmarks['policy']}",
+        f"Policy: {inventory.known_ids['policy']}",
         "Done: 2, Failed: 2",
         "The device does not exist. [IOTDA.014000]",
         "  nobody-1",

@@ -43,7 +43,7 @@ CALLS |= {"policy.bind": "BindDevicePolicy", "policy.unbind": "UnbindDevicePolic
 @pytest.fixture
 def targets(inventory):
     """For each verb something that it would change."""
-    known = inventory.landmarks
+    known = inventory.known_ids
     return {
         "device.freeze": [known["online"]],
         "device.unfreeze": [known["frozen"]],

@@ -35,7 +35,7 @@ BAD = [
 
 
 def bind(client, cloud, *ids, policy="other_policy", headers=None, **form):
-    policy = cloud.landmarks[policy]
+    policy = cloud.known_ids[policy]
     return client.post(
         f"/policies/{policy}/bind/",
         bind_form(policy, *ids, **form),
@@ -44,7 +44,7 @@ def bind(client, cloud, *ids, policy="other_policy", headers=None, **form):
 
 
 def unbind(client, cloud, *ids, **form):
-    url = f"/policies/{cloud.landmarks['policy']}/unbind/"
+    url = f"/policies/{cloud.known_ids['policy']}/unbind/"
     return client.post(url, asked(target_type="device", target=list(ids), **form))
 
 
@@ -53,11 +53,11 @@ def only():
 
 
 def test_it_binds_several_and_says_who_failed_and_why(policyadmin, inventory):
-    good, full = inventory.free(2), inventory.landmarks["full"]
+    good, full = inventory.free(2), inventory.known_ids["full"]
     response = bind(policyadmin, inventory, *good, full, policy="policy", headers=HTMX)
     assert response.status_code == 200
     assert states(only()) == {good[0]: "ok", good[1]: "ok", full: "failed"}
-    assert inventory.bound(inventory.landmarks["policy"]) >= set(good)
+    assert inventory.bound(inventory.known_ids["policy"]) >= set(good)
     for words in (
         "IOTDA.015204",
         "the limit of 5 is reached",
@@ -67,9 +67,9 @@ def test_it_binds_several_and_says_who_failed_and_why(policyadmin, inventory):
 
 
 def test_the_inventory_follows(policyadmin, inventory):
-    good, full = inventory.free(1)[0], inventory.landmarks["full"]
+    good, full = inventory.free(1)[0], inventory.known_ids["full"]
     bind(policyadmin, inventory, good, full, policy="policy")
-    rows = Binding.objects.filter(policy=inventory.landmarks["policy"])
+    rows = Binding.objects.filter(policy=inventory.known_ids["policy"])
     assert rows.filter(target_id=good).exists()
     assert not rows.filter(target_id=full).exists()
 
@@ -171,7 +171,7 @@ def test_policies_of_the_same_name_are_told_apart_by_their_space(
 def test_picking_needs_no_script(policyadmin, inventory):
     device = inventory.free(1)[0]
     data = {
-        "policy": inventory.landmarks["other_policy"],
+        "policy": inventory.known_ids["other_policy"],
         "act": f"add:{device}",
         "reason": "why",
         "pasted": "x",
@@ -186,7 +186,7 @@ def test_picking_needs_no_script(policyadmin, inventory):
 @pytest.mark.parametrize("known", [True, False])
 def test_what_was_bound_before_is_already(policyadmin, inventory, answer, known):
     inventory.switch(already_bound=answer)
-    device = min(inventory.bound(inventory.landmarks["policy"]))
+    device = min(inventory.bound(inventory.known_ids["policy"]))
     if not known:
         Binding.objects.all().delete()
     bind(policyadmin, inventory, device, policy="policy")
@@ -201,7 +201,7 @@ def test_what_is_not_bound_is_already_unbound(policyadmin, inventory, answer):
 
 
 def test_it_unbinds(policyadmin, inventory):
-    policy = inventory.landmarks["policy"]
+    policy = inventory.known_ids["policy"]
     device, *others = sorted(inventory.bound(policy))
     unbind(policyadmin, inventory, device)
     assert outcome(only()) == {"ok": 1}
@@ -210,13 +210,13 @@ def test_it_unbinds(policyadmin, inventory):
 
 
 def test_it_binds_to_a_product(policyadmin, inventory):
-    product = inventory.landmarks["product"]
+    product = inventory.known_ids["product"]
     bind(policyadmin, inventory, product, target_type="product")
-    assert inventory.bound(inventory.landmarks["other_policy"], "product") == {product}
+    assert inventory.bound(inventory.known_ids["other_policy"], "product") == {product}
 
 
 def test_a_whole_space_needs_its_name_typed(policyadmin, inventory):
-    space = inventory.landmarks["space"]
+    space = inventory.known_ids["space"]
     response = bind(
         policyadmin, inventory, space, target_type="app", space_name="almost"
     )
@@ -231,7 +231,7 @@ def test_a_whole_space_needs_its_name_typed(policyadmin, inventory):
 def test_a_name_that_was_not_typed_is_not_confirmed(
     policyadmin, inventory, name, typed
 ):
-    space = inventory.landmarks["space"]
+    space = inventory.known_ids["space"]
     Space.objects.filter(pk=space).update(name=name)
     response = bind(policyadmin, inventory, space, target_type="app", space_name=typed)
     assert response.status_code == 422
@@ -239,26 +239,26 @@ def test_a_name_that_was_not_typed_is_not_confirmed(
 
 
 def test_a_name_with_a_space_at_its_end_can_be_typed(policyadmin, inventory):
-    space = inventory.landmarks["space"]
+    space = inventory.known_ids["space"]
     Space.objects.filter(pk=space).update(name="plant ")
     bind(policyadmin, inventory, space, target_type="app", space_name="plant ")
     assert outcome(only()) == {"ok": 1}
 
 
 def test_unbinding_from_nothing_leads_back_to_the_policy(policyadmin, inventory):
-    url = f"/policies/{inventory.landmarks['policy']}/"
+    url = f"/policies/{inventory.known_ids['policy']}/"
     assert policyadmin.get(f"{url}unbind/").url == url
 
 
 def test_a_whole_space_is_bound_once_its_name_is_typed(policyadmin, inventory):
-    space = Space.objects.get(pk=inventory.landmarks["space"])
+    space = Space.objects.get(pk=inventory.known_ids["space"])
     bind(policyadmin, inventory, space.pk, target_type="app", space_name=space.name)
-    assert inventory.bound(inventory.landmarks["other_policy"], "app") == {space.pk}
+    assert inventory.bound(inventory.known_ids["other_policy"], "app") == {space.pk}
 
 
 def test_a_whole_space_needs_a_right_of_its_own(policyadmin, inventory):
     Permission.objects.get(codename="bind_space").group_set.clear()
-    space = Space.objects.get(pk=inventory.landmarks["space"])
+    space = Space.objects.get(pk=inventory.known_ids["space"])
     response = bind(
         policyadmin, inventory, space.pk, target_type="app", space_name=space.name
     )

@@ -18,7 +18,7 @@ def do(inventory):
     """Runs a command; gives its exit status, or the reason why it was refused."""
 
     def do(name, *ids, policy=None, **more):
-        facts = WHY | {"policy": policy or inventory.landmarks["policy"]} | more
+        facts = WHY | {"policy": policy or inventory.known_ids["policy"]} | more
         with pytest.raises((SystemExit, CommandError)) as end:
             call_command(Utility([]).fetch_command(name), *ids, **facts)
         if isinstance(end.value, SystemExit):
@@ -35,7 +35,7 @@ def only() -> Operation:
 
 
 def test_it_binds_and_unbinds(do, inventory, capsys):
-    policy, device = inventory.landmarks["policy"], inventory.free(1)[0]
+    policy, device = inventory.known_ids["policy"], inventory.free(1)[0]
     assert do("bind", device) == 0
     assert device in inventory.bound(policy)
     assert do("unbind", device) == 0
@@ -44,7 +44,7 @@ def test_it_binds_and_unbinds(do, inventory, capsys):
 
 
 def test_the_record_has_names_and_what_stood_before(do, inventory):
-    policy, device = inventory.landmarks["policy"], inventory.free(1)[0]
+    policy, device = inventory.known_ids["policy"], inventory.free(1)[0]
     binding = {"policy_id": policy, "target_type": "device", "target_id": device}
     inventory.call("POST", "bindings", json=binding)
     assert do("bind", device) == 0
@@ -58,11 +58,11 @@ def test_the_record_has_names_and_what_stood_before(do, inventory):
 
 
 def test_a_policy_is_found_by_its_exact_name(do, inventory):
-    Policy.objects.exclude(pk=inventory.landmarks["policy"]).filter(
+    Policy.objects.exclude(pk=inventory.known_ids["policy"]).filter(
         name="quarantine"
     ).delete()
     assert do("bind", *inventory.free(2), policy="quarantine") == 0
-    assert only().policy_id == inventory.landmarks["policy"]
+    assert only().policy_id == inventory.known_ids["policy"]
 
 
 def test_of_policies_with_one_name_the_candidates_are_named(do, inventory):
@@ -70,7 +70,7 @@ def test_of_policies_with_one_name_the_candidates_are_named(do, inventory):
     Policy.objects.create(policy_id="a-twin", name="quarantine", app_id=space.pk)
     said = do("bind", inventory.free(1)[0], policy="quarantine")
     assert f"a-twin  in {space.name}" in said
-    assert inventory.landmarks["policy"] in said
+    assert inventory.known_ids["policy"] in said
 
 
 @pytest.mark.parametrize("name", ["nope", "Quarantine", "quarant", "no such policy"])
@@ -81,7 +81,7 @@ def test_a_policy_that_is_not_there_is_refused(do, inventory, name):
 
 
 def test_a_policy_made_since_is_found_at_iotda(do, inventory):
-    policy = inventory.landmarks["policy"]
+    policy = inventory.known_ids["policy"]
     Policy.objects.all().delete()
     assert do("bind", inventory.free(1)[0], policy=policy) == 0
 
@@ -96,7 +96,7 @@ def test_where_iotda_cannot_be_asked_for_the_policy_nothing_is_recorded(
 
 @pytest.mark.parametrize("typed", ["", "wrong"])
 def test_a_whole_space_needs_its_name(do, inventory, typed):
-    space = Space.objects.get(pk=inventory.landmarks["space"])
+    space = Space.objects.get(pk=inventory.known_ids["space"])
     said = do("bind", space.pk, target_type="app", confirm_space=typed)
     assert (
         said == f"--confirm-space: Type the name exactly as it is shown: {space.name}"
@@ -105,13 +105,13 @@ def test_a_whole_space_needs_its_name(do, inventory, typed):
 
 
 def test_a_whole_space_is_bound_with_its_name(do, inventory):
-    space = Space.objects.get(pk=inventory.landmarks["space"])
+    space = Space.objects.get(pk=inventory.known_ids["space"])
     assert do("bind", space.pk, target_type="app", confirm_space=space.name) == 0
-    assert inventory.bound(inventory.landmarks["policy"], "app") == {space.pk}
+    assert inventory.bound(inventory.known_ids["policy"], "app") == {space.pk}
 
 
 def test_a_partial_failure_is_told(do, inventory, capsys):
-    good, full = inventory.free(1)[0], inventory.landmarks["full"]
+    good, full = inventory.free(1)[0], inventory.known_ids["full"]
     assert do("bind", good, full) == 1
     assert states(only()) == {good: "ok", full: "failed"}
     assert "already has 5 policies" in capsys.readouterr().out

@@ -17,7 +17,7 @@ def file(text):
 def test_a_file_is_bound(policyadmin, inventory):
     one, two = inventory.free(2)
     form = bind_form(
-        inventory.landmarks["policy"],
+        inventory.known_ids["policy"],
         upload=file(f"name,device_id\npump,{one}\nfan,{two}\n"),
     )
     policyadmin.post(BIND, form)
@@ -27,9 +27,9 @@ def test_a_file_is_bound(policyadmin, inventory):
 def test_it_tells_what_is_known_and_keeps_the_ids_of_a_file_in_the_form(
     policyadmin, inventory
 ):
-    known, full = inventory.free(1)[0], inventory.landmarks["full"]
+    known, full = inventory.free(1)[0], inventory.known_ids["full"]
     ids = "\n".join([known, full, full, *MANY])
-    form = bind_form(inventory.landmarks["policy"], act="check", upload=file(ids))
+    form = bind_form(inventory.known_ids["policy"], act="check", upload=file(ids))
     text = policyadmin.post(BIND, form).text
     for words in (
         "3,002 targets",
@@ -50,7 +50,7 @@ def test_more_than_the_limit_is_413_and_nothing_is_recorded(
     settings.TARGETS_LIMIT = 100
     text = "\n".join(MANY[:101])
     given = {how: file(text) if how == "upload" else text}
-    bound = policyadmin.post(BIND, bind_form(inventory.landmarks["policy"], **given))
+    bound = policyadmin.post(BIND, bind_form(inventory.known_ids["policy"], **given))
     given = {how: file(text) if how == "upload" else text}
     frozen = operator.post("/devices/selection.freeze/", asked(**given))
     assert [bound.status_code, frozen.status_code] == [413, 413]
@@ -68,7 +68,7 @@ def test_a_body_that_is_too_large_is_refused_unread(policyadmin, cloud, headers)
 
 
 def test_the_same_form_sent_twice_reads_nothing_of_the_platform(policyadmin, inventory):
-    form = bind_form(inventory.landmarks["policy"], *inventory.free(2))
+    form = bind_form(inventory.known_ids["policy"], *inventory.free(2))
     policyadmin.post(BIND, form)
     calls = len(inventory.journal())
     assert (

@@ -35,7 +35,7 @@ def test_the_list_asks_as_much_for_many_as_for_one(
 
 
 def test_a_policy_is_read_at_this_moment(viewer, inventory):
-    policy = inventory.landmarks["policy"]
+    policy = inventory.known_ids["policy"]
     inventory.call("PATCH", f"policies/{policy}", json={"policy_name": "renamed"})
     response = viewer.get(f"/policies/{policy}/")
     assert "<h1><bdi>renamed</bdi></h1>" in response.text
@@ -48,7 +48,7 @@ def test_a_policy_is_read_at_this_moment(viewer, inventory):
 def test_a_policy_that_cannot_be_read_is_shown_from_the_inventory(
     viewer, inventory, settings, fault, status
 ):
-    policy = Policy.objects.get(pk=inventory.landmarks["policy"])
+    policy = Policy.objects.get(pk=inventory.known_ids["policy"])
     inventory.fault("ShowDevicePolicy", fault) if fault else unreachable(settings)
     response = viewer.get(f"/policies/{policy.pk}/")
     assert response.status_code == status
@@ -57,7 +57,7 @@ def test_a_policy_that_cannot_be_read_is_shown_from_the_inventory(
 
 
 def test_a_policy_that_was_deleted_is_shown_as_gone(viewer, inventory):
-    policy = inventory.landmarks["policy"]
+    policy = inventory.known_ids["policy"]
     inventory.call("DELETE", f"policies/{policy}")
     response = viewer.get(f"/policies/{policy}/")
     assert response.status_code == 404
@@ -89,7 +89,7 @@ def test_only_the_platform_says_that_nobody_knows_it(
 def test_who_did_it_and_why_is_for_those_who_may_see_it(
     policyadmin, role, shown, inventory
 ):
-    policy = inventory.landmarks["policy"]
+    policy = inventory.known_ids["policy"]
     policyadmin.post("/policies/selection.bind/", bind_form(policy, *inventory.free(1)))
     history = (
         signed_in(role).get(f"/policies/{policy}/").text.partition('id="history"')[2]
@@ -100,7 +100,7 @@ def test_who_did_it_and_why_is_for_those_who_may_see_it(
 
 
 def test_its_targets_are_paged(viewer, inventory):
-    policy = inventory.landmarks["policy"]
+    policy = inventory.known_ids["policy"]
     Binding.objects.bulk_create(
         Binding(policy_id=policy, target_type="device", target_id=f"d{n}")
         for n in range(60)
