@@ -8,12 +8,13 @@ from django.db.models import Model
 from django.utils import timezone
 
 from devices.models import Device, Product, Space
-from iotda_admin.inventory.mirror import Mirror, listing
+from iotda_admin.inventory.mirror import Mirror, batched_listing
 from iotda_admin.iotda import Client, DeviceInfo
 from iotda_admin.rate.retries import retrying
 
 
 class Spaces(Mirror):
+    order = 1
     model = Space
     key = ["app_id"]
     fields = ["name", "default"]
@@ -27,6 +28,7 @@ class Spaces(Mirror):
 
 
 class Products(Mirror):
+    order = 2
     model = Product
     key = ["product_id"]
     fields = [
@@ -39,7 +41,7 @@ class Products(Mirror):
     ]
 
     def pages(self, client: Client) -> Iterator[list[Model]]:
-        for page in listing(client.list_products, attrgetter("product_id")):
+        for page in batched_listing(client.list_products, attrgetter("product_id")):
             yield [
                 Product(product_id=product.product_id, **copied(product, self.fields))
                 for product in page
@@ -53,12 +55,13 @@ DEVICE_FIELDS = [
 
 
 class Devices(Mirror):
+    order = 3
     model = Device
     key = ["device_id"]
     fields = [*DEVICE_FIELDS, "name", "tags"]
 
     def pages(self, client: Client) -> Iterator[list[Model]]:
-        for page in listing(client.list_devices, attrgetter("device_id")):
+        for page in batched_listing(client.list_devices, attrgetter("device_id")):
             yield [device_row(device) for device in page]
 
 

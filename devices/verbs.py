@@ -15,7 +15,7 @@ from django.utils.translation import ngettext_lazy
 from devices.models import Device
 from devices.sync import Devices, device_row
 from devices.targets import DeviceSelection, known_devices, resolve_devices
-from iotda_admin.inventory.sync import ask as ask_for_reading
+from iotda_admin.inventory.sync import request_sync as ask_for_reading
 from iotda_admin.iotda import (
     Ack,
     Client,

@@ -93,15 +93,6 @@ READ_BACK_GAP = env.number("READ_BACK_GAP", 5, low=0, high=600)
 BATCH_TASK_ABOVE = env.integer("BATCH_TASK_ABOVE", 500, low=0, high=1_000_000)
 TARGETS_LIMIT = env.integer("TARGETS_LIMIT", 100_000, low=20, high=1_000_000)
 
-# A listing of the platform, and the table that mirrors it, in the order they are read.
-INVENTORY_MIRRORS = [
-    "devices.sync.Spaces",
-    "devices.sync.Products",
-    "devices.sync.Devices",
-    "policies.sync.Policies",
-    "policies.sync.Bindings",
-]
-
 # --- The audit trail ----------------------------------------------------------------------------
 # With a key, nobody who has only the database can forge the trail. Keep it elsewhere.
 AUDIT_KEY = env.secret("AUDIT_KEY")
@@ -111,7 +102,7 @@ WORKING_HOURS = env.working_hours("WORKING_HOURS", "Mon-Fri 08:00-18:00")
 
 # What `manage.py worker` does besides running tasks: a callable, and the seconds between two calls.
 WORKER_JOBS = {
-    "iotda_admin.health.workers.beat": 5,
+    "iotda_admin.health.workers.record_heartbeat": 5,
     "iotda_admin.operations.execution.reconciliation.recover_stalled": 1,
     "iotda_admin.operations.execution.reconciliation.reconcile_due": 1,
     "iotda_admin.operations.execution.batch_tasks.poll_due_tasks": 1,

@@ -10,7 +10,7 @@ from operator import attrgetter
 from django.db.models import Model
 from django.utils import timezone
 
-from iotda_admin.inventory.mirror import Mirror, listing
+from iotda_admin.inventory.mirror import Mirror, batched_listing
 from iotda_admin.iotda import (
     FIRST_PAGE,
     PAGE_LIMIT,
@@ -27,6 +27,7 @@ REREAD_LIMIT = 4 * PAGE_LIMIT
 
 
 class Policies(Mirror):
+    order = 4
     model = Policy
     key = ["policy_id"]
     fields = ["name", "app_id", "statements", "create_time", "update_time"]
@@ -34,7 +35,9 @@ class Policies(Mirror):
     def pages(self, client: Client) -> Iterator[list[Model]]:
         # The list leaves the statements out, so each policy is read by itself: there are at most 50.
         show = retrying(client.show_device_policy)
-        for page in listing(client.list_device_policies, attrgetter("policy_id")):
+        for page in batched_listing(
+            client.list_device_policies, attrgetter("policy_id")
+        ):
             rows: list[Model] = []
             for policy in page:
                 # Deleted since it was listed: it is just not there any more.
@@ -44,6 +47,7 @@ class Policies(Mirror):
 
 
 class Bindings(Mirror):
+    order = 5
     model = Binding
     key = ["policy_id", "target_type", "target_id"]
     fields = []
@@ -53,7 +57,9 @@ class Bindings(Mirror):
             targets = partial(client.show_targets_in_device_policy, policy.policy_id)
             # Deleted since the policies were listed: it has no targets any more.
             with unless_gone():
-                for page in listing(targets, attrgetter("target_type", "target_id")):
+                for page in batched_listing(
+                    targets, attrgetter("target_type", "target_id")
+                ):
                     yield [
                         Binding(
                             policy=policy,

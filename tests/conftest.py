@@ -21,7 +21,7 @@ from iotda_admin.access.actor import Actor
 from iotda_admin.access.models import EVERY_SPACE, Grant
 from iotda_admin.audit import triggers
 from iotda_admin.inventory.models import SyncRun
-from iotda_admin.inventory.sync import perform
+from iotda_admin.inventory.sync import run_sync
 from iotda_admin.rate import connection
 from policies.models import Binding, Policy
 from tests.cloud import Cloud
@@ -78,7 +78,7 @@ def inventory(cloud: Cloud, db: None) -> Cloud:
     After each reset it is the same, so it is read once, and then the rows of that reading are put back.
     """
     if not READ:
-        assert perform(SyncRun.objects.create(), connection.client())
+        assert run_sync(SyncRun.objects.create(), connection.client())
         READ.extend(row for model in MIRRORED for row in model.objects.order_by("pk"))
     else:
         now = timezone.now()

@@ -10,7 +10,7 @@ from django.test import Client
 from devices.models import Device, Product, Space
 from iotda_admin.access.actor import Actor
 from iotda_admin.inventory.models import SyncRun
-from iotda_admin.inventory.sync import perform
+from iotda_admin.inventory.sync import run_sync
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.services import TargetSpec, dispatch
 from iotda_admin.rate import connection
@@ -84,7 +84,7 @@ def poison(cloud: Cloud) -> Poisoned:
     )
     poison_devices(cloud, state)
     poison_names(cloud, state)
-    assert perform(SyncRun.objects.create(), connection.client())
+    assert run_sync(SyncRun.objects.create(), connection.client())
     who = [
         User.objects.create(
             username=payload[:150],

@@ -24,7 +24,7 @@ def ready(client, query=""):
 
 
 def test_it_is_ready_with_a_worker_and_an_inventory(anonymous, inventory):
-    workers.beat()
+    workers.record_heartbeat()
     checks = ["database", "migrations", "audit", "worker", "platform"]
     assert ready(anonymous) == (
         200,
@@ -33,7 +33,7 @@ def test_it_is_ready_with_a_worker_and_an_inventory(anonymous, inventory):
 
 
 def test_it_is_not_ready_when_the_worker_is_silent(anonymous, inventory):
-    workers.beat()
+    workers.record_heartbeat()
     Worker.objects.update(seen_at=timezone.now() - timedelta(seconds=31))
     status, said = ready(anonymous)
     assert (status, said["checks"]["worker"]) == (503, "failed")
@@ -43,7 +43,7 @@ def test_it_is_not_ready_when_the_worker_is_silent(anonymous, inventory):
 def test_iotda_that_does_not_answer_is_said_and_no_reason_to_restart(
     anonymous, inventory
 ):
-    workers.beat()
+    workers.record_heartbeat()
     SyncRun.objects.create(state="failed", finished_at=timezone.now())
     before = len(inventory.journal())
     status, said = ready(anonymous)
@@ -56,7 +56,7 @@ def test_iotda_that_does_not_answer_is_said_and_no_reason_to_restart(
 
 
 def test_it_is_not_ready_when_the_trail_can_be_changed(anonymous, db):
-    workers.beat()
+    workers.record_heartbeat()
     with connection.cursor() as cursor:
         on = " ON audit_event" if connection.vendor == "postgresql" else ""
         cursor.execute(f"DROP TRIGGER audit_event_update{on}")
@@ -64,9 +64,9 @@ def test_it_is_not_ready_when_the_trail_can_be_changed(anonymous, db):
 
 
 def test_a_worker_that_lives_is_one_however_often_it_says_so(db):
-    workers.beat()
-    workers.beat()
-    assert workers.alive().count() == 1
+    workers.record_heartbeat()
+    workers.record_heartbeat()
+    assert workers.live_workers().count() == 1
 
 
 @pytest.mark.parametrize("page", ["/", "/operations/{}/"])
@@ -77,7 +77,7 @@ def test_a_page_says_that_no_worker_runs(operator, inventory, page):
     assert operation.status_code == 200
     number = operation.request["PATH_INFO"].strip("/").rpartition("/")[2]
     assert "No worker is running." in operator.get(page.format(number)).text
-    workers.beat()
+    workers.record_heartbeat()
     assert "No worker is running." not in operator.get(page.format(number)).text
 
 

@@ -1,4 +1,4 @@
-"""What this product needs, looked at without a call to IoTDA. The words are for everybody."""
+"""Check what the product needs, without calling IoTDA. Results are public."""
 
 import logging
 from collections.abc import Callable
@@ -15,22 +15,23 @@ from iotda_admin.inventory.models import SyncRun
 
 log = logging.getLogger(__name__)
 
-WORDS = {True: "ok", False: "failed", None: "unknown"}
-# Without one of these nothing can be done here. That IoTDA does not answer is none: pages still show what was
-# read before, and a restart would not help.
+RESULTS = {True: "ok", False: "failed", None: "unknown"}
+# Without one of these the product is not ready. IoTDA is not one of them: pages show the
+# last sync, and a restart would not help.
 VITAL = {"database", "migrations", "audit", "worker"}
 
 
-def look() -> dict[str, str]:
-    """The database first: where it is gone, each further look would wait for it in vain."""
-    there = holds(database_answers)
+def run_checks() -> dict[str, str]:
+    """Check the database first: without it every other check would time out."""
+    there = passes(database_answers)
     others = {
-        name: WORDS[holds(check) if there else None] for name, check in CHECKS.items()
+        name: RESULTS[passes(check) if there else None]
+        for name, check in CHECKS.items()
     }
-    return {"database": WORDS[there], **others}
+    return {"database": RESULTS[there], **others}
 
 
-def holds(check: Callable[[], bool | None]) -> bool | None:
+def passes(check: Callable[[], bool | None]) -> bool | None:
     try:
         return check()
     except Exception as error:
@@ -48,7 +49,7 @@ _migrated = False
 
 
 def migrated() -> bool:
-    """Once it is so it stays so: this code does not change any more."""
+    """Whether all migrations have run. Cached once true: the code does not change."""
     global _migrated
     if not _migrated:
         executor = MigrationExecutor(connection)
@@ -57,11 +58,11 @@ def migrated() -> bool:
 
 
 def worker_lives() -> bool:
-    return workers.alive().exists()
+    return workers.live_workers().exists()
 
 
 def platform_answers() -> bool | None:
-    """As the last reading of the inventory found it. Unknown when there was none for long."""
+    """Whether the last sync succeeded; unknown if it is too old."""
     last = SyncRun.objects.exclude(finished_at=None).first()
     if last is None or last.finished_at is None:
         return None

@@ -1,4 +1,4 @@
-"""What the database tells, at the moment somebody asks."""
+"""Gauges for Prometheus, read from the database on each request."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -32,33 +32,37 @@ class Gauges(Collector):
 
 
 def gauges() -> Iterator[GaugeMetricFamily]:
-    # Of a day, as a count of all would take longer with every day.
+    # Only the last day: counting all rows would take longer every day.
     day = timezone.now() - timedelta(days=1)
-    asked = Operation.objects.filter(created_at__gte=day)
-    yield by_state("operations_last_day", "Operations of the last 24 hours", asked)
+    recent = Operation.objects.filter(created_at__gte=day)
+    yield by_state("operations_last_day", "Operations of the last 24 hours", recent)
     targets = Target.objects.filter(operation__created_at__gte=day)
     yield by_state(
         "targets_last_day", "Targets of the operations of the last 24 hours", targets
     )
     open_chunks = Chunk.objects.filter(state__in=Chunk.OPEN)
     yield by_state(
-        "chunks_open", "Calls that wait, are sent, or are to be read back", open_chunks
+        "chunks_open", "Chunks that wait, are sent, or are to be read back", open_chunks
     )
-    unsolved = Target.objects.filter(state__in=["failed", "unknown"], resolved_at=None)
+    unresolved = Target.objects.filter(state__in=Target.FAILURES, resolved_at=None)
     yield by_state(
-        "failures_open", "Targets that failed or are unknown, and not solved", unsolved
+        "failures_open",
+        "Targets that failed or are unknown, and are not resolved",
+        unresolved,
     )
     yield one(
-        "workers", "Workers that said in time that they live", workers.alive().count()
+        "workers", "Workers with a recent heartbeat", workers.live_workers().count()
     )
     seen_at = Worker.objects.aggregate(last=Max("seen_at"))["last"]
-    yield age("worker_age_seconds", "Since a worker last said that it lives", seen_at)
+    yield age("worker_age_seconds", "Since the last heartbeat of a worker", seen_at)
     yield age(
-        "inventory_age_seconds", "Since the inventory was true", SyncRun.fresh_at()
+        "inventory_age_seconds",
+        "Since the start of the last complete sync",
+        SyncRun.fresh_at(),
     )
     yield one(
         "audit_head",
-        "Number of the last event of the trail",
+        "Number of the last audit event",
         chain_head().seq,
     )
 

@@ -2,7 +2,7 @@ from django.db import models
 
 
 class Worker(models.Model):
-    """A worker process, and when it last said that it lives: by the database's clock, as machines differ."""
+    """A worker process and its last heartbeat, by the clock of the database."""
 
     host = models.CharField(max_length=255)
     pid = models.PositiveIntegerField()

@@ -10,14 +10,14 @@ from iotda_admin.health.gauges import Gauges
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
-    """This process answers. It says nothing of IoTDA or of the worker."""
+    """Liveness: this process answers."""
     return HttpResponse("ok", content_type="text/plain")
 
 
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """All that is needed is there; ?exclude=worker leaves one out, as for a balancer of web processes."""
-    found = checks.look()
+    """Readiness; ?exclude=worker skips a check, as a load balancer of web servers needs."""
+    found = checks.run_checks()
     vital = checks.VITAL - set(request.GET.getlist("exclude"))
     if any(found[name] != "ok" for name in vital):
         return JsonResponse({"status": "failed", "checks": found}, status=503)

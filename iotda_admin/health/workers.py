@@ -1,4 +1,4 @@
-"""Whether anybody works in the background."""
+"""Heartbeats of the workers."""
 
 import os
 import socket
@@ -9,18 +9,18 @@ from django.db.models.functions import Now
 
 from iotda_admin.health.models import Worker
 
-# Six times missed: a busy machine is not a dead one.
+# Six missed heartbeats: a busy machine may miss some.
 SILENCE = timedelta(seconds=30)
 FORGOTTEN = timedelta(hours=1)
 
 
-def beat() -> None:
-    """Run by each worker every few seconds."""
+def record_heartbeat() -> None:
+    """Record that this worker is alive; it does so every few seconds."""
     Worker.objects.update_or_create(
         host=socket.gethostname(), pid=os.getpid(), defaults={"seen_at": Now()}
     )
     Worker.objects.filter(seen_at__lt=Now() - FORGOTTEN).delete()
 
 
-def alive() -> QuerySet[Worker]:
+def live_workers() -> QuerySet[Worker]:
     return Worker.objects.filter(seen_at__gt=Now() - SILENCE)

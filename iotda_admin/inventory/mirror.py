@@ -1,4 +1,4 @@
-"""A listing of the platform and the table that mirrors it."""
+"""Listings of IoTDA, and the tables that mirror them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -9,49 +9,51 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Model
 from django.utils import timezone
-from django.utils.module_loading import import_string
+from django.utils.module_loading import autodiscover_modules
 
 from iotda_admin.iotda import Client, FetchPage, walk_windows
 from iotda_admin.rate.retries import retrying
 
-ROWS_TOGETHER = 500
+BATCH_SIZE = 500
 
 
 class Mirror:
-    """Subclasses say what is read and into which table; each table has a `read_at`."""
+    """One listing and its table, which has a field `read_at`."""
 
+    # A listing is synced after those it refers to.
+    order: int
     model: type[Model]
-    # What tells two rows apart, and what a newer reading overwrites.
+    # The fields that identify a row, and those that a sync overwrites.
     key: Sequence[str]
     fields: Sequence[str]
 
     def pages(self, client: Client) -> Iterator[list[Model]]:
-        """The whole listing, as unsaved rows."""
+        """Yield the whole listing as unsaved rows."""
         raise NotImplementedError
 
     def refresh(self, client: Client, progress: Callable[[int], None]) -> int:
-        """Read the whole listing into the table; rows that are gone there are removed here."""
+        """Store the whole listing, and delete the rows that it no longer has."""
         started = timezone.now()
         total = 0
         for rows in self.pages(client):
             self.save(rows, started)
             total += len(rows)
             progress(len(rows))
-        # Only a listing that was read to its end says what is gone.
+        # Only a complete listing shows which rows are gone.
         self.model._default_manager.filter(read_at__lt=started).delete()
         return total
 
     def save(self, rows: Sequence[Model], started: datetime | None = None) -> None:
-        """Insert or overwrite. What an action has read while the listing was under way is newer: it stays."""
+        """Insert or update rows, except those read later than `started` by an operation."""
         rows = self.without_newer(rows, started) if started else rows
         for row in rows:
-            clip(row)
+            clip_values(row)
         self.model._default_manager.bulk_create(
             rows,
             update_conflicts=True,
             unique_fields=list(self.key),
             update_fields=[*self.fields, "read_at"],
-            batch_size=ROWS_TOGETHER,
+            batch_size=BATCH_SIZE,
         )
 
     def without_newer(
@@ -70,8 +72,8 @@ class Mirror:
         ]
 
 
-def clip(row: Model) -> None:
-    """Cut what the platform sends longer than it says: one odd value must not stop a whole reading."""
+def clip_values(row: Model) -> None:
+    """Cut values longer than documented: one of them must not stop a sync."""
     for field in row._meta.concrete_fields:
         limit = getattr(field, "max_length", None)
         value = getattr(row, field.attname)
@@ -81,14 +83,16 @@ def clip(row: Model) -> None:
 
 @cache
 def mirrors() -> list[Mirror]:
-    return [import_string(path)() for path in settings.INVENTORY_MIRRORS]
+    """Return the mirrors in the modules `sync` of all apps, in their order."""
+    autodiscover_modules("sync")
+    return [cls() for cls in sorted(Mirror.__subclasses__(), key=lambda c: c.order)]
 
 
-def listing[T](
+def batched_listing[T](
     fetch_page: FetchPage[T], key: Callable[[T], Any]
 ) -> Iterator[tuple[T, ...]]:
-    """A whole list of the platform, in handfuls that are saved together."""
+    """Yield a whole listing in batches, each saved in one statement."""
     rows = walk_windows(
         retrying(fetch_page), key=key, in_flight=settings.INVENTORY_IN_FLIGHT
     )
-    return batched(rows, ROWS_TOGETHER)
+    return batched(rows, BATCH_SIZE)

@@ -6,19 +6,19 @@ from django.utils.translation import gettext_lazy as _
 
 
 class SyncRun(models.Model):
-    """One reading of the whole platform into our tables."""
+    """One sync of all listings of IoTDA with our tables."""
 
     class State(models.TextChoices):
-        ASKED = "asked", _("Waiting")
-        RUNNING = "running", _("Reading")
+        REQUESTED = "asked", _("Waiting")
+        RUNNING = "running", _("Running")
         DONE = "done", _("Done")
         FAILED = "failed", _("Failed")
 
-    state = models.CharField(max_length=10, choices=State, default=State.ASKED)
+    state = models.CharField(max_length=10, choices=State, default=State.REQUESTED)
     asked_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
-    # Touched while it runs: a run whose worker was killed is given up when this stands still.
+    # The heartbeat of a running sync: without one its worker is dead.
     alive_at = models.DateTimeField(null=True)
     rows = models.PositiveIntegerField(default=0)
     error = models.CharField(max_length=600, blank=True)
@@ -39,6 +39,6 @@ class SyncRun(models.Model):
 
     @classmethod
     def fresh_at(cls) -> datetime | None:
-        """The moment up to which the inventory is known to be true: the start of the last whole reading."""
+        """Return the start of the last complete sync; the inventory holds until then."""
         last = cls.objects.filter(state=cls.State.DONE).first()
         return last.started_at if last else None

@@ -1,4 +1,4 @@
-"""Reads the whole platform into our tables: when asked, and when the last reading has grown old."""
+"""Sync the inventory with IoTDA, on request and at intervals."""
 
 import logging
 from datetime import timedelta
@@ -15,86 +15,88 @@ from iotda_admin.rate.connection import client as configured_client
 log = logging.getLogger(__name__)
 
 State = SyncRun.State
-# A reading that says nothing for this long has lost its worker.
+# A sync without a heartbeat for this long has lost its worker.
 SILENCE_SECONDS = 120
-# After a failed reading the next try comes sooner than after a good one.
-FAILED_AGAIN_SECONDS = 30
+# After a failed sync the next one starts sooner than INVENTORY_REFRESH says.
+RETRY_SECONDS = 30
 
 
-def ask() -> SyncRun:
-    """Ask the worker for a reading; one that waits or runs already serves everybody."""
-    open_runs = SyncRun.objects.filter(state__in=[State.ASKED, State.RUNNING])
+def request_sync() -> SyncRun:
+    """Ask the worker for a sync; one that waits or runs already serves everyone."""
+    open_runs = SyncRun.objects.filter(state__in=[State.REQUESTED, State.RUNNING])
     return open_runs.first() or SyncRun.objects.create()
 
 
 def sync_if_due() -> None:
-    give_up_silent()
-    run = SyncRun.objects.filter(state=State.ASKED).last()
+    fail_silent_runs()
+    run = SyncRun.objects.filter(state=State.REQUESTED).last()
     if run is None and is_due():
         run = SyncRun.objects.create()
     if run is not None:
-        perform(run, configured_client())
+        run_sync(run, configured_client())
 
 
 def is_due() -> bool:
     last = SyncRun.objects.first()
     if last is None:
         return True
-    if last.state in (State.ASKED, State.RUNNING) or last.finished_at is None:
+    if last.state in (State.REQUESTED, State.RUNNING) or last.finished_at is None:
         return False
     wait = settings.INVENTORY_REFRESH
     if last.state == State.FAILED:
-        wait = min(wait, FAILED_AGAIN_SECONDS)
+        wait = min(wait, RETRY_SECONDS)
     return timezone.now() - last.finished_at > timedelta(seconds=wait)
 
 
-def give_up_silent(seconds: float = SILENCE_SECONDS) -> None:
-    silent_since = timezone.now() - timedelta(seconds=seconds)
-    SyncRun.objects.filter(state=State.RUNNING, alive_at__lt=silent_since).update(
+def fail_silent_runs(seconds: float = SILENCE_SECONDS) -> None:
+    now = timezone.now()
+    SyncRun.objects.filter(
+        state=State.RUNNING, alive_at__lt=now - timedelta(seconds=seconds)
+    ).update(
         state=State.FAILED,
-        finished_at=timezone.now(),
-        error="The worker stopped while reading.",
+        finished_at=now,
+        error="The worker stopped during the sync.",
     )
 
 
-def perform(run: SyncRun, client: Client) -> bool:
-    """Carry out one reading. False if it failed, or if another worker took it."""
-    if not begin(run):
+def run_sync(run: SyncRun, client: Client) -> bool:
+    """Sync all mirrors. Return False if it failed or another worker has the run."""
+    if not claim_run(run):
         return False
     try:
         for mirror in mirrors():
-            mirror.refresh(client, lambda rows: alive(run, rows))
+            mirror.refresh(client, lambda rows: heartbeat(run, rows))
     except IotdaError as error:
         log.warning("sync failed: %s", error)
-        finish(run, State.FAILED, error.message)
+        finish_run(run, State.FAILED, error.message)
         return False
     except BaseException:
-        finish(run, State.FAILED, "Reading stopped by a fault of ours; see the log.")
+        finish_run(run, State.FAILED, "The sync failed because of a bug; see the log.")
         raise
-    finish(run, State.DONE)
+    finish_run(run, State.DONE)
     return run.state == State.DONE
 
 
-def begin(run: SyncRun) -> bool:
+def claim_run(run: SyncRun) -> bool:
     now = timezone.now()
     try:
         with transaction.atomic():
-            mine = SyncRun.objects.filter(pk=run.pk, state=State.ASKED).update(
+            claimed = SyncRun.objects.filter(pk=run.pk, state=State.REQUESTED).update(
                 state=State.RUNNING, started_at=now, alive_at=now
             )
-    except IntegrityError:
+    except IntegrityError:  # Another sync is running.
         return False
     run.refresh_from_db()
-    return bool(mine)
+    return bool(claimed)
 
 
-def alive(run: SyncRun, rows: int) -> None:
+def heartbeat(run: SyncRun, rows: int) -> None:
     run.rows += rows
     SyncRun.objects.filter(pk=run.pk).update(alive_at=timezone.now(), rows=run.rows)
 
 
-def finish(run: SyncRun, state: State, error: str = "") -> None:
-    # Unless it was given up in between: then what it read may be mixed with another reading's.
+def finish_run(run: SyncRun, state: State, error: str = "") -> None:
+    # A run that was given up stays failed: another sync may have run at the same time.
     SyncRun.objects.filter(pk=run.pk, state=State.RUNNING).update(
         state=state, finished_at=timezone.now(), error=error[:600]
     )

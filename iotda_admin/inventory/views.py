@@ -10,7 +10,7 @@ from iotda_admin.inventory.models import SyncRun
 
 @require_safe
 def freshness(request: HttpRequest) -> HttpResponse:
-    """How old the inventory is. Polled while a reading is under way; the lists reload at its end."""
+    """Show the age of the inventory. Polled during a sync; lists reload at its end."""
     response = render(request, "inventory/freshness.html", {}, part="line")
     last = SyncRun.objects.first()
     if last is not None and last.state in (SyncRun.State.DONE, SyncRun.State.FAILED):
@@ -20,7 +20,7 @@ def freshness(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def refresh(request: HttpRequest) -> HttpResponse:
-    sync.ask()
+    sync.request_sync()
     if wants_fragment(request):
         return render(request, "inventory/freshness.html", {}, part="line")
     back_to = request.POST.get("next", "")

@@ -147,7 +147,7 @@ class Fuzz:
     def beat(self) -> None:
         """By the clock: on a slow machine a turn takes longer than a worker may be silent."""
         if time.monotonic() > self.next_beat:
-            workers.beat()
+            workers.record_heartbeat()
             self.next_beat = time.monotonic() + BEAT
 
     def one(self, number: int) -> None:

@@ -24,7 +24,7 @@ from django.utils.module_loading import import_string
 from devices.models import Device
 from iotda_admin.access.actor import Actor
 from iotda_admin.inventory.models import SyncRun
-from iotda_admin.inventory.sync import perform
+from iotda_admin.inventory.sync import run_sync
 from iotda_admin.iotda import Rejected, walk
 from iotda_admin.iotda.calls import Caller
 from iotda_admin.operations import services
@@ -72,7 +72,7 @@ class Records:
 def prepare() -> None:
     call_command("migrate", verbosity=0)
     call_command("demo_users")
-    assert perform(SyncRun.objects.create(), connection.client())
+    assert run_sync(SyncRun.objects.create(), connection.client())
 
 
 def warm_up() -> None:

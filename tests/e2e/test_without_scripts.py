@@ -92,7 +92,7 @@ def test_it_asks_for_a_refresh_and_stays_where_it_was(page, stage):
     page.goto("/devices/?status=FROZEN")
     press(page, "Refresh")
     assert page.url.endswith("/devices/?status=FROZEN")
-    assert SyncRun.objects.first().state == SyncRun.State.ASKED
+    assert SyncRun.objects.first().state == SyncRun.State.REQUESTED
 
 
 def test_it_shows_the_policies_of_a_device(page, stage):

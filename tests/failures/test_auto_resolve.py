@@ -5,7 +5,7 @@ import pytest
 from iotda_admin.audit.models import Event
 from iotda_admin.failures.auto_resolve import resolve_by_inventory
 from iotda_admin.inventory.models import SyncRun
-from iotda_admin.inventory.sync import perform
+from iotda_admin.inventory.sync import run_sync
 from iotda_admin.operations import open_failures
 from iotda_admin.operations.models import Target
 from iotda_admin.rate import connection
@@ -25,7 +25,7 @@ def failed(do, inventory):
 
 
 def reread():
-    assert perform(SyncRun.objects.create(), connection.client())
+    assert run_sync(SyncRun.objects.create(), connection.client())
     resolve_by_inventory()
 
 

@@ -15,7 +15,7 @@ from tests.asking import unreachable
 
 
 def read_again():
-    return sync.perform(SyncRun.objects.create(), connection.client())
+    return sync.run_sync(SyncRun.objects.create(), connection.client())
 
 
 FIELDS = [
@@ -128,12 +128,12 @@ def test_a_platform_that_is_down_changes_nothing(inventory, settings):
 
 def test_a_reading_that_was_given_up_does_not_report_success(inventory):
     run = SyncRun.objects.create()
-    assert sync.begin(run)
+    assert sync.claim_run(run)
     SyncRun.objects.filter(pk=run.pk).update(
         alive_at=timezone.now() - timedelta(hours=1)
     )
-    sync.give_up_silent()
-    sync.finish(run, SyncRun.State.DONE)
+    sync.fail_silent_runs()
+    sync.finish_run(run, SyncRun.State.DONE)
     assert run.state == "failed"
 
 
@@ -148,7 +148,7 @@ def test_a_failed_reading_is_tried_again_soon(inventory):
 
 def test_only_one_of_two_begins_the_same_reading(inventory):
     run = SyncRun.objects.create()
-    assert [sync.begin(run), sync.begin(run)] == [True, False]
+    assert [sync.claim_run(run), sync.claim_run(run)] == [True, False]
 
 
 def test_old_readings_are_forgotten(inventory):

@@ -17,7 +17,7 @@ from policies.models import Binding, Policy
 
 
 def read_again():
-    return sync.perform(SyncRun.objects.create(), connection.client())
+    return sync.run_sync(SyncRun.objects.create(), connection.client())
 
 
 def test_it_reads_every_device_as_the_platform_has_it(inventory):
@@ -110,7 +110,7 @@ def test_a_reading_whose_worker_died_is_given_up(inventory):
     run = SyncRun.objects.create(
         state="running", started_at=long_ago, alive_at=long_ago
     )
-    sync.give_up_silent()
+    sync.fail_silent_runs()
     run.refresh_from_db()
     assert run.state == "failed"
     assert read_again()
@@ -125,18 +125,18 @@ def test_it_is_due_only_when_the_last_one_is_old(inventory):
 
 
 def test_what_was_asked_for_is_read(inventory):
-    sync.ask()
+    sync.request_sync()
     sync.sync_if_due()
     assert SyncRun.objects.first().state == "done"
 
 
 def test_asking_twice_is_one_reading(inventory):
-    assert sync.ask() == sync.ask()
+    assert sync.request_sync() == sync.request_sync()
 
 
 def test_the_command_says_how_much_it_read(inventory, capsys):
     call_command("sync")
-    assert "rows read" in capsys.readouterr().out
+    assert "rows synced" in capsys.readouterr().out
 
 
 def test_the_command_fails_loudly(inventory):

@@ -11,4 +11,4 @@ register = template.Library()
 
 @register.inclusion_tag("parts/no_worker.html", takes_context=True)
 def no_worker(context: template.Context) -> dict[str, Any]:
-    return {"missing": not workers.alive().exists(), "user": context["user"]}
+    return {"missing": not workers.live_workers().exists(), "user": context["user"]}

@@ -24,7 +24,7 @@ def freshness(context: template.Context) -> dict[str, Any]:
         else ""
     )
     reading = last is not None and last.state in (
-        SyncRun.State.ASKED,
+        SyncRun.State.REQUESTED,
         SyncRun.State.RUNNING,
     )
     return {

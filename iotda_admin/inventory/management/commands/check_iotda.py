@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -7,54 +8,49 @@ from django.db import DatabaseError
 
 from iotda_admin.access.actor import system_user
 from iotda_admin.audit.record import record_event
-from iotda_admin.inventory.diagnosis import configured, explain
+from iotda_admin.inventory.connection_errors import connection_settings, explain_error
 from iotda_admin.iotda import IotdaError, PageQuery
 from iotda_admin.rate.connection import client
 
 
 class Command(BaseCommand):
-    help = "Tries the configured connection to IoTDA, read-only, and says in plain words what is wrong."
+    help = "Checks the connection to IoTDA with read-only calls and explains what is wrong."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        connection = configured()
-        how = {"aksk": "AK/SK", "password": "IAM password", "token": "token"}[
-            connection.auth
-        ]
-        if connection.auth == "aksk":
-            how += (
-                " with the derived signature"
-                if connection.derived
-                else " with the ordinary signature"
-            )
+        how = connection_settings().authentication
         self.stdout.write(
             f"{settings.IOTDA_ENDPOINT}, project {settings.IOTDA_PROJECT_ID}, {how}"
         )
-        iotda, one = client(), PageQuery(limit=1)
-        tries = {
-            "resource spaces": iotda.show_applications,
-            "products": lambda: iotda.list_products(one),
-            "devices": lambda: iotda.list_devices(one),
-            "policies": lambda: iotda.list_device_policies(one),
-        }
-        failed = []
-        for what, call in tries.items():
-            error = self.try_one(what, call)
-            if error is not None:
-                failed.append(what)
-                # Only a missing permission is a matter of one call; anything else meets them all.
-                if error.status != 403 or error.code == "IOTDA.000021":
-                    break
+        failed = self.failed_reads()
         self.record(failed)
         if failed:
             raise CommandError(
                 f"IoTDA cannot be used as configured: cannot read {', '.join(failed)}."
             )
         self.stdout.write(
-            "All can be read. Freezing and binding need permissions that only a try can show."
+            "All can be read. Freezing and binding need further permissions, which "
+            "this cannot check."
         )
 
+    def failed_reads(self) -> list[str]:
+        iotda, one = client(), PageQuery(limit=1)
+        calls: dict[str, Callable[[], Any]] = {
+            "resource spaces": iotda.show_applications,
+            "products": lambda: iotda.list_products(one),
+            "devices": lambda: iotda.list_devices(one),
+            "policies": lambda: iotda.list_device_policies(one),
+        }
+        failed = []
+        for name, call in calls.items():
+            if error := self.read(name, call):
+                failed.append(name)
+                # A missing permission concerns one call; any other error all of them.
+                if error.status != 403 or error.code == "IOTDA.000021":
+                    break
+        return failed
+
     def record(self, failed: list[str]) -> None:
-        """Who checked which settings, and what came of it. A check before the first migrate is none yet."""
+        """Audit the check, unless the database has not been migrated yet."""
         with suppress(DatabaseError):
             record_event(
                 "settings.checked",
@@ -69,19 +65,17 @@ class Command(BaseCommand):
                 },
             )
 
-    def try_one(self, what: str, call: Any) -> IotdaError | None:
+    def read(self, name: str, call: Callable[[], Any]) -> IotdaError | None:
         try:
-            answer = call()
+            result = call()
         except IotdaError as error:
             code = f" {error.code}" if error.code else ""
             request = f" (request {error.request_id})" if error.request_id else ""
-            self.stdout.write(f"  {what}: HTTP {error.status or 'none'}{code}{request}")
-            self.stdout.write(f"    {explain(error, configured())}")
+            self.stdout.write(f"  {name}: HTTP {error.status or 'none'}{code}{request}")
+            self.stdout.write(f"    {explain_error(error, connection_settings())}")
             return error
-        count = (
-            answer.count
-            if hasattr(answer, "count") and isinstance(answer.count, int)
-            else len(answer)
-        )
-        self.stdout.write(f"  {what}: {count}")
+        # A page knows the number of rows in the whole list; `tuple.count` is a method.
+        count = getattr(result, "count", None)
+        count = count if isinstance(count, int) else len(result)
+        self.stdout.write(f"  {name}: {count}")
         return None

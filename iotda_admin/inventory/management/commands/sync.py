@@ -10,29 +10,29 @@ from iotda_admin.rate.connection import client
 
 
 class Command(BaseCommand):
-    help = "Reads resource spaces, products, devices, policies and bindings from IoTDA into the inventory."
+    help = "Syncs the inventory (resource spaces, products, devices, policies, bindings) with IoTDA."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--if-due",
             action="store_true",
-            help="only if the last reading has grown old",
+            help="only if the last sync is older than INVENTORY_REFRESH",
         )
         parser.add_argument(
             "--take-over",
             action="store_true",
-            help="give up a reading that another process has begun",
+            help="mark a running sync of another process as failed first",
         )
 
     def handle(self, *args: Any, if_due: bool, take_over: bool, **options: Any) -> None:
-        sync.give_up_silent(0 if take_over else sync.SILENCE_SECONDS)
+        sync.fail_silent_runs(0 if take_over else sync.SILENCE_SECONDS)
         if if_due and not sync.is_due():
-            self.stdout.write("The inventory is fresh.")
+            self.stdout.write("The inventory is up to date.")
             return
         started = time.monotonic()
         run = SyncRun.objects.create()
-        if not sync.perform(run, client()):
-            raise CommandError(run.error or "Another reading is under way.")
+        if not sync.run_sync(run, client()):
+            raise CommandError(run.error or "Another sync is running.")
         self.stdout.write(
-            f"{run.rows} rows read in {time.monotonic() - started:.1f} s."
+            f"{run.rows} rows synced in {time.monotonic() - started:.1f} s."
         )

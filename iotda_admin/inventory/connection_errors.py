@@ -1,4 +1,4 @@
-"""Why a connection to IoTDA does not work, in plain words, and what to change."""
+"""Explain why the connection to IoTDA fails, and which setting to change."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -10,8 +10,8 @@ from iotda_admin.iotda import BadResponse, IotdaError, Throttled, Unreachable
 
 # The gateway accepts clocks that are at most this far from its own.
 SKEW_LIMIT_S = 15 * 60
-# The IAM action behind each call that is tried. The platform's pages name the one of products;
-# the others are assumed to be called alike.
+# The IAM action of each call. IoTDA documents that of products; the others are assumed
+# to follow the same pattern.
 ACTIONS = {
     "ShowApplications": "iotda:apps:queryList",
     "ListProducts": "iotda:products:queryList",
@@ -21,8 +21,8 @@ ACTIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
-    """What is configured, as far as an explanation needs it. No secrets."""
+class ConnectionSettings:
+    """The settings that an explanation needs; no secrets."""
 
     host: str
     auth: str
@@ -30,18 +30,24 @@ class Connection:
     region: str
 
     @property
+    def authentication(self) -> str:
+        if self.auth != "aksk":
+            return {"password": "IAM password", "token": "token"}[self.auth]
+        return f"AK/SK with the {'derived' if self.derived else 'ordinary'} signature"
+
+    @property
     def instance_host(self) -> bool:
         return ".iotda-app." in self.host
 
 
-def configured() -> Connection:
+def connection_settings() -> ConnectionSettings:
     host = urlsplit(settings.IOTDA_ENDPOINT).hostname or ""
     chosen = settings.IOTDA_SIGNATURE
     derived = chosen == "derived" or (chosen == "auto" and ".iotda-app." in host)
-    return Connection(host, settings.IOTDA_AUTH, derived, settings.IOTDA_REGION)
+    return ConnectionSettings(host, settings.IOTDA_AUTH, derived, settings.IOTDA_REGION)
 
 
-def explain(error: IotdaError, connection: Connection) -> str:
+def explain_error(error: IotdaError, connection: ConnectionSettings) -> str:
     if isinstance(error, Unreachable):
         return _(
             "%(host)s could not be reached (%(why)s). Check IOTDA_ENDPOINT, DNS and the firewall."
@@ -61,9 +67,9 @@ def explain(error: IotdaError, connection: Connection) -> str:
             "IoTDA asks to slow down. The connection itself works: try again in a minute."
         )
     if error.status == 401:
-        return unauthorized(error, connection)
+        return explain_unauthorized(error, connection)
     if error.status == 403:
-        return forbidden(error, connection)
+        return explain_forbidden(error, connection)
     if error.status == 404:
         return _(
             "There is no IoTDA at this address. IOTDA_ENDPOINT is the application access "
@@ -76,7 +82,7 @@ def explain(error: IotdaError, connection: Connection) -> str:
     return _("IoTDA has a fault of its own. Try again later.")
 
 
-def unauthorized(error: IotdaError, connection: Connection) -> str:
+def explain_unauthorized(error: IotdaError, connection: ConnectionSettings) -> str:
     skew = error.clock_skew_s or 0.0
     if abs(skew) > SKEW_LIMIT_S:
         return _(
@@ -111,7 +117,7 @@ def unauthorized(error: IotdaError, connection: Connection) -> str:
     ) % {"region": connection.region}
 
 
-def forbidden(error: IotdaError, connection: Connection) -> str:
+def explain_forbidden(error: IotdaError, connection: ConnectionSettings) -> str:
     match error.code:
         case "IOTDA.000021":
             return _(
