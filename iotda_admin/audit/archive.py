@@ -1,7 +1,8 @@
-"""Retention: whole segments of the trail leave the database for files; their last hash stays as an anchor,
-and an event of the trail tells of it.
+"""Move old segments of the audit trail from the database to files.
 
-A file has one event a line, as JSON, with its targets and its hash: it can be checked without this database.
+An anchor keeps the last hash of each segment, and an event records the archiving. A
+file has one JSON object per event, with its targets and its hash, so it can be verified
+without the database.
 """
 
 import gzip
@@ -21,19 +22,20 @@ from iotda_admin.audit.chain import (
     HASHED_COLUMNS,
     Head,
     UnknownKey,
+    chain_head,
     event_hash,
     insert_rows,
 )
 from iotda_admin.audit.models import Anchor, Event
 from iotda_admin.audit.record import record_event
-from iotda_admin.audit.verify import chain_start, event_rows_after, targets_of_events
+from iotda_admin.audit.rows import chain_start, event_rows_after, targets_of_events
 
-# Events of a segment. Only whole ones are archived, so that files never overlap.
+# Only whole segments of this many events are archived, so files never overlap.
 SEGMENT_SIZE = 10_000
 
 
 class DamagedArchive(Exception):
-    """A file is not what was written; the text names it and the event."""
+    """A file is incomplete or was changed; the message names the file and the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,36 +49,28 @@ class Segment:
 
 
 def segments_before(moment: datetime) -> list[Segment]:
-    """The sealed segments of which every event is older."""
-    begin = chain_start().seq
-    newer = (
-        Event.objects.filter(at__gte=moment)
-        .order_by("id")
-        .values_list("id", flat=True)
-        .first()
-    )
-    newest = Event.objects.order_by("-id").values_list("id", flat=True).first() or 0
-    end = (newer or newest + 1) - 1
-    return [
-        Segment(n + 1, n + SEGMENT_SIZE)
-        for n in range(begin, end - SEGMENT_SIZE + 1, SEGMENT_SIZE)
-    ]
+    """Return the complete segments whose events are all older than a moment."""
+    ids = Event.objects.order_by("id").values_list("id", flat=True)
+    first_newer = ids.filter(at__gte=moment).first()
+    end = first_newer - 1 if first_newer else chain_head().seq
+    starts = range(chain_start().seq, end - SEGMENT_SIZE + 1, SEGMENT_SIZE)
+    return [Segment(n + 1, n + SEGMENT_SIZE) for n in starts]
 
 
 def archive_segment(segment: Segment, folder: Path, *, actor_name: str) -> Path:
-    """Write a segment to a file, read the file again, and only then remove the segment. Raises Damaged."""
+    """Write a segment to a file, verify the file, and then delete the segment.
+
+    Raises DamagedArchive.
+    """
     path = folder / segment.name
-    # There already: who wrote it came no further. It is taken if it is the whole segment, never written over.
+    # A file from an interrupted run is verified and used, never overwritten.
     if not path.exists():
         write_verified(segment, path)
     end = check_segment(segment, path)
     with transaction.atomic():
-        now = timezone.now()
-        insert_rows(
-            Anchor,
-            ["last", "hash", "at", "archive"],
-            [(*end, adapted(now), str(path)[:255])],
-        )
+        at = connection.ops.adapt_datetimefield_value(timezone.now())
+        row = (*end, at, str(path)[:255])
+        insert_rows(Anchor, ["last", "hash", "at", "archive"], [row])
         record_event(
             "audit.pruned",
             actor_name=actor_name,
@@ -88,12 +82,8 @@ def archive_segment(segment: Segment, folder: Path, *, actor_name: str) -> Path:
     return path
 
 
-def adapted(moment: datetime) -> Any:
-    return connection.ops.adapt_datetimefield_value(moment)
-
-
 def write_verified(segment: Segment, path: Path) -> None:
-    """Under its name it is whole, whatever happens. What was begun before is begun anew."""
+    """Write a segment to a temporary file, which gets its name when it is complete."""
     part = path.with_name(f"{path.name}.part")
     part.unlink(missing_ok=True)
     write_segment(segment, part)
@@ -107,14 +97,14 @@ def write_verified(segment: Segment, path: Path) -> None:
 
 
 def check_segment(segment: Segment, path: Path) -> Head:
-    """That it has all of the segment, and ends as the trail does there."""
+    """Verify that a file has the whole segment and ends with the hash in the trail."""
     end = check_file(path, chain_start())
     if end.seq != segment.last:
         raise DamagedArchive(
             f"{path}: ends with event {end.seq}, not with {segment.last}."
         )
     if not Event.objects.filter(pk=end.seq, hash=end.hash).exists():
-        raise DamagedArchive(f"{path}: event {end.seq} is not the one of this trail.")
+        raise DamagedArchive(f"{path}: event {end.seq} is from another trail.")
     return end
 
 
@@ -140,7 +130,7 @@ def segment_lines(segment: Segment) -> Iterator[str]:
 
 
 def check_file(path: Path, before: Head) -> Head:
-    """Follow the chain through a file, from the end of what came before it. Raises Damaged."""
+    """Follow the chain through a file from the head before it. Return its end."""
     try:
         with gzip.open(path, "rt", encoding="utf-8") as text:
             for line in text:
@@ -151,15 +141,15 @@ def check_file(path: Path, before: Head) -> Head:
 
 
 def check_archive(folder: Path) -> Head:
-    """All files of the archive, one after the other, and that the trail goes on where they end."""
-    # First: what is archived meanwhile is whole beyond it, or a file that is still being written.
-    goes_on, end = chain_start(), Head(0, "")
+    """Verify all files of an archive, and that the trail continues where they end."""
+    # Read first: files that are written meanwhile come after it and are skipped.
+    start, end = chain_start(), Head(0, "")
     for path in sorted(folder.glob("audit-*.jsonl.gz")):
-        if path.name < Segment(goes_on.seq + 1, 0).name:
+        if path.name < Segment(start.seq + 1, 0).name:
             end = check_file(path, end)
-    if end != goes_on:
+    if end != start:
         raise DamagedArchive(
-            f"{folder}: ends with event {end.seq}, but the trail goes on after {goes_on.seq}."
+            f"{folder}: ends with event {end.seq}, but the trail continues after {start.seq}."
         )
     return end
 
@@ -170,12 +160,12 @@ def next_head(event: dict[str, Any], before: Head) -> Head:
         row[0] != before.seq + 1
         or event_hash(before.hash, row, event["targets"]) != event["hash"]
     ):
-        raise ValueError(f"event {row[0]} is not as it was written")
+        raise ValueError(f"event {row[0]} was changed")
     return Head(row[0], event["hash"])
 
 
 def delete_archived(last: int) -> None:
-    """What the anchor stands for; the database refuses all else."""
+    """Delete the events before the anchor; the triggers allow only that."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM audit_reasonword WHERE event_id <= %s", [last])
         cursor.execute("DELETE FROM audit_outcome WHERE event_id <= %s", [last])

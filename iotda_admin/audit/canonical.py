@@ -1,17 +1,17 @@
-"""One spelling for what is hashed, whichever database it was read from."""
+"""One text form for the data that is hashed, the same from every database."""
 
 import json
 from typing import Any
 
 from django.db import models
 
-slowly = json.JSONEncoder(separators=(",", ":"), sort_keys=True)
-# The encoder in C that `slowly` would make anew for each value: verifying a long trail would take
-# half as long again. None on a Python without it.
-make = getattr(json.encoder, "c_make_encoder", None)
-quickly = make and make(
+python_encoder = json.JSONEncoder(separators=(",", ":"), sort_keys=True)
+# ``python_encoder.encode`` would create this encoder for each value, which makes the
+# verification of a long trail take half as long again. Some Pythons do not have it.
+c_make_encoder = getattr(json.encoder, "c_make_encoder", None)
+c_encoder = c_make_encoder and c_make_encoder(
     None,
-    slowly.default,
+    python_encoder.default,
     json.encoder.encode_basestring_ascii,
     None,
     ":",
@@ -23,11 +23,11 @@ quickly = make and make(
 
 
 def canonical_json(value: Any) -> str:
-    return "".join(quickly(value, 0)) if quickly else slowly.encode(value)
+    return "".join(c_encoder(value, 0)) if c_encoder else python_encoder.encode(value)
 
 
 class CanonicalJson(models.TextField[Any, Any]):
-    """JSON as text: a database's own JSON type would spell it anew."""
+    """JSON stored as text, because a JSON column would not keep the text as written."""
 
     def from_db_value(self, value: str | None, *_: Any) -> Any:
         return None if value is None else json.loads(value)
@@ -40,7 +40,7 @@ class CanonicalJson(models.TextField[Any, Any]):
 
 
 def storable(value: Any) -> Any:
-    """What was sent may hold anything: no database stores half a surrogate pair, PostgreSQL no NUL."""
+    """Return a value without what databases cannot store: NUL and lone surrogates."""
     match value:
         case str():
             value = value.replace("\0", "")
@@ -48,8 +48,8 @@ def storable(value: Any) -> Any:
                 value if value.isascii() else value.encode("utf-8", "replace").decode()
             )
         case dict():
-            return {storable(key): storable(each) for key, each in value.items()}
+            return {storable(key): storable(item) for key, item in value.items()}
         case list() | tuple():
-            return [storable(each) for each in value]
+            return [storable(item) for item in value]
         case _:
             return value

@@ -1,11 +1,13 @@
-"""The chain: each event's hash covers the one before it, so none can be changed, removed or slipped in
-unseen. With a key that is kept outside the database, nobody who has only the database can forge a new chain.
+"""The hash chain of the audit trail.
+
+The hash of each event covers the hash of the event before it, so changing, deleting or
+inserting an event breaks the chain. With AUDIT_KEY, which is kept outside the database,
+write access to the database is not enough to forge a new chain.
 """
 
 import hashlib
 import hmac
 import logging
-import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -19,34 +21,34 @@ from django.utils import timezone
 
 from iotda_admin.audit.canonical import canonical_json, storable
 from iotda_admin.audit.models import Event, Outcome, ReasonWord
+from iotda_admin.audit.search.words import reason_words
 
 log = logging.getLogger(__name__)
 
-# Whoever appends holds this lock until the transaction ends: without it, chains fork.
+# Held until the end of a transaction that appends, because two appends to one head
+# would fork the chain.
 WRITER_LOCK = 0x10D7A
-# The head goes to the log every so many events, so that it is kept where the database is not.
+# The head is logged once in this many events, to keep it outside the database.
 LOGGED_EVERY = 1000
 
 FIELDS: list[Field[Any, Any]] = list(Event._meta.concrete_fields)
 COLUMNS = [field.attname for field in FIELDS]
 LENGTHS = {f.attname: f.max_length for f in FIELDS if f.max_length}
 BLANK: dict[str, Any] = {f.attname: None if f.null else "" for f in FIELDS}
-# All but the hash itself, in this order.
+# All columns but the hash, in the order in which they are hashed.
 HASHED_COLUMNS = COLUMNS[:-1]
 AT, KIND, REASON = (COLUMNS.index(name) for name in ("at", "kind", "reason"))
 OUTSIDE_HOURS, DETAIL = (COLUMNS.index(name) for name in ("outside_hours", "detail"))
-# Kinds whose reason is new; the other events of an operation repeat it.
+# Kinds that introduce a reason; the other events of an operation repeat it.
 KINDS_WITH_REASON = {
-    Event.Kind.OPERATION_ASKED,
+    Event.Kind.OPERATION_REQUESTED,
     Event.Kind.FAILURE_NOTED,
-    Event.Kind.FAILURE_SOLVED,
+    Event.Kind.FAILURE_RESOLVED,
 }
-WORD = re.compile(r"\w+")
-CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+")
 
 
 class EventTarget(NamedTuple):
-    """What an event says of one target."""
+    """One target of an event, with its outcome."""
 
     id: str
     name: str = ""
@@ -56,14 +58,14 @@ class EventTarget(NamedTuple):
 
 
 class NewEvent(NamedTuple):
-    """An event that has no place in the chain yet."""
+    """An event that is not in the chain yet."""
 
-    facts: dict[str, Any]
+    columns: dict[str, Any]
     targets: Sequence[EventTarget]
 
 
 class Head(NamedTuple):
-    """The end of the chain. Kept elsewhere, it shows whether the tail was cut."""
+    """The end of the chain. Kept outside the database, it proves a missing tail."""
 
     seq: int
     hash: str
@@ -72,23 +74,23 @@ class Head(NamedTuple):
         return f"{self.seq}:{self.hash}"
 
 
-def append_events(drafts: Sequence[NewEvent]) -> None:
-    """Add events at the end of the chain, in the transaction of what they tell of.
+def append_events(events: Sequence[NewEvent]) -> None:
+    """Append events to the chain, inside the transaction of the change they record.
 
-    Takes the writer lock: nothing that somebody else may be holding is waited for after this.
+    Takes the writer lock. Take no other lock afterwards, because that could deadlock.
     """
     with transaction.atomic(savepoint=False):
         lock_chain()
         before = end = chain_head()
         rows, outcomes, words = [], [], []
-        for draft in drafts:
-            targets = [truncate_target(target) for target in draft.targets]
-            row = [*event_row(end.seq + 1, draft.facts)]
+        for event in events:
+            targets = [truncate_target(target) for target in event.targets]
+            row = [*event_row(end.seq + 1, event.columns)]
             end = Head(end.seq + 1, event_hash(end.hash, canonical_row(row), targets))
             row[AT] = connection.ops.adapt_datetimefield_value(row[AT])
             rows.append((*row, end.hash))
             outcomes += [(end.seq, *target) for target in targets]
-            if draft.facts["kind"] in KINDS_WITH_REASON:
+            if event.columns["kind"] in KINDS_WITH_REASON:
                 words += [(word, end.seq) for word in reason_words(row[REASON])]
         insert_rows(Event, COLUMNS, rows)
         insert_rows(
@@ -102,38 +104,38 @@ def append_events(drafts: Sequence[NewEvent]) -> None:
 
 
 def lock_chain() -> None:
-    """SQLite's transactions are begun as writers already."""
+    """Lock the end of the chain. On SQLite the transaction already has a write lock."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WRITER_LOCK])
 
 
 def chain_head() -> Head:
-    # An archived part is never the last one: the event that tells of it comes after it. Past the ORM: of a
-    # large operation this is asked for with every few calls.
+    # The last event is never archived, because archiving appends an event. Raw SQL,
+    # because a large operation appends events every few requests.
     with connection.cursor() as cursor:
         cursor.execute("SELECT id, hash FROM audit_event ORDER BY id DESC LIMIT 1")
         return Head(*(cursor.fetchone() or (0, "")))
 
 
 def log_head() -> None:
-    """Run by the worker now and then: a quiet trail's head is kept elsewhere, too."""
+    """Log the head; a job of the worker, for times when few events are appended."""
     log.info("Audit head %s", chain_head())
 
 
-def event_row(seq: int, facts: dict[str, Any]) -> Iterable[Any]:
-    """One row, without its hash, as the database gets it."""
+def event_row(seq: int, columns: dict[str, Any]) -> Iterable[Any]:
+    """Return the columns of an event to insert, without its hash."""
     now = timezone.now()
     own = {
         "id": seq,
         "at": now,
-        # By whoever it was: somebody who guesses has no name yet.
-        "outside_hours": facts.get("source") != "worker"
+        # Failed logins count too, although they have no user.
+        "outside_hours": columns.get("source") != "worker"
         and is_outside_working_hours(now),
         "key_id": key_id(settings.AUDIT_KEY),
-        "detail": canonical_json(storable(facts.get("detail") or {})),
+        "detail": canonical_json(storable(columns.get("detail") or {})),
     }
-    row = BLANK | facts | own
+    row = BLANK | columns | own
     for name in HASHED_COLUMNS:
         value = row[name]
         yield (
@@ -144,12 +146,12 @@ def event_row(seq: int, facts: dict[str, Any]) -> Iterable[Any]:
 
 
 def truncate_target(target: EventTarget) -> EventTarget:
-    id, name, outcome, code, message = (storable(each) for each in target)
+    id, name, outcome, code, message = map(storable, target)
     return EventTarget(id[:128], name[:256], outcome[:10], code[:64], message[:512])
 
 
 def canonical_row(row: Sequence[Any]) -> list[Any]:
-    """The row as it is hashed: the same from every database."""
+    """Return the columns as they are hashed, the same on every database."""
     at = row[AT].astimezone(UTC)
     return [
         f"{at:%Y-%m-%d %H:%M:%S.%f}"
@@ -164,18 +166,18 @@ def canonical_row(row: Sequence[Any]) -> list[Any]:
 def event_hash(
     before: str, row: Sequence[Any], targets: Sequence[Sequence[str]]
 ) -> str:
-    """The event's own hash: over the one before it, all of its columns, and what it says of each target."""
-    said = f"{before}\n{canonical_json(row)}\n{canonical_json(targets) if targets else ''}".encode()
+    """Return the hash over the previous hash, the columns and the targets."""
+    data = f"{before}\n{canonical_json(row)}\n{canonical_json(targets) if targets else ''}".encode()
     key = key_with_id(row[-1])
     return (
-        hmac.digest(key, said, "sha256").hex()
+        hmac.digest(key, data, "sha256").hex()
         if key
-        else hashlib.sha256(said).hexdigest()
+        else hashlib.sha256(data).hexdigest()
     )
 
 
 class UnknownKey(Exception):
-    """An event was hashed with a key that is not among ours."""
+    """An event was hashed with a key that the settings do not have."""
 
 
 def key_with_id(id: str) -> bytes:
@@ -189,7 +191,7 @@ def key_with_id(id: str) -> bytes:
 
 @cache
 def key_id(key: str) -> str:
-    """Says which key it was, and nothing of the key itself."""
+    """Return an id for a key that does not reveal the key."""
     return (
         hashlib.sha256(f"iotda-admin audit key {key}".encode()).hexdigest()[:8]
         if key
@@ -203,23 +205,10 @@ def is_outside_working_hours(at: datetime) -> bool:
     return local.weekday() not in days or not start <= local.time() < end
 
 
-def reason_words(text: str) -> set[str]:
-    """The words by which a text is found. Chinese and its neighbours put no space between theirs: there,
-    each pair of characters counts as one, and the last character, with which no pair begins."""
-    if text.isascii():
-        return {word[:40] for word in WORD.findall(text.casefold())}
-    words: set[str] = set()
-    for run in WORD.findall(text.casefold()):
-        words |= {word[:40] for word in CJK.sub(" ", run).split()}
-        for together in CJK.findall(run):
-            words |= {together[n : n + 2] for n in range(len(together))}
-    return words
-
-
 def insert_rows(
     model: Any, names: Sequence[str], rows: Sequence[Sequence[Any]]
 ) -> None:
-    """Past the ORM, whose objects would cost more than all else."""
+    """Insert rows without creating model objects, which would take most of the time."""
     if not rows:
         return
     quote = connection.ops.quote_name
@@ -232,8 +221,8 @@ def insert_rows(
             f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({marks})",  # noqa: S608
             rows,
         )
-        # A trigger or a rule of somebody else's can leave rows out without a word.
+        # A foreign trigger or rule can drop rows without an error.
         if cursor.rowcount != len(rows):
             raise DatabaseError(
-                f"{model._meta.db_table}: {len(rows)} rows were added, {cursor.rowcount} arrived"
+                f"{model._meta.db_table}: inserted {cursor.rowcount} of {len(rows)} rows"
             )

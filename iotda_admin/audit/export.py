@@ -1,6 +1,6 @@
-"""What was found in the trail, to take away: a table for people, lines of JSON that anybody can verify.
+"""Export search results as CSV for people, or as JSON lines that anyone can verify.
 
-Written while it is read, so that memory does not grow with the trail.
+Rows are streamed, so memory does not grow with the trail.
 """
 
 import json
@@ -19,54 +19,40 @@ from iotda_admin.access.scope import user_spaces
 from iotda_admin.audit.chain import HASHED_COLUMNS, chain_head
 from iotda_admin.audit.models import Outcome
 from iotda_admin.audit.record import record_request_event
+from iotda_admin.audit.rows import CANONICAL_SQL
 from iotda_admin.audit.search.filters import AuditFilterForm
 from iotda_admin.audit.search.indexes import Span
 from iotda_admin.audit.search.query import TrailSearch
-from iotda_admin.audit.verify import CANONICAL_SQL
 from iotda_admin.core import csv_export
 
-FIRST = [
-    "id",
-    "at",
-    "kind",
-    "actor_name",
-    "role",
-    "source",
-    "address",
-    "operation",
-    "verb",
-]
-ABOUT = ["policy_id", "policy_name", "target_type"]
 TARGET = ["target_id", "target_name", "outcome", "code", "message"]
-LAST = [
-    "reason", "ticket", "summary", "outcome", "space", "attempt", "outside_hours", "request_id",
-    "upstream_id", "hash",
+# The columns of an event in the CSV file, before and after those of a target.
+BEFORE = [
+    "id", "at", "kind", "actor_name", "role", "source", "address", "operation", "verb",
+    "policy_id", "policy_name", "target_type",
+]  # fmt: skip
+AFTER = [
+    "reason", "ticket", "summary", "outcome", "space", "attempt", "outside_hours",
+    "request_id", "upstream_id", "hash",
 ]  # fmt: skip
 COLUMNS = [
-    *FIRST,
-    *ABOUT,
-    "target_id",
-    "target_name",
-    "target_outcome",
-    "code",
-    "message",
-    *LAST,
-]
-PREVIOUS = """
+    *BEFORE, "target_id", "target_name", "target_outcome", "code", "message", *AFTER
+]  # fmt: skip
+PREVIOUS_HASH = """
     coalesce(
         (SELECT before.hash FROM audit_event before WHERE before.id = audit_event.id - 1),
         (SELECT anchor.hash FROM audit_anchor anchor WHERE anchor.last = audit_event.id - 1),
         ''
     )
 """
-loaded = json.JSONDecoder().decode
-in_json = json.JSONEncoder(ensure_ascii=False).encode
+decode_json = json.JSONDecoder().decode
+encode_json = json.JSONEncoder(ensure_ascii=False).encode
 
-type Rows = Iterator[tuple[tuple[Any, ...], list[tuple[Any, ...]]]]
+type EventRows = Iterator[tuple[tuple[Any, ...], list[tuple[Any, ...]]]]
 
 
 def export_csv(request: HttpRequest, form: AuditFilterForm) -> StreamingHttpResponse:
-    """Newest first; one line for each target that an event tells of, else one for the event."""
+    """Return CSV, newest first: a line per target, or one for an event without any."""
     search, until = record_export(request, form, "CSV")
     rows = csv_rows(search, Span(high=until))
     return csv_export.csv_response(file_name(form, "csv"), COLUMNS, rows)
@@ -75,110 +61,109 @@ def export_csv(request: HttpRequest, form: AuditFilterForm) -> StreamingHttpResp
 def export_json_lines(
     request: HttpRequest, form: AuditFilterForm
 ) -> StreamingHttpResponse:
-    """Oldest first, as the chain goes; one event a line with all that its hash covers."""
+    """Return JSON lines, oldest first: an event per line, with all that is hashed."""
     search, until = record_export(request, form, "JSON lines")
-    body = csv_export.in_pieces(
-        json_line_rows(search, Span(high=until, newest_first=False))
+    rows = json_line_rows(search, Span(high=until, newest_first=False))
+    return StreamingHttpResponse(
+        csv_export.in_pieces(rows),
+        content_type="application/jsonl",
+        headers={
+            "Content-Disposition": f'attachment; filename="{file_name(form, "jsonl")}"'
+        },
     )
-    response = StreamingHttpResponse(body, content_type="application/jsonl")
-    response["Content-Disposition"] = (
-        f'attachment; filename="{file_name(form, "jsonl")}"'
-    )
-    return response
 
 
 def record_export(
-    request: HttpRequest, form: AuditFilterForm, what: str
+    request: HttpRequest, form: AuditFilterForm, format: str
 ) -> tuple[TrailSearch, int]:
-    """That somebody takes it is an event too; the file ends before it."""
-    head = str(chain_head())
-    detail = {"filters": form.words(), "head": head}
-    # Who may not see all of what was looked through is not told what was looked for.
+    """Record the export as an event. Return the search, and the id where it ends."""
+    head = chain_head()
+    # The filters are shown only to readers who see all that was searched.
     spaces = user_spaces(request.user)
     space = next(iter(spaces)) if spaces is not None and len(spaces) == 1 else "*"
     record_request_event(
-        "export", request, space=space, summary=f"audit trail as {what}", detail=detail
+        "export",
+        request,
+        space=space,
+        summary=f"audit trail as {format}",
+        detail={"filters": form.as_text(), "head": str(head)},
     )
-    return TrailSearch(form, request.user), int(head.partition(":")[0]) + 1
+    return TrailSearch(form, request.user), head.seq + 1
 
 
-def file_name(form: AuditFilterForm, ending: str) -> str:
-    """Says what is in it, and when it was taken."""
-    asked = form.asked
-    about = [
-        str(asked[name])
-        for name in ("ticket", "target", "policy", "actor", "code")
-        if name in asked
-    ]
-    parts = ["audit", *about, f"{timezone.now().astimezone(UTC):%Y%m%d-%H%M}Z"]
+def file_name(form: AuditFilterForm, extension: str) -> str:
+    """Return a file name with the main filters and the time."""
+    names = ("ticket", "target", "policy", "actor", "code")
+    values = [str(form.active[name]) for name in names if name in form.active]
+    parts = ["audit", *values, f"{timezone.now().astimezone(UTC):%Y%m%d-%H%M}Z"]
     return (
         "-".join(re.sub(r"[^A-Za-z0-9]+", "-", part).strip("-")[:40] for part in parts)
-        + f".{ending}"
+        + f".{extension}"
     )
 
 
 def csv_rows(search: TrailSearch, span: Span) -> Iterator[Sequence[Any]]:
-    nothing = [("",) * len(TARGET)]
-    middle = len(FIRST) + len(ABOUT)
-    hours = middle + LAST.index("outside_hours")
-    for event, targets in events_with_targets(
-        search, span, [*FIRST, *ABOUT, *LAST], search.of_targets
+    columns = [*BEFORE, *AFTER]
+    at, outside = columns.index("at"), columns.index("outside_hours")
+    for row, targets in events_with_targets(
+        search, span, columns, search.target_filters
     ):
-        before = (event[0], f"{event[1].replace(' ', 'T')}Z", *event[2:middle])
-        after = (*event[middle:hours], bool(event[hours]), *event[hours + 1 :])
-        for target in targets or nothing:
+        event = list(row)
+        event[at] = f"{event[at].replace(' ', 'T')}Z"
+        event[outside] = bool(event[outside])
+        before, after = event[: len(BEFORE)], event[len(BEFORE) :]
+        for target in targets or [("",) * len(TARGET)]:
             yield (*before, *target, *after)
 
 
 def json_line_rows(search: TrailSearch, span: Span) -> Iterator[str]:
-    """All that is hashed, and both ends of the link, so that a single line can be verified too."""
+    """Yield each event with the previous hash, so that each line can be verified."""
     names = [*HASHED_COLUMNS, "previous_hash", "hash"]
-    for event, targets in events_with_targets(search, span, names, {}):
-        said = dict(zip(names, event, strict=True))
-        said["detail"], said["targets"] = loaded(said["detail"]), targets
-        yield f"{in_json(said)}\n"
+    for row, targets in events_with_targets(search, span, names, {}):
+        event = dict(zip(names, row, strict=True))
+        event["detail"], event["targets"] = decode_json(event["detail"]), targets
+        yield f"{encode_json(event)}\n"
 
 
 def events_with_targets(
-    search: TrailSearch, span: Span, columns: list[str], of_targets: dict[str, str]
-) -> Rows:
-    """Each event with what it says of its targets."""
+    search: TrailSearch, span: Span, columns: list[str], filters: dict[str, str]
+) -> EventRows:
+    """Yield each matching event with its targets that match the filters."""
     order = "-" if span.newest_first else ""
     for ids in search.every(span):
-        own = Outcome.objects.filter(**id_range(ids), **of_targets).order_by(
-            f"{order}event_id", "id"
+        rows = (
+            Outcome.objects.filter(**id_range(ids), **filters)
+            .order_by(f"{order}event_id", "id")
+            .values_list("event_id", *TARGET)
         )
-        told = groupby(
-            own.values_list("event_id", *TARGET).iterator(chunk_size=2000),
-            itemgetter(0),
-        )
-        seq, targets = next(told, (0, iter(())))
+        groups = groupby(rows.iterator(chunk_size=2000), itemgetter(0))
+        seq, group = next(groups, (0, iter(())))
         for event in canonical_rows(columns, ids):
-            mine = [said[1:] for said in targets] if seq == event[0] else []
+            targets = []
             if seq == event[0]:
-                seq, targets = next(told, (0, iter(())))
-            yield event, mine
+                targets = [target[1:] for target in group]
+                seq, group = next(groups, (0, iter(())))
+            yield event, targets
 
 
 def id_range(ids: list[int]) -> dict[str, Any]:
-    """With none left out, both ends say it: to name each takes longer than to read it."""
+    """Return the condition on events; a range if there are no gaps, which is faster."""
     low, high = min(ids), max(ids)
-    dense = high - low < len(ids)
-    return (
-        {"event_id__gte": low, "event_id__lte": high}
-        if dense
-        else {"event_id__in": ids}
-    )
+    if high - low < len(ids):
+        return {"event_id__gte": low, "event_id__lte": high}
+    return {"event_id__in": ids}
 
 
 def canonical_rows(columns: list[str], ids: list[int]) -> list[tuple[Any, ...]]:
-    """Events in this order, spelled by the database as the chain does: past the ORM, which takes longer
-    than all else."""
+    """Return events in the order of their ids, in the form that is hashed.
+
+    Raw SQL, because the ORM would take longer than the rest of the export.
+    """
     quote = connection.ops.quote_name
-    own = CANONICAL_SQL[connection.vendor] | {"previous_hash": PREVIOUS}
-    names = ", ".join(own.get(name, quote(name)) for name in columns)
+    canonical = CANONICAL_SQL[connection.vendor] | {"previous_hash": PREVIOUS_HASH}
+    names = ", ".join(canonical.get(name, quote(name)) for name in columns)
     order = "DESC" if ids[0] > ids[-1] else ""
-    # Not the numbers themselves: the driver keeps statements, and each would be another.
+    # Parameters, because the driver caches each statement by its text.
     marks = ", ".join(["%s"] * len(ids))
     sql = f"SELECT {names} FROM audit_event WHERE id IN ({marks}) ORDER BY id {order}"  # noqa: S608
     with connection.cursor() as cursor:

@@ -1,6 +1,7 @@
-"""The trail: events, how each of their targets ended, and what is left of the segments that were removed.
+"""The audit trail: events, the outcomes of their targets, and anchors of archived segments.
 
-Rows are added by `audit.record` alone; the database itself refuses to change or delete them (guard.py).
+Only ``audit.record`` adds rows. Database triggers reject changes and deletions; see
+``audit.triggers``.
 """
 
 from typing import Any, NoReturn
@@ -11,10 +12,12 @@ from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.audit.canonical import CanonicalJson
 
+APPEND_ONLY = "The audit trail is append-only: use audit.record to add events."
+
 
 class AppendOnlyQuerySet[M: models.Model](models.QuerySet[M]):
     def refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise TypeError("The audit trail is never changed; audit.record adds to it.")
+        raise TypeError(APPEND_ONLY)
 
     update = delete = create = bulk_create = bulk_update = refuse
 
@@ -26,28 +29,28 @@ class AppendOnlyModel(models.Model):
         abstract = True
 
     def save(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise TypeError("The audit trail is never changed; audit.record adds to it.")
+        raise TypeError(APPEND_ONLY)
 
     delete = save
 
 
 class Event(AppendOnlyModel):
-    """One thing that happened. Its id counts without gaps: a missing one was removed by force."""
+    """One event. Ids have no gaps, so a missing id is a deleted event."""
 
     class Kind(models.TextChoices):
-        OPERATION_ASKED = "operation.asked", _("Asked")
-        # Written before the call, so it may still come to nothing.
+        OPERATION_REQUESTED = "operation.asked", _("Requested")
+        # Recorded before the request, which may still not be sent.
         CHUNK_SENT = "chunk.sent", _("About to be sent")
         CHUNK_ANSWERED = "chunk.answered", _("Answered")
-        CHUNK_NOT_SENT = "chunk.not_sent", _("Not carried out, to be sent again")
+        CHUNK_NOT_SENT = "chunk.not_sent", _("Not applied, will be sent again")
         CHUNK_UNANSWERED = "chunk.unanswered", _("No clear answer")
-        CHUNK_SETTLED = "chunk.settled", _("Settled by looking at IoTDA")
-        CHUNK_DROPPED = "chunk.dropped", _("Not sent any more")
-        OPERATION_CHECKED = "operation.checked", _("Looked up")
+        CHUNK_RECONCILED = "chunk.settled", _("Outcome read from IoTDA")
+        CHUNK_DROPPED = "chunk.dropped", _("Will not be sent")
+        OPERATION_CHECKED = "operation.checked", _("Checked again")
         OPERATION_CANCELLED = "operation.cancelled", _("Cancelled")
         OPERATION_ENDED = "operation.ended", _("Ended")
         FAILURE_NOTED = "failure.noted", _("Failure noted")
-        FAILURE_SOLVED = "failure.solved", _("Failure solved")
+        FAILURE_RESOLVED = "failure.solved", _("Failure resolved")
         DENIED = "denied", _("Not allowed")
         LOGIN = "login", _("Signed in")
         LOGIN_FAILED = "login.failed", _("Sign-in failed")
@@ -56,18 +59,18 @@ class Event(AppendOnlyModel):
         ACCOUNT_CHANGED = "account.changed", _("User or role changed")
         SETTINGS_CHECKED = "settings.checked", _("Settings checked")
         EXPORT = "export", _("Exported")
-        AUDIT_PRUNED = "audit.pruned", _("Old part of the trail archived")
+        AUDIT_PRUNED = "audit.pruned", _("Old events archived")
 
-    # The outcome "denied" of the filters.
+    # The kinds that the filter outcome=denied finds.
     DENIALS = (Kind.DENIED, Kind.LOGIN_FAILED, Kind.LOGIN_THROTTLED)
 
     id = models.BigIntegerField(primary_key=True)
     at = models.DateTimeField()
-    # No choices: a new kind must not rewrite the table.
+    # No choices, because on SQLite a new kind would then rewrite the table.
     kind = models.CharField(max_length=40)
-    # Of the web request; the same stands in the log.
+    # The id of the web request, as in the log.
     request_id = models.CharField(max_length=64)
-    # No foreign keys: a row must not change when an account goes.
+    # Not a foreign key, so that deleting an account changes no event.
     actor_id = models.BigIntegerField(null=True)
     actor_name = models.CharField(max_length=150)
     role = models.CharField(max_length=100)
@@ -80,34 +83,34 @@ class Event(AppendOnlyModel):
     policy_id = models.CharField(max_length=36)
     policy_name = models.CharField(max_length=128)
     target_type = models.CharField(max_length=16)
-    # The resource space it is about: empty for none, * for several.
+    # The resource space of the targets: empty for none, * for several.
     space = models.CharField(max_length=36)
     summary = models.CharField(max_length=500)
     reason = models.CharField(max_length=500)
     ticket = models.CharField(max_length=64)
     outcome = models.CharField(max_length=200)
-    # IoTDA's X-Request-Id, by which Huawei Cloud finds the call.
+    # IoTDA's X-Request-Id, which Huawei Cloud support needs to find the call.
     upstream_id = models.CharField(max_length=128)
     outside_hours = models.BooleanField()
     detail = CanonicalJson()
-    # Which key the hash was made with; empty for none.
+    # Identifies the key of the hash; empty if there was no key.
     key_id = models.CharField(max_length=8)
     hash = models.CharField(max_length=64)
 
     class Meta:
         default_permissions = ()
         ordering = ["-id"]
-        # Each filter is followed by the key that the trail is paged by.
+        # Each filter column is followed by id, the key of the pagination.
         indexes = [
             models.Index(fields=["at", "id"], name="event_at"),
             models.Index(fields=["kind", "id"], name="event_kind"),
             models.Index(fields=["actor_name", "id"], name="event_actor"),
-            # Own events: whoever is renamed keeps them.
+            # A user's own events, found by id because users can be renamed.
             models.Index(fields=["actor_id", "id"], name="event_actor_id"),
             models.Index(fields=["verb", "id"], name="event_verb"),
             models.Index(fields=["policy_id", "id"], name="event_policy"),
             models.Index(fields=["policy_name", "id"], name="event_policy_name"),
-            # As people write them: inc-42 is INC-42.
+            # Tickets match in any case: inc-42 finds INC-42.
             models.Index(Upper("ticket"), "id", name="event_ticket_upper"),
             models.Index(fields=["operation", "id"], name="event_operation"),
             models.Index(fields=["source", "id"], name="event_source"),
@@ -116,7 +119,7 @@ class Event(AppendOnlyModel):
                 condition=models.Q(outside_hours=True),
                 name="event_outside_hours",
             ),
-            # A whole resource space at once: what auditors ask for.
+            # Operations on a whole resource space.
             models.Index(
                 fields=["id"],
                 condition=models.Q(target_type="app"),
@@ -129,7 +132,7 @@ class Event(AppendOnlyModel):
 
 
 class Outcome(AppendOnlyModel):
-    """What an event says of one target. Part of the event, and of its hash."""
+    """One target of an event, with its outcome. The hash of the event covers it."""
 
     event = models.ForeignKey(
         Event,
@@ -140,7 +143,7 @@ class Outcome(AppendOnlyModel):
     )
     target_id = models.CharField(max_length=128)
     target_name = models.CharField(max_length=256)
-    # A state of operations' targets; empty where the event tells only that it was about this target.
+    # A Target.State of operations; empty if the event has no outcome yet.
     outcome = models.CharField(max_length=10)
     code = models.CharField(max_length=64)
     message = models.CharField(max_length=512)
@@ -168,7 +171,7 @@ class Outcome(AppendOnlyModel):
 
 
 class ReasonWord(models.Model):
-    """A word of a reason that an event brought in, to find it by. Made from the events, so not hashed."""
+    """A word of a reason, to search by. Derived from the event, so not hashed."""
 
     word = models.CharField(max_length=40)
     event = models.ForeignKey(
@@ -183,7 +186,7 @@ class ReasonWord(models.Model):
         default_permissions = ()
         indexes = [
             models.Index(fields=["event"], name="reason_word_event"),
-            # PostgreSQL finds the beginning of a word only so; SQLite needs nothing said.
+            # PostgreSQL needs these operator classes to search by prefix.
             models.Index(
                 fields=["word", "event"],
                 opclasses=["varchar_pattern_ops", "int8_ops"],
@@ -196,7 +199,7 @@ class ReasonWord(models.Model):
 
 
 class Anchor(AppendOnlyModel):
-    """The end of the segments that were archived and removed: the chain goes on from its hash."""
+    """The last event of an archived and deleted segment. The chain continues from its hash."""
 
     last = models.BigIntegerField(primary_key=True)
     hash = models.CharField(max_length=64)

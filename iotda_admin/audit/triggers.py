@@ -1,6 +1,7 @@
-"""The database itself refuses to change the trail, whoever asks: triggers on every table of it.
+"""Database triggers that make the tables of the audit trail append-only.
 
-Made after each `migrate`, not by a migration: on SQLite a later change of a table drops its triggers.
+Installed after each ``migrate`` and not by a migration, because on SQLite a later
+change of a table drops its triggers.
 """
 
 from typing import Any
@@ -13,131 +14,122 @@ EVENT, OUTCOME, WORD, ANCHOR = (
     "audit_reasonword",
     "audit_anchor",
 )
-# What of each table may go: only what an anchor stands for. An anchor itself stays.
+ARCHIVED = "<= (SELECT coalesce(max(last), 0) FROM audit_anchor)"
+# The rows of each table that may be deleted: those before an anchor. Anchors stay.
 DELETABLE = {
-    EVENT: "OLD.id <= (SELECT coalesce(max(last), 0) FROM audit_anchor)",
-    OUTCOME: "OLD.event_id <= (SELECT coalesce(max(last), 0) FROM audit_anchor)",
-    WORD: "OLD.event_id <= (SELECT coalesce(max(last), 0) FROM audit_anchor)",
+    EVENT: f"OLD.id {ARCHIVED}",
+    OUTCOME: f"OLD.event_id {ARCHIVED}",
+    WORD: f"OLD.event_id {ARCHIVED}",
     ANCHOR: "1 = 0",
 }
 PRIMARY_KEYS = {EVENT: "id", OUTCOME: "id", WORD: "id", ANCHOR: "last"}
-SAYS = "The audit trail is append-only."
+MESSAGE = "The audit trail is append-only."
 
-# A trigger of PostgreSQL as it was made, what it calls, and whether it is switched on.
-FOUND = """
+# The definition of each trigger on PostgreSQL, the body of its function, and whether it
+# is enabled.
+POSTGRESQL_TRIGGERS = """
     SELECT pg_get_triggerdef(made.oid, true), called.prosrc, made.tgenabled IN ('O', 'A')
     FROM pg_trigger made JOIN pg_class on_it ON on_it.oid = made.tgrelid
     JOIN pg_proc called ON called.oid = made.tgfoid
     WHERE NOT made.tgisinternal AND pg_table_is_visible(on_it.oid) AND on_it.relname IN (%s, %s, %s, %s)
 """
+SQLITE_TRIGGERS = """
+    SELECT sql FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) IN (%s, %s, %s, %s)
+"""
+CREATE_FUNCTION = (
+    "CREATE OR REPLACE FUNCTION {name} RETURNS trigger LANGUAGE plpgsql AS $${body}$$"
+)
+REFUSE = (
+    f"RAISE EXCEPTION '{MESSAGE}' USING ERRCODE = 'integrity_constraint_violation';"
+)
 
 
 def install_triggers(**_: Any) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
-        for sql in making():
+        for sql in install_statements():
             cursor.execute(sql)
 
 
 def triggers_intact() -> bool:
-    """Whether on its tables there are all of our triggers, as we made them, and no others: somebody else's
-    could leave out rows without a word."""
-    wanted: set[tuple[Any, ...]]
+    """Return whether the tables have exactly our triggers.
+
+    A foreign trigger could drop new rows without an error.
+    """
+    expected: set[tuple[Any, ...]]
     if connection.vendor == "postgresql":
-        wanted = {(made, body, True) for made, body in postgresql()}
-        sql = FOUND
+        sql = POSTGRESQL_TRIGGERS
+        expected = {(trigger, body, True) for trigger, body in postgresql_triggers()}
     else:
-        wanted = {(made,) for made in sqlite().values()}
-        sql = "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) IN (%s, %s, %s, %s)"
+        sql = SQLITE_TRIGGERS
+        expected = {(trigger,) for trigger in sqlite_triggers().values()}
     with connection.cursor() as cursor:
         cursor.execute(sql, list(DELETABLE))
-        return wanted == set(cursor.fetchall())
+        return expected == set(cursor.fetchall())
 
 
 def trigger_actions() -> list[str]:
-    # SQLite has no TRUNCATE; but what REPLACE takes away there, it asks no trigger of deletion about.
-    return [
-        "update",
-        "delete",
-        "truncate" if connection.vendor == "postgresql" else "insert",
-    ]
+    # SQLite has no TRUNCATE, but its REPLACE deletes rows without firing DELETE triggers.
+    last = "truncate" if connection.vendor == "postgresql" else "insert"
+    return ["update", "delete", last]
 
 
-def making() -> list[str]:
+def install_statements() -> list[str]:
     if connection.vendor == "postgresql":
-        called = dict(map(calling, postgresql()))
-        functions = [
-            FUNCTION.format(name=name, body=body) for name, body in called.items()
-        ]
+        triggers = postgresql_triggers()
+        # Several triggers call the same function.
+        functions = {trigger.rpartition(" ")[2]: body for trigger, body in triggers}
         return [
-            *functions,
-            *(
-                made.replace("CREATE", "CREATE OR REPLACE", 1)
-                for made, _body in postgresql()
-            ),
+            *(CREATE_FUNCTION.format(name=n, body=b) for n, b in functions.items()),
+            *(t.replace("CREATE", "CREATE OR REPLACE", 1) for t, _body in triggers),
         ]
-    # One of that name may be from before, or somebody else's.
+    # A trigger of this name can be an old or a foreign one.
     return [
         sql
-        for name, made in sqlite().items()
-        for sql in (f"DROP TRIGGER IF EXISTS {name}", made)
+        for name, trigger in sqlite_triggers().items()
+        for sql in (f"DROP TRIGGER IF EXISTS {name}", trigger)
     ]
 
 
-def sqlite() -> dict[str, str]:
-    """By name, as SQLite keeps them."""
-    trigger = "CREATE TRIGGER {table}_{action} BEFORE {action} ON {table} {when} BEGIN {refuse}; END"
-    refuse = f"SELECT RAISE(ABORT, '{SAYS}')"
+def sqlite_triggers() -> dict[str, str]:
+    """Return the statement of each trigger, by name, as SQLite stores it."""
+    refuse = f"SELECT RAISE(ABORT, '{MESSAGE}')"
     return {
-        f"{table}_{action}": trigger.format(
-            table=table, action=action, when=condition(table, action), refuse=refuse
-        )
+        f"{table}_{action}": f"CREATE TRIGGER {table}_{action} BEFORE {action} ON {table}"
+        f" {sqlite_condition(table, action)} BEGIN {refuse}; END"
         for table in DELETABLE
         for action in trigger_actions()
     }
 
 
-def condition(table: str, action: str) -> str:
+def sqlite_condition(table: str, action: str) -> str:
     match action:
         case "delete":
             return f"WHEN NOT ({DELETABLE[table]})"
         case "insert":
-            # The rowid is unique as well, even where the key is another column.
-            taken = "EXISTS (SELECT 1 FROM {0} WHERE {1} = NEW.{1})"
-            return f"WHEN {' OR '.join(taken.format(table, key) for key in (PRIMARY_KEYS[table], 'rowid'))}"
+            # The rowid is unique too, even if the primary key is another column.
+            taken = [
+                f"EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key})"  # noqa: S608
+                for key in (PRIMARY_KEYS[table], "rowid")
+            ]
+            return f"WHEN {' OR '.join(taken)}"
     return ""
 
 
-FUNCTION = (
-    "CREATE OR REPLACE FUNCTION {name} RETURNS trigger LANGUAGE plpgsql AS $${body}$$"
-)
-REFUSE = f"RAISE EXCEPTION '{SAYS}' USING ERRCODE = 'integrity_constraint_violation';"
-
-
-def postgresql() -> list[tuple[str, str]]:
-    """Each trigger as PostgreSQL spells it, and the body of its function."""
-    trigger = (
-        "CREATE TRIGGER {table}_{action} BEFORE {event} ON {table}"
-        " FOR EACH {each} EXECUTE FUNCTION {call}()"
-    )
-    return [
-        (
-            trigger.format(
-                table=table,
-                action=action,
-                event=action.upper(),
-                each="STATEMENT" if action == "truncate" else "ROW",
-                call=f"{table}_refuse" if action == "delete" else "audit_refuse",
-            ),
-            f" BEGIN IF {archived} THEN RETURN OLD; END IF; {REFUSE} END "
-            if action == "delete"
-            else f" BEGIN {REFUSE} END ",
-        )
-        for table, archived in DELETABLE.items()
-        for action in ("update", "delete", "truncate")
-    ]
-
-
-def calling(trigger: tuple[str, str]) -> tuple[str, str]:
-    """The function that it calls, and its body."""
-    made, body = trigger
-    return made.rpartition(" ")[2], body
+def postgresql_triggers() -> list[tuple[str, str]]:
+    """Return each trigger as PostgreSQL prints it, with the body of its function."""
+    triggers = []
+    for table, deletable in DELETABLE.items():
+        for action in trigger_actions():
+            each, function = "ROW", "audit_refuse"
+            body = f" BEGIN {REFUSE} END "
+            if action == "truncate":
+                each = "STATEMENT"
+            elif action == "delete":
+                function = f"{table}_refuse"
+                body = f" BEGIN IF {deletable} THEN RETURN OLD; END IF; {REFUSE} END "
+            trigger = (
+                f"CREATE TRIGGER {table}_{action} BEFORE {action.upper()} ON {table}"
+                f" FOR EACH {each} EXECUTE FUNCTION {function}()"
+            )
+            triggers.append((trigger, body))
+    return triggers

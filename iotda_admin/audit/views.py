@@ -25,16 +25,12 @@ type View = Callable[..., HttpResponseBase]
 
 
 def trail_reader_required(view: View) -> View:
-    """Who may read the trail, and who may read what they did themselves."""
+    """Admit users who may read the audit trail, or at least their own operations."""
 
     @wraps(view)
     def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not any(
-            map(
-                request.user.has_perm,
-                ("audit.view_event", "operations.view_own_operation"),
-            )
-        ):
+        permissions = ("audit.view_event", "operations.view_own_operation")
+        if not any(map(request.user.has_perm, permissions)):
             raise PermissionDenied
         return view(request, *args, **kwargs)
 
@@ -49,38 +45,34 @@ def event_list(request: HttpRequest) -> HttpResponse:
         return redirect_to_filters(form, **filter_for_text(text, request.user))
     if form.is_valid() and "" in request.GET.values():
         return redirect_to_filters(form)
-    search = TrailSearch(form, request.user)
+    link = f"{request.path}?{form.query()}" if form.is_valid() else ""
     context = {
         "form": form,
-        "page": trail_page(search, request),
+        "page": trail_page(TrailSearch(form, request.user), request),
         "all_events": request.user.has_perm("audit.view_event"),
-        "link": request.build_absolute_uri(f"{request.path}?{form.query()}")
-        if form.is_valid()
-        else "",
+        "link": request.build_absolute_uri(link) if link else "",
         "head": chain_head(),
-        "guarded": triggers_intact(),
-        "questions": presets.preset_searches(),
+        "triggers_intact": triggers_intact(),
+        "presets": presets.preset_searches(),
         "working_hours": presets.working_hours_text(),
     }
     return render(request, "audit/events.html", context)
 
 
 def redirect_to_filters(form: AuditFilterForm, **more: str) -> HttpResponse:
-    """The address that names only the filters that are on."""
+    """Redirect to the URL that has only the active filters."""
     return redirect(f"{reverse('audit:events')}?{form.query(**more)}")
 
 
 @require_safe
 @trail_reader_required
 def event_detail(request: HttpRequest, seq: int) -> HttpResponse:
-    own = visible_events(request.user)
-    rows = Event.objects.all() if own is None else Event.objects.filter(own)
-    found = get_object_or_404(rows, pk=seq)
-    before = Event.objects.filter(pk=seq - 1).values_list("hash", flat=True).first()
+    event = get_object_or_404(Event, visible_events(request.user), pk=seq)
+    previous = Event.objects.filter(pk=seq - 1).values_list("hash", flat=True).first()
     context = {
-        "event": found,
-        "before": before or "",
-        "page": paginate(found.outcomes.all(), request),
+        "event": event,
+        "previous_hash": previous or "",
+        "page": paginate(event.outcomes.all(), request),
     }
     return render(request, "audit/event.html", context)
 
@@ -88,8 +80,8 @@ def event_detail(request: HttpRequest, seq: int) -> HttpResponse:
 @require_safe
 @permission_required("audit.view_event", raise_exception=True)
 def frequent_codes(request: HttpRequest) -> HttpResponse:
-    found, older = presets.frequent_error_codes(request.user)
-    context = {"codes": found, "older": older, "counted": presets.MAX_FAILURES_COUNTED}
+    codes, older = presets.frequent_error_codes(request.user)
+    context = {"codes": codes, "older": older, "counted": presets.MAX_FAILURES_COUNTED}
     return render(request, "audit/codes.html", context)
 
 
@@ -106,10 +98,11 @@ def trail_json_lines(request: HttpRequest) -> HttpResponseBase:
 
 
 def export_response(
-    request: HttpRequest, written: Callable[..., HttpResponseBase]
+    request: HttpRequest,
+    export_events: Callable[[HttpRequest, AuditFilterForm], HttpResponseBase],
 ) -> HttpResponseBase:
-    """What is asked wrongly is not taken as if nothing were asked: the page says what is wrong."""
+    """Export the events, or show the page with the errors if a filter is invalid."""
     form = AuditFilterForm(request.GET)
     if form.is_valid() and not request.GET.get("q"):
-        return written(request, form)
+        return export_events(request, form)
     return redirect(f"{reverse('audit:events')}?{request.GET.urlencode()}")

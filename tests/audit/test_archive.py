@@ -13,7 +13,8 @@ from django.utils import timezone
 from iotda_admin.audit import archive, chain
 from iotda_admin.audit.models import Anchor, Event, Outcome, ReasonWord
 from iotda_admin.audit.record import record_event
-from iotda_admin.audit.verify import chain_start, verify_trail
+from iotda_admin.audit.rows import chain_start
+from iotda_admin.audit.verify import verify_trail
 from tests.audit.test_chain import force
 
 pytestmark = pytest.mark.django_db
@@ -56,7 +57,7 @@ def test_what_is_younger_stays(tmp_path):
 
 def test_the_chain_goes_on_from_the_anchor(tmp_path):
     archived(tmp_path)
-    assert verify_trail().bad is None
+    assert verify_trail().broken_at is None
     assert archive.check_archive(tmp_path).seq == 10
     call_command("audit_verify", archive=tmp_path)
 
@@ -79,7 +80,7 @@ def test_a_file_that_was_changed_is_found(tmp_path):
     with gzip.open(path, "wt") as file:
         file.write(text)
     with pytest.raises(
-        archive.DamagedArchive, match="after event 6: event 7 is not as it was written"
+        archive.DamagedArchive, match="after event 6: event 7 was changed"
     ):
         archive.check_archive(tmp_path)
 
@@ -128,7 +129,7 @@ def test_a_sealed_file_of_another_trail_is_kept(tmp_path):
             )
             file.write(json.dumps(event | {"hash": before.hash}) + "\n")
     kept = other.read_bytes()
-    with pytest.raises(archive.DamagedArchive, match="not the one of this trail"):
+    with pytest.raises(archive.DamagedArchive, match="is from another trail"):
         archived(tmp_path)
     assert (other.read_bytes() == kept, Event.objects.count()) == (True, 12)
 
@@ -142,7 +143,7 @@ def test_a_beginning_that_was_removed_by_force_is_found(tmp_path):
     force("DELETE FROM audit_outcome WHERE event_id <= 5")
     force("DELETE FROM audit_reasonword WHERE event_id <= 5")
     force("DELETE FROM audit_event WHERE id <= 5")
-    assert "no event tells" in verify_trail().why
+    assert "no event records" in verify_trail().why
 
 
 def test_the_command_takes_days_and_a_folder(tmp_path, capsys):
@@ -156,7 +157,7 @@ def test_a_head_from_the_archived_part_is_not_taken_for_looked_at(tmp_path):
     between = next(f"{e.pk}:{e.hash}" for e in Event.objects.filter(pk=3))
     archived(tmp_path)
     end = str(chain_start())
-    assert verify_trail(end).bad is None
+    assert verify_trail(end).broken_at is None
     assert "expect a newer head" in verify_trail(between).why
     assert (
         "does not have" in verify_trail(end[:-1] + ("0" if end[-1] != "0" else "1")).why
@@ -187,7 +188,7 @@ def beside(sql, act):
 def test_archiving_beside_it_is_no_false_alarm_and_need_not_wait(tmp_path):
     with beside("FROM audit_outcome", lambda: archived(tmp_path)):
         finding = verify_trail()
-    assert (finding.bad, finding.events, chain_start().seq) == (None, 12, 10)
+    assert (finding.broken_at, finding.events, chain_start().seq) == (None, 12, 10)
 
 
 def test_a_file_that_is_being_written_is_no_false_alarm(tmp_path):

@@ -194,11 +194,11 @@ def test_a_time_is_meant_in_the_readers_zone(auditor):
     page = auditor.get("/audit/", {"since": "2026-01-01T08:00"})
     assert "2026-01-01 08:00 Asia/Shanghai" in page.text
     assert (
-        page.context["form"].asked["since"].isoformat() == "2026-01-01T08:00:00+08:00"
+        page.context["form"].active["since"].isoformat() == "2026-01-01T08:00:00+08:00"
     )
     auditor.cookies["zone"] = "America/New_York"
     again = auditor.get(f"/audit/?{page.context['form'].query()}")
-    assert again.context["form"].asked["since"] == page.context["form"].asked["since"]
+    assert again.context["form"].active["since"] == page.context["form"].active["since"]
 
 
 def test_it_shows_the_readers_time_and_utc_beside(auditor):
@@ -448,7 +448,7 @@ def test_the_codes_are_counted_of_the_newest_failures(trail, monkeypatch):
 def test_every_ready_question_is_answered(auditor):
     page = auditor.get("/audit/")
     answers = Counter(
-        auditor.get(each.url).status_code for each in page.context["questions"]
+        auditor.get(each.url).status_code for each in page.context["presets"]
     )
-    assert answers == {200: len(page.context["questions"])}
-    assert len(page.context["questions"]) >= 4
+    assert answers == {200: len(page.context["presets"])}
+    assert len(page.context["presets"]) >= 4

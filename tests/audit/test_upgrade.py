@@ -46,7 +46,7 @@ def test_it_verifies_and_goes_on(old):
     MIGRATION.link(old, None)
     triggers.install_triggers()
     record_event("login", actor_name="Ada")
-    assert (verify_trail().bad, verify_trail().events) == (None, 4)
+    assert (verify_trail().broken_at, verify_trail().events) == (None, 4)
     assert list(Event.objects.order_by("id").values_list("reason", flat=True))[:3] == [
         "unpaid 1", "unpaid 2", "unpaid 4",
     ]  # fmt: skip
@@ -66,4 +66,4 @@ def test_the_last_character_of_an_earlier_reason_is_found(db):
         "欠费",
         "费停",
     ]
-    assert verify_trail().bad is None
+    assert verify_trail().broken_at is None

@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from iotda_admin.audit import chain
 from iotda_admin.audit.chain import EventTarget, Head
 from iotda_admin.audit.models import Event, Outcome, ReasonWord
+from iotda_admin.audit.search.words import reason_words
 from tests.bench.questions import (
     CODE,
     CODES,
@@ -152,7 +153,7 @@ def append(end: Head, drafts: list[Draft]) -> Head:
         rows.append((*row, end.hash))
         outcomes += [(seq, *target) for target in targets]
         if facts["kind"] == "operation.asked":
-            words += [(word, seq) for word in chain.reason_words(facts["reason"])]
+            words += [(word, seq) for word in reason_words(facts["reason"])]
     put(Event, chain.COLUMNS, rows)
     put(
         Outcome,

@@ -112,7 +112,7 @@ def verified() -> dict[str, Any]:
     before, began = memory(), time.perf_counter()
     finding = verify_trail(str(chain_head()))
     seconds = time.perf_counter() - began
-    bad = [] if finding.bad is None else [finding.bad]
+    bad = [] if finding.broken_at is None else [finding.broken_at]
     return {
         # An event and each of its targets are a row.
         "rows": finding.events + finding.outcomes,

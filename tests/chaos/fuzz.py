@@ -230,8 +230,8 @@ class Fuzz:
     def afterwards(self) -> None:
         finding = verify_trail()
         wrong = (
-            [f"the trail: event {finding.bad} {finding.why}"]
-            if finding.bad is not None
+            [f"the trail: event {finding.broken_at} {finding.why}"]
+            if finding.broken_at is not None
             else []
         )
         asked = Event.objects.filter(kind="operation.asked").values("operation")

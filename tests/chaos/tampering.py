@@ -14,7 +14,8 @@ from iotda_admin.audit import chain, triggers
 from iotda_admin.audit.chain import chain_head
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.record import record_event
-from iotda_admin.audit.verify import event_rows_after, targets_of_events, verify_trail
+from iotda_admin.audit.rows import event_rows_after, targets_of_events
+from iotda_admin.audit.verify import verify_trail
 from tests.chaos import product
 from tests.chaos.forks import Child
 from tests.chaos.report import Findings
@@ -63,8 +64,8 @@ def together(findings: Findings, locked: bool = True) -> None:
     findings.numbers[f"appended_by_{WRITERS}_writers{kind}"] += len(numbers)
     gaps = numbers[-1] - numbers[0] + 1 - len(numbers) if numbers else 0
     wrong = (
-        [f"the trail of {WRITERS} writers: event {finding.bad} {finding.why}"]
-        if finding.bad
+        [f"the trail of {WRITERS} writers: event {finding.broken_at} {finding.why}"]
+        if finding.broken_at
         else []
     )
     wrong += (
@@ -475,7 +476,7 @@ def of_one_trail(
     head = str(chain_head())
     untouched = verify_trail(head)
     findings.violations += (
-        [f"untouched: {untouched.why}"] if untouched.bad is not None else []
+        [f"untouched: {untouched.why}"] if untouched.broken_at is not None else []
     )
     refused(findings)
     for _n in range(times):
@@ -500,11 +501,11 @@ def one(trail: Trail, head: str, way: Any, expecting: bool, findings: Findings) 
     findings.numbers["tamperings"] += 1
     findings.moments[name.replace("_", " ")] += 1
     keyed = "with a key" if trail.key else "without a key"
-    if finding.bad is None:
+    if finding.broken_at is None:
         findings.violations.append(f"{name}, {keyed}: not found")
-    elif finding.bad != wanted:
+    elif finding.broken_at != wanted:
         findings.violations.append(
-            f"{name}, {keyed}: event {finding.bad} named, not {wanted}: {finding.why}"
+            f"{name}, {keyed}: event {finding.broken_at} named, not {wanted}: {finding.why}"
         )
 
 

@@ -26,7 +26,7 @@ def test_what_is_cut_off_or_written_anew_without_a_key_is_found_only_with_an_ear
 def test_four_writers_at_once_make_one_chain():
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(tampering.appended, range(4), [15] * 4)) == 0
-    assert verify_trail().bad is None
+    assert verify_trail().broken_at is None
     assert list(Event.objects.order_by("id").values_list("id", flat=True)) == list(
         range(1, 61)
     )

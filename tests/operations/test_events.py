@@ -12,7 +12,7 @@ from tests.batching import follow
 @pytest.fixture(autouse=True)
 def nothing_forged(db):
     yield
-    assert verify_trail().bad is None
+    assert verify_trail().broken_at is None
 
 
 def told(operation):

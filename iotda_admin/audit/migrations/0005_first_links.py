@@ -3,7 +3,8 @@
 from django.db import migrations
 
 from iotda_admin.audit.canonical import canonical_json
-from iotda_admin.audit.chain import HASHED_COLUMNS, canonical_row, event_hash, reason_words
+from iotda_admin.audit.chain import HASHED_COLUMNS, canonical_row, event_hash
+from iotda_admin.audit.search.words import reason_words
 
 
 def link(apps, schema_editor):

@@ -2,7 +2,8 @@
 
 from django.db import migrations
 
-from iotda_admin.audit.chain import KINDS_WITH_REASON, reason_words
+from iotda_admin.audit.chain import KINDS_WITH_REASON
+from iotda_admin.audit.search.words import reason_words
 
 
 def add(apps, schema_editor):

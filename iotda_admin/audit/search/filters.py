@@ -1,4 +1,4 @@
-"""What the trail can be narrowed by. It stands in the URL; the page, its links and its export share it."""
+"""The filters of the audit trail, as in the URL of the page and of its exports."""
 
 from datetime import datetime
 from typing import Any
@@ -12,8 +12,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.audit import hooks
-from iotda_admin.audit.chain import reason_words
 from iotda_admin.audit.models import Event
+from iotda_admin.audit.search.words import reason_words
 from iotda_admin.core.time_zone import zone_named
 
 DENIED = "denied"
@@ -30,14 +30,14 @@ SOURCES = [("web", _("Web")), ("cli", _("Command line")), ("worker", _("Worker")
 
 
 class DateTimeFilter(forms.DateTimeField):
-    """A time without an offset is in the reader's zone."""
+    """A time; without an offset it is in the reader's time zone."""
 
     def __init__(self, *, label: Any) -> None:
         super().__init__(label=label, required=False, widget=forms.DateTimeInput)
 
     def to_python(self, value: Any) -> datetime | None:
         at: datetime | None = super().to_python(value)
-        # The ends of the calendar have no time in UTC.
+        # The first and the last year can overflow in UTC.
         if at and not 1970 <= at.year < 9000:
             raise ValidationError(self.error_messages["invalid"], code="invalid")
         return at
@@ -47,13 +47,13 @@ class TimeZoneFilter(forms.CharField):
     def clean(self, value: Any) -> Any:
         name = super().clean(value)
         if name and zone_named(name) is None:
-            raise ValidationError(_("There is no such time zone."))
+            raise ValidationError(_("Unknown time zone."))
         return name
 
 
 class OperationNumberFilter(forms.RegexField):
     def __init__(self) -> None:
-        invalid = {"invalid": _("An operation is written like OP-12.")}
+        invalid = {"invalid": _("Write an operation number like OP-12.")}
         super().__init__(
             r"\A(?i:OP-)?[0-9]{1,18}\Z",
             label=_("Operation"),
@@ -67,7 +67,7 @@ class OperationNumberFilter(forms.RegexField):
 
 
 class AuditFilterForm(forms.Form):
-    """Each filter is a field; a wrong one is named where it stands, and then nothing is found."""
+    """One field per filter. While a filter is invalid, nothing is found."""
 
     ticket = forms.CharField(label=_("Ticket"), required=False, max_length=64)
     actor = forms.CharField(label=_("Person"), required=False, max_length=150)
@@ -98,10 +98,10 @@ class AuditFilterForm(forms.Form):
         )
         self.choose("outcome", _("Any outcome"), OUTCOMES)
         self.choose("source", _("Any source"), SOURCES)
-        # A link with a time means the same for a reader elsewhere.
+        # A shared link keeps its time zone, so that its times stay the same.
         named = zone_named(data.get("zone", ""))
-        self.spoken: ZoneInfo = named or timezone.get_current_timezone()
-        with timezone.override(self.spoken):
+        self.time_zone: ZoneInfo = named or timezone.get_current_timezone()
+        with timezone.override(self.time_zone):
             self.full_clean()
 
     def choose(self, name: str, empty: Any, choices: Any) -> None:
@@ -116,43 +116,42 @@ class AuditFilterForm(forms.Form):
         return text
 
     @property
-    def asked(self) -> dict[str, Any]:
-        """The filters that are on."""
-        own = {name: value for name, value in self.cleaned_data.items() if value}
-        return (
-            own
-            if {"since", "until"} & own.keys()
-            else {k: v for k, v in own.items() if k != "zone"}
-        )
+    def active(self) -> dict[str, Any]:
+        """The values of the filters that are set; a time zone only with a time."""
+        values = {name: value for name, value in self.cleaned_data.items() if value}
+        if not {"since", "until"} & values.keys():
+            values.pop("zone", None)
+        return values
 
-    def applied(self) -> list[tuple[str, Any, Any]]:
-        """Name, label and value of each, for the chips."""
+    def chips(self) -> list[tuple[str, Any, Any]]:
+        """Return name, label and displayed value of each active filter."""
         return [
-            (name, self.fields[name].label, self.shown(name))
-            for name in self.asked
+            (name, self.fields[name].label, self.displayed(name))
+            for name in self.active
             if name != "zone"
         ]
 
-    def shown(self, name: str) -> Any:
+    def displayed(self, name: str) -> Any:
         value, field = self.cleaned_data[name], self.fields[name]
         match field:
             case forms.ChoiceField():
                 return dict(field.choices)[value]  # type: ignore[arg-type]
             case DateTimeFilter():
                 return (
-                    f"{value.astimezone(self.spoken):%Y-%m-%d %H:%M} {self.spoken.key}"
+                    f"{value.astimezone(self.time_zone):%Y-%m-%d %H:%M}"
+                    f" {self.time_zone.key}"
                 )
             case OperationNumberFilter():
                 return f"OP-{value}"
         return "" if value is True else value
 
     def query(self, **more: str) -> str:
-        """The same question, for a link; the same for whoever opens it."""
-        said = {name: self.data[name] for name in self.asked} | more
-        if {"since", "until"} & said.keys():
-            said["zone"] = self.spoken.key
-        return urlencode(said)
+        """Return a query string that gives every reader the same events."""
+        values = {name: self.data[name] for name in self.active} | more
+        if {"since", "until"} & values.keys():
+            values["zone"] = self.time_zone.key
+        return urlencode(values)
 
-    def words(self) -> dict[str, str]:
-        """For the record of an export."""
-        return {name: str(value) for name, value in self.asked.items()}
+    def as_text(self) -> dict[str, str]:
+        """Return the active filters, to be recorded with an export."""
+        return {name: str(value) for name, value in self.active.items()}

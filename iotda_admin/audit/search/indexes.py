@@ -1,5 +1,7 @@
-"""For each filter the ids of its events, in order, from an index alone. A search walks along one of these
-lists and looks each event up in the others, so it never reads more of the trail than it must.
+"""The event ids of each filter, in order, read from one database index.
+
+A search walks along the ids of one filter and checks those events against the others,
+so it reads as little of the trail as possible.
 """
 
 from bisect import bisect_left, bisect_right
@@ -13,19 +15,20 @@ from django.db.models.lookups import Exact, In
 
 from iotda_admin.audit.models import Event, Outcome
 
-# Beyond any id of an event.
+# Greater than any event id.
 END_ID = 2**62
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A part of the trail, without its two ends, and the way it is read."""
+    """The events between two ids, both exclusive, and the direction to read them in."""
 
     low: int = 0
     high: int = END_ID
     newest_first: bool = True
 
-    def beyond(self, id: int) -> "Span":
+    def after(self, id: int) -> "Span":
+        """Return the rest of the span once it has been read up to an id."""
         return (
             replace(self, high=min(self.high, id))
             if self.newest_first
@@ -38,18 +41,18 @@ class IdSource(Protocol):
 
 
 class IndexedIds(NamedTuple):
-    """By an index of the database; several queries where a filter is one of several values."""
+    """Ids from a database index, with one query for each value of the filter."""
 
     rows: Sequence[QuerySet[Any]]
     key: str = "id"
 
     def ids(self, span: Span, limit: int) -> list[int]:
         found: set[int] = set()
+        order = f"-{self.key}" if span.newest_first else self.key
         for rows in self.rows:
             part = rows.filter(
                 **{f"{self.key}__gt": span.low, f"{self.key}__lt": span.high}
             )
-            order = f"-{self.key}" if span.newest_first else self.key
             found.update(
                 part.order_by(order).values_list(self.key, flat=True).distinct()[:limit]
             )
@@ -57,22 +60,24 @@ class IndexedIds(NamedTuple):
 
 
 class KnownIds(NamedTuple):
-    """At hand, in rising order."""
+    """Ids that are already in memory, ascending."""
 
-    known: Sequence[int]
+    sorted_ids: Sequence[int]
 
     def ids(self, span: Span, limit: int) -> list[int]:
-        part = self.known[
-            bisect_right(self.known, span.low) : bisect_left(self.known, span.high)
+        part = self.sorted_ids[
+            bisect_right(self.sorted_ids, span.low) : bisect_left(
+                self.sorted_ids, span.high
+            )
         ]
         return [*(reversed(part) if span.newest_first else part)][:limit]
 
 
 class Filter(NamedTuple):
-    """One filter as a list, and as a question about an event that is at hand."""
+    """One filter: as a source of event ids, and as a condition on an event."""
 
-    listed: IdSource
-    check: Any
+    source: IdSource
+    condition: Any
 
 
 def by_column(column: str, *values: Any) -> Filter:
@@ -86,30 +91,20 @@ def by_ticket(ticket: str) -> Filter:
     return Filter(IndexedIds([rows]), Exact(unindexed(Upper("ticket")), same))
 
 
-def by_operation(number: int) -> Filter:
-    return Filter(
-        IndexedIds([Event.objects.filter(operation=number)]), Q(operation=number)
-    )
-
-
-def by_actor(id: int) -> Filter:
-    return Filter(IndexedIds([Event.objects.filter(actor_id=id)]), Q(actor_id=id))
-
-
-def by_flag(**flag: Any) -> Filter:
-    return Filter(IndexedIds([Event.objects.filter(**flag)]), Q(**flag))
+def by_value(**value: Any) -> Filter:
+    return Filter(IndexedIds([Event.objects.filter(**value)]), Q(**value))
 
 
 def by_target(column: str, value: str) -> IndexedIds:
     rows = Outcome.objects.filter(**{column: value})
-    # The index leaves the empty ones out, and is taken only by who says so too.
+    # A partial index without empty values: used only if the query excludes them too.
     return IndexedIds(
         [rows if column == "target_id" else rows.exclude(**{column: ""})], "event_id"
     )
 
 
 def unindexed(column: Any) -> Any:
-    """What is looked up for a few events must not tempt the database to walk along this column instead."""
+    """Keep the database from walking along the index of a column to check a few events."""
     return Coalesce(column, Value(""), output_field=CharField())
 
 

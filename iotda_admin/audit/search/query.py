@@ -1,12 +1,14 @@
-"""Reading the trail, newest first: nothing is counted, and a page costs the same however long the trail is.
+"""Search the audit trail.
 
-Of several filters the sparsest leads; its events are looked up in the others, a bounded number for a page.
+Events are read newest first and never counted, so a page costs the same however long
+the trail is. The most selective filter leads: a bounded number of its events is checked
+against the other filters.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import chain, repeat
 from typing import Any
 
@@ -24,22 +26,20 @@ from iotda_admin.audit.search.indexes import (
     KnownIds,
     Span,
     all_event_ids,
-    by_actor,
     by_column,
-    by_flag,
-    by_operation,
     by_target,
     by_ticket,
+    by_value,
 )
 from iotda_admin.audit.search.words import events_with_words, reason_matcher
 
-# Events of the leading filter that one page looks at; then it says how far it came.
+# One page checks at most this many events of the leading filter, then says how far it got.
 MAX_SEARCHED = 20_000
-# So many of each filter tell which of them is the sparsest.
+# The first ids of each filter, which show how selective it is.
 PROBE_SIZE = 500
 BATCH_SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
 EXPORT_BATCH = 2048
-# A clock may have been set back by so much.
+# A clock can be set back by this much.
 CLOCK_SLACK = timedelta(minutes=10)
 TARGET_COLUMNS = {"target": "target_id", "outcome": "outcome", "code": "code"}
 EVENT_COLUMNS = {
@@ -53,144 +53,154 @@ EVENT_COLUMNS = {
 @dataclass(frozen=True, slots=True)
 class SearchPage:
     ids: list[int]
-    # There is more beyond them; or nothing was found up to here, and the search can go on.
+    # Whether there may be more events after these.
     more: bool = False
-    looked_to: int = 0
+    # The last event checked, if the search stopped before the page was full; else 0.
+    searched_to: int = 0
 
 
 class TrailSearch:
-    """What somebody may see of the trail and asks for."""
+    """The events that match the filters and that the user may see."""
 
     def __init__(self, form: AuditFilterForm, user: AnyUser) -> None:
-        self.asked = form.asked if form.is_valid() else {}
-        self.possible = form.is_valid()
-        self.lists: list[IdSource] = []
-        self.checks: list[tuple[IdSource | None, Any]] = []
-        self.said: Callable[[str], bool] | None = None
-        self.of_targets = target_filters(self.asked)
-        for each in filters_of(self.asked):
-            self.narrow(each.listed, each.check)
-        self.narrow_by_targets()
-        self.narrow_by_reason(self.asked.get("reason", ""))
-        self.narrow_to(user)
-        self.bounds = span_between(self.asked)
+        self.valid = form.is_valid()
+        self.filters = form.active if self.valid else {}
+        self.sources: list[IdSource] = []
+        # Each condition with the source that implies it, if there is one.
+        self.conditions: list[tuple[IdSource | None, Any]] = []
+        self.matches_reason: Callable[[str], bool] | None = None
+        self.target_filters = target_filters(self.filters)
+        for filter in event_filters(self.filters):
+            self.add_filter(filter)
+        self.add_target_filters()
+        self.add_reason_filter(self.filters.get("reason", ""))
+        self.add_scope(user)
+        self.bounds = span_between(self.filters.get("since"), self.filters.get("until"))
 
-    def narrow(self, listed: IdSource | None, check: Any) -> None:
-        """check: what an event that another list has found is asked; None for nothing."""
-        if listed is not None:
-            self.lists.append(listed)
-        if check is not None:
-            self.checks.append((listed, check))
+    def add_filter(self, filter: Filter) -> None:
+        self.sources.append(filter.source)
+        self.conditions.append(filter)
 
-    def narrow_by_targets(self) -> None:
-        """One and the same target of an event has all of these."""
-        lists = [by_target(column, value) for column, value in self.of_targets.items()]
-        own = Exists(Outcome.objects.filter(event=OuterRef("pk"), **self.of_targets))
-        for each in lists:
-            self.narrow(each, None)
-        if lists:
-            self.checks.append((lists[0] if len(lists) == 1 else None, own))
+    def add_target_filters(self) -> None:
+        """Require one target of the event to match all filters on targets."""
+        if not self.target_filters:
+            return
+        sources = [by_target(*item) for item in self.target_filters.items()]
+        self.sources += sources
+        same_target = Outcome.objects.filter(
+            event=OuterRef("pk"), **self.target_filters
+        )
+        implied_by = sources[0] if len(sources) == 1 else None
+        self.conditions.append((implied_by, Exists(same_target)))
 
-    def narrow_by_reason(self, text: str) -> None:
+    def add_reason_filter(self, text: str) -> None:
         if not text:
             return
-        self.said = reason_matcher(text)
-        known = events_with_words(text)
-        if known is not None:
-            self.narrow(KnownIds(known), None)
+        self.matches_reason = reason_matcher(text)
+        ids = events_with_words(text)
+        if ids is not None:
+            self.sources.append(KnownIds(ids))
 
-    def narrow_to(self, user: AnyUser) -> None:
-        """Own events for everybody who may read some; of the others those in the user's resource spaces."""
-        if not user.has_perm("audit.view_event"):
-            # Not by the name: it may change, and may have been somebody else's.
-            self.narrow(*by_actor(user.pk or 0))
-            if (spaces := user_spaces(user)) is not None:
-                self.narrow(None, own_events_in_spaces(spaces))
-        elif (seen := visible_events(user)) is not None:
-            self.narrow(None, seen)
+    def add_scope(self, user: AnyUser) -> None:
+        """Keep what ``visible_events`` allows, and start from an index if there is one."""
+        if user.has_perm("audit.view_event"):
+            visible = visible_events(user)
+        else:
+            # By id, because names can change and be used again.
+            self.add_filter(by_value(actor_id=user.pk or 0))
+            spaces = user_spaces(user)
+            visible = Q() if spaces is None else own_events_in_spaces(spaces)
+        if visible:
+            self.conditions.append((None, visible))
 
     def page(self, span: Span, size: int) -> SearchPage:
-        """The next events of the span; what they are asked for is bounded."""
+        """Return the next matching events; the number of events checked is bounded."""
         found: list[int] = []
-        looked = 0
-        for ids in self.pieces(span):
+        searched = 0
+        for ids in self.batches(span):
             found += self.matching(ids)
-            looked += len(ids)
+            searched += len(ids)
             if len(found) > size:
                 return SearchPage(found[:size], more=True)
-            if looked >= MAX_SEARCHED:
-                return SearchPage(found, more=True, looked_to=ids[-1])
+            if searched >= MAX_SEARCHED:
+                return SearchPage(found, more=True, searched_to=ids[-1])
         return SearchPage(found)
 
     def every(self, span: Span) -> Iterator[list[int]]:
-        """All of them, in pieces: for an export."""
-        for ids in self.pieces(span, EXPORT_BATCH):
-            if good := self.matching(ids):
-                yield good
+        """Yield all matching events in batches, for an export."""
+        for ids in self.batches(span, EXPORT_BATCH):
+            if matching := self.matching(ids):
+                yield matching
 
-    def pieces(self, span: Span, most: int = BATCH_SIZES[-1]) -> Iterator[list[int]]:
-        if not self.possible:
+    def batches(
+        self, span: Span, largest: int = BATCH_SIZES[-1]
+    ) -> Iterator[list[int]]:
+        if not self.valid:
             return
         span = Span(
             max(span.low, self.bounds.low),
             min(span.high, self.bounds.high),
             span.newest_first,
         )
-        self.leader = self.sparsest(span)
-        sizes = (min(each, most) for each in chain(BATCH_SIZES, repeat(most)))
-        size = next(sizes)
-        while ids := self.leader.ids(span, size):
-            yield ids
+        self.leader = self.most_selective(span)
+        for size in (
+            min(each, largest) for each in chain(BATCH_SIZES, repeat(largest))
+        ):
+            ids = self.leader.ids(span, size)
+            if ids:
+                yield ids
             if len(ids) < size:
                 return
-            span, size = span.beyond(ids[-1]), next(sizes)
+            span = span.after(ids[-1])
 
-    def sparsest(self, span: Span) -> IdSource:
-        """The one whose next events reach the furthest."""
-        if len(self.lists) < 2:
-            return self.lists[0] if self.lists else all_event_ids()
+    def most_selective(self, span: Span) -> IdSource:
+        """Return the source whose next ids reach furthest."""
+        if len(self.sources) < 2:
+            return self.sources[0] if self.sources else all_event_ids()
 
-        def reach(each: IdSource) -> tuple[int, int]:
-            ids = each.ids(span, PROBE_SIZE)
-            ended = len(ids) < PROBE_SIZE
-            return (
-                (-1, len(ids))
-                if ended
-                else (0, ids[-1] if span.newest_first else -ids[-1])
-            )
+        def reach(source: IdSource) -> tuple[int, int]:
+            ids = source.ids(span, PROBE_SIZE)
+            if len(ids) < PROBE_SIZE:
+                return -1, len(ids)
+            return 0, ids[-1] if span.newest_first else -ids[-1]
 
-        return min(self.lists, key=reach)
+        return min(self.sources, key=reach)
 
     def matching(self, ids: list[int]) -> list[int]:
-        checks = [
-            check
-            for listed, check in self.checks
-            if listed is None or listed is not self.leader
+        conditions = [
+            condition
+            for source, condition in self.conditions
+            if source is None or source is not self.leader
         ]
-        exact = "since" in self.asked or "until" in self.asked
-        if not checks and not exact and not self.said:
+        timed = self.filters.keys() & {"since", "until"}
+        if not conditions and not timed and not self.matches_reason:
             return ids
-        rows = Event.objects.filter(*checks, id__in=ids).order_by()
-        good = {
+        rows = Event.objects.filter(*conditions, id__in=ids).order_by()
+        matching = {
             id
             for id, at, reason in rows.values_list("id", "at", "reason")
-            if self.meant(at, reason)
+            if self.matches(at, reason)
         }
-        return [id for id in ids if id in good]
+        return [id for id in ids if id in matching]
 
-    def meant(self, at: Any, reason: str) -> bool:
-        since, until = self.asked.get("since"), self.asked.get("until")
+    def matches(self, at: datetime, reason: str) -> bool:
+        since, until = self.filters.get("since"), self.filters.get("until")
         in_time = not (since and at < since) and not (until and at >= until)
-        return in_time and (self.said is None or self.said(reason))
+        return in_time and (self.matches_reason is None or self.matches_reason(reason))
 
 
-def visible_events(user: AnyUser) -> Q | None:
-    """What somebody may see of the trail; None: all of it."""
+def visible_events(user: AnyUser) -> Q:
+    """Return the condition of the events that a user may see; empty if all.
+
+    All users see their own events. Users who may read the trail also see the events of
+    others in their resource spaces.
+    """
     own, spaces = Q(actor_id=user.pk or 0), user_spaces(user)
-    own = own if spaces is None else own & own_events_in_spaces(spaces)
+    if spaces is not None:
+        own &= own_events_in_spaces(spaces)
     if not user.has_perm("audit.view_event"):
         return own
-    return None if spaces is None else own | events_in_spaces(spaces)
+    return Q() if spaces is None else own | events_in_spaces(spaces)
 
 
 def events_in_spaces(spaces: frozenset[str]) -> Q:
@@ -198,80 +208,80 @@ def events_in_spaces(spaces: frozenset[str]) -> Q:
 
 
 def own_events_in_spaces(spaces: frozenset[str]) -> Q:
-    """Of what somebody did themselves: as with operations, what is elsewhere does not exist for them, even
-    if it was theirs once. Of several spaces what names no target, or an operation that is all in theirs."""
-    nameless = Q(operation=None) & ~Exists(Outcome.objects.filter(event=OuterRef("pk")))
+    """Return the condition of a user's own events in their current resource spaces.
+
+    Events elsewhere are hidden even if the user had the space before, as operations
+    are. An event about several spaces is visible if it has no operation and no targets,
+    or if its operation is entirely in these spaces.
+    """
+    no_targets = ~Exists(Outcome.objects.filter(event=OuterRef("pk")))
+    inside = ~hooks.operations.reach_outside(spaces)
     return events_in_spaces(spaces) | Q(space="*") & (
-        nameless | Q(operation__isnull=False) & ~hooks.operations.reach_outside(spaces)
+        Q(operation=None) & no_targets | Q(operation__isnull=False) & inside
     )
 
 
-def filters_of(asked: dict[str, Any]) -> Iterator[Filter]:
+def event_filters(active: dict[str, Any]) -> Iterator[Filter]:
     for name, column in EVENT_COLUMNS.items():
-        if name in asked:
-            yield by_column(column, asked[name])
-    if asked.get("outcome") == DENIED:
+        if name in active:
+            yield by_column(column, active[name])
+    if active.get("outcome") == DENIED:
         yield by_column("kind", *Event.DENIALS)
-    if "policy" in asked:
-        yield by_policy(asked["policy"])
-    if "ticket" in asked:
-        yield by_ticket(asked["ticket"])
-    if "operation" in asked:
-        yield by_operation(asked["operation"])
-    if "outside" in asked:
-        yield by_flag(outside_hours=True)
-    if "whole" in asked:
-        yield by_flag(target_type="app")
+    if "policy" in active:
+        yield by_policy(active["policy"])
+    if "ticket" in active:
+        yield by_ticket(active["ticket"])
+    if "operation" in active:
+        yield by_value(operation=active["operation"])
+    if "outside" in active:
+        yield by_value(outside_hours=True)
+    if "whole" in active:
+        yield by_value(target_type="app")
 
 
 def by_policy(policy: str) -> Filter:
-    """Its id, or else its name."""
+    """Filter by the id of a policy, or by its name if no event has this id."""
     is_id = Event.objects.filter(policy_id=policy).order_by().exists()
     return by_column("policy_id" if is_id else "policy_name", policy)
 
 
-def target_filters(asked: dict[str, Any]) -> dict[str, str]:
-    """What is asked of single targets, by column."""
-    wanted = {
-        column: asked[name] for name, column in TARGET_COLUMNS.items() if name in asked
-    }
+def target_filters(active: dict[str, Any]) -> dict[str, str]:
+    """Return the filters on targets, by column."""
     return {
-        column: value
-        for column, value in wanted.items()
-        if value != DENIED or column != "outcome"
+        column: active[name]
+        for name, column in TARGET_COLUMNS.items()
+        if name in active and (name, active[name]) != ("outcome", DENIED)
     }
 
 
-def span_between(asked: dict[str, Any]) -> Span:
-    """The part of the trail that a time may be in. A clock may have been set back, or have been quite wrong
-    for one event: so both the first that is late enough and the last that is too early must lie before it,
-    and the other way round behind it."""
+def span_between(since: datetime | None, until: datetime | None) -> Span:
+    """Return the span of all events that can be in a period.
+
+    Ids do not follow time exactly: a clock can be set back, or be wrong for a single
+    event. So the span starts before both the first event that is late enough and the
+    last event that is too early, and ends likewise.
+    """
     low, high = 0, END_ID
     by_time = Event.objects.order_by("at", "id").values_list("id", flat=True)
-    if since := asked.get("since"):
-        too_early, enough = (
-            by_time.filter(at__lt=since - CLOCK_SLACK),
-            by_time.filter(at__gte=since - CLOCK_SLACK),
-        )
-        low = min(too_early.last() or 0, (enough.first() or END_ID) - 1)
-    if until := asked.get("until"):
-        too_late, enough = (
-            by_time.filter(at__gte=until + CLOCK_SLACK),
-            by_time.filter(at__lt=until + CLOCK_SLACK),
-        )
-        high = max(too_late.first() or END_ID, (enough.last() or 0) + 1)
+    if since:
+        since -= CLOCK_SLACK
+        too_early, inside = by_time.filter(at__lt=since), by_time.filter(at__gte=since)
+        low = min(too_early.last() or 0, (inside.first() or END_ID) - 1)
+    if until:
+        until += CLOCK_SLACK
+        too_late, inside = by_time.filter(at__gte=until), by_time.filter(at__lt=until)
+        high = max(too_late.first() or END_ID, (inside.last() or 0) + 1)
     return Span(low, high)
 
 
 def first_targets(
-    ids: Iterable[int], wanted: dict[str, str], each: int
+    event_ids: Iterable[int], filters: dict[str, str], count: int
 ) -> dict[int, list[Outcome]]:
-    """What these events say of their first targets: of those that are asked for, if any are."""
+    """Return the first targets of each event, only those that match the filters."""
     number = Window(RowNumber(), partition_by="event_id", order_by="id")
-    rows = Outcome.objects.filter(event_id__in=list(ids), **wanted).annotate(
-        number=number
-    )
-    found: dict[int, list[Outcome]] = defaultdict(list)
-    for row in rows.filter(number__lte=each).order_by("event_id", "id"):
-        found[row.event_id].append(row)
-    return found
+    rows = Outcome.objects.filter(event_id__in=list(event_ids), **filters)
+    numbered = rows.annotate(number=number).filter(number__lte=count)
+    targets: dict[int, list[Outcome]] = defaultdict(list)
+    for row in numbered.order_by("event_id", "id"):
+        targets[row.event_id].append(row)
+    return targets

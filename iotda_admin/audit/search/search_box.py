@@ -1,4 +1,4 @@
-"""The one search box: a ticket, a person, an id, a number or words, and which of them was typed."""
+"""The search box of the audit trail: find the filter that the typed text belongs to."""
 
 import re
 
@@ -9,18 +9,18 @@ from iotda_admin.audit.search.filters import AuditFilterForm
 from iotda_admin.audit.search.indexes import Span
 from iotda_admin.audit.search.query import TrailSearch
 
-# In this order: what somebody who reads the trail most often has at hand. A person is a target too, where
-# their account was changed: what they did comes first.
-GUESSES = ["ticket", "actor", "target", "policy", "code"]
+# The most frequent first. A user whose account was changed is also a target; actor comes
+# before target, so that the search shows what the user did.
+FILTERS_TO_TRY = ["ticket", "actor", "target", "policy", "code"]
 MAX_LENGTH = 128
 
 
 def filter_for_text(text: str, user: AnyUser) -> dict[str, str]:
-    """The filter that finds something of what somebody may see; else words of the reason."""
+    """Return the first filter that finds an event the user may see, else reason."""
     text = text[:MAX_LENGTH]
     if re.fullmatch(r"(?i:OP-)[0-9]{1,18}", text):
         return {"operation": text}
-    for name in GUESSES:
+    for name in FILTERS_TO_TRY:
         if finds_events(name, text, user):
             return {name: text}
     return {"reason": text}

@@ -1,60 +1,77 @@
-"""Finding events by words of their reason. Each word stands for all that begin with it."""
+"""Search events by words of their reason. A search word matches all words it starts."""
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 
 from django.db import connection
 from django.db.models import QuerySet
 
-from iotda_admin.audit.chain import reason_words
 from iotda_admin.audit.models import Event, ReasonWord
 
-# A word that brought in more reasons than this is looked for in the newest events instead.
+# A word with more reasons than this is searched for in the newest events instead.
 MAX_INDEXED_EVENTS = 2000
-# After it in every order that a database may have.
+# Sorts after all other characters on every database.
 LAST_CHARACTER = "\U0010ffff"
+WORD = re.compile(r"\w+")
+CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+")
+
+
+def reason_words(text: str) -> set[str]:
+    """Return the words to index or to search for.
+
+    Chinese, Japanese and Korean put no spaces between words. There, each pair of
+    characters is a word, and so is the last character, which starts no pair.
+    """
+    if text.isascii():
+        return {word[:40] for word in WORD.findall(text.casefold())}
+    words: set[str] = set()
+    for run in WORD.findall(text.casefold()):
+        words |= {word[:40] for word in CJK.sub(" ", run).split()}
+        for cjk in CJK.findall(run):
+            words |= {cjk[n : n + 2] for n in range(len(cjk))}
+    return words
 
 
 def reason_matcher(text: str) -> Callable[[str], bool]:
-    """Whether a reason has all of these words."""
-    wanted = reason_words(text)
+    """Return a function that tells whether a reason has all words of the text."""
+    prefixes = reason_words(text)
 
     @lru_cache(maxsize=5000)
-    def check(reason: str) -> bool:
-        found = reason_words(reason)
-        return all(any(word.startswith(each) for word in found) for each in wanted)
+    def matches(reason: str) -> bool:
+        words = reason_words(reason)
+        return all(
+            any(word.startswith(prefix) for word in words) for prefix in prefixes
+        )
 
-    return check
+    return matches
 
 
 def events_with_words(text: str) -> list[int] | None:
-    """The events that a rare word leads to, in rising order; None where all of the words are common."""
-    brought = [
+    """Return ids of events that may match, ascending; None if every word is common."""
+    indexed = [
         ids
         for word in reason_words(text)
         if (ids := events_with_word(word)) is not None
     ]
-    if not brought:
+    if not indexed:
         return None
-    rarest = min(brought, key=len)
-    operations = Event.objects.filter(id__in=rarest, operation__gt=0).order_by()
+    rarest = min(indexed, key=len)
+    events = Event.objects.order_by()
+    # The other events of an operation repeat its reason.
+    operations = events.filter(id__in=rarest, operation__gt=0)
     numbers = set(operations.values_list("operation", flat=True))
-    repeated = (
-        Event.objects.filter(operation__in=numbers)
-        .order_by()
-        .values_list("id", flat=True)
-    )
+    repeated = events.filter(operation__in=numbers).values_list("id", flat=True)
     return sorted({*rarest, *repeated})
 
 
 def events_with_word(word: str) -> set[int] | None:
-    found = words_starting_with(word).values_list("event_id", flat=True)[
-        : MAX_INDEXED_EVENTS + 1
-    ]
-    return set(found) if len(found) <= MAX_INDEXED_EVENTS else None
+    rows = words_starting_with(word).values_list("event_id", flat=True)
+    found = set(rows[: MAX_INDEXED_EVENTS + 1])
+    return found if len(found) <= MAX_INDEXED_EVENTS else None
 
 
-def words_starting_with(word: str) -> QuerySet[ReasonWord]:
+def words_starting_with(prefix: str) -> QuerySet[ReasonWord]:
     if connection.vendor == "postgresql":
-        return ReasonWord.objects.filter(word__startswith=word)
-    return ReasonWord.objects.filter(word__gte=word, word__lt=word + LAST_CHARACTER)
+        return ReasonWord.objects.filter(word__startswith=prefix)
+    return ReasonWord.objects.filter(word__gte=prefix, word__lt=prefix + LAST_CHARACTER)

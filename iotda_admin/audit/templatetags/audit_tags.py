@@ -116,4 +116,4 @@ def value_text(value: Any) -> str:
 def spoken(form: AuditFilterForm, name: str) -> str:
     """Return the time of a filter as an input of type datetime-local takes it."""
     at = getattr(form, "cleaned_data", {}).get(name)
-    return f"{at.astimezone(form.spoken):%Y-%m-%dT%H:%M}" if at else ""
+    return f"{at.astimezone(form.time_zone):%Y-%m-%dT%H:%M}" if at else ""

@@ -1,4 +1,4 @@
-"""manage.py audit_archive FOLDER --older-than DAYS: move old, whole segments of the trail to files."""
+"""manage.py audit_archive FOLDER --older-than DAYS: move old segments to files."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -18,16 +18,18 @@ from iotda_admin.audit.verify import verify_trail
 
 
 class Command(BaseCommand):
-    help = f"Move the old part of the audit trail to files, in whole segments of {SEGMENT_SIZE:,} events."
+    help = f"Move old events to files, in segments of {SEGMENT_SIZE:,} events."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("folder", type=Path, help="where the files go; keep them")
+        parser.add_argument(
+            "folder", type=Path, help="the folder for the files; keep it"
+        )
         parser.add_argument(
             "--older-than",
             type=int,
             required=True,
             metavar="DAYS",
-            help="at least one day old",
+            help="minimum age of the events, 1 or more",
         )
         parser.add_argument(
             "--expect", default="", metavar="HEAD", help="as of audit_verify"
@@ -47,14 +49,16 @@ class Command(BaseCommand):
             )
         segments = segments_before(timezone.now() - timedelta(days=older_than))
         if not segments:
-            self.stdout.write("No whole segment is that old. Nothing was moved.")
+            self.stdout.write("No complete segment is that old. Nothing was moved.")
             return
         try:
-            finding = verify_trail(expect)
+            result = verify_trail(expect)
         except ValueError as error:
             raise CommandError(f"{error} Nothing was moved.", returncode=2) from error
-        if finding.bad is not None:
-            raise CommandError(f"Event {finding.bad} {finding.why}. Nothing was moved.")
+        if result.broken_at is not None:
+            raise CommandError(
+                f"Event {result.broken_at} {result.why}. Nothing was moved."
+            )
         for segment in segments:
             try:
                 path = archive_segment(segment, folder, actor_name=system_user())

@@ -1,4 +1,4 @@
-"""manage.py audit_verify [--expect HEAD] [--archive FOLDER]: was the trail tampered with?"""
+"""manage.py audit_verify [--expect HEAD] [--archive FOLDER]: verify the audit trail."""
 
 import time
 from pathlib import Path
@@ -11,21 +11,21 @@ from iotda_admin.audit.verify import verify_trail
 
 
 class Command(BaseCommand):
-    help = "Read the whole audit trail and name the first event that is not as it was written."
+    help = "Verify the audit trail and name the first event that was tampered with."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--expect",
             default="",
             metavar="HEAD",
-            help="a head noted earlier, from the log or the audit page: finds a tail that was cut off",
+            help="a head noted earlier, from the log or the audit page; finds a deleted tail",
         )
 
         parser.add_argument(
             "--archive",
             type=Path,
             metavar="FOLDER",
-            help="check the files of the archived part as well",
+            help="verify the archived files in FOLDER too",
         )
 
     def handle(
@@ -33,24 +33,22 @@ class Command(BaseCommand):
     ) -> None:
         started = time.monotonic()
         try:
-            finding = verify_trail(expect)
+            result = verify_trail(expect)
         except ValueError as error:
             raise CommandError(str(error), returncode=2) from error
-        if finding.bad is not None:
-            raise CommandError(f"Event {finding.bad} {finding.why}.", returncode=1)
-        rate = (finding.events + finding.outcomes) / max(
-            time.monotonic() - started, 1e-6
-        )
-        said = f"{finding.events:,} events with {finding.outcomes:,} outcomes"
-        self.stdout.write(f"{said} as they were written ({rate:,.0f} rows/s).")
-        self.stdout.write(f"Head {finding.head}")
-        # Afterwards: so they go on at least to where the trail began.
+        if result.broken_at is not None:
+            raise CommandError(f"Event {result.broken_at} {result.why}.", returncode=1)
+        rate = (result.events + result.outcomes) / max(time.monotonic() - started, 1e-6)
+        rows = f"{result.events:,} events with {result.outcomes:,} outcomes"
+        self.stdout.write(f"{rows} verified ({rate:,.0f} rows/s).")
+        self.stdout.write(f"Head {result.head}")
+        # After the trail, so that the files reach at least to its start.
         if archive:
-            self.check_archive(archive)
+            self.verify_archive(archive)
 
-    def check_archive(self, folder: Path) -> None:
+    def verify_archive(self, folder: Path) -> None:
         try:
             end = check_archive(folder)
         except DamagedArchive as error:
             raise CommandError(str(error), returncode=1) from error
-        self.stdout.write(f"{end.seq:,} archived events as they were written.")
+        self.stdout.write(f"{end.seq:,} archived events verified.")
