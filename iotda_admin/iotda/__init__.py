@@ -1,22 +1,25 @@
-"""A client for Huawei Cloud IoTDA's application-side REST API. Needs requests and nothing else.
+"""A client for the application-side REST API of Huawei Cloud IoTDA.
 
-::
+It needs requests and the standard library::
 
-    iam = "https://iam.cn-north-4.myhuaweicloud.com"
-    auth = PasswordToken(iam_endpoint=iam, user="…", password="…", domain="…", project_name="cn-north-4")
+    auth = PasswordToken(
+        iam_endpoint="https://iam.cn-north-4.myhuaweicloud.com",
+        user="…", password="…", domain="…", project_name="cn-north-4",
+    )
     host = "https://….iotda-app.cn-north-4.myhuaweicloud.com"
     with Client(endpoint=host, project_id="…", auth=auth) as iotda:
         for device in walk(iotda.list_devices):
             print(device.device_id, device.status)
-        answer = iotda.bind_device_policy(policy_id, "device", ids)
-        for target, verdict in answer.verdicts(ids).by_id.items():
-            print(target, verdict.outcome, verdict.error_code)
+        result = iotda.bind_device_policy(policy_id, "device", ids)
+        for target, outcome in result.outcomes(ids).by_id.items():
+            print(target, outcome.state, outcome.error_code)
 """
 
 from .auth import AkSk, StaticToken
+from .base import Ack, CallRecord, Observer, RateLimiter
 from .binding import BindOutcome, BindOutcomes, BindResult, BindState, TargetFailure
-from .calls import CallRecord, Observer, RateLimiter
 from .client import Client
+from .devices import Application, DeviceInfo, ProductInfo, Tag
 from .errors import (
     BadResponse,
     InvalidId,
@@ -29,7 +32,6 @@ from .errors import (
 from .iam import PasswordToken
 from .listing import (
     FIRST_PAGE,
-    OFFSET_LIMIT,
     PAGE_LIMIT,
     FetchPage,
     ListingPage,
@@ -37,12 +39,8 @@ from .listing import (
     walk,
     walk_windows,
 )
-from .models import Ack, Application, DeviceInfo, ProductInfo, Tag
 from .policies import (
     BIND_LIMIT,
-    POLICIES_PER_TARGET,
-    POLICY_LIMIT,
-    POLICY_TARGET_TYPES,
     DevicePolicy,
     PolicyStatement,
     PolicyTarget,
@@ -51,27 +49,19 @@ from .policies import (
 from .tasks import (
     BATCH_TARGET_LIMIT,
     RUNNING_TASK_LIMIT,
-    TASK_TYPES,
     BatchTaskInfo,
     BatchTaskPage,
     TaskProgress,
     TaskTarget,
     TaskType,
 )
-from .transport import BODY_LIMIT
 
 __all__ = [
     "BATCH_TARGET_LIMIT",
     "BIND_LIMIT",
-    "BODY_LIMIT",
     "FIRST_PAGE",
-    "OFFSET_LIMIT",
     "PAGE_LIMIT",
-    "POLICIES_PER_TARGET",
-    "POLICY_LIMIT",
-    "POLICY_TARGET_TYPES",
     "RUNNING_TASK_LIMIT",
-    "TASK_TYPES",
     "Ack",
     "AkSk",
     "Application",

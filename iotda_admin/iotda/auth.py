@@ -1,4 +1,4 @@
-"""Credentials: objects that edit a request. They know no client, and none shows a secret in its repr."""
+"""Credentials: they edit a request and know no client; no repr shows a secret."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -10,35 +10,36 @@ import requests
 from requests.auth import AuthBase
 
 from . import signing
+from .arguments import checked_choice, checked_header
 
 TOKEN_HEADER = "X-Auth-Token"  # noqa: S105 - a header's name
 SIGNED_HEADERS = ("Content-Type", "Instance-Id", "X-Project-Id")
 
-# The host of a standard or enterprise instance; the ordinary signature is refused there with IOTDA.000002.
+# Part of the host of a standard or enterprise instance. Such a host refuses the
+# ordinary signature with IOTDA.000002.
 INSTANCE_LABEL = ".iotda-app."
 
 
 @runtime_checkable
 class Renewable(Protocol):
-    """Credentials that can be replaced when they are refused."""
+    """Credentials that can be replaced after a refusal."""
 
     def renew(self, refused: requests.PreparedRequest) -> None:
-        """Have other credentials than those of `refused`; IotdaError when there are none to be had."""
+        """Get other credentials than those of `refused`; raise IotdaError if it fails.
 
-
-def header_safe(value: str, what: str) -> str:
-    if not value or not value.isascii() or not value.isprintable():
-        raise ValueError(
-            f"{what} is empty or holds characters that no header can carry"
-        )
-    return value
+        The next request uses them.
+        """
 
 
 class StaticToken(AuthBase):
-    """A token obtained elsewhere, sent as X-Auth-Token. It ends after 24 hours, and a 401 is then final."""
+    """A token from elsewhere, sent as X-Auth-Token.
+
+    It is valid for 24 hours and is not renewed: a 401 raises Unauthorized. A token
+    that no header can carry raises ValueError.
+    """
 
     def __init__(self, token: str) -> None:
-        self._token = header_safe(token, "the token")
+        self._token = checked_header(token, "the token")
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers[TOKEN_HEADER] = self._token
@@ -50,15 +51,17 @@ class StaticToken(AuthBase):
 
 @dataclass(frozen=True)
 class AkSk(AuthBase):
-    """An access key pair; nothing to renew.
+    """An access key pair. It signs each request and is never renewed.
 
-    signature  "sdk" (SDK-HMAC-SHA256, regional hosts), "derived" (V11-HMAC-SHA256, instance hosts), or
-    "auto":
-               by host, derived where it holds ``.iotda-app.`` (the rule Huawei's Terraform provider uses)
-    region     needed for the derived signature; read from an instance's host when left out
-    security_token  of temporary credentials, sent as X-Security-Token and signed
+    region          for the derived signature; by default read from an instance's host
+    security_token  of temporary credentials; sent as X-Security-Token and signed
+    signature       "sdk" (SDK-HMAC-SHA256) for regional hosts, "derived"
+                    (V11-HMAC-SHA256) for instance hosts, or "auto": derived if the
+                    host contains ``.iotda-app.``, as Huawei's Terraform provider does
+    clock           the time of the signature, for tests
 
-    The gateway accepts clocks within 15 minutes of its own.
+    IoTDA's gateway accepts clocks within 15 minutes of its own. Wrong arguments raise
+    ValueError.
     """
 
     access_key: str
@@ -71,39 +74,34 @@ class AkSk(AuthBase):
     )
 
     def __post_init__(self) -> None:
-        header_safe(self.access_key, "the access key")
+        checked_header(self.access_key, "the access key")
         if not self.secret_key:
             raise ValueError("the secret key is empty")
         if self.security_token:
-            header_safe(self.security_token, "the security token")
-        if self.signature not in ("auto", "sdk", "derived"):
-            raise ValueError(
-                f"signature is auto, sdk or derived, not {self.signature!r}"
-            )
+            checked_header(self.security_token, "the security token")
+        checked_choice(self.signature, ("auto", "sdk", "derived"), "signature")
 
     def with_region(self, region: str) -> Self:
+        """Return these credentials with `region`, unless they have one."""
         return self if self.region else replace(self, region=region)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         parts = urlsplit(str(request.url))
         pairs = parse_qsl(parts.query, keep_blank_values=True)
-        # Send exactly the query that is signed: requests would send a space as + and leave an asterisk alone.
+        # Send exactly the query that is signed: requests encodes a space as + and does
+        # not encode an asterisk.
         request.url = parts._replace(query=signing.canonical_query(pairs)).geturl()
         request.headers["Host"] = parts.netloc.rpartition("@")[2]
         request.headers["X-Sdk-Date"] = self.clock().strftime(signing.DATE_FORMAT)
-        names = [
-            "Host",
-            "X-Sdk-Date",
-            *(name for name in SIGNED_HEADERS if name in request.headers),
-        ]
+        present = [name for name in SIGNED_HEADERS if name in request.headers]
+        names = ["Host", "X-Sdk-Date", *present]
         if self.security_token:
             request.headers["X-Security-Token"] = self.security_token
             names.append("X-Security-Token")
         body = request.body or b""
+        region = self.region_for(parts.hostname or "")
         request.headers["Authorization"] = signing.authorization(
-            signing.Key(
-                self.access_key, self.secret_key, self.region_for(parts.hostname or "")
-            ),
+            signing.Key(self.access_key, self.secret_key, region),
             str(request.method),
             parts.path or "/",
             pairs,
@@ -113,10 +111,12 @@ class AkSk(AuthBase):
         return request
 
     def region_for(self, host: str) -> str:
-        """The region to derive the key for, "" for the ordinary signature."""
-        if self.signature == "sdk" or (
-            self.signature == "auto" and INSTANCE_LABEL not in host
-        ):
+        """Return the region of the derived signature, "" for the ordinary one.
+
+        Raises ValueError if the derived signature has no region.
+        """
+        instance = INSTANCE_LABEL in host
+        if self.signature == "sdk" or (self.signature == "auto" and not instance):
             return ""
         region = self.region or host.partition(INSTANCE_LABEL)[2].partition(".")[0]
         if not region:

@@ -1,7 +1,8 @@
-"""The answer of BindDevicePolicy and UnbindDevicePolicy, and how far it may be believed.
+"""The result of BindDevicePolicy and UnbindDevicePolicy, and what it proves.
 
-HTTP 200 is not success here: the body splits the targets into bound and refused. What the platform does with
-odd input is not documented, so nothing is concluded from an id's absence.
+HTTP 200 does not mean success: the body divides the targets into bound and refused.
+The platform's treatment of odd input is not documented, so an id's absence proves
+nothing.
 """
 
 from collections import Counter
@@ -10,15 +11,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from .fields import Json, Malformed, need, need_id, rows, strings, text
+from .documents import Json, Malformed, need, need_rows, need_strings, need_text, text
 
-ANOMALY_LIMIT = (
-    50  # sentences kept of one answer; a body may name thousands of strangers
-)
+# Anomalies kept of one result: a body may name thousands of unknown ids.
+ANOMALY_LIMIT = 50
 
 
 class BindState(StrEnum):
-    """What an answer proves about one id."""
+    """What a result proves about one id."""
 
     OK = "ok"
     FAILED = "failed"
@@ -28,20 +28,22 @@ class BindState(StrEnum):
 @dataclass(frozen=True, slots=True)
 class TargetFailure:
     target_id: str
-    error_code: str  # IOTDA.015204: the target carries 5 policies already; other codes are not documented
+    error_code: str  # IOTDA.015204: has 5 policies; other codes are not documented
     error_msg: str
 
     @classmethod
     def from_json(cls, doc: Json) -> Self:
         return cls(
             need(doc, "target_id", str),
-            need_id(doc, "error_code"),
+            need_text(doc, "error_code"),
             text(doc, "error_msg"),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class BindOutcome:
+    """The outcome of one target id."""
+
     state: BindState
     error_code: str = ""
     error_msg: str = ""
@@ -50,9 +52,7 @@ class BindOutcome:
 @dataclass(frozen=True, slots=True)
 class BindOutcomes:
     by_id: dict[str, BindOutcome]  # exactly the ids sent, in their order
-    anomalies: tuple[
-        str, ...
-    ]  # sentences for the log and the audit; () for a sound answer
+    anomalies: tuple[str, ...]  # sentences for log and audit; () if there are none
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +66,27 @@ class BindResult:
 
     @classmethod
     def from_json(cls, doc: Json, policy_id: str, target_type: str) -> Self:
-        """Strict: both lists must be there and hold what they should; policy and target type are those
-        asked."""
-        answer = cls(
+        """Build the result; both lists are required, policy and type must match."""
+        result = cls(
             need(doc, "policy_id", str),
             text(doc, "target_type"),
-            strings(doc, "success_targets"),
-            rows(doc, "failure_targets", TargetFailure.from_json),
+            need_strings(doc, "success_targets"),
+            need_rows(doc, "failure_targets", TargetFailure.from_json),
         )
-        if answer.policy_id != policy_id:
+        if result.policy_id != policy_id:
             raise Malformed("the answer is about another policy")
-        if answer.target_type not in ("", target_type):
+        if result.target_type not in ("", target_type):
             raise Malformed("the answer is about another kind of target")
-        return answer
+        return result
 
     def outcomes(self, sent_ids: Collection[str]) -> BindOutcomes:
-        """What is known about each id sent. Pure; never raises on an odd answer.
+        """Return what the result proves about each id that was sent; never raises.
 
         ok       in success_targets only
-        failed   in failure_targets only, with the first code and message given for it
-        unknown  in both lists or in neither: the platform has to be asked
+        failed   in failure_targets only, with its first code and message
+        unknown  in both lists or in neither: read the platform back
 
-        An id that was not sent decides nothing and becomes an anomaly, as does an id given twice.
+        An id that was not sent, or that is named twice, becomes an anomaly.
         """
         succeeded = set(self.success_targets)
         failed: dict[str, TargetFailure] = {}

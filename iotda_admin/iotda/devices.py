@@ -1,114 +1,158 @@
-"""The endpoints of devices, products and resource spaces."""
+"""Devices, products and resource spaces: their endpoints and what these return.
 
-from .answers import Endpoint
-from .calls import Caller
-from .fields import Json, rows
-from .ids import checked
+A field marked "required" raises BadResponse if it is missing; the others default to "".
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+from .arguments import checked
+from .base import Ack, BaseClient
+from .documents import Json, need_rows, need_text, rows, text
 from .listing import FIRST_PAGE, ListingPage, PageQuery
-from .models import Ack, Application, DeviceInfo, ProductInfo
+from .responses import Endpoint
 
 NO_CONTENT = frozenset({204})
 
 
-def _spelled(flag: bool | None) -> str:
-    return "" if flag is None else str(flag).lower()
+@dataclass(frozen=True, slots=True)
+class Tag:
+    tag_key: str
+    tag_value: str
+
+    @classmethod
+    def from_json(cls, doc: Json) -> Self:
+        return cls(text(doc, "tag_key"), text(doc, "tag_value"))
 
 
-class DeviceCalls(Caller):
-    def list_devices(
-        self,
-        page: PageQuery = FIRST_PAGE,
-        *,
-        product_id: str = "",
-        gateway_id: str = "",
-        is_cascade_query: bool | None = None,
-        node_id: str = "",
-        device_name: str = "",
-        app_id: str = "",
-        start_time: str = "",
-        end_time: str = "",
-    ) -> ListingPage[DeviceInfo]:
-        """One page, newest registration first. Cannot filter by status.
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """A device without its credentials, which the parser drops."""
 
-        gateway_id    the children of that device; is_cascade_query adds theirs
-        start_time, end_time  of registration, as 20260314T081500Z; the end is exclusive
-        Whether node_id and device_name match exactly or in part is not documented.
-        """
-        filters = {
-            "product_id": product_id,
-            "gateway_id": gateway_id,
-            "is_cascade_query": _spelled(is_cascade_query),
-            "node_id": node_id,
-            "device_name": device_name,
-            "app_id": app_id,
-            "start_time": start_time,
-            "end_time": end_time,
-        }
-        return self._page(
-            "ListDevices", "/devices", page, filters, "devices", DeviceInfo.from_json
+    device_id: str  # required
+    status: str  # required; ONLINE OFFLINE ABNORMAL INACTIVE FROZEN, or a new one
+    app_id: str = ""
+    app_name: str = ""
+    node_id: str = ""
+    gateway_id: str = ""
+    device_name: str = ""
+    node_type: str = ""  # ENDPOINT GATEWAY UNKNOWN
+    description: str = ""
+    fw_version: str = ""
+    sw_version: str = ""
+    product_id: str = ""
+    product_name: str = ""
+    tags: tuple[Tag, ...] = ()
+
+    @classmethod
+    def from_json(cls, doc: Json) -> Self:
+        return cls(
+            device_id=need_text(doc, "device_id"),
+            status=need_text(doc, "status"),
+            tags=rows(doc, "tags", Tag.from_json),
+            **{name: text(doc, name) for name in _DEVICE_TEXTS},
         )
+
+    @property
+    def is_child(self) -> bool:
+        """The device is behind a gateway, so it cannot be frozen (IOTDA.014038).
+
+        A directly connected device is its own gateway.
+        """
+        return self.gateway_id not in ("", self.device_id)
+
+
+# The optional text fields.
+_DEVICE_TEXTS = tuple(
+    name
+    for name, kind in DeviceInfo.__annotations__.items()
+    if kind is str and name not in ("device_id", "status")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ProductInfo:
+    product_id: str  # required
+    name: str
+    app_id: str
+    app_name: str
+    device_type: str
+    protocol_type: str
+    manufacturer_name: str
+
+    @classmethod
+    def from_json(cls, doc: Json) -> Self:
+        optional = [name for name in cls.__slots__ if name != "product_id"]
+        return cls(
+            need_text(doc, "product_id"),
+            **{name: text(doc, name) for name in optional},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A resource space."""
+
+    app_id: str  # required
+    app_name: str
+    default_app: bool
+
+    @classmethod
+    def from_json(cls, doc: Json) -> Self:
+        default = doc.get("default_app") is True
+        return cls(need_text(doc, "app_id"), text(doc, "app_name"), default)
+
+
+class DeviceCalls(BaseClient):
+    def list_devices(self, page: PageQuery = FIRST_PAGE) -> ListingPage[DeviceInfo]:
+        """Return one page of devices, newest registration first.
+
+        The API cannot filter by status.
+        """
+        build = DeviceInfo.from_json
+        return self._page("ListDevices", "/devices", page, "devices", build)
 
     def show_device(self, device_id: str) -> DeviceInfo:
-        """One device, without the credentials IoTDA sends along. Rejected with IOTDA.014000 when there is
-        none."""
-        return self._read(
-            "ShowDevice",
-            "GET",
-            f"/devices/{checked(device_id, 'device id')}",
-            DeviceInfo.from_json,
-        )
+        """Return one device, without the credentials that IoTDA sends.
+
+        Raises Rejected with `not_found` (IOTDA.014000) if it does not exist.
+        """
+        path = _device_path(device_id)
+        return self._call(Endpoint("ShowDevice"), "GET", path, DeviceInfo.from_json)[0]
 
     def freeze_device(self, device_id: str) -> Ack:
-        """Keep a device from connecting. Directly connected devices only (IOTDA.014038 for a child).
+        """Prevent a directly connected device from connecting.
 
-        Not idempotent: a frozen device is refused with IOTDA.014039 (inferred; that page was not readable).
-        Any success status but 204 is a BadResponse: nothing else is documented, and a re-read settles it.
+        Raises Rejected with IOTDA.014038 for a child device, and with IOTDA.014039 for
+        a frozen one (assumed: Huawei's page of that code could not be read). 204 is the
+        one documented success; another 2xx raises BadResponse: read the device back.
         """
-        return self._switch("FreezeDevice", device_id, "freeze")
+        return self._switch("FreezeDevice", f"{_device_path(device_id)}/freeze")
 
     def unfreeze_device(self, device_id: str) -> Ack:
-        """Let it connect again. A device that is not frozen is refused with IOTDA.014040."""
-        return self._switch("UnfreezeDevice", device_id, "unfreeze")
+        """Allow a device to connect again; the success is as in `freeze_device`.
 
-    def _switch(self, name: str, device_id: str, action: str) -> Ack:
-        path = f"/devices/{checked(device_id, 'device id')}/{action}"
-        return self._acknowledged(
-            Endpoint(name, write=True, done=NO_CONTENT, bodiless=True), "POST", path
-        )
+        Raises Rejected with IOTDA.014040 if the device is not frozen.
+        """
+        return self._switch("UnfreezeDevice", f"{_device_path(device_id)}/unfreeze")
 
-    def list_products(
-        self, page: PageQuery = FIRST_PAGE, *, app_id: str = "", product_name: str = ""
-    ) -> ListingPage[ProductInfo]:
-        """One page of products, of one resource space or of all (at most 1,000 an instance)."""
-        filters = {"app_id": app_id, "product_name": product_name}
-        return self._page(
-            "ListProducts",
-            "/products",
-            page,
-            filters,
-            "products",
-            ProductInfo.from_json,
-        )
+    def _switch(self, name: str, path: str) -> Ack:
+        endpoint = Endpoint(name, write=True, done=NO_CONTENT, bodiless=True)
+        return self._acknowledged(endpoint, "POST", path)
 
-    def show_product(self, product_id: str, *, app_id: str = "") -> ProductInfo:
-        """One product. Rejected with status 404 when there is none."""
-        path = f"/products/{checked(product_id, 'product id')}"
-        return self._read(
-            "ShowProduct", "GET", path, ProductInfo.from_json, query={"app_id": app_id}
-        )
+    def list_products(self, page: PageQuery = FIRST_PAGE) -> ListingPage[ProductInfo]:
+        """Return one page of the products (at most 1,000 per instance)."""
+        build = ProductInfo.from_json
+        return self._page("ListProducts", "/products", page, "products", build)
 
-    def show_applications(
-        self, *, default_app: bool | None = None
-    ) -> tuple[Application, ...]:
-        """All resource spaces (at most 10 an instance), or the default one, or the others. Not paged."""
+    def show_applications(self) -> tuple[Application, ...]:
+        """Return all resource spaces (at most 10 per instance). Not paged."""
 
         def build(doc: Json) -> tuple[Application, ...]:
-            return rows(doc, "applications", Application.from_json)
+            return need_rows(doc, "applications", Application.from_json)
 
-        return self._read(
-            "ShowApplications",
-            "GET",
-            "/apps",
-            build,
-            query={"default_app": _spelled(default_app)},
-        )
+        return self._call(Endpoint("ShowApplications"), "GET", "/apps", build)[0]
+
+
+def _device_path(device_id: str) -> str:
+    return f"/devices/{checked(device_id, 'device id')}"

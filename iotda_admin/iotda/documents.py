@@ -1,12 +1,17 @@
-"""From the text of an answer to a document: JSON, but stricter, and without secrets."""
+"""JSON documents: a strict parser that drops secrets, and typed access to the fields.
+
+Strings lose NUL and lone surrogates, which databases refuse, and stay as IoTDA sent
+them otherwise: escape them for display. Times stay text. Unknown keys are ignored.
+"""
 
 import json
+from collections.abc import Callable
 from typing import Any, Never
 
-from .fields import Json, Malformed
+Json = dict[str, Any]
 
-# ShowDevice answers with a device's credentials. They are dropped while the text is parsed, so that no
-# object, log line, traceback or error report of ours can show them.
+# ShowDevice returns a device's credentials. The parser drops them, so that no object,
+# log line, traceback or error report of ours can show them.
 SECRET_KEYS = frozenset(
     {
         "secret",
@@ -17,10 +22,23 @@ SECRET_KEYS = frozenset(
     }
 )
 ERROR_KEYS = frozenset({"error_code", "errorCode", "error"})
+# The spellings of IoTDA and its gateway, of the SDK, and of IAM (one level deeper).
+ERROR_SPELLINGS = (
+    ("error_code", "error_msg"),
+    ("errorCode", "errorMsg"),
+    ("code", "message"),
+)
 
 
-def parse(body: bytes) -> tuple[Json, str]:
-    """The document and "", or {} and what is wrong. Not an exception: json's would carry the whole text."""
+class Malformed(ValueError):
+    """A document without a required field. The text names keys and types, no values."""
+
+
+def parse_document(body: bytes) -> tuple[Json, str]:
+    """Return the document and "", or {} and the problem.
+
+    It raises nothing: an exception of the json module would carry the whole text.
+    """
     try:
         document = json.loads(
             body.decode(), object_pairs_hook=_pairs, parse_constant=_no_constant
@@ -29,20 +47,16 @@ def parse(body: bytes) -> tuple[Json, str]:
         return {}, str(exc)
     except (ValueError, RecursionError):
         return {}, "the body is not JSON" if body else "the body is empty"
-    return (
-        (document, "")
-        if isinstance(document, dict)
-        else ({}, "the body is not a JSON object")
-    )
+    if not isinstance(document, dict):
+        return {}, "the body is not a JSON object"
+    return document, ""
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> Json:
     document = dict(pairs)
     if len(document) != len(pairs):
         raise Malformed("a key is repeated")
-    if not SECRET_KEYS.isdisjoint(document):
-        return {key: value for key, value in pairs if key not in SECRET_KEYS}
-    return document
+    return {key: value for key, value in document.items() if key not in SECRET_KEYS}
 
 
 def _no_constant(name: str) -> Never:
@@ -50,17 +64,75 @@ def _no_constant(name: str) -> Never:
 
 
 def code_and_message(document: Json) -> tuple[str, str]:
-    """IoTDA's and the gateway's spelling, the SDK's other spellings, and IAM's one level deeper."""
-    for layer in (
-        document,
-        *(value for value in document.values() if isinstance(value, dict)),
-    ):
-        for code, message in (
-            ("error_code", "error_msg"),
-            ("errorCode", "errorMsg"),
-            ("code", "message"),
-        ):
+    """Return the error's code and message, "" for what is missing."""
+    nested = (value for value in document.values() if isinstance(value, dict))
+    for layer in (document, *nested):
+        for code, message in ERROR_SPELLINGS:
             if isinstance(layer.get(code), str | int):
-                said = layer.get(message)
-                return str(layer[code]), said if isinstance(said, str) else ""
+                found = layer.get(message)
+                return str(layer[code]), found if isinstance(found, str) else ""
     return "", ""
+
+
+def need[T](document: Json, key: str, kind: type[T]) -> T:
+    """Return a required value; raise Malformed if it is missing or of another type."""
+    value = document.get(key)
+    # bool is a subclass of int.
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise Malformed(f"{key} is missing or not {kind.__name__}")
+    return value
+
+
+def need_text(document: Json, key: str) -> str:
+    """Return a required string; raise Malformed if it is missing or empty."""
+    value = text(document, key)
+    if not value:
+        raise Malformed(f"{key} is missing or not str")
+    return value
+
+
+def text(document: Json, key: str) -> str:
+    """Return a string; "" if it is absent, null or of another type."""
+    value = document.get(key)
+    return clean_text(value) if isinstance(value, str) else ""
+
+
+def clean_text(value: str) -> str:
+    """Remove NUL and lone surrogates: JSON can spell them, databases refuse them."""
+    return value.encode("utf-8", "replace").decode().replace("\x00", "")
+
+
+def number(document: Json, key: str) -> int:
+    """Return an integer; 0 if it is absent, null or of another type."""
+    value = document.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def need_strings(document: Json, key: str) -> tuple[str, ...]:
+    """Return a required list of strings; raise Malformed otherwise."""
+    values = need(document, key, list)
+    if not all(isinstance(value, str) for value in values):
+        raise Malformed(f"{key} contains something that is not str")
+    return tuple(values)
+
+
+def need_rows[T](document: Json, key: str, build: Callable[[Json], T]) -> tuple[T, ...]:
+    """Build each object of a required list; raise Malformed if one is not an object."""
+    return tuple(build(_object(row, key)) for row in need(document, key, list))
+
+
+def rows[T](document: Json, key: str, build: Callable[[Json], T]) -> tuple[T, ...]:
+    """Build each object of a list; () if it is absent or empty."""
+    return need_rows(document, key, build) if document.get(key) else ()
+
+
+def section(document: Json, key: str) -> Json:
+    """Return a nested object; {} if it is absent, null or of another type."""
+    value: Any = document.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _object(row: Any, key: str) -> Json:
+    if not isinstance(row, dict):
+        raise Malformed(f"{key} contains something that is not an object")
+    return row

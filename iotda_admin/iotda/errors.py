@@ -1,20 +1,20 @@
-"""What can go wrong when IoTDA is asked something.
+"""The errors of a call.
 
 ::
 
     IotdaError
-    ├── Unreachable      no usable HTTP answer: refused, DNS, TLS, deadline, reset
-    ├── BadResponse        an HTTP answer that is neither a documented success nor a refusal
+    ├── Unreachable      no usable HTTP response: refused, DNS, TLS, deadline, reset
+    ├── BadResponse      an HTTP response, neither a documented success nor a refusal
     └── Rejected         an HTTP error status
         ├── Throttled    asked to slow down; not executed
         └── Unauthorized credentials refused, after the one renewal where there is one
 
-Callers decide by the facts, not by the class::
+Decide by the facts, not by the class::
 
     except IotdaError as exc:
-        if exc.maybe_applied:   # a write; look before doing anything else
+        if exc.maybe_applied:   # a write: read the state back before anything else
             ...
-        elif exc.retryable:     # certainly not applied (or a read), and asking again can help
+        elif exc.retryable:     # a read, or a write that was not applied
             sleep(exc.retry_after or pause)
 """
 
@@ -30,8 +30,11 @@ class InvalidId(ValueError):
 
 
 def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """`text` fit for a log line: one line, no control or invisible characters, at most `limit` long."""
-    # Cut first, so that a megabyte of message does not cost a megabyte of work.
+    """Return `text` fit for a log line, at most `limit` characters.
+
+    It has no line breaks, no control and no invisible characters.
+    """
+    # Cut first: a megabyte of message must not cost a megabyte of work.
     kept = (
         " " if char.isspace() else char
         for char in text[: limit * 4]
@@ -43,15 +46,15 @@ def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:
 class IotdaError(Exception):
     """The base of all errors of a call.
 
-    retryable      asking again can help, and is safe as far as we can know; never true with maybe_applied
-    maybe_applied  the request was a write and IoTDA may have executed it; always False for a read
-    operation      the API's name of what was asked, e.g. ``BindDevicePolicy``
-    code           IoTDA's, the gateway's or IAM's error code, "" when there was none
-    message        what they said (or what we saw), one line, at most 512 characters
-    status         the HTTP status, None without an answer
-    request_id     the X-Request-Id header, "" without one; Huawei's support asks for it
-    retry_after    seconds the platform asks to wait (capped at an hour), None when it did not say
-    clock_skew_s   our clock minus the platform's in seconds, on a refused credential, else None
+    retryable      a retry can help and is safe; never true with maybe_applied
+    maybe_applied  IoTDA may have executed the write; always False for a read
+    operation      the API's name of the call, e.g. ``BindDevicePolicy``
+    code           the error code of IoTDA, its gateway or IAM, "" without one
+    message        their message, or what we observed; one line, at most 512 characters
+    status         the HTTP status, None without a response
+    request_id     the X-Request-Id header, "" without one; Huawei's support needs it
+    retry_after    seconds that IoTDA asks to wait (at most 3600), None if it did not
+    clock_skew_s   our clock minus the platform's in seconds, for refused credentials
     """
 
     def __init__(
@@ -80,11 +83,14 @@ class IotdaError(Exception):
 
     @property
     def not_found(self) -> bool:
-        """IoTDA itself says that it has no such object; a gateway's 404 does not count."""
+        """IoTDA itself says that the object does not exist.
+
+        A gateway's 404 does not count: it says nothing about a device or a policy.
+        """
         return self.status == 404 and self.code.startswith("IOTDA.")
 
     def __str__(self) -> str:
-        """For logs and the audit: one line, no headers, no secrets."""
+        """Return one line for logs and the audit trail: no headers, no secrets."""
         parts = [
             self.operation or "IoTDA",
             self.code or (str(self.status) if self.status else ""),
@@ -98,24 +104,33 @@ class IotdaError(Exception):
 
 
 class Unreachable(IotdaError):
-    """No usable HTTP answer. Before the first byte was sent: maybe_applied is False, for writes too."""
+    """No usable HTTP response.
+
+    maybe_applied is False, for a write too, if no byte of the request was sent.
+    """
 
 
 class BadResponse(IotdaError):
-    """A success status whose body cannot be used, a redirect, or an error body under a success status."""
+    """A success status with an unusable or an error body, or a redirect."""
 
 
 class Rejected(IotdaError):
-    """An HTTP error status. A 5xx on a write has maybe_applied set: the gateway may have lost the answer."""
+    """An HTTP error status.
+
+    A 5xx on a write sets maybe_applied: the gateway may have lost the response.
+    """
 
 
 class Throttled(Rejected):
-    """429, 403 with a rate code, or 503 with Retry-After: not executed, ask again later.
+    """429, a rate code, or 503 with Retry-After. Not executed: retry later.
 
-    Without a status it was the client's rate limiter that sent nothing; the message says why.
+    Without a status, the client's rate limiter raised it and nothing was sent. Huawei
+    documents the rate codes for the device side only; assumed here too.
     """
 
 
 class Unauthorized(Rejected):
-    """IoTDA or IAM refuses our credentials; not executed. `clock_skew_s` beyond 900 explains a refused
-    signature."""
+    """IoTDA or IAM refused the credentials. Not executed.
+
+    A `clock_skew_s` beyond 900 explains a refused signature.
+    """

@@ -1,50 +1,55 @@
-"""Tokens from IAM (Identity and Access Management) for a name and a password."""
+"""Tokens of an IAM user (Identity and Access Management), by name and password."""
 
 import copy
 import json
 import threading
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 import requests
 from requests.auth import AuthBase
 
-from . import answers, deadline
-from .auth import TOKEN_HEADER, header_safe
+from . import responses
+from .arguments import checked_endpoint, checked_header
+from .auth import TOKEN_HEADER
+from .documents import Json, Malformed, section, text
 from .errors import IotdaError, Rejected, Throttled, Unreachable
-from .fields import Json, Malformed, section, text
-from .transport import WIRE_ERRORS, TooLarge, Transport, checked_endpoint
+from .sockets import current_budget, time_budget
+from .transport import WIRE_ERRORS, TooLarge, Transport
 
-# A token lives 24 hours. Renewed this long before its end, or at three quarters of a shorter life.
+# Renew a token (valid for 24 hours) this long before its end, or after three quarters
+# of a shorter life.
 RENEW_BEFORE = timedelta(minutes=30)
-# IAM locks a user after repeated wrong passwords, so a refused one is not offered again for this long.
+# IAM locks a user after repeated wrong passwords: do not send a refused one again for
+# this long.
 REFUSAL_HOLD_S = 30.0
 
-# A write only in HTTP's sense: a token too many does no harm.
-CREATE_TOKEN = answers.Endpoint("CreateToken")
+# Not a write, although a POST: an extra token does no harm.
+CREATE_TOKEN = responses.Endpoint("CreateToken")
 
 
+@dataclass(frozen=True, slots=True)
 class _Token:
-    __slots__ = ("renew_at", "value")
-
-    def __init__(self, value: str, renew_at: datetime) -> None:
-        self.value = value
-        self.renew_at = renew_at
+    value: str = field(repr=False)
+    renew_at: datetime
 
 
 class PasswordToken(AuthBase):
-    """An IAM user's token, scoped to a project, fetched when needed and kept for its life.
+    """An IAM user's token for a project, fetched on demand and kept until its end.
 
     iam_endpoint  https://iam.{region}.myhuaweicloud.com
-    user, domain  the IAM user's name and its account's name; a HUAWEI ID cannot log in here
-    project_id or project_name  the scope; a project's name is its region's, like cn-north-4
+    user, domain  the names of the IAM user and of its account, not a HUAWEI ID
+    project_id, project_name  the scope, one of them; the name is that of the region,
+                  like cn-north-4
+    connect_timeout, deadline, proxy, ca_bundle, allow_http  as for `Client`
 
-    Safe to share between threads: however many need a token, one asks IAM and all get its answer or its
-    error. The time IAM takes counts against the deadline of the call that needs the token. Errors:
-    Unauthorized for a wrong name or password, otherwise as any call; `maybe_applied` is never set, since
-    the call itself was not sent. Expiry layout (`expires_at`) is Keystone's; without a readable one, 24
-    hours are assumed.
+    Safe to share between threads: one thread fetches a token, and all that wait get it
+    or its error. IAM's time counts against the deadline of the call that needs the
+    token. A wrong name or password raises Unauthorized; other errors are those of any
+    call. `maybe_applied` is never set, because the call itself was not sent.
+    `expires_at` has Keystone's format; if it is unreadable, 24 hours are assumed.
     """
 
     def __init__(
@@ -63,10 +68,9 @@ class PasswordToken(AuthBase):
         allow_http: bool = False,
     ) -> None:
         if not (project_id or project_name):
-            raise ValueError(
-                "a token for IoTDA is scoped to a project: give its id or its name"
-            )
-        self._url = f"{checked_endpoint(iam_endpoint, allow_http)}/v3/auth/tokens?nocatalog=true"
+            raise ValueError("a token needs a project: give its id or its name")
+        endpoint = checked_endpoint(iam_endpoint, allow_http)
+        self._url = f"{endpoint}/v3/auth/tokens?nocatalog=true"
         person = {"name": user, "password": password, "domain": {"name": domain}}
         project = {"id": project_id} if project_id else {"name": project_name}
         self._body: Json = {
@@ -75,7 +79,7 @@ class PasswordToken(AuthBase):
                 "scope": {"project": project},
             }
         }
-        self._who = f"{domain}/{user}"
+        self._login = f"{domain}/{user}"
         self._deadline = deadline
         self._transport = Transport(
             connect_timeout=connect_timeout,
@@ -86,56 +90,55 @@ class PasswordToken(AuthBase):
         )
         self._lock = threading.Lock()
         self._token: _Token | None = None
-        self._flight: Future[_Token] | None = None
+        self._pending: Future[_Token] | None = None
         self._refused: tuple[float, IotdaError] | None = None
 
     def __repr__(self) -> str:
-        return f"PasswordToken({self._who}, …)"
+        return f"PasswordToken({self._login}, …)"
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers[TOKEN_HEADER] = self._current(but_not="").value
+        request.headers[TOKEN_HEADER] = self._token_other_than("").value
         return request
 
     def renew(self, refused: requests.PreparedRequest) -> None:
-        """See that the next request has another token than `refused` had."""
-        self._current(but_not=str(refused.headers.get(TOKEN_HEADER, "")))
+        """Get another token than that of `refused` for the next request."""
+        self._token_other_than(str(refused.headers.get(TOKEN_HEADER, "")))
 
-    def _current(self, but_not: str) -> _Token:
+    def _token_other_than(self, refused: str) -> _Token:
         with self._lock:
             token = self._token
-            if token and token.value != but_not and datetime.now(UTC) < token.renew_at:
+            if token and token.value != refused and datetime.now(UTC) < token.renew_at:
                 return token
-            flight, leading = self._flight, self._flight is None
-            if flight is None:
-                flight = self._flight = Future()
+            pending, leading = self._pending, self._pending is None
+            if pending is None:
+                pending = self._pending = Future()
         if leading:
-            self._lead(flight)
-        return self._landed(flight)
+            self._fetch_for_all(pending)
+        return self._wait_for(pending)
 
-    def _lead(self, flight: Future[_Token]) -> None:
-        """Ask IAM on behalf of all who wait for this flight."""
+    def _fetch_for_all(self, pending: Future[_Token]) -> None:
+        """Fetch a token for all threads that wait for `pending`."""
         try:
             token = self._fetch()
         except BaseException as exc:
             with self._lock:
-                self._flight = None
-            if not isinstance(exc, IotdaError):  # a signal, or a bug: ours alone
-                flight.set_exception(_no_token("the login was interrupted"))
+                self._pending = None
+            if not isinstance(exc, IotdaError):  # a signal or a bug
+                pending.set_exception(_no_token("the login was interrupted"))
                 raise
-            flight.set_exception(exc)
+            pending.set_exception(exc)
         else:
             with self._lock:
-                self._token, self._flight = token, None
-            flight.set_result(token)
+                self._token, self._pending = token, None
+            pending.set_result(token)
 
-    def _landed(self, flight: Future[_Token]) -> _Token:
-        budget = deadline.current()
+    def _wait_for(self, pending: Future[_Token]) -> _Token:
+        budget = current_budget()
         try:
-            return flight.result(timeout=budget.left() if budget else self._deadline)
+            return pending.result(timeout=budget.left() if budget else self._deadline)
         except IotdaError as exc:
-            raise copy.copy(
-                exc
-            ) from exc  # each thread its own, or their tracebacks would grow into each other
+            # A copy per thread: they would share one traceback otherwise.
+            raise copy.copy(exc) from exc
         except TimeoutError as exc:
             raise _no_token("no token in time") from exc
 
@@ -143,7 +146,7 @@ class PasswordToken(AuthBase):
         if self._refused and monotonic() < self._refused[0]:
             raise copy.copy(self._refused[1])
         try:
-            return self._ask()
+            return self._request_token()
         except Throttled:
             raise
         except Rejected as exc:
@@ -151,32 +154,29 @@ class PasswordToken(AuthBase):
                 self._refused = (monotonic() + REFUSAL_HOLD_S, exc)
             raise
 
-    def _ask(self) -> _Token:
-        with deadline.budget(self._deadline) as budget:
+    def _request_token(self) -> _Token:
+        request = requests.Request("POST", self._url, json=self._body)
+        with time_budget(self._deadline) as budget:
             try:
-                answer = self._transport.send(
-                    self._transport.prepare(
-                        requests.Request("POST", self._url, json=self._body)
-                    )
-                )
+                response = self._transport.send(self._transport.prepare(request))
             except WIRE_ERRORS as exc:
-                raise answers.wire_error(exc, CREATE_TOKEN, budget) from exc
+                raise responses.wire_error(exc, CREATE_TOKEN, budget) from exc
             except TooLarge as exc:
-                raise answers.too_large(CREATE_TOKEN) from exc
-        value = answer.headers.get("X-Subject-Token", "")
+                raise responses.too_large(CREATE_TOKEN) from exc
+        value = response.headers.get("X-Subject-Token", "")
 
         def build(document: Json) -> _Token:
             try:
-                header_safe(value, "X-Subject-Token")
+                checked_header(value, "X-Subject-Token")
             except ValueError as exc:
                 raise Malformed(str(exc)) from exc
-            return _Token(
-                value, _renew_at(text(section(document, "token"), "expires_at"))
-            )
+            expires_at = text(section(document, "token"), "expires_at")
+            return _Token(value, _renew_at(expires_at))
 
-        return answers.read(CREATE_TOKEN, answer, build)
+        return responses.build_from(CREATE_TOKEN, response, build)
 
     def close(self) -> None:
+        """Close the connections to IAM."""
         self._transport.close()
 
 

@@ -1,25 +1,31 @@
-"""Lists: a page for a screen, and two ways to walk them all. One kind of page serves all three.
+"""Listings: one page, or all rows by one of two walks.
 
-IoTDA orders newest first. `marker` means "only records older than this one", `offset` skips that many records
-after the marker, and goes to 500 only, so everything beyond 550 rows needs the marker of an earlier page.
+IoTDA lists the newest row first. `marker` means "only rows older than this one" and
+`offset` skips rows after the marker. An offset is at most 500, so row 551 and later ones
+need the marker of an earlier page.
 """
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from .documents import Json, need, need_rows, section, text
 from .errors import BadResponse
-from .fields import Json, need, rows, section, text
 
 PAGE_LIMIT = 50
 OFFSET_LIMIT = 500
-PAGES_A_WINDOW = OFFSET_LIMIT // PAGE_LIMIT + 1  # reachable by offset alone
+PAGES_PER_WINDOW = OFFSET_LIMIT // PAGE_LIMIT + 1  # reachable by offset alone
 MARKER_LENGTH = 24
 
 
 @dataclass(frozen=True, slots=True)
 class PageQuery:
-    """Which rows: `limit` 1 to 50, `offset` 0 to 500, `marker` "" or a marker of an earlier page."""
+    """Which rows to list. Raises ValueError for a value out of range.
+
+    limit   1 to 50
+    marker  "" or the marker of an earlier page
+    offset  0 to 500
+    """
 
     limit: int = PAGE_LIMIT
     marker: str = ""
@@ -37,8 +43,8 @@ class PageQuery:
             raise ValueError("marker must be 24 lower-case hexadecimal digits")
 
     def to_json(self) -> dict[str, int | str]:
-        asked: dict[str, int | str] = {"limit": self.limit, "offset": self.offset}
-        return {**asked, "marker": self.marker} if self.marker else asked
+        query: dict[str, int | str] = {"limit": self.limit, "offset": self.offset}
+        return {**query, "marker": self.marker} if self.marker else query
 
 
 FIRST_PAGE = PageQuery()
@@ -46,19 +52,22 @@ FIRST_PAGE = PageQuery()
 
 @dataclass(frozen=True, slots=True)
 class ListingPage[T]:
-    """`count` is the number of rows that match in all; whether a marker changes it is not documented.
+    """One page of rows.
 
-    `marker` is that of the last row, "" when the platform gave none (assumed possible on an empty page).
+    count   the number of all matching rows; whether a marker changes it is not
+            documented
+    marker  that of the last row, "" if IoTDA gave none (assumed for an empty page)
+    limit   the one of the query
     """
 
     items: tuple[T, ...]
     count: int
     marker: str
-    limit: int = PAGE_LIMIT  # the one asked for
+    limit: int = PAGE_LIMIT
 
     @property
     def is_last(self) -> bool:
-        """Fewer rows than asked for: nothing follows."""
+        """The page has fewer rows than its limit, so no page follows."""
         return len(self.items) < self.limit
 
     @classmethod
@@ -67,7 +76,10 @@ class ListingPage[T]:
     ) -> "ListingPage[T]":
         page = section(doc, "page")
         return cls(
-            rows(doc, key, build), need(page, "count", int), text(page, "marker"), limit
+            need_rows(doc, key, build),
+            need(page, "count", int),
+            text(page, "marker"),
+            limit,
         )
 
 
@@ -75,10 +87,10 @@ type FetchPage[T] = Callable[[PageQuery], ListingPage[T]]
 
 
 def walk[T](fetch_page: FetchPage[T], start: PageQuery = FIRST_PAGE) -> Iterator[T]:
-    """All rows by marker, a page at a time; rows added meanwhile do not disturb it.
+    """Yield all rows, one page after the other; rows added meanwhile do no harm.
 
-    Raises BadResponse when a full page has no marker, or the same as the page before: to stop there would
-    pass a part of the list off as the whole.
+    Raises BadResponse if a full page has no marker, or the marker of the page before:
+    the rows so far would pass for the whole listing.
     """
     query: PageQuery | None = start
     while query:
@@ -88,16 +100,16 @@ def walk[T](fetch_page: FetchPage[T], start: PageQuery = FIRST_PAGE) -> Iterator
 
 
 def _after[T](page: ListingPage[T], query: PageQuery) -> PageQuery | None:
-    """The query for what follows a page, None when nothing does."""
+    """Return the query of the next page, None after the last one."""
     if page.is_last:
         return None
     if len(page.marker) != MARKER_LENGTH or page.marker == query.marker:
-        raise BadResponse("a full page without a marker to go on from", retryable=True)
+        raise BadResponse("a full page has no marker for the next one", retryable=True)
     return replace(query, marker=page.marker, offset=0)
 
 
 class _Window[T]:
-    """Pages at offsets 0, 50 … behind one marker, all asked for at once."""
+    """Pages at the offsets 0, 50, … after one marker, all requested at once."""
 
     def __init__(
         self,
@@ -111,23 +123,19 @@ class _Window[T]:
             PageQuery(marker=marker, offset=PAGE_LIMIT * number)
             for number in range(pages)
         ]
-        # The last page first: the next window cannot start without its marker.
-        asked = {
-            query: pool.submit(fetch_page, query) for query in reversed(self.queries)
-        }
-        self.futures: list[Future[ListingPage[T]]] = [
-            asked[query] for query in self.queries
-        ]
+        # The last page first: the next window needs its marker.
+        futures = [pool.submit(fetch_page, query) for query in reversed(self.queries)]
+        self.futures: list[Future[ListingPage[T]]] = futures[::-1]
 
     def next_query(self) -> PageQuery | None:
         return _after(self.futures[-1].result(), self.queries[-1])
 
     def pages(self) -> list[ListingPage[T]] | None:
-        """All pages up to the first short one; None when the list changed while they were read.
+        """Return the pages up to the last one, or None if the listing changed.
 
-        A row that is deleted shifts the rows behind it to earlier offsets, perhaps into a page that was read
-        already: it would be missed. All counts of a window are taken behind one marker, so they differ only
-        when rows came or went.
+        A deleted row moves the later ones to earlier offsets, perhaps into a page that
+        was already read: one would be missed. All counts of a window are taken after
+        one marker, so they differ only if rows came or went.
         """
         pages = [future.result() for future in self.futures]
         if len({page.count for page in pages}) > 1:
@@ -148,12 +156,13 @@ class _Window[T]:
 def walk_windows[T](
     fetch_page: FetchPage[T], *, key: Callable[[T], str], in_flight: int = 8
 ) -> Iterator[T]:
-    """All rows, newest first, with up to `in_flight` pages asked for at once.
+    """Yield all rows, newest first, with up to `in_flight` concurrent requests.
 
-    For whole-list reads: eleven pages are reachable from one marker without waiting for each other. `key`
-    names a row; a row seen in two pages of a window is given once. A window in which the list changed is
-    read again one page after the other. At most two windows (1,100 rows) are held at a time. Errors of
-    fetch_page end it. BadResponse (retryable) where the list ends before as many rows as it says it has.
+    One marker reaches eleven pages (a window). `key` identifies a row; a row in two
+    pages of a window is yielded once. A window in which the listing changed is read
+    again one page after the other. It keeps at most two windows (1,100 rows) in memory.
+    An error of fetch_page ends the walk. Raises BadResponse (retryable) if the listing
+    ends before its count.
     """
     first = fetch_page(FIRST_PAGE)
     yield from first.items
@@ -170,13 +179,15 @@ def walk_windows[T](
         _check_whole(fetch_page, first.count, seen)
 
 
-def _check_whole[T](fetch_page: FetchPage[T], promised: int, seen: int) -> None:
-    """Fewer rows than promised at first is right only where rows went meanwhile; else a part would pass for
-    the whole. Rows that came meanwhile can make this refuse a whole list: its caller reads it again."""
+def _check_whole[T](fetch_page: FetchPage[T], count: int, seen: int) -> None:
+    """Raise BadResponse unless rows were deleted since the first page.
+
+    Rows added meanwhile can make it refuse a complete listing: a retry helps.
+    """
     now = fetch_page(PageQuery(limit=1)).count
-    if seen < min(promised, now):
+    if seen < min(count, now):
         raise BadResponse(
-            f"the list ended after {seen} rows of {min(promised, now)}", retryable=True
+            f"the list ended after {seen} rows of {min(count, now)}", retryable=True
         )
 
 
@@ -185,29 +196,28 @@ def _windows[T](
 ) -> Iterator[list[T]]:
     left = first.count - len(first.items)
 
-    def opened(query: PageQuery | None) -> _Window[T] | None:
-        # The count only says how many pages are worth asking for; a full last page always goes on.
-        pages = min(PAGES_A_WINDOW, max(1, -(-left // PAGE_LIMIT)))
+    def open_window(query: PageQuery | None) -> _Window[T] | None:
+        # The count only limits the requests; a full last page always has a next one.
+        pages = min(PAGES_PER_WINDOW, max(1, -(-left // PAGE_LIMIT)))
         return _Window(pool, fetch_page, query.marker, pages) if query else None
 
-    window = opened(_after(first, FIRST_PAGE))
+    window = open_window(_after(first, FIRST_PAGE))
     while window:
         left -= PAGE_LIMIT * len(window.queries)
-        following = opened(
-            window.next_query()
-        )  # under way while this window is collected and used
+        # Fetched while this window is collected and used.
+        following = open_window(window.next_query())
         pages = window.pages()
         if pages is None:
             if following:
                 following.cancel()
             pages, query = _one_by_one(window)
-            following = opened(query)
+            following = open_window(query)
         yield [row for page in pages for row in page.items]
         window = following
 
 
 def _one_by_one[T](window: _Window[T]) -> tuple[list[ListingPage[T]], PageQuery | None]:
-    """The window's pages, each behind the marker of the one before, and where to go on."""
+    """Read the window by markers; return its pages and the next query."""
     pages: list[ListingPage[T]] = []
     query: PageQuery | None = window.queries[0]
     while query and len(pages) < len(window.queries):

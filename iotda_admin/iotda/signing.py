@@ -1,6 +1,7 @@
 """Huawei Cloud's two request signatures, as pure functions.
 
-Equal to `Signer` and `DerivationAKSKSigner` of huaweicloudsdkcore 3.1.219 (property-tested against them).
+They equal `Signer` and `DerivationAKSKSigner` of huaweicloudsdkcore 3.1.219; property
+tests compare them.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ DATE_FORMAT = "%Y%m%dT%H%M%SZ"
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """`region` "" signs with SDK-HMAC-SHA256, else the derived signature of that region is made."""
+    """An access key pair; with a `region` it makes the derived signature."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -25,16 +26,17 @@ class Key:
 
 
 def encoded(text: str) -> str:
+    """Percent-encode all but letters, digits and ``_.-~``."""
     return quote(text, safe="~")
 
 
 def canonical_query(pairs: Iterable[tuple[str, str]]) -> str:
-    """The query string to sign, and to send: a space is %20, an asterisk %2A, a tilde itself."""
+    """Return the query string to sign and to send: %20 for a space, %2A for ``*``."""
     return "&".join(f"{encoded(key)}={encoded(value)}" for key, value in sorted(pairs))
 
 
 def canonical_path(path: str) -> str:
-    """The path, each segment encoded, with the slash at the end that only the signature has."""
+    """Return the path with encoded segments and the final slash of the signature."""
     canonical = "/".join(encoded(segment) for segment in unquote(path).split("/"))
     return canonical if canonical.endswith("/") else canonical + "/"
 
@@ -47,10 +49,10 @@ def authorization(
     headers: Mapping[str, str],
     body: bytes,
 ) -> str:
-    """The Authorization header's value.
+    """Return the value of the Authorization header.
 
-    `headers` are the ones to sign; Host and X-Sdk-Date (UTC, like 20260314T081500Z) must be among them. Names
-    with an underscore are left out of the signature.
+    `headers` are the headers to sign, Host and X-Sdk-Date (UTC, like 20260314T081500Z)
+    among them. The signature omits names with an underscore.
     """
     signed = {
         name.lower(): value.strip()
@@ -72,13 +74,14 @@ def authorization(
     digest = hashlib.sha256(canonical.encode()).hexdigest()
     if not key.region:
         signature = _hmac_hex(key.secret_key, f"{SDK_ALGORITHM}\n{date}\n{digest}")
-        return f"{SDK_ALGORITHM} Access={key.access_key}, SignedHeaders={names}, Signature={signature}"
+        owner = f"{SDK_ALGORITHM} Access={key.access_key}"
+        return f"{owner}, SignedHeaders={names}, Signature={signature}"
     scope = f"{date[:8]}/{key.region}/{SERVICE}"
     signature = _hmac_hex(
         _derived(key, scope), f"{DERIVED_ALGORITHM}\n{date}\n{scope}\n{digest}"
     )
-    credential = f"{key.access_key}/{scope}"
-    return f"{DERIVED_ALGORITHM} Credential={credential}, SignedHeaders={names}, Signature={signature}"
+    owner = f"{DERIVED_ALGORITHM} Credential={key.access_key}/{scope}"
+    return f"{owner}, SignedHeaders={names}, Signature={signature}"
 
 
 def _payload_hash(signed: Mapping[str, str], body: bytes) -> str:
@@ -88,7 +91,10 @@ def _payload_hash(signed: Mapping[str, str], body: bytes) -> str:
 
 
 def _derived(key: Key, scope: str) -> str:
-    """One block of HKDF-SHA256 (RFC 5869): salt the access key, secret the secret key, info the scope."""
+    """Return one block of HKDF-SHA256 (RFC 5869).
+
+    The access key is the salt, the secret key the secret, the scope the info.
+    """
     extracted = hmac.digest(key.access_key.encode(), key.secret_key.encode(), "sha256")
     return hmac.digest(extracted, scope.encode() + b"\x01", "sha256").hex()
 

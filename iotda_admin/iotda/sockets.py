@@ -1,21 +1,21 @@
 """Connections that keep a total deadline.
 
-`requests` limits each read, so a peer that sends a byte now and then holds a call for as long as it likes.
-Here every blocking operation of the socket (name lookup, connect, TLS handshake, send, receive) first sets
-the socket's timeout to what the calling thread's budget has left. All of them pass through these two
-classes, so no thread has to watch and nothing has to be interrupted from outside.
+`requests` limits each read, so a peer that sends a byte now and then can hold a call
+forever. Here each blocking operation of a socket (connect, TLS handshake, send,
+receive) first sets the socket's timeout to the rest of the calling thread's budget, and
+the name lookup has a timeout. So nothing has to watch or interrupt a call.
 """
 
 import socket
 import ssl
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
 
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
     NameResolutionError,
@@ -23,25 +23,71 @@ from urllib3.exceptions import (
     ProtocolError,
 )
 
-from .deadline import current
-
-# The platform closes idle connections; reusing one at that moment looks like a lost answer.
+# The platform closes idle connections, and a request on one that closes at that moment
+# looks like a lost response. Assumed: it keeps them longer than this.
 IDLE_LIMIT_S = 15.0
+CONNECT_TIMEOUT_S = 5.0  # where the caller sets none
 
 AddressInfo = tuple[int, int, int, str, Any]
 Addresses = Sequence[AddressInfo]
 
 
+class Budget:
+    """The time left for one call, and whether its first byte may have been sent."""
+
+    __slots__ = ("ends", "sent")
+
+    def __init__(self, seconds: float, outer: "Budget | None" = None) -> None:
+        self.ends = monotonic() + seconds
+        if outer is not None:
+            self.ends = min(self.ends, outer.ends)
+        self.sent = False
+
+    def left(self) -> float:
+        """Return the seconds left; raise TimeoutError if there are none."""
+        left = self.ends - monotonic()
+        if left <= 0:  # a socket timeout of 0 would mean "do not block"
+            raise TimeoutError("deadline passed")
+        return left
+
+    @property
+    def spent(self) -> bool:
+        return monotonic() >= self.ends
+
+
+class _Current(threading.local):
+    budget: Budget | None = None
+
+
+_current = _Current()
+
+
+def current_budget() -> Budget | None:
+    """Return the budget of the call that this thread makes."""
+    return _current.budget
+
+
+@contextmanager
+def time_budget(seconds: float) -> Iterator[Budget]:
+    """Limit this thread's block to `seconds`, or to an outer budget that ends first."""
+    outer = _current.budget
+    _current.budget = budget = Budget(seconds, outer)
+    try:
+        yield budget
+    finally:
+        _current.budget = outer
+
+
 def _limit(sock: socket.socket) -> None:
-    budget = current()
+    budget = _current.budget
     if budget is not None:
         sock.settimeout(budget.left())
 
 
 class TimedSocket(socket.socket):
-    """A plain socket that never blocks beyond the budget of the thread that uses it."""
+    """A plain socket that never blocks longer than the thread's budget."""
 
-    ended = False  # the peer has closed its side, and we have read that
+    ended = False  # the peer closed its side, and we read the end
 
     def recv(self, *args: Any) -> bytes:
         _limit(self)
@@ -58,12 +104,12 @@ class TimedSocket(socket.socket):
         return super().send(*args)
 
     def sendall(self, *args: Any) -> None:
-        _limit(self)  # CPython takes the timeout of sendall as a total
+        _limit(self)  # CPython treats the timeout of sendall as a total
         super().sendall(*args)
 
 
 class TimedTLS(ssl.SSLSocket):
-    """The same for TLS: `recv`, `recv_into` and `sendall` of SSLSocket end in these three."""
+    """The same for TLS: SSLSocket's recv, recv_into and sendall end in these three."""
 
     ended = False
 
@@ -82,9 +128,7 @@ class TimedTLS(ssl.SSLSocket):
         super().do_handshake(block)
 
 
-def _ask_resolver(
-    host: str, port: int, answer: SimpleQueue[Addresses | OSError]
-) -> None:
+def _resolve(host: str, port: int, answer: SimpleQueue[Addresses | OSError]) -> None:
     try:
         answer.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     except OSError as exc:
@@ -92,18 +136,17 @@ def _ask_resolver(
 
 
 def lookup(host: str, port: int, timeout: float) -> Addresses:
-    """getaddrinfo with a timeout. It cannot be interrupted, so a slow one is left behind in its own
-    thread."""
+    """Run getaddrinfo with a timeout in seconds.
+
+    It cannot be interrupted, so a slow one is abandoned in its own thread.
+    """
+    kind, literal = socket.SOCK_STREAM, socket.AI_NUMERICHOST
     try:
-        return socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
-        )
+        return socket.getaddrinfo(host, port, type=kind, flags=literal)
     except socket.gaierror:
         pass  # a name, not an address
     answer: SimpleQueue[Addresses | OSError] = SimpleQueue()
-    threading.Thread(
-        target=_ask_resolver, args=(host, port, answer), daemon=True
-    ).start()
+    threading.Thread(target=_resolve, args=(host, port, answer), daemon=True).start()
     try:
         found = answer.get(timeout=timeout)
     except Empty:
@@ -114,7 +157,7 @@ def lookup(host: str, port: int, timeout: float) -> Addresses:
 
 
 def dial(host: str, port: int, timeout: float) -> TimedSocket:
-    """A connected socket within `timeout` seconds in all, however many addresses the name has."""
+    """Connect within `timeout` seconds in all, however many addresses the name has."""
     ends = monotonic() + timeout
     error: OSError = OSError("the name has no address")
     for family, kind, proto, _, address in lookup(host, port, timeout):
@@ -133,25 +176,21 @@ def dial(host: str, port: int, timeout: float) -> TimedSocket:
     raise error
 
 
-class _Timed(HTTPConnection):
-    """What both kinds of connection share. urllib3's own hooks; it calls them in this order."""
+class TimedConnection(HTTPConnection):
+    """A connection within the thread's budget: urllib3's hooks in the order of calls."""
 
     last_used = 0.0
 
     @property
     def is_connected(self) -> bool:
-        """Asked by the pool before reuse: no for a connection that idled too long."""
+        """The pool checks this before reuse: False after too long an idle time."""
         return monotonic() - self.last_used < IDLE_LIMIT_S and super().is_connected
 
     def _new_conn(self) -> socket.socket:
-        budget = current()
-        limit = float(self.timeout or 0) or 5.0
+        budget, limit = _current.budget, float(self.timeout or 0) or CONNECT_TIMEOUT_S
         try:
-            return dial(
-                self._dns_host,
-                self.port,
-                min(limit, budget.left()) if budget else limit,
-            )
+            limit = min(limit, budget.left()) if budget else limit
+            return dial(self._dns_host, self.port, limit)
         except socket.gaierror as exc:
             raise NameResolutionError(self.host, self, exc) from exc
         except TimeoutError as exc:
@@ -162,36 +201,18 @@ class _Timed(HTTPConnection):
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is None:
             self.connect()
-        budget = current()
-        if budget is not None:
-            budget.sent = (
-                True  # from here on the peer may have the request, whatever happens
-            )
+        if _current.budget is not None:
+            _current.budget.sent = True  # from here on the peer may have the request
         super().request(*args, **kwargs)
 
     def getresponse(self) -> Any:
         sock = self.sock
         response = super().getresponse()
-        # http.client takes the end of the stream for the end of the headers. Nothing is read beyond what has
-        # arrived, so a stream that has ended by now was cut off within them.
+        # http.client takes the end of the stream for the end of the headers. It reads
+        # no further than what has arrived, so a stream that has ended by now was cut
+        # off within the headers.
         if getattr(sock, "ended", False):
             response.close()
             raise ProtocolError("the connection was closed within the headers")
         self.last_used = monotonic()
         return response
-
-
-class TimedHTTP(_Timed):
-    pass
-
-
-class TimedHTTPS(_Timed, HTTPSConnection):
-    pass
-
-
-class TimedHTTPPool(HTTPConnectionPool):
-    ConnectionCls = TimedHTTP
-
-
-class TimedHTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = TimedHTTPS

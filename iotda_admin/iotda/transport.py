@@ -1,6 +1,5 @@
-"""One HTTP exchange: bytes out, bytes in, within a deadline and a size."""
+"""One HTTP exchange, within a deadline and a size limit."""
 
-import ipaddress
 import ssl
 import threading
 from collections.abc import Collection, Mapping
@@ -9,20 +8,19 @@ from functools import cache
 from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 from urllib3.util.ssl_ import create_urllib3_context
 
-from . import deadline
-from .sockets import TimedHTTPPool, TimedHTTPSPool, TimedTLS
+from .sockets import Budget, TimedConnection, TimedTLS, current_budget
 
-BODY_LIMIT = (
-    8 * 1024 * 1024
-)  # bytes after decompression; a page of 50 devices is about 30 kB
+# Bytes of a body after decompression. A page of 50 devices has about 30 kB.
+BODY_LIMIT = 8 * 1024 * 1024
 PIECE = 64 * 1024
 SECRET_HEADERS = ("Authorization", "X-Auth-Token", "X-Security-Token")
 
@@ -30,32 +28,46 @@ WIRE_ERRORS = (requests.RequestException, HTTPError, HTTPException, OSError)
 
 
 class TooLarge(Exception):
-    """The body went over BODY_LIMIT; what was read is gone."""
+    """The body exceeds BODY_LIMIT; what was read is dropped."""
 
 
-class NoSlot(TimeoutError):
+class NoFreeConnection(TimeoutError):
     """All connections were busy until the deadline."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawResponse:
+    """A whole response, before anything was parsed."""
+
     status: int
     headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)  # may hold device secrets
+    body: bytes = field(repr=False)  # may contain device secrets
 
     @property
     def request_id(self) -> str:
         return self.headers.get("X-Request-Id", "")
 
 
+class _TLSConnection(TimedConnection, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = TimedConnection
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Never follow: requests would send the body and X-Auth-Token to the other host."""
+        """Never follow: requests would send body and X-Auth-Token to another host."""
 
 
 @cache
 def _tls_context(ca_bundle: str) -> ssl.SSLContext:
-    """One for all: parsing the bundle takes about 20 ms."""
+    """Return one context per bundle: parsing the bundle takes about 20 ms."""
     context = create_urllib3_context()
     context.sslsocket_class = TimedTLS
     context.verify_mode = ssl.CERT_REQUIRED
@@ -80,45 +92,16 @@ class _Adapter(HTTPAdapter):
         return manager
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """The context holds the CAs already; requests would parse the bundle again for each connection."""
+        """Rely on the context; requests would parse the bundle for each connection."""
         conn.cert_reqs = "CERT_REQUIRED"
 
 
 def _use_our_pools(manager: Any) -> None:
-    manager.pool_classes_by_scheme = {"http": TimedHTTPPool, "https": TimedHTTPSPool}
-
-
-def checked_endpoint(endpoint: str, allow_http: bool = False) -> str:
-    """`endpoint` without a trailing slash; ValueError unless https, or http to this machine (or allowed)."""
-    parts = urlsplit(endpoint)
-    if (
-        not parts.hostname
-        or parts.path.strip("/")
-        or parts.query
-        or parts.fragment
-        or parts.username
-    ):
-        raise ValueError(
-            f"an endpoint is a scheme and a host, like https://host, not {endpoint!r}"
-        )
-    if parts.scheme != "https" and not (
-        parts.scheme == "http" and (allow_http or _is_loopback(parts.hostname))
-    ):
-        raise ValueError(f"credentials are sent over https only, not to {endpoint!r}")
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
 
 
 class Transport:
-    """A pool of connections. Safe to share between threads; make it after forking, not before."""
+    """A pool of connections. Safe to share between threads; create it after a fork."""
 
     def __init__(
         self,
@@ -131,7 +114,7 @@ class Transport:
     ) -> None:
         self._secrets = secrets
         self._connect_timeout = connect_timeout
-        # The pool blocks without a time limit when it is empty, so nobody may come to it without a slot.
+        # An empty pool blocks without a time limit, so a thread takes a slot first.
         self._slots = threading.BoundedSemaphore(pool_size)
         self._session = _Session()
         self._session.trust_env = False
@@ -142,23 +125,26 @@ class Transport:
         self._session.mount("http://", adapter)
 
     def prepare(self, request: requests.Request) -> requests.PreparedRequest:
-        """Encode and sign; may ask IAM for a token."""
+        """Encode and sign the request; may fetch a token from IAM."""
         return self._session.prepare_request(request)
 
     def send(self, request: requests.PreparedRequest) -> RawResponse:
-        """One exchange within the current budget. Raises one of WIRE_ERRORS, or TooLarge."""
-        budget = deadline.current()
+        """Send one request within the thread's budget.
+
+        Raises one of WIRE_ERRORS, or TooLarge.
+        """
+        budget = current_budget()
         if budget is None:
-            raise RuntimeError("send needs a deadline.budget around it")
+            raise RuntimeError("send needs a time_budget around it")
         if not self._slots.acquire(timeout=budget.left()):
-            raise NoSlot("all connections are busy")
+            raise NoFreeConnection("all connections are busy")
         try:
             return self._exchange(request, budget)
         finally:
             self._slots.release()
 
     def _exchange(
-        self, request: requests.PreparedRequest, budget: deadline.Budget
+        self, request: requests.PreparedRequest, budget: Budget
     ) -> RawResponse:
         response = self._session.send(
             request,
@@ -171,7 +157,7 @@ class Transport:
         return RawResponse(response.status_code, response.headers, body)
 
     def _masked(self, body: bytes, request: requests.PreparedRequest) -> bytes:
-        """A gateway may repeat what it was sent: its words are stored and shown, our credentials never."""
+        """Mask our credentials: a gateway may echo them, and messages are stored."""
         sent = [request.headers.get(name, "") for name in SECRET_HEADERS]
         for secret in filter(None, [*sent, *self._secrets]):
             raw = secret.encode() if isinstance(secret, str) else secret
@@ -185,7 +171,7 @@ class Transport:
 
 def _read(response: requests.Response) -> bytes:
     body = bytearray()
-    # Small decoded pieces: a few kB of gzip may stand for gigabytes.
+    # Decode in small pieces: a few kB of gzip can expand to gigabytes.
     for piece in response.raw.stream(PIECE, decode_content=True):
         body += piece
         if len(body) > BODY_LIMIT:

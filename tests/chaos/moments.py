@@ -12,7 +12,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from iotda_admin.iotda.calls import Caller
+from iotda_admin.iotda.base import BaseClient
 
 # A moment is a deed and a side of it.
 MOMENTS = [
@@ -122,9 +122,9 @@ def die_at(deed: str, side: str, nth: int) -> None:
     connection_created.connect(install, weak=False)
     for connection in open_connections():
         install(connection)
-    commit, call = BaseDatabaseWrapper.commit, Caller._call
+    commit, call = BaseDatabaseWrapper.commit, BaseClient._call
     BaseDatabaseWrapper.commit = lambda connection: watch.commit(commit, connection)
-    Caller._call = lambda client, operation, *args, **more: around_call(
+    BaseClient._call = lambda client, operation, *args, **more: around_call(
         fate, call, client, operation, args, more
     )
 

@@ -26,7 +26,7 @@ from iotda_admin.access.actor import Actor
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.inventory.sync import run_sync
 from iotda_admin.iotda import Rejected, walk
-from iotda_admin.iotda.calls import Caller
+from iotda_admin.iotda.base import BaseClient
 from iotda_admin.operations import services
 from iotda_admin.operations.execution import result_writer
 from iotda_admin.operations.execution.error_policy import ErrorAction
@@ -315,9 +315,9 @@ def set_deadline(seconds: float) -> None:
 
 def time_calls(seconds: list[float]) -> None:
     """From here on, how long each call of the client takes, less what the machine itself was late."""
-    call = Caller._call
+    call = BaseClient._call
 
-    def timed(client: Caller, *args: Any, **more: Any) -> Any:
+    def timed(client: BaseClient, *args: Any, **more: Any) -> Any:
         watch = Stopwatch()
         try:
             with watch:
@@ -325,7 +325,7 @@ def time_calls(seconds: list[float]) -> None:
         finally:
             seconds.append(watch.seconds)
 
-    Caller._call = timed  # type: ignore[method-assign]
+    BaseClient._call = timed  # type: ignore[method-assign]
 
 
 def raw_bind(policy: str, ids: Sequence[str], seconds: float) -> requests.Response:

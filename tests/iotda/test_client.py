@@ -67,50 +67,25 @@ PAGED = "limit=50&offset=0"
     [
         (lambda c: c.list_devices(), {"devices": [], **PAGE}, f"GET /devices?{PAGED}"),
         (
-            lambda c: c.list_devices(
-                PageQuery(5, ID, 10), gateway_id="g", is_cascade_query=False
-            ),
+            lambda c: c.list_devices(PageQuery(5, ID, 10)),
             {"devices": [], **PAGE},
-            f"GET /devices?gateway_id=g&is_cascade_query=false&limit=5&marker={ID}&offset=10",
-        ),
-        (
-            lambda c: c.list_devices(device_name="a b&c*~"),
-            {"devices": [], **PAGE},
-            f"GET /devices?device_name=a%20b%26c%2A~&{PAGED}",
+            f"GET /devices?limit=5&marker={ID}&offset=10",
         ),
         (lambda c: c.show_device("d1"), DEVICE, "GET /devices/d1"),
         (lambda c: c.freeze_device("d1"), 204, "POST /devices/d1/freeze"),
         (lambda c: c.unfreeze_device("d1"), 204, "POST /devices/d1/unfreeze"),
         (
-            lambda c: c.list_products(app_id="a"),
+            lambda c: c.list_products(),
             {"products": [], **PAGE},
-            f"GET /products?app_id=a&{PAGED}",
+            f"GET /products?{PAGED}",
         ),
-        (lambda c: c.show_product("p1"), {"product_id": "p1"}, "GET /products/p1"),
         (lambda c: c.show_applications(), {"applications": []}, "GET /apps"),
-        (
-            lambda c: c.show_applications(default_app=True),
-            {"applications": []},
-            "GET /apps?default_app=true",
-        ),
         (
             lambda c: c.list_device_policies(),
             {"policies": [], **PAGE},
             f"GET /device-policies?{PAGED}",
         ),
         (lambda c: c.show_device_policy(ID), POLICY, f"GET /device-policies/{ID}"),
-        (
-            lambda c: c.create_device_policy("n", [STATEMENT], app_id="a"),
-            POLICY,
-            f'POST /device-policies {{"policy_name": "n", "statement": [{json.dumps(STATEMENT.to_json())}],'
-            ' "app_id": "a"}',
-        ),
-        (
-            lambda c: c.update_device_policy(ID, policy_name="n"),
-            POLICY,
-            f'PUT /device-policies/{ID} {{"policy_name": "n"}}',
-        ),
-        (lambda c: c.delete_device_policy(ID), 204, f"DELETE /device-policies/{ID}"),
         (
             lambda c: c.bind_device_policy(ID, "device", ["b", "a"]),
             BOUND,
@@ -132,16 +107,15 @@ PAGED = "limit=50&offset=0"
             'POST /batchtasks {"task_name": "t_1", "task_type": "freezeDevices", "targets": ["a"]}',
         ),
         (
-            lambda c: c.show_batch_task("t1", target="d1"),
+            lambda c: c.show_batch_task("t1"),
             {"batchtask": TASK, "task_details": [], **PAGE},
-            f"GET /batchtasks/t1?{PAGED}&target=d1",
+            f"GET /batchtasks/t1?{PAGED}",
         ),
         (
             lambda c: c.list_batch_tasks("freezeDevices"),
             {"batchtasks": [TASK], "page": {"count": 1}},
             f"GET /batchtasks?{PAGED}&task_type=freezeDevices",
         ),
-        (lambda c: c.delete_batch_task("t1"), 204, "DELETE /batchtasks/t1"),
     ],
 )
 def test_it_asks_as_documented(wire, client, call, answer, sent):
@@ -160,12 +134,6 @@ def test_it_names_the_instance_when_told(wire, client_for):
     assert wire.requests[0]["headers"]["instance-id"] == "inst-1"
 
 
-@pytest.mark.parametrize("status", [200, 202, 204])
-def test_deleting_a_policy_may_end_in_any_success(wire, client, status):
-    wire.answer = w.reply(b"", status)
-    assert client.delete_device_policy(ID).status == status
-
-
 def test_it_reads_a_device(wire, client):
     wire.answer = w.reply(DEVICE)
     device = client.show_device("p_pump-014")
@@ -174,11 +142,7 @@ def test_it_reads_a_device(wire, client):
         "Pump 14",
         False,
     )
-    assert (device.tags[0].tag_value, device.auth_type, device.secure_access) == (
-        "north",
-        "SECRET",
-        True,
-    )
+    assert device.tags[0].tag_value == "north"
 
 
 def test_a_devices_secrets_are_in_no_object(wire, client):
@@ -295,12 +259,11 @@ BAD_IDS = [
     [
         lambda c, i: c.show_device(i),
         lambda c, i: c.freeze_device(i),
-        lambda c, i: c.show_product(i),
-        lambda c, i: c.delete_device_policy(i),
+        lambda c, i: c.show_device_policy(i),
         lambda c, i: c.bind_device_policy(ID, "device", [i]),
         lambda c, i: c.bind_device_policy(i, "device", ["a"]),
         lambda c, i: c.create_batch_task("t", "freezeDevices", [i]),
-        lambda c, i: c.delete_batch_task(i),
+        lambda c, i: c.show_batch_task(i),
     ],
 )
 def test_a_bad_id_is_refused_before_any_io(wire, client, call, bad):

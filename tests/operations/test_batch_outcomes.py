@@ -4,6 +4,7 @@ import pytest
 
 from devices.models import Device
 from iotda_admin.inventory.models import SyncRun
+from iotda_admin.iotda.responses import Endpoint
 from iotda_admin.operations.execution import batch_tasks
 from iotda_admin.rate import connection
 from tests.asking import codes, look, outcome, states, time_passes
@@ -137,7 +138,10 @@ def test_the_same_said_twice_and_strangers_change_nothing(finished, devices, pla
 
 
 def test_of_a_task_that_somebody_deleted_the_devices_tell(finished, platform):
-    connection.client().delete_batch_task(finished.chunks.get().task_id)
+    task_id = finished.chunks.get().task_id
+    delete = Endpoint("DeleteBatchTask", write=True, bodiless=True)
+    client = connection.client()
+    client._acknowledged(delete, "DELETE", f"/batchtasks/{task_id}")
     follow()
     assert outcome(finished) == {"unknown": 8}
     look()

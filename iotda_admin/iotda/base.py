@@ -1,0 +1,230 @@
+"""What each method of the client does: sign, send, renew once, check, build, report."""
+
+import logging
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import dataclass
+from time import monotonic
+from typing import Protocol, Self
+from urllib.parse import urlsplit
+
+import requests
+from requests.auth import AuthBase
+
+from . import responses
+from .arguments import checked, checked_endpoint, checked_header
+from .auth import AkSk, Renewable
+from .documents import Json
+from .errors import IotdaError, Throttled
+from .listing import ListingPage, PageQuery
+from .responses import Endpoint
+from .signing import canonical_query
+from .sockets import Budget, time_budget
+from .transport import WIRE_ERRORS, RawResponse, TooLarge, Transport
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """A write that was executed and returns no document."""
+
+    status: int  # HTTP
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """What an observer gets after each method call."""
+
+    operation: str
+    status: int | None  # HTTP; None without a response
+    code: str  # IoTDA's error code, "" on success
+    request_id: str
+    seconds: float  # the whole call, with the rate limiter's wait and a token's renewal
+
+
+type Observer = Callable[[CallRecord], None]
+
+
+class RateLimiter(Protocol):
+    """Limits the rate of requests to IoTDA; requests to IAM bypass it."""
+
+    def acquire(self, operation: str) -> None:
+        """Run before each request, in its thread.
+
+        It may wait, or raise an IotdaError so that nothing is sent.
+        """
+
+    def throttled(self, operation: str, retry_after: float | None) -> None:
+        """Run after IoTDA has throttled a request. Must not raise."""
+
+
+class BaseClient:
+    """The client without its endpoints. `Client` documents the arguments."""
+
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        project_id: str,
+        auth: AuthBase,
+        instance_id: str = "",
+        region: str = "",
+        connect_timeout: float = 5.0,
+        deadline: float = 20.0,
+        pool_size: int = 16,
+        proxy: str = "",
+        ca_bundle: str = "",
+        allow_http: bool = False,
+        observer: Observer | None = None,
+        rate_limiter: RateLimiter | None = None,
+    ) -> None:
+        endpoint = checked_endpoint(endpoint, allow_http)
+        self._base = f"{endpoint}/v5/iot/{checked(project_id, 'project id')}"
+        if isinstance(auth, AkSk):
+            auth = auth.with_region(region)
+            # Raise for a missing region now rather than at each call.
+            auth.region_for(urlsplit(endpoint).hostname or "")
+        self._auth = auth
+        self._headers = {
+            "Accept-Encoding": "gzip",
+            "Content-Type": "application/json",
+            "User-Agent": "iotda-admin",
+            "X-Project-Id": project_id,
+        }
+        if instance_id:
+            self._headers["Instance-Id"] = checked_header(instance_id, "instance id")
+        self._deadline = deadline
+        self._observer = observer
+        self._rate_limiter = rate_limiter
+        self._check: Callable[[], None] = lambda: None
+        self._transport = Transport(
+            connect_timeout=connect_timeout,
+            pool_size=pool_size,
+            proxy=proxy,
+            ca_bundle=ca_bundle,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def checking(self, check: Callable[[], None]) -> Self:
+        """Return this client with `check` before each request, on the same connections.
+
+        `check` runs after the rate limiter. The IotdaError that it raises replaces the
+        request.
+        """
+        other = copy(self)
+        other._check = check
+        return other
+
+    def close(self) -> None:
+        """Close the connections. Calls in progress may fail; `auth` stays open."""
+        self._transport.close()
+
+    def _page[T](
+        self,
+        name: str,
+        path: str,
+        page: PageQuery,
+        key: str,
+        row: Callable[[Json], T],
+        **filters: str,
+    ) -> ListingPage[T]:
+        def build(doc: Json) -> ListingPage[T]:
+            return ListingPage.from_json(doc, key, row, page.limit)
+
+        query = {**filters, **page.to_json()}
+        return self._call(Endpoint(name), "GET", path, build, query=query)[0]
+
+    def _acknowledged(self, endpoint: Endpoint, method: str, path: str) -> Ack:
+        _, response = self._call(endpoint, method, path, lambda doc: None)
+        return Ack(response.status, response.request_id)
+
+    def _call[T](
+        self,
+        endpoint: Endpoint,
+        method: str,
+        path: str,
+        build: Callable[[Json], T],
+        *,
+        query: Mapping[str, object] | None = None,
+        body: Json | None = None,
+    ) -> tuple[T, RawResponse]:
+        url = self._base + path
+        if query:
+            pairs = ((key, str(value)) for key, value in query.items())
+            url = f"{url}?{canonical_query(pairs)}"
+        request = requests.Request(
+            method, url, headers=self._headers, json=body, auth=self._auth
+        )
+        started = monotonic()
+        try:
+            response = self._send(endpoint, request)
+            built = responses.build_from(endpoint, response, build)
+        except IotdaError as exc:
+            self._report_throttling(endpoint, exc)
+            facts = (exc.status, exc.code, exc.request_id)
+            self._observe(CallRecord(endpoint.name, *facts, monotonic() - started))
+            raise
+        facts = (response.status, "", response.request_id)
+        self._observe(CallRecord(endpoint.name, *facts, monotonic() - started))
+        return built, response
+
+    def _send(self, endpoint: Endpoint, request: requests.Request) -> RawResponse:
+        """Send a request; repeat it once if credentials are refused and renewable.
+
+        A request with refused credentials was not executed, so the repeat is safe for
+        a write too. It passes the rate limiter again: when a token ends, all threads
+        repeat at once.
+        """
+        with time_budget(self._deadline) as budget:
+            prepared, response = self._exchange(endpoint, request, budget)
+            refused = responses.is_unauthorized(endpoint, response)
+            if refused and isinstance(self._auth, Renewable):
+                budget.sent = False
+                self._auth.renew(prepared)
+                _, response = self._exchange(endpoint, request, budget)
+            return response
+
+    def _exchange(
+        self, endpoint: Endpoint, request: requests.Request, budget: Budget
+    ) -> tuple[requests.PreparedRequest, RawResponse]:
+        self._wait_for_rate(endpoint, budget)
+        try:
+            prepared = self._transport.prepare(request)
+            return prepared, self._transport.send(prepared)
+        except TooLarge as exc:
+            raise responses.too_large(endpoint) from exc
+        except WIRE_ERRORS as exc:
+            raise responses.wire_error(exc, endpoint, budget) from exc
+
+    def _wait_for_rate(self, endpoint: Endpoint, budget: Budget) -> None:
+        """Wait for the rate limiter; its time does not count against the deadline."""
+        started = monotonic()
+        if self._rate_limiter is not None:
+            self._rate_limiter.acquire(endpoint.name)
+        budget.ends += monotonic() - started
+        self._check()
+
+    def _report_throttling(self, endpoint: Endpoint, error: IotdaError) -> None:
+        # The rate limiter's own error has no status; IAM's has another operation.
+        if (
+            self._rate_limiter is not None
+            and isinstance(error, Throttled)
+            and error.status is not None
+            and error.operation == endpoint.name
+        ):
+            self._rate_limiter.throttled(endpoint.name, error.retry_after)
+
+    def _observe(self, record: CallRecord) -> None:
+        if self._observer is None:
+            return
+        try:
+            self._observer(record)
+        except Exception:  # it must not turn a successful write into an error
+            log.exception("the observer failed after %s", record.operation)

@@ -1,0 +1,218 @@
+"""From an HTTP response, or the lack of one, to a document or an IotdaError.
+
+No exception of another library leaves the client.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import requests
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from .documents import ERROR_KEYS, Json, Malformed, code_and_message, parse_document
+from .errors import BadResponse, Rejected, Throttled, Unauthorized, Unreachable
+from .sockets import Budget
+from .transport import BODY_LIMIT, NoFreeConnection, RawResponse
+
+# Huawei documents these for the device side; assumed for the application side.
+RATE_CODES = frozenset({"IOTDA.021101", "IOTDA.021102"})
+# A 403 with "access token not valid" means the same as a 401.
+TOKEN_CODES = frozenset({"IOTDA.000004"})
+RETRY_AFTER_LIMIT_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """How to interpret the responses of an endpoint.
+
+    name      the API's name of the call
+    write     whether it changes something on the platform
+    done      the HTTP statuses that mean success
+    bodiless  whether a success may come without a document
+    """
+
+    name: str
+    write: bool = False
+    done: Collection[int] = range(200, 300)
+    bodiless: bool = False
+
+
+def wire_error(exc: Exception, endpoint: Endpoint, budget: Budget) -> Unreachable:
+    """Return the error of a call without a usable response.
+
+    maybe_applied depends on whether a byte of the request may have been sent.
+    """
+    if isinstance(exc, requests.RequestException):
+        exc.request = exc.response = None  # they contain the token
+    maybe = endpoint.write and budget.sent
+    return Unreachable(
+        _reason(exc, budget),
+        operation=endpoint.name,
+        maybe_applied=maybe,
+        retryable=not maybe,
+    )
+
+
+def _reason(exc: BaseException, budget: Budget) -> str:
+    kinds = [type(link) for link in _links(exc)]
+    for causes, reason in _REASONS:
+        if any(issubclass(kind, causes) for kind in kinds):
+            return reason
+    if budget.spent:
+        return "no complete answer in time"
+    if budget.sent:
+        return "the connection was closed before a complete answer"
+    return "connection failed"
+
+
+_REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((NoFreeConnection,), "all connections are busy"),
+    ((ProxyError,), "the proxy cannot be used"),
+    ((NameResolutionError,), "the host name is not known"),
+    ((NewConnectionError,), "connection refused or no route"),
+    ((ConnectTimeoutError,), "no connection in time"),
+    ((SSLError,), "no trusted TLS connection"),
+    ((ReadTimeoutError, TimeoutError), "no complete answer in time"),
+)
+
+
+def _links(exc: BaseException) -> list[BaseException]:
+    """Return the exception and those it wraps.
+
+    urllib3 and requests wrap in three ways: `reason`, an argument, or the cause.
+    """
+    found: list[BaseException] = []
+    link: BaseException | None = exc
+    while link is not None and link not in found:
+        found.append(link)
+        wrapped = (getattr(link, "reason", None), *link.args, link.__cause__)
+        link = next(
+            (inner for inner in wrapped if isinstance(inner, BaseException)), None
+        )
+    return found
+
+
+def too_large(endpoint: Endpoint) -> BadResponse:
+    """Return the error of a body over BODY_LIMIT."""
+    return BadResponse(
+        f"the body is larger than {BODY_LIMIT} bytes",
+        operation=endpoint.name,
+        maybe_applied=endpoint.write,
+    )
+
+
+def bad_response(
+    endpoint: Endpoint, response: RawResponse, message: str, **facts: Any
+) -> BadResponse:
+    """Return the error of an unusable response; a read is retryable by default."""
+    facts.setdefault("retryable", not endpoint.write)
+    return BadResponse(
+        message,
+        operation=endpoint.name,
+        status=response.status,
+        request_id=response.request_id,
+        maybe_applied=endpoint.write,
+        **facts,
+    )
+
+
+def document_of(endpoint: Endpoint, response: RawResponse) -> Json:
+    """Return the response's document, {} for none where that is allowed.
+
+    Raises Rejected or BadResponse.
+    """
+    if response.status >= 400:
+        raise _refusal(endpoint, response)
+    if response.status not in endpoint.done:
+        redirect = 300 <= response.status < 400
+        what = "a redirect, never followed" if redirect else "not a documented status"
+        message = f"HTTP {response.status} is {what}"
+        raise bad_response(endpoint, response, message, retryable=False)
+    if endpoint.bodiless and not response.body:
+        return {}
+    document, problem = parse_document(response.body)
+    if problem:
+        raise bad_response(endpoint, response, problem)
+    if not ERROR_KEYS.isdisjoint(document):
+        code, message = code_and_message(document)
+        message = message or "an error under a success status"
+        raise bad_response(endpoint, response, message, code=code)
+    return document
+
+
+def build_from[T](
+    endpoint: Endpoint, response: RawResponse, build: Callable[[Json], T]
+) -> T:
+    """Build an object from the response's document; raise Rejected or BadResponse."""
+    document = document_of(endpoint, response)
+    try:
+        return build(document)
+    except Malformed as exc:
+        raise bad_response(endpoint, response, str(exc)) from exc
+
+
+def _refusal(endpoint: Endpoint, response: RawResponse) -> Rejected:
+    document, _ = parse_document(response.body)
+    code, message = code_and_message(document)
+    retry_after = _retry_after(response)
+    facts: dict[str, Any] = {
+        "operation": endpoint.name,
+        "code": code,
+        "status": response.status,
+        "request_id": response.request_id or str(document.get("request_id", "")),
+        "retry_after": retry_after,
+    }
+    message = message or f"HTTP status {response.status}"
+    unavailable = response.status == 503 and retry_after is not None
+    if response.status == 429 or code in RATE_CODES or unavailable:
+        return Throttled(message, retryable=True, **facts)
+    if response.status == 401 or code in TOKEN_CODES:
+        return Unauthorized(message, clock_skew_s=_clock_skew(response), **facts)
+    lost = response.status >= 500
+    return Rejected(
+        message,
+        retryable=lost and not endpoint.write,
+        maybe_applied=lost and endpoint.write,
+        **facts,
+    )
+
+
+def is_unauthorized(endpoint: Endpoint, response: RawResponse) -> bool:
+    """Return whether the response refuses the credentials."""
+    return response.status in (401, 403) and isinstance(
+        _refusal(endpoint, response), Unauthorized
+    )
+
+
+def _date(value: str | None) -> datetime | None:
+    try:
+        return parsedate_to_datetime(value or "").astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _retry_after(response: RawResponse) -> float | None:
+    """Return the seconds of Retry-After: a number, or a date minus the Date header."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value[:9]), RETRY_AFTER_LIMIT_S)
+    at = _date(value)
+    if at is None:
+        return None
+    now = _date(response.headers.get("Date")) or datetime.now(UTC)
+    return min(max((at - now).total_seconds(), 0.0), RETRY_AFTER_LIMIT_S)
+
+
+def _clock_skew(response: RawResponse) -> float | None:
+    theirs = _date(response.headers.get("Date"))
+    return (datetime.now(UTC) - theirs).total_seconds() if theirs else None
