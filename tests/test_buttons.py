@@ -16,6 +16,7 @@ from iotda_admin.rate import connection
 from policies.models import Policy
 from tests.asking import create
 from tests.conftest import make_user, signed_in
+from tests.samples import BY_VERB, SAMPLES
 
 ROLES = ["viewer", "operator", "policy admin", "auditor", "admin"]
 PAGES = {
@@ -28,6 +29,8 @@ PAGES = {
     "a policy": "/policies/{policy}/",
     "the overview": "/",
 }
+# Any IDs: only the views of the addresses are looked up.
+PLACES = {"target": "d1", "policy": "p1", "other_policy": "p2"}
 # What each role is offered somewhere, and nothing else that changes the platform.
 FOLLOWS = {
     "operations:retry",
@@ -35,19 +38,13 @@ FOLLOWS = {
     "operations:cancel",
     "operations:check",
 }
-FREEZES = {
-    "devices:freeze",
-    "devices:unfreeze",
-    "devices:freeze_many",
-    "devices:unfreeze_many",
+CHANGES = {
+    resolve(view.url.format(**PLACES)).view_name: sample.roles
+    for sample in SAMPLES
+    for view in sample.all_views
 }
-BINDS = {"policies:bind", "policies:bind_selection", "policies:unbind"}
 OFFERED = {
-    "viewer": set(),
-    "operator": FREEZES,
-    "policy admin": BINDS,
-    "auditor": set(),
-    "admin": FREEZES | BINDS,
+    role: {name for name, roles in CHANGES.items() if role in roles} for role in ROLES
 }
 
 
@@ -58,7 +55,7 @@ def offered(text: str) -> dict[str, tuple[str, str]]:
         method = "post" if 'method="post"' in tag or "formaction" in tag else "get"
         for url in re.findall(r'(?:href|action|formaction)="(/[^"?#]*)', tag):
             name = resolve(url).view_name
-            if name in FREEZES | BINDS | FOLLOWS:
+            if name in CHANGES.keys() | FOLLOWS:
                 found[name] = (method, url)
     return found
 
@@ -105,9 +102,6 @@ def operations(inventory):
     return found
 
 
-FREEZERS, BINDERS = {"operator", "admin"}, {"policy admin", "admin"}
-
-
 @pytest.mark.parametrize("role", ROLES)
 def test_an_operation_offers_what_may_be_done_with_it(role, operations):
     client = Client()
@@ -116,13 +110,13 @@ def test_an_operation_offers_what_may_be_done_with_it(role, operations):
     )
     for (verb, state), operation in operations.items():
         page = client.get(operation.get_absolute_url())
-        may = role in (FREEZERS if verb == "device.freeze" else BINDERS)
+        may = role in BY_VERB[verb].roles
         follows = (
             {"operations:cancel"}
             if state == "running"
             else {"operations:retry", "operations:undo"}
         )
-        assert set(offered(page.text)) - BINDS == (follows if may else set())
+        assert set(offered(page.text)) - CHANGES.keys() == (follows if may else set())
         for what in ("retry", "undo", "cancel"):
             status = client.get(f"{operation.get_absolute_url()}{what}/").status_code
             assert (status == 200) == may
@@ -181,7 +175,7 @@ def test_who_may_act_in_one_space_is_led_nowhere_that_is_refused(role, inventory
     assert ("operations:operation" in seen) == (
         role in ("policy admin", "auditor", "admin")
     )
-    changes = seen & (FREEZES | BINDS)
+    changes = seen & CHANGES.keys()
     assert changes <= OFFERED[role]
     assert bool(changes) == bool(OFFERED[role])
 

@@ -1,101 +1,94 @@
 """The same checklist for every view that changes the platform."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from django.test import Client
 
+from devices.models import Device
+from devices.verbs import DeviceVerb
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Operation
+from iotda_admin.operations.verbs import all_verbs, get_verb
+from iotda_admin.settings import BASE_DIR
+from policies.models import Policy
 from tests.asking import KEY, OTHER_KEY, asked, writes
 from tests.cloud import Cloud
 from tests.conftest import HTMX, signed_in
+from tests.samples import BY_VERB, SAMPLES, Known, Sample, View, known_objects
 
 ROLES = {"viewer", "operator", "policy admin", "auditor", "admin"}
 
 
 @dataclass(frozen=True)
 class Change:
-    """One view: its address, its form, another input for the same form, and who may use it."""
+    """One view of one verb, and the same view for another target."""
 
-    name: str
-    verb: str
-    url: Callable[[dict[str, Any]], str]
-    form: Callable[[dict[str, Any]], dict[str, Any]]
-    other_url: Callable[[dict[str, Any]], str]
-    other_form: Callable[[dict[str, Any]], dict[str, Any]]
-    allowed: frozenset[str]
-    has_form: bool = True  # whether GET shows it; else it leads to the list
+    sample: Sample
+    view: View
+
+    @property
+    def name(self) -> str:
+        return self.view.url
+
+    @property
+    def verb(self) -> str:
+        return self.sample.verb
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        return self.sample.roles
+
+    @property
+    def has_form(self) -> bool:
+        return self.view.has_form
+
+    def url(self, known: Known, target: str = "") -> str:
+        return self.view.url.format(**known, target=known[target or self.sample.target])
+
+    def form(self, known: Known, target: str = "") -> dict[str, Any]:
+        ids = known[target or self.sample.target]
+        filled = {
+            name: ids if value == "{target}" else value.format(**known, target=ids)
+            for name, value in self.view.form.items()
+        }
+        return asked(**filled)
+
+    def other_url(self, known: Known) -> str:
+        return self.url(known, self.sample.other)
+
+    def other_form(self, known: Known) -> dict[str, Any]:
+        return self.form(known, self.sample.other)
 
 
-def at(pattern: str) -> Callable[[dict[str, Any]], str]:
-    return lambda known: pattern.format(**known)
-
-
-def with_targets(name: str, **more: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    def form(known: dict[str, Any]) -> dict[str, Any]:
-        return asked(
-            target=known[name],
-            **{key: value.format(**known) for key, value in more.items()},
-        )
-
-    return form
-
-
-def plain(known: dict[str, Any]) -> dict[str, Any]:
-    return asked()
-
-
-BIND = {"act": "bind", "policy": "{other_policy}", "target_type": "device"}
-FREEZERS = frozenset({"operator", "admin"})
-BINDERS = frozenset({"policy admin", "admin"})
-CHANGES = [
-    Change(
-        "freeze", "device.freeze",
-        at("/devices/{online}/freeze/"), plain, at("/devices/{offline}/freeze/"), plain, FREEZERS,
-    ),
-    Change(
-        "unfreeze", "device.unfreeze",
-        at("/devices/{frozen}/unfreeze/"), plain, at("/devices/{offline}/unfreeze/"), plain, FREEZERS,
-    ),
-    Change(
-        "freeze many", "device.freeze",
-        at("/devices/selection.freeze/"), with_targets("online"),
-        at("/devices/selection.freeze/"), with_targets("free"), FREEZERS, has_form=False,
-    ),
-    Change(
-        "unfreeze many", "device.unfreeze",
-        at("/devices/selection.unfreeze/"), with_targets("frozen"),
-        at("/devices/selection.unfreeze/"), with_targets("free"), FREEZERS, has_form=False,
-    ),
-    Change(
-        "bind", "policy.bind",
-        at("/policies/{other_policy}/bind/"), with_targets("online", **BIND),
-        at("/policies/{other_policy}/bind/"), with_targets("free", **BIND), BINDERS,
-    ),
-    Change(
-        "bind selection", "policy.bind",
-        at("/policies/selection.bind/"), with_targets("online", **BIND),
-        at("/policies/selection.bind/"), with_targets("free", **BIND), BINDERS,
-    ),
-    Change(
-        "unbind", "policy.unbind",
-        at("/policies/{policy}/unbind/"), with_targets("bound", target_type="device"),
-        at("/policies/{policy}/unbind/"), with_targets("online", target_type="device"), BINDERS,
-    ),
-]  # fmt: skip
+CHANGES = [Change(sample, view) for sample in SAMPLES for view in sample.all_views]
 every_change = pytest.mark.parametrize(
     "change", CHANGES, ids=lambda change: change.name
 )
 
 
 @pytest.fixture
-def known(inventory: Cloud) -> dict[str, Any]:
-    """The ids of the stage, and one device that has the policy."""
-    known_ids = inventory.known_ids
-    return known_ids | {"bound": sorted(inventory.bound(known_ids["policy"]))[0]}
+def known(inventory: Cloud) -> Known:
+    return known_objects(inventory)
+
+
+def test_every_verb_has_a_sample():
+    assert {verb.name for verb in all_verbs()} == set(BY_VERB)
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.verb)
+def test_every_verb_has_its_words(sample):
+    verb = sample.about
+    words = ["title", "past", "icon", "summary"]
+    if isinstance(verb, DeviceVerb):
+        words += ["question", "effect", "effect_many", "heading", "heading_many"]
+        words += ["done", "already", "already_many"]
+    assert [name for name in words if not getattr(verb, name, "")] == []
+    assert verb.permissions
+    assert {role for each in verb.permissions for role in each.roles} <= ROLES
+    assert (BASE_DIR / f"static/icons/{verb.icon}.svg").exists()
+    assert not verb.inverse or get_verb(verb.inverse).inverse == verb.name
 
 
 def someone_allowed(change: Change) -> Client:
@@ -210,6 +203,18 @@ def test_the_same_form_twice_is_one_operation(change, known, cloud):
 
 
 @every_change
+def test_the_same_form_leads_to_its_operation_though_the_rows_are_gone(
+    change, known, cloud
+):
+    client = someone_allowed(change)
+    first = send(client, change, known)
+    Device.objects.all().delete()
+    Policy.objects.all().delete()
+    assert send(client, change, known).url == first.url
+    assert len(writes(cloud)) == 1
+
+
+@every_change
 def test_the_same_form_with_other_content_is_refused(change, known, cloud):
     client = someone_allowed(change)
     send(client, change, known)
@@ -221,7 +226,7 @@ def test_the_same_form_with_other_content_is_refused(change, known, cloud):
 
 @every_change
 def test_it_says_who_is_changing_the_target_already(change, known, cloud):
-    cloud.fault(OPERATION_OF[change.verb], "throttle", retry_after=60)
+    cloud.fault(change.sample.request, "throttle", retry_after=60)
     send(someone_allowed(change), change, known)
     Operation.objects.update(actor_name="chen", created_at="2026-01-02T03:04:05Z")
     response = signed_in("admin").post(
@@ -230,14 +235,6 @@ def test_it_says_who_is_changing_the_target_already(change, known, cloud):
     assert response.status_code == 409
     assert f"{Operation.objects.get()} by chen has been changing" in response.text
     assert "since 03:04:05 UTC" in response.text
-
-
-OPERATION_OF = {
-    "device.freeze": "FreezeDevice",
-    "device.unfreeze": "UnfreezeDevice",
-    "policy.bind": "BindDevicePolicy",
-    "policy.unbind": "UnbindDevicePolicy",
-}
 
 
 @every_change

@@ -21,6 +21,7 @@ from django.test.client import Client, ClientHandler
 from django.urls import set_urlconf
 
 from devices.models import Device, Product, Space
+from devices.verbs import DeviceVerb
 from iotda_admin.access.actor import Actor
 from iotda_admin.access.models import EVERY_SPACE, Grant
 from iotda_admin.audit.models import Event
@@ -28,6 +29,7 @@ from iotda_admin.audit.verify import verify_trail
 from iotda_admin.health import workers
 from iotda_admin.operations import services
 from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.verbs import all_verbs
 from iotda_admin.rate import connection
 from policies.models import Policy
 from tests.asking import WRITES, create, work
@@ -37,6 +39,7 @@ from tests.chaos.fuzz_site import PARAMETER, Site, site
 from tests.chaos.report import Findings
 from tests.chaos.stage import Stage
 from tests.cloud import Cloud
+from tests.samples import SAMPLES
 
 SLOW = 1.0  # seconds
 # The worker's turn, after so many requests.
@@ -50,12 +53,8 @@ ROLES = ["viewer", "operator", "policy admin", "auditor", "admin"]
 # Not the quote that closes an attribute of which the value was cut off right there.
 UNESCAPED = re.compile(rb"<qzfuzz|qzfuzz'|qzfuzz\"(?:['\"]|&#x27;|&#39;)")
 OURS = ("", "127.0.0.1", "localhost", "localhost:8000")
-VERBS = {
-    "Freeze": "device.freeze",
-    "Unfreeze": "device.unfreeze",
-    "Bind": "policy.bind",
-    "Unbind": "policy.unbind",
-}
+VERBS = {sample.request: sample.verb for sample in SAMPLES}
+DEVICE_COMMANDS = [verb.command for verb in all_verbs() if isinstance(verb, DeviceVerb)]
 
 
 def run(stage: Stage, options: dict[str, Any]) -> Findings:
@@ -253,10 +252,7 @@ class Fuzz:
         entries = [
             entry for entry in self.cloud.journal() if entry["operation"] in WRITES
         ]
-        verbs = [
-            VERBS.get(re.split("Device", e["operation"])[0], "device.freeze")
-            for e in entries
-        ]
+        verbs = [VERBS.get(entry["operation"], "device.freeze") for entry in entries]
         return {
             (v, id)
             for v, e in zip(verbs, entries, strict=True)
@@ -420,7 +416,8 @@ def own_pages() -> list[str]:
         for more in ("", "targets/", "retry/", "undo/", "cancel/")
     ]
     for device in Device.objects.order_by("pk").values_list("pk", flat=True)[:3]:
-        pages += [f"/devices/{device}/{more}" for more in ("", "freeze/", "unfreeze/")]
+        pages += [f"/devices/{device}/"]
+        pages += [f"/devices/{device}/{command}/" for command in DEVICE_COMMANDS]
     for policy in Policy.objects.order_by("pk").values_list("pk", flat=True)[:2]:
         pages += [f"/policies/{policy}/{more}" for more in ("", "bind/")]
     return pages

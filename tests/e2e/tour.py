@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.utils.timezone import now
@@ -20,6 +21,7 @@ from iotda_admin.rate.connection import client
 from policies.models import Policy
 from tests.conftest import make_user
 from tests.e2e.stage import Stage
+from tests.samples import SAMPLES, known_objects
 
 type Views = Iterator[tuple[str, Page]]
 WHY = "Unpaid since March"
@@ -129,13 +131,22 @@ def device(stage: Stage) -> Views:
     yield "device-unreachable", page
 
 
+def verbs(stage: Stage) -> Views:
+    """The page of every verb, before anything is sent."""
+    page = stage.open_page("admin")
+    known = known_objects(stage.cloud)
+    for sample in SAMPLES:
+        view = next(view for view in sample.all_views if view.has_form)
+        query = urlencode({"target_type": "device", "target": known[sample.target]})
+        url = view.url.format(**known, target=known[sample.target])
+        page.goto(f"{url}?{query}")
+        expect(page.get_by_text(sample.text).first).to_be_visible()
+        yield f"verb-{sample.about.command}", page
+
+
 def freezing(stage: Stage) -> Views:
     page = stage.open_page("operator")
-    online, frozen = stage.cloud.known_ids["online"], stage.cloud.known_ids["frozen"]
-    page.goto(f"/devices/{online}/freeze/")
-    yield "freeze-page", page
-    page.goto(f"/devices/{frozen}/unfreeze/")
-    yield "unfreeze-page", page
+    online = stage.cloud.known_ids["online"]
     page.goto(
         "/devices/?status=ONLINE&product=" + Device.objects.get(pk=online).product_id
     )
@@ -504,6 +515,7 @@ TOURS = [
     lists,
     device,
     freezing,
+    verbs,
     binding,
     policy,
     results,

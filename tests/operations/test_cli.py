@@ -21,6 +21,7 @@ from iotda_admin.operations.models import Chunk, Operation
 from tests.asking import outcome, states, writes
 from tests.cloud import ROOT
 from tests.operations.deployment import until
+from tests.samples import SAMPLES, known_objects
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PATIENCE = "Waiting a few seconds for the calls under way.\n"
@@ -410,3 +411,15 @@ def test_its_help_explains_itself(here, name):
     ):
         assert words in out
     assert max(map(len, out.splitlines())) <= 110
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.verb)
+def test_every_verb_has_a_command_that_changes_iotda(sample, inventory):
+    known = known_objects(inventory)
+    words = [known[sample.target], *WHY, *sample.options(known), "--wait", "30"]
+    command = Utility([]).fetch_command(sample.about.command)
+    with pytest.raises(SystemExit) as end:
+        command.run_from_argv(["manage.py", sample.about.command, *words])
+    assert end.value.code == 0
+    assert Operation.objects.get().verb == sample.verb
+    assert [entry["operation"] for entry in writes(inventory)] == [sample.request]

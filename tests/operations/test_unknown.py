@@ -20,6 +20,7 @@ from tests.asking import (
     writes,
 )
 from tests.conftest import HTMX
+from tests.samples import BY_VERB, SAMPLES, known_objects
 
 WIRE = [
     "hang",
@@ -36,8 +37,6 @@ WIRE = [
 ]
 STATUSES = [500, 502, 504]
 SHAPES = ["missing_target", "both_lists", "wrong_policy_id", "bad_types"]
-CALLS = {"device.freeze": "FreezeDevice", "device.unfreeze": "UnfreezeDevice"}
-CALLS |= {"policy.bind": "BindDevicePolicy", "policy.unbind": "UnbindDevicePolicy"}
 
 
 @pytest.fixture
@@ -64,7 +63,9 @@ def spoil(inventory, settings):
         wait_for(0.8 if fault in ("hang", "drip_headers") else 10)
         args = {"status": fault} if isinstance(fault, int) else {}
         name = "status" if isinstance(fault, int) else fault
-        inventory.fault(CALLS[verb], name, match={"times": 1}, moment=moment, **args)
+        inventory.fault(
+            BY_VERB[verb].request, name, match={"times": 1}, moment=moment, **args
+        )
         return wait_for
 
     return spoil
@@ -121,6 +122,20 @@ def test_taking_back_is_settled_alike(do, spoil, targets, verb, moment):
     assert outcome(operation) == {
         "ok" if moment == "after" else "failed": len(targets[verb])
     }
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.verb)
+def test_a_lost_answer_of_every_verb_is_read_back(do, inventory, spoil, sample, moment):
+    over = spoil(sample.verb, "drop", moment)
+    policy = {"policy": sample.policy} if sample.policy else {}
+    operation = do(sample.verb, known_objects(inventory)[sample.target], **policy)
+    over(10)
+    assert outcome(operation) == {"unknown": 1}
+    look()
+    look()
+    assert outcome(operation) == {"ok" if moment == "after" else "failed": 1}
+    assert len(writes(inventory)) == 1
 
 
 @pytest.mark.parametrize("fault", SHAPES)
