@@ -1,4 +1,4 @@
-"""The cast and the stage: a simulated platform, an inventory that was read from it, and one user a role."""
+"""Fixtures: a simulated platform, an inventory synced from it, one user per role."""
 
 import os
 import signal
@@ -97,7 +97,7 @@ def as_if_read(row: Model, now: datetime) -> Model:
 
 
 def make_user(role: str, *spaces: str) -> User:
-    """In every resource space, if none is named."""
+    """Create a user with a role, in these spaces or else in every space."""
     user = User.objects.create_user(role.replace(" ", ""), password="a-password-1")
     user.groups.add(Group.objects.get(name=role))
     Grant.objects.bulk_create(
@@ -144,7 +144,7 @@ def anonymous(db: None) -> Client:
 
 @pytest.fixture
 def actor(db: None) -> Actor:
-    """AnyUser who may do everything, for tests of the door itself."""
+    """An actor with every permission and space, for tests of the services."""
     return Actor(make_user("admin"), "admin", "test", "127.0.0.1")
 
 

@@ -169,6 +169,8 @@ def check_roles(before: dict[str, set[str]], new: set[str]) -> None:
     assert role_permissions() == expected
     assert "audit.export_event" not in expected["auditor"]
     assert "viewer" not in expected
+    care = Permission.objects.get(codename="change_care")
+    assert care.name == PERMISSIONS["failures.change_care"].name
 
 
 def check_grants_and_limits() -> None:

@@ -14,9 +14,9 @@ from django.http import HttpRequest
 class Actor:
     """The user or the command that requests an operation, as recorded with it.
 
-    The role and the address are stored as they are now, because the account can change later. Without a
-    user the actor is the command line: anyone with shell access has full permissions, and ``name`` is the
-    system user.
+    Role and address are stored as they are now, because the account can change later.
+    Without a user the actor is the command line: anyone with shell access has full
+    permissions, and ``name`` is the system user.
     """
 
     user: User | None
@@ -52,7 +52,7 @@ def system_user() -> str:
 
 
 def role_of(user: AnonymousUser | User) -> str:
-    """Return the roles of a user as one text, to be recorded with what the user does."""
+    """Return the names of a user's roles, to be recorded with their actions."""
     if not user.is_authenticated:
         return ""
     names = sorted(user.groups.values_list("name", flat=True))
@@ -72,7 +72,7 @@ def address_of(request: HttpRequest) -> str:
 
 
 def parse_address(hop: str) -> str:
-    """Return the IP address without the port that some proxies add; empty for anything else."""
+    """Return the IP address without a port; an empty string for anything else."""
     if hop.startswith("["):
         hop = hop[1:].partition("]")[0]
     elif hop.count(":") == 1:

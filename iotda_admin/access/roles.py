@@ -56,6 +56,7 @@ def create_permissions(apps: Any = current_apps, **_: Any) -> None:
     Runs after each migration. An existing permission is not given again, because an admin
     may have taken it away from a role. For the same reason a role that was deleted or
     renamed is not created again: only a database without any group gets the roles.
+    Names follow the declarations.
     """
     try:
         apps.get_model("access", "RoleLimit")
@@ -64,35 +65,39 @@ def create_permissions(apps: Any = current_apps, **_: Any) -> None:
     Permission, Group = (
         apps.get_model("auth", name) for name in ("Permission", "Group")
     )
-    rows = Permission.objects.values_list("content_type__app_label", "codename")
-    missing = PERMISSIONS.keys() - {".".join(row) for row in rows}
+    rows = Permission.objects.select_related("content_type")
+    existing = {f"{row.content_type.app_label}.{row.codename}": row for row in rows}
+    missing = PERMISSIONS.keys() - existing.keys()
     if missing and not Group.objects.exists():
         create_roles(apps)
-    Link = Group.permissions.through
-    for label in sorted(missing):
-        permission = create_permission(apps, label)
-        holders = Group.objects.filter(name__in=PERMISSIONS[label].roles)
-        # bulk_create sends no signals: the audit trail records changes by users.
-        Link.objects.bulk_create(
-            Link(group=group, permission=permission) for group in holders
-        )
+    for label in missing:
+        create_permission(apps, label)
+    for label in PERMISSIONS.keys() & existing.keys():
+        existing[label].name = str(PERMISSIONS[label].name)
+        existing[label].save(update_fields=["name"])
 
 
-def create_permission(apps: Any, label: str) -> Any:
+def create_permission(apps: Any, label: str) -> None:
+    """Create a declared permission, and give it to its roles as far as they exist."""
     app_label, _dot, codename = label.partition(".")
+    declared, Group = PERMISSIONS[label], apps.get_model("auth", "Group")
     kind, _new = apps.get_model("contenttypes", "ContentType").objects.get_or_create(
-        app_label=app_label, model=PERMISSIONS[label].model
+        app_label=app_label, model=declared.model
     )
-    return apps.get_model("auth", "Permission").objects.create(
-        content_type=kind, codename=codename, name=str(PERMISSIONS[label].name)
+    permission = apps.get_model("auth", "Permission").objects.create(
+        content_type=kind, codename=codename, name=str(declared.name)
+    )
+    # bulk_create sends no signals: the audit trail records changes by users.
+    Link = Group.permissions.through
+    Link.objects.bulk_create(
+        Link(group=group, permission=permission)
+        for group in Group.objects.filter(name__in=declared.roles)
     )
 
 
 def create_roles(apps: Any) -> None:
-    Group, RoleLimit = (
-        apps.get_model("auth", "Group"),
-        apps.get_model("access", "RoleLimit"),
-    )
+    Group = apps.get_model("auth", "Group")
+    RoleLimit = apps.get_model("access", "RoleLimit")
     groups = Group.objects.bulk_create(Group(name=role) for role in ROLES)
     limits = [(group, ROLES[group.name]) for group in groups]
     RoleLimit.objects.bulk_create(

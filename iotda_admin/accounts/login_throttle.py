@@ -89,7 +89,7 @@ def prune_attempts() -> None:
 def name_digest(name: str) -> str:
     # The salt is an earlier name of this module; another one would unlock all accounts.
     return salted_hmac(
-        "iotda_admin.accounts.throttle", name, algorithm="sha256"
+        "iotda_admin.accounts.login_throttle", name, algorithm="sha256"
     ).hexdigest()
 
 

@@ -11,7 +11,7 @@ class FailuresConfig(AppConfig):
     def ready(self) -> None:
         declare_permission(
             "failures.change_care",
-            _("Can take care of failures"),
+            _("Can assign and resolve failures"),
             "operator",
             "policy admin",
             "admin",

@@ -1,4 +1,4 @@
-"""How many targets one operation may have, by role."""
+"""The most targets of one operation, by role."""
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
@@ -17,16 +17,16 @@ FREEZE = "devices.freeze_device"
 
 @pytest.fixture
 def small(db):
-    """An operator may freeze two at once."""
+    """Limit operators to two targets."""
     RoleLimit.objects.filter(group__name="operator").update(targets=2)
 
 
-def test_an_operator_may_change_a_thousand_at_once(db):
+def test_operators_are_limited_to_a_thousand_targets(db):
     assert target_limit(make_user("operator"), FREEZE) == 1000
     assert target_limit(make_user("admin"), FREEZE) is None
 
 
-def test_more_is_refused_and_the_try_recorded(small):
+def test_too_many_targets_are_rejected_and_recorded(small):
     user = make_user("operator")
     with pytest.raises(
         LimitExceeded, match="3 targets are more than the 2 that your role"
@@ -36,7 +36,7 @@ def test_more_is_refused_and_the_try_recorded(small):
     assert Event.objects.latest("id").detail["cap"] == 2
 
 
-def test_it_is_said_before_the_form_is_filled_in(small, operator, inventory):
+def test_the_limit_is_checked_before_the_form_is_shown(small, operator, inventory):
     response = operator.post(
         "/devices/selection.freeze/", {"target": inventory.free(3)}
     )
@@ -58,7 +58,7 @@ def test_it_is_said_before_the_form_is_filled_in(small, operator, inventory):
     assert not Operation.objects.exists()
 
 
-def test_of_several_roles_the_largest_counts_and_only_those_with_the_right(small):
+def test_the_largest_limit_of_the_roles_with_the_permission_counts(small):
     user = make_user("operator")
     user.groups.add(Group.objects.get(name="viewer"))
     assert target_limit(user, FREEZE) == 2
@@ -71,7 +71,7 @@ def test_of_several_roles_the_largest_counts_and_only_those_with_the_right(small
     assert target_limit(user, FREEZE) is None
 
 
-def test_a_right_of_ones_own_and_a_superuser_have_no_cap(small):
+def test_a_permission_of_the_user_and_a_superuser_have_no_limit(small):
     user = make_user("operator")
     user.user_permissions.add(Permission.objects.get(codename="freeze_device"))
     assert target_limit(user, FREEZE) is None

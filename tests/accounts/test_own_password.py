@@ -1,4 +1,4 @@
-"""AnyUser's own password, changed by themselves: as at the sign-in it cannot be guessed at."""
+"""A user changes their own password; wrong passwords are throttled."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -16,15 +16,15 @@ def change(client, old="a-password-1", new=NEW):
     )
 
 
-def stands(password):
+def has_password(password):
     return User.objects.get(username="viewer").check_password(password)
 
 
-def test_it_is_changed_and_told_and_other_sessions_end(db):
+def test_a_new_password_is_recorded_and_ends_other_sessions(db):
     here, there = signed_in("viewer"), Client()
     assert there.login(username="viewer", password="a-password-1")
     assert "Your password is changed." in here.get(change(here)["Location"]).text
-    assert stands(NEW)
+    assert has_password(NEW)
     assert there.get("/")["Location"].startswith("/accounts/login/")
     event = Event.objects.latest("id")
     assert (event.kind, event.actor_name, event.address) == (
@@ -35,7 +35,7 @@ def test_it_is_changed_and_told_and_other_sessions_end(db):
     assert event.detail["changes"] == {"password": ["kept secret", "changed"]}
 
 
-def test_wrong_ones_are_counted_and_told_with_those_of_the_sign_in(viewer):
+def test_wrong_old_passwords_count_as_failed_logins(viewer):
     answers = [change(viewer, old="wrong").status_code for _ in range(5)]
     locked = change(viewer)
     assert [*answers, locked.status_code] == [200] * 5 + [429]
@@ -44,25 +44,25 @@ def test_wrong_ones_are_counted_and_told_with_those_of_the_sign_in(viewer):
     assert {(event.actor_name, event.address, event.outcome) for event in failed} == {
         ("viewer", "127.0.0.1", "denied")
     }
-    assert (failed.count(), stands(NEW)) == (5, False)
+    assert (failed.count(), has_password(NEW)) == (5, False)
     again = Client().post(
         "/accounts/login/", {"username": "viewer", "password": "a-password-1"}
     )
     assert again.status_code == 429
 
 
-def test_the_right_one_forgets_the_wrong_ones(viewer):
+def test_the_correct_password_resets_the_count(viewer):
     for _ in range(4):
         change(viewer, old="wrong")
     assert "This password is too short." in change(viewer, new="short").text
     assert [change(viewer, old="wrong").status_code for _ in range(4)] == [200] * 4
 
 
-def test_if_the_trail_cannot_be_written_it_stays(viewer, monkeypatch):
+def test_the_password_stays_if_the_event_cannot_be_written(viewer, monkeypatch):
     viewer.raise_request_exception = False
     monkeypatch.setattr("iotda_admin.audit.chain.insert_rows", refuse)
     assert change(viewer).status_code >= 500
-    assert stands("a-password-1")
+    assert has_password("a-password-1")
     assert viewer.get(URL).status_code == 200
 
 
@@ -71,7 +71,7 @@ def refuse(*args, **kwargs):
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_the_admins_own_page_leads_here(db, method):
+def test_the_password_page_of_the_admin_redirects_here(db, method):
     boss = Client()
     boss.force_login(User.objects.create_superuser("boss"))
     assert getattr(boss, method)("/admin/password_change/")["Location"] == URL

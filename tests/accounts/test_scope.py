@@ -1,4 +1,4 @@
-"""Users see and change only what is in their resource spaces; nobody learns what there is elsewhere."""
+"""Users see and change only objects in their resource spaces."""
 
 import re
 from importlib import import_module
@@ -34,7 +34,7 @@ ROLES = ["viewer", "operator", "policy admin", "auditor", "admin"]
 
 
 class Places:
-    """The spaces of the simulated platform: the user's own, and another one."""
+    """The simulated platform's spaces: the user's own, and another one."""
 
     def __init__(self, inventory):
         self.free = inventory.known_ids["free_by_space"]
@@ -52,7 +52,7 @@ def places(inventory):
 
 @pytest.fixture
 def local(places):
-    """A browser of somebody with a role, who may act in their own space only."""
+    """Sign in a user with a role whose only space is `home` unless others are given."""
 
     def local(role, *spaces):
         client = Client()
@@ -65,7 +65,7 @@ def local(places):
 
 @pytest.fixture
 def denied(db):
-    """The tries that were refused since."""
+    """Return the denied attempts recorded since the test began."""
     since = Event.objects.count()
     return lambda: list(
         Event.objects.filter(kind="denied", id__gt=since).order_by("id")
@@ -76,14 +76,14 @@ def begun(user, *ids, verb="device.freeze", **about):
     return create(verb, ids, Actor(user, "", "test"), **about)
 
 
-def test_a_right_is_asked_for_in_a_space(places):
+def test_a_permission_is_checked_in_a_space(places):
     user = make_user("operator", places.home)
     assert user.has_perm("devices.freeze_device", places.home)
     assert not user.has_perm("devices.freeze_device", places.other)
     assert not user.has_perm("policies.bind_policy", places.home)
 
 
-def test_who_was_given_no_space_sees_no_device(local):
+def test_a_user_without_a_space_sees_no_device(local):
     client = local("admin", "none-such")
     assert re.search(r">\s*0 devices\s*<", client.get("/devices/").text)
     assert "in 0 spaces, 0 products" in client.get("/").text
@@ -95,7 +95,7 @@ def test_a_superuser_needs_no_grant(places):
     assert begun(boss, places.far, "nobody-knows").targets.count() == 2
 
 
-def test_lists_filters_and_counts_are_of_the_own_spaces(local, places):
+def test_lists_filters_and_counts_cover_only_the_users_spaces(local, places):
     client, mine = local("viewer"), Device.objects.filter(app_id=places.home)
     page = client.get("/devices/").text
     assert re.search(rf">\s*{mine.count()} devices\s*<", page)
@@ -112,7 +112,7 @@ def test_lists_filters_and_counts_are_of_the_own_spaces(local, places):
     assert f"<b>{mine.count()}</b>" in client.get("/").text
 
 
-def test_while_iotda_is_away_an_unknown_device_looks_like_one_elsewhere(
+def test_an_unknown_device_looks_like_one_of_another_space_while_iotda_is_down(
     local, places, settings
 ):
     client = local("viewer")
@@ -123,7 +123,7 @@ def test_while_iotda_is_away_an_unknown_device_looks_like_one_elsewhere(
     assert client.get("/policies/6666666666666666/").status_code == 404
 
 
-def test_ids_elsewhere_and_ids_that_nobody_knows_are_told_in_the_same_words(
+def test_ids_of_other_spaces_and_unknown_ids_get_the_same_message(
     local, places, denied, inventory
 ):
     client, ids = local("operator"), [places.near, places.far, "nobody-knows"]
@@ -137,9 +137,7 @@ def test_ids_elsewhere_and_ids_that_nobody_knows_are_told_in_the_same_words(
 
 
 @pytest.mark.parametrize("act", ["freeze", "unbind"])
-def test_a_look_at_ids_elsewhere_is_recorded_once(
-    local, places, denied, inventory, act
-):
+def test_a_denied_preview_is_recorded_once(local, places, denied, inventory, act):
     role = "operator" if act == "freeze" else "policy admin"
     policy = Policy.objects.filter(app_id=places.home).first()
     url = (
@@ -165,7 +163,7 @@ def numbers(client, target):
     return {int(number) for number in re.findall(r'href="/audit/([0-9]+)/"', page)}
 
 
-def test_a_denied_try_is_found_by_its_target_but_not_by_who_may_not_see_all(
+def test_only_readers_of_all_spaces_find_a_denied_attempt_by_its_target(
     local, places, denied
 ):
     operator, policy = (
@@ -183,7 +181,7 @@ def test_a_denied_try_is_found_by_its_target_but_not_by_who_may_not_see_all(
     assert numbers(auditor, places.far) | numbers(auditor, policy) == set()
 
 
-def test_what_is_elsewhere_is_named_first(local, places, denied):
+def test_the_event_names_targets_of_other_spaces_first(local, places, denied):
     inside = Device.objects.filter(app_id=places.home).values_list("pk", flat=True)[:30]
     local("operator").post(
         "/devices/selection.freeze/", asked(target=[*inside, "zzz-elsewhere"])
@@ -192,9 +190,7 @@ def test_what_is_elsewhere_is_named_first(local, places, denied):
     assert (named[0], len(named)) == ("zzz-elsewhere", 20)
 
 
-def test_of_very_many_ids_elsewhere_the_first_are_named_and_all_are_counted(
-    places, denied
-):
+def test_the_event_names_the_first_of_many_ids_and_counts_all(places, denied):
     with pytest.raises(NotAllowed, match=r"These 30 IDs .* … \(\+10\)"):
         begun(
             make_user("operator", places.home), *[f"elsewhere-{n}" for n in range(30)]
@@ -204,7 +200,7 @@ def test_of_very_many_ids_elsewhere_the_first_are_named_and_all_are_counted(
 
 
 @pytest.mark.parametrize("kind", ["product", "app"])
-def test_products_and_whole_spaces_elsewhere_take_no_policy(
+def test_a_policy_cannot_be_bound_to_products_or_spaces_out_of_scope(
     local, places, inventory, kind
 ):
     client = local("policy admin")
@@ -221,7 +217,7 @@ def test_products_and_whole_spaces_elsewhere_take_no_policy(
     assert not writes(inventory)
 
 
-def test_the_name_of_a_space_elsewhere_is_not_told(local, places):
+def test_the_name_of_another_space_is_not_shown(local, places):
     form = bind_form(
         places.policy, places.other, target_type="app", space_name="a guess"
     )
@@ -230,7 +226,7 @@ def test_the_name_of_a_space_elsewhere_is_not_told(local, places):
     assert str(Space.objects.get(pk=places.other)) not in text
 
 
-def test_the_door_itself_refuses_a_space_elsewhere(places):
+def test_create_operation_rejects_a_space_out_of_scope(places):
     user, about = (
         make_user("policy admin", places.home),
         {"target_type": "app", "policy_id": places.policy},
@@ -245,7 +241,7 @@ def test_a_policy_of_another_space_cannot_be_bound(places):
         begun(user, places.far, verb="policy.bind", policy_id=places.policy)
 
 
-def test_a_policy_of_the_whole_instance_is_everybodys(local, places):
+def test_a_policy_of_the_whole_instance_is_visible_to_every_user(local, places):
     Policy.objects.filter(pk=places.policy).update(app_id="")
     client = local("policy admin", places.other)
     row = Policy.objects.get(pk=places.policy)
@@ -258,7 +254,7 @@ def test_a_policy_of_the_whole_instance_is_everybodys(local, places):
     )
 
 
-def test_of_a_policys_targets_only_the_own_ones_are_shown_and_counted(local, places):
+def test_a_policy_page_shows_and_counts_only_targets_in_scope(local, places):
     Policy.objects.filter(pk=places.policy).update(app_id="")
     Binding.objects.filter(policy=places.policy).delete()
     for target in (places.near, places.far):
@@ -275,7 +271,7 @@ def test_of_a_policys_targets_only_the_own_ones_are_shown_and_counted(local, pla
     assert places.far not in unbind
 
 
-def test_the_bind_form_finds_and_tells_nothing_of_what_is_elsewhere(local, places):
+def test_the_bind_form_shows_nothing_of_other_spaces(local, places):
     client = local("policy admin")
     for _n in range(5):
         Binding.objects.create(
@@ -294,7 +290,7 @@ def test_the_bind_form_finds_and_tells_nothing_of_what_is_elsewhere(local, place
     assert f"not in your resource spaces: {places.far}" in text
 
 
-def test_an_operation_is_shown_only_to_those_who_may_see_all_of_its_spaces(
+def test_an_operation_is_visible_only_to_users_with_all_of_its_spaces(
     local, places, actor
 ):
     client = local("auditor")
@@ -307,7 +303,7 @@ def test_an_operation_is_shown_only_to_those_who_may_see_all_of_its_spaces(
     assert "because" in client.get(f"/devices/{places.near}/").text
 
 
-def test_targets_that_nobody_knew_are_for_those_who_may_see_everything(
+def test_an_operation_on_unknown_targets_is_visible_only_with_every_space(
     local, places, actor
 ):
     operation = begun(actor.user, places.near, "nobody-knows")
@@ -315,7 +311,7 @@ def test_targets_that_nobody_knew_are_for_those_who_may_see_everything(
     assert local("auditor").get(operation.get_absolute_url()).status_code == 404
 
 
-def test_each_way_of_asking_records_the_spaces(local, places):
+def test_each_way_to_create_an_operation_records_its_spaces(local, places):
     def spaces():
         return {each.app_id for each in Operation.objects.latest("id").spaces.all()}
 
@@ -329,16 +325,16 @@ def test_each_way_of_asking_records_the_spaces(local, places):
     client.post(
         "/policies/selection.bind/", bind_form(places.policy, places.far, key="d" * 32)
     )
-    assert spaces() == {places.home, places.other}  # the policy's own too
+    assert spaces() == {places.home, places.other}  # with the policy's own space
 
 
-def test_a_policys_history_tells_only_of_the_own_spaces(local, places, actor):
+def test_the_history_of_a_policy_covers_only_the_users_spaces(local, places, actor):
     Policy.objects.filter(pk=places.policy).update(app_id="")
     begun(actor.user, places.far, verb="policy.bind", policy_id=places.policy)
     assert "Nothing yet." in local("viewer").get(f"/policies/{places.policy}/").text
 
 
-def test_who_lost_a_space_sees_the_own_operation_no_more_and_sends_no_more_of_it(
+def test_a_user_who_lost_a_space_no_longer_sees_or_sends_their_operation(
     local, places, inventory
 ):
     client = local("operator")
@@ -361,7 +357,7 @@ def test_who_lost_a_space_sees_the_own_operation_no_more_and_sends_no_more_of_it
 
 @pytest.fixture
 def moved(places, inventory):
-    """The device is in another space by now, frozen, and our inventory does not know it yet."""
+    """The device has moved to another space and is frozen; the inventory is older."""
     there = Product.objects.filter(app_id=places.other)[0].pk
 
     def moved(device, status):
@@ -373,26 +369,24 @@ def moved(places, inventory):
 
 
 @pytest.mark.parametrize(
-    ("verb", "stands"),
+    ("verb", "status"),
     [("freeze", "ONLINE"), ("freeze", "FROZEN"), ("unfreeze", "FROZEN")],
 )
-def test_a_device_moved_elsewhere_since_the_inventory_was_read_is_left_alone(
-    local, places, moved, inventory, verb, stands
+def test_a_device_that_moved_after_the_last_sync_is_not_changed(
+    local, places, moved, inventory, verb, status
 ):
     operation = begun(
         local("operator").user, places.near, places.near_too, verb=f"device.{verb}"
     )
-    moved(places.near, stands)
+    moved(places.near, status)
     work()
     assert codes(operation)[places.near] == "moved_elsewhere"
     assert states(operation)[places.near] == "failed"
-    assert inventory.status(places.near) == stands
+    assert inventory.status(places.near) == status
     assert Device.objects.get(pk=places.near).app_id == places.other
 
 
-def test_who_asks_for_a_device_that_was_moved_is_told_why_and_nothing_of_it(
-    local, places, moved
-):
+def test_the_error_for_a_moved_device_does_not_reveal_it(local, places, moved):
     moved(places.near, "FROZEN")
     client = local("operator")
     text = client.post(f"/devices/{places.near}/freeze/", asked(), follow=True).text
@@ -400,9 +394,7 @@ def test_who_asks_for_a_device_that_was_moved_is_told_why_and_nothing_of_it(
     assert str(Space.objects.get(pk=places.other)) not in text
 
 
-def test_a_moved_device_is_changed_for_those_who_may_act_there_too(
-    local, places, moved
-):
+def test_a_moved_device_is_changed_by_a_user_with_both_spaces(local, places, moved):
     operation = begun(local("operator", places.home, places.other).user, places.near)
     everywhere = begun(local("admin", EVERY_SPACE).user, places.near_too)
     for device in (places.near, places.near_too):
@@ -411,7 +403,7 @@ def test_a_moved_device_is_changed_for_those_who_may_act_there_too(
     assert {*states(operation).values(), *states(everywhere).values()} == {"ok"}
 
 
-def test_the_command_line_acts_everywhere(places, moved):
+def test_the_command_line_acts_in_every_space(places, moved):
     actor = Actor(None, "", "cli", name="root")
     operation = create("device.freeze", [places.far, "x"], actor)
     moved(places.far, "ONLINE")
@@ -421,7 +413,9 @@ def test_the_command_line_acts_everywhere(places, moved):
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("where", ["near", "far"])
-def test_alone_or_in_a_list_the_same_is_allowed(role, where, local, places, inventory):
+def test_a_single_target_and_a_list_have_the_same_permissions(
+    role, where, local, places, inventory
+):
     client, id = local(role), getattr(places, where)
     may = role in ("operator", "admin") and where == "near"
     alone = client.post(f"/devices/{id}/freeze/", asked())
@@ -432,14 +426,14 @@ def test_alone_or_in_a_list_the_same_is_allowed(role, where, local, places, inve
     assert len(writes(inventory)) == (2 if may else 0)
 
 
-def test_who_is_deactivated_is_out_at_the_next_click(local):
+def test_a_deactivated_user_is_signed_out_at_the_next_request(local):
     client = local("operator")
     assert client.get("/devices/").status_code == 200
     User.objects.filter(pk=client.user.pk).update(is_active=False)
     assert client.get("/devices/").status_code == 302
 
 
-def test_who_had_an_account_before_keeps_everything(places):
+def test_existing_users_were_granted_every_space(places):
     then = MigrationExecutor(connection).loader.project_state(
         [("accounts", "0003_caps_and_grants")]
     )
@@ -450,7 +444,7 @@ def test_who_had_an_account_before_keeps_everything(places):
     assert [grant.app_id for grant in user.grants.all()] == [EVERY_SPACE]
 
 
-def test_a_list_asks_no_more_for_a_user_with_few_spaces(
+def test_a_list_needs_no_more_queries_for_a_user_with_few_spaces(
     local, places, django_assert_max_num_queries
 ):
     client = local("operator", places.home, places.other, "third")
@@ -459,7 +453,7 @@ def test_a_list_asks_no_more_for_a_user_with_few_spaces(
         client.get("/devices/")
 
 
-def test_one_may_go_on_with_the_others(local, places):
+def test_the_user_can_continue_with_the_targets_in_scope(local, places):
     client, ids = local("operator"), [places.near, places.far]
     page = client.post("/devices/selection.freeze/", {"target": ids}).text
     assert "Go on with the other 1 device" in page
@@ -470,9 +464,7 @@ def test_one_may_go_on_with_the_others(local, places):
     )
 
 
-def test_of_the_policies_on_a_device_those_of_other_spaces_are_counted_but_not_told(
-    local, places
-):
+def test_policies_of_other_spaces_on_a_device_are_counted_but_not_named(local, places):
     secret = Policy.objects.create(
         policy_id="elsewhere", name="secret plan", app_id=places.other
     )
@@ -482,9 +474,7 @@ def test_of_the_policies_on_a_device_those_of_other_spaces_are_counted_but_not_t
     assert "1 of 5 used on the device itself" in page
 
 
-def test_of_a_policy_on_a_device_its_history_does_not_tell_the_name_if_it_is_elsewhere(
-    local, places
-):
+def test_the_history_of_a_device_does_not_name_a_policy_of_another_space(local, places):
     begun(
         make_user("admin"),
         places.near,
@@ -496,7 +486,7 @@ def test_of_a_policy_on_a_device_its_history_does_not_tell_the_name_if_it_is_els
     assert ("Waiting" in page, "secret plan" in page) == (True, False)
 
 
-def test_what_a_policy_elsewhere_is_bound_to_cannot_be_asked_for(local, places):
+def test_bindings_of_a_policy_of_another_space_cannot_be_requested(local, places):
     Binding.objects.create(
         policy_id=secret(places), target_type="device", target_id=places.near
     )
@@ -506,11 +496,11 @@ def test_what_a_policy_elsewhere_is_bound_to_cannot_be_asked_for(local, places):
         "target": places.near,
         "q": places.near,
     }
-    for role, told in (("policy admin", False), ("admin", True)):
+    for role, allowed in (("policy admin", False), ("admin", True)):
         client = local(role, places.home if role == "policy admin" else EVERY_SPACE)
         assert (
             "has it already" in client.post("/policies/selection.bind/", chosen).text
-        ) == told
+        ) == allowed
 
 
 def secret(places):
@@ -519,7 +509,7 @@ def secret(places):
     ).pk
 
 
-def test_the_trail_tells_a_reader_of_some_spaces_nothing_of_elsewhere(local, places):
+def test_the_trail_shows_a_reader_of_some_spaces_nothing_of_others(local, places):
     boss, auditor = local("admin", EVERY_SPACE), local("auditor")
     failed = begun(boss.user, places.far)
     chosen = {
@@ -544,23 +534,23 @@ def test_the_trail_tells_a_reader_of_some_spaces_nothing_of_elsewhere(local, pla
         "denied",
         "denied",
     ]
-    told = Event.objects.filter(kind__in=kinds).order_by("id")
-    assert [event.kind for event in told] == kinds
-    assert {event.space for event in told} == {places.other, "*"}
-    assert [auditor.get(f"/audit/{event.pk}/").status_code for event in told] == [
+    events = Event.objects.filter(kind__in=kinds).order_by("id")
+    assert [event.kind for event in events] == kinds
+    assert {event.space for event in events} == {places.other, "*"}
+    assert [auditor.get(f"/audit/{event.pk}/").status_code for event in events] == [
         404
     ] * len(kinds)
-    assert boss.get(f"/audit/{told[1].pk}/").status_code == 200
+    assert boss.get(f"/audit/{events[1].pk}/").status_code == 200
 
 
-def test_what_nobody_knows_the_space_of_is_told_only_to_those_who_read_all(
+def test_events_of_unknown_spaces_are_visible_only_with_every_space(
     local, places, actor
 ):
     begun(actor.user, "no-such-device")
     assert Event.objects.get(kind="operation.asked").space == "*"
 
 
-def test_a_grant_elsewhere_is_told_only_to_those_who_read_all(local, places):
+def test_a_grant_of_another_space_is_visible_only_with_every_space(local, places):
     user, auditor = local("viewer").user, local("auditor")
     for space, status in ((places.home, 200), (places.other, 404)):
         Grant.objects.filter(user=user).delete()
@@ -569,7 +559,9 @@ def test_a_grant_elsewhere_is_told_only_to_those_who_read_all(local, places):
         assert auditor.get(f"/audit/{event.pk}/").status_code == status
 
 
-def test_a_try_to_see_what_is_elsewhere_is_recorded(local, places, denied):
+def test_an_attempt_to_open_an_object_of_another_space_is_recorded(
+    local, places, denied
+):
     client = local("viewer")
     for device in (places.far, "never-existed"):
         assert client.get(f"/devices/{device}/").status_code == 404

@@ -1,4 +1,4 @@
-"""A session ends: after a time without an action, at its age, with the account, with the password."""
+"""A session ends when idle, at its maximum age, and with the account or password."""
 
 import re
 import time
@@ -18,14 +18,14 @@ HERE = {**HTMX, "HX-Current-URL": "http://testserver/operations/7/"}
 
 
 def age(client: Client, **minutes: float) -> None:
-    """Moves what the session remembers into the past."""
+    """Move the times in the session into the past."""
     session = client.session
     for name, ago in minutes.items():
         session[name] = int(time.time() - ago * 60)
     session.save()
 
 
-def test_it_ends_without_an_action_and_says_why(viewer):
+def test_an_idle_session_ends_and_says_why(viewer):
     age(viewer, seen_at=30)
     to_login = viewer.get("/devices/?q=pump")
     assert (
@@ -38,33 +38,33 @@ def test_it_ends_without_an_action_and_says_why(viewer):
     assert "pump" in viewer.post(to_login["Location"], LOGIN)["Location"]
 
 
-def test_it_ends_at_its_age_whatever_is_done(viewer, settings):
+def test_a_session_ends_at_its_maximum_age_despite_actions(viewer, settings):
     settings.SESSION_HOURS = 1
     age(viewer, signed_in_at=60)
     to_login = viewer.get("/")["Location"]
     assert "a session ends 1 hour after it began" in viewer.get(to_login).text
 
 
-def test_an_action_keeps_it(viewer):
+def test_an_action_keeps_a_session_alive(viewer):
     age(viewer, seen_at=29)
     assert viewer.get("/").status_code == 200
     assert time.time() - viewer.session[sessions.SEEN] < 60
 
 
 @pytest.mark.parametrize("poll", ["/inventory/", "/operations/7/"])
-def test_what_a_page_asks_by_itself_does_not_keep_it(operator, poll):
+def test_polling_does_not_keep_a_session_alive(operator, poll):
     age(operator, seen_at=29)
     operator.get(poll, headers=HERE)
     assert time.time() - operator.session[sessions.SEEN] > 60
 
 
-def test_who_watches_an_operation_is_sent_to_the_login_and_back(operator):
+def test_a_poll_after_the_end_sends_the_browser_to_the_login_and_back(operator):
     age(operator, seen_at=30)
     answer = operator.get("/operations/7/", headers=HERE)
     assert answer["HX-Redirect"] == "/accounts/login/?next=/operations/7/&ended=idle"
 
 
-def test_it_carries_out_nothing_that_came_too_late(operator, inventory):
+def test_a_form_sent_after_the_end_changes_nothing(operator, inventory):
     age(operator, seen_at=30)
     page = f"/devices/{inventory.known_ids['online']}/freeze/"
     late = operator.post(
@@ -73,7 +73,7 @@ def test_it_carries_out_nothing_that_came_too_late(operator, inventory):
     assert late["Location"] == f"/accounts/login/?next={page}&ended=idle"
 
 
-def test_its_end_stands_in_the_trail(viewer):
+def test_the_end_of_a_session_is_recorded(viewer):
     age(viewer, seen_at=30)
     viewer.get("/")
     last = Event.objects.filter(kind="logout").last()
@@ -83,7 +83,7 @@ def test_its_end_stands_in_the_trail(viewer):
     )
 
 
-def test_signing_in_changes_its_key(anonymous):
+def test_signing_in_changes_the_session_key(anonymous):
     make_user("viewer")
     anonymous.get("/accounts/login/")
     session = anonymous.session
@@ -97,7 +97,7 @@ def test_signing_in_changes_its_key(anonymous):
 
 
 @pytest.mark.parametrize("change", ["password", "deactivation"])
-def test_others_end_with_the_password_and_with_the_account(viewer, change):
+def test_other_sessions_end_with_the_password_and_the_account(viewer, change):
     user = User.objects.get(username="viewer")
     if change == "password":
         user.set_password("another-password-1")
@@ -108,7 +108,7 @@ def test_others_end_with_the_password_and_with_the_account(viewer, change):
 
 
 @pytest.mark.parametrize("how", ["save", "update"])
-def test_who_is_activated_again_signs_in_again_and_nobody_else(viewer, operator, how):
+def test_only_a_reactivated_user_must_sign_in_again(viewer, operator, how):
     user = User.objects.get(username="viewer")
     user.is_active = False
     user.save() if how == "save" else User.objects.filter(pk=user.pk).update(
@@ -120,7 +120,7 @@ def test_who_is_activated_again_signs_in_again_and_nobody_else(viewer, operator,
     assert operator.get("/").status_code == 200
 
 
-def test_whatever_asks_again_and_again_is_known():
+def test_every_polled_url_is_listed():
     templates = (Path(__file__).parents[2] / "templates").rglob("*.html")
     asks = {
         path.name
@@ -130,14 +130,14 @@ def test_whatever_asks_again_and_again_is_known():
     assert asks == {
         "line.html",
         "operation.html",
-    }  # else it belongs into sessions.POLLED
+    }  # otherwise add it to sessions.POLLED
 
 
 @pytest.mark.parametrize(
     "headers",
     [{"Referer": "http://["}, {"HX-Request": "true", "HX-Current-URL": "http://["}],
 )
-def test_a_page_that_is_no_address_is_not_come_back_to(anonymous, headers):
+def test_an_invalid_return_url_is_ignored(anonymous, headers):
     answer = anonymous.post("/devices/selection.freeze/", headers=headers)
     where = answer.headers.get("Location") or answer.headers["HX-Redirect"]
     assert where == "/accounts/login/?next=/"

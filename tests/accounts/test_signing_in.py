@@ -16,8 +16,8 @@ from tests.conftest import HTMX, make_user
 
 LOGIN = {"username": "viewer", "password": "a-password-1"}
 EVIL = "evil.example"
-# What has led other products' users elsewhere. A browser takes a backslash for a slash, and leaves out tabs,
-# line ends and what stands before the first sign that is none of them.
+# Open redirects of other products. A browser reads a backslash as a slash, and drops tabs,
+# newlines and leading control characters.
 STARTS = [
     "//{}", "///{}", "////{}", "/\\{}", "\\\\{}", "\\/{}", "/\\/{}", "/\t/{}", "/\n/{}", "/\r\n/{}",
     "\t//{}", " //{}", "\x00//{}", "\x1f//{}", "\xa0//{}", "\u2028//{}", "\ufeff//{}", "http:{}",
@@ -40,7 +40,7 @@ ELSEWHERE = [*(start.replace("{}", EVIL) for start in STARTS), *SCRIPTS]
 
 
 def stays(location):
-    """Read as a browser reads it: backslashes are slashes, tabs and line ends are nothing."""
+    """Parse a URL as browsers do: backslashes are slashes; tabs and newlines are dropped."""
     assert not {"\r", "\n"} & set(location)
     seen = (
         location.replace("\\", "/")
@@ -51,7 +51,7 @@ def stays(location):
     return (there.scheme, there.netloc) == ("http", "testserver")
 
 
-def test_a_page_leads_to_the_login_and_back(anonymous):
+def test_a_page_redirects_to_the_login_and_back(anonymous):
     make_user("viewer")
     to_login = anonymous.get("/devices/?status=FROZEN")
     assert to_login.status_code == 302
@@ -61,17 +61,17 @@ def test_a_page_leads_to_the_login_and_back(anonymous):
     )
 
 
-def test_a_swap_after_the_session_ended_takes_the_browser_to_the_login(anonymous):
+def test_a_fragment_request_after_the_session_ended_loads_the_login_page(anonymous):
     here = {**HTMX, "HX-Current-URL": "http://testserver/devices/?q=pump"}
     response = anonymous.get("/devices/?q=pumps", headers=here)
     assert response["HX-Redirect"] == "/accounts/login/?next=/devices/%3Fq%3Dpump"
 
 
 def redirects(viewer, elsewhere):
-    """All that takes an address to go to afterwards."""
+    """Yield every view that takes a URL to redirect to."""
     login = f"/accounts/login/?{urlencode({'next': elsewhere})}"
     return [
-        viewer.get(login),  # somebody who is signed in already
+        viewer.get(login),  # a user who is already signed in
         Client().post(login, LOGIN),
         Client().post("/accounts/login/", {**LOGIN, "next": elsewhere}),
         viewer.post("/inventory/refresh/", {"next": elsewhere}),
@@ -79,7 +79,7 @@ def redirects(viewer, elsewhere):
     ]
 
 
-def test_no_redirect_leads_elsewhere(viewer):
+def test_no_redirect_leaves_the_site(viewer):
     places = {
         elsewhere: [answer["Location"] for answer in redirects(viewer, elsewhere)]
         for elsewhere in ELSEWHERE
@@ -91,7 +91,7 @@ def test_no_redirect_leads_elsewhere(viewer):
     ] == []
 
 
-def test_the_check_of_redirects_would_notice_one(viewer):
+def test_the_check_of_redirects_detects_an_open_one(viewer):
     assert not any(
         stays(f"{start}{EVIL}")
         for start in ("//", "/\\", "\t//", "/\t/", "https://testserver@")
@@ -102,7 +102,7 @@ def test_the_check_of_redirects_would_notice_one(viewer):
 
 
 @pytest.mark.parametrize("elsewhere", ["https://evil.example/x", "//evil.example/x"])
-def test_a_swap_from_elsewhere_comes_back_to_us(anonymous, elsewhere):
+def test_a_fragment_request_from_another_site_returns_to_this_one(anonymous, elsewhere):
     response = anonymous.get("/devices/", headers={**HTMX, "HX-Current-URL": elsewhere})
     assert "evil" not in response["HX-Redirect"]
     response = anonymous.post("/inventory/refresh/", headers={"Referer": elsewhere})
@@ -115,7 +115,7 @@ def wrong(client, name="viewer", **headers):
     )
 
 
-def test_after_five_wrong_passwords_the_right_one_waits_too(anonymous):
+def test_the_correct_password_is_blocked_after_five_wrong_ones(anonymous):
     make_user("viewer")
     assert [wrong(anonymous).status_code for _ in range(5)] == [200] * 5
     locked = anonymous.post("/accounts/login/", LOGIN)
@@ -129,7 +129,7 @@ def alert(page):
     return re.search(r'role="alert".*', page.text)[0]
 
 
-def test_an_account_that_does_not_exist_is_locked_just_the_same(anonymous):
+def test_an_unknown_account_is_locked_in_the_same_way(anonymous):
     make_user("viewer")
     known, unknown = (
         [wrong(anonymous, name) for _ in range(6)] for name in ("viewer", "nobody")
@@ -140,7 +140,7 @@ def test_an_account_that_does_not_exist_is_locked_just_the_same(anonymous):
     assert alert(known[-1]) == alert(unknown[-1])
 
 
-def test_the_trail_says_once_that_an_account_is_locked(anonymous):
+def test_a_lockout_is_recorded_once(anonymous):
     make_user("viewer")
     for _ in range(8):
         wrong(anonymous)
@@ -148,7 +148,7 @@ def test_the_trail_says_once_that_an_account_is_locked(anonymous):
     assert Event.objects.get(kind="login.throttled").actor_name == "viewer"
 
 
-def test_signing_in_forgets_wrong_passwords(anonymous):
+def test_signing_in_resets_the_count(anonymous):
     make_user("viewer")
     for _ in range(3):
         assert [wrong(anonymous).status_code for _ in range(4)] == [200] * 4
@@ -156,7 +156,7 @@ def test_signing_in_forgets_wrong_passwords(anonymous):
         anonymous.post("/accounts/logout/")
 
 
-def test_the_wait_ends(anonymous, settings):
+def test_a_lockout_ends(anonymous, settings):
     make_user("viewer")
     for _ in range(6):
         wrong(anonymous)
@@ -171,8 +171,8 @@ def test_an_administrator_unlocks_an_account(anonymous, capsys):
         wrong(anonymous)
     call_command("unlock_login", "viewer")
     assert "viewer is unlocked" in capsys.readouterr().out
-    told = Event.objects.latest("id")
-    assert (told.kind, told.source, told.summary) == (
+    event = Event.objects.latest("id")
+    assert (event.kind, event.source, event.summary) == (
         "account.changed",
         "cli",
         "user viewer: sign-in unlocked",
@@ -180,12 +180,12 @@ def test_an_administrator_unlocks_an_account(anonymous, capsys):
     assert anonymous.post("/accounts/login/", LOGIN).status_code == 302
 
 
-def test_one_address_cannot_try_all_names(anonymous):
+def test_an_address_that_tries_many_names_is_locked(anonymous):
     answers = [wrong(anonymous, f"name-{n}").status_code for n in range(51)]
     assert answers == [200] * 50 + [429]
 
 
-def test_another_address_is_not_locked_and_only_a_declared_proxy_says_which_it_is(
+def test_other_addresses_are_not_locked_and_only_a_proxy_can_forward_them(
     anonymous, settings
 ):
     make_user("viewer")
@@ -196,7 +196,7 @@ def test_another_address_is_not_locked_and_only_a_declared_proxy_says_which_it_i
     assert wrong(anonymous, **{"X-Forwarded-For": "192.0.2.77"}).status_code == 200
 
 
-def test_addresses_of_ipv4_in_ipv6_are_not_one_network():
+def test_ipv4_addresses_in_ipv6_form_are_separate_clients():
     assert [
         login_throttle.client_network(a) for a in ("::ffff:10.0.0.1", "10.0.0.1")
     ] == ["10.0.0.1"] * 2
@@ -207,14 +207,14 @@ def test_addresses_of_ipv4_in_ipv6_are_not_one_network():
     )
 
 
-def test_a_name_that_may_be_a_password_is_not_kept(anonymous):
+def test_an_unknown_name_is_not_stored(anonymous):
     wrong(anonymous, "canary-password-1")
     assert "canary" not in str(
         [list(LoginTries.objects.values()), list(Event.objects.values())]
     )
 
 
-def test_a_wrong_password_says_so_and_keeps_the_name(anonymous):
+def test_a_wrong_password_shows_an_error_and_keeps_the_name(anonymous):
     page = anonymous.post(
         "/accounts/login/", {"username": "viewer", "password": "x"}
     ).text
@@ -222,7 +222,7 @@ def test_a_wrong_password_says_so_and_keeps_the_name(anonymous):
     assert 'value="viewer"' in page
 
 
-def test_logging_out_needs_a_form(viewer):
+def test_signing_out_needs_a_form(viewer):
     assert viewer.get("/accounts/logout/").status_code == 405
     viewer.post("/accounts/logout/")
     assert viewer.get("/").status_code == 302
@@ -239,26 +239,26 @@ def test_each_role_is_a_group_with_its_permissions(role):
     }
 
 
-def test_a_page_is_kept_out_of_every_cache(viewer):
+def test_pages_are_not_cached(viewer):
     response = viewer.get("/")
     assert response["Cache-Control"] == "no-store"
     assert "HX-Request" in response["Vary"]
 
 
-def test_a_page_forbids_all_that_is_not_ours(viewer):
+def test_pages_have_a_strict_content_security_policy(viewer):
     policy = viewer.get("/")["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
 
 
-def test_only_administrators_reach_the_users(admin, auditor):
+def test_only_superusers_reach_the_admin(admin, auditor):
     assert auditor.get("/admin/").status_code == 403
     assert (
         admin.get("/admin/").status_code == 403
-    )  # the role alone is not enough: is_staff is
+    )  # the role is not enough without is_staff
 
 
-def test_nobody_less_than_a_superuser_finds_anything_in_the_admin(
+def test_staff_without_superuser_status_can_read_nothing_in_the_admin(
     admin, django_user_model
 ):
     django_user_model.objects.update(is_staff=True)

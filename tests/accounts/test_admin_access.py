@@ -1,4 +1,4 @@
-"""Who comes into Django's admin, and what a refused call of it leaves behind."""
+"""Access to Django's admin, and the audit event of a denied request."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -9,7 +9,7 @@ from tests.conftest import signed_in
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_a_refused_call_is_told_with_its_method_and_address(viewer, method):
+def test_a_denied_request_is_recorded_with_its_method_and_path(viewer, method):
     url = "/admin/auth/user/1/change/"
     assert getattr(viewer, method)(url, {"is_superuser": "on"}).status_code == 403
     event = Event.objects.get(kind="denied")
@@ -19,18 +19,18 @@ def test_a_refused_call_is_told_with_its_method_and_address(viewer, method):
     )
 
 
-def test_nobody_is_led_to_the_login_and_back(anonymous):
+def test_a_denied_user_is_not_sent_to_the_login_page(anonymous):
     answer = anonymous.get("/admin/auth/user/")
     assert answer["Location"] == "/accounts/login/?next=/admin/auth/user/"
 
 
 @pytest.mark.parametrize(
-    ("rights", "shown"),
+    ("flags", "shown"),
     [((True, False), False), ((True, True), True), ((False, True), False)],
 )
-def test_the_menu_leads_there_only_who_may_do_something_there(db, rights, shown):
+def test_the_menu_shows_the_admin_only_to_those_with_access(db, flags, shown):
     client = signed_in("viewer")
-    staff, superuser = rights
+    staff, superuser = flags
     User.objects.update(is_staff=staff, is_superuser=superuser)
     assert ('href="/admin/"' in client.get("/").text) is shown
 

@@ -1,4 +1,4 @@
-"""The page that says who can do what."""
+"""The page with the permissions, spaces and limits of each user."""
 
 import re
 
@@ -10,38 +10,38 @@ from tests.conftest import make_user, signed_in
 
 
 def rows(page):
-    """The text of each user's row."""
+    """Return the text of each row by user name."""
     found = re.findall(r"<tr>\s*<td.*?</tr>", page.text, re.S)
     texts = [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in found]
     return {text.split()[0]: text for text in texts}
 
 
-def test_it_tells_rights_spaces_limit_and_last_sign_in(inventory):
+def test_a_row_shows_permissions_spaces_limit_and_last_sign_in(inventory):
     page = signed_in("auditor")
     make_user("operator", inventory.known_ids["space"])
     make_user("viewer", "none-such").grants.all().delete()
-    told = rows(page.get("/accounts/rights/"))
+    texts = rows(page.get("/accounts/rights/"))
     assert (
         "Can freeze and unfreeze devices · at most 1,000 targets at once"
-        in told["operator"]
+        in texts["operator"]
     )
-    assert told["operator"].endswith("plant-north never")
-    assert told["viewer"].endswith("only to read none: sees no device never")
-    assert "UTC" in told["auditor"]
+    assert texts["operator"].endswith("plant-north never")
+    assert texts["viewer"].endswith("only to read none: sees no device never")
+    assert "UTC" in texts["auditor"]
 
 
-def test_spaces_elsewhere_are_counted_but_not_named(inventory):
+def test_spaces_that_the_reader_cannot_see_are_counted_but_not_named(inventory):
     here, elsewhere = list(inventory.known_ids["free_by_space"])[:2]
     make_user("operator", here, elsewhere)
     reader = Client()
     reader.force_login(make_user("auditor", here))
-    told = rows(reader.get("/accounts/rights/"))["operator"]
-    assert "1 elsewhere" in told
-    assert str(Space.objects.get(pk=here)) in told
-    assert str(Space.objects.get(pk=elsewhere)) not in told
+    row = rows(reader.get("/accounts/rights/"))["operator"]
+    assert "1 elsewhere" in row
+    assert str(Space.objects.get(pk=here)) in row
+    assert str(Space.objects.get(pk=elsewhere)) not in row
 
 
-def test_it_answers_who_can_bind(auditor):
+def test_a_permission_filters_the_users_who_can_use_it(auditor):
     for role in ("viewer", "operator", "policy admin", "admin"):
         make_user(role)
     User.objects.create_superuser("boss")
@@ -54,7 +54,9 @@ def test_it_answers_who_can_bind(auditor):
     assert "deactivated" in rows(auditor.get("/accounts/rights/"))["gone"]
 
 
-def test_many_users_cost_no_more_questions(auditor, django_assert_max_num_queries):
+def test_the_number_of_queries_does_not_grow_with_the_users(
+    auditor, django_assert_max_num_queries
+):
     for n in range(60):
         User.objects.create_user(f"user-{n:02}")
     auditor.get("/accounts/rights/")
@@ -64,10 +66,10 @@ def test_many_users_cost_no_more_questions(auditor, django_assert_max_num_querie
     assert "?after=" in page.text
 
 
-def test_what_it_tells_is_what_the_door_does(inventory, auditor):
+def test_the_page_agrees_with_the_permission_check(inventory, auditor):
     user = make_user("policy admin", inventory.known_ids["space"])
-    told = rows(auditor.get("/accounts/rights/?right=policies.bind_space"))
-    assert "policyadmin" in told
+    texts = rows(auditor.get("/accounts/rights/?right=policies.bind_space"))
+    assert "policyadmin" in texts
     assert user.has_perm("policies.bind_space", inventory.known_ids["space"])
     assert "policyadmin" not in rows(
         auditor.get("/accounts/rights/?right=devices.freeze_device")

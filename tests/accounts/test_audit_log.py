@@ -1,4 +1,4 @@
-"""Each change of a user or a role is in the trail: who made it, of whom, what was before and is now."""
+"""Each change of a user or role is an audit event with actor, old and new values."""
 
 import re
 
@@ -15,16 +15,16 @@ from tests.conftest import make_user
 
 
 @pytest.fixture
-def told(db):
-    """What the trail has been told of accounts since."""
+def account_events(db):
+    """Return the account events recorded since the test began."""
     since = Event.objects.count()
 
-    def told():
+    def events():
         return list(
             Event.objects.filter(kind="account.changed", id__gt=since).order_by("id")
         )
 
-    return told
+    return events
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def boss(db):
 
 
 def form_of(user, **more):
-    """The admin's form for a user as the browser sends it."""
+    """The admin's form for a user, as a browser sends it."""
     rows = list(user.grants.all())
     form = {
         "username": user.username,
@@ -52,11 +52,11 @@ def form_of(user, **more):
     return form | more
 
 
-def test_one_form_changes_roles_spaces_and_names_and_each_is_told(
-    boss, told, inventory
+def test_one_form_changes_roles_spaces_and_names_with_an_event_each(
+    boss, account_events, inventory
 ):
     user, space = make_user("viewer"), inventory.known_ids["space"]
-    since = len(told())
+    since = len(account_events())
     form = form_of(
         user, email="v@example.com", groups=[Group.objects.get(name="operator").pk]
     )
@@ -66,7 +66,7 @@ def test_one_form_changes_roles_spaces_and_names_and_each_is_told(
         ).status_code
         == 302
     )
-    events = told()[since:]
+    events = account_events()[since:]
     changes = {
         name: pair for event in events for name, pair in event.detail["changes"].items()
     }
@@ -83,7 +83,7 @@ def test_one_form_changes_roles_spaces_and_names_and_each_is_told(
     } == {("boss", "web", "viewer")}
 
 
-def test_a_user_is_made_with_a_space_chosen_by_its_name(boss, told, inventory):
+def test_a_user_is_created_with_a_space_chosen_by_name(boss, account_events, inventory):
     page = boss.get("/admin/auth/user/add/").text
     user = User.objects.create_user("new")
     page = boss.get(f"/admin/auth/user/{user.pk}/change/").text
@@ -95,51 +95,53 @@ def test_a_user_is_made_with_a_space_chosen_by_its_name(boss, told, inventory):
     )
     boss.post(f"/admin/auth/user/{user.pk}/change/", form)
     assert [grant.app_id for grant in user.grants.all()] == ["*"]
-    assert told()[-1].detail["changes"] == {"spaces": [[], ["every space"]]}
+    assert account_events()[-1].detail["changes"] == {"spaces": [[], ["every space"]]}
 
 
-def test_a_password_is_told_of_but_never_shown(boss, told):
+def test_a_changed_password_is_recorded_but_never_shown(boss, account_events):
     user = make_user("viewer")
     secret = "correct-horse-battery"
     form = {"password1": secret, "password2": secret, "usable_password": "true"}
     assert boss.post(f"/admin/auth/user/{user.pk}/password/", form).status_code == 302
     user.refresh_from_db()
-    event = told()[-1]
+    event = account_events()[-1]
     assert event.detail["changes"] == {"password": ["kept secret", "changed"]}
     said = f"{event.summary} {event.detail}"
     assert secret not in said
     assert user.password not in said
 
 
-def test_what_manage_py_makes_is_told_with_the_system_user(told, monkeypatch):
+def test_a_change_by_manage_py_is_recorded_with_the_system_user(
+    account_events, monkeypatch
+):
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "correct-horse-battery")
     call_command(
         "createsuperuser", username="root", email="", interactive=False, verbosity=0
     )
-    (event,) = told()
+    (event,) = account_events()
     assert (event.source, event.actor_name) == ("cli", system_user())
     assert event.detail["changes"]["is_superuser"] == [None, True]
 
 
-def test_signing_in_changes_nothing(told, db):
+def test_signing_in_records_no_change(account_events, db):
     make_user("viewer")
-    before = len(told())
+    before = len(account_events())
     assert Client().login(username="viewer", password="a-password-1")
-    assert len(told()) == before
+    assert len(account_events()) == before
 
 
-def test_the_same_password_hashed_anew_is_no_change(told, db):
+def test_rehashing_the_same_password_is_not_a_change(account_events, db):
     user = User.objects.create_user("viewer")
-    # Django hashes a password anew at the sign-in, where its salt is too short.
+    # At a sign-in Django hashes a password again if its salt is too short.
     old = make_password("a-password-1", salt="short")
     User.objects.filter(pk=user.pk).update(password=old)
-    before = len(told())
+    before = len(account_events())
     assert Client().login(username="viewer", password="a-password-1")
     assert User.objects.get(pk=user.pk).password != old
-    assert len(told()) == before
+    assert len(account_events()) == before
 
 
-def test_a_roles_permissions_and_limit_are_told(boss, told):
+def test_changed_permissions_and_limit_of_a_role_are_recorded(boss, account_events):
     role = Group.objects.get(name="operator")
     freeze = Permission.objects.get(codename="freeze_device")
     form = {
@@ -155,21 +157,23 @@ def test_a_roles_permissions_and_limit_are_told(boss, told):
     }
     assert boss.post(f"/admin/auth/group/{role.pk}/change/", form).status_code == 302
     changes = {
-        name: pair for event in told() for name, pair in event.detail["changes"].items()
+        name: pair
+        for event in account_events()
+        for name, pair in event.detail["changes"].items()
     }
     assert changes["permissions"][1] == ["devices.freeze_device"]
     assert "operations.view_own_operation" in changes["permissions"][0]
     assert changes["limit"] == [1000, 50]
 
 
-def test_from_either_end_and_all_at_once(told, db):
+def test_links_are_recorded_from_either_end_and_when_cleared(account_events, db):
     user, role = make_user("viewer"), Group.objects.get(name="operator")
-    before = len(told())
+    before = len(account_events())
     role.user_set.add(user)
     user.groups.clear()
     user.user_permissions.set(Permission.objects.filter(codename="freeze_device"))
     role.delete()
-    said = [event.summary for event in told()[before:]]
+    said = [event.summary for event in account_events()[before:]]
     assert said[:3] == [
         "user viewer: groups: viewer → operator, viewer",
         "user viewer: groups: operator, viewer → none",
@@ -178,19 +182,19 @@ def test_from_either_end_and_all_at_once(told, db):
     assert said[3].startswith("role operator: name: operator → none")
 
 
-def test_a_space_that_is_taken_away_is_told(told, db):
+def test_a_revoked_space_is_recorded(account_events, db):
     user = make_user("viewer", "one", "two")
-    before = len(told())
+    before = len(account_events())
     Grant.objects.get(user=user, app_id="two").delete()
     RoleLimit.objects.create(group=Group.objects.get(name="viewer"), targets=5).delete()
-    assert [event.detail["changes"] for event in told()[before:]] == [
+    assert [event.detail["changes"] for event in account_events()[before:]] == [
         {"spaces": [["one", "two"], ["one"]]},
         {"limit": [None, 5]},
         {"limit": [5, None]},
     ]
 
 
-def test_if_the_trail_cannot_be_written_nothing_is_changed(boss, monkeypatch):
+def test_nothing_changes_if_the_event_cannot_be_written(boss, monkeypatch):
     user = make_user("viewer")
     boss.raise_request_exception = False
     monkeypatch.setattr("iotda_admin.audit.chain.insert_rows", refuse)
@@ -220,29 +224,29 @@ def test_an_account_cannot_be_deleted(boss):
 
 
 def found(client, **asked):
-    """The events that the trail finds, as its page links to them."""
+    """Return the events that the trail page links to."""
     page = client.get("/audit/", asked, follow=True).text
     return {int(number) for number in re.findall(r'href="/audit/([0-9]+)/"', page)}
 
 
-def test_who_gave_somebody_a_right_is_found_by_their_name(boss, told):
+def test_a_search_for_a_user_finds_who_changed_their_roles(boss, account_events):
     user = make_user("viewer")
     user.groups.add(Group.objects.get(name="operator"))
-    gave = told()[-1]
+    gave = account_events()[-1]
     assert gave.pk in found(boss, target="viewer")
     assert gave.pk in found(boss, q="viewer")
     assert gave.pk not in found(boss, target="boss")
 
 
-def test_somebody_renamed_is_found_by_both_names(boss, told):
+def test_a_renamed_user_is_found_by_both_names(boss, account_events):
     user = make_user("viewer")
     user.username = "ada"
     user.save()
-    renamed = told()[-1]
+    renamed = account_events()[-1]
     assert renamed.pk in found(boss, target="viewer") & found(boss, target="ada")
 
 
-def test_of_a_person_the_box_finds_what_they_did_and_leads_to_what_was_changed_of_them(
+def test_a_search_for_a_user_finds_their_actions_and_links_to_changes_of_them(
     boss,
 ):
     page = boss.get("/audit/", {"q": "boss"}, follow=True)
@@ -250,7 +254,9 @@ def test_of_a_person_the_box_finds_what_they_did_and_leads_to_what_was_changed_o
     assert 'href="/audit/?target=boss"' in page.text
 
 
-def test_a_deleted_role_tells_who_lost_it_and_what_they_could(boss, told, monkeypatch):
+def test_the_event_of_a_deleted_role_lists_its_users_and_permissions(
+    boss, account_events, monkeypatch
+):
     monkeypatch.setattr("iotda_admin.accounts.audit_log.NAMED_USERS", 1)
     first, second = make_user("operator"), User.objects.create_user("zoe")
     role = Group.objects.get(name="operator")
@@ -259,7 +265,9 @@ def test_a_deleted_role_tells_who_lost_it_and_what_they_could(boss, told, monkey
         boss.post(f"/admin/auth/group/{role.pk}/delete/", {"post": "yes"}).status_code
         == 302
     )
-    (event,) = [event for event in told() if "users" in event.detail["changes"]]
+    (event,) = [
+        event for event in account_events() if "users" in event.detail["changes"]
+    ]
     assert event.detail["changes"]["users"] == [["operator", "… (+1)"], []]
     assert "devices.freeze_device" in event.detail["changes"]["permissions"][0]
     assert event.pk in found(boss, target=first.username) & found(boss, target="zoe")
