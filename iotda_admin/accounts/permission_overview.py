@@ -53,10 +53,10 @@ def permission_overview(request: HttpRequest) -> HttpResponse:
     context = {
         "page": page,
         "rows": [user_access(user, names, request.user) for user in page.items],
-        "right": label,
+        "selected": label,
         "choices": [(label, each.name) for label, each in PERMISSIONS.items()],
     }
-    return render(request, "accounts/rights.html", context, part="list")
+    return render(request, "accounts/permission_overview.html", context, part="list")
 
 
 def users_with_permission(label: str) -> QuerySet[User]:

@@ -23,7 +23,7 @@ def has_password(password):
 def test_a_new_password_is_recorded_and_ends_other_sessions(db):
     here, there = signed_in("viewer"), Client()
     assert there.login(username="viewer", password="a-password-1")
-    assert "Your password is changed." in here.get(change(here)["Location"]).text
+    assert "Your password was changed." in here.get(change(here)["Location"]).text
     assert has_password(NEW)
     assert there.get("/")["Location"].startswith("/accounts/login/")
     event = Event.objects.latest("id")

@@ -26,7 +26,7 @@ def test_a_row_shows_permissions_spaces_limit_and_last_sign_in(inventory):
         in texts["operator"]
     )
     assert texts["operator"].endswith("plant-north never")
-    assert texts["viewer"].endswith("only to read none: sees no device never")
+    assert texts["viewer"].endswith("read only none: no devices visible never")
     assert "UTC" in texts["auditor"]
 
 
@@ -36,7 +36,7 @@ def test_spaces_that_the_reader_cannot_see_are_counted_but_not_named(inventory):
     reader = Client()
     reader.force_login(make_user("auditor", here))
     row = rows(reader.get("/accounts/rights/"))["operator"]
-    assert "1 elsewhere" in row
+    assert "1 other space" in row
     assert str(Space.objects.get(pk=here)) in row
     assert str(Space.objects.get(pk=elsewhere)) not in row
 

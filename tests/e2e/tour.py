@@ -51,7 +51,7 @@ def door(stage: Stage) -> Views:
     yield "login-locked", page
     page = stage.open_page("viewer")
     page.goto("/accounts/password/")
-    for label in ("Your password now", "New password", "New password again"):
+    for label in ("Current password", "New password", "New password again"):
         page.get_by_label(label, exact=True).fill("wrong")
     page.get_by_role("button", name="Change password").click()
     expect(page.get_by_text("This is not your password.")).to_be_visible()
