@@ -11,7 +11,7 @@ from django.urls import resolve
 
 from iotda_admin.access.actor import Actor
 from iotda_admin.operations.execution.executor import execute_chunk
-from iotda_admin.operations.followups.plans import cancel
+from iotda_admin.operations.execution.lifecycle import cancel_operation
 from iotda_admin.rate import connection
 from policies.models import Policy
 from tests.asking import create
@@ -164,7 +164,7 @@ def test_who_may_act_in_one_space_is_led_nowhere_that_is_refused(role, inventory
     for n, ids in enumerate([[near], [near, far]]):
         operation = create("device.freeze", ids, root, key=str(n))
         execute_chunk(operation.chunks.first(), connection.client())
-        cancel(operation, root)
+        cancel_operation(operation, root)
     found, seen = crawl(
         browser, "/", f"/devices/{near}/", f"/devices/?q={far}", "/accounts/rights/"
     )

@@ -1,4 +1,4 @@
-"""An operation's events in the audit trail."""
+"""Records the events of operations in the audit trail."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,16 +12,33 @@ from iotda_admin.operations.counts import format_counts
 from iotda_admin.operations.models import Chunk, Operation
 from iotda_admin.operations.verbs import TargetOutcome
 
+# The most targets that one event names.
+TARGETS_PER_EVENT = 1000
+# The audit trail's name of each target type: singular and plural.
+TYPE_NAMES = {
+    "device": ("device", "devices"),
+    "product": ("product", "products"),
+    "app": ("resource space", "resource spaces"),
+}
+# The columns of an event that are those of its operation.
+OPERATION_COLUMNS = (
+    "actor_id", "actor_name", "role", "source", "address", "verb", "policy_id", "policy_name",
+    "target_type", "space", "reason", "ticket",
+)  # fmt: skip
+
 
 @contextmanager
 def audited_transaction(*, durable: bool = False) -> Iterator[None]:
-    """A transaction whose events are appended at its end: with the trail locked, it waits for nothing."""
+    """Open a transaction that appends its audit events at its end.
+
+    The audit trail is locked only then, so no other lock is waited for under that lock.
+    """
     with transaction.atomic(durable=durable), deferred_events():
         yield
 
 
 def describe_change(operation: Operation) -> str:
-    """What is done, as the trail keeps it: "freeze", "bind quarantine to"."""
+    """Return what the operation does: "freeze", "bind quarantine to"."""
     verb = operation.verb.rpartition(".")[2]
     preposition = "from" if verb == "unbind" else "to"
     return (
@@ -29,74 +46,50 @@ def describe_change(operation: Operation) -> str:
     )
 
 
-# What the trail calls each type of target: one of them, and several.
-TYPE_NAMES = {
-    "device": ("device", "devices"),
-    "product": ("product", "products"),
-    "app": ("resource space", "resource spaces"),
-}
-
-
 def describe_target(operation: Operation, name: str) -> str:
     return f"{describe_change(operation)} {TYPE_NAMES[operation.target_type][0]} {name}"
 
 
 def describe_count(operation: Operation, number: int) -> str:
-    return f"{describe_change(operation)} {number:,} {TYPE_NAMES[operation.target_type][number != 1]}"
+    type_name = TYPE_NAMES[operation.target_type][number != 1]
+    return f"{describe_change(operation)} {number:,} {type_name}"
 
 
 def describe_targets(
     operation: Operation, ids: Sequence[str], names: Mapping[str, str]
 ) -> str:
-    return (
-        describe_target(operation, names.get(ids[0]) or ids[0])
-        if len(ids) == 1
-        else describe_count(operation, len(ids))
-    )
+    """Return the summary of a change: with the name of a single target, else their number."""
+    if len(ids) == 1:
+        return describe_target(operation, names.get(ids[0]) or ids[0])
+    return describe_count(operation, len(ids))
 
 
-def record_operation_event(kind: str, operation: Operation, **facts: Any) -> None:
-    record_event(
-        kind,
-        **{
-            "actor_id": operation.actor_id,
-            "actor_name": operation.actor_name,
-            "role": operation.role,
-            "source": operation.source,
-            "address": operation.address,
-            "operation": operation.pk,
-            "verb": operation.verb,
-            "policy_id": operation.policy_id,
-            "policy_name": operation.policy_name,
-            "target_type": operation.target_type,
-            "space": operation.space,
-            "reason": operation.reason,
-            "ticket": operation.ticket,
-            **facts,
-        },
-    )
+def record_operation_event(kind: str, operation: Operation, **columns: Any) -> None:
+    """Append an event about an operation; `columns` override those of the operation."""
+    own = {name: getattr(operation, name) for name in OPERATION_COLUMNS}
+    record_event(kind, **{"operation": operation.pk, **own, **columns})
 
 
 def record_chunk_event(
     kind: str,
     operation: Operation,
     chunk: Chunk,
-    verdicts: Mapping[str, TargetOutcome],
+    outcomes: Mapping[str, TargetOutcome],
     names: Mapping[str, str],
-    **facts: Any,
+    **columns: Any,
 ) -> None:
-    """What became of a chunk, or of some of its targets."""
-    counts = Counter(str(verdict.state) for verdict in verdicts.values())
+    """Append an event about a chunk, or about some of its targets."""
+    counts = Counter(str(outcome.state) for outcome in outcomes.values())
     record_operation_event(
         kind,
         operation,
         chunk=chunk.number,
         attempt=chunk.attempts,
-        summary=describe_targets(operation, list(verdicts or names), names),
+        summary=describe_targets(operation, list(outcomes or names), names),
         outcome=format_counts(counts),
         targets=[
-            (id, names.get(id, ""), str(verdict.state), verdict.code, verdict.message)
-            for id, verdict in verdicts.items()
+            (id, names.get(id, ""), str(outcome.state), outcome.code, outcome.message)
+            for id, outcome in outcomes.items()
         ],
-        **facts,
+        **columns,
     )

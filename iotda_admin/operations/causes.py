@@ -1,4 +1,4 @@
-"""Targets that did not succeed, grouped by cause."""
+"""Groups the targets of an operation that did not succeed by cause."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ TARGETS_SHOWN = 100
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Targets that ended alike, for the same reason."""
+    """Targets with the same outcome, for the same reason."""
 
     state: str
     code: str
@@ -27,7 +27,7 @@ class Cause:
     count: int
     targets: Sequence[Target]
     help: ErrorHelp
-    # None where it does not tell this cause from another.
+    # The HTTP status, where it distinguishes this cause from others.
     status: int | None = None
 
     @property
@@ -36,7 +36,7 @@ class Cause:
 
     @property
     def platform_code(self) -> bool:
-        """Whether the code is the platform's own, and with it the messages."""
+        """Whether code and messages come from IoTDA."""
         return is_platform_code(self.code)
 
     @property
@@ -45,70 +45,54 @@ class Cause:
 
     @property
     def request_ids(self) -> list[str]:
-        """The first few of the calls that these targets went with."""
-        return list(
-            dict.fromkeys(
-                t.chunk.request_id for t in self.targets if t.chunk.request_id
-            )
-        )[:3]
+        """The first request ids of the calls for these targets."""
+        found = (t.chunk.request_id for t in self.targets if t.chunk.request_id)
+        return list(dict.fromkeys(found))[:3]
 
 
 def failure_causes(operation: Operation, shown: int = TARGETS_SHOWN) -> list[Cause]:
-    trouble = operation.targets.filter(state__in=UNSUCCESSFUL).order_by()
+    """Return the causes, each with up to `shown` of its targets."""
+    failed = operation.targets.filter(state__in=UNSUCCESSFUL).order_by()
     rows = (
-        trouble.values_list("state", "error_code")
-        .annotate(n=Count("pk"))
-        .order_by("-n")
+        failed.values_list("state", "error_code").annotate(n=Count("pk")).order_by("-n")
     )
-    groups = [group for row in rows for group in split_by_status(trouble, *row)]
-    causes = [
-        found
-        for group in groups
-        if (found := build_cause(operation, *group, shown=shown))
-    ]
-    return sorted(causes, key=lambda cause: UNSUCCESSFUL.index(State(cause.state)))
+    groups = [group for row in rows for group in split_by_status(failed, *row)]
+    causes = [build_cause(targets, count, shown) for targets, count in groups]
+    return sorted(
+        filter(None, causes), key=lambda cause: UNSUCCESSFUL.index(State(cause.state))
+    )
 
 
 def split_by_status(
-    trouble: QuerySet[Target], state: str, code: str, count: int
-) -> list[tuple[str, str, int, dict[str, int | None]]]:
-    """Where there is no code, only the status says why it failed."""
+    failed: QuerySet[Target], state: str, code: str, count: int
+) -> list[tuple[QuerySet[Target], int]]:
+    """Return the targets of a cause; without a code, those of each HTTP status."""
+    targets = failed.filter(state=state, error_code=code)
     if code or state != State.FAILED:
-        return [(state, code, count, {})]
-    alike = trouble.filter(state=state, error_code=code)
+        return [(targets, count)]
     rows = (
-        alike.values_list("chunk__http_status").annotate(n=Count("pk")).order_by("-n")
+        targets.values_list("chunk__http_status").annotate(n=Count("pk")).order_by("-n")
     )
-    return [(state, code, n, {"chunk__http_status": status}) for status, n in rows]
+    return [(targets.filter(chunk__http_status=status), n) for status, n in rows]
 
 
-def build_cause(
-    operation: Operation,
-    state: str,
-    code: str,
-    count: int,
-    status: dict[str, int | None],
-    *,
-    shown: int,
-) -> Cause | None:
-    alike = operation.targets.filter(
-        state=state, error_code=code, **status
-    ).select_related("chunk")
-    # While numbers change, any will do: PostgreSQL looks for the first of them among all operations' targets.
-    targets = list((alike if shown == TARGETS_SHOWN else alike.order_by())[:shown])
-    if not targets:
-        # Settled in the moment between the two looks.
+def build_cause(targets: QuerySet[Target], count: int, shown: int) -> Cause | None:
+    # Sorting is slow while an operation runs: PostgreSQL then searches all operations.
+    found = targets.order_by("pk") if shown == TARGETS_SHOWN else targets
+    sample = list(found.select_related("chunk")[:shown])
+    if not sample:
+        # They got another outcome after they were counted.
         return None
-    messages = dict.fromkeys(
-        target.error_message for target in targets if target.error_message
-    )
-    help = explain_target(state, code, targets[0].chunk.http_status)
+    first = sample[0]
+    messages = dict.fromkeys(t.error_message for t in sample if t.error_message)
+    status = first.chunk.http_status
+    by_status = not first.error_code and first.state == State.FAILED
     return Cause(
-        state,
-        code,
+        first.state,
+        first.error_code,
         list(messages)[:3],
         count,
-        targets,
-        help,
-        status.get("chunk__http_status"),
+        sample,
+        explain_target(first.state, first.error_code, status),
+        status if by_status else None,
     )

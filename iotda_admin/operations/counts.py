@@ -1,4 +1,4 @@
-"""How the targets of operations ended, in numbers."""
+"""Counts the targets of operations by state."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from iotda_admin.operations.error_codes import NOT_SENT
 from iotda_admin.operations.models import Operation, Target
 
 State = Target.State
-# Failures on top: they are what somebody has to act on.
+# In the order in which pages list them.
 UNSUCCESSFUL = (State.FAILED, State.UNKNOWN, State.SKIPPED, State.CANCELLED)
 
 
 def target_counts(operation: Operation) -> dict[str, int]:
-    """Targets by state. Their sum is the number that was asked for, at any moment."""
+    """Return the number of targets by state; at any moment the sum is the number requested."""
     rows = operation.targets.order_by().values_list("state").annotate(Count("pk"))
     return dict(sorted(rows))
 

@@ -351,7 +351,7 @@ def intents_off() -> Iterator[None]:
 
 def every_error_is_a_failure() -> None:
     """The control of the schedules: what an SDK's caller makes of an exception."""
-    result_writer.classify = lambda *_, **__: ErrorAction.FAILED
+    result_writer.classify = lambda *_, **__: ErrorAction.FAIL
     for name in [verb.name for verb in all_verbs()]:
         type(get_verb(name)).stops = lambda *_: False  # type: ignore[method-assign]
 

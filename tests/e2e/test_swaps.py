@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from devices.models import Device
 from iotda_admin.access.actor import Actor
 from iotda_admin.operations.execution.executor import execute_chunk
-from iotda_admin.operations.followups.plans import cancel
+from iotda_admin.operations.execution.lifecycle import cancel_operation
 from iotda_admin.rate.connection import client
 
 WHY = "Unpaid since March"
@@ -201,7 +201,7 @@ def test_it_freezes_from_the_device_s_own_page(page, stage):
 
 
 def test_the_summary_is_copied_whole(page, running):
-    cancel(running, Actor(running.actor, "admin", "test"))
+    cancel_operation(running, Actor(running.actor, "admin", "test"))
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(running.get_absolute_url())
     page.get_by_role("button", name="Copy", exact=True).click()

@@ -14,8 +14,8 @@ from iotda_admin.access.actor import Actor
 from iotda_admin.accounts import login_throttle
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.operations.execution.executor import execute_chunk
+from iotda_admin.operations.execution.lifecycle import cancel_operation
 from iotda_admin.operations.execution.tasks import advance
-from iotda_admin.operations.followups.plans import cancel
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.rate.connection import client
 from policies.models import Policy
@@ -342,7 +342,7 @@ def following(stage: Stage) -> Views:
     yield shown("operation-followed", long)
     settings.IOTDA_RATE = 0
     execute_chunk(long.chunks.get(number=2), client())
-    cancel(long, Actor(me, "admin", "web"))
+    cancel_operation(long, Actor(me, "admin", "web"))
     yield shown("operation-cancelling", long)
     Chunk.objects.filter(operation=long, number=1).update(state="pending")
     Target.objects.filter(chunk__number=1, operation=long).update(state="pending")

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from iotda_admin.operations.cli.command import VerbCommand
 from iotda_admin.operations.execution import batch_tasks
-from iotda_admin.operations.execution.lifecycle import cancel, lock_operation
+from iotda_admin.operations.execution.lifecycle import cancel_operation
 from iotda_admin.operations.models import Chunk
 from iotda_admin.operations.verbs import get_verb, task_name
 from iotda_admin.rate import connection
@@ -150,18 +150,18 @@ def test_a_follower_that_was_replaced_settles_nothing(do, devices, platform):
     time_passes()
     batch_tasks.lease_task(operation.chunks.get().pk)
     with pytest.raises(batch_tasks.TaskLeaseLost):
-        slow.look(connection.client())
+        slow.poll(connection.client())
     assert outcome(operation) == {"sent": 8}
 
 
-def test_an_operation_that_was_cancelled_is_followed_to_the_end(
-    do, devices, platform, monkeypatch
+def test_a_batch_task_of_a_cancelled_operation_is_polled_to_its_end(
+    do, actor, devices, platform, monkeypatch
 ):
     monkeypatch.setattr("iotda_admin.operations.execution.leases.RUNNING_TASK_LIMIT", 1)
     monkeypatch.setattr("iotda_admin.operations.services.BATCH_TARGET_LIMIT", 5)
     operation = do("device.freeze", *devices)
     work()
-    cancel(lock_operation(operation.pk), "somebody")
+    cancel_operation(operation, actor)
     assert finish(operation) == {"ok": 5, "cancelled": 3}
     assert (operation.state, len(created(platform))) == ("cancelled", 1)
 

@@ -206,7 +206,7 @@ def test_a_worker_that_died_while_settling_is_taken_over(finished, monkeypatch):
             raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr(batch_tasks.TaskPoll, "beat", beat)
+        patch.setattr(batch_tasks.TaskPoll, "heartbeat", beat)
         with pytest.raises(SystemExit):
             follow()
     assert (outcome(finished), finished.finished_at) == ({"ok": 6, "sent": 2}, None)

@@ -16,8 +16,8 @@ from iotda_admin.operations.execution.leases import (
     lease_due_chunks,
     operations_with_due_chunks,
 )
+from iotda_admin.operations.execution.lifecycle import cancel_operation
 from iotda_admin.operations.execution.result_writer import ChunkResult, write_results
-from iotda_admin.operations.followups import plans
 from iotda_admin.rate.connection import client
 from tests.asking import outcome, work, writes
 from tests.conftest import HTMX, signed_in
@@ -125,7 +125,7 @@ def test_what_is_being_claimed_is_not_said_to_be_cancelled(begin, actor, invento
 
 def aside_cancel(operation, actor):
     try:
-        return plans.cancel(operation, actor)
+        return cancel_operation(operation, actor)
     finally:
         database.close()
 

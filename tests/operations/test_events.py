@@ -4,7 +4,7 @@ import pytest
 
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.verify import verify_trail
-from iotda_admin.operations.followups.plans import cancel
+from iotda_admin.operations.execution.lifecycle import cancel_operation
 from tests.asking import look, time_passes, work
 from tests.batching import follow
 
@@ -63,7 +63,7 @@ def test_a_throttled_call_is_told_and_sent_again(do, inventory):
 
 def test_what_is_cancelled_is_told_of_each_target(begin, inventory, actor):
     operation = begin("device.freeze", *inventory.free(3))
-    assert cancel(operation, actor)
+    assert cancel_operation(operation, actor)
     ids = sorted(inventory.free(3))
     assert told(operation) == [("chunk.dropped", [(id, "cancelled", "") for id in ids])]
 

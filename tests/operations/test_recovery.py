@@ -103,8 +103,8 @@ def test_only_one_reads_back_at_a_time(begin, inventory):
     reconciliation.expire_leases()
     time_passes()
     assert [
-        reconciliation.ReadBack(operation).take(9),
-        reconciliation.ReadBack(operation).take(9),
+        reconciliation.ReadBack(operation).lease(9),
+        reconciliation.ReadBack(operation).lease(9),
     ] == [True, False]
 
 
@@ -156,7 +156,7 @@ def two_readers(unanswered, inventory):
         ]
         for reader in readers:
             Chunk.objects.update(due_at=timezone.now())
-            assert reader.take(9)
+            assert reader.lease(9)
         return operation, *readers
 
     return take

@@ -92,12 +92,12 @@ def test_a_lease_is_prolonged_only_by_what_is_committed(begin, inventory):
 
 def test_a_refusal_that_came_too_late_holds_nothing_up(begin, many, inventory):
     operation = begin("policy.bind", *many)
-    crew = executor.WorkerPool(client(), 2)
-    crew.refused.add(operation.pk)
+    pool = executor.WorkerPool(client(), 2)
+    pool.stopped.add(operation.pk)
     left = iter(range(50))
     for _slice in range(2):
-        crew.work(lambda: next(left, None) is None)
-    crew.leave()
+        pool.run(lambda: next(left, None) is None)
+    pool.shut_down()
     assert outcome(operation) == {"ok": 10, "failed": 35}
     assert Event.objects.filter(kind="chunk.sent").count() == 3
 
@@ -283,7 +283,9 @@ def test_who_is_told_to_stop_hands_back_what_was_not_begun(begin, inventory, set
     settings.IOTDA_IN_FLIGHT = 2
     operation = begin("device.freeze", *inventory.free(10))
     inventory.switch(latency_ms=20)
-    executor.execute_due_chunks(client(), enough=iter([False, False, True]).__next__)
+    executor.execute_due_chunks(
+        client(), should_stop=iter([False, False, True]).__next__
+    )
     counts = outcome(operation)
     assert counts.keys() == {"ok", "pending"}
     assert len(writes(inventory)) == counts["ok"]
@@ -292,16 +294,17 @@ def test_who_is_told_to_stop_hands_back_what_was_not_begun(begin, inventory, set
     ) == {0}
 
 
-def test_what_is_handed_back_of_a_cancelled_operation_is_cancelled(begin, inventory):
-    operation = begin("device.freeze", *inventory.free(1))
-    crew = executor.WorkerPool(client(), 1)
-    sending = lease_chunk(operation.chunks.get())
-    crew.flying[sending.chunk.pk] = sending
-    crew.orders.put(sending)
-    with transaction.atomic():
-        lifecycle.cancel(operation, "somebody")
-    crew.leave()
-    assert outcome(operation) == {"cancelled": 1}
+def test_unstarted_chunks_of_a_cancelled_operation_are_cancelled(
+    begin, actor, inventory
+):
+    operation = begin("device.freeze", *inventory.free(2))
+    pool = executor.WorkerPool(client(), 1)
+    leased = lease_chunk(operation.chunks.first())
+    pool.in_flight[leased.chunk.pk] = leased
+    pool.to_send.put(leased)
+    assert lifecycle.cancel_operation(operation, actor)
+    pool.shut_down()
+    assert outcome(operation) == {"cancelled": 2}
     assert operation.finished_at
 
 
@@ -311,7 +314,7 @@ def test_a_process_that_lives_on_waits_for_its_calls(begin, inventory, monkeypat
     monkeypatch.setattr(executor, "SHUTDOWN_SECONDS", 0)
     operation = begin("device.freeze", *inventory.free(1))
     inventory.fault("ShowDevice", "latency", seconds=0.5)
-    executor.execute_due_chunks(client(), enough=iter([False, True]).__next__)
+    executor.execute_due_chunks(client(), should_stop=iter([False, True]).__next__)
     assert outcome(operation) == {"ok": 1}
 
 

@@ -1,7 +1,8 @@
-"""Batch tasks: what the platform works through by itself is followed until each target has its own outcome.
+"""Polls IoTDA's batch tasks until each target has its own outcome.
 
-A chunk that goes by a task is `followed` from the moment its id is known. Where the answer to the creation
-was lost, the task is looked for by its name: it is never made again while it may exist.
+The chunk of a batch task is `followed` from the moment its task id is known. If the
+answer to the creation was lost, the task is searched for by its name; it is never
+created again while it may exist.
 """
 
 import logging
@@ -47,95 +48,98 @@ from iotda_admin.operations.execution.reconciliation import (
     READER_LEASE_SECONDS,
     RETRY_SECONDS,
     ReadBack,
-)
-from iotda_admin.operations.execution.reconciliation import (
-    chunks_to_read_back as unanswered,
+    chunks_to_read_back,
 )
 from iotda_admin.operations.execution.result_writer import (
     TASK_POLL_SECONDS,
     OutcomeBuffer,
     mark_already,
     regroup_targets,
+    seconds_from_now,
 )
 from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.verbs import State, TargetOutcome, Verb, get_verb, task_name
+from iotda_admin.operations.verbs import (
+    State,
+    TargetOutcome,
+    Verb,
+    get_verb,
+    task_name,
+)
 from iotda_admin.rate.connection import client as configured_client
 from iotda_admin.rate.retries import retrying
 
 log = logging.getLogger(__name__)
 
-# From one look at a task to the next a tenth of its age goes by, within FOLLOW_SECONDS and this.
+# A tenth of a task's age passes between two polls, at least TASK_POLL_SECONDS and at most this.
 MAX_POLL_SECONDS = 60.0
-# So often the rows of a finished task are read that cannot be read, or that show targets as not ended.
+# How often the rows of a finished task are read that are unreadable or show targets as not ended.
 ROW_READS = 3
-# Targets settled in one transaction: a reader of 30,000 must not keep the others from writing.
+# Outcomes written in one transaction, so that 30,000 do not keep other writers waiting.
 TARGETS_PER_TRANSACTION = 1000
-# Targets that share a chunk once the task cannot tell of them any more.
+# The size of the chunks for targets whose outcome the task does not tell.
 TARGETS_PER_READ = 20
-# The two clocks may differ so much.
+# The most that IoTDA's clock and ours may differ.
 CLOCK_SKEW = timedelta(hours=1)
 
 
 def poll_due_tasks(
     client: Client | None = None, operation_id: int | None = None
 ) -> None:
-    """Run again and again by the worker: look at all tasks whose time has come, or one operation's."""
-    of_whom = Q(operation=operation_id) if operation_id else Q()
-    lost = unanswered(by_task=True).filter(of_whom)
+    """Poll the tasks that are due, of all operations or of one. The worker runs this."""
+    scope = Q(operation=operation_id) if operation_id else Q()
+    lost = chunks_to_read_back(by_task=True).filter(scope)
     for pk in dict.fromkeys(lost.values_list("operation", flat=True)):
         find_lost_tasks(pk, client or configured_client())
     followed = Chunk.objects.filter(
-        of_whom, state=Chunk.State.FOLLOWED, due_at__lte=timezone.now()
+        scope, state=Chunk.State.FOLLOWED, due_at__lte=timezone.now()
     )
     for pk in list(followed.order_by("due_at").values_list("pk", flat=True)):
         poll_task(pk, client or configured_client())
 
 
 def find_lost_tasks(operation_id: int, client: Client) -> None:
-    """Nobody knows whether the platform has taken these chunks on: if it has, it knows their names."""
+    """Search by name for tasks whose creation was not answered."""
     operation = Operation.objects.get(pk=operation_id)
-    reading = ReadBack(operation, by_task=True)
-    if not reading.take(RUNNING_TASK_LIMIT):
+    read = ReadBack(operation, by_task=True)
+    if not read.lease(RUNNING_TASK_LIMIT):
         return
-    chunks = {task_name(operation, chunk.number): chunk for chunk in reading.mine()}
+    chunks = {task_name(operation, chunk.number): chunk for chunk in read.own_chunks()}
     try:
         found = find_tasks_by_name(client, get_verb(operation.verb), chunks)
     except IotdaError as error:
-        again = timezone.now() + timedelta(seconds=RETRY_SECONDS)
-        reading.mine().update(due_at=again, error_message=error.message[:512])
+        read.postpone(error)
         return
     with transaction.atomic():
         lock_operation(operation_id)
-        for chunk in reading.mine().select_for_update():
+        for chunk in read.own_chunks().select_for_update():
             if task_id := found.get(task_name(operation, chunk.number)):
                 adopt_task(chunk, task_id)
-    # What is not adopted was not applied, if the next look says the same.
-    reading.record(dict.fromkeys(reading.ids(), False))
+    # A task that is not found was not created, if the next read shows the same.
+    read.record(dict.fromkeys(read.ids(), False))
 
 
 def find_tasks_by_name(
     client: Client, verb: Verb, chunks: Mapping[str, Chunk]
 ) -> dict[str, str]:
-    """The ids of the tasks of these names. The list is newest first: what was made before ends the search."""
+    """Return the task ids by name. The list is newest first; stop at older tasks."""
     assert verb.task_type
     task_type, found = verb.task_type, {}
-    since = (
-        min(chunk.sent_at or timezone.now() for chunk in chunks.values()) - CLOCK_SKEW
-    )
+    sent = min(chunk.sent_at or timezone.now() for chunk in chunks.values())
+    since = f"{sent - CLOCK_SKEW:%Y%m%dT%H%M%SZ}"
     for task in walk(lambda page: client.list_batch_tasks(task_type, page)):
         if task.task_name in chunks:
             found[task.task_name] = task.task_id
-        if (
-            len(found) == len(chunks)
-            or "" < task.create_time < f"{since:%Y%m%dT%H%M%SZ}"
-        ):
+        if len(found) == len(chunks) or "" < task.create_time < since:
             break
     return found
 
 
 def adopt_task(chunk: Chunk, task_id: str) -> None:
-    """It was taken on after all. Its targets are in flight again, but for those that somebody else has
-    begun to change since they were unknown."""
+    """Follow a task that was found again.
+
+    Its targets are sent again, except those that another operation is changing since
+    they were unknown.
+    """
     Chunk.objects.filter(pk=chunk.pk).update(
         state=Chunk.State.FOLLOWED,
         task_id=task_id,
@@ -155,14 +159,14 @@ def adopt_task(chunk: Chunk, task_id: str) -> None:
 
 
 def poll_task(pk: int, client: Client) -> None:
-    """Look at a followed task once, unless somebody else does."""
-    following = lease_task(pk)
-    if following is None:
+    """Poll the task of a chunk once, unless another process does."""
+    poll = lease_task(pk)
+    if poll is None:
         return
     try:
-        following.step(client)
+        poll.run(client)
     except TaskLeaseLost:
-        log.warning("%s: another worker has taken over following it", following.chunk)
+        log.warning("%s: another worker polls its batch task now", poll.chunk)
 
 
 def lease_task(pk: int) -> "TaskPoll | None":
@@ -181,151 +185,136 @@ def lease_task(pk: int) -> "TaskPoll | None":
 
 
 class TaskLeaseLost(Exception):
-    """We were silent for so long that another worker follows the task; what we say is void."""
+    """Raised when another worker has taken the task over; our results are ignored."""
 
 
 class TaskPoll:
-    """One look at a task. Until it is over, `due_at` says how long we are taken to be alive."""
+    """One poll of a batch task. Until it ends, `due_at` is the end of its lease."""
 
     def __init__(self, chunk: Chunk, operation: Operation) -> None:
         self.chunk, self.operation = chunk, operation
         self.verb = get_verb(operation.verb)
         self.finished = False
-        self.next_beat = time.monotonic() + READER_LEASE_SECONDS / 4
+        self.next_heartbeat = time.monotonic() + READER_LEASE_SECONDS / 4
 
-    def step(self, client: Client) -> None:
+    def run(self, client: Client) -> None:
         try:
-            self.look(client)
+            self.poll(client)
         except IotdaError as error:
             if error.not_found:
-                # Only a finished task can be deleted. What it did is still to be seen at the devices.
+                # Only a finished task can be deleted. The devices show what it did.
                 self.finish()
             else:
-                self.put_off(error)
+                self.postpone(error)
 
-    def look(self, client: Client) -> None:
+    def poll(self, client: Client) -> None:
         found = client.show_batch_task(self.chunk.task_id)
         self.finished = found.task.finished
-        seen = {"task_done": ended_targets(found.task.progress), "error_message": ""}
+        columns = {
+            "task_done": ended_targets(found.task.progress),
+            "error_message": "",
+        }
         if not self.finished:
-            self.note(due_at=self.next_look(), **seen)
+            self.update_chunk(due_at=self.next_poll(), **columns)
             return
-        self.note(**seen)
-        rows = self.rows(client, found)
+        self.update_chunk(**columns)
+        rows = self.fetch_rows(client, found)
         targets = dict(self.chunk.targets.values_list("target_id", "stood_before"))
-        self.settle(parse_task_rows(found.task, rows, self.verb, targets), targets)
+        outcomes = parse_task_rows(found.task, rows, self.verb, targets)
+        self.record_all(outcomes, targets)
 
-    def next_look(self) -> datetime:
+    def next_poll(self) -> datetime:
         age = timezone.now() - (self.chunk.sent_at or timezone.now())
-        return seconds_from_now(
-            min(MAX_POLL_SECONDS, max(TASK_POLL_SECONDS, age.total_seconds() / 10))
-        )
+        wait = max(TASK_POLL_SECONDS, age.total_seconds() / 10)
+        return seconds_from_now(min(MAX_POLL_SECONDS, wait))
 
-    def rows(self, client: Client, found: BatchTaskPage) -> list[TaskTarget]:
+    def fetch_rows(self, client: Client, found: BatchTaskPage) -> list[TaskTarget]:
         def show(page: PageQuery) -> ListingPage[TaskTarget]:
             return client.show_batch_task(self.chunk.task_id, page).details
 
         def fetch(page: PageQuery) -> ListingPage[TaskTarget]:
-            # A page that is throttled must not cost the hundreds before it.
-            return (
-                found.details
-                if page == FIRST_PAGE
-                else retrying(show, attempts=10, timeout=40.0)(page)
-            )
+            if page == FIRST_PAGE:
+                return found.details
+            # A throttled page must not lose the hundreds of pages before it.
+            return retrying(show, attempts=10, timeout=40.0)(page)
 
         rows = []
-        # Every row counts as one: what appears twice is for us to judge.
+        # The key makes each row unique: parse_task_rows decides about repeated targets.
         for row in walk_windows(
             fetch, key=lambda row: str(id(row)), in_flight=settings.INVENTORY_IN_FLIGHT
         ):
             rows.append(row)
-            self.beat()
+            self.heartbeat()
         return rows
 
-    def settle(
-        self, told: TaskOutcomes, stood_before: Mapping[str, bool | None]
+    def record_all(
+        self, outcomes: TaskOutcomes, stood_before: Mapping[str, bool | None]
     ) -> None:
-        left = self.open_targets()
-        ended = [(id, verdict) for id, verdict in told.verdicts.items() if id in left]
-        for some in batched(ended, TARGETS_PER_TRANSACTION):
-            self.record(dict(some), stood_before)
-            self.beat()
+        left = self.open_ids()
+        ended = [item for item in outcomes.ended.items() if item[0] in left]
+        for group in batched(ended, TARGETS_PER_TRANSACTION):
+            self.record(mark_already(dict(group), stood_before))
+            self.heartbeat()
         left -= dict(ended).keys()
-        if left & set(told.waiting) and self.chunk.misses + 1 < ROW_READS:
-            self.note(due_at=self.next_look(), misses=self.chunk.misses + 1)
+        if left & set(outcomes.waiting) and self.chunk.misses + 1 < ROW_READS:
+            self.update_chunk(due_at=self.next_poll(), misses=self.chunk.misses + 1)
         else:
             self.finish()
 
-    def open_targets(self) -> set[str]:
+    def open_ids(self) -> set[str]:
         return set(open_targets(self.chunk).values_list("target_id", flat=True))
 
-    def record(
-        self,
-        verdicts: Mapping[str, TargetOutcome],
-        stood_before: Mapping[str, bool | None],
-    ) -> None:
-        verdicts = mark_already(verdicts, stood_before)
+    def record(self, outcomes: Mapping[str, TargetOutcome]) -> None:
         with audited_transaction():
-            settlement = OutcomeBuffer(lock_operation(self.operation.pk))
-            self.note()
-            settlement.add(self.chunk, verdicts)
-            settlement.write()
-            names = dict(target_names(self.chunk, verdicts))
+            buffer = OutcomeBuffer(lock_operation(self.operation.pk))
+            self.update_chunk()
+            buffer.add(self.chunk, outcomes)
+            buffer.write()
+            names = dict(target_names(self.chunk, outcomes))
             detail = {"batch_task": self.chunk.task_id}
             record_chunk_event(
-                "chunk.answered",
-                self.operation,
-                self.chunk,
-                verdicts,
-                names,
+                "chunk.answered", self.operation, self.chunk, outcomes, names,
                 detail=detail,
-            )
+            )  # fmt: skip
 
     def finish(self) -> None:
-        """The task tells no more. What it did not tell of is looked for at the platform, target by target."""
+        """End the chunk; read back the targets whose outcome the task did not tell."""
         with audited_transaction():
-            self.leave()
+            operation = lock_operation(self.operation.pk)
+            self.update_chunk(state=Chunk.State.DONE, misses=0)
+            if left := len(self.open_ids()):
+                log.warning("%s: %d targets without outcome", self.chunk, left)
+                leave_to_reconciliation(self.chunk)
+            self.verb.inventory.batch_task_ended()
+            if not operation.running:
+                skip_pending(operation)
+            finish_operation(operation)
 
-    def leave(self) -> None:
-        operation = lock_operation(self.operation.pk)
-        self.note(state=Chunk.State.DONE, misses=0)
-        if left := len(self.open_targets()):
-            log.warning(
-                "%s: the batch task does not tell of %d targets", self.chunk, left
-            )
-            leave_to_reconciliation(self.chunk)
-        self.verb.inventory.batch_task_ended()
-        if not operation.running:
-            skip_pending(operation)
-        finish_operation(operation)
-
-    def put_off(self, error: IotdaError) -> None:
-        """Before the task has finished nothing but itself can tell of it, so it is asked for ever."""
-        log.warning("%s: its batch task cannot be read: %s", self.chunk, error)
-        refused = isinstance(error, Rejected) and not error.retryable
-        unreadable = self.finished and (refused or isinstance(error, BadResponse))
+    def postpone(self, error: IotdaError) -> None:
+        """Poll again later. A running task is polled forever: only it knows its outcomes."""
+        log.warning("%s: cannot read its batch task: %s", self.chunk, error)
+        rejected = isinstance(error, Rejected) and not error.retryable
+        unreadable = self.finished and (rejected or isinstance(error, BadResponse))
         if unreadable and self.chunk.misses + 1 >= ROW_READS:
             self.finish()
             return
-        again = max(RETRY_SECONDS, error.retry_after or 0)
-        misses = self.chunk.misses + unreadable
-        self.note(
-            due_at=seconds_from_now(again),
-            misses=misses,
+        self.update_chunk(
+            due_at=seconds_from_now(max(RETRY_SECONDS, error.retry_after or 0)),
+            misses=self.chunk.misses + unreadable,
             error_message=error.message[:512],
         )
 
-    def beat(self) -> None:
-        if time.monotonic() > self.next_beat:
-            self.note(due_at=seconds_from_now(READER_LEASE_SECONDS))
-            self.next_beat = time.monotonic() + READER_LEASE_SECONDS / 4
+    def heartbeat(self) -> None:
+        if time.monotonic() > self.next_heartbeat:
+            self.update_chunk(due_at=seconds_from_now(READER_LEASE_SECONDS))
+            self.next_heartbeat = time.monotonic() + READER_LEASE_SECONDS / 4
 
-    def note(self, **facts: Any) -> None:
-        """Raises TaskLeaseLost if another worker has the task by now."""
-        ours = Chunk.objects.filter(
+    def update_chunk(self, **columns: Any) -> None:
+        """Update the chunk; raise TaskLeaseLost if another worker has it."""
+        own = Chunk.objects.filter(
             pk=self.chunk.pk, token=self.chunk.token, state=Chunk.State.FOLLOWED
         )
-        if not ours.update(token=F("token"), **facts):
+        if not own.update(token=F("token"), **columns):
             raise TaskLeaseLost
 
 
@@ -335,7 +324,7 @@ def ended_targets(progress: TaskProgress) -> int:
 
 
 def open_targets(chunk: Chunk) -> QuerySet[Target]:
-    """A worker that died in the middle of settling has left some behind, and settled others."""
+    """Return the targets without an outcome; an earlier worker may have written some."""
     return chunk.targets.filter(state__in=[State.SENT, State.UNKNOWN])
 
 
@@ -349,8 +338,8 @@ def target_names(
 
 
 def leave_to_reconciliation(chunk: Chunk) -> None:
-    """What is open of a task gets chunks of its own, and is read back like any that nobody answered for."""
-    alike = Chunk(
+    """Move the open targets of a task to unknown chunks of their own, to be read back."""
+    template = Chunk(
         operation_id=chunk.operation_id,
         state=Chunk.State.UNKNOWN,
         attempts=chunk.attempts,
@@ -359,8 +348,4 @@ def leave_to_reconciliation(chunk: Chunk) -> None:
         http_status=chunk.http_status,
         request_id=chunk.request_id,
     )
-    regroup_targets(open_targets(chunk), alike, State.UNKNOWN, TARGETS_PER_READ)
-
-
-def seconds_from_now(seconds: float) -> datetime:
-    return timezone.now() + timedelta(seconds=seconds)
+    regroup_targets(open_targets(chunk), template, State.UNKNOWN, TARGETS_PER_READ)

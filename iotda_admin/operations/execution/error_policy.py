@@ -1,4 +1,4 @@
-"""What an error of a write request means for its targets. The one place that decides it."""
+"""Decides what an error of a write request means for its targets. Nothing else decides it."""
 
 from enum import Enum, auto
 
@@ -8,27 +8,28 @@ from iotda_admin.operations.verbs import Verb
 
 
 class ErrorAction(Enum):
-    UNKNOWN = auto()  # IoTDA may have acted: read the platform back, never send again
-    WAIT = auto()  # refused for its rate, not executed: send later
-    FULL = auto()  # refused because as many batch tasks run as may: send later
-    NOT_SENT = auto()  # it did not reach IoTDA: send again, a few times
-    STOP = auto()  # the rest would meet the same refusal
-    SPLIT = auto()  # one bad id spoils the whole request: send each id by itself
-    FAILED = auto()  # refused
+    READ_BACK = auto()  # IoTDA may have applied it: read it back, never send it again
+    WAIT = auto()  # rejected by a rate limit, not executed: send it later
+    WAIT_FOR_TASK = auto()  # too many batch tasks are running: send it later
+    RETRY = auto()  # the request did not reach IoTDA: send it again, a few times
+    STOP = auto()  # the rest of the operation would be rejected as well
+    SPLIT = auto()  # one bad id rejects the whole request: send each id separately
+    FAIL = auto()  # rejected
 
 
 def classify(error: IotdaError, verb: Verb, targets: int) -> ErrorAction:
+    """Return what to do about an error of a request for this number of targets."""
     if error.maybe_applied:
-        return ErrorAction.UNKNOWN
+        return ErrorAction.READ_BACK
     if isinstance(error, Throttled):
         return ErrorAction.WAIT
     if error.code in TASKS_FULL:
-        return ErrorAction.FULL
+        return ErrorAction.WAIT_FOR_TASK
     if error.retryable or not isinstance(error, Rejected):
-        # What is no refusal and was not applied was met on the way, or in the look before the write.
-        return ErrorAction.NOT_SENT
+        # An error on the way to IoTDA, or in the read before the write.
+        return ErrorAction.RETRY
     if verb.stops(error):
         return ErrorAction.STOP
     if error.status == 400 and targets > 1:
         return ErrorAction.SPLIT
-    return ErrorAction.FAILED
+    return ErrorAction.FAIL

@@ -1,8 +1,9 @@
-"""Sends the chunks of operations, several at once, and has what came of each recorded.
+"""Sends the chunks of operations, several at once, and has the results recorded.
 
-The order is the promise: a claim commits that a chunk is sent, then the call is made, then its result is
-recorded. A crash in between leaves the chunk `sent` with a lease that runs out, and recovery takes it from
-there. Only one thread of a process, the caller's, writes; the senders make calls and nothing else.
+The order is what makes a crash safe: lease a chunk and commit it as sent, make the
+call, record the result. A crash in between leaves the chunk `sent` with a lease that
+expires, and reconciliation continues from there. One thread of a process, the
+caller's, writes to the database; the sender threads only make calls.
 """
 
 import logging
@@ -30,234 +31,243 @@ from iotda_admin.operations.models import Chunk
 
 log = logging.getLogger(__name__)
 
-# A process that is told to stop gives its calls so long to be answered; the rest is read back later.
+# How long a stopping process waits for its calls; later answers are read back instead.
 SHUTDOWN_SECONDS = 6.0
-# Results that come back within so many seconds are written together.
+# Results that arrive within this time are written in one transaction.
 GROUP_SECONDS = 0.02
 
 
 def execute_chunk(chunk: Chunk, client: Client) -> None:
-    """Send one chunk here and now, unless another process has it, and record what came of it."""
+    """Send one chunk in this thread and record its result, unless another process has it."""
     leased = lease_chunk(chunk)
     if leased:
         execute_leased_chunk(leased, client)
 
 
 def execute_leased_chunk(leased: LeasedChunk, client: Client) -> None:
+    """Send a leased chunk in this thread and record its result."""
     write_results([send_request(leased, client)], inline=True)
 
 
 class LeaseExpired(IotdaError):
-    """This process stood still for too long: somebody else may be settling its chunk by now."""
+    """Raised before a request when another process may have taken the chunk over."""
 
 
-def send_request(sending: LeasedChunk, client: Client) -> ChunkResult:
-    def check() -> None:
-        # Before each request anew: it may have been read long ago, or waited for its turn.
-        if time.monotonic() > sending.valid_until - settings.IOTDA_DEADLINE:
-            raise LeaseExpired("The lease is over.")
+def send_request(leased: LeasedChunk, client: Client) -> ChunkResult:
+    """Make the write request of a leased chunk; needs no database."""
+
+    def check_lease() -> None:
+        # Before each request: reads and the rate limit may have taken long.
+        if time.monotonic() > leased.valid_until - settings.IOTDA_DEADLINE:
+            raise LeaseExpired("The lease has expired.")
 
     try:
-        return ChunkResult(
-            sending, answer=sending.verb.send(client.checking(check), sending.request)
-        )
+        answer = leased.verb.send(client.checking(check_lease), leased.request)
     except LeaseExpired:
-        return ChunkResult(sending)
+        return ChunkResult(leased)
     except IotdaError as error:
-        return ChunkResult(sending, error=error)
+        return ChunkResult(leased, error=error)
     except Exception:
-        # A fault of ours says nothing of what the platform did.
-        log.exception("%s failed", sending.chunk)
-        return ChunkResult(
-            sending, error=Unreachable("This program failed.", maybe_applied=True)
-        )
+        # A bug of this program does not tell whether IoTDA applied the change.
+        log.exception("%s failed", leased.chunk)
+        bug = Unreachable("This program failed.", maybe_applied=True)
+        return ChunkResult(leased, error=bug)
+    return ChunkResult(leased, answer=answer)
 
 
 def stops_operation(result: ChunkResult) -> bool:
-    """Whether the rest of the operation would meet the same: as it is going to be recorded."""
-    sending, error = result.sending, result.error
+    """Return whether recording this result will stop the operation."""
+    leased, error = result.leased, result.error
     return (
         error is not None
-        and classify(error, sending.verb, len(sending.request.ids)) is ErrorAction.STOP
+        and classify(error, leased.verb, len(leased.request.ids)) is ErrorAction.STOP
     )
 
 
 def execute_due_chunks(
     client: Client,
-    enough: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], bool] = lambda: False,
     hurried: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Work until nothing is due in any operation, or until it is `enough`. Any number of processes may.
+    """Send the due chunks of all operations until none is due or `should_stop`.
 
-    hurried: whether this process is going to end, and cannot wait for the calls under way.
+    Any number of processes may do this at the same time. `hurried` tells that this
+    process is about to exit and cannot wait for the calls in flight.
     """
-    crew = WorkerPool(client, settings.IOTDA_IN_FLIGHT)
+    pool = WorkerPool(client, settings.IOTDA_IN_FLIGHT)
     try:
-        crew.work(enough)
-        crew.finish(hurried)
+        pool.run(should_stop)
+        pool.drain(hurried)
     finally:
-        crew.leave()
+        pool.shut_down()
 
 
 class WorkerPool:
-    """Threads that send, and the one writer who gives them work and records what they bring back."""
+    """Sender threads, and the one writer that leases chunks for them and records results."""
 
     def __init__(self, client: Client, size: int) -> None:
         self.client = client
-        # As many again are claimed ahead, so that no sender waits for the writer.
-        self.size, self.hands = size, 2 * size
-        self.orders: queue.SimpleQueue[LeasedChunk | None] = queue.SimpleQueue()
+        # Lease as many again in advance, so that no sender waits for the writer.
+        self.size, self.capacity = size, 2 * size
+        self.to_send: queue.SimpleQueue[LeasedChunk | None] = queue.SimpleQueue()
         self.results: queue.SimpleQueue[ChunkResult] = queue.SimpleQueue()
-        self.flying: dict[int, LeasedChunk] = {}
-        # Operations that met a refusal which the rest would meet as well.
-        self.refused: set[int] = set()
+        self.in_flight: dict[int, LeasedChunk] = {}
+        # Operations with a rejection that the rest would meet as well.
+        self.stopped: set[int] = set()
         self.threads: list[threading.Thread] = []
-        self.agenda = Schedule()
-        self.next_beat = time.monotonic() + HEARTBEAT_SECONDS
+        self.schedule = Schedule()
+        self.next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
 
-    def send(self, sendings: Iterable[LeasedChunk]) -> None:
-        for sending in sendings:
-            self.flying[sending.chunk.pk] = sending
-            self.orders.put(sending)
-        while len(self.threads) < min(self.size, len(self.flying)):
-            # Daemons: a call without an answer must not keep a stopped process alive.
-            self.threads.append(
-                threading.Thread(target=self.serve, daemon=True, name="sender")
+    def enqueue(self, leased_chunks: Iterable[LeasedChunk]) -> None:
+        for leased in leased_chunks:
+            self.in_flight[leased.chunk.pk] = leased
+            self.to_send.put(leased)
+        while len(self.threads) < min(self.size, len(self.in_flight)):
+            # Daemons: an unanswered call must not keep a stopped process alive.
+            thread = threading.Thread(
+                target=self.run_sender, daemon=True, name="sender"
             )
-            self.threads[-1].start()
+            self.threads.append(thread)
+            thread.start()
 
-    def serve(self) -> None:
-        while sending := self.orders.get():
-            if sending.operation.pk in self.refused:
-                self.results.put(ChunkResult(sending))
+    def run_sender(self) -> None:
+        while leased := self.to_send.get():
+            if leased.operation.pk in self.stopped:
+                self.results.put(ChunkResult(leased))
                 continue
-            result = send_request(sending, self.client)
+            result = send_request(leased, self.client)
             if stops_operation(result):
-                self.refused.add(sending.operation.pk)
+                self.stopped.add(leased.operation.pk)
             self.results.put(result)
 
-    def work(self, enough: Callable[[], bool]) -> None:
-        done: list[ChunkResult] = []
+    def run(self, should_stop: Callable[[], bool]) -> None:
+        results: list[ChunkResult] = []
         while True:
-            stopping = enough()
-            self.send(
-                self.write(
-                    done, 0 if stopping else self.hands - len(self.flying) + len(done)
-                )
-            )
-            if stopping or not self.flying:
+            stopping = should_stop()
+            room = self.capacity - len(self.in_flight) + len(results)
+            self.enqueue(self.write_and_lease(results, 0 if stopping else room))
+            if stopping or not self.in_flight:
                 return
-            done = self.collect(HEARTBEAT_SECONDS)
+            results = self.collect(HEARTBEAT_SECONDS)
 
     def collect(self, seconds: float) -> list[ChunkResult]:
-        """What has come back, at least one if that can be waited for. While the senders have more to do, a
-        little longer, so that one transaction writes more."""
+        """Wait for a result, and for a few more while the senders are busy.
+
+        More results in one transaction make the writer faster.
+        """
         found: list[ChunkResult] = []
         try:
             found.append(self.results.get(timeout=seconds))
             until = time.monotonic() + GROUP_SECONDS
             while len(found) < self.size:
-                left = until - time.monotonic() if self.orders.qsize() > 1 else 0
+                left = until - time.monotonic() if self.to_send.qsize() > 1 else 0
                 found.append(self.results.get(block=left > 0, timeout=max(left, 0)))
         except queue.Empty:
             pass
         return found
 
-    def write(self, done: list[ChunkResult], room: int) -> list[LeasedChunk]:
-        """Record what is done and claim as much anew, in one transaction."""
-        if any(result.error for result in done):
-            # Its operation may have to wait or may have been stopped.
-            self.agenda.fresh_until = 0.0
+    def write_and_lease(
+        self, results: list[ChunkResult], room: int
+    ) -> list[LeasedChunk]:
+        """Record the results and lease up to `room` chunks, in one transaction."""
+        if any(result.error for result in results):
+            # The operation may have to wait now, or may be stopped.
+            self.schedule.expires_at = 0.0
         while True:
             try:
                 with audited_transaction(durable=True):
-                    write_results(done, busy=self.busy(done))
-                    claimed = self.agenda.claim(room, apart_from=self.refused)
-                    self.keep_alive()
+                    write_results(results, busy=self.busy_operations(results))
+                    leased = self.schedule.lease(room, exclude=self.stopped)
+                    self.extend_leases()
             except OperationalError as error:
-                # Locked or full: what came back is kept in mind, and its leases will tell if we die.
-                log.warning(
-                    "the outcomes of %d calls wait for the database: %s",
-                    len(done),
-                    error,
-                )
+                # Locked or full: keep the results in memory; if we die, the leases expire.
+                log.warning("%d results wait for the database: %s", len(results), error)
                 close_old_connections()
                 time.sleep(1)
             except (DatabaseError, ValueError, TypeError):
-                if not done:
+                if not results:
                     raise
-                self.write_one_by_one(done)
-                done = []
+                self.write_one_by_one(results)
+                results = []
             else:
-                for result in done:
-                    self.flying.pop(result.sending.chunk.pk, None)
-                self.forget_refusals()
-                return claimed
+                for result in results:
+                    self.in_flight.pop(result.leased.chunk.pk, None)
+                self.forget_stopped()
+                return leased
 
-    def forget_refusals(self) -> None:
-        """Once all of an operation is back, a refusal that was recorded has stopped it. One that came too
-        late to be recorded has not, and whoever claims of it again sees for themselves."""
-        under_way = {sending.operation.pk for sending in self.flying.values()}
-        self.refused.difference_update(self.refused - under_way)
+    def forget_stopped(self) -> None:
+        """Forget stopped operations that have nothing in flight here.
 
-    def busy(self, done: Sequence[ChunkResult]) -> set[int]:
-        back = {result.sending.chunk.pk for result in done}
+        Usually the rejection is recorded and has stopped the operation. One that was
+        too late to be recorded has not; a later lease then meets it again.
+        """
+        in_flight = {leased.operation.pk for leased in self.in_flight.values()}
+        self.stopped.difference_update(self.stopped - in_flight)
+
+    def busy_operations(self, results: Sequence[ChunkResult]) -> set[int]:
+        """Return the operations that have chunks in flight besides these results."""
+        back = {result.leased.chunk.pk for result in results}
         return {
-            sending.operation.pk
-            for pk, sending in self.flying.items()
+            leased.operation.pk
+            for pk, leased in self.in_flight.items()
             if pk not in back
         }
 
-    def write_one_by_one(self, done: list[ChunkResult]) -> None:
-        """One result that cannot be written must not hold back the others; its lease runs out."""
-        for result in done:
-            self.flying.pop(result.sending.chunk.pk, None)
+    def write_one_by_one(self, results: list[ChunkResult]) -> None:
+        """Write each result in its own transaction; the lease of one that fails expires."""
+        for result in results:
+            self.in_flight.pop(result.leased.chunk.pk, None)
             try:
                 write_results([result])
             except Exception:
-                log.exception(
-                    "%s: what came back cannot be recorded", result.sending.chunk
-                )
+                log.exception("%s: cannot record the result", result.leased.chunk)
 
-    def keep_alive(self) -> None:
-        if self.flying and time.monotonic() > self.next_beat:
-            heartbeat(list(self.flying.values()))
-            self.next_beat = time.monotonic() + HEARTBEAT_SECONDS
+    def extend_leases(self) -> None:
+        if self.in_flight and time.monotonic() > self.next_heartbeat:
+            heartbeat(list(self.in_flight.values()))
+            self.next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
 
-    def finish(self, hurried: Callable[[], bool]) -> None:
-        """In a process that lives on, a call given up could leave after it was looked what became of it."""
-        self.hand_back()
-        while self.flying and not hurried():
-            self.write(self.collect(HEARTBEAT_SECONDS), 0)
+    def drain(self, hurried: Callable[[], bool]) -> None:
+        """Wait for all calls in flight.
 
-    def hand_back(self) -> None:
-        """What was not begun. Recorded like any result, so that nothing of an operation that was cancelled
-        meanwhile is left waiting."""
-        idle: list[ChunkResult] = []
+        In a process that lives on, an abandoned call could still be sent after its
+        chunk was read back.
+        """
+        self.requeue_unstarted()
+        while self.in_flight and not hurried():
+            self.write_and_lease(self.collect(HEARTBEAT_SECONDS), 0)
+
+    def requeue_unstarted(self) -> None:
+        """Return the chunks that no sender has started.
+
+        They are recorded like results, so that those of an operation that was
+        cancelled meanwhile are cancelled as well.
+        """
+        unstarted: list[ChunkResult] = []
         try:
-            while sending := self.orders.get_nowait():
-                idle.append(ChunkResult(sending))
+            while leased := self.to_send.get_nowait():
+                unstarted.append(ChunkResult(leased))
         except queue.Empty:
             pass
-        if idle:
-            self.write(idle, 0)
+        if unstarted:
+            self.write_and_lease(unstarted, 0)
 
-    def leave(self) -> None:
-        """Hand back what was not begun, wait a little for what was, and dismiss the senders."""
-        self.hand_back()
+    def shut_down(self) -> None:
+        """Requeue what is not started, wait briefly for the rest, and end the senders."""
+        self.requeue_unstarted()
         for _thread in self.threads:
-            self.orders.put(None)
+            self.to_send.put(None)
         until = time.monotonic() + SHUTDOWN_SECONDS
-        while self.flying and (left := until - time.monotonic()) > 0:
-            self.write(self.collect(left), 0)
-        if not self.flying:
+        while self.in_flight and (left := until - time.monotonic()) > 0:
+            self.write_and_lease(self.collect(left), 0)
+        if not self.in_flight:
             return
         message = "This process was stopped before the answer came."
         unanswered = Unreachable(message, code=SENDER_LOST, maybe_applied=True)
-        self.write(
+        self.write_and_lease(
             [
-                ChunkResult(sending, error=unanswered)
-                for sending in self.flying.values()
+                ChunkResult(leased, error=unanswered)
+                for leased in self.in_flight.values()
             ],
             0,
         )

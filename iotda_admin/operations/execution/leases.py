@@ -1,7 +1,8 @@
-"""Who may send what: chunks are claimed, kept alive, handed back, all by rows of the database.
+"""Leases chunks to processes: which process may send which chunk, kept in database rows.
 
-A claim commits the chunk as sent before the call is made. It holds a lease; whoever takes the chunk over
-after it raises the fencing token, and what the earlier holder says then is void.
+Leasing commits the chunk as sent before the call is made. The process that takes a chunk
+over after its lease has expired raises the fencing token; results with an earlier token
+are ignored.
 """
 
 import random
@@ -30,23 +31,23 @@ from iotda_admin.operations.permissions import authorize
 from iotda_admin.operations.verbs import State, Verb, VerbRequest, get_verb, task_name
 
 HEARTBEAT_SECONDS = 2.0
-# So many calls in a row without a proper answer, and an operation goes on with one chunk at a time.
+# After this many failed calls in a row, an operation sends one chunk at a time.
 OUTAGE_STRIKES = 3
-# A look at all operations serves the claims of so many seconds.
+# How long a list of the operations with due chunks is used.
 SCHEDULE_SECONDS = 0.3
-# Of a chunk that is sent, the trail names so many targets: all of a bind.
+# The event of a sent chunk names this many targets: all of a bind.
 IDS_IN_EVENT = 20
-# Operations that share one claim; the next claim may draw others.
+# The most operations that share one lease transaction; the next one draws again.
 OPERATIONS_PER_LEASE = 32
 
 
 @dataclass(slots=True)
 class LeasedChunk:
-    """A chunk that is committed as sent, by us."""
+    """A chunk that this process has committed as sent."""
 
     chunk: Chunk
     request: VerbRequest
-    # By this process's own clock: beyond it somebody else may have taken over, so nothing is sent any more.
+    # On this process's monotonic clock. Do not send it later: it may be taken over.
     valid_until: float = field(default=0.0)
     names: Mapping[str, str] = field(default_factory=dict)
 
@@ -61,68 +62,78 @@ class LeasedChunk:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizedOperation:
-    """An operation of which more may be sent, and the spaces in which its actor may act; None: in all."""
+    """An operation whose actor still has the permission.
+
+    `spaces` are the resource spaces where the actor may act; None means all.
+    """
 
     operation: Operation
     spaces: frozenset[str] | None = None
 
 
 def lease_seconds(calls: int = 1) -> float:
-    """Each call may wait for its turn, and then for its answer. A crew prolongs its leases as it goes."""
+    """Return how long a lease lasts: each call may wait for the limiter and the answer.
+
+    A worker pool extends its leases while it runs.
+    """
     return calls * 2 * settings.IOTDA_DEADLINE + 5
 
 
 def lease_expiry(seconds: float) -> Combinable:
-    """By the database's clock, which is the same for all: of two machines, one's may be wrong."""
+    """Return the end of a lease, by the database's clock: machines' clocks can differ."""
     return Now() + timedelta(seconds=seconds)
 
 
 class Schedule:
-    """The running operations with something due, as they were a moment ago: a large one has hundreds of
-    claims, and not each of them shall cost a look at all operations."""
+    """The running operations with due chunks, cached for a moment.
+
+    A large operation takes hundreds of lease transactions; not each searches the table.
+    """
 
     def __init__(self) -> None:
         self.operations: list[Operation] = []
-        self.fresh_until = 0.0
+        self.expires_at = 0.0
 
-    def claim(self, limit: int, apart_from: Collection[int] = ()) -> list[LeasedChunk]:
-        """Up to `limit` chunks whose time has come, of all running operations in turn."""
+    def lease(self, limit: int, exclude: Collection[int] = ()) -> list[LeasedChunk]:
+        """Lease up to `limit` due chunks, shared between the running operations."""
         if limit <= 0:
             return []
-        looked = time.monotonic() > self.fresh_until
-        if looked:
-            self.look()
-        claimed = lease_due_chunks(
-            [each for each in self.operations if each.pk not in apart_from], limit
+        refreshed = time.monotonic() > self.expires_at
+        if refreshed:
+            self.refresh()
+        leased = lease_due_chunks(
+            [each for each in self.operations if each.pk not in exclude], limit
         )
-        if len(claimed) < limit:
-            self.fresh_until = 0.0
-        return claimed if claimed or looked else self.claim(limit, apart_from)
+        if len(leased) < limit:
+            self.expires_at = 0.0
+        return leased if leased or refreshed else self.lease(limit, exclude)
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         self.operations = operations_with_due_chunks()
-        self.fresh_until = time.monotonic() + SCHEDULE_SECONDS
+        self.expires_at = time.monotonic() + SCHEDULE_SECONDS
 
 
 def lease_due_chunks(operations: Sequence[Operation], limit: int) -> list[LeasedChunk]:
+    """Lease up to `limit` due chunks of these operations, in equal shares."""
     with audited_transaction():
-        allowed = [each for each in map(reauthorize, operations) if each]
-        picked: list[Chunk] = []
-        for each in allowed:
-            picked += lock_due_chunks(
-                each.operation, chunk_share(each.operation, -(-limit // len(allowed)))
-            )
-        return mark_sent(within_task_limit(picked[:limit]), allowed, lease_seconds())
+        authorized = [each for each in map(reauthorize, operations) if each]
+        locked: list[Chunk] = []
+        for each in authorized:
+            share = chunk_share(each.operation, -(-limit // len(authorized)))
+            locked += lock_due_chunks(each.operation, share)
+        return mark_sent(within_task_limit(locked[:limit]), authorized, lease_seconds())
 
 
 def lease_chunk(chunk: Chunk) -> LeasedChunk | None:
-    """This one chunk, for exactly one of those who ask."""
+    """Lease this chunk, unless another process has it."""
     operation = Operation.objects.get(pk=chunk.operation_id)
     with audited_transaction(durable=True):
         seconds = lease_seconds(get_verb(operation.verb).calls)
-        allowed = reauthorize(operation)
-        taken = mark_sent(lock_chunk(chunk), [allowed], seconds) if allowed else []
-        return taken[0] if taken else None
+        authorized = reauthorize(operation)
+        leased = (
+            mark_sent(lock_chunk(chunk), [authorized], seconds) if authorized else []
+        )
+        return leased[0] if leased else None
 
 
 def lease_new_chunk(
@@ -135,20 +146,25 @@ def lease_new_chunk(
 
 
 def operations_with_due_chunks() -> list[Operation]:
+    """Return a random sample of the running operations that have due chunks.
+
+    It is random so that no operation waits for the end of a large one.
+    """
     now = timezone.now()
     chunks = Chunk.objects.filter(operation=OuterRef("pk"))
     due = chunks.filter(state=Chunk.State.PENDING, due_at__lte=now)
-    free = Q(held_until=None) | Q(held_until__lte=now)
-    running = Operation.objects.filter(free, Exists(due), state=Operation.State.RUNNING)
+    not_held = Q(held_until=None) | Q(held_until__lte=now)
+    running = Operation.objects.filter(
+        not_held, Exists(due), state=Operation.State.RUNNING
+    )
     found = list(
         running.annotate(answered=Exists(chunks.filter(state=Chunk.State.DONE)))
     )
-    # Drawn by lot: nobody's operation waits for the end of a large one.
     return random.sample(found, min(len(found), OPERATIONS_PER_LEASE))
 
 
 def reauthorize(operation: Operation) -> AuthorizedOperation | None:
-    """Authorize the actor again before each claim; stop the operation if denied."""
+    """Authorize the actor again before each lease; stop the operation if denied."""
     by_command = operation.source == "cli" and operation.actor_id is None
     user = (
         None if by_command else load_actor_user(operation.actor_id) or AnonymousUser()
@@ -156,45 +172,49 @@ def reauthorize(operation: Operation) -> AuthorizedOperation | None:
     decision = authorize(user, operation)
     if decision.allowed:
         return AuthorizedOperation(operation, decision.spaces)
-    held = lock_operation(operation.pk)
-    if held.running:
+    locked = lock_operation(operation.pk)
+    if locked.running:
         reason = {
-            "permission": _("%(who)s no longer has the right to do this."),
+            "permission": _("%(who)s no longer has the permission for this."),
             "scope": _(
-                "%(who)s may no longer change things in all of its resource spaces."
+                "%(who)s no longer has access to all resource spaces of the targets."
             ),
         }[decision.denied_by]
-        stop_operation(held, NOT_ALLOWED, reason % {"who": held.actor_name})
+        stop_operation(locked, NOT_ALLOWED, reason % {"who": locked.actor_name})
     return None
 
 
-def chunk_share(operation: Operation, fair: int) -> int:
-    """One chunk alone goes first, and in an outage: what it meets, the others would have met as well."""
-    return fair if operation.answered and operation.strikes < OUTAGE_STRIKES else 1  # type: ignore[attr-defined]
+def chunk_share(operation: Operation, share: int) -> int:
+    """Return 1 for the first chunk and in an outage, else the share.
+
+    An error of that one chunk is probably the error of all the others.
+    """
+    answered: bool = operation.answered  # type: ignore[attr-defined]
+    return share if answered and operation.strikes < OUTAGE_STRIKES else 1
 
 
-def lock_due_chunks(operation: Operation, share: int) -> list[Chunk]:
-    # All conditions stand on the row itself: PostgreSQL checks those again once it has the lock, but not
-    # a join. A stopped operation has no pending chunks.
+def lock_due_chunks(operation: Operation, limit: int) -> list[Chunk]:
+    """Lock due chunks that no other process has locked."""
+    # All conditions are on the row itself: PostgreSQL checks those again once it has the
+    # lock, but not a join. A stopped operation has no pending chunks.
     due = Chunk.objects.filter(
         operation=operation.pk, state=Chunk.State.PENDING, due_at__lte=timezone.now()
     ).order_by("number")
-    return list(due.select_for_update(skip_locked=True)[:share])
+    return list(due.select_for_update(skip_locked=True)[:limit])
 
 
-def within_task_limit(picked: Sequence[Chunk]) -> list[Chunk]:
-    """The platform runs so many batch tasks at once, in a resource space; ours may all be of one. The others
-    wait here. Where two workers count at the same moment, the platform refuses one: it waits as well."""
-    tasks = [chunk for chunk in picked if chunk.by_task]
+def within_task_limit(chunks: Sequence[Chunk]) -> list[Chunk]:
+    """Leave out the chunks for which IoTDA has no room among its running batch tasks.
+
+    The limit is per resource space, and all our tasks may be in one. If two workers count
+    at the same moment, IoTDA rejects one task, which then waits as well.
+    """
+    tasks = [chunk for chunk in chunks if chunk.by_task]
     if tasks:
-        begun = (Chunk.State.SENT, Chunk.State.UNKNOWN, Chunk.State.FOLLOWED)
-        room = max(
-            0,
-            RUNNING_TASK_LIMIT
-            - Chunk.objects.filter(by_task=True, state__in=begun).count(),
-        )
-        del tasks[:room]
-    return [chunk for chunk in picked if chunk not in tasks]
+        started = (Chunk.State.SENT, Chunk.State.UNKNOWN, Chunk.State.FOLLOWED)
+        running = Chunk.objects.filter(by_task=True, state__in=started).count()
+        del tasks[: max(0, RUNNING_TASK_LIMIT - running)]
+    return [chunk for chunk in chunks if chunk not in tasks]
 
 
 def lock_chunk(chunk: Chunk) -> list[Chunk]:
@@ -205,15 +225,29 @@ def lock_chunk(chunk: Chunk) -> list[Chunk]:
 
 
 def mark_sent(
-    chunks: Sequence[Chunk], allowed: Sequence[AuthorizedOperation], seconds: float
+    chunks: Sequence[Chunk], authorized: Sequence[AuthorizedOperation], seconds: float
 ) -> list[LeasedChunk]:
-    """Write down that these locked chunks are sent."""
+    """Write that these locked chunks are sent, with a lease of so many seconds."""
     if not chunks:
         return []
-    pks = [chunk.pk for chunk in chunks]
-    now, until = timezone.now(), time.monotonic() + seconds
-    sent = {"state": Chunk.State.SENT, "sent_at": now}
-    Chunk.objects.filter(pk__in=pks).update(
+    valid_until = time.monotonic() + seconds
+    mark_chunks_sent(chunks, seconds)
+    targets = mark_targets_sent(chunks)
+    by_operation = {each.operation.pk: each for each in authorized}
+    leased = []
+    for chunk in chunks:
+        own = targets[chunk.pk]
+        names = {id: name for id, name, _stood_before in own}
+        states = {id: stood_before for id, _name, stood_before in own}
+        request = build_request(chunk, by_operation[chunk.operation_id], states)
+        record_chunk_sent(chunk, request.operation, names)
+        leased.append(LeasedChunk(chunk, request, valid_until, names))
+    return leased
+
+
+def mark_chunks_sent(chunks: Sequence[Chunk], seconds: float) -> None:
+    sent = {"state": Chunk.State.SENT, "sent_at": timezone.now()}
+    Chunk.objects.filter(pk__in=[chunk.pk for chunk in chunks]).update(
         token=F("token") + 1,
         attempts=F("attempts") + 1,
         lease_until=lease_expiry(seconds),
@@ -222,36 +256,25 @@ def mark_sent(
     for chunk in chunks:
         chunk.token, chunk.attempts = chunk.token + 1, chunk.attempts + 1
         vars(chunk).update(sent)
-    pending = Target.objects.filter(chunk__in=pks, state=State.PENDING)
-    targets: dict[int, dict[str, bool | None]] = defaultdict(dict)
-    names: dict[int, dict[str, str]] = defaultdict(dict)
+
+
+def mark_targets_sent(
+    chunks: Sequence[Chunk],
+) -> Mapping[int, list[tuple[str, str, bool | None]]]:
+    """Return the id, name and earlier state of the sent targets, by chunk."""
+    pending = Target.objects.filter(chunk__in=chunks, state=State.PENDING)
+    targets: dict[int, list[tuple[str, str, bool | None]]] = defaultdict(list)
     columns = ("chunk", "target_id", "name", "stood_before")
-    for chunk_id, target_id, name, stood_before in pending.order_by("pk").values_list(
-        *columns
-    ):
-        targets[chunk_id][target_id] = stood_before
-        names[chunk_id][target_id] = name
+    for chunk_id, *target in pending.order_by("pk").values_list(*columns):
+        targets[chunk_id].append(tuple(target))
     pending.update(state=State.SENT)
-    by_operation = {each.operation.pk: each for each in allowed}
-    for chunk in chunks:
-        record_chunk_sent(
-            chunk, by_operation[chunk.operation_id].operation, names[chunk.pk]
-        )
-    return [
-        LeasedChunk(
-            c,
-            build_request(c, by_operation[c.operation_id], targets[c.pk]),
-            until,
-            names[c.pk],
-        )
-        for c in chunks
-    ]
+    return targets
 
 
 def record_chunk_sent(
     chunk: Chunk, operation: Operation, names: Mapping[str, str]
 ) -> None:
-    # Of a batch task only the first ones: all of them stand in the events that tell how each ended.
+    # Only the first targets of a batch task: the events of the outcomes name all of them.
     detail = {
         "targets": len(names),
         "ids": list(names)[:IDS_IN_EVENT],
@@ -261,55 +284,54 @@ def record_chunk_sent(
 
 
 def build_request(
-    chunk: Chunk, allowed: AuthorizedOperation, targets: Mapping[str, bool | None]
+    chunk: Chunk, authorized: AuthorizedOperation, targets: Mapping[str, bool | None]
 ) -> VerbRequest:
-    name = task_name(allowed.operation, chunk.number) if chunk.by_task else ""
-    return VerbRequest(
-        allowed.operation, targets, task_name=name, spaces=allowed.spaces
-    )
+    operation = authorized.operation
+    name = task_name(operation, chunk.number) if chunk.by_task else ""
+    return VerbRequest(operation, targets, task_name=name, spaces=authorized.spaces)
 
 
-def still_leased(sendings: Iterable[LeasedChunk]) -> QuerySet[Chunk]:
-    mine = Q(pk__in=[])
-    for sending in sendings:
-        mine |= Q(pk=sending.chunk.pk, token=sending.chunk.token)
-    return Chunk.objects.filter(mine, state=Chunk.State.SENT)
+def still_leased(leased_chunks: Iterable[LeasedChunk]) -> QuerySet[Chunk]:
+    """Return the chunks that no other process has taken over."""
+    own = Q(pk__in=[])
+    for leased in leased_chunks:
+        own |= Q(pk=leased.chunk.pk, token=leased.chunk.token)
+    return Chunk.objects.filter(own, state=Chunk.State.SENT)
 
 
-def heartbeat(sendings: Sequence[LeasedChunk]) -> None:
-    """Prolong the leases of what is under way."""
+def heartbeat(leased_chunks: Sequence[LeasedChunk]) -> None:
+    """Extend the leases of the chunks in flight."""
     seconds = lease_seconds()
-    until = time.monotonic() + seconds
-    rows = still_leased(sendings)
+    valid_until = time.monotonic() + seconds
+    rows = still_leased(leased_chunks)
     rows.update(lease_until=lease_expiry(seconds))
-    ours = set(rows.values_list("pk", flat=True))
-    for sending in sendings:
-        if sending.chunk.pk not in ours:
-            # What somebody has taken over is not sent any more, though its lease would still run.
-            sending.valid_until = 0.0
-    transaction.on_commit(lambda: confirm_leases(sendings, ours, until))
+    own = set(rows.values_list("pk", flat=True))
+    for leased in leased_chunks:
+        if leased.chunk.pk not in own:
+            # Another worker took this chunk over; do not send it.
+            leased.valid_until = 0.0
+    transaction.on_commit(lambda: confirm_leases(leased_chunks, own, valid_until))
 
 
 def confirm_leases(
-    sendings: Sequence[LeasedChunk], ours: Collection[int], until: float
+    leased_chunks: Sequence[LeasedChunk], own: Collection[int], valid_until: float
 ) -> None:
-    """Only what is committed: else somebody takes over what we go on sending."""
-    for sending in sendings:
-        if sending.chunk.pk in ours:
-            sending.valid_until = until
+    """Use the extended leases only once they are committed."""
+    for leased in leased_chunks:
+        if leased.chunk.pk in own:
+            leased.valid_until = valid_until
 
 
-def requeue_unsent(sendings: Sequence[LeasedChunk]) -> None:
-    """Not sent after all: for the next one who asks, as if it had not been claimed."""
-    if not sendings:
+def requeue_unsent(leased_chunks: Sequence[LeasedChunk]) -> None:
+    """Undo the lease of chunks that were not sent; it does not count as an attempt."""
+    if not leased_chunks:
         return
     with transaction.atomic():
-        ours = list(
-            still_leased(sendings).select_for_update().values_list("pk", flat=True)
-        )
-        Target.objects.filter(chunk__in=ours, state=State.SENT).update(
+        rows = still_leased(leased_chunks).select_for_update()
+        own = list(rows.values_list("pk", flat=True))
+        Target.objects.filter(chunk__in=own, state=State.SENT).update(
             state=State.PENDING
         )
-        Chunk.objects.filter(pk__in=ours).update(
+        Chunk.objects.filter(pk__in=own).update(
             state=Chunk.State.PENDING, attempts=F("attempts") - 1, lease_until=None
         )

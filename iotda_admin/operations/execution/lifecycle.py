@@ -1,34 +1,41 @@
-"""How an operation comes to its end: with its last target, or stopped before."""
+"""Ends operations: with their last target, by a stop, or by a cancellation."""
 
 from itertools import batched
 
 from django.db.models import Case, F, Value, When
 from django.utils import timezone
 
-from iotda_admin.operations.audit_log import describe_count, record_operation_event
+from iotda_admin.access.actor import Actor
+from iotda_admin.operations.audit_log import (
+    TARGETS_PER_EVENT,
+    audited_transaction,
+    describe_count,
+    record_operation_event,
+)
 from iotda_admin.operations.counts import format_counts, target_counts
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.open_failures import resolve_earlier
 
 State = Target.State
-# Targets that one event of the trail tells of.
-DROPPED_TOGETHER = 1000
 
 
 def lock_operation(operation_id: int) -> Operation:
-    """Lock the operation before anything of it is written: one order for all who settle, so no deadlock,
-    and of two that settle the last two chunks at once, the second sees what the first has written."""
+    """Lock an operation's row. Always do this before writing anything of the operation.
+
+    The fixed order prevents deadlocks. When two processes write the last two chunks,
+    the second one sees what the first has written.
+    """
     return Operation.objects.select_for_update().get(pk=operation_id)
 
 
 def lock_pending_chunks(operation: Operation) -> None:
-    """A claim that is being committed has its chunks locked: what it takes does not wait any more."""
-    waiting = Chunk.objects.filter(operation=operation, state=Chunk.State.PENDING)
-    list(waiting.select_for_update().values_list("pk", flat=True))
+    """Lock the pending chunks; wait for processes that are leasing some of them."""
+    pending = Chunk.objects.filter(operation=operation, state=Chunk.State.PENDING)
+    list(pending.select_for_update().values_list("pk", flat=True))
 
 
 def stop_operation(operation: Operation, code: str, message: str) -> None:
-    """The rest would be refused as well: it is not sent, and says why."""
+    """Skip what is pending, because IoTDA would reject it as well; record why."""
     operation.state = Operation.State.STOPPED
     operation.stop_code, operation.stop_message = code[:64], message[:512]
     operation.save(update_fields=["state", "stop_code", "stop_message"])
@@ -36,16 +43,42 @@ def stop_operation(operation: Operation, code: str, message: str) -> None:
     finish_operation(operation)
 
 
-def cancel(operation: Operation, by: str) -> None:
-    """AnyUser changed their mind: what is not sent is not sent any more."""
-    operation.state, operation.cancelled_by = Operation.State.CANCELLED, by
-    operation.save(update_fields=["state", "cancelled_by"])
-    skip_pending(operation)
-    finish_operation(operation)
+def cancel_operation(operation: Operation, actor: Actor) -> bool:
+    """Cancel what is pending; what was sent ends normally.
+
+    Return False if the operation has ended or nothing is pending.
+    """
+    with audited_transaction():
+        locked = lock_operation(operation.pk)
+        lock_pending_chunks(locked)
+        pending = locked.targets.filter(state=State.PENDING).count()
+        if not locked.running or not pending:
+            return False
+        record_operation_event(
+            "operation.cancelled",
+            locked,
+            actor_id=actor.user.pk if actor.user else None,
+            actor_name=actor.username,
+            role=actor.role,
+            source=actor.source,
+            address=actor.address,
+            reason="",
+            ticket="",
+            summary=f"cancel {locked}: {describe_count(locked, pending)}",
+            detail={"not_sent": pending},
+        )
+        locked.state, locked.cancelled_by = Operation.State.CANCELLED, actor.username
+        locked.save(update_fields=["state", "cancelled_by"])
+        skip_pending(locked)
+        finish_operation(locked)
+    return True
 
 
 def skip_pending(operation: Operation) -> None:
-    """Also for what was under way when the operation was stopped, and had to be put back."""
+    """End the pending targets of a stopped or cancelled operation as skipped or cancelled.
+
+    Call it again for chunks that were in flight at that time and are requeued later.
+    """
     cancelled = operation.state == Operation.State.CANCELLED
     state = State.CANCELLED if cancelled else State.SKIPPED
     lock_pending_chunks(operation)
@@ -62,32 +95,32 @@ def skip_pending(operation: Operation) -> None:
 
 
 def record_skipped(operation: Operation, state: str) -> None:
-    """Each target's end stands in the trail, of those that were never sent too."""
-    waiting = Target.objects.filter(operation=operation, state=State.PENDING).order_by(
-        "pk"
+    """Record the outcome of each target that was never sent in the audit trail."""
+    rows = (
+        Target.objects.filter(operation=operation, state=State.PENDING)
+        .order_by("pk")
+        .values_list("target_id", "name")
+        .iterator(chunk_size=TARGETS_PER_EVENT)
     )
-    rows = waiting.values_list("target_id", "name").iterator(
-        chunk_size=DROPPED_TOGETHER
-    )
-    for some in batched(rows, DROPPED_TOGETHER):
-        said = (state, operation.stop_code, operation.stop_message)
+    for group in batched(rows, TARGETS_PER_EVENT):
+        outcome = (state, operation.stop_code, operation.stop_message)
         record_operation_event(
             "chunk.dropped",
             operation,
-            summary=describe_count(operation, len(some)),
-            outcome=f"{len(some)} {state}",
-            targets=[(id, name, *said) for id, name in some],
+            summary=describe_count(operation, len(group)),
+            outcome=f"{len(group)} {state}",
+            targets=[(id, name, *outcome) for id, name in group],
         )
 
 
 def finish_operation(operation: Operation) -> None:
-    """Once nothing is open any more, the operation has ended; exactly one caller writes that down."""
+    """Record the end of the operation if no chunk is open; exactly one caller does so."""
     if Chunk.objects.filter(operation=operation, state__in=Chunk.OPEN).exists():
         return
-    ended = Operation.objects.filter(pk=operation.pk, finished_at=None)
+    unfinished = Operation.objects.filter(pk=operation.pk, finished_at=None)
     running, done = Operation.State.RUNNING, Operation.State.DONE
     state = Case(When(state=running, then=Value(done)), default=F("state"))
-    if not ended.update(finished_at=timezone.now(), state=state):
+    if not unfinished.update(finished_at=timezone.now(), state=state):
         return
     counts = target_counts(operation)
     record_operation_event(

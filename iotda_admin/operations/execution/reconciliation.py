@@ -1,13 +1,13 @@
-"""What became of the calls that nobody answered: read the platform back, then settle.
+"""Finds out what unanswered calls did: reads IoTDA back, then records the outcomes.
 
-Nothing is sent again blindly: somebody may have changed the target since.
+Nothing is sent again unless IoTDA shows that it was not applied and no other change of
+the target was requested since.
 """
 
 import logging
 import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from datetime import timedelta
 from itertools import batched
 from typing import Any
 
@@ -19,7 +19,11 @@ from django.utils import timezone
 
 from iotda_admin.core.bulk_sql import update_rows, values_subquery
 from iotda_admin.iotda import Client, IotdaError
-from iotda_admin.operations.audit_log import audited_transaction, record_chunk_event
+from iotda_admin.operations.audit_log import (
+    TARGETS_PER_EVENT,
+    audited_transaction,
+    record_chunk_event,
+)
 from iotda_admin.operations.error_codes import CHANGED_SINCE, NOT_APPLIED, SENDER_LOST
 from iotda_admin.operations.execution.lifecycle import (
     finish_operation,
@@ -31,6 +35,7 @@ from iotda_admin.operations.execution.result_writer import (
     OutcomeBuffer,
     first_read_back,
     mark_already,
+    seconds_from_now,
 )
 from iotda_admin.operations.execution.tasks import nudge
 from iotda_admin.operations.models import Chunk, Operation, Target
@@ -39,47 +44,40 @@ from iotda_admin.rate.connection import client as configured_client
 
 log = logging.getLogger(__name__)
 
-# One look can be too early: the platform's listing may lag behind its own change.
+# A change counts as not applied after this many reads, because IoTDA's lists can lag.
 READS_NEEDED = 2
 RETRY_SECONDS = 15
 NOTIFY_SECONDS = 10
-# A reader that has not shown a sign of life for so long is taken for dead.
+# Another process takes a chunk over whose reader has sent no heartbeat for this long.
 READER_LEASE_SECONDS = 60
-# One look serves so many chunks of an operation: a policy's targets are listed once for all of them.
+# The most chunks that one read serves: a policy's targets are listed once for all of them.
 CHUNKS_PER_READ = 200
-# Targets that one event of the trail tells of.
-TARGETS_PER_EVENT = 1000
-# A later operation on the same target that may still change it: until it is settled, nothing can be told.
-# One of which nothing will ever be told is not waited for.
+# Targets of other operations that may still change, except those that stay unknown.
 MAY_STILL_CHANGE = Q(state__in=[State.PENDING, State.SENT, State.UNKNOWN]) & ~Q(
     error_code=CHANGED_SINCE
 )
-# A later operation did change it: the platform no longer tells about this one.
+LATER = Q(pk__gt=OuterRef("pk"))
+# A later operation changed the target, so IoTDA no longer shows what this one did.
 CHANGED_LATER = TargetOutcome(State.UNKNOWN, CHANGED_SINCE)
 FOUND_UNCHANGED = TargetOutcome(State.FAILED, NOT_APPLIED)
 
 
 def recover_stalled() -> None:
-    """Run again and again by the worker: what stands still is moved on."""
+    """Move on what has stalled. The worker runs this every second."""
     expire_leases()
     finish_completed()
     notify_workers_again()
 
 
 def expire_leases() -> None:
-    """A chunk whose sender died is neither applied nor refused, as far as anyone knows: unknown."""
+    """Mark chunks unknown whose sender has died: IoTDA may or may not have applied them."""
     expired = Chunk.objects.filter(state=Chunk.State.SENT, lease_until__lt=Now())
     for operation_id in sorted(set(expired.values_list("operation", flat=True))):
         with audited_transaction():
             operation = lock_operation(operation_id)
             lost = list(expired.filter(operation=operation_id).select_for_update())
             for chunk in lost:
-                record_sender_lost(
-                    chunk,
-                    operation,
-                    "chunk.unanswered",
-                    TargetOutcome(State.UNKNOWN, SENDER_LOST),
-                )
+                record_sender_lost(chunk, operation)
             Target.objects.filter(chunk__in=lost, state=State.SENT).update(
                 state=State.UNKNOWN
             )
@@ -90,53 +88,57 @@ def expire_leases() -> None:
                 due_at=first_read_back(),
                 error_code=SENDER_LOST,
             )
-        log.warning(
-            "OP-%s: %d chunks without a recorded answer, reading back",
-            operation_id,
-            len(lost),
-        )
+        log.warning("OP-%s: %d leases expired, reading back", operation_id, len(lost))
 
 
-def record_sender_lost(
-    chunk: Chunk, operation: Operation, kind: str, verdict: TargetOutcome
-) -> None:
-    """The same of all targets that are under way; of a batch task in parts."""
+def record_sender_lost(chunk: Chunk, operation: Operation) -> None:
     sent = Target.objects.filter(chunk=chunk, state=State.SENT).order_by("pk")
-    for some in batched(sent.values_list("target_id", "name"), TARGETS_PER_EVENT):
-        names = dict(some)
-        record_chunk_event(kind, operation, chunk, dict.fromkeys(names, verdict), names)
+    unknown = TargetOutcome(State.UNKNOWN, SENDER_LOST)
+    rows = sent.values_list("target_id", "name")
+    for group in batched(rows, TARGETS_PER_EVENT):
+        names = dict(group)
+        outcomes = dict.fromkeys(names, unknown)
+        record_chunk_event("chunk.unanswered", operation, chunk, outcomes, names)
 
 
 def finish_completed() -> None:
-    """Who recorded the last answer may have died while it took another chunk, which somebody else has
-    settled meanwhile, for still under way."""
-    still_open = Chunk.objects.filter(operation=OuterRef("pk"), state__in=Chunk.OPEN)
-    over = Operation.objects.filter(~Exists(still_open), state=Operation.State.RUNNING)
-    for operation_id in over.values_list("pk", flat=True)[:100]:
+    """Finish operations without open chunks.
+
+    A process that records the last answer does not finish the operation while it holds
+    another chunk of it. It may then die, and that chunk is reconciled elsewhere.
+    """
+    open_chunks = Chunk.objects.filter(operation=OuterRef("pk"), state__in=Chunk.OPEN)
+    completed = Operation.objects.filter(
+        ~Exists(open_chunks), state=Operation.State.RUNNING
+    )
+    for operation_id in completed.values_list("pk", flat=True)[:100]:
         with audited_transaction():
             finish_operation(lock_operation(operation_id))
 
 
 def notify_workers_again() -> None:
-    """A message to the workers can get lost; the rows cannot."""
+    """Notify workers of operations that have been due for some time.
+
+    A notification can get lost; the rows cannot.
+    """
     now = timezone.now()
     chunks = Chunk.objects.filter(operation=OuterRef("pk"))
     waiting = chunks.filter(state=Chunk.State.PENDING, due_at__lte=now)
-    # A call from before something became due has led to nothing.
-    in_vain = (
+    # A notification from before something became due had no effect.
+    without_effect = (
         Q(nudged_at=None)
-        | Q(nudged_at__lt=now - timedelta(seconds=NOTIFY_SECONDS))
+        | Q(nudged_at__lt=seconds_from_now(-NOTIFY_SECONDS))
         | Q(nudged_at__lt=F("held_until"))
         | Q(Exists(waiting.filter(due_at__gt=OuterRef("nudged_at"))))
     )
-    running = Operation.objects.filter(
-        in_vain,
+    stalled = Operation.objects.filter(
+        without_effect,
         Q(held_until=None) | Q(held_until__lte=now),
         Exists(waiting),
         ~Exists(chunks.filter(state=Chunk.State.SENT, lease_until__gt=Now())),
         state=Operation.State.RUNNING,
     )
-    for operation_id in running.values_list("pk", flat=True)[:100]:
+    for operation_id in stalled.values_list("pk", flat=True)[:100]:
         nudge(operation_id)
 
 
@@ -146,201 +148,199 @@ def chunks_to_read_back(*, by_task: bool = False) -> QuerySet[Chunk]:
 
 
 def reconcile_due(client: Client | None = None) -> None:
-    """Run again and again by the worker: look at the platform for all whose time has come."""
-    for operation_id in dict.fromkeys(
-        chunks_to_read_back().values_list("operation", flat=True)
-    ):
+    """Read back all chunks that are due. The worker runs this every second."""
+    due = chunks_to_read_back().values_list("operation", flat=True)
+    for operation_id in dict.fromkeys(due):
         reconcile_operation(operation_id, client or configured_client())
 
 
 def reconcile_operation(
     operation_id: int, client: Client, limit: int = CHUNKS_PER_READ
 ) -> None:
-    """Look at the platform for an operation's unknown targets that are due; settle those that can be told."""
-    reading = ReadBack(Operation.objects.get(pk=operation_id))
-    if not reading.take(limit):
+    """Read an operation's due unknown targets from IoTDA and record what it shows."""
+    read = ReadBack(Operation.objects.get(pk=operation_id))
+    if not read.lease(limit):
         return
-    verb = get_verb(reading.operation.verb)
+    verb = get_verb(read.operation.verb)
     request = VerbRequest(
-        reading.operation, dict.fromkeys(reading.ids(), None), heartbeat=reading.beat
+        read.operation, dict.fromkeys(read.ids(), None), heartbeat=read.heartbeat
     )
     try:
-        stands = verb.read_back(client, request)
+        found = verb.read_back(client, request)
     except IotdaError as error:
-        again = timezone.now() + timedelta(seconds=RETRY_SECONDS)
-        reading.mine().update(due_at=again, error_message=error.message[:512])
+        read.postpone(error)
         return
-    reading.stood_before = reading.inventory_said()
+    read.stood_before = read.inventory_before_loss()
     with transaction.atomic():
         lock_operation(operation_id)
         verb.inventory.store(request.seen)
-    reading.record(stands)
+    read.record(found)
 
 
 class ReadBack:
-    """One look for several chunks of an operation. One reader has a chunk; if it dies, another one."""
+    """One read for several chunks of an operation, which only this process reads."""
 
     def __init__(self, operation: Operation, *, by_task: bool = False) -> None:
         self.operation, self.by_task = operation, by_task
         self.tokens: dict[int, int] = {}
         self.targets: dict[int, list[str]] = defaultdict(list)
         self.stood_before: Mapping[str, bool] = {}
-        self.next_beat = time.monotonic() + READER_LEASE_SECONDS / 4
+        self.next_heartbeat = time.monotonic() + READER_LEASE_SECONDS / 4
 
-    def take(self, limit: int) -> bool:
+    def lease(self, limit: int) -> bool:
+        """Lease up to `limit` due chunks; return False if there are none."""
         with transaction.atomic():
-            free = (
-                chunks_to_read_back(by_task=self.by_task)
-                .filter(operation=self.operation)
-                .select_for_update(skip_locked=True)
+            due = chunks_to_read_back(by_task=self.by_task)
+            rows = due.filter(operation=self.operation).select_for_update(
+                skip_locked=True
             )
             self.tokens = {
-                pk: token + 1 for pk, token in free.values_list("pk", "token")[:limit]
+                pk: token + 1 for pk, token in rows.values_list("pk", "token")[:limit]
             }
             Chunk.objects.filter(pk__in=self.tokens).update(
-                token=F("token") + 1, due_at=self.later()
+                token=F("token") + 1, due_at=seconds_from_now(READER_LEASE_SECONDS)
             )
-        rows = Target.objects.filter(chunk__in=self.tokens, state=State.UNKNOWN)
-        for chunk_id, target_id in rows.values_list("chunk", "target_id"):
+        unknown = Target.objects.filter(chunk__in=self.tokens, state=State.UNKNOWN)
+        for chunk_id, target_id in unknown.values_list("chunk", "target_id"):
             self.targets[chunk_id].append(target_id)
         return bool(self.tokens)
 
-    def inventory_said(self) -> Mapping[str, bool]:
-        """What stood when it was sent, of what was perhaps never sent: nobody has looked before, or has
-        lived to tell."""
-        lost = dict(
-            self.mine().filter(error_code=SENDER_LOST).values_list("pk", "sent_at")
-        )
+    def inventory_before_loss(self) -> Mapping[str, bool]:
+        """Return the inventory's states from before chunks were sent whose sender died.
+
+        The state that the sender read itself was lost with it.
+        """
+        rows = self.own_chunks().filter(error_code=SENDER_LOST)
+        lost = dict(rows.values_list("pk", "sent_at"))
         sent = [sent_at for sent_at in lost.values() if sent_at]
+        if not sent:
+            return {}
         ids = [id for pk in lost for id in self.targets[pk]]
-        return (
-            get_verb(self.operation.verb).inventory.standing(
-                ids, self.operation, before=min(sent)
-            )
-            if sent
-            else {}
-        )
+        inventory = get_verb(self.operation.verb).inventory
+        return inventory.standing(ids, self.operation, before=min(sent))
 
     def ids(self) -> list[str]:
         return [id for ids in self.targets.values() for id in ids]
 
-    def mine(self) -> QuerySet[Chunk]:
-        """The chunks that no other reader has taken over."""
-        held = Q(pk__in=[])
+    def own_chunks(self) -> QuerySet[Chunk]:
+        """Return the chunks that no other reader has taken over."""
+        own = Q(pk__in=[])
         for pk, token in self.tokens.items():
-            held |= Q(pk=pk, token=token)
-        return Chunk.objects.filter(held, state=Chunk.State.UNKNOWN)
+            own |= Q(pk=pk, token=token)
+        return Chunk.objects.filter(own, state=Chunk.State.UNKNOWN)
 
-    def later(self) -> Any:
-        return timezone.now() + timedelta(seconds=READER_LEASE_SECONDS)
+    def heartbeat(self) -> None:
+        if time.monotonic() > self.next_heartbeat:
+            self.own_chunks().update(due_at=seconds_from_now(READER_LEASE_SECONDS))
+            self.next_heartbeat = time.monotonic() + READER_LEASE_SECONDS / 4
 
-    def beat(self) -> None:
-        if time.monotonic() > self.next_beat:
-            self.mine().update(due_at=self.later())
-            self.next_beat = time.monotonic() + READER_LEASE_SECONDS / 4
+    def postpone(self, error: IotdaError) -> None:
+        self.own_chunks().update(
+            due_at=seconds_from_now(RETRY_SECONDS), error_message=error.message[:512]
+        )
 
-    def record(self, stands: Mapping[str, bool]) -> None:
-        """Settle what the look tells. The first one that is recorded counts; a late one is void."""
+    def record(self, found: Mapping[str, bool]) -> None:
+        """Record the outcomes that the read shows, except of chunks taken over meanwhile.
+
+        `found` tells for each target whether it is as the operation requested.
+        """
         with audited_transaction():
-            self.write(stands)
+            operation = lock_operation(self.operation.pk)
+            buffer = OutcomeBuffer(operation)
+            for chunk in self.own_chunks().select_for_update():
+                self.reconcile_chunk(chunk, found, buffer)
+            buffer.write()
+            if not operation.running:
+                skip_pending(operation)
+            finish_operation(operation)
 
-    def write(self, stands: Mapping[str, bool]) -> None:
-        operation = lock_operation(self.operation.pk)
-        settlement = OutcomeBuffer(operation)
-        for chunk in self.mine().select_for_update():
-            reconcile_chunk(
-                chunk, self.targets[chunk.pk], stands, settlement, self.stood_before
-            )
-        settlement.write()
-        if not operation.running:
-            skip_pending(operation)
-        finish_operation(operation)
-
-
-def reconcile_chunk(
-    chunk: Chunk,
-    ids: Collection[str],
-    stands: Mapping[str, bool],
-    settlement: OutcomeBuffer,
-    stood_before: Mapping[str, bool],
-) -> None:
-    told = set(ids) & stands.keys() - changed_later(
-        chunk, ids, MAY_STILL_CHANGE
-    ) - in_flight_elsewhere(chunk, ids)
-    verdicts = dict.fromkeys(
-        changed_later(chunk, told, Q(state=State.OK)), CHANGED_LATER
-    )
-    verdicts |= {
-        id: TargetOutcome(State.OK) for id in told if stands[id] and id not in verdicts
-    }
-    missing = told - verdicts.keys()
-    changes: dict[str, Any] = {"state": Chunk.State.DONE}
-    if len(told) < len(ids):
-        changes = {"due_at": timezone.now() + timedelta(seconds=RETRY_SECONDS)}
-    elif missing and chunk.misses + 1 < READS_NEEDED:
-        gap = timedelta(seconds=settings.READ_BACK_GAP)
-        changes = {"due_at": timezone.now() + gap, "misses": chunk.misses + 1}
-    elif missing:
-        again = (
-            missing - changed_later(chunk, missing, Q()) if may_resend(chunk) else set()
-        )
-        verdicts |= dict.fromkeys(missing - again, FOUND_UNCHANGED)
-        if again:
-            unknown = chunk.targets.filter(state=State.UNKNOWN).values_list(
-                "pk", "target_id"
-            )
-            update_rows(
-                Target,
-                ["state"],
-                [(State.PENDING, pk) for pk, id in unknown if id in again],
-            )
-            changes = {
-                "state": Chunk.State.PENDING,
-                "due_at": timezone.now(),
-                "misses": 0,
+    def reconcile_chunk(
+        self, chunk: Chunk, found: Mapping[str, bool], buffer: OutcomeBuffer
+    ) -> None:
+        ids = self.targets[chunk.pk]
+        known = set(ids) & found.keys()
+        known -= also_targeted(chunk, ids, LATER & MAY_STILL_CHANGE)
+        known -= in_flight_elsewhere(chunk, ids)
+        changed = also_targeted(chunk, known, LATER & Q(state=State.OK))
+        outcomes = dict.fromkeys(changed, CHANGED_LATER)
+        outcomes |= {
+            id: TargetOutcome(State.OK)
+            for id in known
+            if found[id] and id not in outcomes
+        }
+        missing = known - outcomes.keys()
+        columns: dict[str, Any] = {"state": Chunk.State.DONE}
+        if len(known) < len(ids):
+            columns = {"due_at": seconds_from_now(RETRY_SECONDS)}
+        elif missing and chunk.misses + 1 < READS_NEEDED:
+            columns = {
+                "due_at": seconds_from_now(settings.READ_BACK_GAP),
+                "misses": chunk.misses + 1,
             }
-    Chunk.objects.filter(pk=chunk.pk).update(**changes)
-    of_chunk = list(chunk.targets.values_list("target_id", "name", "stood_before"))
-    verdicts = mark_already(
-        verdicts, {id: stood for id, _name, stood in of_chunk} | dict(stood_before)
-    )
-    settlement.add(chunk, verdicts)
-    if verdicts:
-        names = {id: name for id, name, _stood in of_chunk}
-        record_chunk_event(
-            "chunk.settled", settlement.operation, chunk, verdicts, names
+        elif missing:
+            resend = requeue_targets(chunk, missing)
+            outcomes |= dict.fromkeys(missing - resend, FOUND_UNCHANGED)
+            if resend:
+                pending = Chunk.State.PENDING
+                columns = {"state": pending, "due_at": timezone.now(), "misses": 0}
+        Chunk.objects.filter(pk=chunk.pk).update(**columns)
+        self.add_outcomes(chunk, outcomes, buffer)
+
+    def add_outcomes(
+        self, chunk: Chunk, outcomes: dict[str, TargetOutcome], buffer: OutcomeBuffer
+    ) -> None:
+        rows = list(chunk.targets.values_list("target_id", "name", "stood_before"))
+        stood_before = {id: stood for id, _name, stood in rows} | dict(
+            self.stood_before
         )
+        outcomes = mark_already(outcomes, stood_before)
+        buffer.add(chunk, outcomes)
+        if outcomes:
+            names = {id: name for id, name, _stood in rows}
+            record_chunk_event(
+                "chunk.settled", buffer.operation, chunk, outcomes, names
+            )
+
+
+def requeue_targets(chunk: Chunk, missing: set[str]) -> set[str]:
+    """Set targets to pending that can be sent again; return them.
+
+    Only if the sender died, so that IoTDA may never have received the request, and no
+    later operation has the target.
+    """
+    if not may_resend(chunk):
+        return set()
+    resend = missing - also_targeted(chunk, missing, LATER)
+    unknown = chunk.targets.filter(state=State.UNKNOWN).values_list("pk", "target_id")
+    if resend:
+        update_rows(
+            Target,
+            ["state"],
+            [(State.PENDING, pk) for pk, id in unknown if id in resend],
+        )
+    return resend
 
 
 def may_resend(chunk: Chunk) -> bool:
-    """Only where our own process died on the way: the platform was perhaps never asked. Looked at twice, and
-    nobody else has asked for a change of the target since."""
     return chunk.error_code == SENDER_LOST and chunk.attempts < MAX_ATTEMPTS
 
 
-def changed_later(chunk: Chunk, ids: Collection[str], how: Q) -> set[str]:
-    """The targets that a later operation touched as well, and how they stand there."""
-    later = Target.objects.filter(
-        how,
-        target_id=OuterRef("target_id"),
-        subject=OuterRef("subject"),
-        pk__gt=OuterRef("pk"),
+def also_targeted(chunk: Chunk, ids: Collection[str], others: Q) -> set[str]:
+    """Return the targets that other operations, those matching `others`, have as well."""
+    rows = Target.objects.filter(
+        others, target_id=OuterRef("target_id"), subject=OuterRef("subject")
     )
-    # Not by the chunk, which may have 30,000: PostgreSQL then reads all of them for each.
+    # Not by chunk: PostgreSQL would read all 30,000 targets of a large one for each.
     own = Target.objects.filter(
         operation=chunk.operation_id, target_id__in=values_subquery(list(ids))
     )
-    return set(own.filter(Exists(later)).values_list("target_id", flat=True))
+    return set(own.filter(Exists(rows)).values_list("target_id", flat=True))
 
 
 def in_flight_elsewhere(chunk: Chunk, ids: Collection[str]) -> set[str]:
-    """An earlier operation's batch task that was found again may still change them."""
-    others = Target.objects.filter(
-        target_id=OuterRef("target_id"),
-        subject=OuterRef("subject"),
-        state__in=Target.IN_FLIGHT,
-    ).exclude(pk=OuterRef("pk"))
-    own = Target.objects.filter(
-        operation=chunk.operation_id, target_id__in=values_subquery(list(ids))
-    )
-    return set(own.filter(Exists(others)).values_list("target_id", flat=True))
+    """Return the targets that another operation may change, even an earlier one.
+
+    An earlier operation's batch task can be found again.
+    """
+    others = Q(state__in=Target.IN_FLIGHT) & ~Q(pk=OuterRef("pk"))
+    return also_targeted(chunk, ids, others)

@@ -1,4 +1,4 @@
-"""Writes down what came of calls: many chunks in one transaction, with about one statement an outcome."""
+"""Writes the results of calls: many chunks in one transaction, a statement per outcome."""
 
 import random
 from collections import defaultdict
@@ -33,23 +33,23 @@ from iotda_admin.operations.execution.lifecycle import (
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.verbs import State, TargetOutcome, VerbAnswer, get_verb
 
-# How often a chunk is tried that does not reach the platform.
+# How often a chunk is sent that does not reach IoTDA.
 MAX_ATTEMPTS = 3
-# In an outage nothing is sent for a while, at most so long.
+# The longest pause of an operation in an outage.
 MAX_OUTAGE_WAIT = 30.0
-# Until a batch task is looked at for the first time, and at least from one look to the next.
+# Before the first poll of a batch task, and at least between two polls.
 TASK_POLL_SECONDS = 2
-# Until a batch task is tried again for which there was no room.
+# Before a batch task is sent again that IoTDA had no room for.
 TASKS_FULL_SECONDS = 20
-# In one statement: databases limit how many there may be.
+# Databases limit the parameters of a statement.
 IDS_PER_STATEMENT = 500
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkResult:
-    """How the call for a chunk ended: an answer, an error, or neither where it was not made."""
+    """How the call for a chunk ended: an answer, an error, or neither if it was not made."""
 
-    sending: LeasedChunk
+    leased: LeasedChunk
     answer: VerbAnswer | None = None
     error: IotdaError | None = None
 
@@ -57,217 +57,203 @@ class ChunkResult:
 def write_results(
     results: Sequence[ChunkResult], *, inline: bool = False, busy: Collection[int] = ()
 ) -> None:
-    """All of it or nothing. What somebody else has taken over meanwhile is void.
+    """Write all of these results, or none; ignore chunks that were taken over.
 
-    busy: operations of which more is under way here, so that they cannot have ended.
+    `busy` are operations with more chunks in flight here, which cannot have ended.
     """
     by_operation = defaultdict(list)
     for result in results:
-        by_operation[result.sending.operation.pk].append(result)
+        by_operation[result.leased.operation.pk].append(result)
     with audited_transaction():
         for operation_id in sorted(by_operation):
-            results_of_it = by_operation[operation_id]
+            own = by_operation[operation_id]
             operation = lock_operation(operation_id)
-            # The spaces of an operation never change, so they are not read again.
-            operation.space = results_of_it[0].sending.operation.space
-            page = OperationWriter(operation, inline)
-            page.record(results_of_it)
+            # The spaces of an operation never change, so do not read them again.
+            operation.space = own[0].leased.operation.space
+            writer = OperationWriter(operation, inline)
+            writer.write(own)
             if operation_id not in busy:
-                finish_operation(page.operation)
+                finish_operation(writer.operation)
 
 
 class OperationWriter:
-    """What is written of one operation, whose row is locked, in one go."""
+    """Writes results of one operation, whose row is locked."""
 
     def __init__(self, operation: Operation, inline: bool = False) -> None:
         self.operation, self.inline = operation, inline
         self.verb = get_verb(operation.verb)
-        self.settlement = OutcomeBuffer(operation)
-        # Chunks that were answered, with their request ids, by whether the answer was unclear and its status.
+        self.buffer = OutcomeBuffer(operation)
+        # Chunk ids with their X-Request-Id, by (any target unknown, HTTP status).
         self.answered: dict[tuple[bool, int | None], list[tuple[str, int]]] = (
             defaultdict(list)
         )
-        # A refusal that all further calls would meet as well: its code and message.
-        self.refusal: tuple[str, str] | None = None
-        self.struck: list[bool] = []
+        # Code and message of an error that all further calls would meet as well.
+        self.stop_reason: tuple[str, str] | None = None
+        # For each call, whether IoTDA failed to answer it properly.
+        self.strikes: list[bool] = []
         self.hold_until: datetime | None = None
 
-    def record(self, results: Sequence[ChunkResult]) -> None:
-        locked = still_leased(result.sending for result in results).select_for_update()
-        ours = set(locked.values_list("pk", flat=True))
+    def write(self, results: Sequence[ChunkResult]) -> None:
+        locked = still_leased(result.leased for result in results).select_for_update()
+        own = set(locked.values_list("pk", flat=True))
         for result in results:
-            if result.sending.chunk.pk in ours:
-                self.verb.inventory.store(result.sending.request.seen)
-                self.write(result)
-        self.write_answered()
-        self.settlement.write()
+            if result.leased.chunk.pk in own:
+                self.verb.inventory.store(result.leased.request.seen)
+                self.write_result(result)
+        self.write_answered_chunks()
+        self.buffer.write()
         self.count_strikes()
-        if self.refusal and self.operation.running:
-            stop_operation(self.operation, *self.refusal)
+        if self.stop_reason and self.operation.running:
+            stop_operation(self.operation, *self.stop_reason)
         elif not self.operation.running:
-            # It was stopped while these were under way: what is put back does not wait then.
+            # Stopped while these were in flight: do not leave requeued chunks pending.
             skip_pending(self.operation)
 
-    def write(self, result: ChunkResult) -> None:
-        sending = result.sending
-        if result.answer:
-            self.write_answer(sending, result.answer)
+    def write_result(self, result: ChunkResult) -> None:
+        leased = result.leased
+        if result.answer and result.answer.task_id:
+            self.write_task(leased, result.answer)
+        elif result.answer:
+            self.write_answer(leased, result.answer)
         elif result.error:
-            self.write_error(sending, result.error)
+            self.write_error(leased, result.error)
         else:
-            requeue_unsent([sending])
+            requeue_unsent([leased])
 
-    def write_answer(self, sending: LeasedChunk, answer: VerbAnswer) -> None:
-        if answer.task_id:
-            self.write_task(sending, answer)
-            return
-        verdicts = {
+    def write_answer(self, leased: LeasedChunk, answer: VerbAnswer) -> None:
+        outcomes = {
             id: answer.outcomes.get(id, TargetOutcome(State.UNKNOWN))
-            for id in sending.request.ids
+            for id in leased.request.ids
         }
-        verdicts = mark_already(verdicts, sending.request.stood_before)
-        unclear = any(verdict.state == State.UNKNOWN for verdict in verdicts.values())
+        outcomes = mark_already(outcomes, leased.request.stood_before)
+        unclear = any(outcome.state == State.UNKNOWN for outcome in outcomes.values())
         self.answered[unclear, answer.status].append(
-            (answer.request_id[:128], sending.chunk.pk)
+            (answer.request_id[:128], leased.chunk.pk)
         )
-        self.struck.append(False)
-        self.settlement.add(sending.chunk, verdicts, whole=True)
+        self.strikes.append(False)
+        self.buffer.add(leased.chunk, outcomes, whole=True)
         kind = "chunk.unanswered" if unclear else "chunk.answered"
-        self.tell(kind, sending, verdicts, answer.request_id, {"status": answer.status})
+        detail = {"status": answer.status}
+        self.record_event(kind, leased, outcomes, answer.request_id, detail)
 
-    def write_answered(self) -> None:
+    def write_answered_chunks(self) -> None:
         now = timezone.now()
         for (unclear, status), rows in self.answered.items():
-            facts = {"lease_until": None, "error_code": "", "error_message": ""}
-            state = Chunk.State.UNKNOWN if unclear else Chunk.State.DONE
+            columns = {"lease_until": None, "error_code": "", "error_message": ""}
             if len(rows) == 1:
-                facts["request_id"] = rows[0][0]
+                columns["request_id"] = rows[0][0]
             Chunk.objects.filter(pk__in=[pk for _request_id, pk in rows]).update(
-                state=state,
+                state=Chunk.State.UNKNOWN if unclear else Chunk.State.DONE,
                 due_at=first_read_back(),
                 answered_at=now,
                 http_status=status,
-                **facts,
+                **columns,
             )
-            if len(rows) == 1:
-                continue
-            with connection.cursor() as cursor:
-                cursor.executemany(
-                    "UPDATE operations_chunk SET request_id = %s WHERE id = %s", rows
-                )
+            if len(rows) > 1:
+                with connection.cursor() as cursor:
+                    cursor.executemany(
+                        "UPDATE operations_chunk SET request_id = %s WHERE id = %s",
+                        rows,
+                    )
 
-    def write_task(self, sending: LeasedChunk, answer: VerbAnswer) -> None:
-        """The platform has taken it on; its targets stay sent until the task tells of each."""
+    def write_task(self, leased: LeasedChunk, answer: VerbAnswer) -> None:
+        """Write that IoTDA accepted the batch task; its targets stay sent until it ends."""
         release_lease(
-            sending.chunk,
+            leased.chunk,
             state=Chunk.State.FOLLOWED,
             task_id=answer.task_id,
-            due_at=timezone.now() + timedelta(seconds=TASK_POLL_SECONDS),
+            due_at=seconds_from_now(TASK_POLL_SECONDS),
             answered_at=timezone.now(),
             http_status=answer.status,
             request_id=answer.request_id,
             error_code="",
             error_message="",
         )
-        self.struck.append(False)
-        self.tell(
-            "chunk.answered",
-            sending,
-            {},
-            answer.request_id,
-            {"batch_task": answer.task_id},
-        )
+        self.strikes.append(False)
+        detail = {"batch_task": answer.task_id}
+        self.record_event("chunk.answered", leased, {}, answer.request_id, detail)
 
-    def tell(
-        self,
-        kind: str,
-        sending: LeasedChunk,
-        verdicts: Mapping[str, TargetOutcome],
-        request_id: str,
-        detail: Mapping[str, Any],
-    ) -> None:
-        record_chunk_event(
-            kind, sending.operation, sending.chunk, verdicts, sending.names,
-            upstream_id=request_id, detail=detail,
-        )  # fmt: skip
-
-    def write_error(self, sending: LeasedChunk, error: IotdaError) -> None:
-        chunk, ids = sending.chunk, sending.request.ids
-        said = {
-            "http_status": error.status,
-            "request_id": error.request_id[:128],
-            "error_code": error.code[:64],
-            "error_message": error.message[:512],
-        }
-        judgement = classify(error, self.verb, len(ids))
-        self.struck.append(judgement in (ErrorAction.UNKNOWN, ErrorAction.NOT_SENT))
-        # Unless it settles the targets, they are sent again.
-        kind, verdicts = "chunk.not_sent", {}
-        match judgement:
-            case ErrorAction.UNKNOWN:
-                release_lease(
-                    chunk, state=Chunk.State.UNKNOWN, due_at=first_read_back(), **said
-                )
-                kind = "chunk.unanswered"
-                verdicts = self.settle_all(
-                    sending, TargetOutcome(State.UNKNOWN, error.code, error.message)
-                )
-            case ErrorAction.WAIT:
-                # Whatever else is sent would be refused for the rate as well.
-                until = requeue_chunk(
-                    chunk,
-                    said,
-                    error.retry_after or retry_delay(chunk.attempts),
-                    tried=False,
-                )
-                self.hold_until = max(until, self.hold_until or until)
-            case ErrorAction.FULL:
-                # Whatever goes without a batch task goes on.
-                requeue_chunk(chunk, said, TASKS_FULL_SECONDS, tried=False)
-            case ErrorAction.NOT_SENT if (
-                not self.inline and chunk.attempts < MAX_ATTEMPTS
-            ):
-                requeue_chunk(chunk, said, retry_delay(chunk.attempts))
-            case ErrorAction.SPLIT:
-                release_lease(
-                    chunk, state=Chunk.State.DONE, answered_at=timezone.now(), **said
-                )
-                split_chunk(chunk)
-            case _:
-                release_lease(
-                    chunk, state=Chunk.State.DONE, answered_at=timezone.now(), **said
-                )
-                code = error.code or (
-                    NOT_SENT if judgement == ErrorAction.NOT_SENT else ""
-                )
-                kind = kind if judgement == ErrorAction.NOT_SENT else "chunk.answered"
-                verdicts = self.settle_all(
-                    sending, TargetOutcome(State.FAILED, code, error.message)
-                )
-                if judgement == ErrorAction.STOP:
-                    self.refusal = self.refusal or (error.code, error.message)
+    def write_error(self, leased: LeasedChunk, error: IotdaError) -> None:
+        action = classify(error, self.verb, len(leased.request.ids))
+        self.strikes.append(action in (ErrorAction.READ_BACK, ErrorAction.RETRY))
+        kind, outcomes = self.apply_error(action, leased, error)
         detail = {
             "status": error.status,
             "code": error.code,
             "message": error.message[:512],
         }
-        self.tell(kind, sending, verdicts, error.request_id, detail)
+        self.record_event(kind, leased, outcomes, error.request_id, detail)
 
-    def settle_all(
-        self, sending: LeasedChunk, verdict: TargetOutcome
+    def apply_error(
+        self, action: ErrorAction, leased: LeasedChunk, error: IotdaError
+    ) -> tuple[str, dict[str, TargetOutcome]]:
+        """Requeue, split or end the chunk; return the kind of event and the outcomes."""
+        chunk, columns = leased.chunk, error_columns(error)
+        match action:
+            case ErrorAction.READ_BACK:
+                columns |= {"state": Chunk.State.UNKNOWN, "due_at": first_read_back()}
+                release_lease(chunk, **columns)
+                unknown = TargetOutcome(State.UNKNOWN, error.code, error.message)
+                return "chunk.unanswered", self.add_all(leased, unknown)
+            case ErrorAction.WAIT:
+                # The rate limit would reject the operation's other calls as well.
+                wait = error.retry_after or retry_delay(chunk.attempts)
+                until = requeue_chunk(chunk, columns, wait, attempted=False)
+                self.hold_until = max(until, self.hold_until or until)
+            case ErrorAction.WAIT_FOR_TASK:
+                # Chunks that are no batch task need not wait.
+                requeue_chunk(chunk, columns, TASKS_FULL_SECONDS, attempted=False)
+            case ErrorAction.RETRY if not self.inline and chunk.attempts < MAX_ATTEMPTS:
+                requeue_chunk(chunk, columns, retry_delay(chunk.attempts))
+            case ErrorAction.SPLIT:
+                end_chunk(chunk, columns)
+                split_chunk(chunk)
+            case _:
+                return self.fail_chunk(action, leased, error)
+        return "chunk.not_sent", {}
+
+    def fail_chunk(
+        self, action: ErrorAction, leased: LeasedChunk, error: IotdaError
+    ) -> tuple[str, dict[str, TargetOutcome]]:
+        end_chunk(leased.chunk, error_columns(error))
+        not_sent = action == ErrorAction.RETRY
+        code = error.code or (NOT_SENT if not_sent else "")
+        outcomes = self.add_all(
+            leased, TargetOutcome(State.FAILED, code, error.message)
+        )
+        if action == ErrorAction.STOP:
+            self.stop_reason = self.stop_reason or (error.code, error.message)
+        return "chunk.not_sent" if not_sent else "chunk.answered", outcomes
+
+    def add_all(
+        self, leased: LeasedChunk, outcome: TargetOutcome
     ) -> dict[str, TargetOutcome]:
-        verdicts = dict.fromkeys(sending.request.ids, verdict)
-        self.settlement.add(sending.chunk, verdicts, whole=True)
-        return verdicts
+        """Give all targets of the chunk this outcome."""
+        outcomes = dict.fromkeys(leased.request.ids, outcome)
+        self.buffer.add(leased.chunk, outcomes, whole=True)
+        return outcomes
+
+    def record_event(
+        self,
+        kind: str,
+        leased: LeasedChunk,
+        outcomes: Mapping[str, TargetOutcome],
+        request_id: str,
+        detail: Mapping[str, Any],
+    ) -> None:
+        record_chunk_event(
+            kind, leased.operation, leased.chunk, outcomes, leased.names,
+            upstream_id=request_id, detail=detail,
+        )  # fmt: skip
 
     def count_strikes(self) -> None:
-        """An outage is met with few calls: the more of them fail in a row, the longer nothing is sent."""
-        if not self.struck:
+        """In an outage, pause the operation: the longer, the more calls failed in a row."""
+        if not self.strikes:
             return
-        strikes = self.operation.strikes + len(self.struck) if all(self.struck) else 0
+        strikes = self.operation.strikes + len(self.strikes) if all(self.strikes) else 0
         if strikes >= OUTAGE_STRIKES:
             wait = min(MAX_OUTAGE_WAIT, 2.0 ** (strikes - OUTAGE_STRIKES + 1))
-            self.hold_until = timezone.now() + timedelta(seconds=wait)
+            self.hold_until = seconds_from_now(wait)
         if strikes != self.operation.strikes or self.hold_until:
             self.operation.strikes = strikes
             self.operation.held_until = self.hold_until or self.operation.held_until
@@ -275,124 +261,148 @@ class OperationWriter:
 
 
 class OutcomeBuffer:
-    """Each target's outcome, gathered, then written with one statement an outcome."""
+    """Collects the outcomes of targets and writes them with one statement per outcome."""
 
     def __init__(self, operation: Operation) -> None:
         self.operation = operation
-        self.whole: dict[TargetOutcome, list[int]] = defaultdict(list)
+        self.whole_chunks: dict[TargetOutcome, list[int]] = defaultdict(list)
         self.parts: dict[TargetOutcome, list[list[str]]] = defaultdict(list)
-        self.standing: list[str] = []
+        # Targets that are now as the operation requested.
+        self.succeeded: list[str] = []
 
     def add(
         self,
         chunk: Chunk,
-        verdicts: Mapping[str, TargetOutcome],
+        outcomes: Mapping[str, TargetOutcome],
         *,
         whole: bool = False,
     ) -> None:
-        """whole: these are all targets of the chunk that were sent."""
-        same: dict[TargetOutcome, list[str]] = defaultdict(list)
-        for id, verdict in verdicts.items():
-            same[verdict].append(id)
-            if verdict.state in (State.OK, State.ALREADY):
-                self.standing.append(id)
-        for verdict, ids in same.items():
-            if whole and len(same) == 1:
-                self.whole[verdict].append(chunk.pk)
+        """`whole`: these are all sent targets of the chunk."""
+        by_outcome: dict[TargetOutcome, list[str]] = defaultdict(list)
+        for id, outcome in outcomes.items():
+            by_outcome[outcome].append(id)
+            if outcome.state in (State.OK, State.ALREADY):
+                self.succeeded.append(id)
+        for outcome, ids in by_outcome.items():
+            if whole and len(by_outcome) == 1:
+                self.whole_chunks[outcome].append(chunk.pk)
             else:
-                self.parts[verdict].append(ids)
+                self.parts[outcome].append(ids)
 
     def write(self) -> None:
-        # What is settled stays settled, whoever comes late.
-        targets = Target.objects.filter(state__in=[State.SENT, State.UNKNOWN])
-        for verdict, chunks in self.whole.items():
-            # A chunk that was sent again may have left targets behind that nobody can tell of any more.
+        for outcome, chunks in self.whole_chunks.items():
+            # Only sent targets: a chunk that was sent again may have left out some
+            # whose outcome can no longer be known.
             Target.objects.filter(chunk__in=chunks, state=State.SENT).update(
-                **outcome_columns(verdict)
+                **outcome_columns(outcome)
             )
-        for verdict, parts in self.parts.items():
+        # Never change an outcome that is already written.
+        targets = Target.objects.filter(state__in=[State.SENT, State.UNKNOWN])
+        for outcome, parts in self.parts.items():
             for ids in parts:
-                # Not by their chunk: of a large one, each statement would read all targets.
-                for some in batched(ids, IDS_PER_STATEMENT):
-                    targets.filter(operation=self.operation, target_id__in=some).update(
-                        **outcome_columns(verdict)
-                    )
-        if self.standing:
-            get_verb(self.operation.verb).inventory.apply(self.operation, self.standing)
+                # Not by chunk: each statement would read all targets of a large one.
+                for group in batched(ids, IDS_PER_STATEMENT):
+                    targets.filter(
+                        operation=self.operation, target_id__in=group
+                    ).update(**outcome_columns(outcome))
+        if self.succeeded:
+            inventory = get_verb(self.operation.verb).inventory
+            inventory.apply(self.operation, self.succeeded)
 
 
 def mark_already(
-    verdicts: Mapping[str, TargetOutcome], stood_before: Mapping[str, bool | None]
+    outcomes: Mapping[str, TargetOutcome], stood_before: Mapping[str, bool | None]
 ) -> dict[str, TargetOutcome]:
-    """What stood as asked beforehand was not changed by us, though the platform says it is done."""
+    """Replace ok by already for targets that were as requested before we sent anything."""
     return {
         id: TargetOutcome(State.ALREADY)
-        if verdict.state == State.OK and stood_before.get(id)
-        else verdict
-        for id, verdict in verdicts.items()
+        if outcome.state == State.OK and stood_before.get(id)
+        else outcome
+        for id, outcome in outcomes.items()
     }
 
 
-def outcome_columns(verdict: TargetOutcome) -> dict[str, Any]:
+def outcome_columns(outcome: TargetOutcome) -> dict[str, Any]:
     return {
-        "state": verdict.state,
-        "error_code": verdict.code[:64],
-        "error_message": verdict.message[:512],
-        "settled_at": None if verdict.state == State.UNKNOWN else timezone.now(),
+        "state": outcome.state,
+        "error_code": outcome.code[:64],
+        "error_message": outcome.message[:512],
+        "settled_at": None if outcome.state == State.UNKNOWN else timezone.now(),
     }
 
 
-def release_lease(chunk: Chunk, **facts: Any) -> None:
-    Chunk.objects.filter(pk=chunk.pk).update(lease_until=None, **facts)
+def error_columns(error: IotdaError) -> dict[str, Any]:
+    return {
+        "http_status": error.status,
+        "request_id": error.request_id[:128],
+        "error_code": error.code[:64],
+        "error_message": error.message[:512],
+    }
+
+
+def release_lease(chunk: Chunk, **columns: Any) -> None:
+    Chunk.objects.filter(pk=chunk.pk).update(lease_until=None, **columns)
+
+
+def end_chunk(chunk: Chunk, columns: Mapping[str, Any]) -> None:
+    release_lease(chunk, state=Chunk.State.DONE, answered_at=timezone.now(), **columns)
+
+
+def seconds_from_now(seconds: float) -> datetime:
+    return timezone.now() + timedelta(seconds=seconds)
 
 
 def first_read_back() -> datetime:
-    """A request that we gave up on may still arrive: not before its deadline is the platform asked."""
-    return timezone.now() + timedelta(seconds=settings.IOTDA_DEADLINE)
+    """Return when to read back: an abandoned request may arrive until its deadline."""
+    return seconds_from_now(settings.IOTDA_DEADLINE)
 
 
 def retry_delay(attempts: int) -> float:
+    """Return an exponential delay in seconds, with jitter."""
     return min(60.0, 2.0**attempts) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 def requeue_chunk(
-    chunk: Chunk, said: Mapping[str, Any], wait: float, *, tried: bool = True
+    chunk: Chunk, columns: Mapping[str, Any], wait: float, *, attempted: bool = True
 ) -> datetime:
-    """Not executed: to be sent again, after a while. Where it was no try, as often as need be."""
-    due_at = timezone.now() + timedelta(seconds=wait)
+    """Send a chunk that was not executed again later; return when.
+
+    Without `attempted`, it does not count towards MAX_ATTEMPTS.
+    """
+    due_at = seconds_from_now(wait)
     release_lease(
         chunk,
         state=Chunk.State.PENDING,
         due_at=due_at,
-        attempts=F("attempts") - int(not tried),
-        **said,
+        attempts=F("attempts") - int(not attempted),
+        **columns,
     )
     Target.objects.filter(chunk=chunk, state=State.SENT).update(state=State.PENDING)
     return due_at
 
 
 def split_chunk(chunk: Chunk) -> None:
-    """Each id gets a chunk of its own, so that one bad id does not hold back its neighbours."""
+    """Give each target a chunk of its own, so that one bad id does not fail the others."""
     sent = chunk.targets.filter(state=State.SENT)
     if chunk.by_task:
-        # That was the inventory's word; now each is read before it is changed.
+        # This came from the inventory; now each target is read before it is changed.
         sent.update(stood_before=None)
-    alike = Chunk(operation_id=chunk.operation_id, state=Chunk.State.PENDING)
-    regroup_targets(sent, alike, State.PENDING, together=1)
+    template = Chunk(operation_id=chunk.operation_id, state=Chunk.State.PENDING)
+    regroup_targets(sent, template, State.PENDING, size=1)
 
 
 def regroup_targets(
-    targets: QuerySet[Target], alike: Chunk, state: State, together: int
+    targets: QuerySet[Target], template: Chunk, state: State, size: int
 ) -> None:
-    """Targets of an operation, maybe 30,000, get chunks of their own, each for so many together."""
-    of_operation = Chunk.objects.filter(operation=alike.operation_id)
-    last = of_operation.aggregate(last=Max("number"))["last"]
+    """Move targets of an operation to new chunks of this size, like `template`."""
+    chunks = Chunk.objects.filter(operation=template.operation_id)
+    last = chunks.aggregate(last=Max("number"))["last"]
     pks = targets.order_by("pk").values_list("pk", flat=True)
-    groups = list(enumerate(batched(pks, together), start=last + 1))
-    insert_rows(alike, ["number"], [(number,) for number, _group in groups])
-    chunks = dict(of_operation.filter(number__gt=last).values_list("number", "pk"))
+    groups = list(enumerate(batched(pks, size), start=last + 1))
+    insert_rows(template, ["number"], [(number,) for number, _group in groups])
+    by_number = dict(chunks.filter(number__gt=last).values_list("number", "pk"))
     update_rows(
         Target,
         ["chunk", "state"],
-        ((chunks[n], state, pk) for n, group in groups for pk in group),
+        ((by_number[n], state, pk) for n, group in groups for pk in group),
     )

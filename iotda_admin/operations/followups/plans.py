@@ -18,8 +18,6 @@ from iotda_admin.access.actor import Actor
 from iotda_admin.iotda import Client
 from iotda_admin.operations.audit_log import (
     audited_transaction,
-    describe_count,
-    record_operation_event,
 )
 from iotda_admin.operations.causes import TARGETS_SHOWN
 from iotda_admin.operations.error_codes import (
@@ -27,7 +25,6 @@ from iotda_admin.operations.error_codes import (
     explain_target,
     is_platform_code,
 )
-from iotda_admin.operations.execution import lifecycle
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.requests import OperationRequest, TargetSpec
 from iotda_admin.operations.services import (
@@ -334,29 +331,3 @@ def expect(seen: str, plan: Plan) -> None:
             "More has changed since you opened this page. Look at it again, then send it."
         )
         raise Outdated(message)
-
-
-def cancel(operation: Operation, by: Actor) -> bool:
-    """Send nothing more; what is sent ends normally. False where nothing was left to be cancelled."""
-    with audited_transaction():
-        held = lifecycle.lock_operation(operation.pk)
-        lifecycle.lock_pending_chunks(held)
-        left = held.targets.filter(state=State.PENDING).count()
-        if not held.running or not left:
-            return False
-        name = by.username
-        record_operation_event(
-            "operation.cancelled",
-            held,
-            actor_id=by.user.pk if by.user else None,
-            actor_name=name,
-            role=by.role,
-            source=by.source,
-            address=by.address,
-            reason="",
-            ticket="",
-            summary=f"cancel {held}: {describe_count(held, left)}",
-            detail={"not_sent": left},
-        )
-        lifecycle.cancel(held, name)
-    return True

@@ -15,6 +15,7 @@ from django_htmx.http import reswap, retarget, trigger_client_event
 from iotda_admin.access.actor import actor_of
 from iotda_admin.core.http import render, wants_fragment
 from iotda_admin.operations.counts import UNSUCCESSFUL
+from iotda_admin.operations.execution.lifecycle import cancel_operation
 from iotda_admin.operations.followups import plans
 from iotda_admin.operations.followups.plans import NOT_DONE, Plan
 from iotda_admin.operations.followups.undo_status import fully_undone
@@ -70,7 +71,7 @@ def cancel(request: HttpRequest, number: int) -> HttpResponse:
         raise PermissionDenied
     if request.method != "POST":
         return confirm(request, row)
-    done = plans.cancel(row, actor_of(request))
+    done = cancel_operation(row, actor_of(request))
     row.refresh_from_db()
     if not done and row.state != Operation.State.CANCELLED:
         return confirm(request, row, status=409)
