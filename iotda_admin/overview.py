@@ -39,14 +39,14 @@ def overview(request: HttpRequest) -> HttpResponse:
             "recent": with_counts(list(own[:8])),
             "running": own.filter(state=Operation.State.RUNNING).count(),
             "unknown": unsettled.count(),
-            # Of the others the platform tells nothing any more: their targets were changed again since.
+            # The others cannot be read back: their targets were changed again since.
             "looked_up": unsettled.filter(chunk__state=Chunk.State.UNKNOWN).count(),
         }
     return render(request, "overview.html", context, part="overview")
 
 
 def bars(counts: dict[str, int]) -> list[dict[str, Any]]:
-    """Devices by status, as segments of a bar 100 wide."""
+    """Return devices by status, as segments of a bar 100 wide."""
     total = sum(counts.values()) or 1
     labels = dict(Device.Status.choices)
     known = [status for status in Device.Status.values if counts.get(status)]
@@ -57,7 +57,7 @@ def bars(counts: dict[str, int]) -> list[dict[str, Any]]:
         result.append(
             {
                 "status": status,
-                "label": labels.get(status, status) or _("Not read yet"),
+                "label": labels.get(status, status) or _("Not synced yet"),
                 "count": counts[status],
                 "x": f"{x:.2f}",
                 "width": f"{max(width - 0.2, 0.1):.2f}",

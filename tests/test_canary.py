@@ -1,4 +1,4 @@
-"""No secret stands anywhere but where it is kept: a deployment that logs all it can is searched for each."""
+"""Search a deployment with full logging for every secret."""
 
 import json
 import re
@@ -29,7 +29,7 @@ TYPED = "canary-typed-as-a-name-7f3a91c2e6"
 
 
 class Loud(Deployment):
-    """Everything it has to say, in one file."""
+    """A deployment that logs everything to one file."""
 
     def __init__(self, folder: Path, cloud: Cloud) -> None:
         super().__init__(folder, cloud)
@@ -59,7 +59,7 @@ class Loud(Deployment):
 
 
 class Echo(BaseHTTPRequestHandler):
-    """A gateway that fails, and repeats all that it was sent."""
+    """A gateway that fails and echoes the request."""
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
@@ -108,7 +108,7 @@ def send(browser: Browser, path: str, **more: object) -> requests.Response:
 
 
 def live(loud: Loud, base: str, echo: str) -> Browser:
-    """A day at the desk: signing in, changes that succeed and fail in many ways, commands that go wrong."""
+    """Sign in, make changes that succeed and fail, and run commands that fail."""
     cloud, device = loud.cloud, loud.cloud.known_ids["online"]
     guest = Browser.__new__(Browser)
     guest.base, guest.http = base, requests.Session()
@@ -143,7 +143,7 @@ def live(loud: Loud, base: str, echo: str) -> Browser:
 
 
 def crawl(browser: Browser) -> dict[str, str]:
-    """Every page that a link leads to, with the exports among them; of lists, a few of their rows."""
+    """Return every linked page and export; of similar pages only three."""
     pages: dict[str, str] = {}
     waiting, kinds = (
         ["/", "/audit/export.csv", "/admin/auth/user/", "/nowhere", "/metrics"],
@@ -171,7 +171,7 @@ def crawl(browser: Browser) -> dict[str, str]:
 
 
 def places(loud: Loud, pages: dict[str, str]) -> dict[str, str]:
-    """All that is kept, shown, said, or seen by another user of the machine."""
+    """Return all stored, displayed and logged text, and the command lines."""
     found = {f"page {path}": text for path, text in pages.items()}
     with sqlite3.connect(loud.folder / "iotda-admin.sqlite3") as database:
         for row in database.iterdump():
@@ -193,7 +193,7 @@ def commands() -> Iterator[bytes]:
 
 
 def device_secret(cloud: Cloud) -> str:
-    """What IoTDA tells of a device that was looked at and frozen here."""
+    """Return the secret of a device that was opened and frozen here."""
     keys = AkSk(CANARIES["IOTDA_AK"], CANARIES["IOTDA_SK"], region="cn-north-4")
     url = f"{cloud.api}/v5/iot/5c0ffee05c0ffee05c0ffee05c0ffee0/devices/{cloud.known_ids['online']}"
     return str(requests.get(url, auth=keys, timeout=5).json()["auth_info"]["secret"])
@@ -208,7 +208,7 @@ def hits(where: dict[str, str], secrets: dict[str, str]) -> list[tuple[str, str]
     ]
 
 
-def test_no_secret_stands_anywhere(loud, echo):
+def test_no_secret_leaks(loud, echo):
     base = loud.start_web()
     browser = live(loud, base, echo)
     loud.start("manage.py", "worker")

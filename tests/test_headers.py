@@ -1,4 +1,4 @@
-"""The headers of every answer: pages, files, errors, redirects, refusals."""
+"""The headers of every response: pages, files, errors, redirects."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ ALWAYS = {
 
 
 def lacking(answer):
-    """What an answer should say and does not."""
+    """Return the required headers that a response lacks."""
     wrong = [
         name for name, value in ALWAYS.items() if answer.headers.get(name) != value
     ]
@@ -46,7 +46,7 @@ def lacking(answer):
 
 
 def paths(resolver, before="/"):
-    """Every address there is, with a 1 for each part of it that is a thing: Django's own too."""
+    """Yield the path of every URL, Django's too, with 1 for each parameter."""
     for entry in resolver.url_patterns:
         path = re.sub(r"<[^>]*>", "1", f"{before}{entry.pattern}")
         if isinstance(entry, URLResolver):
@@ -58,7 +58,7 @@ def paths(resolver, before="/"):
 MORE = ["/static/app.js", "/static/nothing.js", "/nowhere", "/admin", "/%0d%0a"]
 
 
-def test_every_answer_has_them(admin, settings):
+def test_every_response_has_the_headers(admin, settings):
     settings.WHITENOISE_USE_FINDERS = True
     User.objects.update(is_staff=True, is_superuser=True)
     addresses = [*paths(get_resolver()), *MORE]
@@ -81,7 +81,7 @@ def test_every_answer_has_them(admin, settings):
     assert {path: names for path, names in wrong.items() if names} == {}
 
 
-def test_answers_to_trouble_have_them(viewer, policyadmin, settings, monkeypatch):
+def test_error_responses_have_the_headers(viewer, policyadmin, settings, monkeypatch):
     strict = Client(enforce_csrf_checks=True)
     settings.WHITENOISE_USE_FINDERS = True
     file = Client().get("/static/app.js")
@@ -106,7 +106,7 @@ def test_answers_to_trouble_have_them(viewer, policyadmin, settings, monkeypatch
     } == {}
 
 
-def test_over_https_there_are_more(anonymous, settings):
+def test_https_adds_headers(anonymous, settings):
     settings.SECURE_SSL_REDIRECT = True
     settings.SECURE_HSTS_SECONDS = 31536000
     settings.SECURE_HSTS_INCLUDE_SUBDOMAINS = True
@@ -123,7 +123,7 @@ def test_over_https_there_are_more(anonymous, settings):
     assert Client().get("/healthz").status_code == 200
 
 
-def test_cookies_are_out_of_reach_of_scripts_and_of_other_sites(anonymous):
+def test_cookies_are_httponly_and_samesite(anonymous):
     make_user("viewer")
     anonymous.post(
         "/accounts/login/", {"username": "viewer", "password": "a-password-1"}
@@ -136,16 +136,14 @@ def test_cookies_are_out_of_reach_of_scripts_and_of_other_sites(anonymous):
     )
 
 
-def test_a_page_that_is_not_there_leaves_the_form_of_the_login_as_it_is(anonymous):
-    """A browser asks for /favicon.ico beside it, when it has no cookie yet."""
+def test_a_missing_page_does_not_invalidate_the_login_form(anonymous):
+    """A browser without a cookie requests /favicon.ico beside the form."""
     for path in ("/favicon.ico", "/nowhere", "/audit/export.csv"):
         anonymous.get(path)
     assert not anonymous.cookies
 
 
-def test_the_id_of_a_request_is_ours_unless_a_declared_proxy_gives_one(
-    anonymous, settings
-):
+def test_only_a_declared_proxy_sets_the_request_id(anonymous, settings):
     given = {"X-Request-Id": "proxy-17"}
     assert anonymous.get("/healthz", headers=given)["X-Request-Id"] != "proxy-17"
     settings.BEHIND_PROXY = True
@@ -157,7 +155,7 @@ def test_the_id_of_a_request_is_ours_unless_a_declared_proxy_gives_one(
         )
 
 
-def test_a_request_is_one_line_with_its_id_and_without_its_query(viewer, caplog):
+def test_a_request_is_logged_on_one_line_without_its_query(viewer, caplog):
     caplog.set_level(logging.INFO, "iotda_admin.core.middleware")
     viewer.get("/devices/%0d%0a%1b[31mx/?q=canary-query")
     line = Text().format(caplog.records[-1])
@@ -172,7 +170,7 @@ def test_a_request_is_one_line_with_its_id_and_without_its_query(viewer, caplog)
 NASTY = "a\r\nb\x1b[2Jc\x00d\u2028e\u202ef\x85g"
 
 
-def test_what_is_logged_cannot_break_out_of_its_line():
+def test_logged_text_cannot_break_out_of_its_line():
     try:
         raise ValueError(NASTY)
     except ValueError:

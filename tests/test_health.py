@@ -1,4 +1,4 @@
-"""Whether it is alive, for whoever watches; what it counts, for Prometheus."""
+"""Liveness, readiness and metrics."""
 
 import os
 import subprocess
@@ -40,9 +40,7 @@ def test_it_is_not_ready_when_the_worker_is_silent(anonymous, inventory):
     assert ready(anonymous, "?exclude=worker")[0] == 200
 
 
-def test_iotda_that_does_not_answer_is_said_and_no_reason_to_restart(
-    anonymous, inventory
-):
+def test_a_failed_sync_degrades_readiness_without_failing_it(anonymous, inventory):
     workers.record_heartbeat()
     SyncRun.objects.create(state="failed", finished_at=timezone.now())
     before = len(inventory.journal())
@@ -55,7 +53,7 @@ def test_iotda_that_does_not_answer_is_said_and_no_reason_to_restart(
     assert len(inventory.journal()) == before
 
 
-def test_it_is_not_ready_when_the_trail_can_be_changed(anonymous, db):
+def test_it_is_not_ready_when_the_trail_is_not_protected(anonymous, db):
     workers.record_heartbeat()
     with connection.cursor() as cursor:
         on = " ON audit_event" if connection.vendor == "postgresql" else ""
@@ -63,15 +61,15 @@ def test_it_is_not_ready_when_the_trail_can_be_changed(anonymous, db):
     assert ready(anonymous)[1]["checks"]["audit"] == "failed"
 
 
-def test_a_worker_that_lives_is_one_however_often_it_says_so(db):
+def test_repeated_heartbeats_are_one_worker(db):
     workers.record_heartbeat()
     workers.record_heartbeat()
     assert workers.live_workers().count() == 1
 
 
 @pytest.mark.parametrize("page", ["/", "/operations/{}/"])
-def test_a_page_says_that_no_worker_runs(operator, inventory, page):
-    # Two devices are more than a request sends by itself.
+def test_a_page_warns_that_no_worker_runs(operator, inventory, page):
+    # A request sends one device itself; two need a worker.
     selection = {"target": inventory.free(2), **asked()}
     operation = operator.post("/devices/selection.freeze/", selection, follow=True)
     assert operation.status_code == 200
@@ -81,7 +79,7 @@ def test_a_page_says_that_no_worker_runs(operator, inventory, page):
     assert "No worker is running." not in operator.get(page.format(number)).text
 
 
-def test_the_numbers_are_for_who_has_the_token(anonymous, settings):
+def test_metrics_need_the_token(anonymous, settings):
     assert anonymous.get("/metrics").status_code == 404
     settings.METRICS_TOKEN = TOKEN
     assert anonymous.get("/metrics").status_code == 401
@@ -107,7 +105,7 @@ def numbers(client, settings):
     }
 
 
-def test_they_tell_of_requests_calls_operations_and_failures(
+def test_metrics_count_requests_calls_operations_and_failures(
     operator, inventory, settings
 ):
     answer = (
@@ -139,7 +137,7 @@ os.kill(os.getpid(), 9)
 """
 
 
-def test_they_are_of_all_processes_and_outlive_them_in_a_bounded_number_of_files(
+def test_metrics_of_all_processes_survive_in_a_bounded_number_of_files(
     tmp_path,
 ):
     env = os.environ | {

@@ -1,4 +1,4 @@
-"""Files that people upload: what is read of them, and what is refused with a sentence."""
+"""Uploaded files: which ids are read, and which files are rejected."""
 
 import tracemalloc
 from io import BytesIO
@@ -51,17 +51,17 @@ def test_it_reads_the_ids(data):
 
 
 @pytest.mark.parametrize(("data", "says"), BAD.values(), ids=BAD)
-def test_it_refuses_with_a_sentence(data, says):
+def test_an_unreadable_file_is_rejected_with_the_reason(data, says):
     with pytest.raises(UnreadableFile, match=says):
         read_id_file(BytesIO(data), limit=20_000)
 
 
-def test_a_column_is_chosen_by_what_the_ids_are_of():
+def test_the_column_depends_on_the_kind_of_target():
     data = b"device_id,product_id\nd,p\n"
     assert read_id_file(BytesIO(data), limit=9, kind="product").ids == ["p"]
 
 
-def test_a_bad_id_is_named_with_its_line():
+def test_an_invalid_id_is_reported_with_its_line():
     data = b'device_id,name\n"a","two\nlines"\n"b c",x\n,y\n'
     problems = read_id_file(BytesIO(data), limit=9).problems
     assert problems == [InvalidId(4, "b c"), InvalidId(5, "")]
@@ -75,7 +75,7 @@ def test_a_bad_id_is_named_with_its_line():
         (b"c\na b\n", ["c"]),
     ],
 )
-def test_nothing_is_lost_silently(data, ids):
+def test_a_cell_without_a_column_is_reported(data, ids):
     found = read_id_file(BytesIO(data), limit=9)
     assert (found.ids, found.wrong) == (ids, 1)
 
@@ -91,7 +91,7 @@ def test_duplicates_are_counted():
         lambda n: read_id_file(BytesIO(b"a\nb\nc"), limit=n),
     ],
 )
-def test_more_than_the_limit_is_refused(how):
+def test_more_ids_than_the_limit_are_rejected(how):
     assert how(3).ids == ["a", "b", "c"]
     with pytest.raises(TooManyIds):
         how(2)
@@ -101,12 +101,12 @@ def test_a_pasted_table_is_read_like_a_file():
     assert read_id_text("name,device_id\r\npump,a\r\n", limit=9).ids == ["a"]
 
 
-def test_what_is_pasted_without_a_header_is_one_id_after_the_other():
+def test_text_without_a_header_is_a_list_of_ids():
     assert read_id_text("a, b;c\nd", limit=9).ids == ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize("text", ["," * 3_000_000, "\n" * 3_000_000, "é," * 1_000_000])
-def test_nonsense_takes_no_memory(text):
+def test_invalid_text_takes_little_memory(text):
     tracemalloc.start()
     parse_ids(text, 100)
     peak = tracemalloc.get_traced_memory()[1]
@@ -114,7 +114,7 @@ def test_nonsense_takes_no_memory(text):
     assert peak < 1_000_000
 
 
-def test_of_a_large_file_only_the_ids_stay_in_memory():
+def test_a_large_file_is_not_held_in_memory():
     data = BytesIO(
         b"device_id,name\n"
         + b"".join(b"device_%06d,%s\n" % (n, b"x" * 200) for n in range(20_000))

@@ -8,7 +8,9 @@ from tests.asking import asked, bind_form, unreachable, writes
 from tests.conftest import HTMX
 
 
-def test_it_says_clearly_that_a_paste_is_too_large(policyadmin, settings, cloud):
+def test_a_paste_that_is_too_large_is_rejected_with_the_limit(
+    policyadmin, settings, cloud
+):
     response = policyadmin.post(
         "/policies/selection.bind/", {"pasted": "device-1\n" * 2_000_000}
     )
@@ -17,7 +19,7 @@ def test_it_says_clearly_that_a_paste_is_too_large(policyadmin, settings, cloud)
     assert cloud.journal() == []
 
 
-def test_it_says_clearly_that_there_are_too_many_fields(policyadmin):
+def test_a_form_with_too_many_fields_is_rejected(policyadmin):
     form = "&".join(["target=d"] * 102_000)
     response = policyadmin.generic(
         "POST", "/policies/selection.bind/", form, "application/x-www-form-urlencoded"
@@ -56,14 +58,14 @@ FILE = (
         (b"\0" * 5_000, 400),
     ],
 )
-def test_a_form_made_to_burden_it_is_refused(policyadmin, cloud, body, status):
+def test_a_malicious_form_is_rejected(policyadmin, cloud, body, status):
     kind = "multipart/form-data; boundary=b"
     answer = policyadmin.generic("POST", "/policies/selection.bind/", body, kind)
     assert answer.status_code == status
     assert cloud.journal() == []
 
 
-def test_it_puts_a_refusal_into_the_alert_of_the_page_that_asked(viewer, inventory):
+def test_a_rejected_fragment_fills_the_alert_of_the_page(viewer, inventory):
     response = viewer.get(
         f"/devices/{inventory.known_ids['online']}/freeze/", headers=HTMX
     )
@@ -72,13 +74,11 @@ def test_it_puts_a_refusal_into_the_alert_of_the_page_that_asked(viewer, invento
     assert "<" not in response.text
 
 
-def test_it_answers_a_wrong_host_without_a_fault(client):
+def test_a_wrong_host_is_a_bad_request(client):
     assert client.get("/", headers={"host": "evil.example"}).status_code == 400
 
 
-def test_it_answers_502_without_scripts_too_when_iotda_is_down(
-    operator, policyadmin, inventory, settings
-):
+def test_it_answers_502_when_iotda_is_down(operator, policyadmin, inventory, settings):
     device = inventory.known_ids["online"]
     policy = inventory.known_ids["policy"]
     unreachable(settings)
@@ -102,9 +102,7 @@ def test_it_answers_502_without_scripts_too_when_iotda_is_down(
     reason="locks SQLite's file",
 )
 @pytest.mark.parametrize("headers", [{}, HTMX])
-def test_it_says_so_when_the_database_is_locked(
-    transactional_db, operator, inventory, headers
-):
+def test_a_locked_database_is_a_503(transactional_db, operator, inventory, headers):
     device = inventory.known_ids["online"]
     with sqlite3.connect(database.settings_dict["NAME"], isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")

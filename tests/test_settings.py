@@ -20,7 +20,7 @@ DEMO = re.findall(r'"\$\{([A-Z_]+):=', (ROOT / "bin" / "demo").read_text())
 
 
 def start(tmp_path, **changes):
-    """Starts `manage.py check` with these settings; gives the exit status and what it says."""
+    """Run `manage.py check` with these settings; return its exit status and output."""
     environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), **changes}
     command = [sys.executable, "manage.py", "check"]
     done = subprocess.run(
@@ -29,7 +29,7 @@ def start(tmp_path, **changes):
     return done.returncode, done.stdout + done.stderr
 
 
-def test_it_reads_settings():
+def test_the_names_of_settings_are_found():
     assert {"IOTDA_ENDPOINT", "DATABASE_URL", "SECRET_KEY"} <= set(NAMES)
 
 
@@ -82,9 +82,7 @@ def test_each_setting_is_in_the_readme(name):
         ("METRICS_TOKEN", "short"),
     ],
 )
-def test_a_wrong_value_stops_the_start_with_a_sentence_that_names_it(
-    tmp_path, name, value
-):
+def test_a_wrong_value_stops_the_start_and_is_named(tmp_path, name, value):
     status, said = start(tmp_path, **{name: value})
     assert status == 2
     assert said.startswith(f"IoTDA Admin cannot start: {name} ")
@@ -106,7 +104,7 @@ def test_a_wrong_value_stops_the_start_with_a_sentence_that_names_it(
         "file://x.myhuaweicloud.com",
     ],
 )
-def test_credentials_go_nowhere_but_to_huawei_cloud(monkeypatch, elsewhere):
+def test_credentials_go_to_no_other_host(monkeypatch, elsewhere):
     monkeypatch.setenv("IOTDA_ENDPOINT", elsewhere)
     with pytest.raises(ImproperlyConfigured):
         env.url("IOTDA_ENDPOINT", "", hosts=["allowed.example"])
@@ -115,7 +113,7 @@ def test_credentials_go_nowhere_but_to_huawei_cloud(monkeypatch, elsewhere):
 @pytest.mark.parametrize(
     "host", ["a1.st1.iotda-app.eu-west-101.myhuaweicloud.eu", "allowed.example"]
 )
-def test_credentials_go_to_huawei_cloud_and_to_what_a_setting_names(monkeypatch, host):
+def test_credentials_go_to_huawei_cloud_and_allowed_hosts(monkeypatch, host):
     monkeypatch.setenv("IOTDA_ENDPOINT", f"https://{host}:8943")
     assert (
         env.url("IOTDA_ENDPOINT", "", hosts=["allowed.example"])
@@ -124,26 +122,26 @@ def test_credentials_go_to_huawei_cloud_and_to_what_a_setting_names(monkeypatch,
 
 
 @pytest.mark.parametrize("auth", ["password", "token"])
-def test_a_way_to_log_in_asks_for_what_it_needs(tmp_path, auth):
+def test_an_authentication_method_requires_its_settings(tmp_path, auth):
     status, said = start(tmp_path, IOTDA_AUTH=auth)
     assert status == 2
     assert "is missing: IOTDA_AUTH requires it" in said
 
 
-def test_it_does_not_print_the_password_of_a_wrong_database_address(tmp_path):
+def test_the_password_of_a_wrong_database_url_is_not_printed(tmp_path):
     _status, said = start(
         tmp_path, DATABASE_URL="mysql://root:canary-password@localhost/x"
     )
     assert "canary-password" not in said
 
 
-def test_it_does_not_print_the_password_of_a_wrong_redis_address(tmp_path):
+def test_the_password_of_a_wrong_redis_url_is_not_printed(tmp_path):
     _status, said = start(tmp_path, REDIS_URL="redis://:canary-password@localhost/x")
     assert "REDIS_URL must be" in said
     assert "canary-password" not in said
 
 
-def test_a_secret_can_stand_in_a_file(tmp_path):
+def test_a_secret_can_be_read_from_a_file(tmp_path):
     (tmp_path / "token").write_text("a-token\n")
     status, _said = start(
         tmp_path, IOTDA_AUTH="token", IOTDA_TOKEN_FILE=str(tmp_path / "token")
@@ -151,7 +149,7 @@ def test_a_secret_can_stand_in_a_file(tmp_path):
     assert status == 0
 
 
-def test_a_file_of_a_secret_that_is_not_there_is_named(tmp_path):
+def test_a_missing_secret_file_is_named(tmp_path):
     status, said = start(tmp_path, IOTDA_SK_FILE="/nowhere")
     assert status == 2
     assert "IOTDA_SK_FILE" in said
@@ -170,7 +168,7 @@ def test_over_https_a_cookie_is_bound_to_the_host(tmp_path):
     assert done.stdout == "__Host-sessionid __Host-csrftoken\n"
 
 
-def test_it_keeps_the_secret_key_it_made(tmp_path):
+def test_a_created_secret_key_is_kept(tmp_path):
     start(tmp_path)
     made = (tmp_path / "secret_key").read_text()
     start(tmp_path)

@@ -10,7 +10,7 @@ __all__ = ["begin", "do"]
 
 @pytest.fixture
 def me(actor: Any) -> Client:
-    """The one who asked, signed in."""
+    """A client signed in as the actor of `do`."""
     client = Client()
     client.force_login(actor.user)
     return client
@@ -18,7 +18,7 @@ def me(actor: Any) -> Client:
 
 @pytest.fixture
 def full(do: Any, inventory: Any) -> Any:
-    """A bind that one device refused, for it has five policies."""
+    """A failed bind: the device has five policies already."""
     return do(
         "policy.bind", inventory.known_ids["full"], policy="policy", ticket="INC-7"
     )

@@ -1,4 +1,4 @@
-"""AnyUser takes care of a failure, and the trail tells."""
+"""Users assign, note on, resolve and reopen failures; all of it is audited."""
 
 import pytest
 from django.utils import timezone
@@ -24,7 +24,7 @@ def last() -> Event:
     return Event.objects.filter(kind__startswith="failure").first()
 
 
-def test_it_is_taken_and_given_back(me, full, actor):
+def test_a_failure_is_taken_and_given_back(me, full, actor):
     assert "Assigned to you." in send(me, "take", full).text
     assert actor.user.username in me.get("/failures/?owner=me&" + FULL).text
     send(me, "give-back", full)
@@ -47,14 +47,14 @@ def test_a_note_and_a_ticket_are_kept_and_recorded(me, full):
     )
 
 
-def test_a_field_that_is_left_as_it_is_changes_nothing(me, full):
+def test_only_changed_fields_are_saved(me, full):
     send(me, "note", full, save="1", note="one", ticket="INC-9")
     send(me, "note", full, save="1", note="two", ticket="INC-9")
     assert Assignment.objects.values_list("note", "ticket").get() == ("two", "INC-9")
     assert last().ticket == ""
 
 
-def test_all_that_match_are_taken_but_none_that_came_later(me, do, full, inventory):
+def test_all_matching_failures_are_taken_except_newer_ones(me, do, full, inventory):
     upto = full.targets.get().pk
     inventory.fault(
         "BindDevicePolicy",
@@ -70,12 +70,12 @@ def test_all_that_match_are_taken_but_none_that_came_later(me, do, full, invento
     assert later.targets.get().pk > upto
 
 
-def test_solving_by_hand_needs_a_reason(me, full):
+def test_resolving_by_hand_needs_a_reason(me, full):
     assert "Enter a reason" in send(me, "solve", full, save="1", reason=" ").text
     assert full.targets.get().resolved_at is None
 
 
-def test_it_is_solved_by_hand_and_opened_again(me, full, actor):
+def test_a_failure_is_resolved_by_hand_and_reopened(me, full, actor):
     text = send(me, "solve", full, save="1", reason="device was scrapped").text
     assert ("All of it that you may see is solved." in text, "Next:" in text) == (
         True,
@@ -91,7 +91,7 @@ def test_it_is_solved_by_hand_and_opened_again(me, full, actor):
     assert "?code=IOTDA.015204" in me.get("/failures/").text
 
 
-def test_what_a_later_operation_solved_is_not_opened_again(me, full):
+def test_a_failure_resolved_by_an_operation_is_not_reopened(me, full):
     Target.objects.filter(pk=full.targets.get().pk).update(
         resolved_at=timezone.now(), resolved_by="OP-9"
     )
@@ -101,19 +101,19 @@ def test_what_a_later_operation_solved_is_not_opened_again(me, full):
     assert full.targets.get().resolved_by == "OP-9"
 
 
-def test_nobody_changes_what_they_may_not_see(operator, full):
+def test_an_invisible_failure_cannot_be_changed(operator, full):
     assert send(operator, "take", full).status_code == 404
     assert not Assignment.objects.exists()
 
 
-def test_an_auditor_only_reads(auditor, full):
+def test_an_auditor_cannot_change_failures(auditor, full):
     assert "IOTDA.015204" in auditor.get("/failures/?" + FULL).text
     assert "/failures/take/" not in auditor.get("/failures/?" + FULL).text
     for act in ("take", "give-back", "note", "solve", "reopen", "retry"):
         assert send(auditor, act, full).status_code == 403
 
 
-def test_who_took_the_first_failure_has_the_second(me, do, full, inventory):
+def test_an_assignment_moves_to_the_later_failure(me, do, full, inventory):
     send(me, "take", full)
     again = do("policy.bind", inventory.known_ids["full"], policy="policy")
     resolve_by_inventory()
@@ -129,7 +129,7 @@ def test_who_took_the_first_failure_has_the_second(me, do, full, inventory):
     assert last().outcomes.get().target_id == again.targets.get().target_id
 
 
-def test_what_somebody_says_is_not_taken_for_the_same_failing_again(
+def test_a_reason_that_looks_like_a_later_failure_moves_no_assignment(
     me, do, full, inventory, monkeypatch
 ):
     monkeypatch.setattr(assignments, "BATCH_SIZE", 1)
@@ -145,15 +145,15 @@ def test_what_somebody_says_is_not_taken_for_the_same_failing_again(
 
 
 @pytest.mark.parametrize("act", ["note", "solve", "retry"])
-def test_the_address_of_a_form_names_what_was_chosen(me, full, act):
-    """Who has to sign in again comes back to it, and not to the list."""
+def test_the_url_of_a_form_holds_the_selection(me, full, act):
+    """After a new sign-in the browser comes back to the form, not to the list."""
     key = full.targets.get().pk
     address = me.post(f"/failures/{act}/", {"target": key, "query": FULL})["Location"]
     assert f'name="target" value="{key}"' in me.get(address).text
     assert "1 target" in me.get(address).text
 
 
-def test_an_address_changes_nothing(me, full):
+def test_a_get_changes_nothing(me, full):
     for act in ("take", "give-back", "note", "solve", "retry"):
         me.get(
             f"/failures/{act}/?target={full.targets.get().pk}&save=1&note=x&reason=x&key={'0' * 32}"
@@ -164,6 +164,6 @@ def test_an_address_changes_nothing(me, full):
 @pytest.mark.parametrize(
     "act", ["take", "give-back", "note", "solve", "reopen", "retry"]
 )
-def test_a_deed_that_is_opened_as_an_address_is_the_list(me, act):
-    """So it is after signing in again: the browser comes back to where the form stood."""
+def test_a_get_of_an_action_leads_to_the_list(me, act):
+    """After a new sign-in the browser comes back to the URL of the action."""
     assert me.get(f"/failures/{act}/").url == "/failures/"

@@ -1,4 +1,4 @@
-"""A failure is over by itself: when a later operation settled it, or IoTDA shows it."""
+"""Failures are resolved by a later operation or by a sync."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from tests.asking import work
 
 @pytest.fixture
 def failed(do, inventory):
-    """A freeze that IoTDA refused."""
+    """A freeze that IoTDA rejected."""
     inventory.fault(
         "FreezeDevice", "status", status=400, error_code="IOTDA.000006", error_msg="No."
     )
@@ -24,7 +24,7 @@ def failed(do, inventory):
     return operation
 
 
-def reread():
+def sync_and_resolve():
     assert run_sync(SyncRun.objects.create(), connection.client())
     resolve_by_inventory()
 
@@ -34,7 +34,7 @@ def why(operation) -> str:
 
 
 @pytest.mark.parametrize("few", [0, 1000])
-def test_a_later_operation_that_succeeds_solves_it(do, failed, monkeypatch, few):
+def test_a_later_successful_operation_resolves_a_failure(do, failed, monkeypatch, few):
     monkeypatch.setattr(open_failures, "FEW", few)
     later = do("device.freeze", failed.targets.get().target_id)
     assert why(failed) == str(later)
@@ -42,14 +42,16 @@ def test_a_later_operation_that_succeeds_solves_it(do, failed, monkeypatch, few)
 
 
 @pytest.mark.parametrize("few", [0, 1000])
-def test_nothing_else_is_solved_by_it(do, failed, monkeypatch, few, inventory):
+def test_an_operation_resolves_no_other_failures(
+    do, failed, monkeypatch, few, inventory
+):
     monkeypatch.setattr(open_failures, "FEW", few)
     do("policy.bind", failed.targets.get().target_id, policy="policy")
     do("device.freeze", inventory.free(2)[1])
     assert why(failed) == ""
 
 
-def test_of_a_failure_that_came_again_only_the_later_is_open(do, failed, inventory):
+def test_only_the_later_of_two_equal_failures_is_open(do, failed, inventory):
     inventory.fault(
         "FreezeDevice", "status", status=400, error_code="IOTDA.000006", error_msg="No."
     )
@@ -58,7 +60,7 @@ def test_of_a_failure_that_came_again_only_the_later_is_open(do, failed, invento
     assert why(later) == ""
 
 
-def test_an_unknown_outcome_that_is_settled_is_no_failure_any_more(do, inventory, me):
+def test_a_later_operation_resolves_an_unknown_outcome(do, inventory, me):
     inventory.fault("FreezeDevice", "drop", moment="after")
     operation = do("device.freeze", inventory.free(1)[0])
     inventory.heal()
@@ -67,22 +69,22 @@ def test_an_unknown_outcome_that_is_settled_is_no_failure_any_more(do, inventory
     assert why(operation) == str(later)
 
 
-def test_the_inventory_shows_that_it_was_done_elsewhere(failed, inventory):
+def test_a_sync_resolves_a_change_made_elsewhere(failed, inventory):
     inventory.call(
         "PATCH", f"devices/{failed.targets.get().target_id}", json={"status": "FROZEN"}
     )
-    reread()
+    sync_and_resolve()
     assert why(failed) == "inventory: the target is as requested"
     assert Event.objects.get(kind="failure.solved").source == "worker"
 
 
-def test_what_was_read_before_the_failure_tells_nothing(failed):
+def test_a_sync_before_the_failure_does_not_resolve_it(failed):
     resolve_by_inventory()
-    reread()
+    sync_and_resolve()
     assert why(failed) == ""
 
 
-def test_a_binding_that_is_there_is_a_failure_no_more(full, inventory):
+def test_a_sync_resolves_a_failed_bind_that_exists(full, inventory):
     target = full.targets.get().target_id
     inventory.call(
         "POST",
@@ -93,24 +95,24 @@ def test_a_binding_that_is_there_is_a_failure_no_more(full, inventory):
             "target_id": target,
         },
     )
-    reread()
+    sync_and_resolve()
     assert why(full) == "inventory: the target is as requested"
 
 
-def test_a_device_that_is_gone_needs_no_care(failed, inventory):
+def test_a_sync_resolves_failures_of_deleted_devices(failed, inventory):
     inventory.call("DELETE", f"devices/{failed.targets.get().target_id}")
-    reread()
+    sync_and_resolve()
     assert why(failed) == "inventory: the target no longer exists"
 
 
-def test_an_id_that_never_was_stays_for_somebody_to_see(do):
+def test_a_failure_of_an_unknown_id_stays_open(do):
     operation = do("device.freeze", "nobody-1")
     work()
-    reread()
+    sync_and_resolve()
     assert (operation.targets.get().state, why(operation)) == ("failed", "")
 
 
-def test_it_is_looked_at_in_bounded_parts(failed, do, inventory, monkeypatch):
+def test_failures_are_compared_in_batches(failed, do, inventory, monkeypatch):
     monkeypatch.setattr("iotda_admin.failures.auto_resolve.BATCH_SIZE", 1)
     for device in inventory.free(3)[1:]:
         inventory.fault(
@@ -123,13 +125,13 @@ def test_it_is_looked_at_in_bounded_parts(failed, do, inventory, monkeypatch):
         do("device.freeze", device)
     for device in inventory.free(3):
         inventory.call("DELETE", f"devices/{device}")
-    reread()
+    sync_and_resolve()
     assert Target.objects.exclude(resolved_at=None).count() == 1
     for _ in range(3):
         resolve_by_inventory()
     assert Target.objects.exclude(resolved_at=None).count() == 3
 
 
-def test_the_operation_tells_how_it_was_solved(me, do, failed):
+def test_the_operation_shows_how_a_failure_was_resolved(me, do, failed):
     later = do("device.freeze", failed.targets.get().target_id)
     assert f"Solved: {later}" in me.get(f"{failed.get_absolute_url()}targets/").text

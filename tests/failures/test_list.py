@@ -1,4 +1,4 @@
-"""What failed is listed until it is solved: by cause, to those who may see the operation."""
+"""Open failures are listed by cause, to users who may see their operation."""
 
 from django.contrib.auth.models import User
 
@@ -11,21 +11,21 @@ from tests.asking import unreachable
 FULL = "/failures/?code=IOTDA.015204"
 
 
-def test_it_tells_what_failed_by_cause_with_a_next_step(me, full):
+def test_failures_are_grouped_by_cause_with_a_next_step(me, full):
     text = me.get("/failures/").text
     assert "The target already has 5 policies, the most that IoTDA allows." in text
     assert "Unbind a policy it no longer needs, then bind this one again." in text
     assert "?code=IOTDA.015204" in text
 
 
-def test_a_cause_has_its_own_address_with_its_targets(me, full, inventory):
+def test_a_cause_has_its_own_url_with_its_targets(me, full, inventory):
     text = me.get(FULL).text
     assert f'href="/devices/{inventory.known_ids["full"]}/"' in text
     assert f">{full}</a>" in text
     assert "INC-7" in text
 
 
-def test_a_code_that_nobody_knows_is_shown_as_it_came_everywhere(me, full):
+def test_an_unknown_code_is_shown_unchanged_everywhere(me, full):
     Target.objects.update(error_code="WEIRD<b>")
     for url in ("/failures/", "/failures/?code=WEIRD<b>", full.get_absolute_url()):
         text = me.get(url).text
@@ -39,7 +39,7 @@ def test_a_code_that_nobody_knows_is_shown_as_it_came_everywhere(me, full):
     assert "We do not know this code." in said
 
 
-def test_what_is_in_another_space_is_not_there(policyadmin, full):
+def test_failures_of_other_spaces_are_not_listed(policyadmin, full):
     assert "IOTDA.015204" in policyadmin.get("/failures/").text
     Grant.objects.filter(user__username="policyadmin").update(app_id="elsewhere")
     assert "Nothing is open." in policyadmin.get("/failures/").text
@@ -55,17 +55,17 @@ def test_unknown_outcomes_are_one_group_and_come_first(me, do, full, inventory):
     assert inventory.free(1)[0] in me.get("/failures/?state=unknown").text
 
 
-def test_what_is_being_retried_is_not_listed(me, begin, full, inventory):
+def test_a_failure_is_not_listed_while_it_is_retried(me, begin, full, inventory):
     begin("policy.bind", inventory.known_ids["full"], policy="policy")
     assert "Nothing is open." in me.get("/failures/").text
 
 
-def test_an_operator_sees_only_the_own_ones(operator, full):
+def test_an_operator_sees_only_own_failures(operator, full):
     assert "Nothing is open." in operator.get("/failures/").text
     assert "Nothing is open here." in operator.get(FULL).text
 
 
-def test_those_of_others_do_not_hide_the_own_ones(
+def test_failures_of_others_do_not_hide_own_failures(
     operator, do, full, inventory, monkeypatch
 ):
     monkeypatch.setattr(queries, "COUNT_LIMIT", 1)
@@ -94,7 +94,7 @@ MISSED = [
 ]
 
 
-def test_it_is_filtered_by_the_address(me, full):
+def test_the_url_filters_the_list(me, full):
     found = {
         query: "IoTDA said" in me.get(f"/failures/?{query}").text
         for query in [*FOUND, *MISSED]
@@ -102,7 +102,7 @@ def test_it_is_filtered_by_the_address(me, full):
     assert found == dict.fromkeys(FOUND, True) | dict.fromkeys(MISSED, False)
 
 
-def test_a_filter_that_makes_no_sense_breaks_nothing(me, full):
+def test_an_invalid_filter_is_ignored(me, full):
     for query in [
         "verb=melt",
         "target=a%00b",
@@ -122,7 +122,7 @@ def test_five_policies_are_shown_with_a_way_to_unbind_each(me, full, inventory):
     assert text.count(f"/unbind/?target_type=device&amp;target={target}") == 5
 
 
-def test_the_overview_counts_what_is_open(me, do, settings, inventory):
+def test_the_overview_counts_open_failures(me, do, settings, inventory):
     unreachable(settings)
     do("device.freeze", inventory.free(1)[0])
     assert "to be solved" in me.get("/").text

@@ -1,4 +1,4 @@
-"""Asking again from the list: one linked operation for each that the failures come from."""
+"""Retry from the list: one linked operation for each that the failures come from."""
 
 import re
 
@@ -15,7 +15,7 @@ def failures(*operations):
 
 
 def refused(do, inventory, device):
-    """A freeze that IoTDA refused, and would not any more."""
+    """A freeze that IoTDA rejected once."""
     inventory.fault(
         "FreezeDevice", "status", status=400, error_code="IOTDA.000006", error_msg="No."
     )
@@ -28,7 +28,7 @@ def newest(n):
     return list(Operation.objects.order_by("-pk")[:n])
 
 
-def test_it_is_asked_again_with_a_reason_and_told_on_the_list(me, full, inventory):
+def test_a_retry_takes_a_reason_and_is_shown_on_the_list(me, full, inventory):
     text = me.post("/failures/retry/", failures(full), follow=True).text
     assert re.search(r"Retry 1 target\s*<", text)
     assert 'value="INC-7"' in text
@@ -42,7 +42,7 @@ def test_it_is_asked_again_with_a_reason_and_told_on_the_list(me, full, inventor
     assert f">{made}</a>: 1 failed" in " ".join(page.text.split())
 
 
-def test_several_operations_become_one_each(me, do, full, inventory):
+def test_each_operation_gets_a_retry_of_its_own(me, do, full, inventory):
     other = refused(do, inventory, inventory.free(1)[0])
     me.post("/failures/retry/", asked(**failures(full, other)))
     made = newest(2)
@@ -54,7 +54,7 @@ def test_several_operations_become_one_each(me, do, full, inventory):
     }
 
 
-def test_only_what_was_chosen_is_sent(me, do):
+def test_only_selected_targets_are_retried(me, do):
     operation = do("policy.bind", "nobody-1", "nobody-2")
     me.post(
         "/failures/retry/",
@@ -65,7 +65,7 @@ def test_only_what_was_chosen_is_sent(me, do):
     assert states(newest(1)[0]).keys() == {"nobody-1"}
 
 
-def test_what_cannot_succeed_is_left_out_and_says_why(me, do, inventory):
+def test_targets_that_cannot_succeed_are_left_out_with_the_reason(me, do, inventory):
     operation = do("device.freeze", inventory.known_ids["child"])
     text = me.post("/failures/retry/", failures(operation), follow=True).text
     assert "This device is behind a gateway." in text
@@ -75,7 +75,7 @@ def test_what_cannot_succeed_is_left_out_and_says_why(me, do, inventory):
     assert len(writes(inventory)) == before
 
 
-def test_nothing_is_asked_again_while_the_operation_runs(me, do):
+def test_a_running_operation_is_not_retried(me, do):
     operation = do("policy.bind", *(f"nobody-{n}" for n in range(21)))
     execute_chunk(operation.chunks.first(), client())
     failed = operation.targets.filter(state="failed")[:1]
@@ -83,7 +83,7 @@ def test_nothing_is_asked_again_while_the_operation_runs(me, do):
     assert "still running" in me.post("/failures/retry/", chosen, follow=True).text
 
 
-def test_without_a_reason_nothing_is_sent(me, full, inventory):
+def test_a_retry_without_a_reason_is_rejected(me, full, inventory):
     before = len(writes(inventory))
     page = me.post("/failures/retry/", asked(reason=" ", **failures(full)))
     assert page.status_code == 422
@@ -91,13 +91,13 @@ def test_without_a_reason_nothing_is_sent(me, full, inventory):
     assert len(writes(inventory)) == before
 
 
-def test_sent_twice_is_asked_once(me, full):
+def test_a_form_sent_twice_is_one_retry(me, full):
     for _ in range(2):
         me.post("/failures/retry/", asked(**failures(full)))
     assert Operation.objects.filter(retry_of=full).count() == 1
 
 
-def test_a_role_without_the_verb_is_told_so(policyadmin, do, inventory):
+def test_a_role_without_the_verb_cannot_retry(policyadmin, do, inventory):
     operation = refused(do, inventory, inventory.free(1)[0])
     page = policyadmin.post("/failures/retry/", failures(operation), follow=True)
     assert "Your role does not allow this." in page.text

@@ -9,7 +9,7 @@ from iotda_admin.rate import connection
 
 @pytest.fixture
 def check(cloud, settings, db):
-    """Runs the command with other settings; gives what it prints and whether all was well."""
+    """Run the command with other settings; return its output and whether it succeeded."""
 
     def run(**changes):
         for name, value in changes.items():
@@ -25,13 +25,13 @@ def check(cloud, settings, db):
     return run
 
 
-def test_it_says_what_can_be_read(check):
+def test_it_lists_what_can_be_read(check):
     said, good = check()
     assert good
     assert "devices: 60" in said
 
 
-def test_who_checked_stands_in_the_trail(check):
+def test_the_check_is_audited(check):
     check(IOTDA_SK="another-secret")
     event = Event.objects.get(kind="settings.checked")
     assert (event.source, event.outcome, event.actor_name != "") == (

@@ -1,4 +1,4 @@
-"""What the tables hold after a reading that the platform disturbed."""
+"""The tables after a sync during which the platform changed or failed."""
 
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ from policies.models import Binding, Policy
 from tests.asking import unreachable
 
 
-def read_again():
+def sync_again():
     return sync.run_sync(SyncRun.objects.create(), connection.client())
 
 
@@ -31,7 +31,7 @@ FIELDS = [
 FIELDS += ["fw_version", "sw_version", "description"]
 
 
-def test_each_device_is_the_platforms_device(inventory):
+def test_each_device_equals_the_platforms_device(inventory):
     for row in Device.objects.all():
         theirs = inventory.call("GET", f"devices/{row.pk}")
         assert [getattr(row, name) for name in FIELDS] == [
@@ -43,42 +43,42 @@ def test_each_device_is_the_platforms_device(inventory):
         )
 
 
-def test_a_device_that_moved_is_not_there_twice(inventory):
+def test_a_moved_device_is_listed_once(inventory):
     device = Device.objects.get(pk=inventory.known_ids["online"])
     other = Product.objects.exclude(pk=device.product_id).first()
     inventory.call("PATCH", f"devices/{device.pk}", json={"product_id": other.pk})
-    assert read_again()
+    assert sync_again()
     moved = Device.objects.get(pk=device.pk)
     assert (moved.product_id, moved.app_id) == (other.pk, other.app_id)
     assert Device.objects.count() == 60
 
 
-def test_renamed_things_are_renamed(inventory):
+def test_renamed_spaces_and_products_are_renamed(inventory):
     space, product = inventory.known_ids["space"], inventory.known_ids["product"]
     inventory.call("PATCH", f"spaces/{space}", json={"name": "Renamed"})
     inventory.call("PATCH", f"products/{product}", json={"name": "Renamed too"})
-    assert read_again()
+    assert sync_again()
     assert Space.objects.get(pk=space).name == "Renamed"
     assert Product.objects.get(pk=product).name == "Renamed too"
 
 
-def test_a_policy_that_goes_takes_its_bindings_along(inventory):
+def test_a_deleted_policy_loses_its_bindings(inventory):
     policy = inventory.known_ids["policy"]
     assert Binding.objects.filter(policy=policy).exists()
     inventory.call("DELETE", f"policies/{policy}")
-    assert read_again()
+    assert sync_again()
     assert not Policy.objects.filter(pk=policy).exists()
     assert not Binding.objects.filter(policy=policy).exists()
 
 
-def test_what_was_bound_and_unbound_elsewhere_follows(inventory):
+def test_bindings_changed_elsewhere_are_synced(inventory):
     policy, device = inventory.known_ids["policy"], inventory.free(1)[0]
     gone = min(inventory.bound(policy))
     inventory.call("POST", "bindings", json={"policy_id": policy, "target_id": device})
     inventory.call(
         "DELETE", "bindings", params={"policy_id": policy, "target_id": gone}
     )
-    assert read_again()
+    assert sync_again()
     bound = set(
         Binding.objects.filter(policy=policy, target_type="device").values_list(
             "target_id", flat=True
@@ -88,35 +88,35 @@ def test_what_was_bound_and_unbound_elsewhere_follows(inventory):
 
 
 @pytest.mark.parametrize("call", ["ShowDevicePolicy", "ShowTargetsInDevicePolicy"])
-def test_a_policy_deleted_while_it_is_read_is_just_gone(inventory, call):
+def test_a_policy_deleted_during_a_sync_is_removed(inventory, call):
     before = Policy.objects.count()
     inventory.fault(call, "delete_policy", match={"nth": 1})
-    assert read_again()
-    assert read_again()
+    assert sync_again()
+    assert sync_again()
     assert Policy.objects.count() == before - 1
 
 
-def test_a_list_that_changes_while_it_is_read_has_no_device_twice(inventory):
+def test_a_list_that_changes_during_a_sync_has_no_device_twice(inventory):
     inventory.reset(devices=200)
     inventory.fault("ListDevices", "list_mutates")
-    assert read_again()
+    assert sync_again()
     inventory.heal()
-    assert read_again()
+    assert sync_again()
     assert Device.objects.count() == 200
 
 
 @pytest.mark.parametrize("fault", ["html", "bad_json", "drop"])
-def test_a_hiccup_is_read_again(inventory, fault):
+def test_a_transient_error_is_retried(inventory, fault):
     inventory.fault("ListProducts", fault, match={"times": 1})
-    assert read_again()
+    assert sync_again()
 
 
-def test_a_platform_that_is_down_changes_nothing(inventory, settings):
+def test_a_failed_sync_changes_nothing(inventory, settings):
     unreachable(settings)
     rows = Device.objects.count(), Policy.objects.count(), Binding.objects.count()
     fresh = SyncRun.fresh_at()
     with stamina.set_testing(True, attempts=1):
-        assert not read_again()
+        assert not sync_again()
     assert (
         Device.objects.count(),
         Policy.objects.count(),
@@ -126,7 +126,7 @@ def test_a_platform_that_is_down_changes_nothing(inventory, settings):
     assert "refused" in SyncRun.objects.first().error
 
 
-def test_a_reading_that_was_given_up_does_not_report_success(inventory):
+def test_a_sync_that_was_given_up_does_not_report_success(inventory):
     run = SyncRun.objects.create()
     assert sync.claim_run(run)
     SyncRun.objects.filter(pk=run.pk).update(
@@ -137,7 +137,7 @@ def test_a_reading_that_was_given_up_does_not_report_success(inventory):
     assert run.state == "failed"
 
 
-def test_a_failed_reading_is_tried_again_soon(inventory):
+def test_a_failed_sync_is_due_again_soon(inventory):
     run = SyncRun.objects.create(state="failed", finished_at=timezone.now())
     assert not sync.is_due()
     SyncRun.objects.filter(pk=run.pk).update(
@@ -146,21 +146,21 @@ def test_a_failed_reading_is_tried_again_soon(inventory):
     assert sync.is_due()
 
 
-def test_only_one_of_two_begins_the_same_reading(inventory):
+def test_a_run_is_claimed_once(inventory):
     run = SyncRun.objects.create()
     assert [sync.claim_run(run), sync.claim_run(run)] == [True, False]
 
 
-def test_old_readings_are_forgotten(inventory):
+def test_old_runs_are_deleted(inventory):
     SyncRun.objects.bulk_create(
         SyncRun(state="done", finished_at=timezone.now()) for _ in range(250)
     )
-    read_again()
+    sync_again()
     assert SyncRun.objects.count() == 200
     assert SyncRun.objects.first().rows > 60
 
 
-def test_a_404_that_is_not_the_platforms_removes_nothing(inventory):
+def test_a_404_of_the_gateway_removes_nothing(inventory):
     before = Policy.objects.count()
     inventory.fault(
         "ShowDevicePolicy",
@@ -169,5 +169,5 @@ def test_a_404_that_is_not_the_platforms_removes_nothing(inventory):
         error_code="APIGW.0101",
         error_msg="No such API.",
     )
-    assert not read_again()
+    assert not sync_again()
     assert Policy.objects.count() == before

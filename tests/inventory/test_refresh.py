@@ -1,4 +1,4 @@
-"""The button that reads the inventory again, and the line that says how old it is."""
+"""The button that syncs the inventory, and the line that shows its age."""
 
 import pytest
 from django.test import Client
@@ -9,13 +9,13 @@ from iotda_admin.inventory.models import SyncRun
 from tests.conftest import HTMX
 
 
-def test_anyone_signed_in_may_ask(viewer):
+def test_every_signed_in_user_may_request_a_sync(viewer):
     response = viewer.post("/inventory/refresh/", {"next": "/devices/?status=FROZEN"})
     assert response.url == "/devices/?status=FROZEN"
     assert SyncRun.objects.get().state == "asked"
 
 
-def test_a_swap_gets_the_line_which_asks_again_until_it_is_read(viewer, inventory):
+def test_the_line_polls_until_the_sync_ends(viewer, inventory):
     response = viewer.post("/inventory/refresh/", headers=HTMX)
     assert 'hx-trigger="load delay:1s"' in response.text
     assert "<html" not in response.text
@@ -25,7 +25,7 @@ def test_a_swap_gets_the_line_which_asks_again_until_it_is_read(viewer, inventor
     assert "inventory:read" in response.headers["HX-Trigger"]
 
 
-def test_asking_again_does_not_pile_up(viewer):
+def test_repeated_requests_are_one_sync(viewer):
     for _ in range(3):
         viewer.post("/inventory/refresh/")
     assert SyncRun.objects.count() == 1
@@ -43,7 +43,7 @@ def test_asking_again_does_not_pile_up(viewer):
         "",
     ],
 )
-def test_it_leads_nowhere_else(viewer, back_to):
+def test_it_redirects_to_no_other_site(viewer, back_to):
     response = viewer.post("/inventory/refresh/", {"next": back_to})
     assert response.status_code == 302
     assert response.url == "/" or (
@@ -56,14 +56,14 @@ def test_it_needs_a_login(anonymous):
     assert not SyncRun.objects.exists()
 
 
-def test_it_refuses_a_forged_form(viewer):
+def test_it_rejects_a_forged_form(viewer):
     client = Client(enforce_csrf_checks=True)
     client.cookies = viewer.cookies
     assert client.post("/inventory/refresh/").status_code == 403
     assert not SyncRun.objects.exists()
 
 
-def test_how_much_is_read_is_told_only_to_who_may_see_all(viewer):
+def test_the_number_of_rows_is_shown_only_to_users_with_every_space(viewer):
     SyncRun.objects.create(state="running", rows=41234)
     assert "41,234 rows so far" in viewer.get("/inventory/").text
     Grant.objects.filter(user__username="viewer").update(app_id="one-space")
@@ -71,7 +71,7 @@ def test_how_much_is_read_is_told_only_to_who_may_see_all(viewer):
     assert ("Reading IoTDA" in text, "41,234" in text) == (True, False)
 
 
-def test_it_says_why_the_last_reading_failed_as_text(viewer, inventory):
+def test_the_error_of_the_last_sync_is_escaped(viewer, inventory):
     SyncRun.objects.create(
         state="failed", finished_at="2026-01-01T00:00Z", error="<script>no</script>"
     )

@@ -16,11 +16,11 @@ from iotda_admin.rate import connection
 from policies.models import Binding, Policy
 
 
-def read_again():
+def sync_again():
     return sync.run_sync(SyncRun.objects.create(), connection.client())
 
 
-def test_it_reads_every_device_as_the_platform_has_it(inventory):
+def test_a_sync_stores_every_device(inventory):
     assert Device.objects.count() == 60
     frozen = Device.objects.get(pk=inventory.known_ids["frozen"])
     assert frozen.status == "FROZEN"
@@ -28,7 +28,7 @@ def test_it_reads_every_device_as_the_platform_has_it(inventory):
     assert not Device.objects.get(pk=inventory.known_ids["child"]).direct
 
 
-def test_it_reads_spaces_products_and_policies_with_their_statements(inventory):
+def test_a_sync_stores_spaces_products_and_policies_with_statements(inventory):
     assert inventory.known_ids["space"] in Space.objects.values_list("pk", flat=True)
     assert inventory.known_ids["product"] in Product.objects.values_list(
         "pk", flat=True
@@ -38,7 +38,7 @@ def test_it_reads_spaces_products_and_policies_with_their_statements(inventory):
     assert policy.statements[0]["effect"] == "DENY"
 
 
-def test_it_reads_every_binding(inventory):
+def test_a_sync_stores_every_binding(inventory):
     ours = set(Binding.objects.values_list("policy_id", "target_type", "target_id"))
     theirs = inventory.call("GET", "bindings")["bindings"]
     assert ours == {
@@ -46,27 +46,27 @@ def test_it_reads_every_binding(inventory):
     }
 
 
-def test_what_is_gone_there_goes_here(inventory):
+def test_a_sync_deletes_deleted_devices(inventory):
     device = inventory.free(1)[0]
     inventory.call("DELETE", f"devices/{device}")
-    assert read_again()
+    assert sync_again()
     assert not Device.objects.filter(pk=device).exists()
     assert Device.objects.count() == 59
 
 
-def test_what_changed_there_changes_here(inventory):
+def test_a_sync_updates_changed_devices(inventory):
     device = inventory.known_ids["online"]
     inventory.call(
         "PATCH",
         f"devices/{device}",
         json={"status": "FROZEN", "device_name": "renamed"},
     )
-    assert read_again()
+    assert sync_again()
     row = Device.objects.get(pk=device)
     assert (row.status, row.name) == ("FROZEN", "renamed")
 
 
-def test_a_failed_reading_keeps_what_was_read_and_says_why(inventory):
+def test_a_failed_sync_keeps_the_rows_and_records_the_error(inventory):
     inventory.fault(
         "ListDevices",
         "status",
@@ -74,19 +74,19 @@ def test_a_failed_reading_keeps_what_was_read_and_says_why(inventory):
         error_code="IOTDA.000022",
         error_msg="no permission",
     )
-    assert not read_again()
+    assert not sync_again()
     run = SyncRun.objects.first()
     assert run.state == "failed"
     assert "no permission" in run.error
     assert Device.objects.count() == 60
 
 
-def test_it_waits_when_the_platform_asks_to(inventory):
+def test_a_throttled_sync_waits(inventory):
     inventory.fault("ListDevices", "throttle", match={"times": 1}, retry_after=0)
-    assert read_again()
+    assert sync_again()
 
 
-def test_it_leaves_alone_what_was_read_since_it_began(inventory):
+def test_a_sync_does_not_overwrite_newer_rows(inventory):
     device = inventory.known_ids["online"]
     started = timezone.now() - timedelta(seconds=5)
     inventory.call("PATCH", f"devices/{device}", json={"status": "FROZEN"})
@@ -98,14 +98,14 @@ def test_it_leaves_alone_what_was_read_since_it_began(inventory):
     assert Device.objects.get(pk=device).status == "FROZEN"
 
 
-def test_only_one_reading_runs_at_a_time(inventory):
+def test_only_one_sync_runs_at_a_time(inventory):
     SyncRun.objects.create(
         state="running", started_at=timezone.now(), alive_at=timezone.now()
     )
-    assert not read_again()
+    assert not sync_again()
 
 
-def test_a_reading_whose_worker_died_is_given_up(inventory):
+def test_a_sync_without_a_heartbeat_is_given_up(inventory):
     long_ago = timezone.now() - timedelta(seconds=sync.SILENCE_SECONDS + 1)
     run = SyncRun.objects.create(
         state="running", started_at=long_ago, alive_at=long_ago
@@ -113,10 +113,10 @@ def test_a_reading_whose_worker_died_is_given_up(inventory):
     sync.fail_silent_runs()
     run.refresh_from_db()
     assert run.state == "failed"
-    assert read_again()
+    assert sync_again()
 
 
-def test_it_is_due_only_when_the_last_one_is_old(inventory):
+def test_a_sync_is_due_only_if_the_last_one_is_old(inventory):
     assert not sync.is_due()
     SyncRun.objects.update(
         finished_at=timezone.now() - timedelta(seconds=settings.INVENTORY_REFRESH + 1)
@@ -124,22 +124,22 @@ def test_it_is_due_only_when_the_last_one_is_old(inventory):
     assert sync.is_due()
 
 
-def test_what_was_asked_for_is_read(inventory):
+def test_a_requested_sync_runs(inventory):
     sync.request_sync()
     sync.sync_if_due()
     assert SyncRun.objects.first().state == "done"
 
 
-def test_asking_twice_is_one_reading(inventory):
+def test_two_requests_are_one_sync(inventory):
     assert sync.request_sync() == sync.request_sync()
 
 
-def test_the_command_says_how_much_it_read(inventory, capsys):
+def test_the_command_prints_the_number_of_rows(inventory, capsys):
     call_command("sync")
     assert "rows synced" in capsys.readouterr().out
 
 
-def test_the_command_fails_loudly(inventory):
+def test_the_command_fails_with_the_error(inventory):
     inventory.fault(
         "ShowApplications",
         "status",
@@ -152,7 +152,7 @@ def test_the_command_fails_loudly(inventory):
 
 
 def secrets_of(device):
-    """The credentials in the platform's own answer, past our client, which drops them."""
+    """Return the credentials in IoTDA's response, which our client drops."""
     address = (
         f"{settings.IOTDA_ENDPOINT}/v5/iot/{settings.IOTDA_PROJECT_ID}/devices/{device}"
     )
@@ -183,19 +183,19 @@ def test_no_secret_of_a_device_reaches_a_page_or_the_database(operator, inventor
     assert [secret for secret in secrets if secret in page or secret in stored] == []
 
 
-def test_a_list_that_ends_too_early_takes_nothing_away(inventory):
+def test_an_incomplete_list_deletes_nothing(inventory):
     page = {
         "devices": [{"device_id": "d1", "status": "ONLINE"}],
         "page": {"count": 1000, "marker": "f" * 24},
     }
     inventory.fault("ListDevices", "status", status=200, body=page)
-    assert not read_again()
+    assert not sync_again()
     assert "ended after 1 rows of 1000" in SyncRun.objects.first().error
     assert Device.objects.count() >= 60
 
 
-def test_a_value_longer_than_it_may_be_does_not_stop_a_reading(inventory):
-    """PostgreSQL refuses what is longer than its column; SQLite would take it."""
+def test_a_value_that_is_too_long_does_not_stop_a_sync(inventory):
+    """PostgreSQL rejects a value longer than its column; SQLite stores it."""
     device = connection.client().show_device(inventory.known_ids["online"])
     store_device(
         replace(device, status="S" * 40, device_name="n" * 400, description="d" * 3000)

@@ -236,5 +236,5 @@ def test_what_a_device_is_after_an_unfreeze_is_not_made_up(
 
 def test_a_device_that_was_not_read_yet_is_shown_so(operator, devices):
     Device.objects.filter(pk__in=devices).update(status="")
-    assert b"Not read yet" in operator.get("/devices/").content
-    assert b"Not read yet" in operator.get("/").content
+    assert b"Not synced yet" in operator.get("/devices/").content
+    assert b"Not synced yet" in operator.get("/").content

@@ -32,7 +32,7 @@ def state_icon(state: str) -> str:
 @register.simple_tag
 def badge(state: str) -> SafeString:
     """Return the badge of a state. A state without one is shown as it is."""
-    name, label = BADGES.get(state, ("unknown", state or _("Not read yet")))
+    name, label = BADGES.get(state, ("unknown", state or _("Not synced yet")))
     return format_html(
         '<span class="badge" data-state="{}">{}{}</span>', state, icon(name), label
     )
