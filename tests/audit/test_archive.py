@@ -1,4 +1,4 @@
-"""Old, whole segments go to files; the chain goes on from where they end."""
+"""Archiving old segments to files."""
 
 import gzip
 import json
@@ -39,7 +39,7 @@ def archived(folder, moment=None):
         archive.archive_segment(segment, folder, actor_name="root")
 
 
-def test_only_whole_segments_go(tmp_path):
+def test_only_complete_segments_are_archived(tmp_path):
     archived(tmp_path)
     assert [event.id for event in Event.objects.order_by("id")] == [11, 12, 13, 14]
     assert min(Outcome.objects.values_list("event", flat=True)) == 11
@@ -50,19 +50,19 @@ def test_only_whole_segments_go(tmp_path):
     ]
 
 
-def test_what_is_younger_stays(tmp_path):
+def test_newer_events_stay(tmp_path):
     archived(tmp_path, timezone.now() - timedelta(days=1))
     assert Event.objects.count() == 12
 
 
-def test_the_chain_goes_on_from_the_anchor(tmp_path):
+def test_the_chain_continues_from_the_anchor(tmp_path):
     archived(tmp_path)
     assert verify_trail().broken_at is None
     assert archive.check_archive(tmp_path).seq == 10
     call_command("audit_verify", archive=tmp_path)
 
 
-def test_the_trail_tells_of_it(tmp_path):
+def test_an_event_records_the_archiving(tmp_path):
     archived(tmp_path)
     event = Event.objects.filter(kind="audit.pruned").latest("id")
     anchor = Anchor.objects.latest("last")
@@ -73,7 +73,7 @@ def test_the_trail_tells_of_it(tmp_path):
     )
 
 
-def test_a_file_that_was_changed_is_found(tmp_path):
+def test_a_changed_file_is_found(tmp_path):
     archived(tmp_path)
     path = max(tmp_path.iterdir())
     text = gzip.decompress(path.read_bytes()).decode().replace("why 7", "why 8")
@@ -85,21 +85,21 @@ def test_a_file_that_was_changed_is_found(tmp_path):
         archive.check_archive(tmp_path)
 
 
-def test_a_file_that_is_gone_is_found(tmp_path):
+def test_a_missing_file_is_found(tmp_path):
     archived(tmp_path)
     max(tmp_path.iterdir()).unlink()
     with pytest.raises(archive.DamagedArchive, match="ends with event 5"):
         archive.check_archive(tmp_path)
 
 
-def test_nothing_goes_that_the_file_does_not_have(tmp_path, monkeypatch):
+def test_events_missing_in_the_file_are_not_deleted(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "segment_lines", lambda segment: iter(()))
     with pytest.raises(archive.DamagedArchive):
         archived(tmp_path)
     assert Event.objects.count() == 12
 
 
-def test_a_run_that_ended_after_the_file_is_gone_on_with(tmp_path):
+def test_a_run_interrupted_after_the_file_is_resumed(tmp_path):
     sealed = tmp_path / archive.Segment(1, 5).name
     archive.write_segment(archive.Segment(1, 5), sealed)
     kept = sealed.read_bytes()
@@ -111,14 +111,14 @@ def test_a_run_that_ended_after_the_file_is_gone_on_with(tmp_path):
     ) == (True, 10, 10)
 
 
-def test_a_file_that_was_only_begun_is_begun_anew(tmp_path):
+def test_an_incomplete_file_is_written_again(tmp_path):
     (tmp_path / f"{archive.Segment(1, 5).name}.part").write_bytes(b"half")
     archived(tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
     assert archive.check_archive(tmp_path).seq == 10
 
 
-def test_a_sealed_file_of_another_trail_is_kept(tmp_path):
+def test_a_file_of_another_trail_is_kept(tmp_path):
     other, before = tmp_path / archive.Segment(1, 5).name, chain.Head(0, "")
     with gzip.open(other, "wt") as file:
         for line in archive.segment_lines(archive.Segment(1, 5)):
@@ -134,7 +134,7 @@ def test_a_sealed_file_of_another_trail_is_kept(tmp_path):
     assert (other.read_bytes() == kept, Event.objects.count()) == (True, 12)
 
 
-def test_a_beginning_that_was_removed_by_force_is_found(tmp_path):
+def test_a_deleted_beginning_is_found(tmp_path):
     hash = Event.objects.get(id=5).hash
     force(
         "INSERT INTO audit_anchor (last, hash, at, archive) VALUES (5, %s, '2026-01-01 00:00:00', '')",
@@ -146,14 +146,14 @@ def test_a_beginning_that_was_removed_by_force_is_found(tmp_path):
     assert "no event records" in verify_trail().why
 
 
-def test_the_command_takes_days_and_a_folder(tmp_path, capsys):
+def test_the_command_checks_days_and_folder(tmp_path, capsys):
     call_command("audit_archive", str(tmp_path), older_than=1)
     assert "Nothing was moved" in capsys.readouterr().out
     with pytest.raises(CommandError, match="must be a folder"):
         call_command("audit_archive", str(tmp_path / "nowhere"), older_than=1)
 
 
-def test_a_head_from_the_archived_part_is_not_taken_for_looked_at(tmp_path):
+def test_an_expected_head_in_the_archive_is_reported(tmp_path):
     between = next(f"{e.pk}:{e.hash}" for e in Event.objects.filter(pk=3))
     archived(tmp_path)
     end = str(chain_start())
@@ -165,7 +165,7 @@ def test_a_head_from_the_archived_part_is_not_taken_for_looked_at(tmp_path):
 
 
 def beside(sql, act):
-    """Before the first query with this in it, somebody else acts, on a connection of their own."""
+    """Run ``act`` on another connection before the first query that contains ``sql``."""
     done = []
 
     def elsewhere():
@@ -185,13 +185,13 @@ def beside(sql, act):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_archiving_beside_it_is_no_false_alarm_and_need_not_wait(tmp_path):
+def test_archiving_during_verification_neither_fails_nor_waits(tmp_path):
     with beside("FROM audit_outcome", lambda: archived(tmp_path)):
         finding = verify_trail()
     assert (finding.broken_at, finding.events, chain_start().seq) == (None, 12, 10)
 
 
-def test_a_file_that_is_being_written_is_no_false_alarm(tmp_path):
+def test_a_file_that_is_being_written_is_skipped(tmp_path):
     archived(tmp_path)
     archive.write_segment(
         archive.Segment(11, 15), tmp_path / archive.Segment(11, 15).name

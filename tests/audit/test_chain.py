@@ -1,4 +1,4 @@
-"""The chain is whole, whoever writes; what is done to the rows by force is found."""
+"""The hash chain: tampering with rows is found and named."""
 
 import pytest
 from django.apps import apps
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 def force(sql, *params):
-    """As somebody who owns the database."""
+    """Run a statement as an attacker who owns the database."""
     with connection.cursor() as cursor:
         for table in triggers.DELETABLE:
             for action in triggers.trigger_actions():
@@ -45,7 +45,7 @@ def trail():
     return str(chain_head())
 
 
-def test_what_nobody_touched_is_as_it_was_written(trail):
+def test_an_untouched_trail_verifies(trail):
     finding = verify_trail(trail)
     assert (finding.broken_at, finding.events, str(finding.head)) == (None, 7, trail)
 
@@ -77,7 +77,7 @@ def test_what_nobody_touched_is_as_it_was_written(trail):
         ("UPDATE audit_reasonword SET event_id = 3 WHERE event_id = 2", 2),
     ],
 )
-def test_it_names_the_first_event_that_was_tampered_with(trail, sql, bad):
+def test_verify_names_the_first_event_that_was_tampered_with(trail, sql, bad):
     force(sql)
     assert verify_trail().broken_at == bad
 
@@ -99,7 +99,7 @@ def test_a_word_without_an_event_is_found(trail, seq):
     )
 
 
-def test_a_trail_that_was_emptied_is_found():
+def test_an_emptied_trail_is_found():
     assert verify_trail().broken_at is None
     Client().force_login(make_user("viewer"))
     for table in triggers.DELETABLE:
@@ -117,7 +117,7 @@ def test_an_empty_trail_beside_operations_is_found():
     assert "although there are operations" in verify_trail().why
 
 
-def test_a_tail_that_was_cut_off_is_found_with_an_earlier_head(trail):
+def test_a_deleted_tail_is_found_with_an_expected_head(trail):
     force("DELETE FROM audit_outcome WHERE event_id > 5")
     force("DELETE FROM audit_event WHERE id > 5")
     assert verify_trail().broken_at is None
@@ -125,7 +125,7 @@ def test_a_tail_that_was_cut_off_is_found_with_an_earlier_head(trail):
 
 
 @pytest.mark.parametrize("wrong", ["garbage", "7", "7:abc", "Head 7:abc", "7 :abc"])
-def test_what_is_no_head_does_not_pass_for_none(trail, wrong):
+def test_an_invalid_head_is_rejected(trail, wrong):
     with pytest.raises(ValueError, match="NUMBER:HASH"):
         verify_trail(wrong)
     with pytest.raises(CommandError, match="NUMBER:HASH"):
@@ -134,7 +134,7 @@ def test_what_is_no_head_does_not_pass_for_none(trail, wrong):
 
 
 @pytest.mark.skipif(
-    connection.vendor != "sqlite", reason="other databases keep to their types"
+    connection.vendor != "sqlite", reason="only SQLite stores values of other types"
 )
 @pytest.mark.parametrize(
     ("sql", "bad"),
@@ -147,7 +147,7 @@ def test_what_is_no_head_does_not_pass_for_none(trail, wrong):
         ("UPDATE audit_event SET reason = CAST(x'ff' AS TEXT) WHERE id = 4", 4),
     ],
 )
-def test_what_only_looks_like_what_was_written_is_found(trail, sql, bad):
+def test_a_value_of_another_type_is_found(trail, sql, bad):
     force(sql)
     assert verify_trail().broken_at == bad
 
@@ -160,7 +160,7 @@ def test_what_only_looks_like_what_was_written_is_found(trail, sql, bad):
         "CREATE TRIGGER audit_event_update BEFORE UPDATE ON audit_event WHEN 0 BEGIN SELECT 1; END",
     ],
 )
-def test_triggers_that_are_not_ours_are_told(trail, sql):
+def test_foreign_triggers_are_reported(trail, sql):
     with connection.cursor() as cursor:
         cursor.execute("DROP TRIGGER audit_event_update")
         cursor.execute(sql)
@@ -169,7 +169,7 @@ def test_triggers_that_are_not_ours_are_told(trail, sql):
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="written for SQLite")
-def test_an_event_that_vanishes_on_its_way_fails_what_it_tells_of(trail):
+def test_a_dropped_event_fails_the_change_it_records(trail):
     with connection.cursor() as cursor:
         cursor.execute(
             "CREATE TRIGGER other BEFORE INSERT ON audit_event WHEN NEW.kind = 'denied' "
@@ -181,7 +181,7 @@ def test_an_event_that_vanishes_on_its_way_fails_what_it_tells_of(trail):
 
 @pytest.mark.parametrize("table", triggers.DELETABLE)
 @pytest.mark.parametrize("change", ["UPDATE {} SET {}", "DELETE FROM {}"])
-def test_the_database_itself_refuses(trail, table, change):
+def test_the_database_rejects_changes_and_deletions(trail, table, change):
     column = {
         "audit_event": "reason", "audit_outcome": "message", "audit_anchor": "archive",
         "audit_reasonword": "word",
@@ -199,7 +199,7 @@ def test_the_database_itself_refuses(trail, table, change):
 
 
 def again(table, key):
-    """Each row once more, in its own place."""
+    """Return statements that replace each row by itself."""
     names = [
         field.column
         for field in apps.get_model(table.replace("_", ".", 1))._meta.concrete_fields
@@ -211,7 +211,7 @@ def again(table, key):
             f"INSERT INTO {table} ({key}, {rest}) SELECT {key}, {rest} FROM {table} {over}"
         ]
     by_rowid = f"REPLACE INTO {table} (rowid, {key}, {rest}) SELECT rowid, {key} + 99, {rest} FROM {table}"
-    # Elsewhere the key is the rowid.
+    # In the other tables the key is the rowid.
     more = [by_rowid] if table in (triggers.EVENT, triggers.ANCHOR) else []
     return [
         f"REPLACE INTO {table} ({key}, {rest}) SELECT {key}, {rest} FROM {table}",
@@ -220,7 +220,7 @@ def again(table, key):
 
 
 @pytest.mark.parametrize(("table", "key"), triggers.PRIMARY_KEYS.items())
-def test_no_row_is_replaced_by_another(trail, table, key):
+def test_the_database_rejects_replacing_a_row(trail, table, key):
     force(
         "INSERT INTO audit_anchor (last, hash, at, archive) VALUES (0, '', '2026-01-01 00:00:00', '')"
     )
@@ -233,7 +233,7 @@ def test_no_row_is_replaced_by_another(trail, table, key):
             cursor.execute(sql)
 
 
-def test_the_orm_refuses_too(trail):
+def test_the_orm_rejects_changes_and_deletions(trail):
     for rows in (Event.objects, Outcome.objects):
         with pytest.raises(TypeError):
             rows.update(id=1)
@@ -241,7 +241,7 @@ def test_the_orm_refuses_too(trail):
             rows.all().delete()
 
 
-def test_triggers_that_are_gone_are_told(trail):
+def test_missing_triggers_are_reported(trail):
     with connection.cursor() as cursor:
         on = " ON audit_event" if connection.vendor == "postgresql" else ""
         cursor.execute(f"DROP TRIGGER audit_event_update{on}")
@@ -249,7 +249,7 @@ def test_triggers_that_are_gone_are_told(trail):
     assert "triggers are missing" in verify_trail().why
 
 
-def test_nobody_forges_the_chain_without_the_key(trail, settings):
+def test_a_chain_forged_without_the_key_is_found(trail, settings):
     settings.AUDIT_KEY = "a-key-kept-elsewhere"
     record_event("login", actor_name="Ada")
     assert verify_trail(str(chain_head())).broken_at is None
@@ -259,7 +259,7 @@ def test_nobody_forges_the_chain_without_the_key(trail, settings):
     assert verify_trail().broken_at is not None
 
 
-def test_what_is_from_before_the_key_needs_a_head_as_its_proof(trail, settings):
+def test_events_older_than_the_key_need_an_expected_head(trail, settings):
     settings.AUDIT_KEY = "a-key-kept-elsewhere"
     record_event("login", actor_name="Ada")
     noted = str(chain_head())
@@ -267,20 +267,20 @@ def test_what_is_from_before_the_key_needs_a_head_as_its_proof(trail, settings):
     assert (verify_trail(trail).broken_at, verify_trail().broken_at) == (None, 1)
 
 
-def test_all_anew_as_if_there_had_been_no_key_is_found(settings):
+def test_a_trail_rewritten_without_the_key_is_found(settings):
     settings.AUDIT_KEY = "a-key-kept-elsewhere"
     for name in ("Ada", "Bo"):
         record_event("login", actor_name=name)
     noted = str(chain_head())
     force("UPDATE audit_event SET actor_name = 'Eve' WHERE id = 1")
     rechain_from(1, "")
-    # What everybody can bring about makes the end look right again.
+    # Anyone can cause an event, which makes the end look valid again.
     record_event("login.failed")
     assert "without the key" in verify_trail().why
     assert verify_trail(noted).broken_at == 2
 
 
-def test_a_key_that_leaked_writes_nothing_after_the_present_one(trail, settings):
+def test_an_old_key_after_the_current_one_is_found(trail, settings):
     settings.AUDIT_KEY, settings.AUDIT_OLD_KEYS = "present", ["leaked"]
     record_event("login", actor_name="Ada")
     noted = str(chain_head())
@@ -291,7 +291,7 @@ def test_a_key_that_leaked_writes_nothing_after_the_present_one(trail, settings)
 
 
 def rechain_from(seq, key):
-    """What an attacker does who can write the database and knows how a hash is made."""
+    """Rewrite the hashes as an attacker who knows how they are computed."""
     from django.conf import settings as ours
 
     from iotda_admin.audit.rows import event_rows_after, targets_of_events
@@ -314,7 +314,7 @@ def rechain_from(seq, key):
     ours.AUDIT_KEY = known
 
 
-def test_a_key_of_before_still_verifies(trail, settings):
+def test_events_of_an_old_key_verify(trail, settings):
     settings.AUDIT_KEY = "old"
     record_event("login", actor_name="Ada")
     settings.AUDIT_KEY, settings.AUDIT_OLD_KEYS = "new", ["old"]
@@ -325,7 +325,7 @@ def test_a_key_of_before_still_verifies(trail, settings):
     assert "unknown key" in verify_trail(noted).why
 
 
-def test_the_command_says_so_and_fails(trail, capsys):
+def test_the_command_reports_the_result(trail, capsys):
     call_command("audit_verify", expect=trail)
     assert "7 events" in capsys.readouterr().out
     force("DELETE FROM audit_event WHERE id = 3")
@@ -333,7 +333,7 @@ def test_the_command_says_so_and_fails(trail, capsys):
         call_command("audit_verify")
 
 
-def test_the_head_goes_to_the_log(trail, caplog):
+def test_the_head_is_logged(trail, caplog):
     with caplog.at_level("INFO"):
         chain.log_head()
     assert f"Audit head {trail}" in caplog.messages

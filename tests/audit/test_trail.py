@@ -18,7 +18,7 @@ def freeze(client, device, **more):
     return client.post(f"/devices/{device}/freeze/", ask)
 
 
-def test_it_says_who_did_what_and_why(operator, inventory):
+def test_an_operation_records_who_did_what_and_why(operator, inventory):
     freeze(operator, inventory.known_ids["online"])
     event = Event.objects.get(kind="operation.asked")
     assert (event.actor_name, event.role, event.source) == (
@@ -36,19 +36,19 @@ def test_it_says_who_did_what_and_why(operator, inventory):
     ]
 
 
-def test_it_says_how_it_ended(operator, inventory):
+def test_an_operation_records_how_it_ended(operator, inventory):
     freeze(operator, inventory.known_ids["child"])
     assert Event.objects.get(kind="operation.ended").outcome == "1 failed"
 
 
-def test_it_keeps_the_denied_try(viewer, inventory):
+def test_a_denied_request_is_recorded(viewer, inventory):
     freeze(viewer, inventory.known_ids["online"])
     event = Event.objects.get(kind="denied")
     assert event.actor_name == "viewer"
     assert event.detail["path"].endswith("/freeze/")
 
 
-def test_it_keeps_logins_and_failed_logins(anonymous):
+def test_logins_and_failed_logins_are_recorded(anonymous):
     make_user("viewer")
     anonymous.post("/accounts/login/", {"username": "viewer", "password": "wrong"})
     anonymous.post(
@@ -64,7 +64,7 @@ def test_it_keeps_logins_and_failed_logins(anonymous):
 @pytest.mark.parametrize(
     ("source", "kept"), [("web", True), ("cli", True), ("worker", False)]
 )
-def test_who_guesses_at_night_is_found_without_a_name(db, settings, source, kept):
+def test_failed_logins_outside_working_hours_are_marked(db, settings, source, kept):
     settings.WORKING_HOURS = (set(), time(), time())
     record_event("login.throttled", source=source)
     assert Event.objects.get().outside_hours == kept
@@ -85,14 +85,14 @@ def test_a_forwarded_address_has_no_port(rf, settings, hop, address):
     assert address_of(rf.get("/", headers={"X-Forwarded-For": hop})) == address
 
 
-def test_it_does_not_keep_a_password_typed_as_a_name(anonymous):
+def test_a_password_typed_as_user_name_is_not_recorded(anonymous):
     anonymous.post(
         "/accounts/login/", {"username": "hunter2-my-password", "password": "x"}
     )
     assert "hunter2" not in str(Event.objects.values())
 
 
-def test_a_row_is_never_changed_or_deleted(anonymous):
+def test_an_event_cannot_be_changed_or_deleted(anonymous):
     anonymous.post("/accounts/login/", {"username": "x", "password": "x"})
     event = Event.objects.get()
     with pytest.raises(TypeError):
@@ -107,13 +107,13 @@ def no_room_for_events(execute, sql, params, many, context):
     return execute(sql, params, many, context)
 
 
-def test_nothing_is_changed_that_cannot_be_recorded(operator, inventory):
+def test_a_change_that_cannot_be_recorded_is_not_made(operator, inventory):
     with connection.execute_wrapper(no_room_for_events):
         assert freeze(operator, inventory.known_ids["online"]).status_code == 503
     assert inventory.journal("FreezeDevice") == []
 
 
-def test_it_finds_an_operation_by_its_ticket(operator, auditor, inventory):
+def test_an_operation_is_found_by_its_ticket(operator, auditor, inventory):
     freeze(operator, inventory.known_ids["online"])
     page = auditor.get("/audit/", {"q": "INC-4711"}, follow=True).text
     assert "billing dispute" in page
@@ -130,7 +130,7 @@ def test_it_finds_an_operation_by_its_ticket(operator, auditor, inventory):
         "?q=OP-99999999999999999999",
     ],
 )
-def test_odd_filters_do_not_break_it(auditor, query):
+def test_invalid_filters_do_not_break_the_page(auditor, query):
     assert auditor.get(f"/audit/{query}", follow=True).status_code == 200
 
 
@@ -139,7 +139,7 @@ def export(client, **query):
     return list(csv.DictReader(StringIO(b"".join(response.streaming_content).decode())))
 
 
-def test_its_csv_has_every_matching_event(operator, auditor, inventory):
+def test_csv_has_every_matching_event(operator, auditor, inventory):
     freeze(operator, inventory.known_ids["online"])
     rows = export(auditor, ticket="INC-4711")
     kinds = ["operation.asked", "chunk.sent", "chunk.answered", "operation.ended"]
@@ -147,7 +147,7 @@ def test_its_csv_has_every_matching_event(operator, auditor, inventory):
     assert rows[0]["reason"] == "billing dispute"
 
 
-def test_the_export_is_an_event_itself(auditor):
+def test_an_export_is_an_event(auditor):
     export(auditor)
     assert Event.objects.get(kind="export").actor_name == "auditor"
 
@@ -158,7 +158,7 @@ FORMULAS = [
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
-def test_its_csv_holds_no_formula(operator, auditor, inventory, formula):
+def test_csv_has_no_formula(operator, auditor, inventory, formula):
     freeze(operator, inventory.known_ids["online"], reason=f"{formula}x", ticket="T")
     (reason,) = {
         row["reason"] for row in export(auditor, ticket="T") if row["ticket"] == "T"
@@ -166,7 +166,7 @@ def test_its_csv_holds_no_formula(operator, auditor, inventory, formula):
     assert reason[0] == "'"
 
 
-def test_every_cell_of_its_csv_is_quoted(auditor):
+def test_every_csv_cell_is_quoted(auditor):
     response = auditor.get("/audit/export.csv")
     text = b"".join(response.streaming_content).decode()
     assert all(
@@ -174,13 +174,13 @@ def test_every_cell_of_its_csv_is_quoted(auditor):
     )
 
 
-def test_a_nul_reaches_no_column(auditor):
+def test_nul_characters_are_removed(auditor):
     record_event("denied", summary="a\0b", detail={"path": ["\0"], "q": {"\0": "c\0"}})
     event = Event.objects.get(kind="denied")
     assert (event.summary, event.detail) == ("ab", {"path": [""], "q": {"": "c"}})
 
 
-def test_an_event_says_in_words_what_was_changed(auditor):
+def test_an_event_shows_changes_in_words(auditor):
     changes = {"spaces": [[], ["every space"]], "is_active": [True, False]}
     record_event(
         "account.changed",
@@ -193,7 +193,7 @@ def test_an_event_says_in_words_what_was_changed(auditor):
     assert "{" not in page.split("<main")[1]
 
 
-def test_no_word_of_the_program_is_shown_for_what_was_changed(auditor):
+def test_changes_show_labels_instead_of_field_names(auditor):
     changes = {"is_staff": [False, True], "password": ["kept secret", "changed"]}
     changes["permissions"] = [[], ["devices.freeze_device"]]
     record_event(
@@ -213,7 +213,7 @@ def test_no_word_of_the_program_is_shown_for_what_was_changed(auditor):
         ]
 
 
-def test_outcomes_are_shown_in_words_and_our_own_codes_by_their_meaning(auditor):
+def test_outcomes_and_our_own_codes_are_shown_in_words(auditor):
     targets = [
         ("d1", "Pump", "failed", "not_directly_connected", ""),
         ("d2", "", "ok", "", ""),
@@ -236,9 +236,9 @@ def test_outcomes_are_shown_in_words_and_our_own_codes_by_their_meaning(auditor)
         assert ">not_directly_connected<" not in page
 
 
-def test_the_questions_stand_open_until_something_is_asked(auditor):
-    assert '<details class="fold" id="questions" open>' in auditor.get("/audit/").text
+def test_the_frequent_searches_are_open_until_a_filter_is_set(auditor):
+    assert '<details class="fold" id="presets" open>' in auditor.get("/audit/").text
     assert (
-        '<details class="fold" id="questions">'
+        '<details class="fold" id="presets">'
         in auditor.get("/audit/?ticket=INC-1").text
     )

@@ -1,4 +1,4 @@
-"""What was recorded before there was a chain becomes its beginning."""
+"""Migrations of old databases: events get hashes and search words."""
 
 import importlib
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ LAST_CHARACTERS = importlib.import_module(
 
 @pytest.fixture
 def old(db):
-    """The model as it was, and its rows without hashes; one number was never given away."""
+    """Return the old models, with events without hashes and with a gap in their ids."""
     state = MigrationExecutor(connection).loader.project_state(("audit", "0004_chain"))
     rows = state.apps.get_model("audit", "Event").objects
     for number in (1, 2, 4):
@@ -38,7 +38,7 @@ def old(db):
     return state.apps
 
 
-def test_it_verifies_and_goes_on(old):
+def test_an_old_trail_is_chained_and_continues(old):
     with connection.cursor() as cursor:
         for table in triggers.DELETABLE:
             on = f" ON {table}" if connection.vendor == "postgresql" else ""
@@ -55,7 +55,7 @@ def test_it_verifies_and_goes_on(old):
     ) == {1, 2, 3}
 
 
-def test_the_last_character_of_an_earlier_reason_is_found(db):
+def test_the_last_character_of_an_old_reason_is_indexed(db):
     record_event("operation.asked", actor_name="Ada", reason="欠费停机")
     force("DELETE FROM audit_reasonword WHERE word = '机'")
     for _twice in range(2):

@@ -1,4 +1,4 @@
-"""Tamperings with the rows of a trail, by somebody who owns the database: each has to be found."""
+"""Tamper with rows as an attacker who owns the database. Each tampering must be found."""
 
 import random
 from collections.abc import Callable

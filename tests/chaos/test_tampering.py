@@ -1,4 +1,4 @@
-"""A tenth of what `bin/chaos audit` does."""
+"""A short form of ``bin/chaos audit``."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,20 +10,20 @@ from tests.chaos import tampering
 
 
 @pytest.mark.django_db
-def test_whatever_is_done_to_a_row_is_found_and_named():
+def test_every_tampering_is_found_and_named():
     found = tampering.tamper(1, 100)
     assert found.violations == []
     assert found.numbers["changes_refused"] == found.numbers["changes_tried"]
 
 
 @pytest.mark.django_db
-def test_what_is_cut_off_or_written_anew_without_a_key_is_found_only_with_an_earlier_head():
+def test_a_deleted_tail_and_a_rewritten_trail_need_an_expected_head():
     found = tampering.tamper(1, 30, expecting=False)
     assert len(found.violations) == found.numbers["tamperings"] == 30
 
 
 @pytest.mark.django_db(transaction=True)
-def test_four_writers_at_once_make_one_chain():
+def test_four_concurrent_writers_make_one_chain():
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(tampering.appended, range(4), [15] * 4)) == 0
     assert verify_trail().broken_at is None

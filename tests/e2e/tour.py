@@ -300,7 +300,7 @@ def results(stage: Stage) -> Views:
     ]:
         page.goto(url)
         yield name, page
-    for fold in ("All filters", "Ready questions"):
+    for fold in ("All filters", "Frequent searches"):
         page.get_by_text(fold, exact=True).click()
     targets = page.locator("td details").first
     targets.locator("summary").click()

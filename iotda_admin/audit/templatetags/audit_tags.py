@@ -20,11 +20,11 @@ DETAILS: dict[str, Any] = {
     "cannot_read": _("Cannot be read"),
     "code": _("Error code"),
     "counts": _("Outcomes"),
-    "id": _("Its number"),
+    "id": _("ID"),
     "ids": _("Target IDs"),
     "message": _("IoTDA said"),
     "method": _("Method"),
-    "needs": _("Needed right"),
+    "needs": _("Required permission"),
     "not_sent": _("Not sent"),
     "path": _("Address"),
     "status": _("HTTP status"),
@@ -36,9 +36,9 @@ DETAILS: dict[str, Any] = {
     "is_staff": _("Staff status"),
     "is_superuser": _("Superuser status"),
     "groups": _("Roles"),
-    "permissions": _("Rights"),
+    "permissions": _("Permissions"),
     "users": _("Users"),
-    "user_permissions": _("Rights of their own"),
+    "user_permissions": _("Own permissions"),
     "limit": _("Most targets of one operation"),
     "spaces": _("Resource spaces"),
 }
@@ -48,17 +48,17 @@ ACCOUNT_TYPES = {"user": _("User"), "role": _("Role")}
 
 
 @register.filter
-def kind_words(kind: str) -> Any:
+def kind_label(kind: str) -> Any:
     return KINDS.get(kind, kind)
 
 
 @register.filter
-def source_words(source: str) -> Any:
+def source_label(source: str) -> Any:
     return dict(SOURCES).get(source, source)
 
 
 @register.filter
-def said(event: Event) -> str:
+def event_summary(event: Event) -> str:
     """Return the summary of an event; for a changed account, with the changes."""
     changes = changes_of(event)
     if not changes:
@@ -70,7 +70,7 @@ def said(event: Event) -> str:
 
 
 @register.simple_tag
-def details(event: Event) -> list[tuple[Any, str]]:
+def event_details(event: Event) -> list[tuple[Any, str]]:
     """Return the labels and values of the detail of an event."""
     rows = [
         (detail_label(name), value_text(value))
@@ -113,7 +113,7 @@ def value_text(value: Any) -> str:
 
 
 @register.filter
-def spoken(form: AuditFilterForm, name: str) -> str:
+def local_input(form: AuditFilterForm, name: str) -> str:
     """Return the time of a filter as an input of type datetime-local takes it."""
     at = getattr(form, "cleaned_data", {}).get(name)
     return f"{at.astimezone(form.time_zone):%Y-%m-%dT%H:%M}" if at else ""

@@ -68,7 +68,7 @@ def platform_moment(text: str) -> SafeString | str:
 
 
 @register.simple_tag
-def both_times(at: datetime) -> SafeString:
+def local_and_utc(at: datetime) -> SafeString:
     """Return a time in the reader's time zone and in UTC."""
     local, utc = localtime(at), at.astimezone(UTC)
     day = "" if local.date() == utc.date() else f"{utc:%Y-%m-%d} "
@@ -81,7 +81,7 @@ def both_times(at: datetime) -> SafeString:
 
 
 @register.simple_tag
-def reader_zone() -> str:
+def time_zone_label() -> str:
     """Return the reader's time zone with its current UTC offset."""
     name, offset = get_current_timezone_name(), f"{localtime():%:z}"
     return "UTC" if name == "UTC" else f"{name} (UTC{offset})"

@@ -1,6 +1,5 @@
 """Verbs, outcomes and error codes in words, and what a user may do with an operation."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from django import template
@@ -35,27 +34,18 @@ BADGES.update({str(state): (icon, state.label) for state, icon in ICONS.items()}
 OUTCOME_LABELS: dict[str, Any] = dict(Target.State.choices) | dict(OUTCOMES)
 
 
-@register.simple_tag
-def verb_title(name: str) -> Any:
-    return get_verb(name).title
-
-
 @register.filter
-def change_words(verb: str) -> Any:
+def verb_title(verb: str) -> Any:
+    """Return the title of a verb; events can have verbs that no longer exist."""
     try:
         return get_verb(verb).title
     except KeyError:
         return verb
 
 
-@register.simple_tag
-def outcome_words(state: str) -> Any:
-    return Target.State(state).label
-
-
 @register.filter
-def outcomes_in_words(outcome: str) -> str:
-    """Return "2 done, 1 failed" for "2 ok, 1 failed", as events store it."""
+def outcome_words(outcome: str) -> str:
+    """Return "Failed" for "failed", and "2 done, 1 failed" for "2 ok, 1 failed"."""
     pieces = [piece.rpartition(" ") for piece in outcome.split(", ")]
     words = [
         (number, str(OUTCOME_LABELS.get(state, state)))
@@ -95,14 +85,6 @@ def may_see(context: template.Context, operation: Operation) -> bool:
 def covers(context: template.Context, operation: Operation) -> bool:
     """Return whether all targets and the policy are in the user's resource spaces."""
     return permissions.covers_operation(context["user"], operation)
-
-
-@register.simple_tag
-def request_ids(targets: Iterable[Target]) -> list[str]:
-    """Return the first few IoTDA request IDs of these targets."""
-    return list(
-        dict.fromkeys(t.chunk.request_id for t in targets if t.chunk.request_id)
-    )[:3]
 
 
 @register.simple_tag(takes_context=True)

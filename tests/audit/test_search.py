@@ -1,4 +1,4 @@
-"""Each filter finds its events and no others, alone and together, whoever looks."""
+"""Searching the audit trail: filters, pages, and what each user may see."""
 
 import re
 from collections import Counter
@@ -42,7 +42,7 @@ def say(kind, *targets, **facts):
 
 
 class Trail:
-    """Whoever looks is there first; the events that count come after, from 1 on."""
+    """A user, and the events recorded after it, numbered from 1."""
 
     def __init__(self, role="auditor", *spaces):
         self.user = make_user(role, *spaces)
@@ -63,7 +63,7 @@ class Trail:
 
 
 def events():
-    """1 to 8, each with something of its own."""
+    """Record events 1 to 8, each with values of its own."""
     say(
         "operation.asked",
         ("pump", "Pump"),
@@ -142,7 +142,7 @@ def trail():
         ({"reason": "机"}, [4, 3]),
         ({"reason": "nobody wrote this"}, []),
         ({"target": "pump", "outcome": "ok"}, [4, 2]),
-        # Of one target each, in the same event: that is no match.
+        # Two targets of the event match one filter each: no match.
         ({"target": "pump", "outcome": "failed"}, []),
         ({"target": "lamp", "outcome": "failed", "code": "IOTDA.015204"}, [4]),
         ({"actor": "Ada", "kind": "operation.asked", "verb": "policy.bind"}, [5]),
@@ -151,9 +151,9 @@ def trail():
         ({"operation": "99999999999999999"}, []),
     ],
 )
-def test_it_finds(trail, monkeypatch, filters, ids):
+def test_filters_find_events(trail, monkeypatch, filters, ids):
     assert trail.found(**filters) == ids
-    # A word that is common is looked for along another way, with the same end.
+    # Common words are searched for in another way, with the same result.
     monkeypatch.setattr(words, "MAX_INDEXED_EVENTS", -1)
     assert trail.found(**filters) == ids
 
@@ -162,12 +162,12 @@ def at(seconds):
     return f"{timezone.now() + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}Z"
 
 
-def test_it_finds_by_time(trail):
+def test_events_are_found_by_time(trail):
     assert trail.found(since=at(-60), until=at(60), actor="Bob") == [4, 3]
     assert trail.found(since=at(60)) == trail.found(until=at(-60)) == []
 
 
-def test_a_clock_that_is_set_back_hides_nothing(monkeypatch):
+def test_a_clock_set_back_hides_no_event(monkeypatch):
     trail, noon = Trail(), datetime(2026, 3, 1, 12, tzinfo=UTC)
     for minute in (0, -9, 1, 20):
         monkeypatch.setattr(
@@ -179,7 +179,7 @@ def test_a_clock_that_is_set_back_hides_nothing(monkeypatch):
 
 
 @pytest.mark.parametrize("year", [1970, 2099])
-def test_a_clock_that_is_quite_wrong_for_once_hides_no_other_event(monkeypatch, year):
+def test_a_clock_wrong_once_hides_no_other_event(monkeypatch, year):
     trail, noon = Trail(), datetime(2026, 3, 1, 12, tzinfo=UTC)
     for moment in (noon, noon.replace(year=year), noon):
         monkeypatch.setattr(timezone, "now", lambda moment=moment: moment)
@@ -189,7 +189,7 @@ def test_a_clock_that_is_quite_wrong_for_once_hides_no_other_event(monkeypatch, 
     ) == [3, 1]
 
 
-def test_a_time_is_meant_in_the_readers_zone(auditor):
+def test_a_time_is_in_the_readers_time_zone(auditor):
     auditor.cookies["zone"] = "Asia/Shanghai"
     page = auditor.get("/audit/", {"since": "2026-01-01T08:00"})
     assert "2026-01-01 08:00 Asia/Shanghai" in page.text
@@ -201,7 +201,7 @@ def test_a_time_is_meant_in_the_readers_zone(auditor):
     assert again.context["form"].active["since"] == page.context["form"].active["since"]
 
 
-def test_it_shows_the_readers_time_and_utc_beside(auditor):
+def test_times_are_shown_in_the_readers_time_zone_and_utc(auditor):
     auditor.cookies["zone"] = "Asia/Shanghai"
     text = auditor.get("/audit/").text
     utc = Event.objects.latest("id").at
@@ -213,7 +213,7 @@ def test_it_shows_the_readers_time_and_utc_beside(auditor):
 @pytest.mark.parametrize(
     "zone", ["../../etc/passwd", "Nowhere/Else", "%00", "x" * 5000]
 )
-def test_a_zone_that_there_is_not_is_not_looked_up(auditor, zone):
+def test_an_unknown_time_zone_is_ignored(auditor, zone):
     auditor.cookies["zone"] = zone
     assert "Time, UTC" in auditor.get("/audit/").text
 
@@ -227,14 +227,14 @@ ODD = [
 
 
 @pytest.mark.parametrize("what", ["", "export.csv"])
-def test_odd_filters_do_not_break_it(auditor, what):
+def test_invalid_filters_do_not_break_the_page(auditor, what):
     answers = {
         odd: auditor.get(f"/audit/{what}?{odd}", follow=True).status_code for odd in ODD
     }
     assert {odd: status for odd, status in answers.items() if status != 200} == {}
 
 
-def test_a_wrong_filter_finds_nothing_and_is_named(auditor):
+def test_an_invalid_filter_finds_nothing_and_is_named(auditor):
     text = auditor.get("/audit/?since=yesterday").text
     assert "This filter finds nothing." in text
     assert 'aria-invalid="true"' in text
@@ -253,7 +253,7 @@ def test_a_wrong_filter_finds_nothing_and_is_named(auditor):
         ("customer", "reason=customer"),
     ],
 )
-def test_one_box_takes_whatever_is_at_hand(trail, typed, query):
+def test_the_search_box_finds_the_filter_for_a_text(trail, typed, query):
     assert (
         trail.client().get("/audit/", {"q": typed, "actor": ""})["Location"]
         == f"/audit/?{query}"
@@ -277,7 +277,7 @@ def link(page, rel):
     return found and found[1].replace("&amp;", "&")
 
 
-def test_it_pages_both_ways(auditor, monkeypatch):
+def test_pages_go_both_ways(auditor, monkeypatch):
     monkeypatch.setattr(pages, "PAGE_SIZE", 3)
     for _n in range(7):
         say("login", actor_name="Zoe")
@@ -294,7 +294,7 @@ def test_it_pages_both_ways(auditor, monkeypatch):
     assert seqs(auditor.get(f"/audit/{link(back, 'prev')}").text) == seqs(first)
 
 
-def test_a_search_that_takes_long_says_how_far_it_came(auditor, monkeypatch):
+def test_a_long_search_says_how_far_it_got(auditor, monkeypatch):
     monkeypatch.setattr(query, "MAX_SEARCHED", 64)
     say("login", actor_name="Zoe", source="cli")
     for _n in range(70):
@@ -307,7 +307,7 @@ def test_a_search_that_takes_long_says_how_far_it_came(auditor, monkeypatch):
     assert "Searched so far" not in page
 
 
-def test_nothing_is_counted_and_no_list_is_asked_of_without_an_end(trail):
+def test_a_search_counts_nothing_and_uses_few_queries(trail):
     client = trail.client()
     with CaptureQueriesContext(connection) as queries:
         client.get(
@@ -318,8 +318,8 @@ def test_nothing_is_counted_and_no_list_is_asked_of_without_an_end(trail):
     assert len(queries) < 30
 
 
-def test_what_it_says_of_targets_unfolds_up_to_twenty(auditor):
-    # No id that a hash on the page could hold by chance.
+def test_the_list_shows_up_to_twenty_targets_of_an_event(auditor):
+    # Ids that a hash on the page cannot contain.
     say("chunk.answered", *[(f"meter-{n:02}", "", "ok") for n in range(21)])
     text = auditor.get("/audit/").text
     assert ("meter-19" in text, "meter-20" in text, "All targets" in text) == (
@@ -352,13 +352,13 @@ def test_an_event_has_its_own_page(auditor):
     )
 
 
-def test_the_head_stands_on_the_page_and_whether_the_database_guards_it(auditor):
+def test_the_page_shows_the_head_and_the_state_of_the_triggers(auditor):
     text = auditor.get("/audit/").text
     assert str(chain_head()) in text
-    assert "The database itself refuses" in text
+    assert "The database rejects changes" in text
 
 
-def test_a_scoped_auditor_sees_own_spaces_and_what_is_in_none():
+def test_a_scoped_auditor_sees_events_in_own_spaces_and_in_none():
     trail = Trail("auditor", "north")
     for space in ("north", "south", "", "*"):
         say("operation.asked", space=space)
@@ -377,7 +377,7 @@ def test_a_scoped_auditor_sees_own_spaces_and_what_is_in_none():
 
 
 @pytest.mark.parametrize("role", ["operator", "auditor"])
-def test_own_events_of_a_space_that_was_taken_away_are_not_seen(role):
+def test_own_events_in_a_revoked_space_are_hidden(role):
     trail = Trail(role, "north", "south")
     own = {"actor_id": trail.user.pk, "space": "*"}
     say("operation.asked", operation=row_in("north", "south"), **own)
@@ -404,7 +404,7 @@ def row_in(*spaces):
     return row.pk
 
 
-def test_who_may_not_read_it_all_reads_what_they_did_themselves(operator):
+def test_a_user_without_the_permission_sees_own_events(operator):
     say("login", actor_name="somebody-else-altogether")
     text = operator.get("/audit/").text
     assert "somebody-else-altogether" not in text
@@ -413,14 +413,14 @@ def test_who_may_not_read_it_all_reads_what_they_did_themselves(operator):
     )
 
 
-def test_a_name_that_was_somebody_elses_shows_nothing_of_theirs():
+def test_a_reused_user_name_shows_no_events_of_the_former_user():
     trail = Trail("operator")
     say("login", actor_id=trail.user.pk + 1, actor_name=trail.user.username)
     say("login", actor_id=trail.user.pk, actor_name=trail.user.username)
     assert trail.found() == [2]
 
 
-def test_who_is_renamed_keeps_their_events():
+def test_a_renamed_user_keeps_own_events():
     trail = Trail("operator")
     say("login", actor_id=trail.user.pk, actor_name="before")
     say("logout", actor_id=trail.user.pk, actor_name=trail.user.username)
@@ -432,7 +432,7 @@ def test_who_is_renamed_keeps_their_events():
     )
 
 
-def test_the_codes_are_counted_of_the_newest_failures(trail, monkeypatch):
+def test_error_codes_are_counted_among_the_newest_failures(trail, monkeypatch):
     monkeypatch.setattr(presets, "MAX_FAILURES_COUNTED", 1)
     text = trail.client().get("/audit/codes/").text
     assert "?code=IOTDA.015204&amp;outcome=failed" in text
@@ -445,7 +445,7 @@ def test_the_codes_are_counted_of_the_newest_failures(trail, monkeypatch):
     )
 
 
-def test_every_ready_question_is_answered(auditor):
+def test_every_frequent_search_has_a_page(auditor):
     page = auditor.get("/audit/")
     answers = Counter(
         auditor.get(each.url).status_code for each in page.context["presets"]

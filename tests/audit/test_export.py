@@ -1,4 +1,4 @@
-"""What is taken away is what was found, to the last target; and anybody can verify it without us."""
+"""Exports have exactly the events that were found, and can be verified without us."""
 
 import csv
 import hashlib
@@ -42,7 +42,7 @@ def table(client, **filters):
     return list(csv.DictReader(StringIO(body(client, "csv", **filters))))
 
 
-def test_the_table_has_a_line_for_each_target(trail):
+def test_csv_has_a_line_for_each_target(trail):
     rows = [
         (row["kind"], row["target_id"], row["target_outcome"])
         for row in table(trail, ticket="inc-1")
@@ -56,7 +56,7 @@ def test_the_table_has_a_line_for_each_target(trail):
     ]
 
 
-def test_of_targets_that_are_asked_for_it_has_these_alone(trail):
+def test_csv_has_only_targets_that_match_the_filters(trail):
     (row,) = table(trail, code="IOTDA.015204")
     assert (row["target_name"], row["message"], row["ticket"]) == (
         "灯",
@@ -65,7 +65,7 @@ def test_of_targets_that_are_asked_for_it_has_these_alone(trail):
     )
 
 
-def test_it_has_no_formula_and_the_times_in_utc(trail):
+def test_csv_has_no_formulas_and_times_in_utc(trail):
     (row, _other) = table(trail, kind="operation.asked")
     assert row["reason"] == "'=cmd"
     assert (
@@ -78,7 +78,7 @@ def encode(value):
     return json.dumps(value, separators=(",", ":"), sort_keys=True)
 
 
-def test_each_line_of_json_can_be_verified_alone(trail):
+def test_each_json_line_can_be_verified_alone(trail):
     lines = [json.loads(line) for line in body(trail, "jsonl").splitlines()]
     assert [line["id"] for line in lines] == sorted(line["id"] for line in lines)
     for line in lines:
@@ -90,7 +90,7 @@ def test_each_line_of_json_can_be_verified_alone(trail):
         assert hashlib.sha256(said.encode()).hexdigest() == line["hash"]
 
 
-def test_that_it_was_taken_is_recorded_with_the_filters_and_the_end_of_the_trail(trail):
+def test_an_export_is_recorded_with_its_filters_and_the_head(trail):
     before = str(chain_head())
     name = trail.get("/audit/export.jsonl?ticket=INC-1&outcome=failed")[
         "Content-Disposition"
@@ -108,7 +108,7 @@ def test_that_it_was_taken_is_recorded_with_the_filters_and_the_end_of_the_trail
     ("granted", "space"),
     [(["north"], "north"), (["north", "south"], "*"), (["*"], "*")],
 )
-def test_what_was_looked_for_elsewhere_is_not_told(granted, space):
+def test_filters_of_an_export_are_hidden_from_other_spaces(granted, space):
     exporter, other = Client(), Client()
     exporter.force_login(make_user("auditor", *granted))
     User.objects.update(username="exporter")
@@ -121,17 +121,17 @@ def test_what_was_looked_for_elsewhere_is_not_told(granted, space):
     assert (event.space, answers) == (space, [200, 404])
 
 
-def test_the_file_ends_before_its_own_record(trail):
+def test_the_file_ends_before_its_own_event(trail):
     assert "export" not in {row["kind"] for row in table(trail)}
 
 
-def test_a_wrong_filter_is_not_taken_for_none(trail):
+def test_an_invalid_filter_exports_nothing(trail):
     answer = trail.get("/audit/export.csv?since=yesterday")
     assert answer["Location"] == "/audit/?since=yesterday"
     assert not Event.objects.filter(kind="export").exists()
 
 
-def test_more_than_one_piece_is_taken_whole(auditor, monkeypatch):
+def test_several_batches_are_exported_completely(auditor, monkeypatch):
     monkeypatch.setattr("iotda_admin.audit.search.query.EXPORT_BATCH", 4)
     for n in range(11):
         record_event(
