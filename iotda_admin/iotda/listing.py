@@ -1,8 +1,8 @@
 """Listings: one page, or all rows by one of two walks.
 
 IoTDA lists the newest row first. `marker` means "only rows older than this one" and
-`offset` skips rows after the marker. An offset is at most 500, so row 551 and later ones
-need the marker of an earlier page.
+`offset` skips rows after the marker. An offset is at most 500, so row 551 and later
+rows need the marker of an earlier page.
 """
 
 from collections.abc import Callable, Iterator

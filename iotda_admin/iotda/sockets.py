@@ -177,7 +177,7 @@ def dial(host: str, port: int, timeout: float) -> TimedSocket:
 
 
 class TimedConnection(HTTPConnection):
-    """A connection within the thread's budget: urllib3's hooks in the order of calls."""
+    """A connection within the thread's budget: urllib3's hooks, in call order."""
 
     last_used = 0.0
 

@@ -1,4 +1,4 @@
-"""The rate limiter that the client calls before each request: one rate for all processes."""
+"""The rate limiter of the client: one rate for all processes."""
 
 import time
 

@@ -13,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from iotda_admin.rate.limits import RateLimit
 
-# How long a call waits for the database; after that it goes on without it (see limiter).
+# How long a call waits for the database before it goes on without (see limiter).
 TIMEOUT_SECONDS = 1
 # More than any call waits for a slot: IOTDA_DEADLINE is at most 120 s.
 FAR_SECONDS = 121

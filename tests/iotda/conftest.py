@@ -25,7 +25,7 @@ def wire():
 
 @pytest.fixture
 def client_for():
-    """Makes clients and closes them."""
+    """Return a function that creates clients; close them at the end."""
     clients = []
 
     def make(url, auth=None, **options):
@@ -50,7 +50,10 @@ def client(wire, client_for):
 
 @pytest.fixture
 def hasty(wire, client_for):
-    """For what only a deadline ends. A busy machine would miss so short a one where an answer is to come."""
+    """A client with a short deadline, for calls that only the deadline ends.
+
+    A loaded machine would miss it on calls that get a response.
+    """
     return client_for(wire.url, deadline=HASTE)
 
 

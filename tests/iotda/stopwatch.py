@@ -1,4 +1,4 @@
-"""Seconds a call took, less what the machine itself was late meanwhile."""
+"""Measure a call without the delays of a loaded machine."""
 
 import threading
 import time
@@ -7,8 +7,11 @@ TICK = 0.005
 
 
 class Stopwatch:
-    """Beside the call a thread sleeps in short ticks. How much later than asked it wakes is the noise of a
-    shared machine: it meets the call as well, and says nothing of it."""
+    """Seconds of a block, minus the time that the machine was late.
+
+    A thread sleeps in short ticks meanwhile. The delay of its wake-ups is the noise of
+    a shared machine, which delays the call as well.
+    """
 
     def __enter__(self) -> "Stopwatch":
         self.noise = 0.0

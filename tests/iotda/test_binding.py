@@ -1,4 +1,4 @@
-"""What a bind answer proves about each id, and what it does not."""
+"""What the result of a bind proves about each id."""
 
 import pytest
 from hypothesis import given
@@ -26,7 +26,7 @@ def states(found):
     return {target: outcome.state.value for target, outcome in found.by_id.items()}
 
 
-def test_a_sound_answer_settles_every_id():
+def test_a_sound_result_decides_every_id():
     found = answer(["a"], [FULL]).outcomes(["b", "a"])
     assert list(found.by_id) == ["b", "a"]
     assert found.by_id["a"] == BindOutcome(BindState.OK)
@@ -48,7 +48,7 @@ def test_an_id_in_both_lists_is_unknown():
     assert found.anomalies == ("both bound and refused: b",)
 
 
-def test_an_id_that_was_not_sent_decides_nothing():
+def test_an_id_that_was_not_sent_is_an_anomaly():
     found = answer(["a", "z\n"]).outcomes(["a"])
     assert states(found) == {"a": "ok"}
     assert found.anomalies == ("not sent: 'z\\n'",)
@@ -66,7 +66,7 @@ ids = st.lists(st.sampled_from("abcdefgh"), max_size=6)
 @given(
     sent=ids.map(lambda names: list(dict.fromkeys(names))), succeeded=ids, failed=ids
 )
-def test_ok_always_means_named_as_bound_and_nowhere_else(sent, succeeded, failed):
+def test_ok_means_only_in_success_targets(sent, succeeded, failed):
     found = answer(succeeded, [TargetFailure(f, "c", "m") for f in failed]).outcomes(
         sent
     )
@@ -78,7 +78,7 @@ def test_ok_always_means_named_as_bound_and_nowhere_else(sent, succeeded, failed
     assert sound == (not found.anomalies)
 
 
-def test_thousands_of_strangers_make_a_short_report():
+def test_the_number_of_anomalies_is_limited():
     assert len(answer([f"x{n}" for n in range(9999)]).outcomes(["a"]).anomalies) == 50
 
 
@@ -113,14 +113,14 @@ def bind(wire, client, document):
         {"failure_targets": [{"target_id": "b", "error_code": 15204}]},
     ],
 )
-def test_an_answer_of_another_shape_proves_nothing(wire, client, change):
+def test_a_malformed_result_may_have_been_applied(wire, client, change):
     with pytest.raises(BadResponse) as caught:
         bind(wire, client, GOOD | change)
     assert caught.value.maybe_applied
 
 
 @pytest.mark.parametrize("key", GOOD)
-def test_a_missing_list_or_policy_is_loud(wire, client, key):
+def test_a_missing_list_or_policy_raises(wire, client, key):
     document = {name: value for name, value in GOOD.items() if name != key}
     if key == "target_type":
         assert bind(wire, client, document).success_targets == ("a",)
@@ -129,13 +129,13 @@ def test_a_missing_list_or_policy_is_loud(wire, client, key):
         bind(wire, client, document)
 
 
-def test_it_keeps_status_and_request_id(wire, client):
+def test_a_result_has_the_status_and_the_request_id(wire, client):
     got = bind(wire, client, GOOD | {"new_key": 1})
     assert (got.status, got.request_id, got.success_targets) == (200, "req-1", ("a",))
 
 
 @pytest.mark.parametrize("count", [0, 21])
-def test_it_sends_one_to_twenty_ids(wire, client, count):
+def test_a_bind_takes_one_to_twenty_ids(wire, client, count):
     with pytest.raises(ValueError, match="1 to 20"):
         client.bind_device_policy(POLICY, "device", [f"d{n}" for n in range(count)])
     assert not wire.requests
@@ -149,7 +149,7 @@ def test_it_sends_one_to_twenty_ids(wire, client, count):
         ("gateway", ["a"], ValueError),
     ],
 )
-def test_a_callers_mistake_is_refused_before_any_io(wire, client, kind, ids, error):
+def test_a_wrong_argument_raises_before_any_io(wire, client, kind, ids, error):
     with pytest.raises(error):
         client.bind_device_policy(POLICY, kind, ids)
     assert not wire.connections

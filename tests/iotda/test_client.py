@@ -1,4 +1,4 @@
-"""What goes out, what comes back, and what never appears anywhere."""
+"""Requests, responses, and secrets that appear nowhere."""
 
 import gc
 import importlib
@@ -118,7 +118,7 @@ PAGED = "limit=50&offset=0"
         ),
     ],
 )
-def test_it_asks_as_documented(wire, client, call, answer, sent):
+def test_each_request_is_as_documented(wire, client, call, answer, sent):
     wire.answer = w.reply(b"", 204) if answer == 204 else w.reply(answer)
     call(client)
     (request,) = wire.requests
@@ -129,12 +129,12 @@ def test_it_asks_as_documented(wire, client, call, answer, sent):
     assert request["headers"]["x-project-id"] == PROJECT
 
 
-def test_it_names_the_instance_when_told(wire, client_for):
+def test_the_instance_id_is_sent_if_given(wire, client_for):
     client_for(wire.url, instance_id="inst-1").list_devices()
     assert wire.requests[0]["headers"]["instance-id"] == "inst-1"
 
 
-def test_it_reads_a_device(wire, client):
+def test_a_device_has_the_fields_of_the_response(wire, client):
     wire.answer = w.reply(DEVICE)
     device = client.show_device("p_pump-014")
     assert (device.status, device.device_name, device.is_child) == (
@@ -160,7 +160,7 @@ def test_a_devices_secrets_are_in_no_object(wire, client):
 
 
 def chain(error):
-    """The error and all it was raised from or during."""
+    """Yield the error and its causes and contexts."""
     while error:
         yield error
         error = error.__cause__ or error.__context__
@@ -204,7 +204,7 @@ def test_a_token_is_in_no_error(client_for):
     "device",
     [{"status": "ONLINE"}, {"device_id": "d"}, {"device_id": 7, "status": "x"}, "d"],
 )
-def test_a_row_without_what_it_must_have_is_loud(wire, client, device):
+def test_a_row_without_a_required_field_raises(wire, client, device):
     wire.answer = w.reply({"devices": [device], "page": {"count": 1}})
     with pytest.raises(BadResponse):
         client.list_devices()
@@ -213,13 +213,13 @@ def test_a_row_without_what_it_must_have_is_loud(wire, client, device):
 @pytest.mark.parametrize(
     "body", [{}, {"devices": []}, {"devices": [], "page": {}}, {"page": {"count": 1}}]
 )
-def test_a_list_without_what_it_must_have_is_loud(wire, client, body):
+def test_a_listing_without_a_required_field_raises(wire, client, body):
     wire.answer = w.reply(body)
     with pytest.raises(BadResponse):
         client.list_devices()
 
 
-def test_text_that_databases_refuse_is_mended(wire, client):
+def test_text_loses_what_databases_refuse(wire, client):
     body = rb'{"device_id": "d", "status": "x", "device_name": "a\u0000b\ud800c"}'
     wire.answer = w.reply(body)
     assert client.show_device("d").device_name == "ab?c"
@@ -232,7 +232,7 @@ def test_text_that_databases_refuse_is_mended(wire, client):
     )
 
 
-def test_a_gzipped_answer_is_read(wire, client):
+def test_a_gzipped_response_is_read(wire, client):
     wire.answer = w.gzipped({"devices": [], "page": {"count": 0}})
     assert client.list_devices().count == 0
 
@@ -266,19 +266,19 @@ BAD_IDS = [
         lambda c, i: c.show_batch_task(i),
     ],
 )
-def test_a_bad_id_is_refused_before_any_io(wire, client, call, bad):
+def test_a_bad_id_raises_before_any_io(wire, client, call, bad):
     with pytest.raises(InvalidId):
         call(client, bad)
     assert not wire.connections
 
 
 @pytest.mark.parametrize("name", ["", "a-b", "a b", "x" * 129, "a\n"])
-def test_a_bad_task_name_is_refused(client, name):
+def test_a_bad_task_name_raises(client, name):
     with pytest.raises(ValueError, match="name"):
         client.create_batch_task(name, "freezeDevices", ["a"])
 
 
-def test_an_error_is_one_clean_line(wire, client):
+def test_an_error_is_one_line_without_control_characters(wire, client):
     message = "line\r\n\x1b[31mred\u202e <b>" + "x" * 100_000
     wire.answer = w.reply({"error_code": "IOTDA.1", "error_msg": message}, 400)
     with pytest.raises(Rejected) as caught:
@@ -322,7 +322,7 @@ def test_retryable_and_maybe_applied_exclude_each_other():
     assert not IotdaError(retryable=True, maybe_applied=True).retryable
 
 
-def test_an_observer_hears_of_each_call(wire, client_for):
+def test_an_observer_gets_a_record_of_each_call(wire, client_for):
     heard = []
     client = client_for(wire.url, observer=heard.append)
     started = time.monotonic()
@@ -342,7 +342,7 @@ def test_an_observer_hears_of_each_call(wire, client_for):
     assert sum(r.seconds for r in heard) <= time.monotonic() - started
 
 
-def test_a_failing_observer_does_not_spoil_the_call(wire, client_for):
+def test_a_failing_observer_does_not_fail_the_call(wire, client_for):
     wire.answer = w.reply(b"", 204)
     assert (
         client_for(wire.url, observer=lambda record: 1 / 0).freeze_device("d1").status
@@ -371,11 +371,11 @@ def test_an_endpoint_is_https_or_local(endpoint):
     "endpoint",
     ["https://h/", "http://localhost:1", "http://127.9.9.9", "http://[::1]:8"],
 )
-def test_plain_http_is_for_this_machine(endpoint):
+def test_plain_http_is_allowed_for_this_machine(endpoint):
     Client(endpoint=endpoint, project_id=PROJECT, auth=StaticToken("t")).close()
 
 
-def test_all_that_is_exported_exists_and_is_documented():
+def test_every_export_exists_and_is_documented():
     for name in iotda.__all__:
         exported = getattr(iotda, name)
         if isinstance(exported, type):
@@ -389,7 +389,7 @@ def test_each_endpoint_is_documented():
     assert all(getattr(Client, method).__doc__ for method in methods)
 
 
-def test_it_needs_neither_django_nor_the_rest_of_us():
+def test_the_client_imports_no_django_and_no_other_room():
     modules = [
         f"iotda_admin.iotda.{m.name}" for m in pkgutil.iter_modules(iotda.__path__)
     ]

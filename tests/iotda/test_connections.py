@@ -1,4 +1,4 @@
-"""Connections: kept, but not too long; trusted, or not used; and nothing taken from the environment."""
+"""Connections: reuse, TLS, proxies and the environment."""
 
 import socket
 import ssl
@@ -46,7 +46,7 @@ def test_it_does_not_reuse_one_that_the_server_closed(wire, client):
     assert wire.connections == 3
 
 
-def test_a_late_answer_is_never_taken_for_the_next_one(wire, client_for):
+def test_a_late_response_is_not_used_for_the_next_call(wire, client_for):
     too_late, answered = threading.Event(), threading.Event()
 
     def late(sock, request):
@@ -66,7 +66,7 @@ def test_a_late_answer_is_never_taken_for_the_next_one(wire, client_for):
     assert wire.connections == 2
 
 
-def test_it_makes_as_many_calls_at_a_time_as_it_has_connections(wire, client_for):
+def test_calls_are_limited_by_the_number_of_connections(wire, client_for):
     def slow(sock, request):
         time.sleep(0.1)
         w.reply({"devices": [], "page": {"count": 0}})(sock, request)
@@ -97,7 +97,7 @@ def test_it_ignores_the_environment(wire, client_for, monkeypatch, tmp_path):
     assert "authorization" not in wire.requests[0]["headers"]
 
 
-def test_it_uses_a_proxy_when_told(wire, client_for):
+def test_it_uses_the_given_proxy(wire, client_for):
     client_for("http://localhost:9", proxy=wire.url).list_devices()
     assert wire.requests[0]["target"].startswith("http://localhost:9/v5/iot/")
 
@@ -105,7 +105,7 @@ def test_it_uses_a_proxy_when_told(wire, client_for):
 @pytest.mark.parametrize(
     "answer", [w.reply(b"no", 407), w.hang, w.drip(b"HTTP/1.1 2"), w.then_close()]
 )
-def test_a_proxy_that_makes_no_tunnel_sent_nothing(wire, client_for, answer):
+def test_a_proxy_without_a_tunnel_sends_nothing(wire, client_for, answer):
     wire.answer = answer
     client = client_for("https://iotda.example", proxy=wire.url, deadline=HASTE)
     assert not in_time(lambda: client.freeze_device("d1")).maybe_applied
@@ -122,7 +122,7 @@ def test_it_keeps_no_cookies(wire, client):
     assert "cookie" not in wire.requests[1]["headers"]
 
 
-def test_the_derived_signature_needs_a_region_from_the_start(client_for):
+def test_a_client_with_the_derived_signature_needs_a_region(client_for):
     with pytest.raises(ValueError, match="region"):
         client_for("https://host", AkSk("AK", "SK", signature="derived"))
     client_for(
@@ -167,20 +167,22 @@ def in_time(call, deadline=HASTE):
     return caught.value
 
 
-def test_it_speaks_tls_with_whom_it_trusts(tls_wire, client_for, certificate):
+def test_a_trusted_certificate_is_accepted(tls_wire, client_for, certificate):
     client = client_for(tls_wire.url, ca_bundle=certificate[1])
     for _ in range(3):
         client.list_devices()
     assert tls_wire.connections == 1
 
 
-def test_it_sends_nothing_to_whom_it_does_not_trust(tls_wire, client_for):
+def test_nothing_is_sent_to_an_untrusted_host(tls_wire, client_for):
     error = in_time(lambda: client_for(tls_wire.url).freeze_device("d1"), 5)
     assert (error.message, error.maybe_applied) == ("no trusted TLS connection", False)
     assert not tls_wire.requests
 
 
-def test_it_sends_nothing_to_a_host_of_another_name(tls_wire, client_for, certificate):
+def test_nothing_is_sent_if_the_certificate_names_another_host(
+    tls_wire, client_for, certificate
+):
     url = tls_wire.url.replace("localhost", "127.0.0.1")
     error = in_time(
         lambda: client_for(url, ca_bundle=certificate[1]).freeze_device("d1"), 5
@@ -188,7 +190,7 @@ def test_it_sends_nothing_to_a_host_of_another_name(tls_wire, client_for, certif
     assert (error.message, error.maybe_applied) == ("no trusted TLS connection", False)
 
 
-def test_a_silent_handshake_ends_in_time_and_sent_nothing(wire, client_for):
+def test_a_silent_handshake_ends_in_time_and_sends_nothing(wire, client_for):
     client = client_for(wire.url.replace("http:", "https:"), deadline=HASTE)
     wire.answer = w.hang
     error = in_time(lambda: client.freeze_device("d1"))
@@ -198,7 +200,7 @@ def test_a_silent_handshake_ends_in_time_and_sent_nothing(wire, client_for):
 @pytest.mark.parametrize(
     "start", [b"HTTP/1.1 2", w.head() + b"Content-Length: 100000\r\n\r\n"]
 )
-def test_a_dripped_answer_over_tls_ends_in_time(
+def test_a_dripped_response_over_tls_ends_in_time(
     tls_wire, client_for, certificate, start
 ):
     tls_wire.answer = w.drip(start, b" ")
@@ -206,7 +208,7 @@ def test_a_dripped_answer_over_tls_ends_in_time(
     assert in_time(lambda: client.freeze_device("d1")).maybe_applied
 
 
-def test_an_answer_cut_over_tls_is_lost(tls_wire, client_for, certificate):
+def test_a_truncated_response_over_tls_is_lost(tls_wire, client_for, certificate):
     tls_wire.answer = w.then_close(b"HTTP/1.1 204 No Content\r\nX-Requ")
     client = client_for(tls_wire.url, ca_bundle=certificate[1])
     assert in_time(lambda: client.freeze_device("d1"), 5).maybe_applied

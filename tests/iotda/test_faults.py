@@ -1,4 +1,4 @@
-"""Whatever happens on the wire: the right error, the truth about "maybe applied", in time and memory."""
+"""Faults on the wire: the right error and facts, within time and memory limits."""
 
 import random
 import socket
@@ -30,7 +30,7 @@ CALLS = {
     "freeze": lambda client: client.freeze_device("d1"),
 }
 
-LOST = {  # no usable HTTP answer, although the request was sent
+LOST = {  # no usable response, although the request was sent
     "hang": w.hang,
     "drip_status": w.drip(b"HTTP/1.1 2"),
     "drip_headers": w.drip(b"HTTP/1.1 200 OK\r\nX-A: "),
@@ -51,7 +51,7 @@ LOST = {  # no usable HTTP answer, although the request was sent
     "not_gzip": w.reply(b"plain", 200, "Content-Encoding: gzip"),
 }
 
-UNUSABLE = {  # an HTTP answer that proves nothing
+UNUSABLE = {  # a response that proves nothing
     "truncated_without_length": w.then_close(w.head() + b'\r\n{"devices": ['),
     "html": w.reply(b"<html>proxy</html>"),
     "empty": w.reply(b""),
@@ -71,7 +71,7 @@ UNUSABLE = {  # an HTTP answer that proves nothing
 
 
 def failure(client, call, deadline=5):
-    """The error of a call, which must come within 1.1 deadlines."""
+    """Return the error of a call; assert that it comes within 1.1 deadlines."""
     with (
         Stopwatch() as watch,
         pytest.raises((Unreachable, BadResponse, Rejected)) as caught,
@@ -83,7 +83,7 @@ def failure(client, call, deadline=5):
 
 @pytest.mark.parametrize("call", ["read", "bind"])
 @pytest.mark.parametrize("fault", LOST)
-def test_it_is_unreachable_when_the_answer_is_lost(wire, hasty, fault, call):
+def test_a_lost_response_raises_unreachable(wire, hasty, fault, call):
     wire.answer = LOST[fault]
     error = failure(hasty, call, HASTE)
     assert type(error) is Unreachable
@@ -99,7 +99,7 @@ def test_a_success_without_a_body_needs_all_its_headers(wire, client):
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("fault", UNUSABLE)
-def test_it_does_not_believe_an_unusable_answer(wire, client, fault, call):
+def test_an_unusable_response_raises_bad_response(wire, client, fault, call):
     wire.answer = UNUSABLE[fault]
     error = failure(client, call)
     assert type(error) is BadResponse
@@ -115,7 +115,7 @@ def test_an_error_under_a_success_status_keeps_its_code(wire, client):
 
 @pytest.mark.parametrize("call", ["read", "bind"])
 @pytest.mark.parametrize("fault", ["huge", "bomb"])
-def test_it_stops_reading_at_the_cap(wire, client, fault, call):
+def test_it_stops_reading_at_the_body_limit(wire, client, fault, call):
     wire.answer = w.huge(wire) if fault == "huge" else w.bomb()
     tracemalloc.start()
     error = failure(client, call)
@@ -128,7 +128,7 @@ def test_it_stops_reading_at_the_cap(wire, client, fault, call):
 
 
 @pytest.mark.parametrize("status", [302, 307, 308])
-def test_it_sends_nothing_to_where_it_is_redirected(wire, client, status):
+def test_a_redirect_is_not_followed(wire, client, status):
     other = w.Wire()
     wire.answer = w.reply(b"x" * 100, status, f"Location: {other.url}/v5/elsewhere")
     error = failure(client, "bind")
@@ -153,7 +153,7 @@ def test_it_sends_nothing_to_where_it_is_redirected(wire, client, status):
         (504, Rejected, True),
     ],
 )
-def test_it_says_what_a_status_means(wire, client, status, kind, lost, call):
+def test_each_status_has_its_error_and_facts(wire, client, status, kind, lost, call):
     wire.answer = w.reply(ERROR, status)
     error = failure(client, call)
     assert type(error) is kind
@@ -167,7 +167,7 @@ def test_it_says_what_a_status_means(wire, client, status, kind, lost, call):
 
 
 @pytest.mark.parametrize("code", ["IOTDA.021101", "IOTDA.021102"])
-def test_it_knows_the_rate_codes(wire, client, code):
+def test_the_rate_codes_raise_throttled(wire, client, code):
     wire.answer = w.reply({"error_code": code, "error_msg": "slow down"}, 403)
     error = failure(client, "bind")
     assert (type(error), error.retryable, error.maybe_applied) == (
@@ -177,7 +177,7 @@ def test_it_knows_the_rate_codes(wire, client, code):
     )
 
 
-def test_it_takes_a_503_with_retry_after_as_not_executed(wire, client):
+def test_a_503_with_retry_after_was_not_executed(wire, client):
     wire.answer = w.reply(ERROR, 503, "Retry-After: 7")
     error = failure(client, "bind")
     assert (type(error), error.retry_after, error.maybe_applied) == (
@@ -201,7 +201,7 @@ def test_it_takes_a_503_with_retry_after_as_not_executed(wire, client):
         ("", None),
     ],
 )
-def test_it_reads_retry_after(wire, client, header, seconds):
+def test_retry_after_is_a_number_or_a_date(wire, client, header, seconds):
     date = "Date: Sun, 22 Nov 2026 10:00:00 GMT"
     wire.answer = w.reply(
         ERROR, 429, date, f"Retry-After: {header}".encode().decode("latin-1")
@@ -210,7 +210,7 @@ def test_it_reads_retry_after(wire, client, header, seconds):
 
 
 @pytest.mark.parametrize("call", ["read", "bind"])
-def test_a_refused_connection_sent_nothing(client_for, call):
+def test_a_refused_connection_sends_nothing(client_for, call):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     error = failure(client_for(f"http://127.0.0.1:{port}"), call)
@@ -221,7 +221,7 @@ def test_a_refused_connection_sent_nothing(client_for, call):
     )
 
 
-def test_an_unknown_name_sent_nothing(client_for):
+def test_an_unknown_host_name_sends_nothing(client_for):
     error = failure(client_for("https://iotda.invalid"), "bind")
     assert (type(error), error.maybe_applied, error.retryable) == (
         Unreachable,
@@ -263,7 +263,7 @@ def test_a_connect_that_is_not_accepted_ends_in_time(client_for):
     )
 
 
-def test_a_call_that_finds_no_free_connection_sent_nothing(wire, client_for):
+def test_a_call_without_a_free_connection_sends_nothing(wire, client_for):
     client = client_for(wire.url, pool_size=1, deadline=HASTE)
     wire.answer = w.hang
     assert client._transport._slots.acquire(timeout=1)
@@ -272,7 +272,7 @@ def test_a_call_that_finds_no_free_connection_sent_nothing(wire, client_for):
     assert not wire.requests
 
 
-def test_a_slot_is_given_back_after_each_failure(wire, client_for):
+def test_a_connection_is_released_after_each_failure(wire, client_for):
     client = client_for(wire.url, pool_size=1)
     for answer in (
         w.reset,
@@ -287,7 +287,7 @@ def test_a_slot_is_given_back_after_each_failure(wire, client_for):
     assert client.list_devices().items == ()
 
 
-def test_a_dripped_body_after_a_kept_connection_ends_in_time_too(wire, hasty):
+def test_a_dripped_body_on_a_reused_connection_ends_in_time(wire, hasty):
     hasty.list_devices()
     wire.answer = LOST["drip_body"]
     assert failure(hasty, "bind", HASTE).maybe_applied
@@ -316,7 +316,7 @@ PIECES = [
 ]
 
 
-def test_noise_is_never_a_success_nor_a_foreign_error(wire, client):
+def test_random_bytes_raise_only_errors_of_the_client(wire, client):
     chance = random.Random(20261122)
     for _ in range(400):
         noise = b"".join(chance.choices(PIECES, k=chance.randint(1, 8)))

@@ -1,4 +1,4 @@
-"""Walking a list gives every row once, in order, whatever happens to the list meanwhile."""
+"""A walk yields each row once and in order while the listing changes."""
 
 import threading
 import time
@@ -43,7 +43,7 @@ SIZES = [0, 1, 49, 50, 51, 99, 100, 550, 551, 600, 601, 1150, 1234]
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_both_walks_give_every_row_in_order(size):
+def test_both_walks_yield_every_row_in_order(size):
     source = List(size)
     assert list(walk(source.page)) == source.rows
     assert whole(source.page) == source.rows
@@ -51,33 +51,33 @@ def test_both_walks_give_every_row_in_order(size):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("count", [lambda lst, rows: len(rows), lambda lst, rows: 0])
-def test_a_walk_does_not_need_the_count_for_its_pages(size, count):
+def test_a_walk_finds_every_page_despite_a_wrong_count(size, count):
     source = List(size, count)
     assert whole(source.page) == source.rows
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_list_that_ends_before_its_count_is_refused(size):
+def test_a_listing_that_ends_before_its_count_raises(size):
     source = List(size, lambda lst, rows: 10**6)
     with pytest.raises(BadResponse, match=f"ended after {size} rows of 1000000"):
         whole(source.page)
 
 
-def test_it_asks_for_no_more_pages_than_there_are():
+def test_a_walk_requests_each_page_once():
     source = List(1234)
     whole(source.page)
     assert len(source.queries) == 25
 
 
-def test_it_keeps_several_pages_in_flight_and_no_more():
+def test_a_walk_has_a_limited_number_of_pages_in_flight():
     source = List(3000)
-    # Behind the first page, which is read alone, each waits until as many have come together.
+    # After the first page, each request waits until four are in flight.
     source.linger = lambda: len(source.queries) == 1 or until(lambda: source.most >= 4)
     whole(source.page, in_flight=8)
     assert 4 <= source.most <= 8
 
 
-def test_a_row_deleted_meanwhile_hides_no_other():
+def test_a_row_deleted_during_a_walk_hides_no_other():
     source, read = List(1200), threading.Event()
     before = list(source.rows)
 
@@ -86,7 +86,7 @@ def test_a_row_deleted_meanwhile_hides_no_other():
             read.wait(2)
             source.rows.remove(
                 before[120]
-            )  # what came at offset 150 behind the marker moves to a page read already
+            )  # the row at offset 150 moves to a page that was read already
         page = source.page(query)
         if query.offset == 100:
             read.set()
@@ -97,7 +97,7 @@ def test_a_row_deleted_meanwhile_hides_no_other():
     assert got == sorted(set(got), reverse=True)
 
 
-def test_a_row_added_meanwhile_doubles_no_other():
+def test_a_row_added_during_a_walk_repeats_no_other():
     source = List(1200)
     before = list(source.rows)
 
@@ -109,7 +109,7 @@ def test_a_row_added_meanwhile_doubles_no_other():
     assert whole(source.page) == before
 
 
-def test_a_row_seen_in_two_pages_is_given_once():
+def test_a_row_in_two_pages_is_yielded_once():
     source = List(120)
     rows = source.rows
 
@@ -125,7 +125,7 @@ def test_a_row_seen_in_two_pages_is_given_once():
 
 @pytest.mark.parametrize("walker", [lambda fetch: list(walk(fetch)), whole])
 @pytest.mark.parametrize("marker", ["", "f" * 24])
-def test_a_full_page_that_leads_nowhere_is_an_error(walker, marker):
+def test_a_full_page_without_a_new_marker_raises(walker, marker):
     with pytest.raises(BadResponse):
         walker(lambda query: ListingPage(tuple(map(str, range(50))), 100, marker))
 
@@ -142,7 +142,7 @@ def test_an_error_ends_a_walk():
         whole(source.page)
 
 
-def test_a_walk_holds_two_windows_at_most():
+def test_a_walk_keeps_at_most_two_windows():
     source = List(5000)
     rows = walk_windows(source.page, key=str)
     for _ in range(60):
@@ -163,6 +163,6 @@ def test_a_walk_holds_two_windows_at_most():
         {"marker": "F" * 24},
     ],
 )
-def test_a_page_out_of_range_is_refused_before_it_is_asked(wrong):
+def test_a_page_query_out_of_range_raises(wrong):
     with pytest.raises(ValueError, match="must be"):
         PageQuery(**wrong)

@@ -1,4 +1,4 @@
-"""The signatures are the vendor's, byte for byte."""
+"""The signatures equal those of the vendor's SDK, byte for byte."""
 
 import os
 import re
@@ -41,7 +41,10 @@ header_values = st.one_of(
 
 @pytest.fixture(scope="module")
 def vendor(tmp_path_factory):
-    """huaweicloudsdkcore's signers. Importing it writes to the home directory, so it gets another one."""
+    """The signers of huaweicloudsdkcore.
+
+    Its import writes to the home directory, so it gets a temporary one.
+    """
     home = os.environ.get("HOME")
     os.environ["HOME"] = str(tmp_path_factory.mktemp("home"))
     try:
@@ -67,7 +70,7 @@ def vendor(tmp_path_factory):
 
 
 @pytest.mark.filterwarnings("ignore:datetime.datetime.utc:DeprecationWarning")
-def test_it_signs_as_the_vendor_does(vendor):
+def test_signatures_equal_those_of_the_vendor(vendor):
     @settings(
         max_examples=1000,
         deadline=None,
@@ -88,7 +91,7 @@ def test_it_signs_as_the_vendor_does(vendor):
         for region in ("", "cn-north-4"):
             key = signing.Key(access, secret, region)
             theirs = vendor(region, key, method, path, query, headers, body)
-            # The vendor adds a header for bodies that are not JSON; ours is given what it ended up with.
+            # The vendor adds a header to bodies that are not JSON: sign the same.
             extra = {
                 name: value
                 for name, value in theirs.header_params.items()
@@ -109,13 +112,13 @@ def prepared(url, auth, **options):
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(texts, texts), max_size=4))
-def test_it_sends_the_query_it_signed(query):
+def test_the_signed_query_is_the_one_sent(query):
     auth = AkSk("AK", "SK", clock=lambda: NOW)
     sent = urlsplit(prepared(REGIONAL + "/v5/iot/p/devices", auth, params=query).url)
     assert sent.query == signing.canonical_query(query)
 
 
-def test_it_spells_odd_characters_as_the_gateway_expects():
+def test_odd_characters_are_encoded_as_the_gateway_expects():
     sent = prepared(REGIONAL + "/x", AkSk("AK", "SK"), params={"q": "a b*c~d/e+é"}).url
     assert sent.endswith("?q=a%20b%2Ac~d%2Fe%2B%C3%A9")
 
@@ -138,12 +141,12 @@ def test_it_spells_odd_characters_as_the_gateway_expects():
         ),
     ],
 )
-def test_it_chooses_the_algorithm_by_host(host, options, algorithm):
+def test_the_host_selects_the_algorithm(host, options, algorithm):
     auth = AkSk("AK", "SK", clock=lambda: NOW, **options)
     assert prepared(host + "/x", auth).headers["Authorization"].startswith(algorithm)
 
 
-def test_it_signs_the_headers_that_matter():
+def test_the_relevant_headers_are_signed():
     headers = {
         "Content-Type": "application/json",
         "Instance-Id": "i",
@@ -167,7 +170,7 @@ def test_a_path_is_signed_decoded():
     assert unquote(signing.canonical_path("/")) == "/"
 
 
-def test_it_hides_its_secrets():
+def test_a_repr_shows_no_secret():
     shown = repr(AkSk("AK", "very-secret", security_token="also-secret")) + repr(
         signing.Key("AK", "very-secret")
     )
@@ -176,6 +179,6 @@ def test_it_hides_its_secrets():
 
 
 @pytest.mark.parametrize("bad", [("", "SK"), ("AK", ""), ("A\nK", "SK")])
-def test_it_refuses_keys_that_cannot_be_sent(bad):
+def test_keys_that_no_header_can_carry_raise(bad):
     with pytest.raises(ValueError, match="key"):
         AkSk(*bad)

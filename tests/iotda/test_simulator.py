@@ -1,4 +1,4 @@
-"""The client against the simulator: another process, written from the same notes by someone else."""
+"""The client against the simulator, in another process."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def connected(client_for, sim, auth, deadline):
 
 
 @pytest.mark.parametrize("auth", KINDS, indirect=True)
-def test_it_is_let_in_with_every_kind_of_credentials(sim, client):
+def test_every_kind_of_credentials_works(sim, client):
     device = client.show_device(sim.known["online"])
     assert client.list_devices().items
     assert client.freeze_device(device.device_id).status == 204
@@ -69,7 +69,7 @@ def test_both_walks_agree(client):
     ] == one_by_one
 
 
-def test_it_freezes_and_unfreezes(sim, client):
+def test_a_device_is_frozen_and_unfrozen(sim, client):
     device_id = sim.known["offline"]
     assert client.freeze_device(device_id).request_id
     with pytest.raises(Rejected, match=r"IOTDA\.014039"):
@@ -81,7 +81,7 @@ def test_it_freezes_and_unfreezes(sim, client):
         client.freeze_device(sim.known["child"])
 
 
-def test_it_binds_what_it_can(sim, client):
+def test_a_bind_has_an_outcome_per_target(sim, client):
     policy, full, free = sim.known["policy"], sim.known["full"], sim.known["free"][0]
     outcomes = client.bind_device_policy(policy, "device", [full, free]).outcomes(
         [full, free]
@@ -134,7 +134,7 @@ def test_products_and_spaces_are_read(sim, client):
     }
 
 
-def test_an_expired_token_costs_no_write(sim, client):
+def test_a_write_with_an_expired_token_is_sent_again(sim, client):
     client.show_applications()
     sim.fault("FreezeDevice", "expire_tokens")
     assert client.freeze_device(sim.known["offline"]).status == 204
@@ -156,10 +156,10 @@ UNUSABLE = [
 
 
 @pytest.mark.parametrize("fault", LOST + UNUSABLE)
-def test_a_bind_that_was_applied_but_not_answered_may_have_been_applied(
+def test_a_bind_without_a_usable_response_may_have_been_applied(
     sim, client_for, auth, fault
 ):
-    # Only these end with the deadline; for the others a short one would be a race on a busy machine.
+    # Only these end with the deadline; a short one would be flaky for the others.
     endless = fault in ("hang", "drip_body", "drip_headers")
     client = connected(client_for, sim, auth, deadline=1 if endless else 5)
     sim.fault("BindDevicePolicy", fault, moment="after", bytes=16_000_000)
@@ -179,7 +179,7 @@ def test_a_bind_that_was_applied_but_not_answered_may_have_been_applied(
         ("both_lists", ["unknown", "ok"]),
     ],
 )
-def test_an_odd_answer_is_read_with_care(sim, client, fault, states):
+def test_an_odd_bind_result_leaves_doubtful_ids_unknown(sim, client, fault, states):
     ids = sim.known["free"][:2]
     sim.fault("BindDevicePolicy", fault)
     outcomes = client.bind_device_policy(sim.known["policy"], "device", ids).outcomes(
@@ -190,14 +190,14 @@ def test_an_odd_answer_is_read_with_care(sim, client, fault, states):
 
 
 @pytest.mark.parametrize("fault", ["wrong_policy_id", "bad_types"])
-def test_an_answer_about_something_else_is_not_believed(sim, client, fault):
+def test_a_result_about_something_else_raises(sim, client, fault):
     sim.fault("BindDevicePolicy", fault)
     with pytest.raises(BadResponse) as caught:
         client.bind_device_policy(sim.known["policy"], "device", sim.known["free"][:2])
     assert caught.value.maybe_applied
 
 
-def test_a_refusal_before_anything_happened_says_so(sim, client):
+def test_a_throttled_write_was_not_applied(sim, client):
     sim.fault("FreezeDevice", "throttle")
     with pytest.raises(IotdaError) as caught:
         client.freeze_device(sim.known["offline"])

@@ -1,4 +1,4 @@
-"""One renewal however many threads, one repeat, and no password offered again and again."""
+"""Tokens: one renewal for all threads, one repeat, no repeated wrong password."""
 
 import json
 import threading
@@ -26,7 +26,7 @@ EMPTY = w.reply({"devices": [], "page": {"count": 0}})
 
 
 class Cloud:
-    """IAM and IoTDA on one port: the newest token is the only good one."""
+    """IAM and IoTDA on one port; only the newest token is valid."""
 
     def __init__(self, wire):
         self.wire, self.issued, self.valid = wire, 0, None
@@ -92,7 +92,7 @@ def in_threads(count, call):
         return list(pool.map(one, range(count)))
 
 
-def test_it_logs_in_the_way_iam_wants(cloud, client):
+def test_the_login_request_is_as_iam_documents(cloud, client):
     client.list_devices()
     (login,) = cloud.logins()
     assert login["target"] == "/v3/auth/tokens?nocatalog=true"
@@ -105,7 +105,7 @@ def test_it_logs_in_the_way_iam_wants(cloud, client):
     assert auth["scope"] == {"project": {"name": "r"}}
 
 
-def test_it_keeps_its_token(cloud, client):
+def test_a_token_is_reused(cloud, client):
     for _ in range(3):
         client.list_devices()
     assert cloud.issued == 1
@@ -134,7 +134,7 @@ def test_a_write_refused_for_its_token_is_repeated_once(cloud, client):
     assert freezes == ["token-1", "token-2"]
 
 
-def test_a_403_about_the_token_renews_it_too(cloud, client):
+def test_a_403_about_the_token_renews_it(cloud, client):
     client.list_devices()
     cloud.expire()
     cloud.refuse = w.reply(
@@ -156,7 +156,7 @@ def test_a_second_refusal_is_raised(cloud, client):
 
 
 class Later(datetime):
-    """The time of day, so much later than it is."""
+    """The time of day, shifted into the future."""
 
     ahead = timedelta()
 
@@ -166,7 +166,7 @@ class Later(datetime):
 
 
 @pytest.mark.parametrize(("lives", "renewed"), [(60, 45), (24 * 60, 24 * 60 - 30)])
-def test_it_renews_before_the_end(cloud, client, monkeypatch, lives, renewed):
+def test_a_token_is_renewed_before_its_end(cloud, client, monkeypatch, lives, renewed):
     monkeypatch.setattr(iam, "datetime", Later)
     cloud.lives = timedelta(minutes=lives)
     client.list_devices()
@@ -183,7 +183,7 @@ def test_it_renews_before_the_end(cloud, client, monkeypatch, lives, renewed):
     assert sent == ["token-1", "token-1", "token-2"]
 
 
-def test_a_wrong_password_is_offered_once(cloud, client):
+def test_a_wrong_password_is_sent_once(cloud, client):
     cloud.login = w.reply(
         {"error": {"code": 401, "message": "wrong password", "title": "Unauthorized"}},
         401,
@@ -199,7 +199,7 @@ def test_a_wrong_password_is_offered_once(cloud, client):
     assert len({id(r) for r in results}) == 16
 
 
-def test_a_throttled_login_is_not_held_against_the_password(cloud, client):
+def test_a_throttled_login_can_be_repeated_at_once(cloud, client):
     cloud.login = w.reply(REFUSED, 429)
     with pytest.raises(Throttled):
         client.list_devices()
@@ -208,9 +208,7 @@ def test_a_throttled_login_is_not_held_against_the_password(cloud, client):
 
 
 @pytest.mark.parametrize("login", [w.hang, w.drip(w.head(201) + b"\r\n", b" ")])
-def test_a_silent_iam_counts_against_the_deadline_and_nothing_was_sent(
-    cloud, client_for, auth, login
-):
+def test_a_silent_iam_counts_against_the_deadline(cloud, client_for, auth, login):
     cloud.login = login
     client = client_for(cloud.wire.url, auth, deadline=1.0)
     with Stopwatch() as watch:
@@ -239,7 +237,7 @@ def test_a_renewal_and_the_repeat_share_one_deadline(cloud, client_for, auth):
     assert caught.value.maybe_applied
 
 
-def test_a_repeat_that_cannot_be_sent_changed_nothing(cloud, client):
+def test_a_repeat_that_cannot_be_sent_was_not_applied(cloud, client):
     def last_login(sock, request):
         cloud.wire.deafen()
         cloud.issue(sock, request)
@@ -258,7 +256,7 @@ def test_a_repeat_that_cannot_be_sent_changed_nothing(cloud, client):
 @pytest.mark.parametrize(
     "answer", [w.reply({"token": {}}, 201), w.reply(b"<html>", 200)]
 )
-def test_a_login_without_a_token_is_an_error(cloud, client, answer):
+def test_a_login_without_a_token_raises(cloud, client, answer):
     cloud.login = answer
     with pytest.raises(Exception, match="CreateToken") as caught:
         client.freeze_device("d1")
@@ -273,7 +271,7 @@ def test_a_static_token_is_not_renewed(wire, client_for):
     assert wire.requests[0]["headers"]["x-auth-token"] == "tok"
 
 
-def test_a_refusal_tells_how_far_the_clocks_are_apart(wire, client_for):
+def test_a_refusal_reports_the_clock_skew(wire, client_for):
     theirs = format_datetime(datetime.now(UTC) - timedelta(minutes=20), usegmt=True)
     wire.answer = w.reply(REFUSED, 401, f"Date: {theirs}")
     with pytest.raises(Unauthorized) as caught:
@@ -287,6 +285,6 @@ def test_credentials_hide_their_secrets(auth):
 
 
 @pytest.mark.parametrize("token", ["", "a\r\nX-Evil: 1", "é"])
-def test_a_token_that_no_header_can_carry_is_refused(token):
+def test_a_token_that_no_header_can_carry_raises(token):
     with pytest.raises(ValueError, match="token"):
         StaticToken(token)

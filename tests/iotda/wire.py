@@ -1,4 +1,4 @@
-"""A raw-socket server that can misbehave in ways no web framework lets one."""
+"""A raw-socket server with faults that no web framework can produce."""
 
 import gzip
 import json
@@ -13,7 +13,7 @@ JSON = b"Content-Type: application/json\r\n"
 
 
 class Wire:
-    """Each request is read in full, noted, and given to `answer(sock, request)`."""
+    """Reads each request in full, records it and calls `answer(sock, request)`."""
 
     def __init__(self, tls=None):
         self.tls = tls
@@ -97,7 +97,7 @@ def head(status=200, *fields):
 
 
 def reply(body=b"", status=200, *fields):
-    """A whole, ordinary answer; a dict or list becomes JSON."""
+    """Return a handler that sends a complete response; a dict or list as JSON."""
     if not isinstance(body, bytes):
         body = json.dumps(body).encode()
     fields = ("X-Request-Id: req-1", *fields)

@@ -1,6 +1,7 @@
-"""A process of the product that only calls: `python -m tests.rate.busy CALLS THREADS [SECONDS]`.
+"""A process that only makes calls.
 
-Waits for a line on its input before it starts. Prints what it did as one JSON line.
+Run `python -m tests.rate.busy CALLS THREADS [SECONDS]`. It waits for a line on its
+input before it starts, and prints its results as one JSON line.
 """
 
 import json

@@ -5,7 +5,10 @@ from iotda_admin.rate import store
 
 @pytest.fixture
 def paced(transactional_db, settings):
-    """Sets the rate. The limits' connection is another one than the test's: it sees what is committed."""
+    """Return a function that sets the rate.
+
+    The store has its own connection and sees only committed rows.
+    """
 
     def pace(rate, burst=1):
         settings.IOTDA_RATE, settings.IOTDA_BURST = rate, burst

@@ -1,4 +1,4 @@
-"""Slots by a clock of the test's own; the row in the database keeps its own time."""
+"""The token bucket with a fake clock; the row in the database has the real one."""
 
 import pytest
 
@@ -37,14 +37,14 @@ def tat():
     return Limit.objects.get(name="test").tat
 
 
-def held(limiter):
-    """Takes slots until the limiter holds some that it has not handed out."""
+def fill(limiter):
+    """Take slots until the limiter has unused ones."""
     while not limiter._slots:
         limiter.take(LIMIT, 10)
 
 
-def test_a_slot_that_is_held_costs_no_write(limiter):
-    held(limiter)
+def test_a_reserved_slot_costs_no_write(limiter):
+    fill(limiter)
     before = tat()
     limiter.take(LIMIT, 10)
     assert tat() == before
@@ -61,31 +61,29 @@ def test_a_few_writes_serve_many_calls(limiter, monkeypatch):
     assert len(writes) <= 25
 
 
-def test_old_slots_are_dropped(limiter, time):
-    held(limiter)
+def test_unused_slots_expire(limiter, time):
+    fill(limiter)
     before = tat()
     time.now += SLOT_LIFETIME_SECONDS + 0.1
     limiter.take(LIMIT, 10)
     assert tat() > before
 
 
-def test_what_was_held_before_a_pause_is_void(limiter):
-    held(limiter)
+def test_a_pause_voids_reserved_slots(limiter):
+    fill(limiter)
     limiter.pause(LIMIT, 30)
     with pytest.raises(SlotTooFar):
         limiter.take(LIMIT, 10)
 
 
-def test_it_reserves_one_slot_where_slots_come_slowly(limiter):
+def test_at_a_low_rate_a_block_has_one_slot(limiter):
     slow = RateLimit(rate=10, burst=10)
     for _ in range(5):
         limiter.take(slow, 10)
         assert not limiter._slots
 
 
-def test_without_the_database_it_keeps_to_the_rate_by_itself(
-    limiter, time, monkeypatch
-):
+def test_without_the_database_the_process_limits_itself(limiter, time, monkeypatch):
     monkeypatch.setitem(store.NOW, "sqlite", "no_such_clock()")
     monkeypatch.setitem(store.NOW, "postgresql", "no_such_clock()")
     started = time.now
@@ -94,7 +92,7 @@ def test_without_the_database_it_keeps_to_the_rate_by_itself(
     assert time.now - started == pytest.approx(50 * LIMIT.interval)
 
 
-def test_it_comes_back_to_the_database(limiter, time, monkeypatch):
+def test_the_database_is_used_again_after_a_failure(limiter, time, monkeypatch):
     with monkeypatch.context() as broken:
         for vendor in store.NOW:
             broken.setitem(store.NOW, vendor, "no_such_clock()")
@@ -104,7 +102,7 @@ def test_it_comes_back_to_the_database(limiter, time, monkeypatch):
     assert Limit.objects.filter(name="test").exists()
 
 
-def test_a_pause_counts_without_the_database_too(limiter, monkeypatch):
+def test_a_pause_works_without_the_database(limiter, monkeypatch):
     for vendor in store.NOW:
         monkeypatch.setitem(store.NOW, vendor, "no_such_clock()")
     limiter.pause(LIMIT, 30)

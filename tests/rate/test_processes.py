@@ -1,4 +1,4 @@
-"""Several processes of the product, one row."""
+"""Several processes share one limit."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.cloud import ROOT
 
 @pytest.fixture
 def busy(cloud, paced):
-    """Runs processes that make so many calls each; gives what each of them reports."""
+    """Return a function that runs calling processes and returns their reports."""
     name = database.settings_dict["NAME"]
     address = f"sqlite:///{name}"
     if database.vendor == "postgresql":
@@ -56,7 +56,7 @@ def test_two_processes_share_one_rate(cloud, busy):
     assert first["answers"].get("ok", 0) + second["answers"].get("ok", 0) >= 0.98 * 80
 
 
-def test_a_pause_that_one_met_is_kept_by_the_other(cloud, busy):
+def test_a_pause_applies_to_other_processes(cloud, busy):
     store.pause_slots(ACCOUNT, RateLimit(50, 20), 30)
     (report,) = busy(processes=1, calls=3, threads=1)
     assert report["answers"] == {"refused": 3}

@@ -1,0 +1,57 @@
+"""When the client calls its rate limiter."""
+
+import pytest
+
+from iotda_admin.iotda import Client, PasswordToken, Throttled
+from tests.iotda.conftest import PROJECT
+
+
+class Recorder:
+    def __init__(self):
+        self.calls = []
+
+    def acquire(self, operation):
+        self.calls.append(operation)
+
+    def throttled(self, operation, retry_after):
+        self.calls.append((operation, retry_after))
+
+
+@pytest.fixture
+def recorder():
+    return Recorder()
+
+
+@pytest.fixture
+def iotda(cloud, recorder):
+    auth = PasswordToken(
+        iam_endpoint=cloud.api,
+        user="demo-user",
+        password="demo-password",
+        domain="demo-domain",
+        project_id=PROJECT,
+    )
+    with Client(
+        endpoint=cloud.api, project_id=PROJECT, auth=auth, rate_limiter=recorder
+    ) as client:
+        yield client
+    auth.close()
+
+
+def test_the_fetch_of_a_token_is_not_rate_limited(iotda, recorder):
+    iotda.show_applications()
+    assert recorder.calls == ["ShowApplications"]
+
+
+def test_a_repeat_with_a_new_token_is_rate_limited(iotda, recorder, cloud):
+    iotda.show_applications()
+    cloud.fault("ShowApplications", "expire_tokens", match={"times": 1})
+    iotda.show_applications()
+    assert recorder.calls == ["ShowApplications"] * 3
+
+
+def test_the_rate_limiter_is_notified_of_throttling(iotda, recorder, cloud):
+    cloud.fault("ShowApplications", "throttle", retry_after=7)
+    with pytest.raises(Throttled):
+        iotda.show_applications()
+    assert recorder.calls == ["ShowApplications", ("ShowApplications", 7)]
