@@ -14,7 +14,7 @@ def freshness(request: HttpRequest) -> HttpResponse:
     response = render(request, "inventory/freshness.html", {}, part="line")
     last = SyncRun.objects.first()
     if last is not None and last.state in (SyncRun.State.DONE, SyncRun.State.FAILED):
-        trigger_client_event(response, "inventory:read")
+        trigger_client_event(response, "inventory:synced")
     return response
 
 

@@ -168,11 +168,11 @@ def test_however_many_rows_the_queries_stay_the_same(admin, crowd):
 
 
 def test_it_says_how_old_the_rows_are(viewer, crowd):
-    assert "has not been read yet" in viewer.get("/devices/").text
+    assert "has not been synced yet" in viewer.get("/devices/").text
     SyncRun.objects.create(
         state="done", started_at="2026-01-01T00:00Z", finished_at="2026-01-01T00:00Z"
     )
-    assert "Inventory read" in viewer.get("/devices/").text
+    assert "Inventory synced" in viewer.get("/devices/").text
     assert "ago" in viewer.get("/devices/").text
 
 

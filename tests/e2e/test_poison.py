@@ -60,7 +60,7 @@ def pages(state):
         f"{of[0]}retry/",
         f"{of[0]}undo/",
     ]
-    failures = ["/failures/?state=unknown", "/failures/?state=solved"]
+    failures = ["/failures/?state=unknown", "/failures/?state=resolved"]
     codes = Target.objects.filter(state="failed").order_by("error_code").distinct()
     failures += [
         f"/failures/?code={quote(code)}"

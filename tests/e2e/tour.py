@@ -429,7 +429,7 @@ def bounds(stage: Stage) -> Views:
 
 
 def failures(stage: Stage) -> Views:
-    """What failed, until it is solved."""
+    """Failures, until they are resolved."""
     page = stage.open_page("admin")
     known, me = stage.cloud.known_ids, stage.user("admin")
     page.goto("/failures/")
@@ -463,9 +463,9 @@ def failures(stage: Stage) -> Views:
     page.get_by_label(re.compile("^Select (?!all)")).first.check()
     yield "failures-policies", page
     page.get_by_role("button", name="Take").click()
-    expect(page.get_by_text("It is yours.")).to_be_visible()
+    expect(page.get_by_text("Assigned to you.")).to_be_visible()
     yield "failures-taken", page
-    for button, name in [("Note", "note"), ("Solved", "solve")]:
+    for button, name in [("Note", "note"), ("Resolve", "solve")]:
         page.get_by_label(re.compile("^Select (?!all)")).first.check()
         page.get_by_role("button", name=button, exact=True).click()
         expect(page.get_by_role("link", name="Cancel")).to_be_visible()
@@ -475,17 +475,17 @@ def failures(stage: Stage) -> Views:
     expect(page.get_by_label("Reason")).to_have_value(WHY)
     yield "failures-retry", page
     page.get_by_role("button", name="Retry").click()
-    expect(page.get_by_text("Asked again:")).to_be_visible()
+    expect(page.get_by_text("Retried:")).to_be_visible()
     yield "failures-asked", page
     page.goto("/failures/?code=IOTDA.999999")
     page.get_by_label(re.compile("^Select (?!all)")).first.check()
-    page.get_by_role("button", name="Solved", exact=True).click()
-    page.get_by_label("Solved because").fill("The device was scrapped")
-    page.get_by_role("button", name="It is solved").click()
-    expect(page.get_by_text("Nothing is open here.")).to_be_visible()
-    yield "failures-all-solved", page
-    page.goto("/failures/?state=solved")
-    yield "failures-solved", page
+    page.get_by_role("button", name="Resolve", exact=True).click()
+    page.get_by_label("Resolved because").fill("The device was scrapped")
+    page.get_by_role("button", name="Resolve").click()
+    expect(page.get_by_text("No open failures here.")).to_be_visible()
+    yield "failures-all-resolved", page
+    page.goto("/failures/?state=resolved")
+    yield "failures-resolved", page
     page.goto(f"/policies/of.target/{known['full']}/")
     yield "policies-of-target", page
 

@@ -30,7 +30,7 @@ def test_a_failure_is_taken_and_given_back(me, full, actor):
     send(me, "give-back", full)
     text = me.get("/failures/?owner=me&" + FULL).text
     assert "No open failure matches the filters." in text
-    assert "Nothing is open here." in text
+    assert "No open failures here." in text
     assert [e.summary for e in Event.objects.filter(kind="failure.noted")] == [
         "1 failure given back",
         f"1 failure taken by {actor.user.username}",
@@ -77,15 +77,15 @@ def test_resolving_by_hand_needs_a_reason(me, full):
 
 def test_a_failure_is_resolved_by_hand_and_reopened(me, full, actor):
     text = send(me, "solve", full, save="1", reason="device was scrapped").text
-    assert ("All of it that you may see is solved." in text, "Next:" in text) == (
+    assert ("Nothing open here." in text, "Next:" in text) == (
         True,
         False,
     )
-    assert "Nothing is open." in me.get("/failures/").text
-    assert "device was scrapped" in me.get("/failures/?state=solved").text
+    assert "No open failures." in me.get("/failures/").text
+    assert "device was scrapped" in me.get("/failures/?state=resolved").text
     assert (last().kind, last().reason) == ("failure.solved", "device was scrapped")
     me.post(
-        "/failures/reopen/", {"only": full.targets.get().pk, "query": "state=solved"}
+        "/failures/reopen/", {"only": full.targets.get().pk, "query": "state=resolved"}
     )
     assert full.targets.get().resolved_at is None
     assert "?code=IOTDA.015204" in me.get("/failures/").text
@@ -96,7 +96,7 @@ def test_a_failure_resolved_by_an_operation_is_not_reopened(me, full):
         resolved_at=timezone.now(), resolved_by="OP-9"
     )
     me.post(
-        "/failures/reopen/", {"only": full.targets.get().pk, "query": "state=solved"}
+        "/failures/reopen/", {"only": full.targets.get().pk, "query": "state=resolved"}
     )
     assert full.targets.get().resolved_by == "OP-9"
 

@@ -134,4 +134,4 @@ def test_failures_are_compared_in_batches(failed, do, inventory, monkeypatch):
 
 def test_the_operation_shows_how_a_failure_was_resolved(me, do, failed):
     later = do("device.freeze", failed.targets.get().target_id)
-    assert f"Solved: {later}" in me.get(f"{failed.get_absolute_url()}targets/").text
+    assert f"Resolved: {later}" in me.get(f"{failed.get_absolute_url()}targets/").text

@@ -42,7 +42,7 @@ def test_an_unknown_code_is_shown_unchanged_everywhere(me, full):
 def test_failures_of_other_spaces_are_not_listed(policyadmin, full):
     assert "IOTDA.015204" in policyadmin.get("/failures/").text
     Grant.objects.filter(user__username="policyadmin").update(app_id="elsewhere")
-    assert "Nothing is open." in policyadmin.get("/failures/").text
+    assert "No open failures." in policyadmin.get("/failures/").text
     taken = policyadmin.post("/failures/take/", {"target": full.targets.get().pk})
     assert taken.status_code == 404
 
@@ -57,12 +57,12 @@ def test_unknown_outcomes_are_one_group_and_come_first(me, do, full, inventory):
 
 def test_a_failure_is_not_listed_while_it_is_retried(me, begin, full, inventory):
     begin("policy.bind", inventory.known_ids["full"], policy="policy")
-    assert "Nothing is open." in me.get("/failures/").text
+    assert "No open failures." in me.get("/failures/").text
 
 
 def test_an_operator_sees_only_own_failures(operator, full):
-    assert "Nothing is open." in operator.get("/failures/").text
-    assert "Nothing is open here." in operator.get(FULL).text
+    assert "No open failures." in operator.get("/failures/").text
+    assert "No open failures here." in operator.get(FULL).text
 
 
 def test_failures_of_others_do_not_hide_own_failures(
@@ -125,4 +125,4 @@ def test_five_policies_are_shown_with_a_way_to_unbind_each(me, full, inventory):
 def test_the_overview_counts_open_failures(me, do, settings, inventory):
     unreachable(settings)
     do("device.freeze", inventory.free(1)[0])
-    assert "to be solved" in me.get("/").text
+    assert "to resolve" in me.get("/").text

@@ -69,7 +69,7 @@ def test_targets_that_cannot_succeed_are_left_out_with_the_reason(me, do, invent
     operation = do("device.freeze", inventory.known_ids["child"])
     text = me.post("/failures/retry/", failures(operation), follow=True).text
     assert "This device is behind a gateway." in text
-    assert "None of these can succeed by asking again." in text
+    assert "A retry cannot help any of these." in text
     before = len(writes(inventory))
     assert me.post("/failures/retry/", asked(**failures(operation))).status_code == 422
     assert len(writes(inventory)) == before

@@ -22,7 +22,7 @@ def test_the_line_polls_until_the_sync_ends(viewer, inventory):
     sync.sync_if_due()
     response = viewer.get("/inventory/", headers=HTMX)
     assert "hx-trigger" not in response.text
-    assert "inventory:read" in response.headers["HX-Trigger"]
+    assert "inventory:synced" in response.headers["HX-Trigger"]
 
 
 def test_repeated_requests_are_one_sync(viewer):
@@ -68,7 +68,7 @@ def test_the_number_of_rows_is_shown_only_to_users_with_every_space(viewer):
     assert "41,234 rows so far" in viewer.get("/inventory/").text
     Grant.objects.filter(user__username="viewer").update(app_id="one-space")
     text = viewer.get("/inventory/").text
-    assert ("Reading IoTDA" in text, "41,234" in text) == (True, False)
+    assert ("Syncing with IoTDA" in text, "41,234" in text) == (True, False)
 
 
 def test_the_error_of_the_last_sync_is_escaped(viewer, inventory):
@@ -76,5 +76,5 @@ def test_the_error_of_the_last_sync_is_escaped(viewer, inventory):
         state="failed", finished_at="2026-01-01T00:00Z", error="<script>no</script>"
     )
     text = viewer.get("/inventory/").text
-    assert "The last reading failed: &lt;script&gt;no" in text
-    assert "Inventory read just now" in text
+    assert "The last sync failed: &lt;script&gt;no" in text
+    assert "Inventory synced just now" in text

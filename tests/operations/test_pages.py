@@ -227,12 +227,12 @@ def test_a_key_that_makes_no_sense_still_lists(auditor, unknown, edge, key):
 def test_the_overview_tells_what_is_being_looked_up_from_what_stays_unknown(
     auditor, unknown, do, inventory
 ):
-    assert "being looked up" in auditor.get("/").text
+    assert "being read back" in auditor.get("/").text
     do("device.unfreeze", unknown.targets.get().target_id)
     look()
     text = auditor.get("/").text
     assert outcome(unknown) == {"unknown": 1}
-    assert "being looked up" not in text
+    assert "being read back" not in text
     assert "they stay unknown" in text
 
 
