@@ -100,7 +100,7 @@ AUDIT_KEY = env.secret("AUDIT_KEY")
 AUDIT_OLD_KEYS = env.secret("AUDIT_OLD_KEYS").split()
 WORKING_HOURS = env.working_hours("WORKING_HOURS", "Mon-Fri 08:00-18:00")
 
-# What `manage.py worker` does besides running tasks: a callable, and the seconds between two calls.
+# What `manage.py worker` does besides sending operations: a function, and the seconds between two runs.
 WORKER_JOBS = {
     "iotda_admin.health.workers.record_heartbeat": 5,
     "iotda_admin.operations.execution.reconciliation.recover_stalled": 1,
@@ -108,7 +108,6 @@ WORKER_JOBS = {
     "iotda_admin.operations.execution.batch_tasks.poll_due_tasks": 1,
     "iotda_admin.inventory.sync.sync_if_due": 1,
     "iotda_admin.failures.auto_resolve.resolve_by_inventory": 5,
-    "iotda_admin.operations.execution.tasks.prune": 3600,
     "iotda_admin.audit.chain.log_head": 3600,
     "iotda_admin.accounts.sessions.prune_sessions": 3600,
     "iotda_admin.accounts.login_throttle.prune_attempts": 3600,
@@ -127,7 +126,6 @@ INSTALLED_APPS = [
     "devices",
     "policies",
     "django_htmx",
-    "django_tasks_db",
     "iotda_admin.accounts.admin_site.AccountsAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -208,15 +206,6 @@ else:
         "pool": {"min_size": 1, "max_size": 32, "timeout": 10}
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-
-# What calls the workers: the database, or RQ in Redis.
-REDIS_URL = env.redis("REDIS_URL")
-QUEUE = (
-    "iotda_admin.operations.execution.queues.redis.Backend"
-    if REDIS_URL
-    else "django_tasks_db.DatabaseBackend"
-)
-TASKS = {"default": {"BACKEND": QUEUE}}
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English"))]

@@ -8,7 +8,7 @@ from django.utils import timezone
 from iotda_admin.access.actor import Actor
 from iotda_admin.operations.counts import target_counts
 from iotda_admin.operations.execution import reconciliation
-from iotda_admin.operations.execution.tasks import advance
+from iotda_admin.operations.execution.executor import execute_due_chunks
 from iotda_admin.operations.models import Chunk, Operation
 from iotda_admin.operations.requests import OperationRequest, TargetSpec
 from iotda_admin.operations.services import create_operation
@@ -81,7 +81,7 @@ def codes(operation: Operation) -> dict[str, str]:
 
 def work() -> None:
     """What the worker does, here: all that is due, in every operation."""
-    advance.func()
+    execute_due_chunks(connection.client())
 
 
 def unreachable(settings: Any) -> None:

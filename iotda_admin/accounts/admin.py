@@ -12,8 +12,6 @@ from django.db import transaction
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
-from django_tasks_db import admin as _of_the_queue  # noqa: F401  so that it is there to be taken away
-from django_tasks_db.models import DBTaskResult
 
 from devices.models import Space
 from iotda_admin.access.models import EVERY_SPACE, Grant, RoleLimit
@@ -172,8 +170,7 @@ def declared_permissions() -> Any:
     return Permission.objects.filter(ours).select_related("content_type")
 
 
-# What the queue keeps is nothing to look up: the operations and the trail tell what was done.
-admin.site.unregister([User, Group, DBTaskResult])
+admin.site.unregister([User, Group])
 admin.site.register(User, AccountAdmin)
 admin.site.register(Group, RoleAdmin)
 admin.site.site_header = admin.site.site_title = "IoTDA Admin"

@@ -26,7 +26,7 @@ def canonical_json(value: Any) -> str:
     return "".join(c_encoder(value, 0)) if c_encoder else python_encoder.encode(value)
 
 
-class CanonicalJson(models.TextField[Any, Any]):
+class CanonicalJson(models.TextField):  # type: ignore[type-arg]
     """JSON stored as text, because a JSON column would not keep the text as written."""
 
     def from_db_value(self, value: str | None, *_: Any) -> Any:

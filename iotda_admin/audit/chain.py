@@ -31,7 +31,7 @@ WRITER_LOCK = 0x10D7A
 # The head is logged once in this many events, to keep it outside the database.
 LOGGED_EVERY = 1000
 
-FIELDS: list[Field[Any, Any]] = list(Event._meta.concrete_fields)
+FIELDS: "list[Field[Any, Any]]" = list(Event._meta.concrete_fields)
 COLUMNS = [field.attname for field in FIELDS]
 LENGTHS = {f.attname: f.max_length for f in FIELDS if f.max_length}
 BLANK: dict[str, Any] = {f.attname: None if f.null else "" for f in FIELDS}

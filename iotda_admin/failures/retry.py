@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from iotda_admin.access.actor import Actor
 from iotda_admin.failures.assignments import carry_over
-from iotda_admin.operations.execution.tasks import nudge
+from iotda_admin.operations.execution.wakeups import notify_workers
 from iotda_admin.operations.followups import plans
 from iotda_admin.operations.followups.plans import Plan
 from iotda_admin.operations.models import Operation, Target
@@ -86,7 +86,7 @@ def send_retries(
         if len(created) == 1:
             dispatch(operation, client())
         else:
-            nudge(operation.pk)
+            notify_workers()
     carry_over("web")
     return created, rejected
 

@@ -16,10 +16,11 @@ FORGOTTEN = timedelta(hours=1)
 
 def record_heartbeat() -> None:
     """Record that this worker is alive; it does so every few seconds."""
-    Worker.objects.update_or_create(
-        host=socket.gethostname(), pid=os.getpid(), defaults={"seen_at": Now()}
-    )
-    Worker.objects.filter(seen_at__lt=Now() - FORGOTTEN).delete()
+    own = Worker(host=socket.gethostname(), pid=os.getpid(), seen_at=Now())
+    known = Worker.objects.filter(host=own.host, pid=own.pid)
+    if not known.update(seen_at=Now()):
+        own.save()
+        Worker.objects.filter(seen_at__lt=Now() - FORGOTTEN).delete()
 
 
 def live_workers() -> QuerySet[Worker]:

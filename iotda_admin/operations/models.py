@@ -54,8 +54,6 @@ class Operation(models.Model):
     held_until = models.DateTimeField(null=True)
     # Calls in a row that the platform did not answer properly.
     strikes = models.PositiveIntegerField(default=0)
-    # When a worker was last called for it; the sweeper calls again where that led to nothing.
-    nudged_at = models.DateTimeField(null=True)
 
     class Meta:
         default_permissions = ()

@@ -23,7 +23,7 @@ from iotda_admin.operations.execution.executor import (
     execute_leased_chunk,
 )
 from iotda_admin.operations.execution.leases import lease_new_chunk
-from iotda_admin.operations.execution.tasks import nudge
+from iotda_admin.operations.execution.wakeups import notify_workers
 from iotda_admin.operations.models import (
     Chunk,
     Operation,
@@ -97,7 +97,7 @@ def submit(request: OperationRequest, actor: Actor, client: Client) -> Operation
         execute_leased_chunk(leased, client)
         operation.refresh_from_db()
     if operation.finished_at is None:
-        nudge(operation.pk)
+        notify_workers()
     return operation
 
 
@@ -142,7 +142,7 @@ def dispatch(operation: Operation, client: Client) -> None:
         execute_chunk(open_chunks[0], client)
     operation.refresh_from_db()
     if operation.finished_at is None:
-        nudge(operation.pk)
+        notify_workers()
 
 
 def find_operation(request: OperationRequest, actor: Actor) -> Operation | None:

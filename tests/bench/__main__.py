@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-from tests.bench import audit, bind, freeze, growth, intake, ratelimit
+from tests.bench import audit, bind, freeze, growth, idle, intake, ratelimit
 from tests.bench.goals import Report
 from tests.bench.peers import BIND_PEERS
 from tests.bench.stage import Stage, room_for, staged
@@ -36,6 +36,8 @@ def parser() -> argparse.ArgumentParser:
         default=2000,
         help="devices a second in a batch task",
     )
+    idling = add(commands, "idle", n=100, conc=1, latency=0, says="simulated devices")
+    idling.add_argument("--seconds", type=float, default=30)
     add(commands, "input", n=100_000, conc=8, latency=20, file="intake")
     add(
         commands,
@@ -96,6 +98,8 @@ def measure(stage: Stage, asked: argparse.Namespace) -> Report:
                 burst=asked.burst or asked.rate,
                 **common,
             )
+        case "idle":
+            return idle.run(stage, seconds=asked.seconds, rounds=asked.rounds)
         case "input":
             return intake.run(
                 stage, n=asked.n, rounds=asked.rounds, latency_ms=asked.latency_ms

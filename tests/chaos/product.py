@@ -178,7 +178,7 @@ def run_worker() -> None:
 def sweep() -> None:
     """The worker's other jobs that belong to operations, each once."""
     for path in settings.WORKER_JOBS:
-        if path.startswith("iotda_admin.operations.") and not path.endswith(".prune"):
+        if path.startswith("iotda_admin.operations."):
             import_string(path)()
 
 
@@ -188,9 +188,7 @@ def let_time_pass() -> None:
     open_chunks = Chunk.objects.exclude(state=Chunk.State.DONE)
     open_chunks.update(due_at=past)
     open_chunks.filter(state=Chunk.State.SENT).update(lease_until=past)
-    Operation.objects.filter(state=Operation.State.RUNNING).update(
-        nudged_at=None, held_until=None
-    )
+    Operation.objects.filter(state=Operation.State.RUNNING).update(held_until=None)
 
 
 def records(key: str) -> Records:

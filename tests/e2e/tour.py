@@ -13,9 +13,8 @@ from devices.models import Device
 from iotda_admin.access.actor import Actor
 from iotda_admin.accounts import login_throttle
 from iotda_admin.inventory.models import SyncRun
-from iotda_admin.operations.execution.executor import execute_chunk
+from iotda_admin.operations.execution.executor import execute_chunk, execute_due_chunks
 from iotda_admin.operations.execution.lifecycle import cancel_operation
-from iotda_admin.operations.execution.tasks import advance
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.rate.connection import client
 from policies.models import Policy
@@ -272,7 +271,7 @@ def results(stage: Stage) -> Views:
     yield shown("operation-running", running)
     stage.cloud.fault("FreezeDevice", "throttle", retry_after=600)
     throttled = stage.ask("device.freeze", free[:4], who=me)
-    advance.call()
+    execute_due_chunks(client())
     yield shown("operation-throttled", throttled)
     stage.cloud.heal()
     stage.cloud.fault(
@@ -283,7 +282,7 @@ def results(stage: Stage) -> Views:
         error_msg="No permission.",
     )
     stopped = stage.ask("device.freeze", free[4:8], who=me)
-    advance.call()
+    execute_due_chunks(client())
     yield shown("operation-stopped", stopped)
     for name, url in [
         ("operations", "/operations/"),
@@ -363,7 +362,7 @@ def following(stage: Stage) -> Views:
     frozen = stage.ask(
         "device.freeze", [known["frozen"], *free[:5], known["child"]], who=me
     )
-    advance.call()
+    execute_due_chunks(client())
     yield shown("retry-nothing", frozen, "retry/")
     stage.ask("device.unfreeze", free[:1], who=me)
     stage.ask("device.freeze", free[:1], who=me)
@@ -372,7 +371,7 @@ def following(stage: Stage) -> Views:
     page.get_by_label("Reason").fill(WHY)
     page.get_by_role("button", name="Unfreeze").click()
     expect(page.get_by_text("Undoes")).to_be_visible()
-    advance.call()
+    execute_due_chunks(client())
     yield shown("operation-undoing", Operation.objects.all()[0])
     yield shown("operation-undone", frozen)
     page.get_by_text("Show the text").click()

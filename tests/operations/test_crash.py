@@ -14,7 +14,8 @@ import json
 from django.utils import timezone
 from iotda_admin.operations.execution import reconciliation
 from iotda_admin.operations.models import Chunk, Target
-from iotda_admin.operations.execution.tasks import advance
+from iotda_admin.operations.execution.executor import execute_due_chunks
+from iotda_admin.rate.connection import client
 
 def tell():
     target = Target.objects.get()
@@ -32,7 +33,7 @@ Chunk.objects.update(due_at=timezone.now())
 for _look in range(2):
     reconciliation.reconcile_due()
     tell()
-advance.func()
+execute_due_chunks(client())
 tell()
 """
 
@@ -118,8 +119,6 @@ def test_a_worker_takes_over_what_a_killed_one_left(deployment, cloud):
     cloud.heal()
     expire = "update operations_chunk set lease_until='2026-01-01' where state='sent'"
     deployment.rows(expire)
-    # Its call for attention died with it: long ago enough for the sweeper to call again.
-    deployment.rows("update operations_operation set nudged_at='2026-01-01'")
     # It is read back that much later.
     deployment.env["IOTDA_DEADLINE"] = "0.5"
     deployment.start("manage.py", "worker")

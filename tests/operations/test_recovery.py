@@ -9,7 +9,7 @@ from devices.models import Device
 from iotda_admin.iotda import Unreachable
 from iotda_admin.operations.error_codes import SENDER_LOST
 from iotda_admin.operations.execution import executor, reconciliation
-from iotda_admin.operations.execution.leases import heartbeat, lease_chunk
+from iotda_admin.operations.execution.leases import heartbeat, lease_chunk, work_waits
 from iotda_admin.operations.execution.result_writer import ChunkResult, write_results
 from iotda_admin.operations.followups.plans import undo
 from iotda_admin.operations.models import Chunk, Operation
@@ -17,45 +17,42 @@ from iotda_admin.rate import connection
 from tests.asking import look, outcome, states, time_passes, work
 
 
-@pytest.fixture
-def calls(db):
-    """How often the workers were called so far."""
-    from django_tasks_db.models import DBTaskResult
+def waits_after(seconds, begin, *ids):
+    """Whether a worker finds something to send so long after it was recorded."""
+    begin("device.freeze", *ids)
+    Chunk.objects.update(due_at=timezone.now() - timedelta(seconds=seconds))
+    return work_waits()
 
-    return DBTaskResult.objects.count
 
-
-def test_a_forgotten_operation_is_called_for_again(begin, calls, inventory):
-    operation = begin("device.freeze", *inventory.free(2))
-    reconciliation.recover_stalled()
-    assert calls() == 1
+def test_a_forgotten_operation_is_found(begin, inventory):
+    assert waits_after(2, begin, *inventory.free(1))
     work()
-    assert outcome(operation) == {"ok": 2}
+    assert outcome(Operation.objects.get()) == {"ok": 1}
+    assert not work_waits()
 
 
-def test_it_is_not_called_for_all_the_time(begin, calls, inventory):
-    operation = begin("device.freeze", *inventory.free(2))
-    for _ in range(3):
-        reconciliation.recover_stalled()
-    assert calls() == 1
-    Operation.objects.filter(pk=operation.pk).update(
-        nudged_at=timezone.now() - timedelta(seconds=11)
-    )
-    reconciliation.recover_stalled()
-    assert calls() == 2
+def test_a_new_chunk_that_is_alone_is_left_to_its_request(begin, inventory):
+    assert not waits_after(0, begin, *inventory.free(1))
 
 
-def test_what_is_not_due_is_left_alone(begin, calls, inventory):
-    begin("device.freeze", *inventory.free(2))
-    Chunk.objects.update(due_at=timezone.now() + timedelta(minutes=5))
-    reconciliation.recover_stalled()
-    assert calls() == 0
+def test_of_several_chunks_the_workers_send_at_once(begin, inventory):
+    assert waits_after(0, begin, *inventory.free(2))
 
 
-def test_what_has_ended_is_left_alone(do, calls, inventory):
-    do("device.freeze", *inventory.free(1))
-    reconciliation.recover_stalled()
-    assert calls() == 0
+def test_a_batch_task_is_sent_by_the_workers_at_once(begin, inventory, settings):
+    settings.BATCH_TASK_ABOVE = 1
+    assert waits_after(0, begin, *inventory.free(2))
+
+
+def test_a_chunk_that_is_not_due_does_not_wake_a_worker(begin, inventory):
+    assert not waits_after(-300, begin, *inventory.free(2))
+
+
+def test_an_operation_that_is_held_does_not_wake_a_worker(begin, inventory):
+    later = timezone.now() + timedelta(minutes=5)
+    assert waits_after(0, begin, *inventory.free(2))
+    Operation.objects.update(held_until=later)
+    assert not work_waits()
 
 
 def test_a_lease_that_runs_is_respected(begin, inventory):

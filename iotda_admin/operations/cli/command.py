@@ -20,7 +20,7 @@ from iotda_admin.operations.cli.id_source import given_ids
 from iotda_admin.operations.cli.report import as_document, as_lines, printable
 from iotda_admin.operations.cli.watch import Bar, Interruption, follow
 from iotda_admin.operations.counts import overall_outcome
-from iotda_admin.operations.execution.tasks import nudge
+from iotda_admin.operations.execution.wakeups import notify_workers
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.services import OperationRejected, create_operation
 from iotda_admin.operations.verbs import Verb
@@ -200,7 +200,7 @@ class VerbCommand(BaseCommand):
         self, operation: Operation, interruption: Interruption, patience: float
     ) -> None:
         if not patience:
-            nudge(operation.pk)
+            notify_workers()
             return
         bar = Bar(self.stderr)
         try:

@@ -11,11 +11,12 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import inf
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -143,6 +144,27 @@ def lease_new_chunk(
     authorized = AuthorizedOperation(operation, spaces)
     seconds = lease_seconds(get_verb(operation.verb).calls)
     return mark_sent([chunk], [authorized], seconds)[0]
+
+
+def work_waits() -> bool:
+    """Whether a chunk can be sent: cheap, for an idle worker to ask often."""
+    now = timezone.now()
+    free = Q(operation__held_until=None) | Q(operation__held_until__lte=now)
+    due = Chunk.objects.filter(free, state=Chunk.State.PENDING, due_at__lte=now)
+    return due.filter(operation__state=Operation.State.RUNNING).exists()
+
+
+def seconds_until_due() -> float:
+    """Until a chunk is to be sent or read again, or loses its lease; inf for never."""
+    sent = Q(state=Chunk.State.SENT)
+    moments = Chunk.objects.filter(state__in=Chunk.OPEN).aggregate(
+        due_at=Min("due_at", filter=~sent), lease_until=Min("lease_until", filter=sent)
+    )
+    now = timezone.now()
+    return min(
+        ((moment - now).total_seconds() for moment in moments.values() if moment),
+        default=inf,
+    )
 
 
 def operations_with_due_chunks() -> list[Operation]:

@@ -37,7 +37,6 @@ from iotda_admin.operations.execution.result_writer import (
     mark_already,
     seconds_from_now,
 )
-from iotda_admin.operations.execution.tasks import nudge
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.verbs import State, TargetOutcome, VerbRequest, get_verb
 from iotda_admin.rate.connection import client as configured_client
@@ -47,7 +46,6 @@ log = logging.getLogger(__name__)
 # A change counts as not applied after this many reads, because IoTDA's lists can lag.
 READS_NEEDED = 2
 RETRY_SECONDS = 15
-NOTIFY_SECONDS = 10
 # Another process takes a chunk over whose reader has sent no heartbeat for this long.
 READER_LEASE_SECONDS = 60
 # The most chunks that one read serves: a policy's targets are listed once for all of them.
@@ -66,7 +64,6 @@ def recover_stalled() -> None:
     """Move on what has stalled. The worker runs this every second."""
     expire_leases()
     finish_completed()
-    notify_workers_again()
 
 
 def expire_leases() -> None:
@@ -114,32 +111,6 @@ def finish_completed() -> None:
     for operation_id in completed.values_list("pk", flat=True)[:100]:
         with audited_transaction():
             finish_operation(lock_operation(operation_id))
-
-
-def notify_workers_again() -> None:
-    """Notify workers of operations that have been due for some time.
-
-    A notification can get lost; the rows cannot.
-    """
-    now = timezone.now()
-    chunks = Chunk.objects.filter(operation=OuterRef("pk"))
-    waiting = chunks.filter(state=Chunk.State.PENDING, due_at__lte=now)
-    # A notification from before something became due had no effect.
-    without_effect = (
-        Q(nudged_at=None)
-        | Q(nudged_at__lt=seconds_from_now(-NOTIFY_SECONDS))
-        | Q(nudged_at__lt=F("held_until"))
-        | Q(Exists(waiting.filter(due_at__gt=OuterRef("nudged_at"))))
-    )
-    stalled = Operation.objects.filter(
-        without_effect,
-        Q(held_until=None) | Q(held_until__lte=now),
-        Exists(waiting),
-        ~Exists(chunks.filter(state=Chunk.State.SENT, lease_until__gt=Now())),
-        state=Operation.State.RUNNING,
-    )
-    for operation_id in stalled.values_list("pk", flat=True)[:100]:
-        nudge(operation_id)
 
 
 def chunks_to_read_back(*, by_task: bool = False) -> QuerySet[Chunk]:

@@ -1,103 +1,106 @@
-import importlib
 import logging
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand
-from django.db import OperationalError, close_old_connections
-from django.utils.module_loading import import_string
+from django.db import DatabaseError, connections
 
-from iotda_admin.operations.execution import tasks
+from iotda_admin.operations.execution.executor import execute_due_chunks
+from iotda_admin.operations.execution.jobs import JobScheduler
+from iotda_admin.operations.execution.leases import work_waits
+from iotda_admin.operations.execution.wakeups import WorkDetector, make_listener
+from iotda_admin.rate.connection import client
 
 log = logging.getLogger(__name__)
+
+# Due work is found within this time even if a wake-up is lost.
+CHECK_SECONDS = 1.0
 LONGEST_PAUSE = 30.0
-# A stopped worker has ended after so many seconds, whatever it waits for.
+# A stopped worker has ended after this many seconds, whatever it waits for.
 END_SECONDS = 9
 
 
 class Command(BaseCommand):
-    help = "Runs operations in the background, settles unanswered ones, and keeps the inventory fresh."
+    help = (
+        "Sends operations in the background, reads back unanswered calls, and keeps "
+        "the inventory fresh."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # What a transport needs is loaded only where it is used.
-        consumer = import_string(
-            f"iotda_admin.operations.execution.queues.{tasks.transport()}.Consumer"
-        )()
-        obey_signals(consumer)
-        for path, seconds in settings.WORKER_JOBS.items():
-            importlib.import_module(path.rpartition(".")[0])
-            job = threading.Thread(
-                target=repeat,
-                args=(import_string(path), seconds),
-                name=path,
-                daemon=True,
-            )
-            job.start()
-        consume(consumer)
+        worker = Worker()
+        worker.obey_signals()
+        jobs = JobScheduler()
+        threading.Thread(target=jobs.run, name="jobs", daemon=True).start()
+        worker.run()
         leave()
 
 
-def obey_signals(consumer: Any) -> None:
-    def stop(signum: int, frame: FrameType | None) -> None:
+class Worker:
+    """The main thread's loop: sends what is due, then waits for more."""
+
+    def __init__(self) -> None:
+        # Not an event: a signal handler that sets one could wait for itself.
+        self.stopping = self.busy = False
+
+    def obey_signals(self) -> None:
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, self.stop)
+
+    def stop(self, signum: int, frame: FrameType | None) -> None:
         signal.signal(signum, signal.SIG_DFL)  # a second one ends at once
-        # The kernel's own clock: a locked database holds this thread where Python hears of nothing. What it
-        # could not write down, its leases give to the next worker.
+        # The kernel's timer: while SQLite waits for a lock, Python handles no signal.
+        # The leases give what could not be recorded to the next worker.
         signal.alarm(END_SECONDS)
-        tasks.stopping.set()
-        consumer.running = False
-        if not consumer.busy:
+        self.stopping = True
+        if not self.busy:
             leave()
 
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, stop)
+    def run(self) -> None:
+        """Work until told to stop, however often the database fails meanwhile."""
+        listener, detector, pause = make_listener(), WorkDetector(), CHECK_SECONDS
+        while not self.stopping:
+            try:
+                if detector.may_have_work():
+                    self.send_due()
+                    detector.found_all()
+                listener.wait(CHECK_SECONDS)
+                pause = CHECK_SECONDS
+            except DatabaseError as error:
+                log.warning("Cannot work: %s", error)
+                pause = rest(pause)
+            except Exception:
+                log.exception("Cannot work")
+                pause = rest(pause)
 
-
-def consume(consumer: Any) -> None:
-    """Until told to stop, whatever becomes of the transport meanwhile."""
-    pause = 0.5
-    while consumer.running:
-        started = time.monotonic()
+    def send_due(self) -> None:
+        if not work_waits():
+            return
+        self.busy = True
         try:
-            consumer.run()
-        except consumer.failures as error:
-            consumer.unreachable(error)
-        except Exception:
-            log.exception("A call could not be answered")
-        if consumer.running:
-            close_old_connections()
-            pause = (
-                1.0
-                if time.monotonic() - started > LONGEST_PAUSE
-                else min(2 * pause, LONGEST_PAUSE)
-            )
-            # Not an event's wait: the handler of a signal that sets it would wait for itself.
-            time.sleep(pause)
+            execute_due_chunks(client(), self.is_stopping, hurried=self.is_stopping)
+        finally:
+            self.busy = False
+
+    def is_stopping(self) -> bool:
+        return self.stopping
+
+
+def rest(seconds: float) -> float:
+    """Wait; return the longer wait that follows the next failure."""
+    connections.close_all()
+    time.sleep(seconds)
+    return min(2 * seconds, LONGEST_PAUSE)
 
 
 def leave() -> None:
-    """At once: another thread's call may hang for longer than a stopped process may stay. What the threads
-    leave half-done, their leases give to the next worker."""
+    """Exit at once: a call of another thread may hang longer than a stopped process may.
+
+    The leases give what the threads leave unfinished to the next worker.
+    """
     sys.stdout.flush()
     os._exit(0)
-
-
-def repeat(job: Callable[[], None], seconds: float) -> None:
-    """For a daemon thread."""
-    pause = threading.Event()
-    while True:
-        close_old_connections()
-        try:
-            job()
-        except OperationalError as error:
-            log.warning("%s: %s", job.__name__, error)
-        except Exception:
-            # One fault must not end the job for good.
-            log.exception("%s failed", job.__name__)
-        pause.wait(seconds)

@@ -1,1 +1,0 @@
-"""What calls the workers: the database by default, RQ in Redis by `REDIS_URL`."""

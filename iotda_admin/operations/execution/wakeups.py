@@ -1,0 +1,121 @@
+"""Wakes the workers when there is something to send.
+
+A wake-up carries no data and may get lost: a worker reads our rows every second anyway.
+"""
+
+import logging
+import time
+from typing import Protocol
+
+import psycopg
+from django.db import connection
+
+from iotda_admin.operations.execution.leases import seconds_until_due
+
+log = logging.getLogger(__name__)
+
+CHANNEL = "iotda_admin_work"
+# Both cost microseconds. PostgreSQL's snapshot names all transactions under way.
+VERSION_SQL = {
+    "sqlite": "PRAGMA data_version",
+    "postgresql": "SELECT pg_current_snapshot()::text",
+}
+# SQLite's version is read this often.
+POLL_SECONDS = 0.1
+# A worker looks for work this often although no row has changed and no chunk is due.
+IDLE_SECONDS = 10.0
+# Between two attempts to listen: doubled from the first to the second.
+FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 1.0, 30.0
+
+
+def notify_workers() -> None:
+    """Wake all workers once the current transaction is committed.
+
+    SQLite needs no message: the commit itself changes the counter that workers read.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"NOTIFY {CHANNEL}")
+
+
+def database_version() -> object:
+    """A value that changes when another connection has committed a change."""
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        # Not by Django's cursor, which costs more than the statement itself.
+        row = connection.connection.execute(VERSION_SQL[connection.vendor]).fetchone()
+    return row[0]
+
+
+class WorkDetector:
+    """Tells when to look for work: a row has changed, a chunk is due, or a while is over.
+
+    Each thread needs its own.
+    """
+
+    def __init__(self) -> None:
+        self.version: object = None
+        self.check_at = 0.0
+
+    def may_have_work(self) -> bool:
+        return time.monotonic() >= self.check_at or database_version() != self.version
+
+    def found_all(self) -> None:
+        """Remember the rows as the caller has found them, a moment ago."""
+        # In this order: a chunk that is committed in between is noticed.
+        self.version = database_version()
+        self.check_at = time.monotonic() + min(seconds_until_due(), IDLE_SECONDS)
+
+
+class Listener(Protocol):
+    def wait(self, seconds: float) -> None:
+        """Return at a wake-up, or after this many seconds."""
+
+
+def make_listener() -> Listener:
+    return PostgresListener() if connection.vendor == "postgresql" else SqliteListener()
+
+
+class SqliteListener:
+    """Wakes at every commit of another connection."""
+
+    def __init__(self) -> None:
+        self.seen = database_version()
+
+    def wait(self, seconds: float) -> None:
+        until, before = time.monotonic() + seconds, self.seen
+        while self.seen == before and time.monotonic() < until:
+            # First: while others write all the time, the caller rests as well.
+            time.sleep(POLL_SECONDS)
+            self.seen = database_version()
+
+
+class PostgresListener:
+    """Listens on a session of its own, outside the pool; without one it only waits."""
+
+    def __init__(self) -> None:
+        self.session: psycopg.Connection | None = None
+        self.retry_at, self.pause = 0.0, FIRST_RETRY_SECONDS
+
+    def wait(self, seconds: float) -> None:
+        try:
+            if self.session is None and time.monotonic() >= self.retry_at:
+                self.session = self.listen()
+                return  # Something may have been committed before it listened.
+            if self.session:
+                list(self.session.notifies(timeout=seconds, stop_after=1))
+                return
+        except psycopg.Error as error:
+            log.warning("Cannot listen for work, checking every second: %s", error)
+            self.session = None
+            self.retry_at = time.monotonic() + self.pause
+            self.pause = min(2 * self.pause, LAST_RETRY_SECONDS)
+        time.sleep(seconds)
+
+    def listen(self) -> psycopg.Connection:
+        parameters = connection.get_connection_params()
+        own = {"autocommit": True, "connect_timeout": 5, "keepalives_idle": 30}
+        session = psycopg.connect(**parameters | own)
+        session.execute(f"LISTEN {CHANNEL}")
+        self.pause = FIRST_RETRY_SECONDS
+        return session

@@ -1,0 +1,66 @@
+"""bin/bench idle: the share of a core that a worker uses while there is no work."""
+
+import time
+from collections.abc import Sequence
+
+from tests.bench.goals import Goal, Report
+from tests.bench.product import Product, cpu
+from tests.bench.stage import Stage
+
+LIMIT_PERCENT = 0.5
+# The worker has started and read the inventory's state by then.
+WARM_UP_SECONDS = 5.0
+# What the control does: the query of a worker that polls, 50 times a second.
+POLLING = """
+import time, django
+django.setup()
+from iotda_admin.operations.models import Chunk
+while True:
+    Chunk.objects.filter(state="pending").exists()
+    time.sleep(0.02)
+"""
+SIDES = {
+    "worker": ["manage.py", "worker", "--verbosity", "0"],
+    "polling": ["-c", POLLING],
+}
+
+
+def run(
+    stage: Stage, *, seconds: float, rounds: int, warm_up: float = WARM_UP_SECONDS
+) -> Report:
+    product = stage.copy()
+    percents = {
+        side: [measured(product, command, seconds, warm_up) for _round in range(rounds)]
+        for side, command in SIDES.items()
+    }
+    report = Report(
+        "idle", {"database": stage.kind, "seconds": seconds, "rounds": rounds}
+    )
+    report.table = [["", "percent of a core, each round"]]
+    report.table += [
+        [side, ", ".join(f"{percent:.2f}" for percent in found)]
+        for side, found in percents.items()
+    ]
+    report.figures = {"percent": percents}
+    report.goals = [goal(percents["worker"])]
+    report.control = "a process that polls the database 50 times a second"
+    report.controls = [goal(percents["polling"])]
+    return report
+
+
+def goal(percents: Sequence[float]) -> Goal:
+    """By the worst round."""
+    return Goal("percent of a core", max(percents), "<=", LIMIT_PERCENT)
+
+
+def measured(
+    product: Product, command: Sequence[str], seconds: float, warm_up: float
+) -> float:
+    process = product.start(*command)
+    try:
+        time.sleep(warm_up)
+        before, began = cpu(process.pid), time.monotonic()
+        time.sleep(seconds)
+        return 100 * (cpu(process.pid) - before) / (time.monotonic() - began)
+    finally:
+        product.kill()

@@ -1,0 +1,139 @@
+"""The worker as a process: it reads our rows, and a signal ends it in time."""
+
+import signal
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from tests.asking import asked, writes
+from tests.operations.deployment import until
+
+ASK = """
+from django.contrib.auth.models import User
+from iotda_admin.rate.connection import client
+from iotda_admin.access.actor import Actor
+from iotda_admin.operations.services import TargetSpec, create_operation, dispatch
+actor = Actor(User.objects.get(username="operator"), "operator", "test")
+targets = [TargetSpec(id) for id in {ids!r}]
+operation = create_operation("device.freeze", targets, actor=actor, reason="r", form_key="k")
+dispatch(operation, client())
+"""
+POST = """
+import json
+from django.contrib.auth.models import User
+from django.test import Client
+client = Client(SERVER_NAME="127.0.0.1")
+client.force_login(User.objects.get(username="operator"))
+answer = client.post("/devices/selection.freeze/", {form!r})
+print(json.dumps([answer.status_code]))
+"""
+
+
+def states(deployment, table="chunk"):
+    return {
+        state for (state,) in deployment.rows(f"select state from operations_{table}")
+    }
+
+
+def done(deployment, n):
+    return deployment.rows(
+        "select count(*) from operations_target where state='ok'"
+    ) == [(n,)]
+
+
+def busy(deployment, cloud, ids):
+    """A worker in the middle of an operation on these; one call meets the fault."""
+    deployment.env["IOTDA_IN_FLIGHT"] = "2"
+    deployment.shell(ASK.format(ids=list(ids)))
+    worker = deployment.start("manage.py", "worker")
+    until(lambda: [entry for entry in cloud.journal("FreezeDevice") if entry["fault"]])
+    return worker
+
+
+def test_a_worker_sends_what_is_recorded_and_stops_at_once_when_idle(deployment, cloud):
+    deployment.shell(ASK.format(ids=list(cloud.free(10))))
+    worker = deployment.start("manage.py", "worker")
+    until(lambda: done(deployment, 10))
+    assert len(writes(cloud)) == 10
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(2) == 0
+
+
+def test_an_idle_worker_finds_a_later_operation(deployment, cloud):
+    first, *others = cloud.free(6)
+    deployment.shell(ASK.format(ids=[first]))
+    deployment.start("manage.py", "worker")
+    until(lambda: done(deployment, 1))
+    assert deployment.shell(POST.format(form=asked(target=others))) == [[302]]
+    until(lambda: done(deployment, 6))
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_worker_hands_back_what_it_has_not_begun(deployment, cloud, signum):
+    cloud.fault("FreezeDevice", "latency", seconds=0.1)
+    worker = busy(deployment, cloud, cloud.free(10))
+    worker.send_signal(signum)
+    assert worker.wait(10) == 0
+    assert states(deployment) == {"done", "pending"}
+    assert states(deployment, "target") == {"ok", "pending"}
+
+
+def test_a_stopped_worker_leaves_hanging_calls_as_unknown(deployment, cloud):
+    deployment.env["IOTDA_DEADLINE"] = "30"
+    cloud.fault("FreezeDevice", "hang", match={"nth": [4, 5]}, moment="after")
+    worker = busy(deployment, cloud, cloud.free(10))
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(10) == 0
+    assert "sent" not in states(deployment) | states(deployment, "target")
+    unknown = "select count(*) from operations_chunk where state='unknown'"
+    assert deployment.rows(unknown) in ([(1,)], [(2,)])
+
+
+def test_a_second_signal_ends_it_at_once(deployment, cloud):
+    deployment.env["IOTDA_DEADLINE"] = "30"
+    cloud.fault("FreezeDevice", "hang")
+    worker = busy(deployment, cloud, cloud.free(10))
+    # Two of a kind at the same moment are one.
+    until(lambda: worker.send_signal(signal.SIGTERM) or worker.poll())
+    assert worker.returncode == -signal.SIGTERM
+
+
+def test_a_stopped_worker_ends_in_time_though_the_database_is_locked(deployment, cloud):
+    cloud.fault("FreezeDevice", "latency", seconds=0.1)
+    worker = busy(deployment, cloud, cloud.free(10))
+    database = deployment.folder / "iotda-admin.sqlite3"
+    with closing(sqlite3.connect(database, timeout=10)) as other:
+        other.execute("begin immediate")
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(10) == -signal.SIGALRM
+    cloud.heal()
+    deployment.rows(
+        "update operations_chunk set lease_until='2026-01-01' where state='sent'"
+    )
+    deployment.start("manage.py", "worker")
+    until(lambda: done(deployment, 10))
+
+
+def test_chunks_of_a_killed_worker_go_on_at_the_other_within_two_seconds(
+    deployment, cloud
+):
+    """Two workers share an operation; what is not sent yet waits for no lease."""
+    cloud.fault("FreezeDevice", "latency", seconds=0.2)
+    deployment.env["IOTDA_IN_FLIGHT"] = "2"
+    deployment.shell(ASK.format(ids=list(cloud.free(60))))
+    workers = [deployment.start("manage.py", "worker") for _worker in range(2)]
+    until(lambda: len(cloud.journal("FreezeDevice")) > 10)
+    workers[0].kill()
+    workers[0].wait(10)
+    died = max(entry["time"] for entry in cloud.journal("FreezeDevice"))
+    later = until(
+        lambda: [
+            entry["time"] - died
+            for entry in cloud.journal("FreezeDevice")
+            if entry["time"] > died
+        ]
+    )
+    assert min(later) < 2
+    # The killed one leaves no more than it has claimed ahead.
+    until(lambda: done(deployment, 56))
