@@ -207,6 +207,9 @@ else:
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# Empty: `manage.py worker` does the work.
+CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL")
+
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English"))]
 # What a page shows until the browser has said which zone the reader is in, and what working hours are in.
@@ -301,6 +304,10 @@ LOGGING = {
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     # A refused request is no fault: without this, each one leaves a traceback.
-    "loggers": {"django.request": {"level": "ERROR"}},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        # Two lines for each message are no news.
+        "celery": {"level": "WARNING"},
+    },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL.upper()},
 }

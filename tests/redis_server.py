@@ -71,7 +71,7 @@ def redis_for_all() -> Iterator[None]:
     with TemporaryDirectory(prefix="redis-") as folder:
         server = RedisServer(Path(folder))
         server.start()
-        os.environ["REDIS_URL"] = server.url
+        os.environ["CELERY_BROKER_URL"] = server.url
         try:
             yield
         finally:

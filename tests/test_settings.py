@@ -71,7 +71,7 @@ def test_each_setting_is_in_the_readme(name):
         ("ALLOWED_HOSTS", "http://desk.example.com/"),
         ("CSRF_TRUSTED_ORIGINS", "desk.example.com"),
         ("DATABASE_URL", "mysql://root@localhost/x"),
-        ("REDIS_URL", "redis:6379"),
+        ("CELERY_BROKER_URL", "redis:6379"),
         ("HTTPS", "maybe"),
         ("BEHIND_PROXY", "2"),
         ("DEBUG", "on please"),
@@ -135,9 +135,11 @@ def test_the_password_of_a_wrong_database_url_is_not_printed(tmp_path):
     assert "canary-password" not in said
 
 
-def test_the_password_of_a_wrong_redis_url_is_not_printed(tmp_path):
-    _status, said = start(tmp_path, REDIS_URL="redis://:canary-password@localhost/x")
-    assert "REDIS_URL must be" in said
+def test_the_password_of_a_wrong_broker_url_is_not_printed(tmp_path):
+    _status, said = start(
+        tmp_path, CELERY_BROKER_URL="redis://:canary-password@localhost:x"
+    )
+    assert "CELERY_BROKER_URL must be" in said
     assert "canary-password" not in said
 
 

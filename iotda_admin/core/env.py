@@ -164,20 +164,19 @@ def database(name: str, default: str) -> dict[str, object]:
     return config
 
 
-def redis(name: str) -> str:
-    """Read the address of Redis; empty for none."""
+def broker(name: str) -> str:
+    """Read the address of Celery's broker; empty for none."""
     value = secret(name)
     with suppress(ValueError):
         parts = urlsplit(value)
         if not value or (
-            parts.scheme in {"redis", "rediss"}
+            parts.scheme in {"redis", "rediss", "amqp", "amqps"}
             and parts.hostname
             and parts.port != 0
-            and re.fullmatch(r"(/\d*)?", parts.path)
-            and not (parts.query or parts.fragment)
+            and not parts.fragment
         ):
             return value
-    raise invalid(name, "redis://:password@host:port/number")
+    raise invalid(name, "redis://:password@host:port/number or amqp://…")
 
 
 def folder(name: str, default: Path) -> Path:

@@ -1,4 +1,7 @@
-"""bin/chaos kill9 | wire | schedules | races | rq | fuzz | audit: exit status 0 only if nothing is wrong."""
+"""bin/chaos kill9 | wire | schedules | races | celery | fuzz | audit.
+
+The exit status is 0 only if nothing is wrong.
+"""
 
 import argparse
 import importlib
@@ -20,12 +23,12 @@ DEVICES = {
     "wire": 60,
     "schedules": 300,
     "races": 60,
-    "rq": 60,
+    "celery": 60,
     "fuzz": 60,
     "audit": 0,
 }
 # A command whose attack has another name.
-MODULES = {"audit": "tampering"}
+MODULES = {"audit": "tampering", "celery": "celery_engine"}
 CONTROL_POINTS = 10
 
 
@@ -43,8 +46,8 @@ def main() -> int:
     commands.choices["kill9"].add_argument("--points", type=int, default=1000)
     commands.choices["schedules"].add_argument("--n", type=int, default=1000)
     commands.choices["races"].add_argument("--rounds", type=int, default=500)
-    commands.choices["rq"].add_argument("--targets", type=int, default=10_000)
-    commands.choices["rq"].add_argument("--kills", type=int, default=2)
+    commands.choices["celery"].add_argument("--targets", type=int, default=10_000)
+    commands.choices["celery"].add_argument("--kills", type=int, default=2)
     commands.choices["fuzz"].add_argument("--n", type=int, default=100_000)
     commands.choices["fuzz"].add_argument(
         "--only", type=int, help="this one input, told in full"
@@ -174,9 +177,9 @@ def audit(options: dict[str, Any]) -> int:
     return report(title, figures, found, control, [])
 
 
-def rq(options: dict[str, Any]) -> int:
+def celery(options: dict[str, Any]) -> int:
     if why := redis_server.missing():
-        print(f"bin/chaos rq: {why}", file=sys.stderr)
+        print(f"bin/chaos celery: {why}", file=sys.stderr)
         return 2
     with redis_server.redis_for_all():
         started = time.monotonic()
@@ -185,7 +188,7 @@ def rq(options: dict[str, Any]) -> int:
         control = alone("control", options)
     few = found.numbers["mid_batch"] < options["kills"]
     problems = ["not every kill was in mid-batch"] if few else []
-    title = f"RQ on {options['database']}, {options['targets']:,} targets, {figures['seconds']} s"
+    title = f"Celery on {options['database']}, {options['targets']:,} targets, {figures['seconds']} s"
     return report(title, figures, found, control, problems)
 
 

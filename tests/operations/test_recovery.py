@@ -31,10 +31,6 @@ def test_a_forgotten_operation_is_found(begin, inventory):
     assert not work_waits()
 
 
-def test_a_new_chunk_that_is_alone_is_left_to_its_request(begin, inventory):
-    assert not waits_after(0, begin, *inventory.free(1))
-
-
 def test_of_several_chunks_the_workers_send_at_once(begin, inventory):
     assert waits_after(0, begin, *inventory.free(2))
 

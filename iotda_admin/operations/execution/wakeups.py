@@ -8,7 +8,9 @@ import time
 from typing import Protocol
 
 import psycopg
-from django.db import connection
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils.module_loading import import_string
 
 from iotda_admin.operations.execution.leases import seconds_until_due
 
@@ -33,7 +35,9 @@ def notify_workers() -> None:
 
     SQLite needs no message: the commit itself changes the counter that workers read.
     """
-    if connection.vendor == "postgresql":
+    if settings.CELERY_BROKER_URL:
+        transaction.on_commit(import_string(f"{__package__}.celery_app.notify_celery"))
+    elif connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute(f"NOTIFY {CHANNEL}")
 
