@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.asking import asked, writes
+from tests.asking import OTHER_KEY, asked, writes
 from tests.operations.deployment import until
 
 ASK = """
@@ -72,7 +72,9 @@ def test_an_idle_worker_finds_a_later_operation(deployment, cloud):
     deployment.shell(ASK.format(ids=[first]))
     deployment.start("manage.py", "worker")
     until(lambda: done(deployment, 1))
-    assert deployment.shell(POST.format(form=asked(target=others))) == [[302]]
+    assert deployment.shell(POST.format(form=asked(target=others, key=OTHER_KEY))) == [
+        [302]
+    ]
     until(lambda: done(deployment, 6))
 
 
