@@ -141,3 +141,28 @@ def test_chunks_of_a_killed_worker_go_on_at_the_other_within_two_seconds(
     assert time.monotonic() - died < 2
     # All but what the killed one had claimed ahead.
     until(lambda: ok_count(deployment) >= 36)
+
+
+MIGRATE = """
+from django.core.management import call_command
+call_command("migrate", "operations", {to!r}, verbosity=0)
+"""
+
+
+def test_the_table_of_the_former_queue_is_dropped(deployment):
+    table = "django_tasks_database_dbtaskresult"
+    deployment.shell(MIGRATE.format(to="0006"))
+    deployment.rows(f"create table {table} (id text)")
+    deployment.rows(
+        "insert into django_content_type (app_label, model)"
+        " values ('django_tasks_database', 'dbtaskresult')"
+    )
+    deployment.rows(
+        "insert into auth_permission (name, codename, content_type_id)"
+        " select 'Can add', 'add_dbtaskresult', max(id) from django_content_type"
+    )
+    deployment.shell(MIGRATE.format(to="0007"))
+    assert not deployment.rows(f"select 1 from sqlite_master where name='{table}'")
+    assert not deployment.rows(
+        "select 1 from auth_permission where codename='add_dbtaskresult'"
+    )
