@@ -12,6 +12,7 @@ from tests.bench import (
     bind,
     freeze,
     growth,
+    idle,
     intake,
     ratelimit,
     trail,
@@ -86,6 +87,12 @@ def test_ratelimit(stage):
 def test_freeze(stage):
     report = freeze.run(stage, n=60, conc=4, latency_ms=1, task_speed=1e6, rounds=1)
     assert said(report, "sides", "calls_used")["sides"]["sdk-pool"]["calls"] == 60
+    assert report.control_fails
+
+
+def test_idle(stage):
+    report = idle.run(stage, seconds=1, rounds=1, warm_up=3)
+    assert said(report, "percent")["percent"].keys() == {"worker", "polling"}
     assert report.control_fails
 
 
