@@ -22,12 +22,12 @@ from .client import Client
 from .devices import Application, DeviceInfo, ProductInfo, Tag
 from .errors import (
     BadResponse,
-    InvalidId,
     IotdaError,
     Rejected,
     Throttled,
     Unauthorized,
     Unreachable,
+    UnsafeId,
 )
 from .iam import PasswordToken
 from .listing import (
@@ -77,7 +77,6 @@ __all__ = [
     "DeviceInfo",
     "DevicePolicy",
     "FetchPage",
-    "InvalidId",
     "IotdaError",
     "ListingPage",
     "Observer",
@@ -98,6 +97,7 @@ __all__ = [
     "Throttled",
     "Unauthorized",
     "Unreachable",
+    "UnsafeId",
     "walk",
     "walk_windows",
 ]

@@ -5,20 +5,20 @@ import re
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
-from .errors import InvalidId
+from .errors import UnsafeId
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 def checked(value: str, what: str = "id") -> str:
-    """Return the id; raise InvalidId unless it is safe in a URL and a body.
+    """Return the id; raise UnsafeId unless it is safe in a URL and a body.
 
     The rule is that of device ids, the widest of the API's: 1 to 128 letters, digits,
     ``_`` and ``-``. Such an id needs no escaping in a URL.
     """
     # fullmatch: `$` would allow a trailing newline.
     if not isinstance(value, str) or not _ID.fullmatch(value):
-        raise InvalidId(f"not a valid {what}: {str(value)[:140]!r}")
+        raise UnsafeId(f"not a valid {what}: {str(value)[:140]!r}")
     return value
 
 

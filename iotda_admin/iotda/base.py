@@ -199,7 +199,7 @@ class BaseClient:
             prepared = self._transport.prepare(request)
             return prepared, self._transport.send(prepared)
         except TooLarge as exc:
-            raise responses.too_large(endpoint) from exc
+            raise responses.body_too_large(endpoint) from exc
         except WIRE_ERRORS as exc:
             raise responses.wire_error(exc, endpoint, budget) from exc
 

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from .documents import Json, Malformed, need, need_rows, need_strings, need_text, text
+from .documents import (
+    Json,
+    Malformed,
+    get_text,
+    need,
+    need_rows,
+    need_strings,
+    need_text,
+)
 
 # Anomalies kept of one result: a body may name thousands of unknown ids.
 ANOMALY_LIMIT = 50
@@ -36,7 +44,7 @@ class TargetFailure:
         return cls(
             need(doc, "target_id", str),
             need_text(doc, "error_code"),
-            text(doc, "error_msg"),
+            get_text(doc, "error_msg"),
         )
 
 
@@ -69,7 +77,7 @@ class BindResult:
         """Build the result; both lists are required, policy and type must match."""
         result = cls(
             need(doc, "policy_id", str),
-            text(doc, "target_type"),
+            get_text(doc, "target_type"),
             need_strings(doc, "success_targets"),
             need_rows(doc, "failure_targets", TargetFailure.from_json),
         )

@@ -26,6 +26,6 @@ class Client(DeviceCalls, PolicyCalls, TaskCalls):
 
     A method sends one HTTP request, or two if a refused token can be renewed. It
     retries nothing else. It raises an IotdaError (see errors.py), or, before any I/O,
-    ValueError for a wrong argument: an invalid id (InvalidId), too many ids, a limit
+    ValueError for a wrong argument: an invalid id (UnsafeId), too many ids, a limit
     out of range. Create it after a fork; it is safe to share between threads.
     """

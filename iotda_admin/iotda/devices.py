@@ -8,7 +8,7 @@ from typing import Self
 
 from .arguments import checked
 from .base import Ack, BaseClient
-from .documents import Json, need_rows, need_text, rows, text
+from .documents import Json, get_rows, get_text, need_rows, need_text
 from .listing import FIRST_PAGE, ListingPage, PageQuery
 from .responses import Endpoint
 
@@ -22,7 +22,7 @@ class Tag:
 
     @classmethod
     def from_json(cls, doc: Json) -> Self:
-        return cls(text(doc, "tag_key"), text(doc, "tag_value"))
+        return cls(get_text(doc, "tag_key"), get_text(doc, "tag_value"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class DeviceInfo:
         return cls(
             device_id=need_text(doc, "device_id"),
             status=need_text(doc, "status"),
-            tags=rows(doc, "tags", Tag.from_json),
-            **{name: text(doc, name) for name in _DEVICE_TEXTS},
+            tags=get_rows(doc, "tags", Tag.from_json),
+            **{name: get_text(doc, name) for name in _DEVICE_TEXTS},
         )
 
     @property
@@ -85,7 +85,7 @@ class ProductInfo:
         optional = [name for name in cls.__slots__ if name != "product_id"]
         return cls(
             need_text(doc, "product_id"),
-            **{name: text(doc, name) for name in optional},
+            **{name: get_text(doc, name) for name in optional},
         )
 
 
@@ -100,7 +100,7 @@ class Application:
     @classmethod
     def from_json(cls, doc: Json) -> Self:
         default = doc.get("default_app") is True
-        return cls(need_text(doc, "app_id"), text(doc, "app_name"), default)
+        return cls(need_text(doc, "app_id"), get_text(doc, "app_name"), default)
 
 
 class DeviceCalls(BaseClient):

@@ -85,13 +85,13 @@ def need[T](document: Json, key: str, kind: type[T]) -> T:
 
 def need_text(document: Json, key: str) -> str:
     """Return a required string; raise Malformed if it is missing or empty."""
-    value = text(document, key)
+    value = get_text(document, key)
     if not value:
         raise Malformed(f"{key} is missing or not str")
     return value
 
 
-def text(document: Json, key: str) -> str:
+def get_text(document: Json, key: str) -> str:
     """Return a string; "" if it is absent, null or of another type."""
     value = document.get(key)
     return clean_text(value) if isinstance(value, str) else ""
@@ -102,7 +102,7 @@ def clean_text(value: str) -> str:
     return value.encode("utf-8", "replace").decode().replace("\x00", "")
 
 
-def number(document: Json, key: str) -> int:
+def get_number(document: Json, key: str) -> int:
     """Return an integer; 0 if it is absent, null or of another type."""
     value = document.get(key)
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
@@ -121,12 +121,12 @@ def need_rows[T](document: Json, key: str, build: Callable[[Json], T]) -> tuple[
     return tuple(build(_object(row, key)) for row in need(document, key, list))
 
 
-def rows[T](document: Json, key: str, build: Callable[[Json], T]) -> tuple[T, ...]:
+def get_rows[T](document: Json, key: str, build: Callable[[Json], T]) -> tuple[T, ...]:
     """Build each object of a list; () if it is absent or empty."""
     return need_rows(document, key, build) if document.get(key) else ()
 
 
-def section(document: Json, key: str) -> Json:
+def get_section(document: Json, key: str) -> Json:
     """Return a nested object; {} if it is absent, null or of another type."""
     value: Any = document.get(key)
     return value if isinstance(value, dict) else {}

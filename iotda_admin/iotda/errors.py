@@ -25,7 +25,7 @@ CODE_LIMIT = 64
 REQUEST_ID_LIMIT = 128
 
 
-class InvalidId(ValueError):
+class UnsafeId(ValueError):
     """An id that may not go into a URL or a request; raised before any I/O."""
 
 

@@ -14,7 +14,7 @@ from requests.auth import AuthBase
 from . import responses
 from .arguments import checked_endpoint, checked_header
 from .auth import TOKEN_HEADER
-from .documents import Json, Malformed, section, text
+from .documents import Json, Malformed, get_section, get_text
 from .errors import IotdaError, Rejected, Throttled, Unreachable
 from .sockets import current_budget, time_budget
 from .transport import WIRE_ERRORS, TooLarge, Transport
@@ -162,7 +162,7 @@ class PasswordToken(AuthBase):
             except WIRE_ERRORS as exc:
                 raise responses.wire_error(exc, CREATE_TOKEN, budget) from exc
             except TooLarge as exc:
-                raise responses.too_large(CREATE_TOKEN) from exc
+                raise responses.body_too_large(CREATE_TOKEN) from exc
         value = response.headers.get("X-Subject-Token", "")
 
         def build(document: Json) -> _Token:
@@ -170,7 +170,7 @@ class PasswordToken(AuthBase):
                 checked_header(value, "X-Subject-Token")
             except ValueError as exc:
                 raise Malformed(str(exc)) from exc
-            expires_at = text(section(document, "token"), "expires_at")
+            expires_at = get_text(get_section(document, "token"), "expires_at")
             return _Token(value, _renew_at(expires_at))
 
         return responses.build_from(CREATE_TOKEN, response, build)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from .documents import Json, need, need_rows, section, text
+from .documents import Json, get_section, get_text, need, need_rows
 from .errors import BadResponse
 
 PAGE_LIMIT = 50
@@ -74,11 +74,11 @@ class ListingPage[T]:
     def from_json(
         cls, doc: Json, key: str, build: Callable[[Json], T], limit: int
     ) -> "ListingPage[T]":
-        page = section(doc, "page")
+        page = get_section(doc, "page")
         return cls(
             need_rows(doc, key, build),
             need(page, "count", int),
-            text(page, "marker"),
+            get_text(page, "marker"),
             limit,
         )
 

@@ -7,7 +7,15 @@ from typing import Literal, Self, get_args
 from .arguments import checked, checked_choice, checked_list
 from .base import BaseClient
 from .binding import BindResult
-from .documents import Json, clean_text, need, need_strings, need_text, rows, text
+from .documents import (
+    Json,
+    clean_text,
+    get_rows,
+    get_text,
+    need,
+    need_strings,
+    need_text,
+)
 from .listing import FIRST_PAGE, ListingPage, PageQuery
 from .responses import Endpoint
 
@@ -61,10 +69,10 @@ class DevicePolicy:
         return cls(
             policy_id=need_text(doc, "policy_id"),
             policy_name=need_text(doc, "policy_name"),
-            app_id=text(doc, "app_id"),
-            create_time=text(doc, "create_time"),
-            update_time=text(doc, "update_time"),
-            statement=rows(doc, "statement", PolicyStatement.from_json),
+            app_id=get_text(doc, "app_id"),
+            create_time=get_text(doc, "create_time"),
+            update_time=get_text(doc, "update_time"),
+            statement=get_rows(doc, "statement", PolicyStatement.from_json),
         )
 
 
@@ -75,7 +83,7 @@ class PolicyTarget:
 
     @classmethod
     def from_json(cls, doc: Json) -> Self:
-        return cls(text(doc, "target_type"), need_text(doc, "target_id"))
+        return cls(get_text(doc, "target_type"), need_text(doc, "target_id"))
 
 
 class PolicyCalls(BaseClient):

@@ -102,7 +102,7 @@ def _links(exc: BaseException) -> list[BaseException]:
     return found
 
 
-def too_large(endpoint: Endpoint) -> BadResponse:
+def body_too_large(endpoint: Endpoint) -> BadResponse:
     """Return the error of a body over BODY_LIMIT."""
     return BadResponse(
         f"the body is larger than {BODY_LIMIT} bytes",

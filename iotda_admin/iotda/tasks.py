@@ -7,7 +7,7 @@ from typing import Literal, Self, get_args
 
 from .arguments import checked, checked_choice, checked_list
 from .base import BaseClient
-from .documents import Json, need, need_text, number, section, text
+from .documents import Json, get_number, get_section, get_text, need, need_text
 from .listing import FIRST_PAGE, ListingPage, PageQuery
 from .responses import Endpoint
 
@@ -35,7 +35,7 @@ class TaskProgress:
 
     @classmethod
     def from_json(cls, doc: Json) -> Self:
-        return cls(**{name: number(doc, name) for name in cls.__slots__})
+        return cls(**{name: get_number(doc, name) for name in cls.__slots__})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,10 @@ class BatchTaskInfo:
             task_id=need_text(doc, "task_id"),
             task_type=need_text(doc, "task_type"),
             status=need_text(doc, "status"),
-            task_name=text(doc, "task_name"),
-            status_desc=text(doc, "status_desc"),
-            create_time=text(doc, "create_time"),
-            progress=TaskProgress.from_json(section(doc, "task_progress")),
+            task_name=get_text(doc, "task_name"),
+            status_desc=get_text(doc, "status_desc"),
+            create_time=get_text(doc, "create_time"),
+            progress=TaskProgress.from_json(get_section(doc, "task_progress")),
         )
 
     @property
@@ -88,13 +88,13 @@ class TaskTarget:
 
     @classmethod
     def from_json(cls, doc: Json) -> Self:
-        error = section(doc, "error")
+        error = get_section(doc, "error")
         return cls(
             need_text(doc, "target"),
             need_text(doc, "status"),
-            text(doc, "output"),
-            text(error, "error_code"),
-            text(error, "error_msg"),
+            get_text(doc, "output"),
+            get_text(error, "error_code"),
+            get_text(error, "error_msg"),
         )
 
 

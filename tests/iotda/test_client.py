@@ -15,13 +15,13 @@ from iotda_admin import iotda
 from iotda_admin.iotda import (
     BadResponse,
     Client,
-    InvalidId,
     IotdaError,
     PageQuery,
     PolicyStatement,
     Rejected,
     StaticToken,
     Unreachable,
+    UnsafeId,
 )
 
 from . import wire as w
@@ -267,7 +267,7 @@ BAD_IDS = [
     ],
 )
 def test_a_bad_id_raises_before_any_io(wire, client, call, bad):
-    with pytest.raises(InvalidId):
+    with pytest.raises(UnsafeId):
         call(client, bad)
     assert not wire.connections
 
