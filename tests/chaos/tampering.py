@@ -23,42 +23,44 @@ from tests.chaos.stage import Stage
 
 KEY, GUESSED = "a-key-kept-elsewhere", "a-key-guessed"
 PER_TRAIL = 25
-ANCHORED = "INSERT INTO audit_anchor (last, hash, at, archive) VALUES (%s, %s, '2026-01-01 00:00:00', 'x')"
-FEW = 40
+INSERT_ANCHOR = (
+    "INSERT INTO audit_anchor (last, hash, at, archive) "
+    "VALUES (%s, %s, '2026-01-01 00:00:00', 'x')"
+)
+CONTROL_RUNS = 40
 WRITERS, APPENDS = 4, 250
 COLUMNS = [name for name in chain.COLUMNS if name != "id"]
-ENDS = [("ok", "", ""), ("failed", "IOTDA.015204", "full")]
-SAID = ["target_id", "target_name", "outcome", "code", "message"]
+TARGET = ["target_id", "target_name", "outcome", "code", "message"]
 
 
 def run(stage: Stage, options: dict[str, Any]) -> Findings:
     product.quiet()
     findings = Findings()
-    stage.desk(empty)
-    together(findings)
+    stage.desk(empty_trail)
+    append_concurrently(findings)
     findings.add(stage.desk(tamper, options["seed"], options["n"]))
     return findings
 
 
 def control(stage: Stage, options: dict[str, Any]) -> Findings:
-    """Without --expect a tail that was cut off is not missed; without the lock writers disturb each other."""
+    """Without an expected head a deleted tail is not found; without the lock writers collide."""
     product.quiet()
     findings = Findings()
     if stage.database == "postgres":
-        together(findings, locked=False)
-    stage.desk(empty)
-    findings.add(stage.desk(tamper, options["seed"], FEW, False))
+        append_concurrently(findings, locked=False)
+    stage.desk(empty_trail)
+    findings.add(stage.desk(tamper, options["seed"], CONTROL_RUNS, False))
     return findings
 
 
 # --- Many writers
-def together(findings: Findings, locked: bool = True) -> None:
-    writers = [Child(write, n, locked) for n in range(WRITERS)]
+def append_concurrently(findings: Findings, locked: bool = True) -> None:
+    writers = [Child(run_writer, n, locked) for n in range(WRITERS)]
     refused = 0
     for writer in writers:
         refused += writer.pipe.recv()
         writer.wait()
-    finding, numbers = look()
+    finding, numbers = verify_and_list()
     connections.close_all()
     kind = "" if locked else "_without_lock"
     findings.numbers[f"appended_by_{WRITERS}_writers{kind}"] += len(numbers)
@@ -69,7 +71,7 @@ def together(findings: Findings, locked: bool = True) -> None:
         else []
     )
     wrong += (
-        [f"{refused} events of {WRITERS} writers claimed a place that was taken"]
+        [f"{refused} events of {WRITERS} writers had an id that was taken"]
         if refused
         else []
     )
@@ -77,20 +79,20 @@ def together(findings: Findings, locked: bool = True) -> None:
     findings.violations += wrong
 
 
-def look() -> tuple[Any, list[int]]:
+def verify_and_list() -> tuple[Any, list[int]]:
     return verify_trail(), list(
         Event.objects.order_by("id").values_list("id", flat=True)
     )
 
 
-def write(pipe: Connection, number: int, locked: bool) -> None:
-    """How often the database had to refuse a second event at the same place."""
+def run_writer(pipe: Connection, number: int, locked: bool) -> None:
+    """Send how often the database rejected a second event with the same id."""
     if not locked:
         chain.lock_chain = lambda: None
-    pipe.send(appended(number, APPENDS))
+    pipe.send(append_events_of_writer(number, APPENDS))
 
 
-def appended(number: int, times: int) -> int:
+def append_events_of_writer(number: int, times: int) -> int:
     refused = 0
     for n in range(times):
         try:
@@ -106,16 +108,16 @@ def appended(number: int, times: int) -> int:
     return refused
 
 
-def empty() -> None:
-    """What the making of the stage has recorded goes, as nobody but the owner of the database can do it."""
-    with Force() as force:
+def empty_trail() -> None:
+    """Delete the events of the setup, as only the owner of the database can."""
+    with WithoutTriggers() as force:
         for table in ("audit_reasonword", *triggers.DELETABLE):
             force(f"DELETE FROM {table}")
 
 
-# --- One who owns the database
-class Force:
-    """The triggers are taken off, and put back as if nothing had been."""
+# --- The attacker, who owns the database
+class WithoutTriggers:
+    """Drop the triggers, and install them again at the end."""
 
     def __enter__(self) -> Callable[..., None]:
         for table in triggers.DELETABLE:
@@ -134,7 +136,7 @@ class Force:
 
 
 class Trail:
-    """A random one, with or without a key, in a transaction that is taken back."""
+    """A random trail, with or without a key, in a transaction that is rolled back."""
 
     def __init__(self, dice: random.Random) -> None:
         self.dice = dice
@@ -142,9 +144,9 @@ class Trail:
         for _n in range(dice.randint(4, 30)):
             self.append()
         self.events = {
-            row[0]: dict(zip(chain.COLUMNS, row, strict=True)) for row in rows()
+            row[0]: dict(zip(chain.COLUMNS, row, strict=True)) for row in event_rows()
         }
-        self.outcomes = said()
+        self.outcomes = outcome_rows()
         self.first, self.last = min(self.events), max(self.events)
 
     def append(self) -> None:
@@ -170,33 +172,33 @@ class Trail:
         return self.dice.choice(sorted(self.events))
 
     def inner(self) -> int:
-        """Not the last one: to take that away is to cut the tail."""
+        """Return an event that is not the last, because deleting that one cuts the tail."""
         return self.dice.randint(self.first, self.last - 1)
 
     def outcome(self) -> dict[str, Any] | None:
         return self.dice.choice(self.outcomes) if self.outcomes else None
 
 
-def rows() -> list[tuple[Any, ...]]:
+def event_rows() -> list[tuple[Any, ...]]:
     with db.cursor() as cursor:
         columns = ", ".join(db.ops.quote_name(name) for name in chain.COLUMNS)
         cursor.execute(f"SELECT {columns} FROM audit_event ORDER BY id")
         return list(cursor.fetchall())
 
 
-def said() -> list[dict[str, Any]]:
-    names = ["id", "event_id", *SAID]
+def outcome_rows() -> list[dict[str, Any]]:
+    names = ["id", "event_id", *TARGET]
     with db.cursor() as cursor:
         cursor.execute(f"SELECT {', '.join(names)} FROM audit_outcome ORDER BY id")
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-# --- The tamperings: each gives the first event that is not as it was written; None: there was nothing to do
-type Found = int | None
+# --- The tamperings: each returns the event to be named; None if it does not apply
+type ExpectedEvent = int | None
 
 
-def flipped(dice: random.Random, value: Any) -> Any:
-    """Another value, one bit away."""
+def flip_bit(dice: random.Random, value: Any) -> Any:
+    """Return another value that differs in one bit."""
     match value:
         case bool():
             return not value
@@ -214,30 +216,30 @@ def flipped(dice: random.Random, value: Any) -> Any:
     return value[:at] + chr(ord(value[at]) ^ 1 << dice.randrange(5)) + value[at + 1 :]
 
 
-def flip(trail: Trail, force: Any) -> Found:
+def flip(trail: Trail, force: Any) -> ExpectedEvent:
     seq, column = trail.event(), trail.dice.choice(COLUMNS)
-    value = flipped(trail.dice, trail.events[seq][column])
+    value = flip_bit(trail.dice, trail.events[seq][column])
     if isinstance(value, str) and "\0" in value:
         return None
     set_column(force, "audit_event", column, value, seq)
     return seq
 
 
-def flip_id(trail: Trail, force: Any) -> Found:
+def flip_id(trail: Trail, force: Any) -> ExpectedEvent:
     seq = trail.inner()
     set_column(force, "audit_event", "id", seq | 1 << trail.dice.randint(10, 40), seq)
     return seq
 
 
-def flip_outcome(trail: Trail, force: Any) -> Found:
-    one, column = trail.outcome(), trail.dice.choice(SAID)
-    if one is None or "\0" in (value := flipped(trail.dice, one[column])):
+def flip_outcome(trail: Trail, force: Any) -> ExpectedEvent:
+    one, column = trail.outcome(), trail.dice.choice(TARGET)
+    if one is None or "\0" in (value := flip_bit(trail.dice, one[column])):
         return None
     set_column(force, "audit_outcome", column, value, one["id"])
     return int(one["event_id"])
 
 
-def edit(trail: Trail, force: Any) -> Found:
+def edit(trail: Trail, force: Any) -> ExpectedEvent:
     seq = trail.event()
     column, value = trail.dice.choice(
         [
@@ -254,7 +256,7 @@ def edit(trail: Trail, force: Any) -> Found:
     return seq
 
 
-def delete(trail: Trail, force: Any) -> Found:
+def delete(trail: Trail, force: Any) -> ExpectedEvent:
     seq = trail.inner()
     if trail.dice.random() < 0.5:
         force("DELETE FROM audit_outcome WHERE event_id = %s", seq)
@@ -262,7 +264,7 @@ def delete(trail: Trail, force: Any) -> Found:
     return seq
 
 
-def delete_and_close_the_gap(trail: Trail, force: Any) -> Found:
+def delete_and_close_the_gap(trail: Trail, force: Any) -> ExpectedEvent:
     seq = trail.inner()
     force("DELETE FROM audit_outcome WHERE event_id = %s", seq)
     force("DELETE FROM audit_event WHERE id = %s", seq)
@@ -272,15 +274,15 @@ def delete_and_close_the_gap(trail: Trail, force: Any) -> Found:
     return seq
 
 
-def delete_outcome(trail: Trail, force: Any) -> Found:
+def delete_outcome(trail: Trail, force: Any) -> ExpectedEvent:
     if (one := trail.outcome()) is None:
         return None
     force("DELETE FROM audit_outcome WHERE id = %s", one["id"])
     return int(one["event_id"])
 
 
-def insert(trail: Trail, force: Any) -> Found:
-    """A well-made one slipped in: it is right itself where there is no key, and what follows it is not."""
+def insert(trail: Trail, force: Any) -> ExpectedEvent:
+    """Insert an event. Without a key its hash is valid, and the next event breaks."""
     seq = trail.inner()
     for later in range(trail.last, seq, -1):
         set_column(force, "audit_event", "id", later + 1, later)
@@ -293,7 +295,7 @@ def insert(trail: Trail, force: Any) -> Found:
     return seq + 1 if trail.key else seq + 2
 
 
-def append_wrong(trail: Trail, force: Any) -> Found:
+def append_wrong(trail: Trail, force: Any) -> ExpectedEvent:
     add(
         force,
         {**trail.events[trail.last], "id": trail.last + 1, "actor_name": "Eve"},
@@ -302,21 +304,21 @@ def append_wrong(trail: Trail, force: Any) -> Found:
     return trail.last + 1
 
 
-def insert_outcome(trail: Trail, force: Any) -> Found:
+def insert_outcome(trail: Trail, force: Any) -> ExpectedEvent:
     seq = trail.dice.randint(trail.first, trail.last + 1)
-    sql = f"INSERT INTO audit_outcome (event_id, {', '.join(SAID)}) VALUES (%s, 'd', '', 'ok', '', '')"
+    sql = f"INSERT INTO audit_outcome (event_id, {', '.join(TARGET)}) VALUES (%s, 'd', '', 'ok', '', '')"
     force(sql, seq)
     return seq
 
 
-def plant_word(trail: Trail, force: Any) -> Found:
-    """Of an event to come, which would be blamed."""
+def plant_word(trail: Trail, force: Any) -> ExpectedEvent:
+    """Add a word to a future event, which would be blamed for it."""
     seq = trail.last + trail.dice.randint(1, 99)
     force("INSERT INTO audit_reasonword (word, event_id) VALUES ('planted', %s)", seq)
     return seq
 
 
-def move_outcome(trail: Trail, force: Any) -> Found:
+def move_outcome(trail: Trail, force: Any) -> ExpectedEvent:
     to = trail.dice.randint(trail.first, trail.last + 3)
     if (one := trail.outcome()) is None or one["event_id"] == to:
         return None
@@ -324,58 +326,58 @@ def move_outcome(trail: Trail, force: Any) -> Found:
     return min(int(one["event_id"]), to)
 
 
-def reorder_outcomes(trail: Trail, force: Any) -> Found:
+def reorder_outcomes(trail: Trail, force: Any) -> ExpectedEvent:
     for one, other in zip(trail.outcomes, trail.outcomes[1:], strict=False):
         if one["event_id"] == other["event_id"] and any(
-            one[name] != other[name] for name in SAID
+            one[name] != other[name] for name in TARGET
         ):
             exchange(force, "audit_outcome", one["id"], other["id"])
             return int(one["event_id"])
     return None
 
 
-def swap(trail: Trail, force: Any) -> Found:
+def swap(trail: Trail, force: Any) -> ExpectedEvent:
     first, second = sorted(trail.dice.sample(sorted(trail.events), 2))
     exchange(force, "audit_event", first, second)
     return first
 
 
-def rechain(trail: Trail, force: Any) -> Found:
-    """With a key it takes the key: neither none, nor a guessed one, nor the name of the right one will do."""
+def rechain(trail: Trail, force: Any) -> ExpectedEvent:
+    """Rewrite the hashes without the key, with a guessed key, or with the id of the key."""
     if not trail.key:
         return None
     seq = trail.dice.randint(trail.first + 1, trail.last)
     set_column(force, "audit_event", "actor_name", "Eve", seq)
     key = trail.dice.choice(["", GUESSED])
-    chain_anew(force, seq, key, chain.key_id(trail.dice.choice([key, trail.key])))
+    rewrite_hashes(force, seq, key, chain.key_id(trail.dice.choice([key, trail.key])))
     return seq
 
 
-def rechain_all(trail: Trail, force: Any) -> Found:
-    """Without any key the whole is right again, but for its end."""
+def rechain_all(trail: Trail, force: Any) -> ExpectedEvent:
+    """Without a key the rewritten trail is valid, but has another head."""
     if trail.key:
         return None
     set_column(force, "audit_event", "actor_name", "Eve", trail.event())
-    chain_anew(force, trail.first, "", "")
+    rewrite_hashes(force, trail.first, "", "")
     return trail.last
 
 
-def rechain_without_key(trail: Trail, force: Any) -> Found:
-    """As if there never had been one."""
+def rechain_without_key(trail: Trail, force: Any) -> ExpectedEvent:
+    """Rewrite the hashes as if there had never been a key."""
     if not trail.key:
         return None
-    chain_anew(force, trail.first, "", "")
+    rewrite_hashes(force, trail.first, "", "")
     return trail.last
 
 
-def anchor(trail: Trail, force: Any) -> Found:
+def anchor(trail: Trail, force: Any) -> ExpectedEvent:
     seq = trail.inner()
-    force(ANCHORED, seq, trail.events[seq]["hash"])
+    force(INSERT_ANCHOR, seq, trail.events[seq]["hash"])
     return seq
 
 
-def anchor_and_prune(trail: Trail, force: Any) -> Found:
-    """The beginning is taken away as archived: no event tells of it."""
+def anchor_and_prune(trail: Trail, force: Any) -> ExpectedEvent:
+    """Delete the beginning as if it were archived; no event records that."""
     seq = anchor(trail, force)
     for part in (triggers.OUTCOME, triggers.WORD):
         force(f"DELETE FROM {part} WHERE event_id <= %s", seq)
@@ -383,7 +385,7 @@ def anchor_and_prune(trail: Trail, force: Any) -> Found:
     return seq
 
 
-def cut_tail(trail: Trail, force: Any) -> Found:
+def cut_tail(trail: Trail, force: Any) -> ExpectedEvent:
     seq = trail.event()
     for part in (triggers.OUTCOME, triggers.WORD):
         force(f"DELETE FROM {part} WHERE event_id >= %s", seq)
@@ -391,14 +393,14 @@ def cut_tail(trail: Trail, force: Any) -> Found:
     return seq
 
 
-WAYS: list[Callable[[Trail, Any], Found]] = [
+TAMPERINGS: list[Callable[[Trail, Any], ExpectedEvent]] = [
     *[flip] * 4, flip_id, flip_outcome, flip_outcome, edit, edit, delete, delete_and_close_the_gap,
     delete_outcome, insert, append_wrong, insert_outcome, plant_word, move_outcome, reorder_outcomes, swap,
     swap, rechain, rechain, rechain_all, rechain_without_key, anchor, anchor_and_prune, cut_tail, cut_tail,
 ]  # fmt: skip
 
 
-# Nobody can tell from the trail alone what was cut off, or written anew where there is no key.
+# A deleted tail, or a trail rewritten without a key, is found only with a head.
 NEEDS_EXPECT = [cut_tail, rechain_all]
 
 
@@ -414,17 +416,19 @@ def exchange(force: Any, table: str, one: int, other: int) -> None:
 
 
 def add(force: Any, row: dict[str, Any], made_up: bool) -> None:
-    """made_up: not even the hash fits."""
+    """Insert an event; if it is ``made_up``, with a wrong hash."""
     columns = ", ".join(db.ops.quote_name(name) for name in chain.COLUMNS)
     marks = ", ".join(["%s"] * len(chain.COLUMNS))
     row = row | {"hash": "f" * 64}
     force(f"INSERT INTO audit_event ({columns}) VALUES ({marks})", *row.values())
     if not made_up:
-        chain_anew(force, row["id"], "", row["key_id"], only=True)
+        rewrite_hashes(force, row["id"], "", row["key_id"], only=True)
 
 
-def chain_anew(force: Any, seq: int, key: str, named: str, only: bool = False) -> None:
-    """Hashes as they should be, from there on. named: which key the rows say it was."""
+def rewrite_hashes(
+    force: Any, seq: int, key: str, named: str, only: bool = False
+) -> None:
+    """Rewrite the hashes from an event on. ``named`` is the key id in the rows."""
     known, settings.AUDIT_KEY = settings.AUDIT_KEY, key
     name, chain.key_with_id = chain.key_with_id, lambda _id: key.encode()
     before = ""
@@ -448,13 +452,16 @@ def chain_anew(force: Any, seq: int, key: str, named: str, only: bool = False) -
 
 # --- The run
 def tamper(seed: int, times: int, expecting: bool = True) -> Findings:
-    """expecting: with an earlier head. Without, only what cannot be seen without one."""
+    """Tamper with random trails.
+
+    Without ``expecting``, verify without a head, and do only what needs one.
+    """
     findings, dice = Findings(), random.Random(seed)
     known = settings.AUDIT_KEY
     try:
         while findings.numbers["tamperings"] < times:
             with transaction.atomic():
-                of_one_trail(
+                tamper_with_one_trail(
                     dice,
                     min(PER_TRAIL, times - findings.numbers["tamperings"]),
                     expecting,
@@ -466,10 +473,10 @@ def tamper(seed: int, times: int, expecting: bool = True) -> Findings:
     return findings
 
 
-def of_one_trail(
+def tamper_with_one_trail(
     dice: random.Random, times: int, expecting: bool, findings: Findings
 ) -> None:
-    with Force() as force:
+    with WithoutTriggers() as force:
         for table in ("audit_reasonword", *triggers.DELETABLE):
             force(f"DELETE FROM {table}")
     trail = Trail(dice)
@@ -478,21 +485,23 @@ def of_one_trail(
     findings.violations += (
         [f"untouched: {untouched.why}"] if untouched.broken_at is not None else []
     )
-    refused(findings)
+    check_rejected_statements(findings)
     for _n in range(times):
         with transaction.atomic():
-            one(
+            tamper_once(
                 trail,
                 head,
-                dice.choice(WAYS if expecting else NEEDS_EXPECT),
+                dice.choice(TAMPERINGS if expecting else NEEDS_EXPECT),
                 expecting,
                 findings,
             )
             transaction.set_rollback(True)
 
 
-def one(trail: Trail, head: str, way: Any, expecting: bool, findings: Findings) -> None:
-    with Force() as force:
+def tamper_once(
+    trail: Trail, head: str, way: Any, expecting: bool, findings: Findings
+) -> None:
+    with WithoutTriggers() as force:
         wanted = way(trail, force)
     if wanted is None:
         return
@@ -509,15 +518,15 @@ def one(trail: Trail, head: str, way: Any, expecting: bool, findings: Findings) 
         )
 
 
-def refused(findings: Findings) -> None:
-    """The database itself, asked politely."""
+def check_rejected_statements(findings: Findings) -> None:
+    """Check that the triggers reject all changes."""
     with db.cursor() as cursor:
-        cursor.execute(ANCHORED, [0, ""])
+        cursor.execute(INSERT_ANCHOR, [0, ""])
     for table in triggers.DELETABLE:
         for sql in [
-            f"UPDATE {table} SET {changing(table)}",
+            f"UPDATE {table} SET {assignment(table)}",
             f"DELETE FROM {table}",
-            *more(table),
+            *replacing_statements(table),
         ]:
             findings.numbers["changes_tried"] += 1
             try:
@@ -527,11 +536,11 @@ def refused(findings: Findings) -> None:
                         findings.violations.append(f"not refused: {sql}")
             except DatabaseError:
                 findings.numbers["changes_refused"] += 1
-    with Force() as force:
+    with WithoutTriggers() as force:
         force("DELETE FROM audit_anchor")
 
 
-def changing(table: str) -> str:
+def assignment(table: str) -> str:
     columns = {
         triggers.EVENT: "reason",
         triggers.OUTCOME: "message",
@@ -541,13 +550,13 @@ def changing(table: str) -> str:
     return f"{columns[table]} = 'x'"
 
 
-def more(table: str) -> list[str]:
-    """What else takes rows away, or puts others in their places."""
+def replacing_statements(table: str) -> list[str]:
+    """Return statements that delete or replace rows in other ways."""
     key = triggers.PRIMARY_KEYS[table]
     again = f"INTO {table} SELECT * FROM {table}"
     if db.vendor == "postgresql":
         return [
             f"TRUNCATE {table}",
-            f"INSERT {again} ON CONFLICT ({key}) DO UPDATE SET {changing(table)}",
+            f"INSERT {again} ON CONFLICT ({key}) DO UPDATE SET {assignment(table)}",
         ]
     return [f"REPLACE {again}"]

@@ -25,7 +25,7 @@ def test_a_deleted_tail_and_a_rewritten_trail_need_an_expected_head():
 @pytest.mark.django_db(transaction=True)
 def test_four_concurrent_writers_make_one_chain():
     with ThreadPoolExecutor(4) as pool:
-        assert sum(pool.map(tampering.appended, range(4), [15] * 4)) == 0
+        assert sum(pool.map(tampering.append_events_of_writer, range(4), [15] * 4)) == 0
     assert verify_trail().broken_at is None
     assert list(Event.objects.order_by("id").values_list("id", flat=True)) == list(
         range(1, 61)
