@@ -23,14 +23,14 @@ def freshness(context: template.Context) -> dict[str, Any]:
         if fresh_at and now() - fresh_at > timedelta(minutes=1)
         else ""
     )
-    reading = last is not None and last.state in (
+    syncing = last is not None and last.state in (
         SyncRun.State.REQUESTED,
         SyncRun.State.RUNNING,
     )
     return {
         "fresh_at": fresh_at,
         "age": age,
-        "reading": reading,
+        "syncing": syncing,
         "last": last,
         # The total is only for users who may see every device.
         "counted": last.rows
