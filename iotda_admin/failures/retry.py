@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from iotda_admin.access.actor import Actor
 from iotda_admin.failures.assignments import carry_over
 from iotda_admin.operations.execution.wakeups import notify_workers
-from iotda_admin.operations.followups import plans
-from iotda_admin.operations.followups.plans import Plan
+from iotda_admin.operations.followups.plan import FollowUp, create_follow_up
+from iotda_admin.operations.followups.retry import RetryPlan
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.services import OperationRejected, dispatch
 from iotda_admin.operations.verbs import get_verb
@@ -31,7 +31,7 @@ class Retry:
     left_out: why others are not: a reason, an error code, a number of targets
     """
 
-    plan: Plan
+    plan: RetryPlan
     ids: frozenset[str]
     left_out: Sequence[tuple[Any, str, int]]
 
@@ -51,7 +51,7 @@ def plan_retries(targets: Sequence[Target], user: User | AnonymousUser) -> list[
 def plan_retry(
     operation: Operation, selected: set[str], user: User | AnonymousUser
 ) -> Retry:
-    plan = plans.retry(operation)
+    plan = RetryPlan(operation)
     reason = ""
     if not may_ask(user, get_verb(operation.verb), operation):
         reason = _("Your role does not allow this.")
@@ -103,5 +103,5 @@ def create_retry(
         for target in group.targets
         if target.id in retry.ids
     ]
-    follow_up = plans.FollowUp(plan, targets, plan.fingerprint, reason, ticket, own)
-    return plans.follow(follow_up, actor, client())
+    follow_up = FollowUp(plan, targets, plan.fingerprint, reason, ticket, own)
+    return create_follow_up(follow_up, actor, client())

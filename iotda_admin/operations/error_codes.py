@@ -1,7 +1,7 @@
-"""What the platform's error codes mean to a support agent.
+"""Explains error codes to support agents: what happened and what to do next.
 
-One readable table. A code that is not in it is shown as the platform sent it and said to be unknown:
-no meaning is guessed. Sources: the platform's error code pages and the pages of the calls.
+A code that is not in the table is shown as IoTDA sent it and called unknown; no meaning
+is guessed. Sources: IoTDA's error code pages and the pages of the calls.
 """
 
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.operations.models import Target
 
-# Ours: what happened before or instead of an answer of the platform.
+# Our own codes: what happened before or instead of an answer from IoTDA.
 NOT_SENT = "not_sent"
 NOT_APPLIED = "not_applied"
 CHANGED_SINCE = "changed_since"
 NO_ANSWER = "no_answer"
-# The process that sent a chunk was gone before an answer came.
+# The process that sent a chunk ended before the answer came.
 SENDER_LOST = "sender_lost"
 STOPPED = "stopped"
 CANCELLED = "cancelled"
@@ -32,11 +32,11 @@ OWN = frozenset(
     }
 )  # fmt: skip
 
-# The platform's, where more is done with them than explaining.
+# IoTDA's codes that the program handles.
 DEVICE_MISSING = "IOTDA.014000"
 POLICIES_FULL = "IOTDA.015204"
 
-# As many batch tasks run as may. No source shows the platform's code: assumed, until one is seen.
+# Too many batch tasks are running. No source documents the code; this one is assumed.
 TASKS_FULL = frozenset({"IOTDA.014203"})
 
 
@@ -45,90 +45,82 @@ class ErrorHelp:
     meaning: str | Promise
     next_step: str | Promise
     retryable: bool = False
-    # Asking again for the same can never succeed.
+    # The same request can never succeed.
     hopeless: bool = False
 
 
 UNKNOWN_CODE = ErrorHelp(
-    _("We do not know this code."),
-    _(
-        "Read IoTDA's own words. With the request ID, Huawei Cloud support can look it up."
-    ),
+    _("This error code is not documented."),
+    _("Read IoTDA's message. Huawei Cloud support can look up the request ID."),
 )
 
-REPORT_BUG = _("This is a fault of ours: report it with the request ID.")
-OPEN_TICKET = _("Open a ticket at Huawei Cloud with the request ID.")
-PAGING = ErrorHelp(
-    _("IoTDA did not accept the page of a list that was asked for."), REPORT_BUG
+REPORT_BUG = _("This is a bug in IoTDA Admin. Report it with the request ID.")
+OPEN_TICKET = _("Open a Huawei Cloud ticket with the request ID.")
+PAGING = ErrorHelp(_("IoTDA rejected the requested page of a list."), REPORT_BUG)
+GATEWAY = ErrorHelp(
+    _("The API gateway in front of IoTDA is misconfigured."), OPEN_TICKET
 )
-GATEWAY = ErrorHelp(_("The gateway before IoTDA is set up wrongly."), OPEN_TICKET)
 
 CODES: dict[str, ErrorHelp] = {
     NOT_SENT: ErrorHelp(
-        _(
-            "IoTDA could not be reached or read. Nothing was sent and nothing was changed."
-        ),
-        _("Check that IoTDA is reachable, then ask again."),
+        _("IoTDA could not be reached. Nothing was sent and nothing was changed."),
+        _("Check that IoTDA is reachable, then retry."),
         retryable=True,
     ),
     NOT_APPLIED: ErrorHelp(
-        _(
-            "IoTDA did not answer. We looked twice afterwards: it did not make the change."
-        ),
-        _("Ask again."),
+        _("IoTDA did not answer. Two later checks show that the change was not made."),
+        _("Retry."),
         retryable=True,
     ),
     CHANGED_SINCE: ErrorHelp(
         _(
-            "IoTDA did not answer, and the target was changed again before we could look."
+            "IoTDA did not answer, and a later operation changed the target before it was checked."
         ),
-        _("Open the target to see how it stands now."),
+        _("Open the target to see its current state."),
     ),
     NO_ANSWER: ErrorHelp(
         _("IoTDA gave no clear answer. The change may or may not have been made."),
-        _("Wait: we look at IoTDA and settle it. Do not send it again until then."),
+        _("Wait for the automatic check. Do not send it again until then."),
     ),
     STOPPED: ErrorHelp(
-        _("Not sent: the operation was stopped before."),
-        _("Solve what stopped it, then ask again for these."),
+        _("Not sent, because the operation was stopped."),
+        _("Fix what stopped it, then retry these."),
         retryable=True,
     ),
     CANCELLED: ErrorHelp(
-        _("Not sent: the operation was cancelled before."),
-        _("Ask again for these if they are to be changed after all."),
+        _("Not sent, because the operation was cancelled."),
+        _("Retry these if they should be changed after all."),
         retryable=True,
     ),
     NOT_ALLOWED: ErrorHelp(
-        _("Not sent: who asked for it has no right to it any more."),
-        _("Someone with the right can ask again for these."),
+        _("Not sent, because the requester no longer has the permission."),
+        _("A user with the permission can retry these."),
         retryable=True,
     ),
     NOT_DIRECT: ErrorHelp(
         _(
             "This device is behind a gateway. IoTDA freezes only directly connected devices."
         ),
-        _(
-            "If you want all devices behind the gateway to lose their connection, freeze the gateway."
-        ),
+        _("To disconnect all devices behind the gateway, freeze the gateway."),
         hopeless=True,
     ),
     MOVED: ErrorHelp(
         _(
-            "Not sent: the device was moved to a resource space where the person who asked has no right."
+            "Not sent, because the device was moved to a resource space outside the requester's access."
         ),
-        _("Someone with the right there can ask for it."),
+        _("A user with access to that resource space can request the change."),
         hopeless=True,
     ),
     TASK_STOPPED: ErrorHelp(
         _(
-            "IoTDA's batch task was stopped before this device's turn. It was not changed."
+            "IoTDA's batch task was stopped before it reached this device. The device was not changed."
         ),
-        _("Ask again."),
+        _("Retry."),
         retryable=True,
     ),
     TASK_FAILED: ErrorHelp(
-        _("IoTDA did not carry out the batch task. Nothing was changed."),
-        _("Read IoTDA's own words, then ask again."),
+        _("IoTDA's batch task failed. Nothing was changed."),
+        _("Read IoTDA's message, then retry."),
         retryable=True,
     ),
     # Devices
@@ -142,9 +134,7 @@ CODES: dict[str, ErrorHelp] = {
         _(
             "This device is behind a gateway. IoTDA freezes only directly connected devices."
         ),
-        _(
-            "If you want all devices behind the gateway to lose their connection, freeze the gateway."
-        ),
+        _("To disconnect all devices behind the gateway, freeze the gateway."),
         hopeless=True,
     ),
     "IOTDA.014039": ErrorHelp(
@@ -155,7 +145,7 @@ CODES: dict[str, ErrorHelp] = {
     ),
     "IOTDA.014016": ErrorHelp(
         _("The device is not online."),
-        _("Ask again when it is online."),
+        _("Retry when it is online."),
         retryable=True,
     ),
     "IOTDA.014024": ErrorHelp(
@@ -167,22 +157,22 @@ CODES: dict[str, ErrorHelp] = {
     ),
     "IOTDA.014111": ErrorHelp(
         _("The device did not answer the command in time."),
-        _("Check that the device is online, then ask again."),
+        _("Check that the device is online, then retry."),
         retryable=True,
     ),
     "IOTDA.014112": ErrorHelp(
-        _("The device does not listen to this topic."),
+        _("The device is not subscribed to this topic."),
         _("Check the device's policies and what its firmware subscribes to."),
     ),
     "IOTDA.014114": ErrorHelp(
-        _("This call is not for MQTT devices."), REPORT_BUG, hopeless=True
+        _("This call does not support MQTT devices."), REPORT_BUG, hopeless=True
     ),
     "IOTDA.014115": ErrorHelp(
-        _("This call is not for this kind of device."), REPORT_BUG, hopeless=True
+        _("This call does not support this type of device."), REPORT_BUG, hopeless=True
     ),
     # Tags
     "IOTDA.004002": ErrorHelp(
-        _("The tag's key begins with iot_, which is IoTDA's own."),
+        _("Tag keys that begin with iot_ are reserved."),
         _("Choose another key."),
         hopeless=True,
     ),
@@ -190,27 +180,31 @@ CODES: dict[str, ErrorHelp] = {
         _("The device has no tag with this key."), _("Nothing to do."), hopeless=True
     ),
     "IOTDA.004004": ErrorHelp(
-        _("The same tag was named twice."), _("Name each tag once."), hopeless=True
+        _("The request contains the same tag twice."),
+        _("Name each tag once."),
+        hopeless=True,
     ),
     # Batch tasks
     "IOTDA.014219": ErrorHelp(
         _("The device is not part of IoTDA's batch task."),
-        _("Open the device to see how it stands now."),
+        _("Open the device to see its current state."),
     ),
     "IOTDA.014600": ErrorHelp(
         _(
-            "IoTDA no longer has the file of the batch task: it keeps files for one hour."
+            "IoTDA no longer has the file of the batch task. It keeps files for one hour."
         ),
-        _("Ask again."),
+        _("Retry."),
     ),
-    "IOTDA.014602": ErrorHelp(_("IoTDA already has a file of this name."), REPORT_BUG),
+    "IOTDA.014602": ErrorHelp(
+        _("IoTDA already has a file with this name."), REPORT_BUG
+    ),
     "IOTDA.014603": ErrorHelp(
         _("The file of the batch task is larger than 2 MB."),
-        _("Ask for fewer devices at once."),
+        _("Request fewer devices at once."),
     ),
     # Policies
     POLICIES_FULL: ErrorHelp(
-        _("The target already has 5 policies, the most that IoTDA allows."),
+        _("The target already has 5 policies, the maximum in IoTDA."),
         _("Unbind a policy it no longer needs, then bind this one again."),
     ),
     # Resource spaces
@@ -218,18 +212,18 @@ CODES: dict[str, ErrorHelp] = {
         _("The resource space does not exist."), _("Check the ID of the space.")
     ),
     "IOTDA.001001": ErrorHelp(
-        _("The resource space was given wrongly."), _("Check the ID of the space.")
+        _("The resource space ID is invalid."), _("Check the ID of the space.")
     ),
     "IOTDA.001002": ErrorHelp(
-        _("Our account may not use this resource space."),
-        _("Ask the account's administrator for access."),
+        _("The IoTDA account has no access to this resource space."),
+        _("Ask the cloud account's administrator for access."),
     ),
     "IOTDA.001005": ErrorHelp(
-        _("The account has several resource spaces, and none was named."),
+        _("The account has several resource spaces and the request names none."),
         _("Choose a resource space."),
     ),
     "IOTDA.001006": ErrorHelp(
-        _("Our account has no such resource space."),
+        _("The IoTDA account has no such resource space."),
         _("Check the ID of the space. On a new instance, create one first."),
     ),
     "IOTDA.001007": ErrorHelp(
@@ -238,23 +232,23 @@ CODES: dict[str, ErrorHelp] = {
     ),
     # Any call
     "IOTDA.000002": ErrorHelp(
-        _("IoTDA did not accept our credentials."),
-        _("Tell an administrator: `manage.py check_iotda` says what is wrong."),
+        _("IoTDA rejected the credentials of this installation."),
+        _("Tell an administrator to run `manage.py check_iotda`."),
     ),
     "IOTDA.000004": ErrorHelp(
-        _("IoTDA did not accept our token."),
-        _("Tell an administrator: `manage.py check_iotda` says what is wrong."),
+        _("IoTDA rejected the token of this installation."),
+        _("Tell an administrator to run `manage.py check_iotda`."),
     ),
     "IOTDA.000006": ErrorHelp(
-        _("IoTDA did not accept one of the values sent."),
-        _("Check the IDs. If they are right, report this."),
+        _("IoTDA rejected a value in the request."),
+        _("Check the IDs. If they are correct, report this error."),
     ),
     "IOTDA.000008": ErrorHelp(_("IoTDA could not read the request."), REPORT_BUG),
     "IOTDA.000009": ErrorHelp(
-        _("IoTDA could not read a time that was sent."), REPORT_BUG
+        _("IoTDA could not read a time in the request."), REPORT_BUG
     ),
     "IOTDA.000010": ErrorHelp(
-        _("The start was not before the end."), _("Correct the times.")
+        _("The start time is not before the end time."), _("Correct the times.")
     ),
     "IOTDA.000011": PAGING,
     "IOTDA.000012": PAGING,
@@ -263,108 +257,108 @@ CODES: dict[str, ErrorHelp] = {
     "IOTDA.000017": PAGING,
     "IOTDA.000018": PAGING,
     "IOTDA.000020": ErrorHelp(
-        _("IoTDA could not handle our token."),
-        _("Ask again later, then open a ticket at Huawei Cloud."),
+        _("IoTDA could not process the token."),
+        _("Retry later. If it fails again, open a Huawei Cloud ticket."),
         retryable=True,
     ),
     "IOTDA.000021": ErrorHelp(
-        _("IoTDA is not active for our account at this address."),
-        _("Tell an administrator: instance address, region or project is wrong."),
+        _("IoTDA is not active for the account at this address."),
+        _(
+            "Tell an administrator that the instance address, region or project is wrong."
+        ),
     ),
     "IOTDA.000022": ErrorHelp(
-        _("Our account lacks the permission for this."),
+        _("The IoTDA account does not have the permission for this."),
         _(
-            "Ask the cloud account's administrator for the permission. Asking again will not help."
+            "Ask the cloud account's administrator for the permission. A retry does not help."
         ),
     ),
     "IOTDA.000029": ErrorHelp(
         _(
-            "IoTDA does not take this call: the address is wrong, or it sets what may only be read."
+            "IoTDA does not accept this call: the address is wrong, or the request changes a read-only value."
         ),
         REPORT_BUG,
     ),
     "IOTDA.021101": ErrorHelp(
-        _("IoTDA's limit of calls was reached. It was not carried out."),
-        _("Ask again later."),
+        _("The IoTDA rate limit was reached. The call was not executed."),
+        _("Retry later."),
         retryable=True,
     ),
     "IOTDA.021102": ErrorHelp(
-        _("The account's limit of calls was reached. It was not carried out."),
-        _("Ask again later."),
+        _("The account's rate limit was reached. The call was not executed."),
+        _("Retry later."),
         retryable=True,
     ),
     "IOTDA.021105": ErrorHelp(
-        _("One request was larger than IoTDA takes."),
-        _("Ask for fewer targets at once."),
+        _("The request was larger than IoTDA accepts."),
+        _("Request fewer targets at once."),
     ),
-    # The gateway before the platform
+    # The API gateway in front of IoTDA
     "APIGW.0101": ErrorHelp(
-        _("There is no such call at this address."),
-        _("Tell an administrator: the address is wrong."),
+        _("This API does not exist at this address."),
+        _("Tell an administrator that the address is wrong."),
     ),
-    "APIGW.0103": ErrorHelp(
-        _("The gateway does not find IoTDA behind it."), OPEN_TICKET
-    ),
+    "APIGW.0103": ErrorHelp(_("The API gateway cannot find IoTDA."), OPEN_TICKET),
     "APIGW.0104": GATEWAY,
     "APIGW.0105": GATEWAY,
     "APIGW.0106": GATEWAY,
     "APIGW.0201": ErrorHelp(
-        _("The gateway before IoTDA could not pass the request on."),
-        _("Ask again later."),
+        _("The API gateway could not forward the request to IoTDA."),
+        _("Retry later."),
         retryable=True,
     ),
     "APIGW.0301": ErrorHelp(
-        _("The gateway did not accept our credentials."),
-        _("Tell an administrator: keys, token or the clock of our server are wrong."),
+        _("The API gateway rejected the credentials of this installation."),
+        _("Tell an administrator to check the keys, the token and the server's clock."),
     ),
     "APIGW.0302": ErrorHelp(
-        _("Our account may not make this call."),
+        _("The IoTDA account does not have the permission for this call."),
         _("Ask the cloud account's administrator for the permission."),
     ),
     "APIGW.0303": ErrorHelp(
-        _("The gateway did not accept our credentials."),
-        _("Tell an administrator: keys or the clock of our server are wrong."),
+        _("The API gateway rejected the credentials of this installation."),
+        _("Tell an administrator to check the keys and the server's clock."),
     ),
     "APIGW.0308": ErrorHelp(
-        _("IoTDA's limit of calls was reached. It was not carried out."),
-        _("Ask again later."),
+        _("The IoTDA rate limit was reached. The call was not executed."),
+        _("Retry later."),
         retryable=True,
     ),
 }
 
 
-# Where the code tells nothing, the HTTP status of the refused request still does.
+# Explanations by HTTP status, for codes that are not documented.
 STATUSES: dict[int, ErrorHelp] = {
     403: ErrorHelp(
-        _("IoTDA refused it for lack of rights."),
-        _("Ask the cloud account's administrator. Asking again will not help."),
+        _("IoTDA denied the permission."),
+        _("Ask the cloud account's administrator. A retry does not help."),
     ),
     404: ErrorHelp(
-        _("IoTDA does not know what was to be changed. It may have been deleted."),
-        _("Refresh the inventory and look again."),
+        _("IoTDA cannot find the target. It may have been deleted."),
+        _("Sync the inventory and check again."),
     ),
     429: ErrorHelp(
-        _("IoTDA's limit of calls was reached."), _("Ask again later."), retryable=True
+        _("The IoTDA rate limit was reached."), _("Retry later."), retryable=True
     ),
 }
 
 
 SERVER_FAULT = ErrorHelp(
-    _("IoTDA had a fault of its own. Nothing was sent."),
-    _("Ask again later."),
+    _("IoTDA had an internal error. Nothing was sent."),
+    _("Retry later."),
     retryable=True,
 )
 
 
 def explain_code(code: str, status: int | None = None) -> ErrorHelp:
-    # A dedicated gateway spells the same errors APIG.
+    # A dedicated gateway uses the prefix APIG for the same errors.
     known = CODES.get(code) or CODES.get(code.replace("APIG.", "APIGW."))
     by_status = SERVER_FAULT if status and status >= 500 else STATUSES.get(status or 0)
     return known or by_status or UNKNOWN_CODE
 
 
 def is_platform_code(code: str) -> bool:
-    """Anything that is not ours is the platform's, whether anybody knows it or not."""
+    """Return whether a code came from IoTDA: any code that is not our own."""
     return bool(code) and code not in OWN
 
 
@@ -375,6 +369,6 @@ def explain_target(state: str, code: str, http_status: int | None) -> ErrorHelp:
         case Target.State.SKIPPED:
             return explain_code(NOT_ALLOWED if code == NOT_ALLOWED else STOPPED)
         case Target.State.UNKNOWN if code != CHANGED_SINCE:
-            # Without a clear answer, whatever code there is explains nothing.
+            # Without a clear answer, the code does not explain the outcome.
             return explain_code(NO_ANSWER)
     return explain_code(code, http_status)

@@ -207,4 +207,4 @@ def test_what_was_cancelled_can_be_asked_for_again(me, running):
     cancel(me, running)
     text = me.get(f"{running.get_absolute_url()}retry/").text
     assert 'value="cancelled:" checked' in text
-    assert "the operation was cancelled before" in text
+    assert "because the operation was cancelled" in text

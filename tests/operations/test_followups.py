@@ -10,7 +10,13 @@ from django.test import Client
 
 from devices.models import Space
 from iotda_admin.audit.models import Event
-from iotda_admin.operations.followups import plans, undo_status
+from iotda_admin.operations.followups import undo_status
+from iotda_admin.operations.followups.plan import (
+    FollowUp,
+    PlanOutdated,
+    create_follow_up,
+)
+from iotda_admin.operations.followups.undo import UndoPlan
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.rate import connection
 from tests.asking import (
@@ -313,7 +319,7 @@ def test_undo_says_what_it_leaves_alone(me, do, inventory):
     operation = do("device.freeze", inventory.known_ids["frozen"], *inventory.free(2))
     work()
     text = squeezed(me.get(f"{operation.get_absolute_url()}undo/").text)
-    assert "They were so before this operation." in text
+    assert "These had the requested state before this operation." in text
     assert offered(text) == {"changed": True}
     assert re.search(r">\s*2 targets\s*<", text)
 
@@ -560,11 +566,11 @@ def test_a_link_to_what_one_may_not_see_is_only_a_number(
 
 def test_what_was_changed_while_iotda_was_read_is_not_undone(actor, do, inventory):
     (device,) = inventory.free(1)
-    plan = plans.undo(do("device.freeze", device))
+    plan = UndoPlan(do("device.freeze", device))
     do("device.unfreeze", device)
     do("device.freeze", device)
     changed = plan.chosen(["changed"])
-    follow_up = plans.FollowUp(plan, changed, plan.fingerprint, "r", "", "f" * 32)
-    with pytest.raises(plans.Outdated):
-        plans.follow(follow_up, actor, connection.client())
+    follow_up = FollowUp(plan, changed, plan.fingerprint, "r", "", "f" * 32)
+    with pytest.raises(PlanOutdated):
+        create_follow_up(follow_up, actor, connection.client())
     assert Operation.objects.count() == 3

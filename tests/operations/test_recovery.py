@@ -11,7 +11,7 @@ from iotda_admin.operations.error_codes import SENDER_LOST
 from iotda_admin.operations.execution import executor, reconciliation
 from iotda_admin.operations.execution.leases import heartbeat, lease_chunk, work_waits
 from iotda_admin.operations.execution.result_writer import ChunkResult, write_results
-from iotda_admin.operations.followups.plans import undo
+from iotda_admin.operations.followups.undo import UndoPlan
 from iotda_admin.operations.models import Chunk, Operation
 from iotda_admin.rate import connection
 from tests.asking import look, outcome, states, time_passes, work
@@ -316,7 +316,7 @@ def test_what_stood_before_a_sender_died_is_not_taken_for_its_work(
     operation, _chunk = unanswered(frozen_by_others)
     look()
     assert outcome(operation) == {"already": 1}
-    assert undo(operation).preselected == []
+    assert UndoPlan(operation).preselected == []
 
 
 def test_what_was_read_as_it_stood_only_after_a_sender_died_may_be_its_work(

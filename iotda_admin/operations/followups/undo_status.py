@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
-from iotda_admin.operations.followups.plans import MAY_HAVE_CHANGED
+from iotda_admin.operations.followups.plan import MAY_HAVE_CHANGED
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.verbs import get_verb
 

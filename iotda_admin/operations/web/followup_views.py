@@ -16,8 +16,14 @@ from iotda_admin.access.actor import actor_of
 from iotda_admin.core.http import render, wants_fragment
 from iotda_admin.operations.counts import UNSUCCESSFUL
 from iotda_admin.operations.execution.lifecycle import cancel_operation
-from iotda_admin.operations.followups import plans
-from iotda_admin.operations.followups.plans import NOT_DONE, Plan
+from iotda_admin.operations.followups.plan import (
+    FollowUp,
+    FollowUpPlan,
+    PlanOutdated,
+    create_follow_up,
+)
+from iotda_admin.operations.followups.retry import NOT_DONE, RetryPlan
+from iotda_admin.operations.followups.undo import UndoPlan
 from iotda_admin.operations.followups.undo_status import fully_undone
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.permissions import visible_operations
@@ -38,7 +44,7 @@ from iotda_admin.operations.web.views import (
 )
 from iotda_admin.rate.connection import client
 
-type PlanOf = Callable[[Operation, Operation | None], Plan]
+type PlanOf = Callable[[Operation, Operation | None], FollowUpPlan]
 
 
 def offers(
@@ -109,7 +115,7 @@ def retry(request: HttpRequest, number: int) -> HttpResponse:
         request,
         row,
         row.verb,
-        plans.retry,
+        RetryPlan,
         {"reason": row.reason, "ticket": row.ticket},
     )
 
@@ -121,7 +127,7 @@ def undo(request: HttpRequest, number: int) -> HttpResponse:
     inverse = get_verb(row.verb).inverse
     if not inverse:
         raise Http404
-    return follow_up_page(request, row, inverse, plans.undo, {"ticket": row.ticket})
+    return follow_up_page(request, row, inverse, UndoPlan, {"ticket": row.ticket})
 
 
 def follow_up_page(
@@ -144,11 +150,11 @@ def follow_up_page(
         return show(request, plan, form, status=422 if asked else 200)
     try:
         if row.targets.filter(state__in=Target.IN_FLIGHT).exists():
-            raise plans.Outdated(
+            raise PlanOutdated(
                 _("This operation is still running. Wait for its end, or cancel it.")
             )
         said = form.cleaned_data
-        follow_up = plans.FollowUp(
+        follow_up = FollowUp(
             plan,
             plan.chosen(said["group"]),
             said["seen"],
@@ -156,7 +162,7 @@ def follow_up_page(
             said["ticket"],
             said["key"],
         )
-        operation = plans.follow(follow_up, actor, client())
+        operation = create_follow_up(follow_up, actor, client())
     except OperationRejected as refusal:
         return show(
             request, plan_of(row, None), form, status=refusal.status, refusal=refusal
@@ -165,7 +171,7 @@ def follow_up_page(
     return operation_response(request, operation)
 
 
-def seen_by(user: User | AnonymousUser, plan: Plan) -> set[int]:
+def seen_by(user: User | AnonymousUser, plan: FollowUpPlan) -> set[int]:
     """Of the later operations that are named, those that may be opened."""
     numbers = {number for group in plan.groups for number in group.since_first}
     return (
@@ -185,7 +191,12 @@ def key_of(request: HttpRequest) -> str:
 
 
 def show(
-    request: HttpRequest, plan: Plan, form: FollowUpForm, *, status: int, **more: Any
+    request: HttpRequest,
+    plan: FollowUpPlan,
+    form: FollowUpForm,
+    *,
+    status: int,
+    **more: Any,
 ) -> HttpResponse:
     context = {
         "operation": plan.of,

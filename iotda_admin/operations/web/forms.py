@@ -18,7 +18,7 @@ from iotda_admin.operations.requests import OperationRequest, TargetSpec
 from iotda_admin.operations.verbs import Verb
 
 if TYPE_CHECKING:
-    from iotda_admin.operations.followups.plans import Plan
+    from iotda_admin.operations.followups.plan import FollowUpPlan
 
 # Where a form names its targets.
 IDS = ("target", "pasted", "upload")
@@ -236,7 +236,7 @@ class FollowUpForm(ChangeForm):
     seen = forms.CharField(required=False)
     typed = forms.CharField(required=False, max_length=256, strip=False)
 
-    def __init__(self, *args: Any, plan: "Plan", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, plan: "FollowUpPlan", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.plan = plan
         group = self.fields["group"]
