@@ -13,7 +13,7 @@ FULL = "/failures/?code=IOTDA.015204"
 
 def test_failures_are_grouped_by_cause_with_a_next_step(me, full):
     text = me.get("/failures/").text
-    assert "The target already has 5 policies, the most that IoTDA allows." in text
+    assert "The target already has 5 policies, the maximum in IoTDA." in text
     assert "Unbind a policy it no longer needs, then bind this one again." in text
     assert "?code=IOTDA.015204" in text
 
