@@ -103,7 +103,7 @@ def change_device(
     outcome = overall_outcome(operation)
     if not outcome.good:
         context = {"operation": operation, **result_context(operation)}
-        template = "operations/in_dialog.html"
+        template = "operations/result_dialog.html"
         return dialog_response(request, template, context, outcome.http_status)
     context |= {
         "device": Device.objects.filter(pk=device_id).first() or row,

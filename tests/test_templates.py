@@ -47,6 +47,11 @@ def test_no_line_is_longer_than_120_characters(path):
     assert [n for n, line in enumerate(lines, 1) if len(line) > 120] == []
 
 
+@pytest.mark.parametrize("path", TEMPLATES, ids=ids(TEMPLATES))
+def test_no_template_is_longer_than_100_lines(path):
+    assert len(path.read_text().splitlines()) <= 100
+
+
 def untranslated(text: str) -> list[str]:
     text = re.sub(r"{% comment %}.*?{% endcomment %}|{#.*?#}", "", text, flags=re.S)
     text = re.sub(r"{% blocktranslate.*?{% endblocktranslate %}", "", text, flags=re.S)

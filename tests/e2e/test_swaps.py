@@ -288,12 +288,14 @@ def test_it_binds_a_whole_space_only_by_its_name(page, stage):
     page.get_by_label("Reason").fill(WHY)
     page.get_by_role("button", name="Bind", exact=True).click()
 
-    expect(page.locator("#space-error")).to_contain_text("exactly")
+    expect(page.locator("#space_name-error")).to_contain_text("exactly")
     expect(page.get_by_label("Type the name")).to_have_value("plant-nowhere")
     expect(page.get_by_label("Reason")).to_have_value(WHY)
     assert stage.cloud.bound(known["policy"], "app") == set()
 
-    page.get_by_label("Type the name").fill(page.locator("#space-hint").inner_text())
+    page.get_by_label("Type the name").fill(
+        page.locator("#space_name-hint").inner_text()
+    )
     page.get_by_role("button", name="Bind", exact=True).click()
     expect(page.locator(".counts [data-state=ok] b")).to_have_text("1")
     assert stage.cloud.bound(known["policy"], "app") == {known["other_space"]}
