@@ -138,7 +138,18 @@ def test_a_late_error_of_an_earlier_holder_is_void(begin, inventory):
     assert operation.chunks.get().state == "unknown"
 
 
-def test_a_chunk_in_somebodys_hands_is_not_claimed(begin, inventory):
+def test_a_late_result_is_ignored_while_the_next_holder_sends(begin, inventory):
+    operation = begin("device.freeze", *inventory.free(1))
+    first = lease_chunk(operation.chunks.get())
+    requeue_unsent([first])
+    second = lease_chunk(operation.chunks.get())
+    write_results([ChunkResult(first, error=Rejected("no", status=404))])
+    assert outcome(operation) == {"sent": 1}
+    write_results([executor.send_request(second, client())])
+    assert outcome(operation) == {"ok": 1}
+
+
+def test_a_leased_chunk_is_not_leased_again(begin, inventory):
     operation = begin("device.freeze", inventory.free(1)[0])
     assert lease_chunk(operation.chunks.get()).chunk.attempts == 1
     assert lease_chunk(operation.chunks.get()) is None
