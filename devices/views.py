@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
@@ -17,7 +19,8 @@ from iotda_admin.core.http import render, wants_fragment
 from iotda_admin.core.pagination import paginate
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.counts import overall_outcome
-from iotda_admin.operations.permissions import authorize
+from iotda_admin.operations.models import Target
+from iotda_admin.operations.permissions import authorize, covers_operation
 from iotda_admin.operations.requests import OperationRequest
 from iotda_admin.operations.services import (
     OperationRejected,
@@ -44,30 +47,40 @@ def devices(request: HttpRequest) -> HttpResponse:
 def device(request: HttpRequest, device_id: str) -> HttpResponse:
     """Read the device from IoTDA; if that fails, show the inventory's row and say so."""
     error = live = None
+    history = target_history("device", device_id)
     try:
         live = client().show_device(device_id)
         row = store_device(live)
     except IotdaError as refusal:
         error = refusal
-        row = known_device(device_id, gone=refusal.not_found)
-    if not can_see_space(request.user, row.app_id):
+        row = known_device(device_id, history, gone=refusal.not_found)
+    # A deleted device is no longer in the inventory: its operations have its space.
+    deleted = not row.app_id and bool(history)
+    if deleted:
+        user = request.user
+        visible = any(covers_operation(user, target.operation) for target in history)
+    else:
+        visible = can_see_space(request.user, row.app_id)
+    if not visible:
         raise Http404
     context = {
         "device": row,
         "live": live,
         "error": error,
         "gone": error is not None and error.not_found,
-        "history": target_history("device", device_id),
+        "history": history,
     }
     status = 200 if error is None else page_status(error)
     return render(request, "devices/device.html", context, status=status)
 
 
-def known_device(device_id: str, *, gone: bool) -> Device:
+def known_device(device_id: str, history: Sequence[Target], *, gone: bool) -> Device:
+    """Return the inventory's row, or what is left of a deleted device."""
     row = Device.objects.filter(pk=device_id).first()
-    if row is None and gone:
+    if row is None and gone and not history:
         raise Http404(_("IoTDA knows no device with this ID."))
-    return row or Device(device_id=device_id)
+    name = history[0].name if history else ""
+    return row or Device(device_id=device_id, name=name)
 
 
 def require_permission(request: HttpRequest, verb: DeviceVerb) -> None:
@@ -88,8 +101,15 @@ def change_device(
     if row is None and not sent:
         raise Http404
     row = row or Device(device_id=device_id)
-    context = {"device": row, "verb": verb, "form": form}
-    if not form.is_valid():
+    preview = OperationRequest.preview(verb.name, [device_id])
+    confirmation = "" if sent else verb.confirmation(preview, [device_id])
+    context = {
+        "device": row,
+        "verb": verb,
+        "form": form,
+        "confirmation": confirmation,
+    }
+    if not form.is_valid() or not form.confirms(confirmation):
         status = 422 if request.method == "POST" else 200
         return dialog_response(request, "devices/change.html", context, status)
     try:
@@ -98,7 +118,7 @@ def change_device(
     except OperationRejected as refusal:
         context["refusal"] = refusal
         return dialog_response(request, "devices/change.html", context, refusal.status)
-    if not wants_fragment(request):
+    if not wants_fragment(request) or not verb.row_stays:
         return operation_response(request, operation)
     outcome = overall_outcome(operation)
     if not outcome.good:
@@ -138,11 +158,15 @@ def change_devices(request: HttpRequest, verb: DeviceVerb) -> HttpResponse:
         verbs = pastable_verbs(request.user)
         context = {"form": form, "text": form.text, "verbs": verbs}
         return render(request, "devices/paste.html", context, status=form.status)
-    if not confirmed or not form.is_valid():
+    valid = confirmed and form.is_valid()
+    if valid:
+        change = form.request_for(verb, form.targets(), "device")
+        sent = find_by_key(change.key, actor_of(request))
+        valid = bool(sent) or form.confirms(verb.confirmation(change, change.ids))
+    if not valid:
         status = form.status if confirmed else 200
         return selection_response(request, verb, form, status=status)
     try:
-        change = form.request_for(verb, form.targets(), "device")
         operation = submit(change, actor_of(request), client())
     except OperationRejected as refusal:
         return selection_response(
@@ -177,6 +201,11 @@ def selection_response(
         "already": verb.already_count(selection),
         "by_task": bool(verb.task_type)
         and len(selection.changing) > settings.BATCH_TASK_ABOVE,
+        "confirmation": verb.confirmation(
+            OperationRequest.preview(verb.name, ids), selection.changing
+        )
+        if selection.changing
+        else "",
         "refusal": refusal,
         "forbidden": decision.message,
         "outside": decision.outside,

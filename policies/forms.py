@@ -7,7 +7,12 @@ from django.utils.translation import gettext_lazy as _
 from devices.models import Space
 from iotda_admin.access.scope import AnyUser, in_scope
 from iotda_admin.core.ids import is_id
-from iotda_admin.operations.web.forms import IDS, ReadIdsField, TargetsForm
+from iotda_admin.operations.web.forms import (
+    IDS,
+    ReadIdsField,
+    TargetsForm,
+    type_exactly,
+)
 from policies.models import Policy, TargetType
 from policies.permissions import visible_policies
 
@@ -75,8 +80,4 @@ class PolicyForm(TargetsForm):
             )
             raise ValidationError({"target": message})
         if not typed or typed != space.name:
-            wrong = ValidationError(
-                _("Type the name exactly as it is shown: %(name)s"),
-                params={"name": space.name},
-            )
-            raise ValidationError({"space_name": wrong})
+            raise ValidationError({"space_name": type_exactly(space.name)})

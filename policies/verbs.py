@@ -55,12 +55,16 @@ UPSERT_BINDING = """
 """
 BINDERS = ("policy admin", "admin")
 BIND_PERMISSION = VerbPermission(
-    "policies.bind_policy", _("Can bind and unbind policies"), roles=BINDERS
+    "policies.bind_policy",
+    _("Can bind and unbind policies"),
+    roles=BINDERS,
+    model="binding",
 )
 BIND_SPACE_PERMISSION = VerbPermission(
     "policies.bind_space",
     _("Can bind and unbind policies on a whole resource space"),
     roles=BINDERS,
+    model="binding",
 )
 
 type Call = Callable[[str, PolicyTargetType, Sequence[str]], BindResult]
@@ -130,7 +134,12 @@ class PolicyVerb(Verb):
     def subject(self, about: Operation | OperationRequest, target_id: str) -> str:
         return f"{about.policy_id} on {about.target_type} {target_id}"
 
-    def confirmation(self, about: Operation, ids: Sequence[str]) -> str:
+    def one_at_a_time(self, about: Operation | OperationRequest) -> bool:
+        return about.target_type == TargetType.SPACE
+
+    def confirmation(
+        self, about: Operation | OperationRequest, ids: Sequence[str]
+    ) -> str:
         if about.target_type != TargetType.SPACE:
             return ""
         names = Space.objects.filter(pk=ids[0]).values_list("name", flat=True)

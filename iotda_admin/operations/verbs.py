@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import QuerySet
 from django.utils.functional import Promise
 
+from iotda_admin.access.roles import declare_permission
 from iotda_admin.iotda import Client, IotdaError, Rejected, TaskType
 from iotda_admin.operations.models import Operation, Target
 
@@ -52,11 +53,15 @@ def all_verbs() -> list["Verb"]:
 
 @dataclass(frozen=True, slots=True)
 class VerbPermission:
-    """A permission that a verb needs: its label, its name for people, and its roles."""
+    """A permission that a verb needs: its label, its name for people, and its roles.
+
+    model  the model that Django files it under, if the label does not end with it
+    """
 
     label: str
     name: str | Promise
     roles: Sequence[str]
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +177,8 @@ class Verb:
     past: str
     icon: str
     danger = False
+    # Whether its pages and its command ask to type ``confirmation`` first.
+    typed = False
     # The bulk action in the list of devices: its URL name and label.
     bulk_url = ""
     bulk_label: str | Promise = ""
@@ -196,6 +203,10 @@ class Verb:
         super().__init_subclass__(**kwargs)
         if "name" in vars(cls):
             _registry[cls.name] = cls()
+            for each in cls.permissions:
+                declare_permission(
+                    each.label, each.name, *each.roles, model=each.model, limited=True
+                )
 
     @property
     def command(self) -> str:
@@ -210,9 +221,15 @@ class Verb:
         """Return what two operations must not change at the same time."""
         raise NotImplementedError
 
-    def confirmation(self, about: Operation, ids: Sequence[str]) -> str:
+    def confirmation(
+        self, about: "Operation | OperationRequest", ids: Sequence[str]
+    ) -> str:
         """Return the text to type before these targets are changed; empty for none."""
         return ""
+
+    def one_at_a_time(self, about: "Operation | OperationRequest") -> bool:
+        """Return whether a follow-up may have only one target."""
+        return False
 
     def request_from(self, form: "TargetsForm") -> "OperationRequest":
         """Return what a valid form requests."""

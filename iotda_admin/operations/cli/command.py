@@ -121,6 +121,14 @@ class VerbCommand(BaseCommand):
             action="store_true",
             help="print one JSON document instead of text",
         )
+        if self.verb.typed:
+            parser.add_argument(
+                "--confirm",
+                metavar="TEXT",
+                default="",
+                help="the text that the page asks to type: the name, or ID, of one"
+                " device, or the number of several",
+            )
         self.verb.add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -174,10 +182,15 @@ class VerbCommand(BaseCommand):
             "target": list(ids),
             "reason": [options["reason"]],
             "ticket": [options["ticket"]],
+            "typed": [options.get("confirm", "")],
             **self.verb.form_from_options(options),
         }
         form = (self.verb.form_class or TargetsForm)(MultiValueDict(data))
-        if not form.is_valid():
+        valid = form.is_valid()
+        if valid and self.verb.typed:
+            request = self.verb.request_from(form)
+            valid = form.confirms(self.verb.confirmation(request, request.ids))
+        if not valid:
             lines = [
                 f"{self.option_of.get(name, '')}: {error}"
                 for name in form.errors

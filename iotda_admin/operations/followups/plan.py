@@ -174,6 +174,10 @@ class FollowUpPlan:
         return self.verb.confirmation(self.of, ids) if ids else ""
 
     @property
+    def one_at_a_time(self) -> bool:
+        return self.verb.one_at_a_time(self.of)
+
+    @property
     def fingerprint(self) -> str:
         """A digest of everything that can be selected."""
         digest = hashlib.sha256()

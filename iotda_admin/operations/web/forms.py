@@ -29,6 +29,11 @@ def new_key() -> str:
     return uuid.uuid4().hex
 
 
+def type_exactly(text: str) -> ValidationError:
+    message = _("Type the name exactly as it is shown: %(name)s")
+    return ValidationError(message, params={"name": text})
+
+
 class ChangeForm(forms.Form):
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
@@ -46,6 +51,14 @@ class ChangeForm(forms.Form):
         initial=new_key,
         error_messages={"required": NOT_COMPLETE, "invalid": NOT_COMPLETE},
     )
+
+    typed = forms.CharField(required=False, max_length=256, strip=False)
+
+    def confirms(self, expected: str) -> bool:
+        """Return whether a valid form has the text that had to be typed, if any."""
+        if expected and self.cleaned_data["typed"] != expected:
+            self.add_error("typed", type_exactly(expected))
+        return self.is_valid()
 
     @property
     def current_key(self) -> str:
@@ -234,7 +247,6 @@ class FollowUpForm(ChangeForm):
         }
     )
     seen = forms.CharField(required=False)
-    typed = forms.CharField(required=False, max_length=256, strip=False)
 
     def __init__(self, *args: Any, plan: "FollowUpPlan", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -246,13 +258,12 @@ class FollowUpForm(ChangeForm):
 
     def clean_group(self) -> list[str]:
         chosen: list[str] = self.cleaned_data["group"]
-        if self.plan.confirmation and len(self.plan.chosen(chosen)) > 1:
+        if self.plan.one_at_a_time and len(self.plan.chosen(chosen)) > 1:
             raise ValidationError(_("One resource space at a time."))
         return chosen
 
     def clean_typed(self) -> str:
         typed: str = self.cleaned_data["typed"]
         if typed != self.plan.confirmation:
-            message = _("Type the name exactly as it is shown: %(name)s")
-            raise ValidationError(message, params={"name": self.plan.confirmation})
+            raise type_exactly(self.plan.confirmation)
         return typed
