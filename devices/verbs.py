@@ -14,7 +14,12 @@ from django.utils.translation import ngettext_lazy
 
 from devices.models import Device
 from devices.sync import Devices, device_row
-from devices.targets import DeviceSelection, known_devices, resolve_devices
+from devices.targets import (
+    DeviceSelection,
+    device_rows,
+    known_devices,
+    resolve_devices,
+)
 from iotda_admin.inventory.sync import request_sync as ask_for_reading
 from iotda_admin.iotda import (
     Ack,
@@ -321,3 +326,96 @@ class Unfreeze(FreezeSwitch):
         with suppress(IotdaError):
             request.seen.append(client.show_device(device_id))
         return ack
+
+
+class DeletedInventory(DeviceInventory):
+    """A deleted device leaves the inventory."""
+
+    def apply(self, operation: Operation, ids: Sequence[str]) -> None:
+        known_devices(ids).delete()
+
+
+class Delete(DeviceVerb):
+    """Deletes devices for good; a gateway only once it has no child devices."""
+
+    name = "device.delete"
+    inventory = DeletedInventory()
+    permissions = (
+        VerbPermission(
+            "devices.delete_device",
+            _("Can delete devices"),
+            roles=("policy admin", "admin"),
+        ),
+    )
+    row_stays = False
+    in_rows = False
+    typed = True
+    # A read comes before the change.
+    calls = 2
+
+    title = _("Delete")
+    past = "deleted"
+    icon = "delete"
+    danger = True
+    summary = "Deletes devices from IoTDA for good."
+    question = _("Delete {name}?")
+    effect = _("It is removed from IoTDA for good. This cannot be undone.")
+    effect_many = _("They are removed from IoTDA for good. This cannot be undone.")
+    heading = _("Delete devices")
+    heading_many = ngettext_lazy(
+        "Delete %(shown)s device", "Delete %(shown)s devices", "n"
+    )
+    done = _("{name} is deleted.")
+    already = _("{name} was deleted already.")
+    already_many = ngettext_lazy(
+        "%(shown)s is deleted already", "%(shown)s are deleted already", "n"
+    )
+    online_hint = _("It was online at the last sync.")
+    online_hint_many = ngettext_lazy(
+        "%(shown)s of them was online at the last sync.",
+        "%(shown)s of them were online at the last sync.",
+        "n",
+    )
+
+    def confirmation(
+        self, about: Operation | OperationRequest, ids: Sequence[str]
+    ) -> str:
+        """Return the name of one device, or the number of several."""
+        if len(ids) > 1:
+            return str(len(ids))
+        return str(device_rows(ids)[0])
+
+    def resolve(self, client: Client, request: OperationRequest) -> OperationRequest:
+        # Of a device that the inventory knows, a 404 means that it was deleted before.
+        targets = [
+            target._replace(stood_before=False) if target.space else target
+            for target in resolve_devices(request.ids)
+        ]
+        return replace(request, targets=targets)
+
+    def send(self, client: Client, request: VerbRequest) -> VerbAnswer:
+        (device_id,) = request.ids
+        try:
+            device = client.show_device(device_id)
+            if not request.may_change_in(device.app_id):
+                return VerbAnswer({device_id: TargetOutcome(State.FAILED, MOVED)})
+            ack = client.delete_device(device_id)
+        except Rejected as error:
+            known = request.stood_before[device_id] is not None
+            if not (error.not_found and known):
+                raise
+            outcome = TargetOutcome(State.ALREADY, error.code, error.message)
+            return VerbAnswer({device_id: outcome}, error.status, error.request_id)
+        return VerbAnswer(
+            {device_id: TargetOutcome(State.OK)}, ack.status, ack.request_id
+        )
+
+    def stands(self, client: Client, request: VerbRequest, device_id: str) -> bool:
+        """Read whether the device is gone."""
+        try:
+            request.seen.append(client.show_device(device_id))
+        except Rejected as error:
+            if not error.not_found:
+                raise
+            return True
+        return False

@@ -14,14 +14,12 @@ from iotda_admin.operations.requests import OperationRequest, TargetSpec
 from iotda_admin.operations.services import create_operation
 from iotda_admin.rate import connection
 from tests.cloud import Cloud
+from tests.samples import SAMPLES
 
 KEY = "0123456789abcdef0123456789abcdef"
 OTHER_KEY = "f" * 32
-WRITES = {
-    "FreezeDevice",
-    "UnfreezeDevice",
-    "BindDevicePolicy",
-    "UnbindDevicePolicy",
+# The operations of IoTDA's API that change something.
+WRITES = {sample.request for sample in SAMPLES} | {
     "CreateBatchTask",
     "CreateDevicePolicy",
     "UpdateDevicePolicy",

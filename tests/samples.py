@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from devices.models import Device
 from devices.verbs import DeviceVerb
 from iotda_admin.operations.verbs import Verb, get_verb
 
@@ -17,7 +18,10 @@ type Known = dict[str, Any]
 
 @dataclass(frozen=True)
 class View:
-    """A page that requests the change: its address and form, for known objects."""
+    """A page that requests the change: its address and form, for known objects.
+
+    In both, {target} is the ID of the target and {name} its name.
+    """
 
     url: str
     form: dict[str, str] = field(default_factory=dict)
@@ -90,6 +94,15 @@ SAMPLES = [
         text="It may connect to IoTDA again",
     ),
     Sample(
+        "device.delete",
+        target="offline",
+        other="online",
+        request="DeleteDevice",
+        text="It is removed from IoTDA for good",
+        form={"typed": "{name}"},
+        options=lambda known: ["--confirm", known["names"][known["offline"]]],
+    ),
+    Sample(
         "policy.bind",
         target="online",
         other="free",
@@ -125,4 +138,5 @@ def known_objects(inventory: Any) -> Known:
     """Return the IDs of the simulator's named objects, and a device with the policy."""
     known: Known = dict(inventory.known_ids)
     known["bound"] = sorted(inventory.bound(known["policy"]))[0]
+    known["names"] = dict(Device.objects.values_list("pk", "name"))
     return known

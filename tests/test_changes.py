@@ -50,7 +50,9 @@ class Change:
     def form(self, known: Known, target: str = "") -> dict[str, Any]:
         ids = known[target or self.sample.target]
         filled = {
-            name: ids if value == "{target}" else value.format(**known, target=ids)
+            name: value.format(**known, target=ids, name=known["names"].get(ids))
+            if value != "{target}"
+            else ids
             for name, value in self.view.form.items()
         }
         return asked(**filled)

@@ -38,7 +38,6 @@ overview                                  302  200  200  200  200  200   302  40
 devices:devices                           302  200  200  200  200  200   302  405  405  405  405  405
 devices:device                            302  200  200  200  200  200   302  405  405  405  405  405
 devices:device outside                    302  404  404  404  404  404   302  405  405  405  405  405
-devices:paste                             302  403  200  403  403  200   302  405  405  405  405  405
 policies:policies                         302  200  200  200  200  200   302  405  405  405  405  405
 policies:policy                           302  200  200  200  200  200   302  405  405  405  405  405
 policies:policy outside                   302  404  404  404  404  404   302  405  405  405  405  405
@@ -109,6 +108,12 @@ def row(get: str, post: str, roles: frozenset[str]) -> list[int]:
     ]
 
 
+CHANGERS = frozenset().union(
+    *(each.roles for each in SAMPLES if isinstance(each.about, DeviceVerb))
+)
+ROWS["devices:paste"] = row("200", "405", frozenset(ROLES) - {"anonymous"})
+for role in set(ROLES) - CHANGERS - {"anonymous"}:
+    ROWS["devices:paste"][ROLES.index(role)] = 403
 # The addresses of the verbs on devices, drawn from the registry as their views are.
 for sample in SAMPLES:
     if isinstance(sample.about, DeviceVerb):
@@ -241,7 +246,10 @@ def mixed(
     """The look beforehand and the asking, with a target inside and one outside."""
     ids, policy = [things["near"], things["far"]], things["named"]["<id:policy_id>"]
     if name.startswith("devices:"):
-        return [("post", at, {"target": ids}), ("post", at, asked(target=ids))]
+        return [
+            ("post", at, {"target": ids}),
+            ("post", at, asked(target=ids, typed="2")),
+        ]
     look = {"policy": policy, "target_type": "device", "target": ids}
     method = "get" if name == "policies:unbind" else "post"
     return [(method, at, look), ("post", at, bind_form(policy, *ids))]

@@ -140,6 +140,15 @@ class DeviceCalls(BaseClient):
         endpoint = Endpoint(name, write=True, done=NO_CONTENT, bodiless=True)
         return self._acknowledged(endpoint, "POST", path)
 
+    def delete_device(self, device_id: str) -> Ack:
+        """Delete a device for good. The success is 204.
+
+        Raises Rejected with `not_found` if it does not exist, and with IOTDA.014024 for
+        a gateway that has child devices.
+        """
+        endpoint = Endpoint("DeleteDevice", write=True, done=NO_CONTENT, bodiless=True)
+        return self._acknowledged(endpoint, "DELETE", _device_path(device_id))
+
     def list_products(self, page: PageQuery = FIRST_PAGE) -> ListingPage[ProductInfo]:
         """Return one page of the products (at most 1,000 per instance)."""
         build = ProductInfo.from_json

@@ -218,3 +218,13 @@ def _require_direct_connection(device: Device) -> None:
     if not device.directly_connected:
         message = "Operation not allowed. A child device cannot be frozen or unfrozen."
         raise ApiError(403, "IOTDA.014038", message)
+
+
+@iotda.route("DELETE", "/devices/{device_id}")
+def delete_device(state: State, request: Request) -> Response:
+    device = _requested_device(state, request)
+    if state.children.get(device.device_id, RecordList()).items:
+        raise ApiError(403, "IOTDA.014024", "The gateway has child devices.")
+    state.remove_device(device)
+    request.entry.applied.append(device.device_id)
+    return Response(204)

@@ -1,0 +1,92 @@
+"""Deleting devices, beyond what the generic tests of all verbs check."""
+
+import pytest
+import requests
+
+from devices.models import Device
+from iotda_admin.operations.models import Operation
+from tests.asking import asked, codes, outcome, states, writes
+from tests.conftest import make_user
+
+
+@pytest.fixture
+def delete(policyadmin):
+    """Delete one device on its page, with its name typed."""
+
+    def delete(device_id: str, **more):
+        name = Device.objects.get(pk=device_id).name
+        form = asked(**{"typed": name, **more})
+        return policyadmin.post(f"/devices/{device_id}/delete/", form)
+
+    return delete
+
+
+def test_a_deleted_device_leaves_iotda_and_the_inventory(delete, inventory):
+    device_id = inventory.known_ids["offline"]
+    delete(device_id)
+    assert not Device.objects.filter(pk=device_id).exists()
+    with pytest.raises(requests.HTTPError, match="404"):
+        inventory.call("DELETE", f"devices/{device_id}")
+
+
+def test_the_name_has_to_be_typed(delete, inventory):
+    response = delete(inventory.known_ids["offline"], typed="something else")
+    assert response.status_code == 422
+    assert "Type the name exactly as it is shown" in response.text
+    assert not writes(inventory)
+
+
+def test_the_number_of_several_has_to_be_typed(policyadmin, inventory):
+    url, ids = "/devices/selection.delete/", inventory.free(3)
+    assert "To confirm, type" in policyadmin.post(url, {"target": ids}).text
+    assert policyadmin.post(url, asked(target=ids, typed="2")).status_code == 422
+    assert not writes(inventory)
+    policyadmin.post(url, asked(target=ids, typed="3"))
+    assert Operation.objects.get().targets.count() == 3
+
+
+def test_a_gateway_with_child_devices_is_refused(delete, inventory):
+    gateway = Device.objects.get(pk=inventory.known_ids["child"]).gateway_id
+    delete(gateway)
+    assert codes(Operation.objects.get()) == {gateway: "IOTDA.014024"}
+    assert Device.objects.filter(pk=gateway).exists()
+
+
+def test_a_known_device_that_is_gone_is_already_deleted(delete, inventory):
+    device_id = inventory.known_ids["offline"]
+    inventory.call("DELETE", f"devices/{device_id}")
+    delete(device_id)
+    assert outcome(Operation.objects.get()) == {"already": 1}
+
+
+def test_an_unknown_device_that_is_not_there_is_a_failure(policyadmin, inventory):
+    form = asked(target=["no-such-device"], typed="no-such-device")
+    policyadmin.post("/devices/selection.delete/", form)
+    operation = Operation.objects.get()
+    assert states(operation) == {"no-such-device": "failed"}
+    assert codes(operation) == {"no-such-device": "IOTDA.014000"}
+
+
+def test_it_cannot_be_undone(delete, policyadmin, inventory):
+    page = delete(inventory.known_ids["offline"]).url
+    assert "Undo" not in policyadmin.get(page).text
+    assert policyadmin.get(f"{page}undo/").status_code == 404
+
+
+def test_the_page_of_a_deleted_device_shows_its_history(delete, policyadmin, inventory):
+    device_id = inventory.known_ids["offline"]
+    delete(device_id)
+    page = policyadmin.get(f"/devices/{device_id}/")
+    assert page.status_code == 404
+    assert "IoTDA no longer knows this device." in page.text
+    assert str(Operation.objects.get()) in page.text
+
+
+def test_a_deleted_device_of_another_space_stays_hidden(delete, client, inventory):
+    device_id = inventory.known_ids["offline"]
+    home = Device.objects.get(pk=device_id).app_id
+    other = next(s for s in inventory.known_ids["free_by_space"] if s != home)
+    delete(device_id)
+    client.force_login(make_user("admin", other))
+    assert client.get(f"/devices/{device_id}/").status_code == 404
+    assert "IoTDA no longer knows" not in client.get(f"/devices/{device_id}/").text
