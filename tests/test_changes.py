@@ -49,10 +49,13 @@ class Change:
 
     def form(self, known: Known, target: str = "") -> dict[str, Any]:
         ids = known[target or self.sample.target]
+        several = isinstance(ids, list)
+        words = known | {
+            "target": ids,
+            "name": len(ids) if several else known["names"][ids],
+        }
         filled = {
-            name: value.format(**known, target=ids, name=known["names"].get(ids))
-            if value != "{target}"
-            else ids
+            name: ids if value == "{target}" else value.format(**words)
             for name, value in self.view.form.items()
         }
         return asked(**filled)

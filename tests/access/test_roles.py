@@ -8,7 +8,7 @@ from iotda_admin.access import roles
 from iotda_admin.access.models import RoleLimit
 from iotda_admin.audit.models import Event
 
-DELETE = "devices.delete_device"
+ERASE = "devices.erase_device"
 
 
 def holders(label: str) -> set[str]:
@@ -23,12 +23,12 @@ def holders(label: str) -> set[str]:
 def declared(db, monkeypatch):
     """A permission that a new version of the product declares."""
     monkeypatch.setattr(roles, "PERMISSIONS", dict(roles.PERMISSIONS))
-    roles.declare_permission(DELETE, "Can delete devices", "policy admin", "admin")
+    roles.declare_permission(ERASE, "Can delete devices", "policy admin", "admin")
 
 
 def test_a_new_permission_is_given_to_its_roles(declared):
     call_command("migrate", verbosity=0)
-    assert holders(DELETE) == {"policy admin", "admin"}
+    assert holders(ERASE) == {"policy admin", "admin"}
     permission = Permission.objects.get(codename="delete_device")
     assert permission.content_type.model_class()._meta.label == "devices.Device"
 
@@ -38,14 +38,14 @@ def test_a_permission_that_an_admin_took_away_stays_taken_away(declared):
     permission = Permission.objects.get(codename="delete_device")
     Group.objects.get(name="admin").permissions.remove(permission)
     roles.create_permissions()
-    assert holders(DELETE) == {"policy admin"}
+    assert holders(ERASE) == {"policy admin"}
 
 
 def test_a_deleted_or_renamed_role_is_not_created_again(declared):
     Group.objects.filter(name="policy admin").update(name="policies")
     Group.objects.get(name="viewer").delete()
     roles.create_permissions()
-    assert holders(DELETE) == {"admin"}
+    assert holders(ERASE) == {"admin"}
     assert not Group.objects.filter(name__in=["policy admin", "viewer"]).exists()
 
 
