@@ -23,19 +23,19 @@ def holders(label: str) -> set[str]:
 def declared(db, monkeypatch):
     """A permission that a new version of the product declares."""
     monkeypatch.setattr(roles, "PERMISSIONS", dict(roles.PERMISSIONS))
-    roles.declare_permission(ERASE, "Can delete devices", "policy admin", "admin")
+    roles.declare_permission(ERASE, "Can erase devices", "policy admin", "admin")
 
 
 def test_a_new_permission_is_given_to_its_roles(declared):
     call_command("migrate", verbosity=0)
     assert holders(ERASE) == {"policy admin", "admin"}
-    permission = Permission.objects.get(codename="delete_device")
+    permission = Permission.objects.get(codename="erase_device")
     assert permission.content_type.model_class()._meta.label == "devices.Device"
 
 
 def test_a_permission_that_an_admin_took_away_stays_taken_away(declared):
     roles.create_permissions()
-    permission = Permission.objects.get(codename="delete_device")
+    permission = Permission.objects.get(codename="erase_device")
     Group.objects.get(name="admin").permissions.remove(permission)
     roles.create_permissions()
     assert holders(ERASE) == {"policy admin"}

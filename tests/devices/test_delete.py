@@ -38,7 +38,7 @@ def test_the_name_has_to_be_typed(delete, inventory):
 
 def test_the_number_of_several_has_to_be_typed(policyadmin, inventory):
     url, ids = "/devices/selection.delete/", inventory.free(3)
-    assert "To confirm, type" in policyadmin.post(url, {"target": ids}).text
+    assert "Type this to confirm" in policyadmin.post(url, {"target": ids}).text
     assert policyadmin.post(url, asked(target=ids, typed="2")).status_code == 422
     assert not writes(inventory)
     policyadmin.post(url, asked(target=ids, typed="3"))
