@@ -284,16 +284,16 @@ def test_it_binds_a_whole_space_only_by_its_name(page, stage):
     page.goto(f"/policies/{known['policy']}/bind/")
     page.get_by_role("button", name="A whole resource space").click()
     page.locator(f'[value="add:{known["other_space"]}"]').click()
-    page.get_by_label("Type the name").fill("plant-nowhere")
+    page.get_by_label("Type this to confirm").fill("plant-nowhere")
     page.get_by_label("Reason").fill(WHY)
     page.get_by_role("button", name="Bind", exact=True).click()
 
     expect(page.locator("#space_name-error")).to_contain_text("exactly")
-    expect(page.get_by_label("Type the name")).to_have_value("plant-nowhere")
+    expect(page.get_by_label("Type this to confirm")).to_have_value("plant-nowhere")
     expect(page.get_by_label("Reason")).to_have_value(WHY)
     assert stage.cloud.bound(known["policy"], "app") == set()
 
-    page.get_by_label("Type the name").fill(
+    page.get_by_label("Type this to confirm").fill(
         page.locator("#space_name-hint").inner_text()
     )
     page.get_by_role("button", name="Bind", exact=True).click()
