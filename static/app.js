@@ -1,5 +1,5 @@
-// Comfort for pages that work without it. Listeners sit on the document, so swapped content needs no set-up.
-// Sentences come from <body data-msg-…>, translated with the page.
+// Enhances pages that also work without scripts. Listeners are on the document, so swapped content needs no set-up.
+// Messages come from <body data-msg-…>, translated with the page.
 (() => {
   const one = (query, within = document) => within.querySelector(query)
   const all = (query, within = document) => [...within.querySelectorAll(query)]
@@ -8,26 +8,26 @@
     const found = event.target.closest(query)
     if (found) act(found, event)
   })
-  const tell = (region, name, status) => {
+  const showMessage = (region, name, status) => {
     const text = document.body.dataset["msg" + name].replace("{status}", status)
     if (one(region).textContent !== text) one(region).textContent = text
   }
 
-  // A link to a list names only the filters that are on
+  // Drop empty filters from the URLs of lists
   on("htmx:configRequest", ({ detail: { verb, formData } }) => {
     if (verb === "get") for (const [name, value] of [...formData]) if (!value) formData.delete(name)
   })
 
-  // What time it is where the reader is, for times that the server writes
+  // Tell the server the reader's time zone, for times in downloads and filters
   document.cookie = `zone=${Intl.DateTimeFormat().resolvedOptions().timeZone};path=/;max-age=31536000;samesite=lax${location.protocol === "https:" ? ";secure" : ""}`
 
-  // Failures of the network
-  for (const type of ["htmx:sendError", "htmx:timeout"]) on(type, () => tell("#alert", "SendError"))
+  // Network errors
+  for (const type of ["htmx:sendError", "htmx:timeout"]) on(type, () => showMessage("#alert", "SendError"))
   on("htmx:beforeSwap", ({ detail }) => { detail.xhr.shown = detail.shouldSwap })
-  on("htmx:responseError", ({ detail: { xhr } }) => xhr.shown || tell("#alert", "ResponseError", xhr.status))
+  on("htmx:responseError", ({ detail: { xhr } }) => xhr.shown || showMessage("#alert", "ResponseError", xhr.status))
   click("[data-dismiss]", button => one(button.dataset.dismiss).replaceChildren())
 
-  // Dialog
+  // Dialogs
   let opener
   const close = dialog => dialog.close()
   const open = body => {
@@ -35,7 +35,7 @@
     if (!dialog.open) {
       opener = document.activeElement.id
       dialog.showModal()
-      dialog.append(one(".notices"))  // outside of it, nobody could read or reach them
+      dialog.append(one(".notices"))  // content outside a modal dialog is inert
     }
     for (const query of ["[aria-invalid=true]", "[autofocus]", "input:not([type=hidden]), select, textarea"]) {
       const field = one(query, body)
@@ -44,27 +44,27 @@
   }
   click("[data-close-dialog]", button => close(button.closest("dialog")))
   on("dialog:close", () => close(one("#dialog")))
-  on("mousedown", ({ target }) => {  // the backdrop; nothing typed is lost by a stray click
+  on("mousedown", ({ target }) => {  // a click on the backdrop closes the dialog, unless a field was changed
     if (target.matches("dialog") && all("input, textarea", target).every(field => field.value === field.defaultValue)) close(target)
   })
-  on("close", ({ target }) => setTimeout(() => {  // after the swap that closed it
+  on("close", ({ target }) => setTimeout(() => {  // wait for the swap that closed it
     if (target.id !== "dialog" || target.open) return
     document.body.append(one(".notices"))
     one("#dialog-body").replaceChildren()
     if (document.activeElement === document.body) (document.getElementById(opener) || one("#main")).focus()
   }))
 
-  // Copy
+  // Copy buttons
   click("[data-copy], [data-copy-target]", async ({ dataset }) => {
     try {
       await navigator.clipboard.writeText(dataset.copy ?? one(dataset.copyTarget).textContent.trim())
-      tell("#status", "Copied")
+      showMessage("#status", "Copied")
       dataset.copied = ""
       setTimeout(() => { delete dataset.copied; one("#status").replaceChildren() }, 2500)
-    } catch { tell("#status", "CopyFailed") }
+    } catch { showMessage("#status", "CopyFailed") }
   })
 
-  // Keys
+  // Keyboard shortcuts
   on("keydown", event => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea") || one("dialog[open]")) return
     if (event.key === "?") one("#help")?.showModal()
@@ -74,7 +74,7 @@
     }
   })
 
-  // What arrives, at first and by swaps
+  // Local times and focus, on load and after each swap
   const localTimes = () => {
     for (const time of all("time[data-local]")) {
       const at = new Date(time.dateTime)
@@ -90,26 +90,26 @@
     if (target?.id === "dialog-body" && target.children.length) open(target)
   })
   on("htmx:oobAfterSwap", localTimes)
-  on("htmx:afterSettle", ({ target, detail }) => {  // polls and loads have no triggering event: they do not move the reader
+  on("htmx:afterSettle", ({ target, detail }) => {  // polls and loads have no triggering event: keep the focus
     if (!detail.requestConfig?.triggeringEvent) return
     const wrong = detail.requestConfig.triggeringEvent.type === "submit" && one("[aria-invalid=true]", target)
     ;(wrong || target.closest("[data-focus]") || one("[data-focus]", target))?.focus()
   })
   localTimes()
 
-  // A poll shuts no fold that the reader has opened, and takes the focus from nobody
-  let folds = new Map(), place
+  // A poll keeps open folds open and the focus where it is
+  let folds = new Map(), focused
   on("htmx:beforeSwap", ({ detail: { target } }) => {
     folds = new Map(all("details[id]", target).map(fold => [fold.id, fold.open]))
     const link = target.contains(document.activeElement) && document.activeElement
-    place = link && !link.id && (link.dataset.copy ? `[data-copy="${CSS.escape(link.dataset.copy)}"]` : link.matches("a") && `a[href="${CSS.escape(link.getAttribute("href"))}"]`)
+    focused = link && !link.id && (link.dataset.copy ? `[data-copy="${CSS.escape(link.dataset.copy)}"]` : link.matches("a") && `a[href="${CSS.escape(link.getAttribute("href"))}"]`)
   })
   on("htmx:afterSwap", () => {
     for (const [id, open] of folds) {
       const fold = document.getElementById(id)
       if (fold) fold.open = open
     }
-    if (place && document.activeElement === document.body) one(place)?.focus({ preventScroll: true })
-    place = undefined
+    if (focused && document.activeElement === document.body) one(focused)?.focus({ preventScroll: true })
+    focused = undefined
   })
 })()

@@ -1,5 +1,5 @@
-// Ticked rows: <input data-check-all="name"> in a table's head ticks the rows' boxes of that name and follows them,
-// shift-click ticks a range, [data-selected-count] and [data-selection-bar] in the same form tell how many.
+// Row selection: <input data-check-all="name"> in a table's head checks all row checkboxes of that name and reflects
+// their state; shift-click checks a range; [data-selected-count] and [data-selection-bar] in the form show the count.
 (() => {
   const all = (query, within = document) => [...within.querySelectorAll(query)]
   const boxes = head => all(`[name="${head.dataset.checkAll}"]:enabled`, head.closest("form, table"))
@@ -7,11 +7,11 @@
   const count = head => {
     const form = head.closest("form") || document
     const rows = boxes(head)
-    const ticked = rows.filter(box => box.checked).length
-    const matching = form.querySelector("[data-check-matching]:checked")  // all that match the filter, on every page
-    const total = matching ? Number(matching.dataset.checkMatching) : ticked
-    head.checked = ticked > 0 && ticked === rows.length
-    head.indeterminate = ticked > 0 && ticked < rows.length
+    const checked = rows.filter(box => box.checked).length
+    const matching = form.querySelector("[data-check-matching]:checked")  // all rows that match the filter, on every page
+    const total = matching ? Number(matching.dataset.checkMatching) : checked
+    head.checked = checked > 0 && checked === rows.length
+    head.indeterminate = checked > 0 && checked < rows.length
     for (const place of all("[data-selected-count]", form)) place.textContent = total.toLocaleString(document.documentElement.lang)
     for (const bar of all("[data-selection-bar]", form)) {
       bar.hidden = total === 0
@@ -34,5 +34,5 @@
 
   const recount = () => all("[data-check-all]").forEach(count)
   for (const type of ["htmx:afterSwap", "htmx:oobAfterSwap"]) document.addEventListener(type, recount)
-  addEventListener("pageshow", recount)  // going back keeps the ticks
+  addEventListener("pageshow", recount)  // the browser restores checkboxes when the user goes back
 })()

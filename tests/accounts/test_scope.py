@@ -331,7 +331,7 @@ def test_each_way_to_create_an_operation_records_its_spaces(local, places):
 def test_the_history_of_a_policy_covers_only_the_users_spaces(local, places, actor):
     Policy.objects.filter(pk=places.policy).update(app_id="")
     begun(actor.user, places.far, verb="policy.bind", policy_id=places.policy)
-    assert "Nothing yet." in local("viewer").get(f"/policies/{places.policy}/").text
+    assert "No operations yet." in local("viewer").get(f"/policies/{places.policy}/").text
 
 
 def test_a_user_who_lost_a_space_no_longer_sees_or_sends_their_operation(
@@ -456,7 +456,7 @@ def test_a_list_needs_no_more_queries_for_a_user_with_few_spaces(
 def test_the_user_can_continue_with_the_targets_in_scope(local, places):
     client, ids = local("operator"), [places.near, places.far]
     page = client.post("/devices/selection.freeze/", {"target": ids}).text
-    assert "Go on with the other 1 device" in page
+    assert "Continue with the other 1 device" in page
     assert re.findall(r'name="target" value="([^"]+)"', page) == [places.near]
     assert (
         "Freeze 1 device"

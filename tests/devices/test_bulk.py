@@ -73,7 +73,7 @@ def test_a_device_that_the_inventory_lost_meanwhile_is_not_left_out_silently(
 
 
 def test_nothing_ticked_is_said(operator, inventory):
-    assert "No device was chosen" in select(operator).text
+    assert "No device was selected" in select(operator).text
     response = select(operator, **asked())
     assert response.status_code == 422
     assert "Choose at least one" in response.text

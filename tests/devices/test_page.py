@@ -32,8 +32,8 @@ def test_a_platform_that_is_down_leaves_the_inventory_with_its_age(
     unreachable(settings)
     response = page(viewer, device.pk)
     assert response.status_code == 503
-    assert "IoTDA could not be read just now" in response.text
-    assert "From the inventory, read" in response.text
+    assert "The request to IoTDA failed." in response.text
+    assert "From the inventory, synced" in response.text
     assert device.node_id in response.text
 
 

@@ -108,7 +108,7 @@ def test_it_follows_a_running_operation_and_then_stops_asking(page, stage, worke
     )
     page.goto(operation.get_absolute_url())
     expect(page.locator("#progress-label")).to_have_text("0 of 25 answered")
-    expect(page.get_by_text("Show how far it is now")).to_be_hidden()
+    expect(page.get_by_text("Show the current progress")).to_be_hidden()
     worker.start()
     expect(page.locator("progress")).to_have_count(0, timeout=15000)
     expect(page.locator("[hx-trigger^=load]")).to_have_count(0)

@@ -109,7 +109,7 @@ def test_it_looks_again_at_what_is_unknown(page, stage):
     )
     operation.chunks.update(due_at=operation.created_at)
     page.goto(operation.get_absolute_url())
-    press(page, "Look now")
+    press(page, "Check now")
     expect(page.locator(".counts [data-state=ok] b")).to_have_text("1")
 
 
@@ -123,7 +123,7 @@ def test_it_cancels_retries_and_undoes(page, stage):
     )
     execute_chunk(operation.chunks.get(number=1), client())
     page.goto(operation.get_absolute_url())
-    page.get_by_role("link", name="Show how far it is now").click()
+    page.get_by_role("link", name="Show the current progress").click()
     expect(page.locator("#progress-label")).to_have_text("20 of 25 answered")
     page.get_by_role("link", name="Cancel the rest").click()
     press(page, "Cancel the rest")

@@ -85,7 +85,7 @@ def test_the_page_says_who_cancelled_it_and_that_what_is_sent_ends(me, running):
     cancel(me, running)
     text = me.get(running.get_absolute_url()).text
     assert "Cancelled by admin." in text
-    assert "What was sent already ends normally." in text
+    assert "Targets that were already sent finish normally." in text
     assert "20 targets are sent, but not answered yet" in text
     assert "hx-trigger" in text
     write_results([executor.send_request(held, client())])
@@ -160,7 +160,7 @@ def test_what_has_ended_cannot_be_cancelled(me, do, inventory):
     operation = do("device.freeze", *inventory.free(1))
     response = cancel(me, operation)
     assert response.status_code == 409
-    assert "is left to cancel" in response.text
+    assert "has nothing left to cancel" in response.text
     assert outcome(operation) == {"ok": 1}
     assert operation.state == "done"
 

@@ -175,7 +175,7 @@ def test_retry_of_a_bind_knows_what_stands_by_now(me, partial, inventory):
 def test_what_can_never_succeed_cannot_be_chosen(me, do, inventory):
     operation = do("device.freeze", inventory.known_ids["child"])
     url = f"{operation.get_absolute_url()}retry/"
-    assert "Nothing is left to retry." in me.get(url).text
+    assert "Nothing left to retry." in me.get(url).text
     assert "freeze the gateway" in me.get(url).text
     response = me.post(url, form(me, url, group=["failed:not_directly_connected"]))
     assert response.status_code == 422
@@ -395,7 +395,7 @@ def test_the_second_who_undoes_sees_that_it_is_undone(me, do, inventory):
     follow(me, operation, "undo")
     url = f"{operation.get_absolute_url()}undo/"
     text = me.get(url).text
-    assert "Nothing is left to undo." in text
+    assert "Nothing left to undo." in text
     assert f">{last()}</a>" in text
     assert me.post(url, asked(key=OTHER_KEY, group=["changed"])).status_code == 422
     assert "Undone by" in me.get(operation.get_absolute_url()).text
@@ -407,12 +407,12 @@ def test_undo_is_gone_once_all_of_it_was_undone(me, do, inventory):
     url = operation.get_absolute_url()
     assert 'id="undo"' in me.get(url).text
     follow(me, operation, "undo")
-    assert f"All of it was undone, or is being changed, by {last()}." in plain(
+    assert f"Undone completely, or being changed, by {last()}." in plain(
         me.get(url).text
     )
     work()
     text = me.get(url).text
-    assert f"All of it was undone by {last()}." in plain(text)
+    assert f"Undone completely by {last()}." in plain(text)
     assert 'id="undo"' not in text
 
 
@@ -426,7 +426,7 @@ def test_undo_is_gone_where_others_undid_it_and_back_where_it_was_done_again(
     assert 'id="undo"' in me.get(operation.get_absolute_url()).text
     do("device.unfreeze", other)
     text = plain(me.get(operation.get_absolute_url()).text)
-    assert "All of it was undone by later operations." in text
+    assert "Undone completely by later operations." in text
     do("device.freeze", one)
     assert 'id="undo"' in me.get(operation.get_absolute_url()).text
 
@@ -441,7 +441,7 @@ def test_undo_is_gone_as_well_of_too_many_to_look_at_each(
     assert 'id="undo"' in me.get(url).text
     follow(me, operation, "undo")
     text = me.get(url).text
-    assert f"All of it was undone by {last()}." in plain(text)
+    assert f"Undone completely by {last()}." in plain(text)
     assert 'id="undo"' not in text
     do("policy.bind", *inventory.free(2))
     assert 'id="undo"' in me.get(url).text

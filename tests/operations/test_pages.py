@@ -43,7 +43,7 @@ def test_it_polls_until_all_is_answered_and_then_stops(auditor, do, inventory):
 def test_it_says_when_it_goes_on(auditor, do, inventory):
     inventory.fault("FreezeDevice", "throttle", retry_after=90)
     operation = do("device.freeze", inventory.free(1)[0])
-    assert "Going on at" in auditor.get(operation.get_absolute_url()).text
+    assert "Continues at" in auditor.get(operation.get_absolute_url()).text
 
 
 def test_failures_are_grouped_by_cause(auditor, do, inventory):
@@ -100,7 +100,7 @@ def test_the_reason_of_a_stop_is_on_top(auditor, do, inventory):
     operation = do("device.freeze", *inventory.free(2))
     work()
     text = auditor.get(operation.get_absolute_url()).text
-    assert "Stopped: the rest would have been refused" in text
+    assert "Stopped: IoTDA would reject the remaining targets" in text
     assert "&lt;i&gt;No.&lt;/i&gt;" in text
 
 
@@ -152,7 +152,7 @@ def test_looking_is_for_those_who_may_ask_for_the_change(role, may, unknown):
     Group.objects.get(name="operator").permissions.add(
         Permission.objects.get(codename="view_operation")
     )
-    assert ("Look now" in client.get(unknown.get_absolute_url()).text) == may
+    assert ("Check now" in client.get(unknown.get_absolute_url()).text) == may
     assert client.post(f"{unknown.get_absolute_url()}check/").status_code == (
         302 if may else 403
     )

@@ -59,7 +59,7 @@ def test_it_says_that_no_batch_task_has_room(auditor, waiting):
     until = timezone.now() + timedelta(seconds=20)
     Chunk.objects.update(due_at=until, by_task=True, error_code=min(TASKS_FULL))
     text = page(auditor, waiting)
-    assert "IoTDA runs as many batch tasks as it allows. Going on at" in text
+    assert "IoTDA runs as many batch tasks as it allows. Continues at" in text
     assert "slow down" not in text
 
 
@@ -80,7 +80,7 @@ def test_what_was_held_and_goes_on_says_nothing_of_it(auditor, waiting):
     Operation.objects.update(
         held_until=timezone.now() - timedelta(seconds=1), strikes=3
     )
-    assert "Going on at" not in page(auditor, waiting)
+    assert "Continues at" not in page(auditor, waiting)
 
 
 def test_it_follows_a_batch_task(auditor, waiting):

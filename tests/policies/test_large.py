@@ -36,7 +36,7 @@ def test_it_tells_what_is_known_and_keeps_the_ids_of_a_file_in_the_form(
         "2 known",
         "3,000 not in the inventory",
         "1 with five policies",
-        "1 ID named",
+        "1 duplicate ID",
     ):
         assert words in text
     assert text.count(MANY[2000]) == 1

@@ -52,7 +52,7 @@ def test_a_policy_that_cannot_be_read_is_shown_from_the_inventory(
     inventory.fault("ShowDevicePolicy", fault) if fault else unreachable(settings)
     response = viewer.get(f"/policies/{policy.pk}/")
     assert response.status_code == status
-    assert "From the inventory, read" in response.text
+    assert "From the inventory, synced" in response.text
     assert policy.name in response.text
 
 
@@ -79,7 +79,7 @@ def test_only_the_platform_says_that_nobody_knows_it(
     )
     response = policyadmin.get("/policies/nobody/")
     assert response.status_code in (502, 503)
-    assert "IoTDA could not be read just now" in response.text
+    assert "The request to IoTDA failed." in response.text
     assert "/policies/nobody/bind/" not in response.text
 
 
