@@ -331,7 +331,9 @@ def test_each_way_to_create_an_operation_records_its_spaces(local, places):
 def test_the_history_of_a_policy_covers_only_the_users_spaces(local, places, actor):
     Policy.objects.filter(pk=places.policy).update(app_id="")
     begun(actor.user, places.far, verb="policy.bind", policy_id=places.policy)
-    assert "No operations yet." in local("viewer").get(f"/policies/{places.policy}/").text
+    assert (
+        "No operations yet." in local("viewer").get(f"/policies/{places.policy}/").text
+    )
 
 
 def test_a_user_who_lost_a_space_no_longer_sees_or_sends_their_operation(
