@@ -50,7 +50,7 @@ class FilterForm(forms.Form):
         ]:
             if asked[name]:
                 found = found.filter(**{column: asked[name]})
-        return matching(found, asked["q"]) if asked["q"] else found
+        return devices_matching(found, asked["q"]) if asked["q"] else found
 
     def applied(self) -> list[tuple[str, Any, Any]]:
         """Name, label and value of each filter that is on, for the chips."""
@@ -66,7 +66,7 @@ class FilterForm(forms.Form):
         return result
 
 
-def matching(devices: QuerySet[Device], text: str) -> QuerySet[Device]:
+def devices_matching(devices: QuerySet[Device], text: str) -> QuerySet[Device]:
     """Any part of a name or an id; a whole id is found by the index alone."""
     exact = devices.filter(Q(device_id=text) | Q(node_id=text))
     if exact.exists():

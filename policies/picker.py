@@ -77,7 +77,7 @@ def read(
         "" if pressed == "kind" else data.get("q", "").replace("\0", "").strip()[:128]
     )
     found = search(target_type, query, user)
-    shown = describe(target_type, chosen[:CHOSEN_SHOWN], policy_id, user)
+    shown = describe_choices(target_type, chosen[:CHOSEN_SHOWN], policy_id, user)
     return Picker(
         target_type,
         query,
@@ -119,7 +119,7 @@ def as_choice(row: Device | Product | Space) -> Choice:
     return Choice(row.pk, str(row), getattr(row, "status", ""))
 
 
-def describe(
+def describe_choices(
     target_type: str, ids: Sequence[str], policy_id: str, user: AnyUser
 ) -> dict[str, Choice]:
     """Each id with what the inventory knows of it; the platform may know ids that it does not."""

@@ -50,12 +50,12 @@ def policies(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "policies/policies.html",
-        {"policies": rows, "spaces": space_names()},
+        {"policies": rows, "spaces": names_of_spaces()},
         part="list",
     )
 
 
-def space_names() -> dict[str, str]:
+def names_of_spaces() -> dict[str, str]:
     return dict(Space.objects.values_list("app_id", "name"))
 
 
@@ -68,7 +68,7 @@ def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
     except IotdaError as refusal:
         error = refusal
         row = known_policy(request.user, policy_id, gone=refusal.not_found)
-    if not may_see(request.user, row):
+    if not can_see_policy(request.user, row):
         raise Http404
     bound = visible_bindings(request.user).filter(policy=policy_id)
     page = paginate(bound, request)
@@ -76,7 +76,7 @@ def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
         "policy": row,
         "error": error,
         "gone": error is not None and error.not_found,
-        "space": space_names().get(row.app_id, row.app_id),
+        "space": names_of_spaces().get(row.app_id, row.app_id),
         "total": bound.count(),
         "page": page,
         "targets": named(page.items),
@@ -88,7 +88,7 @@ def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
     )
 
 
-def may_see(user: AnyUser, policy: Policy) -> bool:
+def can_see_policy(user: AnyUser, policy: Policy) -> bool:
     return not policy.app_id or can_see_space(user, policy.app_id)
 
 
@@ -241,7 +241,7 @@ def bind_context(
 
 def labelled_policies(policies: Iterable[Policy]) -> list[tuple[Policy, str]]:
     """Return each policy, with its space if another policy has the same name."""
-    spaces, rows = space_names(), list(policies)
+    spaces, rows = names_of_spaces(), list(policies)
     names = Counter(row.name for row in rows)
     return [
         (row, spaces.get(row.app_id, row.app_id) if names[row.name] > 1 else "")

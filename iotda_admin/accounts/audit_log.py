@@ -61,7 +61,7 @@ def record_change(
     # After a rename, a search for either name finds the event.
     names = dict.fromkeys([str(owner), *filter(None, changes.get(name, []))])
     text = "; ".join(
-        f"{name}: {value_text(old)} → {value_text(new)}"
+        f"{name}: {plain_value(old)} → {plain_value(new)}"
         for name, (old, new) in changes.items()
     )
     current_request.record_account_event(
@@ -76,7 +76,7 @@ def record_change(
     )
 
 
-def value_text(value: Any) -> str:
+def plain_value(value: Any) -> str:
     match value:
         case list():
             return ", ".join(value) or "none"
@@ -184,13 +184,15 @@ def record_row_change(instance: Model, changes: Changes) -> None:
             was = (now - {new}) | ({old} - {None})
             space = next(iter(was | now)) if len(was | now) == 1 else EVERY_SPACE
             record_change(
-                instance.user, {"spaces": [space_names(was), space_names(now)]}, space
+                instance.user,
+                {"spaces": [labels_of_spaces(was), labels_of_spaces(now)]},
+                space,
             )
         case _:
             record_change(instance, changes)
 
 
-def space_names(app_ids: set[str]) -> list[str]:
+def labels_of_spaces(app_ids: set[str]) -> list[str]:
     """Name the spaces with their ids, because names can be reused."""
     spaces = Space.objects.filter(pk__in=app_ids)
     names = {space.pk: f"{space} ({space.pk})" for space in spaces} | {

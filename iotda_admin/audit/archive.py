@@ -24,7 +24,7 @@ from iotda_admin.audit.chain import (
     UnknownKey,
     chain_head,
     event_hash,
-    insert_rows,
+    insert_event_rows,
 )
 from iotda_admin.audit.models import Anchor, Event
 from iotda_admin.audit.record import record_event
@@ -70,7 +70,7 @@ def archive_segment(segment: Segment, folder: Path, *, actor_name: str) -> Path:
     with transaction.atomic():
         at = connection.ops.adapt_datetimefield_value(timezone.now())
         row = (*end, at, str(path)[:255])
-        insert_rows(Anchor, ["last", "hash", "at", "archive"], [row])
+        insert_event_rows(Anchor, ["last", "hash", "at", "archive"], [row])
         record_event(
             "audit.pruned",
             actor_name=actor_name,

@@ -92,13 +92,13 @@ def append_events(events: Sequence[NewEvent]) -> None:
             outcomes += [(end.seq, *target) for target in targets]
             if event.columns["kind"] in KINDS_WITH_REASON:
                 words += [(word, end.seq) for word in reason_words(row[REASON])]
-        insert_rows(Event, COLUMNS, rows)
-        insert_rows(
+        insert_event_rows(Event, COLUMNS, rows)
+        insert_event_rows(
             Outcome,
             ["event_id", "target_id", "target_name", "outcome", "code", "message"],
             outcomes,
         )
-        insert_rows(ReasonWord, ["word", "event_id"], words)
+        insert_event_rows(ReasonWord, ["word", "event_id"], words)
         if before.seq // LOGGED_EVERY < end.seq // LOGGED_EVERY:
             transaction.on_commit(lambda: log.info("Audit head %s", end))
 
@@ -205,7 +205,7 @@ def is_outside_working_hours(at: datetime) -> bool:
     return local.weekday() not in days or not start <= local.time() < end
 
 
-def insert_rows(
+def insert_event_rows(
     model: Any, names: Sequence[str], rows: Sequence[Sequence[Any]]
 ) -> None:
     """Insert rows without creating model objects, which would take most of the time."""

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from iotda_admin.audit.record import record_event, record_request_event
 from iotda_admin.failures.models import Assignment
-from iotda_admin.failures.selection import Selection
+from iotda_admin.failures.selection import FailureSelection
 from iotda_admin.operations.models import Target, space_of
 from iotda_admin.operations.open_failures import FAILED_AGAIN
 
@@ -20,7 +20,7 @@ CARRIED_OVER = ("assignee_id", "assignee_name", "note", "ticket")
 
 @transaction.atomic
 def assign(
-    request: HttpRequest, selection: Selection, done: str, **fields: object
+    request: HttpRequest, selection: FailureSelection, done: str, **fields: object
 ) -> None:
     """Set fields of the assignments; `done` says in the summary what was done."""
     save_assignments(selection.keys, **fields)
@@ -35,7 +35,9 @@ def assign(
 
 
 @transaction.atomic
-def resolve_by_hand(request: HttpRequest, selection: Selection, reason: str) -> None:
+def resolve_by_hand(
+    request: HttpRequest, selection: FailureSelection, reason: str
+) -> None:
     now, name = timezone.now(), request.user.get_username()
     save_assignments(selection.keys, closed_at=now)
     open_ones = Target.objects.filter(pk__in=selection.keys, resolved_at=None)
@@ -46,7 +48,7 @@ def resolve_by_hand(request: HttpRequest, selection: Selection, reason: str) -> 
 
 
 @transaction.atomic
-def reopen(request: HttpRequest, selection: Selection) -> None:
+def reopen(request: HttpRequest, selection: FailureSelection) -> None:
     save_assignments(selection.keys, closed_at=None)
     targets = Target.objects.filter(pk__in=selection.keys)
     targets.update(resolved_at=None, resolved_by="")
@@ -68,7 +70,11 @@ def failures_text(number: int) -> str:
 
 
 def record_selection(
-    kind: str, request: HttpRequest, selection: Selection, done: str, **columns: object
+    kind: str,
+    request: HttpRequest,
+    selection: FailureSelection,
+    done: str,
+    **columns: object,
 ) -> None:
     operations = {target.operation_id for target in selection.targets}
     one = selection.targets[0].operation if len(operations) == 1 else None

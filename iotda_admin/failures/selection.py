@@ -16,7 +16,7 @@ FIELDS = ("query", "all", "upto", "only", "target")
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class FailureSelection:
     """hidden: form fields that select the same again, without failures added since.
 
     back: the query of the list
@@ -37,19 +37,23 @@ class Selection:
         return [(target.target_id, target.name) for target in self.targets]
 
 
-def selected_failures(request: HttpRequest, *, resolved: bool = False) -> Selection:
+def selected_failures(
+    request: HttpRequest, *, resolved: bool = False
+) -> FailureSelection:
     """Return what a request selects: open failures, or those resolved by hand."""
     sent = request.POST if request.method == "POST" else request.GET
     query = QueryDict(sent.get("query", "")[:2000], mutable=True)
     back = f"?{query.urlencode()}" if query else ""
     hidden = [("query", query.urlencode())]
     if "all" in sent and "only" not in sent:
-        rows = matching(request, query)
+        rows = matching_failures(request, query)
         newest = rows.values_list("pk", flat=True).first() or 0
         upto = next(iter(whole_numbers([sent.get("upto", "")])), newest)
         found = load(rows.filter(pk__lte=upto))
         hidden += [("all", "1"), ("upto", str(upto))]
-        return Selection(found[:COUNT_LIMIT], hidden, back, len(found) > COUNT_LIMIT)
+        return FailureSelection(
+            found[:COUNT_LIMIT], hidden, back, len(found) > COUNT_LIMIT
+        )
     keys = whole_numbers(sent.getlist("only") or sent.getlist("target"))
     rows = Target.objects.filter(
         pk__in=keys[:COUNT_LIMIT], operation__in=visible(request)
@@ -61,7 +65,7 @@ def selected_failures(request: HttpRequest, *, resolved: bool = False) -> Select
     matches = is_resolved_by_hand if resolved else is_open
     targets = [target for target in found if matches(target)]
     hidden += [("target", str(target.pk)) for target in targets]
-    return Selection(targets, hidden, back)
+    return FailureSelection(targets, hidden, back)
 
 
 def is_open(target: Target) -> bool:
@@ -74,7 +78,7 @@ def is_resolved_by_hand(target: Target) -> bool:
     return target.state in Target.FAILURES and bool(assignment and assignment.closed_at)
 
 
-def matching(request: HttpRequest, query: QueryDict) -> QuerySet[Target]:
+def matching_failures(request: HttpRequest, query: QueryDict) -> QuerySet[Target]:
     filters = FailureFilterForm(query).filters(request.user)
     rows = filter_failures(visible(request), filters)
     return in_group(rows, query.get("state", ""), query.get("code", "")).order_by("-pk")

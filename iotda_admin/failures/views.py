@@ -29,14 +29,14 @@ from iotda_admin.failures.queries import (
     in_group,
 )
 from iotda_admin.failures.retry import MAX_OPERATIONS, plan_retries, send_retries
-from iotda_admin.failures.selection import FIELDS, Selection, selected_failures
+from iotda_admin.failures.selection import FIELDS, FailureSelection, selected_failures
 from iotda_admin.operations.counts import format_counts, target_counts_by_operation
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.web.forms import ChangeForm
 from iotda_admin.operations.web.views import SEE, visible
 
 type View = Callable[[HttpRequest], HttpResponse]
-type SelectionView = Callable[[HttpRequest, Selection], HttpResponse]
+type SelectionView = Callable[[HttpRequest, FailureSelection], HttpResponse]
 # Proxies may reject longer URLs; the sign-in page's URL quotes this one.
 URL_LENGTH = 3900
 
@@ -142,13 +142,13 @@ def selection_query(request: HttpRequest) -> str:
     )
 
 
-def back(selection: Selection, asked: str = "") -> HttpResponse:
+def back(selection: FailureSelection, asked: str = "") -> HttpResponse:
     query = f"{'&' if selection.back else '?'}asked={asked}" if asked else ""
     return redirect(reverse("failures:failures") + selection.back + query)
 
 
 def done(
-    request: HttpRequest, selection: Selection, one: str, many: str
+    request: HttpRequest, selection: FailureSelection, one: str, many: str
 ) -> HttpResponse:
     number = len(selection.targets)
     messages.success(request, (one if number == 1 else many) % {"n": number})
@@ -156,7 +156,7 @@ def done(
 
 
 @action()
-def take(request: HttpRequest, selection: Selection) -> HttpResponse:
+def take(request: HttpRequest, selection: FailureSelection) -> HttpResponse:
     name = request.user.get_username()
     fields = {"assignee_id": request.user.pk, "assignee_name": name}
     assignments.assign(request, selection, f"taken by {name}", **fields)
@@ -165,7 +165,7 @@ def take(request: HttpRequest, selection: Selection) -> HttpResponse:
 
 
 @action()
-def give_back(request: HttpRequest, selection: Selection) -> HttpResponse:
+def give_back(request: HttpRequest, selection: FailureSelection) -> HttpResponse:
     fields = {"assignee_id": None, "assignee_name": ""}
     assignments.assign(request, selection, "given back", **fields)
     one, many = _("No longer assigned."), _("%(n)d failures are no longer assigned.")
@@ -173,7 +173,7 @@ def give_back(request: HttpRequest, selection: Selection) -> HttpResponse:
 
 
 @action(form=True)
-def note(request: HttpRequest, selection: Selection) -> HttpResponse:
+def note(request: HttpRequest, selection: FailureSelection) -> HttpResponse:
     sent = "save" in request.POST
     initial = common_values(selection.targets)
     form = NoteForm(request.POST if sent else None, initial=initial)
@@ -194,7 +194,7 @@ def common_values(targets: Sequence[Target]) -> dict[str, str]:
 
 
 @action(form=True)
-def solve(request: HttpRequest, selection: Selection) -> HttpResponse:
+def solve(request: HttpRequest, selection: FailureSelection) -> HttpResponse:
     form = ResolveForm(request.POST if "save" in request.POST else None)
     if not form.is_valid():
         return show_form(request, "failures/solve.html", selection, form)
@@ -204,14 +204,14 @@ def solve(request: HttpRequest, selection: Selection) -> HttpResponse:
 
 
 @action(resolved=True)
-def reopen(request: HttpRequest, selection: Selection) -> HttpResponse:
+def reopen(request: HttpRequest, selection: FailureSelection) -> HttpResponse:
     assignments.reopen(request, selection)
     one, many = _("Reopened."), _("%(n)d failures are reopened.")
     return done(request, selection, one, many)
 
 
 @action(form=True)
-def retry(request: HttpRequest, selection: Selection) -> HttpResponse:
+def retry(request: HttpRequest, selection: FailureSelection) -> HttpResponse:
     number = len({target.operation_id for target in selection.targets})
     if number > MAX_OPERATIONS:
         messages.warning(request, too_many_operations(number))
@@ -249,7 +249,11 @@ def common_reason(operations: Sequence[Operation]) -> dict[str, str]:
 
 
 def show_form(
-    request: HttpRequest, template: str, selection: Selection, form: Any, **more: Any
+    request: HttpRequest,
+    template: str,
+    selection: FailureSelection,
+    form: Any,
+    **more: Any,
 ) -> HttpResponse:
     context = {"selection": selection, "form": form, **more}
     return render(request, template, context, status=422 if form.is_bound else 200)

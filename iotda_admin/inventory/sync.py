@@ -65,7 +65,7 @@ def run_sync(run: SyncRun, client: Client) -> bool:
         return False
     try:
         for mirror in mirrors():
-            mirror.refresh(client, lambda rows: heartbeat(run, rows))
+            mirror.refresh(client, lambda rows: record_progress(run, rows))
     except IotdaError as error:
         log.warning("sync failed: %s", error)
         finish_run(run, State.FAILED, error.message)
@@ -90,7 +90,7 @@ def claim_run(run: SyncRun) -> bool:
     return bool(claimed)
 
 
-def heartbeat(run: SyncRun, rows: int) -> None:
+def record_progress(run: SyncRun, rows: int) -> None:
     run.rows += rows
     SyncRun.objects.filter(pk=run.pk).update(alive_at=timezone.now(), rows=run.rows)
 

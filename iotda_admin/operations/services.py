@@ -83,7 +83,7 @@ def submit(request: OperationRequest, actor: Actor, client: Client) -> Operation
     if operation := find_operation(request, actor):
         dispatch(operation, client)
         return operation
-    decision = check(request, actor)
+    decision = check_request(request, actor)
     resolved = get_verb(request.verb).resolve(client, request)
     leased = None
     try:
@@ -112,7 +112,7 @@ def create_operation(request: OperationRequest, actor: Actor) -> Operation:
     """
     if operation := find_operation(request, actor):
         return operation
-    check(request, actor)
+    check_request(request, actor)
     try:
         with audited_transaction(durable=True):
             return record(request, actor)[0]
@@ -166,7 +166,7 @@ def find_by_key(key: str, actor: Actor) -> Operation | None:
     ).first()
 
 
-def check(request: OperationRequest, actor: Actor) -> Decision:
+def check_request(request: OperationRequest, actor: Actor) -> Decision:
     """Return the decision that allows it.
 
     Raise if the actor may not do this, or if another operation is in the way.

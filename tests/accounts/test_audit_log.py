@@ -197,7 +197,7 @@ def test_a_revoked_space_is_recorded(account_events, db):
 def test_nothing_changes_if_the_event_cannot_be_written(boss, monkeypatch):
     user = make_user("viewer")
     boss.raise_request_exception = False
-    monkeypatch.setattr("iotda_admin.audit.chain.insert_rows", refuse)
+    monkeypatch.setattr("iotda_admin.audit.chain.insert_event_rows", refuse)
     assert (
         boss.post(
             f"/admin/auth/user/{user.pk}/change/", form_of(user, email="v@example.com")

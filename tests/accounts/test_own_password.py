@@ -60,7 +60,7 @@ def test_the_correct_password_resets_the_count(viewer):
 
 def test_the_password_stays_if_the_event_cannot_be_written(viewer, monkeypatch):
     viewer.raise_request_exception = False
-    monkeypatch.setattr("iotda_admin.audit.chain.insert_rows", refuse)
+    monkeypatch.setattr("iotda_admin.audit.chain.insert_event_rows", refuse)
     assert change(viewer).status_code >= 500
     assert has_password("a-password-1")
     assert viewer.get(URL).status_code == 200

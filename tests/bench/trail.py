@@ -166,7 +166,7 @@ def append(end: Head, drafts: list[Draft]) -> Head:
 
 def put(model: Any, names: list[str], rows: list[Any]) -> None:
     if connection.vendor != "postgresql":
-        return chain.insert_rows(model, names, rows)
+        return chain.insert_event_rows(model, names, rows)
     columns = ", ".join(f'"{name}"' for name in names)
     with (
         connection.cursor() as cursor,

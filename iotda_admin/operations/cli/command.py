@@ -103,10 +103,13 @@ class VerbCommand(BaseCommand):
             " of IDs",
         )
         parser.add_argument(
-            "--reason", required=True, type=filled, help="why; kept in the audit trail"
+            "--reason",
+            required=True,
+            type=not_blank,
+            help="why; kept in the audit trail",
         )
         parser.add_argument(
-            "--ticket", required=True, type=filled, help="the ticket it belongs to"
+            "--ticket", required=True, type=not_blank, help="the ticket it belongs to"
         )
         parser.add_argument(
             "--wait",
@@ -255,7 +258,7 @@ def as_text(operation: Operation, past: str) -> str:
     return "\n".join(map(printable, as_lines(operation, past)))
 
 
-def filled(text: str) -> str:
+def not_blank(text: str) -> str:
     if not text.strip():
         raise ArgumentTypeError("must not be empty")
     return text

@@ -8,7 +8,7 @@ from django.conf import settings
 
 from iotda_admin.core.id_import import UTF_16, UnreadableFile, read_id_text
 from iotda_admin.core.ids import IdList, InvalidId, TooManyIds, parse_ids
-from iotda_admin.operations.web.forms import describe
+from iotda_admin.operations.web.forms import describe_invalid_ids
 
 STDIN = "-"
 
@@ -91,5 +91,5 @@ def complaints(name: str, pasted: IdList) -> Iterator[str]:
         if name
         else [InvalidId(0, problem.value) for problem in pasted.problems]
     )
-    for line in describe(problems, pasted.wrong):
+    for line in describe_invalid_ids(problems, pasted.wrong):
         yield f"{name}: {line}" if name else line

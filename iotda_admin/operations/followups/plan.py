@@ -23,7 +23,7 @@ from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.requests import OperationRequest, TargetSpec
 from iotda_admin.operations.services import (
     OperationRejected,
-    check,
+    check_request,
     find_operation,
     find_or_conflict,
     record,
@@ -257,7 +257,7 @@ def create_follow_up(follow_up: FollowUp, actor: Actor, client: Client) -> Opera
             for target in request.targets
         ]
     )
-    check(request, actor)
+    check_request(request, actor)
     try:
         with audited_transaction(durable=True):
             operation, _chunks = record(request, actor)

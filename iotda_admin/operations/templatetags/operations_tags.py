@@ -73,7 +73,7 @@ def error_code(code: str) -> Any:
 
 @register.simple_tag(takes_context=True)
 def may_check(context: template.Context, operation: Operation) -> bool:
-    return views.may_check(context["user"], operation)
+    return views.can_check_operation(context["user"], operation)
 
 
 @register.simple_tag(takes_context=True)
@@ -90,7 +90,9 @@ def covers(context: template.Context, operation: Operation) -> bool:
 @register.simple_tag(takes_context=True)
 def offers(context: template.Context, operation: Operation) -> dict[str, Any]:
     """Return the follow-ups that the user can start."""
-    return followup_views.offers(context["user"], operation, context["counts"])
+    return followup_views.available_follow_ups(
+        context["user"], operation, context["counts"]
+    )
 
 
 @register.simple_tag(takes_context=True)

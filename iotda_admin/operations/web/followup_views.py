@@ -37,8 +37,8 @@ from iotda_admin.operations.web.forms import ChangeForm, FollowUpForm
 from iotda_admin.operations.web.responses import operation_response
 from iotda_admin.operations.web.views import (
     SEE,
+    can_check_operation,
     may_ask,
-    may_check,
     result,
     visible_or_404,
 )
@@ -47,7 +47,7 @@ from iotda_admin.rate.connection import client
 type PlanOf = Callable[[Operation, Operation | None], FollowUpPlan]
 
 
-def offers(
+def available_follow_ups(
     user: User | AnonymousUser, operation: Operation, counts: dict[str, int]
 ) -> dict[str, Any]:
     """What an operation's page offers to somebody: what its views would let them do."""
@@ -61,7 +61,7 @@ def offers(
     return {
         "cancel": operation.running
         and bool(counts.get(Target.State.PENDING))
-        and may_check(user, operation),
+        and can_check_operation(user, operation),
         "retry": again and may_ask(user, verb, operation),
         "undo": back and not nothing_left,
         "undone": nothing_left,
@@ -73,7 +73,7 @@ def offers(
 @permission_required(SEE, raise_exception=True)
 def cancel(request: HttpRequest, number: int) -> HttpResponse:
     row = visible_or_404(request, number)
-    if not may_check(request.user, row):
+    if not can_check_operation(request.user, row):
         raise PermissionDenied
     if request.method != "POST":
         return confirm(request, row)

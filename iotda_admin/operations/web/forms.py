@@ -93,7 +93,9 @@ class IdsField(forms.Field):
         super().validate(value)
         problems = [InvalidId(0, id) for id in value if not is_id(id)]
         if problems:
-            raise ValidationError(describe(problems[:PROBLEMS_KEPT], len(problems)))
+            raise ValidationError(
+                describe_invalid_ids(problems[:PROBLEMS_KEPT], len(problems))
+            )
 
 
 class ReadIdsField(forms.Field):
@@ -118,7 +120,7 @@ class ReadIdsField(forms.Field):
             raise ValidationError(str(error)) from error
         self.duplicates = found.duplicates
         if found.problems:
-            raise ValidationError(describe(found.problems, found.wrong))
+            raise ValidationError(describe_invalid_ids(found.problems, found.wrong))
         return found.ids
 
     def read(self, source: Any, limit: int) -> Found:
@@ -144,9 +146,9 @@ class UploadedIdsField(ReadIdsField, forms.FileField):
         return read_id_file(source, limit=limit, kind=self.kind)
 
 
-def describe(problems: Sequence[InvalidId], total: int) -> list[str]:
+def describe_invalid_ids(problems: Sequence[InvalidId], total: int) -> list[str]:
     """The first problems; total: how many there are."""
-    said = [describe_one(problem) for problem in problems]
+    said = [describe_invalid_id(problem) for problem in problems]
     if (more := total - len(problems)) > 0:
         said.append(
             ngettext("%(n)d more like it.", "%(n)d more like these.", more)
@@ -155,7 +157,7 @@ def describe(problems: Sequence[InvalidId], total: int) -> list[str]:
     return said
 
 
-def describe_one(problem: InvalidId) -> str:
+def describe_invalid_id(problem: InvalidId) -> str:
     # ascii(): a look-alike letter or an invisible character shows itself.
     value = ascii(problem.value)[1:-1]
     value = value if len(value) <= 60 else value[:60] + "…"

@@ -32,7 +32,7 @@ def visible(request: HttpRequest) -> QuerySet[Operation]:
     return visible_operations(request.user)
 
 
-def may_check(user: User | AnonymousUser, operation: Operation) -> bool:
+def can_check_operation(user: User | AnonymousUser, operation: Operation) -> bool:
     """To look now, which spends the platform's calls, or to cancel the rest: for the one who asked, and
     those who might have."""
     return operation.actor_id == user.pk or may_ask(
@@ -139,7 +139,7 @@ def failures(request: HttpRequest, number: int) -> StreamingHttpResponse:
 def check(request: HttpRequest, number: int) -> HttpResponse:
     """Read the platform back now for what got no clear answer, as far as it is not too early."""
     row = visible_or_404(request, number)
-    if not may_check(request.user, row):
+    if not can_check_operation(request.user, row):
         raise PermissionDenied
     record_request_event(
         "operation.checked",

@@ -34,7 +34,7 @@ def _with_policies(state: State, device: Device) -> dict[str, Any]:
 
 
 @control.route("GET", "/devices/{device_id}")
-def show_device(simulator: Simulator, request: Request) -> Response:
+def show_device_record(simulator: Simulator, request: Request) -> Response:
     return Response(200, _with_policies(simulator.state, _device(simulator, request)))
 
 
@@ -81,6 +81,6 @@ def _move(state: State, device: Device, product: Product) -> None:
 
 
 @control.route("DELETE", "/devices/{device_id}")
-def delete_device(simulator: Simulator, request: Request) -> Response:
+def remove_device(simulator: Simulator, request: Request) -> Response:
     simulator.state.remove_device(_device(simulator, request))
     return Response(204)

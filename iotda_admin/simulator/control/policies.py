@@ -20,7 +20,7 @@ class NewName(NoExtraKeys):
 
 
 @dataclass
-class PolicyChange(NoExtraKeys):
+class PolicyPatch(NoExtraKeys):
     policy_name: str | None = None
     statement: list[dict[str, Any]] | None = None
 
@@ -76,7 +76,7 @@ def remove_binding(simulator: Simulator, request: Request) -> Response:
 @control.route("PATCH", "/policies/{policy_id}")
 def change_policy(simulator: Simulator, request: Request) -> Response:
     policy = _policy(simulator.state, request.path_params["policy_id"])
-    change = request.read(PolicyChange)
+    change = request.read(PolicyPatch)
     policy.policy_name = change.policy_name or policy.policy_name
     policy.statement = (
         policy.statement if change.statement is None else change.statement

@@ -32,7 +32,7 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        worker = Worker()
+        worker = WorkerLoop()
         worker.obey_signals()
         jobs = JobScheduler()
         threading.Thread(target=jobs.run, name="jobs", daemon=True).start()
@@ -40,7 +40,7 @@ class Command(BaseCommand):
         leave()
 
 
-class Worker:
+class WorkerLoop:
     """The main thread's loop: sends what is due, then waits for more."""
 
     def __init__(self) -> None:
