@@ -1,6 +1,6 @@
 from collections.abc import Sequence
+from typing import Any
 
-from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -19,7 +19,7 @@ from iotda_admin.core.http import render, wants_fragment
 from iotda_admin.core.pagination import paginate
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.counts import overall_outcome
-from iotda_admin.operations.models import Target
+from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.permissions import authorize, covers_operation
 from iotda_admin.operations.requests import OperationRequest
 from iotda_admin.operations.services import (
@@ -103,12 +103,7 @@ def change_device(
     row = row or Device(device_id=device_id)
     preview = OperationRequest.preview(verb.name, [device_id])
     confirmation = "" if sent else verb.confirmation(preview, [device_id])
-    context = {
-        "device": row,
-        "verb": verb,
-        "form": form,
-        "confirmation": confirmation,
-    }
+    context = {"device": row, "verb": verb, "form": form, "confirmation": confirmation}
     if not form.is_valid() or not form.confirms(confirmation):
         status = 422 if request.method == "POST" else 200
         return dialog_response(request, "devices/change.html", context, status)
@@ -120,16 +115,21 @@ def change_device(
         return dialog_response(request, "devices/change.html", context, refusal.status)
     if not wants_fragment(request) or not verb.row_stays:
         return operation_response(request, operation)
+    return row_response(request, operation, context)
+
+
+def row_response(
+    request: HttpRequest, operation: Operation, context: dict[str, Any]
+) -> HttpResponse:
+    """Return the changed row of the list; in the dialog, why it did not change."""
     outcome = overall_outcome(operation)
     if not outcome.good:
         context = {"operation": operation, **result_context(operation)}
         template = "operations/result_dialog.html"
         return dialog_response(request, template, context, outcome.http_status)
-    context |= {
-        "device": Device.objects.filter(pk=device_id).first() or row,
-        "operation": operation,
-        "outcome": outcome,
-    }
+    row = context["device"]
+    row = Device.objects.filter(pk=row.pk).first() or row
+    context |= {"device": row, "operation": operation, "outcome": outcome}
     response = render(request, "devices/changed.html", context)
     return trigger_client_event(response, "dialog:close")
 
@@ -185,34 +185,31 @@ def selection_response(
 ) -> HttpResponse:
     confirmed = "key" in form.data
     ids = valid_ids([*request.POST.getlist("target"), *form.read_ids()])
-    decision = authorize(request.user, OperationRequest.preview(verb.name, ids))
+    preview = OperationRequest.preview(verb.name, ids)
+    decision = authorize(request.user, preview)
     selection = select_devices(
         ids, request.user, outside=decision.outside, direct_only=verb.direct_only
     )
     if selection.left_out and decision.denied_by == "limit":
         # The limit counts without the devices that are left out.
-        changing = OperationRequest.preview(verb.name, selection.changing)
-        decision = authorize(request.user, changing)
+        fewer = OperationRequest.preview(verb.name, selection.changing)
+        decision = authorize(request.user, fewer)
+    changing = selection.changing
+    confirmation = verb.confirmation(preview, changing) if changing else ""
     context = {
         "form": form if confirmed else form.lenient(),
         "verb": verb,
         "selection": selection,
         "duplicates": form.duplicates,
         "already": verb.already_count(selection),
-        "by_task": bool(verb.task_type)
-        and len(selection.changing) > settings.BATCH_TASK_ABOVE,
-        "confirmation": verb.confirmation(
-            OperationRequest.preview(verb.name, ids), selection.changing
-        )
-        if selection.changing
-        else "",
+        "by_task": verb.goes_by_task(len(changing)),
+        "confirmation": confirmation,
         "refusal": refusal,
         "forbidden": decision.message,
         "outside": decision.outside,
     }
     if not decision.allowed and not confirmed:
         status = 403
-        preview = OperationRequest.preview(verb.name, ids)
         record_denied(preview, actor_of(request), decision)
     return render(request, "devices/change_many.html", context, status=status)
 

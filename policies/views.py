@@ -263,28 +263,9 @@ def unbind(request: HttpRequest, policy_id: str) -> HttpResponse:
             return operation_response(request, sent)
     policy = get_object_or_404(visible_policies(request.user), pk=policy_id)
     choices = picker.read(data, policy_id, request.user, form.read_ids())
-    if request.method != "POST" and not choices.chosen:
-        return redirect(policy)
-    preview = OperationRequest.preview(
-        "policy.unbind",
-        choices.ids,
-        target_type=choices.target_type,
-        policy_id=policy.pk,
-        policy_name=policy.name,
-    )
-    decision = authorize(request.user, preview)
-    context = {
-        "policy": policy,
-        "form": form,
-        "picker": choices,
-        "outside": decision.outside,
-        "forbidden": decision.message,
-    }
+    context = {"policy": policy, "form": form, "picker": choices}
     if not confirmed:
-        form.lenient()
-        if not decision.allowed:
-            record_denied(preview, actor_of(request), decision)
-        return unbind_response(request, context, 200 if decision.allowed else 403)
+        return unbind_preview(request, context)
     if not form.is_valid():
         return unbind_response(request, context, form.status)
     try:
@@ -295,9 +276,34 @@ def unbind(request: HttpRequest, policy_id: str) -> HttpResponse:
     return operation_response(request, operation)
 
 
+def unbind_preview(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+    policy, choices = context["policy"], context["picker"]
+    if request.method != "POST" and not choices.chosen:
+        return redirect(policy)
+    context["form"].lenient()
+    preview = unbind_request(policy, choices)
+    decision = authorize(request.user, preview)
+    if not decision.allowed:
+        record_denied(preview, actor_of(request), decision)
+    return unbind_response(request, context, 200 if decision.allowed else 403)
+
+
+def unbind_request(policy: Policy, choices: picker.Picker) -> OperationRequest:
+    return OperationRequest.preview(
+        "policy.unbind",
+        choices.ids,
+        target_type=choices.target_type,
+        policy_id=policy.pk,
+        policy_name=policy.name,
+    )
+
+
 def unbind_response(
     request: HttpRequest, context: dict[str, Any], status: int
 ) -> HttpResponse:
+    preview = unbind_request(context["policy"], context["picker"])
+    decision = authorize(request.user, preview)
+    context |= {"outside": decision.outside, "forbidden": decision.message}
     return render(
         request, "policies/unbind.html", context, part="dialog", status=status
     )

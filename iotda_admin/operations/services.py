@@ -264,7 +264,7 @@ def build_operation(request: OperationRequest, actor: Actor) -> Operation:
 def record_targets(operation: Operation, request: OperationRequest) -> Sequence[Chunk]:
     """Write the targets in chunks: one write request each, or one batch task each."""
     verb = get_verb(operation.verb)
-    by_task = bool(verb.task_type) and len(request.targets) > settings.BATCH_TASK_ABOVE
+    by_task = verb.goes_by_task(len(request.targets))
     stood: Mapping[str, bool | None] = (
         verb.inventory.standing(request.ids, operation)
         if by_task

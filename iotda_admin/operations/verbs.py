@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.functional import Promise
 
@@ -212,6 +213,10 @@ class Verb:
     def command(self) -> str:
         """The name of its management command, and its last part in URLs: "freeze"."""
         return self.name.rpartition(".")[2]
+
+    def goes_by_task(self, count: int) -> bool:
+        """Return whether IoTDA changes this many targets as a batch task."""
+        return bool(self.task_type) and count > settings.BATCH_TASK_ABOVE
 
     def permission_for(self, target_type: str) -> str:
         """Return the label of the permission it needs on this type of target."""
