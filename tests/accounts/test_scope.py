@@ -347,7 +347,7 @@ def test_a_user_who_lost_a_space_no_longer_sees_or_sends_their_operation(
     assert sorted(states(operation).values()) == ["ok", "skipped"]
     operation.refresh_from_db()
     assert (
-        "no longer change things in all of its resource spaces"
+        "no longer has access to all resource spaces"
         in operation.stop_message
     )
     assert len(writes(inventory)) == 1
@@ -392,7 +392,7 @@ def test_the_error_for_a_moved_device_does_not_reveal_it(local, places, moved):
     moved(places.near, "FROZEN")
     client = local("operator")
     text = client.post(f"/devices/{places.near}/freeze/", asked(), follow=True).text
-    assert "the device was moved to a resource space where" in text
+    assert "the device was moved to a resource space outside" in text
     assert str(Space.objects.get(pk=places.other)) not in text
 
 
