@@ -15,9 +15,9 @@ from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.services import TargetSpec, dispatch
 from iotda_admin.rate import connection
 from policies.models import Policy
-from tests.asking import create, time_passes, work
-from tests.batching import follow
+from tests.batch_task_helpers import poll_tasks_now
 from tests.cloud import Cloud
+from tests.operation_helpers import create, make_everything_due, run_workers
 
 # Whatever becomes an element of the page has this attribute.
 MARK = "poison"
@@ -49,19 +49,26 @@ PAYLOADS = [
     "a\0b\ufeff<math><mtext><style><img src=x onerror=alert(25) poison>",
 ]
 # Each name from the platform begins with it, and turns round what follows on its line.
-NAME = "\u202eeman"
+NAME_PREFIX = "\u202eeman"
 # Several in one string, where it may be long.
 GROUPS = ["".join(some) for some in batched(PAYLOADS, 5)]
 # What is not there to be read, or has to be what it is.
-KEPT = {"device_id", "gateway_id", "product_id", "app_id", "auth_info", "policy_ids"}
+KEPT_FIELDS = {
+    "device_id",
+    "gateway_id",
+    "product_id",
+    "app_id",
+    "auth_info",
+    "policy_ids",
+}
 
 
-def group(n: int) -> str:
+def payload_group(n: int) -> str:
     return GROUPS[n % len(GROUPS)]
 
 
-def name(n: int) -> str:
-    return NAME + group(n)
+def payload_name(n: int) -> str:
+    return NAME_PREFIX + payload_group(n)
 
 
 @dataclass
@@ -71,7 +78,7 @@ class Poisoned:
     operations: list[Operation] = field(default_factory=list)
 
 
-def poison(cloud: Cloud) -> Poisoned:
+def store_poison(cloud: Cloud) -> Poisoned:
     """All of it at once. The platform's strings come over the wire, those of people by their forms."""
     direct = (
         Device.objects.filter(gateway_id=F("pk"))
@@ -92,7 +99,7 @@ def poison(cloud: Cloud) -> Poisoned:
             is_staff=True,
             is_superuser=True,
         )
-        for payload in map(typed, PAYLOADS)
+        for payload in map(without_nul, PAYLOADS)
     ]
     failing_binds(cloud, state, who)
     whole_refusals(cloud, state, who)
@@ -106,14 +113,19 @@ def poison_devices(cloud: Cloud, state: Poisoned) -> None:
     for n, id in enumerate(state.devices):
         row = cloud.call("GET", f"devices/{id}")
         row = {
-            field: PAYLOADS[n] if isinstance(was, str) and field not in KEPT else was
+            field: PAYLOADS[n]
+            if isinstance(was, str) and field not in KEPT_FIELDS
+            else was
             for field, was in row.items()
         }
-        row |= {field: name(n) for field in ("device_name", "product_name", "app_name")}
-        row |= {field: group(n) for field in ("description", "fw_version")}
+        row |= {
+            field: payload_name(n)
+            for field in ("device_name", "product_name", "app_name")
+        }
+        row |= {field: payload_group(n) for field in ("description", "fw_version")}
         row["tags"] = [
             {"tag_key": payload, "tag_value": payload}
-            for payload in (PAYLOADS[n], group(n))
+            for payload in (PAYLOADS[n], payload_group(n))
         ]
         if n >= len(state.devices) - 5:
             row["gateway_id"] = state.devices[n - 20]
@@ -128,22 +140,22 @@ def poison_devices(cloud: Cloud, state: Poisoned) -> None:
 
 def poison_names(cloud: Cloud, state: Poisoned) -> None:
     for n, id in enumerate(Space.objects.values_list("pk", flat=True)):
-        cloud.call("PATCH", f"spaces/{id}", json={"name": name(n)})
+        cloud.call("PATCH", f"spaces/{id}", json={"name": payload_name(n)})
     for n, id in enumerate(Product.objects.values_list("pk", flat=True)):
-        cloud.call("PATCH", f"products/{id}", json={"name": name(n)})
+        cloud.call("PATCH", f"products/{id}", json={"name": payload_name(n)})
     for n, id in enumerate(Policy.objects.values_list("pk", flat=True)):
         words = {"effect": PAYLOADS[n % 25], "actions": PAYLOADS, "resources": PAYLOADS}
         cloud.call(
             "PATCH",
             f"policies/{id}",
-            json={"policy_name": name(n)[:128], "statement": [words]},
+            json={"policy_name": payload_name(n)[:128], "statement": [words]},
         )
 
 
-def asked(
+def request_change(
     state: Poisoned, who: User, verb: str, ids: list[str], words: str, policy: str = ""
 ) -> None:
-    words = typed(words)
+    words = without_nul(words)
     names = dict(Device.objects.filter(pk__in=ids).values_list("pk", "name"))
     operation = create(
         verb,
@@ -181,12 +193,19 @@ def failing_binds(cloud: Cloud, state: Poisoned, who: list[User]) -> None:
             body=body,
             headers=headers,
         )
-        asked(state, who[start_at], "policy.bind", ids, group(start_at // 20), policy)
+        request_change(
+            state,
+            who[start_at],
+            "policy.bind",
+            ids,
+            payload_group(start_at // 20),
+            policy,
+        )
 
 
 def whole_refusals(cloud: Cloud, state: Poisoned, who: list[User]) -> None:
     for n, payload in enumerate(PAYLOADS[: 2 * len(GROUPS)]):
-        said = {"error_code": payload, "error_msg": group(n)}
+        said = {"error_code": payload, "error_msg": payload_group(n)}
         headers = {"X-Request-Id": printable(payload)}
         match = {"ids": [state.devices[n]], "times": 1}
         cloud.fault(
@@ -197,20 +216,20 @@ def whole_refusals(cloud: Cloud, state: Poisoned, who: list[User]) -> None:
             headers=headers,
             **said,
         )
-        asked(state, who[n], "device.freeze", [state.devices[n]], payload)
+        request_change(state, who[n], "device.freeze", [state.devices[n]], payload)
 
 
 def batch_task(cloud: Cloud, state: Poisoned, who: list[User]) -> None:
     """BATCH_TASK_ABOVE must be below twenty."""
     ids = state.devices[:20]
-    asked(state, who[3], "device.freeze", ids, group(2))
-    work()
+    request_change(state, who[3], "device.freeze", ids, payload_group(2))
+    run_workers()
     chunk = state.operations[-1].chunks.get(by_task=True)
     task = {
         "task_id": chunk.task_id,
         "task_type": "freezeDevices",
         "status": "Fail",
-        "status_desc": group(1),
+        "status_desc": payload_group(1),
     }
     details = [
         {
@@ -223,8 +242,8 @@ def batch_task(cloud: Cloud, state: Poisoned, who: list[User]) -> None:
     ]
     body = {"batchtask": task, "task_details": details, "page": {"count": len(ids)}}
     cloud.fault("ShowBatchTask", "status", status=200, body=body)
-    time_passes()
-    follow()
+    make_everything_due()
+    poll_tasks_now()
 
 
 def note_failures(who: list[User]) -> None:
@@ -240,13 +259,13 @@ def note_failures(who: list[User]) -> None:
         noted = {
             "target": pk,
             "save": "1",
-            "note": typed(group(n)),
-            "ticket": typed(PAYLOADS[n])[:64],
+            "note": without_nul(payload_group(n)),
+            "ticket": without_nul(PAYLOADS[n])[:64],
         }
         client.post("/failures/note/", noted)
 
 
-def typed(text: str) -> str:
+def without_nul(text: str) -> str:
     """No form takes a NUL."""
     return text.replace("\0", "")
 

@@ -14,8 +14,8 @@ from iotda_admin.operations.execution.executor import execute_chunk
 from iotda_admin.operations.execution.lifecycle import cancel_operation
 from iotda_admin.rate import connection
 from policies.models import Policy
-from tests.asking import create
 from tests.conftest import make_user, signed_in
+from tests.operation_helpers import create
 from tests.samples import BY_VERB, SAMPLES
 
 ROLES = ["viewer", "operator", "policy admin", "auditor", "admin"]

@@ -13,9 +13,9 @@ from iotda_admin.operations.models import Operation
 from iotda_admin.operations.verbs import all_verbs, get_verb
 from iotda_admin.settings import BASE_DIR
 from policies.models import Policy
-from tests.asking import KEY, OTHER_KEY, asked, writes
 from tests.cloud import Cloud
 from tests.conftest import HTMX, signed_in
+from tests.operation_helpers import KEY, OTHER_KEY, change_form, write_requests
 from tests.samples import BY_VERB, SAMPLES, Known, Sample, View, known_objects
 
 ROLES = {"viewer", "operator", "policy admin", "auditor", "admin"}
@@ -58,7 +58,7 @@ class Change:
             name: ids if value == "{target}" else value.format(**words)
             for name, value in self.view.form.items()
         }
-        return asked(**filled)
+        return change_form(**filled)
 
     def other_url(self, known: Known) -> str:
         return self.url(known, self.sample.other)
@@ -107,7 +107,7 @@ def send(client: Client, change: Change, known: dict[str, Any], **more: Any) -> 
 @every_change
 def test_it_changes_the_platform_once(change, known, cloud):
     send(someone_allowed(change), change, known)
-    (entry,) = writes(cloud)
+    (entry,) = write_requests(cloud)
     assert entry["applied"]
     assert Operation.objects.get().verb == change.verb
 
@@ -123,7 +123,7 @@ def test_it_leads_to_the_operation(change, known):
 def test_it_sends_nothing_on_get(change, known, cloud):
     response = someone_allowed(change).get(change.url(known), change.form(known))
     assert response.status_code == (200 if change.has_form else 302)
-    assert not writes(cloud)
+    assert not write_requests(cloud)
     assert not Operation.objects.exists()
 
 
@@ -132,7 +132,7 @@ def test_it_needs_a_login(change, known, cloud, anonymous):
     response = send(anonymous, change, known)
     assert response.status_code == 302
     assert response.url.startswith("/accounts/login/?next=")
-    assert not writes(cloud)
+    assert not write_requests(cloud)
 
 
 @every_change
@@ -145,7 +145,7 @@ def test_it_sends_a_swap_without_a_session_to_the_login_page(
         response.headers["HX-Redirect"]
         == "/accounts/login/?next=/devices/%3Fstatus%3DONLINE"
     )
-    assert not writes(cloud)
+    assert not write_requests(cloud)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_it_refuses_and_records_who_may_not(change, role, known, cloud):
         change.url(known),
         "127.0.0.1",
     )
-    assert not writes(cloud)
+    assert not write_requests(cloud)
     assert not Operation.objects.exists()
 
 
@@ -171,7 +171,7 @@ def test_it_refuses_a_forged_form(change, known, cloud):
     client = Client(enforce_csrf_checks=True)
     client.cookies = someone_allowed(change).cookies
     assert send(client, change, known).status_code == 403
-    assert not writes(cloud)
+    assert not write_requests(cloud)
     assert not Operation.objects.exists()
 
 
@@ -186,7 +186,7 @@ def test_it_asks_for_a_reason_and_keeps_what_was_typed(change, reason, known, cl
     assert "Say why" in response.text
     assert 'value="INC-4711"' in response.text
     assert f'value="{KEY}"' in response.text
-    assert not writes(cloud)
+    assert not write_requests(cloud)
 
 
 @pytest.mark.parametrize("key", ["", KEY + "\n"])
@@ -196,7 +196,7 @@ def test_it_refuses_a_form_without_its_key(change, key, known, cloud):
     response = someone_allowed(change).post(change.url(known), form)
     assert response.status_code == 422
     assert "This form was not complete" in response.text
-    assert not writes(cloud)
+    assert not write_requests(cloud)
 
 
 @every_change
@@ -204,7 +204,7 @@ def test_the_same_form_twice_is_one_operation(change, known, cloud):
     client = someone_allowed(change)
     first, second = send(client, change, known), send(client, change, known)
     assert first.url == second.url
-    assert len(writes(cloud)) == 1
+    assert len(write_requests(cloud)) == 1
 
 
 @every_change
@@ -216,7 +216,7 @@ def test_the_same_form_leads_to_its_operation_though_the_rows_are_gone(
     Device.objects.all().delete()
     Policy.objects.all().delete()
     assert send(client, change, known).url == first.url
-    assert len(writes(cloud)) == 1
+    assert len(write_requests(cloud)) == 1
 
 
 @every_change
@@ -226,7 +226,7 @@ def test_the_same_form_with_other_content_is_refused(change, known, cloud):
     response = client.post(change.other_url(known), change.other_form(known))
     assert response.status_code == 409
     assert f"already sent as {Operation.objects.get()}" in response.text
-    assert len(writes(cloud)) == 1
+    assert len(write_requests(cloud)) == 1
 
 
 @every_change

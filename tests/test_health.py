@@ -12,8 +12,8 @@ from django.utils import timezone
 from iotda_admin.health import workers
 from iotda_admin.health.models import Worker
 from iotda_admin.inventory.models import SyncRun
-from tests.asking import asked
 from tests.cloud import ROOT
+from tests.operation_helpers import change_form
 
 TOKEN = "canary-metrics-token"
 
@@ -70,7 +70,7 @@ def test_repeated_heartbeats_are_one_worker(db):
 @pytest.mark.parametrize("page", ["/", "/operations/{}/"])
 def test_a_page_warns_that_no_worker_runs(operator, inventory, page):
     # A request sends one device itself; two need a worker.
-    selection = {"target": inventory.free(2), **asked()}
+    selection = {"target": inventory.free(2), **change_form()}
     operation = operator.post("/devices/selection.freeze/", selection, follow=True)
     assert operation.status_code == 200
     number = operation.request["PATH_INFO"].strip("/").rpartition("/")[2]
@@ -115,7 +115,9 @@ def test_metrics_count_requests_calls_operations_and_failures(
     before = numbers(operator, settings)
     device = inventory.known_ids["online"]
     inventory.call("DELETE", f"devices/{device}")
-    operator.post(f"/devices/{device}/freeze/", asked(), headers={"HX-Request": "true"})
+    operator.post(
+        f"/devices/{device}/freeze/", change_form(), headers={"HX-Request": "true"}
+    )
     after = numbers(operator, settings)
     assert after['iotda_admin_failures_open{state="failed"}'] == 1
     assert after["iotda_admin_audit_head"] > before["iotda_admin_audit_head"]

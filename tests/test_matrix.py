@@ -19,8 +19,8 @@ from iotda_admin.access.models import Grant
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Operation
 from policies.models import Policy
-from tests.asking import asked, bind_form, create, writes
 from tests.conftest import make_user
+from tests.operation_helpers import bind_form, change_form, create, write_requests
 from tests.samples import SAMPLES
 
 ROLES = ["anonymous", "viewer", "operator", "policy admin", "auditor", "admin"]
@@ -221,7 +221,7 @@ def test_it_answers_each_role_as_the_table_says(role, things, cloud):
         for name in PLAIN
     }
     assert answered == {name: expected(role, name) for name in PLAIN}
-    assert not writes(cloud)
+    assert not write_requests(cloud)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -237,7 +237,7 @@ def test_it_answers_each_role_outside_of_its_spaces_as_the_table_says(
         name: f"{name} outside" if f"{name} outside" in ROWS else name for name in PLAIN
     }
     assert answered == {name: expected(role, row) for name, row in rows.items()}
-    assert not writes(cloud)
+    assert not write_requests(cloud)
 
 
 def mixed(
@@ -248,7 +248,7 @@ def mixed(
     if name.startswith("devices:"):
         return [
             ("post", at, {"target": ids}),
-            ("post", at, asked(target=ids, typed="2")),
+            ("post", at, change_form(target=ids, typed="2")),
         ]
     look = {"policy": policy, "target_type": "device", "target": ids}
     method = "get" if name == "policies:unbind" else "post"
@@ -275,7 +275,7 @@ def test_a_mixed_selection_is_refused_whole_and_only_the_try_is_recorded(
                 )
             assert Event.objects.latest("id").detail["outside"] == [things["far"]]
     assert Operation.objects.count() == before
-    assert not writes(cloud)
+    assert not write_requests(cloud)
 
 
 def test_no_address_answers_another_method(things, cloud):
@@ -304,7 +304,7 @@ def test_no_address_answers_another_method(things, cloud):
     gets = {name: send(user, "get", at[name]).status_code for name in heads}
     assert heads == gets
     assert Operation.objects.count() == before
-    assert not writes(cloud)
+    assert not write_requests(cloud)
 
 
 # Django's admin, GET. Everybody else who is signed in is refused by each of them.

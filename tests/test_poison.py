@@ -10,7 +10,7 @@ from iotda_admin.audit.models import Event, Outcome
 from iotda_admin.core.csv_export import SKIPPED
 from iotda_admin.operations.counts import UNSUCCESSFUL
 from iotda_admin.operations.models import Target
-from tests.poison import poison
+from tests.poison import store_poison
 
 # Also as a spreadsheet of another alphabet reads them.
 FORMULA = tuple("=+-@\t\r＝＋－＠")
@@ -19,7 +19,7 @@ FORMULA = tuple("=+-@\t\r＝＋－＠")
 @pytest.fixture
 def state(inventory, settings):
     settings.BATCH_TASK_ABOVE = 5
-    return poison(inventory)
+    return store_poison(inventory)
 
 
 def rows(client, url):

@@ -4,8 +4,13 @@ import pytest
 from django.conf import settings
 from django.db import connection as database
 
-from tests.asking import asked, bind_form, unreachable, writes
 from tests.conftest import HTMX
+from tests.operation_helpers import (
+    bind_form,
+    change_form,
+    make_iotda_unreachable,
+    write_requests,
+)
 
 
 def test_a_paste_that_is_too_large_is_rejected_with_the_limit(
@@ -81,12 +86,12 @@ def test_a_wrong_host_is_a_bad_request(client):
 def test_it_answers_502_when_iotda_is_down(operator, policyadmin, inventory, settings):
     device = inventory.known_ids["online"]
     policy = inventory.known_ids["policy"]
-    unreachable(settings)
-    frozen = operator.post(f"/devices/{device}/freeze/", asked())
+    make_iotda_unreachable(settings)
+    frozen = operator.post(f"/devices/{device}/freeze/", change_form())
     bound = policyadmin.post("/policies/selection.bind/", bind_form(policy, device))
     unbound = policyadmin.post(
         f"/policies/{policy}/unbind/",
-        asked(target_type="device", target=device, key="f" * 32),
+        change_form(target_type="device", target=device, key="f" * 32),
     )
     assert [frozen.status_code, bound.status_code, unbound.status_code] == [
         502,
@@ -108,9 +113,11 @@ def test_a_locked_database_is_a_503(transactional_db, operator, inventory, heade
         other.execute("BEGIN IMMEDIATE")
         with database.cursor() as cursor:
             cursor.execute("PRAGMA busy_timeout = 1")
-        response = operator.post(f"/devices/{device}/freeze/", asked(), headers=headers)
+        response = operator.post(
+            f"/devices/{device}/freeze/", change_form(), headers=headers
+        )
         other.execute("ROLLBACK")
     database.close()
     assert response.status_code == 503
     assert "Our database did not answer in time" in response.text
-    assert writes(inventory) == []
+    assert write_requests(inventory) == []

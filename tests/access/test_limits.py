@@ -9,8 +9,8 @@ from iotda_admin.access.models import RoleLimit
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.services import LimitExceeded
-from tests.asking import asked, create
 from tests.conftest import make_user
+from tests.operation_helpers import change_form, create
 
 FREEZE = "devices.freeze_device"
 
@@ -51,7 +51,7 @@ def test_the_limit_is_checked_before_the_form_is_shown(small, operator, inventor
     )
     assert (
         operator.post(
-            "/devices/selection.freeze/", asked(target=inventory.free(3))
+            "/devices/selection.freeze/", change_form(target=inventory.free(3))
         ).status_code
         == 413
     )

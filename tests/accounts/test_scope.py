@@ -18,17 +18,17 @@ from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.services import NotAllowed
 from iotda_admin.rate import connection as iotda
 from policies.models import Binding, Policy
-from tests.asking import (
-    asked,
-    bind_form,
-    codes,
-    create,
-    states,
-    unreachable,
-    work,
-    writes,
-)
 from tests.conftest import make_user
+from tests.operation_helpers import (
+    bind_form,
+    change_form,
+    create,
+    make_iotda_unreachable,
+    run_workers,
+    target_error_codes,
+    target_states,
+    write_requests,
+)
 
 ROLES = ["viewer", "operator", "policy admin", "auditor", "admin"]
 
@@ -116,7 +116,7 @@ def test_an_unknown_device_looks_like_one_of_another_space_while_iotda_is_down(
     local, places, settings
 ):
     client = local("viewer")
-    unreachable(settings)
+    make_iotda_unreachable(settings)
     assert client.get(f"/devices/{places.near}/").status_code == 503
     assert client.get(f"/devices/{places.far}/").status_code == 404
     assert client.get("/devices/nobody-knows/").status_code == 404
@@ -127,13 +127,15 @@ def test_ids_of_other_spaces_and_unknown_ids_get_the_same_message(
     local, places, denied, inventory
 ):
     client, ids = local("operator"), [places.near, places.far, "nobody-knows"]
-    response = client.post("/devices/selection.freeze/", asked(pasted="\n".join(ids)))
+    response = client.post(
+        "/devices/selection.freeze/", change_form(pasted="\n".join(ids))
+    )
     assert response.status_code == 403
     said = ", ".join(sorted([places.far, "nobody-knows"]))
     assert f"These 2 IDs are not in your resource spaces: {said}" in response.text
     assert denied()[0].detail["outside"] == sorted([places.far, "nobody-knows"])
     assert not Operation.objects.exists()
-    assert not writes(inventory)
+    assert not write_requests(inventory)
 
 
 @pytest.mark.parametrize("act", ["freeze", "unbind"])
@@ -171,7 +173,7 @@ def test_only_readers_of_all_spaces_find_a_denied_attempt_by_its_target(
         Policy.objects.filter(app_id=places.other)[0].pk,
     )
     many = [*(f"another-{n}" for n in range(10)), places.near, places.far]
-    operator.post("/devices/selection.freeze/", asked(target=many))
+    operator.post("/devices/selection.freeze/", change_form(target=many))
     operator.get(f"/devices/{places.far}/")
     operator.get(f"/policies/{policy}/")
     at_the_door, of_device, of_policy = (event.pk for event in denied())
@@ -184,7 +186,7 @@ def test_only_readers_of_all_spaces_find_a_denied_attempt_by_its_target(
 def test_the_event_names_targets_of_other_spaces_first(local, places, denied):
     inside = Device.objects.filter(app_id=places.home).values_list("pk", flat=True)[:30]
     local("operator").post(
-        "/devices/selection.freeze/", asked(target=[*inside, "zzz-elsewhere"])
+        "/devices/selection.freeze/", change_form(target=[*inside, "zzz-elsewhere"])
     )
     named = [target.target_id for target in denied()[0].outcomes.all()]
     assert (named[0], len(named)) == ("zzz-elsewhere", 20)
@@ -214,7 +216,7 @@ def test_a_policy_cannot_be_bound_to_products_or_spaces_out_of_scope(
     response = client.post("/policies/selection.bind/", form)
     assert response.status_code == (403 if kind == "product" else 422)
     assert not Operation.objects.exists()
-    assert not writes(inventory)
+    assert not write_requests(inventory)
 
 
 def test_the_name_of_another_space_is_not_shown(local, places):
@@ -316,7 +318,7 @@ def test_each_way_to_create_an_operation_records_its_spaces(local, places):
         return {each.app_id for each in Operation.objects.latest("id").spaces.all()}
 
     local("operator", EVERY_SPACE).post(
-        "/devices/selection.freeze/", asked(target=[places.near, "x", places.far])
+        "/devices/selection.freeze/", change_form(target=[places.near, "x", places.far])
     )
     assert spaces() == {places.home, places.other, ""}
     client = local("policy admin", EVERY_SPACE)
@@ -343,17 +345,15 @@ def test_a_user_who_lost_a_space_no_longer_sees_or_sends_their_operation(
     operation = begun(client.user, places.near, places.near_too)
     execute_chunk(operation.chunks.first(), iotda.client())
     client.user.grants.all().delete()
-    work()
-    assert sorted(states(operation).values()) == ["ok", "skipped"]
+    run_workers()
+    assert sorted(target_states(operation).values()) == ["ok", "skipped"]
     operation.refresh_from_db()
-    assert (
-        "no longer has access to all resource spaces"
-        in operation.stop_message
-    )
-    assert len(writes(inventory)) == 1
+    assert "no longer has access to all resource spaces" in operation.stop_message
+    assert len(write_requests(inventory)) == 1
     assert client.get(operation.get_absolute_url()).status_code == 404
     assert (
-        client.post(f"{operation.get_absolute_url()}undo/", asked()).status_code == 404
+        client.post(f"{operation.get_absolute_url()}undo/", change_form()).status_code
+        == 404
     )
 
 
@@ -381,9 +381,9 @@ def test_a_device_that_moved_after_the_last_sync_is_not_changed(
         local("operator").user, places.near, places.near_too, verb=f"device.{verb}"
     )
     moved(places.near, status)
-    work()
-    assert codes(operation)[places.near] == "moved_elsewhere"
-    assert states(operation)[places.near] == "failed"
+    run_workers()
+    assert target_error_codes(operation)[places.near] == "moved_elsewhere"
+    assert target_states(operation)[places.near] == "failed"
     assert inventory.status(places.near) == status
     assert Device.objects.get(pk=places.near).app_id == places.other
 
@@ -391,7 +391,9 @@ def test_a_device_that_moved_after_the_last_sync_is_not_changed(
 def test_the_error_for_a_moved_device_does_not_reveal_it(local, places, moved):
     moved(places.near, "FROZEN")
     client = local("operator")
-    text = client.post(f"/devices/{places.near}/freeze/", asked(), follow=True).text
+    text = client.post(
+        f"/devices/{places.near}/freeze/", change_form(), follow=True
+    ).text
     assert "the device was moved to a resource space outside" in text
     assert str(Space.objects.get(pk=places.other)) not in text
 
@@ -401,16 +403,19 @@ def test_a_moved_device_is_changed_by_a_user_with_both_spaces(local, places, mov
     everywhere = begun(local("admin", EVERY_SPACE).user, places.near_too)
     for device in (places.near, places.near_too):
         moved(device, "ONLINE")
-    work()
-    assert {*states(operation).values(), *states(everywhere).values()} == {"ok"}
+    run_workers()
+    assert {
+        *target_states(operation).values(),
+        *target_states(everywhere).values(),
+    } == {"ok"}
 
 
 def test_the_command_line_acts_in_every_space(places, moved):
     actor = Actor(None, "", "cli", name="root")
     operation = create("device.freeze", [places.far, "x"], actor)
     moved(places.far, "ONLINE")
-    work()
-    assert states(operation) == {places.far: "ok", "x": "failed"}
+    run_workers()
+    assert target_states(operation) == {places.far: "ok", "x": "failed"}
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -420,12 +425,12 @@ def test_a_single_target_and_a_list_have_the_same_permissions(
 ):
     client, id = local(role), getattr(places, where)
     may = role in ("operator", "admin") and where == "near"
-    alone = client.post(f"/devices/{id}/freeze/", asked())
+    alone = client.post(f"/devices/{id}/freeze/", change_form())
     listed = client.post(
-        "/devices/selection.unfreeze/", asked(target=[id], key="e" * 32)
+        "/devices/selection.unfreeze/", change_form(target=[id], key="e" * 32)
     )
     assert [response.status_code < 400 for response in (alone, listed)] == [may, may]
-    assert len(writes(inventory)) == (2 if may else 0)
+    assert len(write_requests(inventory)) == (2 if may else 0)
 
 
 def test_a_deactivated_user_is_signed_out_at_the_next_request(local):

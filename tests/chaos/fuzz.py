@@ -32,13 +32,13 @@ from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.verbs import all_verbs
 from iotda_admin.rate import connection
 from policies.models import Policy
-from tests.asking import WRITES, create, work
 from tests.chaos import product
 from tests.chaos.fuzz_input import MARK, TYPES, Dice, Input, encoded
 from tests.chaos.fuzz_site import PARAMETER, Site, site
 from tests.chaos.report import Findings
 from tests.chaos.stage import Stage
 from tests.cloud import Cloud
+from tests.operation_helpers import WRITE_OPERATIONS, create, run_workers
 from tests.samples import SAMPLES
 
 SLOW = 1.0  # seconds
@@ -138,7 +138,7 @@ class Fuzz:
     def requests(self, numbers: range) -> None:
         for turn, number in enumerate(numbers):
             if turn % TURN == 0:
-                work()
+                run_workers()
             self.beat()
             self.one(number)
         self.afterwards()
@@ -250,7 +250,9 @@ class Fuzz:
 
     def changed(self) -> set[tuple[str, str]]:
         entries = [
-            entry for entry in self.cloud.journal() if entry["operation"] in WRITES
+            entry
+            for entry in self.cloud.journal()
+            if entry["operation"] in WRITE_OPERATIONS
         ]
         verbs = [VERBS.get(entry["operation"], "device.freeze") for entry in entries]
         return {
@@ -381,7 +383,7 @@ def set_the_scene(cloud: Cloud) -> None:
     cloud.fault("BindDevicePolicy", "drop", moment="after")
     ask("policy.bind", free[3:5], known["policy"])
     cloud.heal()
-    work()
+    run_workers()
     ask("policy.bind", [f"nobody-{n}" for n in range(45)], known["policy"])
 
 

@@ -34,8 +34,8 @@ from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.verbs import all_verbs, get_verb
 from iotda_admin.rate import connection
 from policies.models import Binding
-from tests.asking import asked, create, work
 from tests.iotda.stopwatch import Stopwatch
+from tests.operation_helpers import change_form, create, run_workers
 
 SIMULATED_LOGIN = ("demo-domain", "demo-user", "demo-password")
 LONG_AGO = timedelta(hours=1)
@@ -155,11 +155,14 @@ def send_form(
 ) -> int:
     """The form of a page, as a browser sends it; its status."""
     if verb.startswith("device."):
-        path, form = f"/devices/{ids[0]}/{verb.rpartition('.')[2]}/", asked(key=key)
+        path, form = (
+            f"/devices/{ids[0]}/{verb.rpartition('.')[2]}/",
+            change_form(key=key),
+        )
     else:
         act = verb.rpartition(".")[2]
         path = f"/policies/{policy}/{act}/"
-        form = asked(
+        form = change_form(
             key=key, act=act, policy=policy, target_type="device", target=list(ids)
         )
     return page.post(path, form).status_code
@@ -171,7 +174,7 @@ def send_form_again(verb: str, ids: Sequence[str], policy: str, key: str) -> int
 
 def run_worker() -> None:
     """What the worker does until nothing is due: sends, and settles what nobody answered."""
-    work()
+    run_workers()
     sweep()
 
 

@@ -3,7 +3,14 @@
 import pytest
 
 from iotda_admin.operations.models import Operation
-from tests.asking import asked, codes, outcome, states, work, writes
+from tests.operation_helpers import (
+    change_form,
+    outcome_counts,
+    run_workers,
+    target_error_codes,
+    target_states,
+    write_requests,
+)
 
 BAD = [
     "a" * 129, "a\0b", "..", "a%2Fb", "abc\n", "\u0430bc", "a b", " abc", "<b>x</b>", "a/b", "",
@@ -44,37 +51,37 @@ def test_it_says_what_goes_as_a_batch_task(operator, inventory, settings):
 @pytest.mark.parametrize("verb", ["freeze", "unfreeze"])
 def test_without_a_selection_it_leads_to_the_list(operator, inventory, verb):
     response = operator.get(
-        f"/devices/selection.{verb}/", {"target": inventory.free(1), **asked()}
+        f"/devices/selection.{verb}/", {"target": inventory.free(1), **change_form()}
     )
     assert response.url == "/devices/"
     assert not Operation.objects.exists()
 
 
 def test_it_records_more_than_one_chunk_and_answers_at_once(operator, inventory):
-    response = select(operator, *inventory.free(3), **asked())
+    response = select(operator, *inventory.free(3), **change_form())
     operation = Operation.objects.get()
     assert response.url == operation.get_absolute_url()
-    assert outcome(operation) == {"pending": 3}
-    assert not writes(inventory)
+    assert outcome_counts(operation) == {"pending": 3}
+    assert not write_requests(inventory)
 
 
 def test_a_device_ticked_twice_is_one_target(operator, inventory):
     device = inventory.free(1)[0]
-    select(operator, device, device, **asked())
-    assert states(Operation.objects.get()) == {device: "ok"}
+    select(operator, device, device, **change_form())
+    assert target_states(Operation.objects.get()) == {device: "ok"}
 
 
 def test_a_device_that_the_inventory_lost_meanwhile_is_not_left_out_silently(
     operator, inventory
 ):
     device = inventory.free(1)[0]
-    select(operator, device, "gone-since", **asked())
-    assert set(states(Operation.objects.get())) == {device, "gone-since"}
+    select(operator, device, "gone-since", **change_form())
+    assert set(target_states(Operation.objects.get())) == {device, "gone-since"}
 
 
 def test_nothing_ticked_is_said(operator, inventory):
     assert "No device was selected" in select(operator).text
-    response = select(operator, **asked())
+    response = select(operator, **change_form())
     assert response.status_code == 422
     assert "Choose at least one" in response.text
 
@@ -84,7 +91,7 @@ def test_nothing_ticked_is_said(operator, inventory):
 def test_what_is_not_an_id_is_named_and_nothing_is_sent(
     operator, inventory, verb, value
 ):
-    response = select(operator, inventory.free(1)[0], value, verb=verb, **asked())
+    response = select(operator, inventory.free(1)[0], value, verb=verb, **change_form())
     assert response.status_code == 422
     assert "is not an ID" in response.text
     assert (
@@ -92,12 +99,12 @@ def test_what_is_not_an_id_is_named_and_nothing_is_sent(
         in response.text
     )
     assert 'value="billing dispute"' in response.text
-    assert not writes(inventory)
+    assert not write_requests(inventory)
 
 
 def test_more_than_the_limit_is_refused_whole(operator, inventory, settings):
     settings.TARGETS_LIMIT = 2
-    response = select(operator, *inventory.free(3), **asked())
+    response = select(operator, *inventory.free(3), **change_form())
     assert response.status_code == 413
     assert "3 targets are more than the 2" in response.text
     assert not Operation.objects.exists()
@@ -106,8 +113,8 @@ def test_more_than_the_limit_is_refused_whole(operator, inventory, settings):
 def test_one_busy_device_refuses_the_whole_selection(operator, inventory):
     first, second = inventory.free(2)
     inventory.fault("FreezeDevice", "throttle", retry_after=60)
-    operator.post(f"/devices/{first}/freeze/", asked())
-    response = select(operator, second, first, **asked(key="f" * 32))
+    operator.post(f"/devices/{first}/freeze/", change_form())
+    response = select(operator, second, first, **change_form(key="f" * 32))
     assert response.status_code == 409
     assert Operation.objects.count() == 1
 
@@ -116,14 +123,14 @@ def test_each_device_has_its_own_outcome(operator, inventory):
     good, gone = inventory.free(2)
     frozen = inventory.known_ids["frozen"]
     inventory.call("DELETE", f"devices/{gone}")
-    select(operator, good, gone, frozen, **asked())
-    work()
+    select(operator, good, gone, frozen, **change_form())
+    run_workers()
     operation = Operation.objects.get()
-    assert states(operation) == {good: "ok", gone: "failed", frozen: "already"}
-    assert codes(operation)[gone] == "IOTDA.014000"
+    assert target_states(operation) == {good: "ok", gone: "failed", frozen: "already"}
+    assert target_error_codes(operation)[gone] == "IOTDA.014000"
 
 
 def test_only_what_is_not_an_id_is_named_too(operator, inventory):
-    response = select(operator, "a b", **asked())
+    response = select(operator, "a b", **change_form())
     assert response.status_code == 422
     assert "“a b” is not an ID" in response.text

@@ -5,8 +5,14 @@ import requests
 
 from devices.models import Device
 from iotda_admin.operations.models import Operation
-from tests.asking import asked, codes, outcome, states, writes
 from tests.conftest import make_user
+from tests.operation_helpers import (
+    change_form,
+    outcome_counts,
+    target_error_codes,
+    target_states,
+    write_requests,
+)
 
 
 @pytest.fixture
@@ -15,7 +21,7 @@ def delete(policyadmin):
 
     def delete(device_id: str, **more):
         name = Device.objects.get(pk=device_id).name
-        form = asked(**{"typed": name, **more})
+        form = change_form(**{"typed": name, **more})
         return policyadmin.post(f"/devices/{device_id}/delete/", form)
 
     return delete
@@ -33,22 +39,22 @@ def test_the_name_has_to_be_typed(delete, inventory):
     response = delete(inventory.known_ids["offline"], typed="something else")
     assert response.status_code == 422
     assert "Type the name exactly as it is shown" in response.text
-    assert not writes(inventory)
+    assert not write_requests(inventory)
 
 
 def test_the_number_of_several_has_to_be_typed(policyadmin, inventory):
     url, ids = "/devices/selection.delete/", inventory.free(3)
     assert "Type this to confirm" in policyadmin.post(url, {"target": ids}).text
-    assert policyadmin.post(url, asked(target=ids, typed="2")).status_code == 422
-    assert not writes(inventory)
-    policyadmin.post(url, asked(target=ids, typed="3"))
+    assert policyadmin.post(url, change_form(target=ids, typed="2")).status_code == 422
+    assert not write_requests(inventory)
+    policyadmin.post(url, change_form(target=ids, typed="3"))
     assert Operation.objects.get().targets.count() == 3
 
 
 def test_a_gateway_with_child_devices_is_refused(delete, inventory):
     gateway = Device.objects.get(pk=inventory.known_ids["child"]).gateway_id
     delete(gateway)
-    assert codes(Operation.objects.get()) == {gateway: "IOTDA.014024"}
+    assert target_error_codes(Operation.objects.get()) == {gateway: "IOTDA.014024"}
     assert Device.objects.filter(pk=gateway).exists()
 
 
@@ -56,15 +62,15 @@ def test_a_known_device_that_is_gone_is_already_deleted(delete, inventory):
     device_id = inventory.known_ids["offline"]
     inventory.call("DELETE", f"devices/{device_id}")
     delete(device_id)
-    assert outcome(Operation.objects.get()) == {"already": 1}
+    assert outcome_counts(Operation.objects.get()) == {"already": 1}
 
 
 def test_an_unknown_device_that_is_not_there_is_a_failure(policyadmin, inventory):
-    form = asked(target=["no-such-device"], typed="no-such-device")
+    form = change_form(target=["no-such-device"], typed="no-such-device")
     policyadmin.post("/devices/selection.delete/", form)
     operation = Operation.objects.get()
-    assert states(operation) == {"no-such-device": "failed"}
-    assert codes(operation) == {"no-such-device": "IOTDA.014000"}
+    assert target_states(operation) == {"no-such-device": "failed"}
+    assert target_error_codes(operation) == {"no-such-device": "IOTDA.014000"}
 
 
 def test_it_cannot_be_undone(delete, policyadmin, inventory):

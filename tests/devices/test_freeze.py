@@ -5,8 +5,13 @@ import pytest
 from devices.models import Device
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Operation
-from tests.asking import asked, outcome, unreachable, writes
 from tests.conftest import HTMX
+from tests.operation_helpers import (
+    change_form,
+    make_iotda_unreachable,
+    outcome_counts,
+    write_requests,
+)
 
 NOT_IDS = [
     "a" * 129,
@@ -24,7 +29,7 @@ NOT_IDS = [
 
 
 def freeze(client, device, **more):
-    return client.post(f"/devices/{device}/freeze/", asked(), **more)
+    return client.post(f"/devices/{device}/freeze/", change_form(), **more)
 
 
 def test_it_freezes_the_device(operator, inventory):
@@ -36,7 +41,7 @@ def test_it_freezes_the_device(operator, inventory):
 
 def test_it_unfreezes_the_device(operator, inventory):
     device = inventory.known_ids["frozen"]
-    operator.post(f"/devices/{device}/unfreeze/", asked())
+    operator.post(f"/devices/{device}/unfreeze/", change_form())
     assert inventory.status(device) == "OFFLINE"
     assert Device.objects.get(pk=device).status == "OFFLINE"
 
@@ -93,9 +98,9 @@ def test_who_asked_and_why_is_recorded(operator, inventory):
 def test_a_device_frozen_before_is_already(operator, inventory):
     device = inventory.known_ids["frozen"]
     response = freeze(operator, device, headers=HTMX)
-    assert outcome(Operation.objects.get()) == {"already": 1}
+    assert outcome_counts(Operation.objects.get()) == {"already": 1}
     assert "was frozen already" in response.text
-    assert not writes(inventory)
+    assert not write_requests(inventory)
 
 
 @pytest.mark.parametrize("repeat", ["ok", "error"])
@@ -112,23 +117,23 @@ def test_a_device_frozen_between_the_look_and_the_call_stands_as_asked(
     if repeat == "error":
         inventory.fault("FreezeDevice", "status", **code)
     freeze(operator, device)
-    assert outcome(Operation.objects.get()) == {
+    assert outcome_counts(Operation.objects.get()) == {
         "already" if repeat == "error" else "ok": 1
     }
 
 
 @pytest.mark.parametrize("which", ["online", "inactive"])
 def test_a_device_that_is_not_frozen_is_already_unfrozen(operator, inventory, which):
-    operator.post(f"/devices/{inventory.known_ids[which]}/unfreeze/", asked())
-    assert outcome(Operation.objects.get()) == {"already": 1}
-    assert not writes(inventory)
+    operator.post(f"/devices/{inventory.known_ids[which]}/unfreeze/", change_form())
+    assert outcome_counts(Operation.objects.get()) == {"already": 1}
+    assert not write_requests(inventory)
 
 
 def test_a_device_behind_a_gateway_is_refused_without_a_call(operator, inventory):
     response = freeze(operator, inventory.known_ids["child"], headers=HTMX)
-    assert outcome(Operation.objects.get()) == {"failed": 1}
+    assert outcome_counts(Operation.objects.get()) == {"failed": 1}
     assert "This device is behind a gateway" in response.text
-    assert not writes(inventory)
+    assert not write_requests(inventory)
 
 
 REFUSED = [
@@ -174,7 +179,7 @@ def test_a_device_that_is_gone_is_failed(operator, inventory):
 def test_a_platform_that_cannot_be_reached_is_said_and_recorded(
     operator, inventory, settings
 ):
-    unreachable(settings)
+    make_iotda_unreachable(settings)
     response = freeze(operator, inventory.known_ids["online"], headers=HTMX)
     target = Operation.objects.get().targets.get()
     assert response.status_code == 502
@@ -189,7 +194,7 @@ def test_a_throttled_freeze_waits_as_long_as_asked(operator, inventory):
     chunk = Operation.objects.get().chunks.get()
     assert "asks us to slow down" in response.text
     assert "Freeze: waiting" in " ".join(response.text.split())
-    assert outcome(chunk.operation) == {"pending": 1}
+    assert outcome_counts(chunk.operation) == {"pending": 1}
     assert 25 < (chunk.due_at - chunk.sent_at).total_seconds() < 35
 
 
@@ -198,7 +203,7 @@ def test_a_throttled_freeze_waits_as_long_as_asked(operator, inventory):
 def test_what_is_not_an_id_reaches_nothing(operator, inventory, value, end):
     seen = len(inventory.journal())
     url = f"/devices/{value}/{end}"
-    assert operator.post(url, asked()).status_code == (
+    assert operator.post(url, change_form()).status_code == (
         405 if operator.get(url).status_code == 200 else 404
     )
     assert operator.get(url).status_code == 404

@@ -4,8 +4,8 @@ import pytest
 
 from devices.models import Device
 from policies.models import Binding
-from tests.asking import asked, unreachable
 from tests.conftest import signed_in
+from tests.operation_helpers import change_form, make_iotda_unreachable
 
 
 def page(client, device):
@@ -29,7 +29,7 @@ def test_a_platform_that_is_down_leaves_the_inventory_with_its_age(
     viewer, inventory, settings
 ):
     device = Device.objects.get(pk=inventory.known_ids["online"])
-    unreachable(settings)
+    make_iotda_unreachable(settings)
     response = page(viewer, device.pk)
     assert response.status_code == 503
     assert "The request to IoTDA failed." in response.text
@@ -97,7 +97,7 @@ def test_what_the_platform_says_is_text(viewer, inventory):
 
 def test_what_was_done_to_it_stands_there(operator, inventory):
     device = inventory.known_ids["online"]
-    operator.post(f"/devices/{device}/freeze/", asked())
+    operator.post(f"/devices/{device}/freeze/", change_form())
     text = page(operator, device).text
     assert all(words in text for words in ("billing dispute", "INC-1", "/operations/"))
 
@@ -105,7 +105,7 @@ def test_what_was_done_to_it_stands_there(operator, inventory):
 @pytest.mark.parametrize("role", ["viewer", "operator", "policy admin", "auditor"])
 def test_who_did_it_and_why_is_for_those_who_may_see_it(admin, role, inventory):
     device = inventory.known_ids["online"]
-    admin.post(f"/devices/{device}/freeze/", asked())
+    admin.post(f"/devices/{device}/freeze/", change_form())
     history = page(signed_in(role), device).text.partition('id="history"')[2]
     assert "Freeze" in history
     for words in ("admin", "billing dispute", "INC-1", "OP-"):

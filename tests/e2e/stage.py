@@ -22,9 +22,9 @@ from iotda_admin.operations.services import TargetSpec, dispatch
 from iotda_admin.operations.web.forms import new_key
 from iotda_admin.rate import connection as iotda
 from policies.models import Policy
-from tests.asking import create
 from tests.cloud import ROOT, Cloud
 from tests.conftest import make_user
+from tests.operation_helpers import create
 
 FLAGS = [
     "--no-sandbox",

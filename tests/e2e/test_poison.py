@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Target
 from tests.e2e.stage import noise
-from tests.poison import GROUPS, MARK, NAME, PAYLOADS, poison
+from tests.poison import GROUPS, MARK, NAME_PREFIX, PAYLOADS, store_poison
 
 DRAWN = f"() => document.querySelectorAll('[{MARK}]').length"
 # Names that turn round the words beside them. What is text and nothing else can hold no element.
@@ -18,7 +18,7 @@ LOOSE = f"""() => {{
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), loose = []
   while (texts.nextNode()) {{
     const {{data, parentElement}} = texts.currentNode
-    if (data.includes("{NAME}") && !parentElement.closest("bdi, option, pre, textarea, script"))
+    if (data.includes("{NAME_PREFIX}") && !parentElement.closest("bdi, option, pre, textarea, script"))
       loose.push(parentElement.outerHTML.slice(0, 60))
   }}
   return loose
@@ -91,7 +91,7 @@ def pages(state):
 @pytest.fixture
 def state(inventory, live_server, settings):
     settings.BATCH_TASK_ABOVE = 5
-    return poison(inventory)
+    return store_poison(inventory)
 
 
 def test_nothing_of_it_runs_or_is_drawn_on_any_page(state, stage):

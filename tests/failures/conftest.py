@@ -3,22 +3,22 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from tests.operations.conftest import begin, do
+from tests.operations.conftest import record_operation, start_operation
 
-__all__ = ["begin", "do"]
+__all__ = ["record_operation", "start_operation"]
 
 
 @pytest.fixture
 def me(actor: Any) -> Client:
-    """A client signed in as the actor of `do`."""
+    """A client signed in as the actor of `start_operation`."""
     client = Client()
     client.force_login(actor.user)
     return client
 
 
 @pytest.fixture
-def full(do: Any, inventory: Any) -> Any:
+def full(start_operation: Any, inventory: Any) -> Any:
     """A failed bind: the device has five policies already."""
-    return do(
+    return start_operation(
         "policy.bind", inventory.known_ids["full"], policy="policy", ticket="INC-7"
     )

@@ -8,7 +8,7 @@ from iotda_admin.failures import assignments
 from iotda_admin.failures.auto_resolve import resolve_by_inventory
 from iotda_admin.failures.models import Assignment
 from iotda_admin.operations.models import Target
-from tests.asking import work
+from tests.operation_helpers import run_workers
 
 FULL = "code=IOTDA.015204"
 
@@ -54,7 +54,9 @@ def test_only_changed_fields_are_saved(me, full):
     assert last().ticket == ""
 
 
-def test_all_matching_failures_are_taken_except_newer_ones(me, do, full, inventory):
+def test_all_matching_failures_are_taken_except_newer_ones(
+    me, start_operation, full, inventory
+):
     upto = full.targets.get().pk
     inventory.fault(
         "BindDevicePolicy",
@@ -63,8 +65,8 @@ def test_all_matching_failures_are_taken_except_newer_ones(me, do, full, invento
         error_code="IOTDA.015204",
         error_msg="five",
     )
-    later = do("policy.bind", inventory.free(1)[0], policy="policy")
-    work()
+    later = start_operation("policy.bind", inventory.free(1)[0], policy="policy")
+    run_workers()
     send(me, "take", full, target=[], all="1", upto=upto)
     assert [each.target_id for each in Assignment.objects.all()] == [upto]
     assert later.targets.get().pk > upto
@@ -113,9 +115,9 @@ def test_an_auditor_cannot_change_failures(auditor, full):
         assert send(auditor, act, full).status_code == 403
 
 
-def test_an_assignment_moves_to_the_later_failure(me, do, full, inventory):
+def test_an_assignment_moves_to_the_later_failure(me, start_operation, full, inventory):
     send(me, "take", full)
-    again = do("policy.bind", inventory.known_ids["full"], policy="policy")
+    again = start_operation("policy.bind", inventory.known_ids["full"], policy="policy")
     resolve_by_inventory()
     assert [each.target for each in Assignment.objects.exclude(assignee=None)] == [
         again.targets.get()
@@ -130,10 +132,10 @@ def test_an_assignment_moves_to_the_later_failure(me, do, full, inventory):
 
 
 def test_a_reason_that_looks_like_a_later_failure_moves_no_assignment(
-    me, do, full, inventory, monkeypatch
+    me, start_operation, full, inventory, monkeypatch
 ):
     monkeypatch.setattr(assignments, "BATCH_SIZE", 1)
-    first = do("policy.bind", inventory.free(1)[0], policy="policy")
+    first = start_operation("policy.bind", inventory.free(1)[0], policy="policy")
     Target.objects.filter(operation=first).update(state="failed", resolved_at=None)
     send(me, "solve", full, save="1", reason="looked at, which failed again")
     send(me, "take", first)

@@ -9,16 +9,16 @@ from iotda_admin.inventory.sync import run_sync
 from iotda_admin.operations import open_failures
 from iotda_admin.operations.models import Target
 from iotda_admin.rate import connection
-from tests.asking import work
+from tests.operation_helpers import run_workers
 
 
 @pytest.fixture
-def failed(do, inventory):
+def failed(start_operation, inventory):
     """A freeze that IoTDA rejected."""
     inventory.fault(
         "FreezeDevice", "status", status=400, error_code="IOTDA.000006", error_msg="No."
     )
-    operation = do("device.freeze", inventory.free(1)[0])
+    operation = start_operation("device.freeze", inventory.free(1)[0])
     inventory.heal()
     assert operation.targets.get().state == "failed"
     return operation
@@ -34,38 +34,42 @@ def why(operation) -> str:
 
 
 @pytest.mark.parametrize("few", [0, 1000])
-def test_a_later_successful_operation_resolves_a_failure(do, failed, monkeypatch, few):
+def test_a_later_successful_operation_resolves_a_failure(
+    start_operation, failed, monkeypatch, few
+):
     monkeypatch.setattr(open_failures, "FEW", few)
-    later = do("device.freeze", failed.targets.get().target_id)
+    later = start_operation("device.freeze", failed.targets.get().target_id)
     assert why(failed) == str(later)
     assert Event.objects.get(kind="failure.solved").operation == later.pk
 
 
 @pytest.mark.parametrize("few", [0, 1000])
 def test_an_operation_resolves_no_other_failures(
-    do, failed, monkeypatch, few, inventory
+    start_operation, failed, monkeypatch, few, inventory
 ):
     monkeypatch.setattr(open_failures, "FEW", few)
-    do("policy.bind", failed.targets.get().target_id, policy="policy")
-    do("device.freeze", inventory.free(2)[1])
+    start_operation("policy.bind", failed.targets.get().target_id, policy="policy")
+    start_operation("device.freeze", inventory.free(2)[1])
     assert why(failed) == ""
 
 
-def test_only_the_later_of_two_equal_failures_is_open(do, failed, inventory):
+def test_only_the_later_of_two_equal_failures_is_open(
+    start_operation, failed, inventory
+):
     inventory.fault(
         "FreezeDevice", "status", status=400, error_code="IOTDA.000006", error_msg="No."
     )
-    later = do("device.freeze", failed.targets.get().target_id)
+    later = start_operation("device.freeze", failed.targets.get().target_id)
     assert why(failed) == f"{later}, which failed again"
     assert why(later) == ""
 
 
-def test_a_later_operation_resolves_an_unknown_outcome(do, inventory, me):
+def test_a_later_operation_resolves_an_unknown_outcome(start_operation, inventory, me):
     inventory.fault("FreezeDevice", "drop", moment="after")
-    operation = do("device.freeze", inventory.free(1)[0])
+    operation = start_operation("device.freeze", inventory.free(1)[0])
     inventory.heal()
     assert "?state=unknown" in me.get("/failures/").text
-    later = do("device.freeze", operation.targets.get().target_id)
+    later = start_operation("device.freeze", operation.targets.get().target_id)
     assert why(operation) == str(later)
 
 
@@ -105,14 +109,16 @@ def test_a_sync_resolves_failures_of_deleted_devices(failed, inventory):
     assert why(failed) == "inventory: the target no longer exists"
 
 
-def test_a_failure_of_an_unknown_id_stays_open(do):
-    operation = do("device.freeze", "nobody-1")
-    work()
+def test_a_failure_of_an_unknown_id_stays_open(start_operation):
+    operation = start_operation("device.freeze", "nobody-1")
+    run_workers()
     sync_and_resolve()
     assert (operation.targets.get().state, why(operation)) == ("failed", "")
 
 
-def test_failures_are_compared_in_batches(failed, do, inventory, monkeypatch):
+def test_failures_are_compared_in_batches(
+    failed, start_operation, inventory, monkeypatch
+):
     monkeypatch.setattr("iotda_admin.failures.auto_resolve.BATCH_SIZE", 1)
     for device in inventory.free(3)[1:]:
         inventory.fault(
@@ -122,7 +128,7 @@ def test_failures_are_compared_in_batches(failed, do, inventory, monkeypatch):
             error_code="IOTDA.000006",
             error_msg="No.",
         )
-        do("device.freeze", device)
+        start_operation("device.freeze", device)
     for device in inventory.free(3):
         inventory.call("DELETE", f"devices/{device}")
     sync_and_resolve()
@@ -132,6 +138,6 @@ def test_failures_are_compared_in_batches(failed, do, inventory, monkeypatch):
     assert Target.objects.exclude(resolved_at=None).count() == 3
 
 
-def test_the_operation_shows_how_a_failure_was_resolved(me, do, failed):
-    later = do("device.freeze", failed.targets.get().target_id)
+def test_the_operation_shows_how_a_failure_was_resolved(me, start_operation, failed):
+    later = start_operation("device.freeze", failed.targets.get().target_id)
     assert f"Resolved: {later}" in me.get(f"{failed.get_absolute_url()}targets/").text

@@ -6,7 +6,7 @@ from iotda_admin.access.models import Grant
 from iotda_admin.failures import queries
 from iotda_admin.operations.cli.report import as_lines
 from iotda_admin.operations.models import Operation, Target
-from tests.asking import unreachable
+from tests.operation_helpers import make_iotda_unreachable
 
 FULL = "/failures/?code=IOTDA.015204"
 
@@ -47,16 +47,20 @@ def test_failures_of_other_spaces_are_not_listed(policyadmin, full):
     assert taken.status_code == 404
 
 
-def test_unknown_outcomes_are_one_group_and_come_first(me, do, full, inventory):
+def test_unknown_outcomes_are_one_group_and_come_first(
+    me, start_operation, full, inventory
+):
     inventory.fault("BindDevicePolicy", "drop", moment="after")
-    do("policy.bind", *inventory.free(2), policy="policy")
+    start_operation("policy.bind", *inventory.free(2), policy="policy")
     text = me.get("/failures/").text
     assert text.index("?state=unknown") < text.index("?code=IOTDA.015204")
     assert inventory.free(1)[0] in me.get("/failures/?state=unknown").text
 
 
-def test_a_failure_is_not_listed_while_it_is_retried(me, begin, full, inventory):
-    begin("policy.bind", inventory.known_ids["full"], policy="policy")
+def test_a_failure_is_not_listed_while_it_is_retried(
+    me, record_operation, full, inventory
+):
+    record_operation("policy.bind", inventory.known_ids["full"], policy="policy")
     assert "No open failures." in me.get("/failures/").text
 
 
@@ -66,12 +70,15 @@ def test_an_operator_sees_only_own_failures(operator, full):
 
 
 def test_failures_of_others_do_not_hide_own_failures(
-    operator, do, full, inventory, monkeypatch
+    operator, start_operation, full, inventory, monkeypatch
 ):
     monkeypatch.setattr(queries, "COUNT_LIMIT", 1)
     monkeypatch.setattr(queries, "CODES_SHOWN", 1)
     inventory.fault("BindDevicePolicy", "drop", moment="after")
-    unknown = [do("policy.bind", each, policy="policy") for each in inventory.free(4)]
+    unknown = [
+        start_operation("policy.bind", each, policy="policy")
+        for each in inventory.free(4)
+    ]
     operator_id = User.objects.get(username="operator").pk
     Operation.objects.filter(pk=unknown[1].pk).update(actor=operator_id)
     own = unknown[1].targets.get().target_id
@@ -122,7 +129,7 @@ def test_five_policies_are_shown_with_a_way_to_unbind_each(me, full, inventory):
     assert text.count(f"/unbind/?target_type=device&amp;target={target}") == 5
 
 
-def test_the_overview_counts_open_failures(me, do, settings, inventory):
-    unreachable(settings)
-    do("device.freeze", inventory.free(1)[0])
+def test_the_overview_counts_open_failures(me, start_operation, settings, inventory):
+    make_iotda_unreachable(settings)
+    start_operation("device.freeze", inventory.free(1)[0])
     assert "to resolve" in me.get("/").text

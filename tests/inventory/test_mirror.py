@@ -11,7 +11,7 @@ from iotda_admin.inventory import sync
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.rate import connection
 from policies.models import Binding, Policy
-from tests.asking import unreachable
+from tests.operation_helpers import make_iotda_unreachable
 
 
 def sync_again():
@@ -112,7 +112,7 @@ def test_a_transient_error_is_retried(inventory, fault):
 
 
 def test_a_failed_sync_changes_nothing(inventory, settings):
-    unreachable(settings)
+    make_iotda_unreachable(settings)
     rows = Device.objects.count(), Policy.objects.count(), Binding.objects.count()
     fresh = SyncRun.fresh_at()
     with stamina.set_testing(True, attempts=1):

@@ -9,17 +9,17 @@ from iotda_admin.access.actor import Actor
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.services import dispatch
 from iotda_admin.rate.connection import client
-from tests.asking import create, work
 from tests.cloud import Cloud
+from tests.operation_helpers import create, run_workers
 from tests.operations.deployment import Deployment
 
 
 @pytest.fixture
-def begin(actor: Actor, inventory: Any) -> Any:
+def record_operation(actor: Actor, inventory: Any) -> Any:
     """Asks at the door, without starting."""
     keys = iter(range(1000))
 
-    def begin(
+    def record_operation(
         verb: str, *ids: str, policy: str = "other_policy", **more: Any
     ) -> Operation:
         about = {}
@@ -29,19 +29,19 @@ def begin(actor: Actor, inventory: Any) -> Any:
         key = more.pop("form_key", None) or f"key {next(keys)}"
         return create(verb, ids, by, key=key, **about, **more)
 
-    return begin
+    return record_operation
 
 
 @pytest.fixture
-def do(begin: Any) -> Any:
+def start_operation(record_operation: Any) -> Any:
     """Asks and starts."""
 
-    def do(verb: str, *ids: str, **more: Any) -> Operation:
-        operation = begin(verb, *ids, **more)
+    def start_operation(verb: str, *ids: str, **more: Any) -> Operation:
+        operation = record_operation(verb, *ids, **more)
         dispatch(operation, client())
         return operation
 
-    return do
+    return start_operation
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +75,9 @@ def devices(platform: Any) -> Any:
 
 
 @pytest.fixture
-def finished(do: Any, devices: Any, platform: Any) -> Any:
+def finished(start_operation: Any, devices: Any, platform: Any) -> Any:
     """An operation whose task has frozen all devices, and that nobody has looked at yet."""
-    operation = do("device.freeze", *devices)
-    work()
+    operation = start_operation("device.freeze", *devices)
+    run_workers()
     assert {platform.status(id) for id in devices} == {"FROZEN"}
     return operation

@@ -14,30 +14,44 @@ from iotda_admin.operations.execution.lifecycle import cancel_operation
 from iotda_admin.operations.models import Chunk
 from iotda_admin.operations.verbs import get_verb, task_name
 from iotda_admin.rate import connection
-from tests.asking import outcome, time_passes, work, writes
-from tests.batching import created, finish, follow, tell
+from tests.batch_task_helpers import (
+    created_tasks,
+    poll_tasks_now,
+    run_until_finished,
+    set_task_result,
+)
+from tests.operation_helpers import (
+    make_everything_due,
+    outcome_counts,
+    run_workers,
+    write_requests,
+)
 
 
-def test_up_to_the_threshold_each_device_is_asked_for_by_itself(do, platform):
-    operation = do("device.freeze", *platform.free(3))
-    work()
-    assert outcome(operation) == {"ok": 3}
-    assert not created(platform)
+def test_up_to_the_threshold_each_device_is_asked_for_by_itself(
+    start_operation, platform
+):
+    operation = start_operation("device.freeze", *platform.free(3))
+    run_workers()
+    assert outcome_counts(operation) == {"ok": 3}
+    assert not created_tasks(platform)
 
 
-def test_above_it_one_task_does_it(do, devices, platform):
-    operation = do("device.freeze", *devices)
-    work()
-    assert outcome(operation) == {"sent": 8}
-    assert [entry["operation"] for entry in writes(platform)] == ["CreateBatchTask"]
-    follow()
-    assert outcome(operation) == {"ok": 8}
+def test_above_it_one_task_does_it(start_operation, devices, platform):
+    operation = start_operation("device.freeze", *devices)
+    run_workers()
+    assert outcome_counts(operation) == {"sent": 8}
+    assert [entry["operation"] for entry in write_requests(platform)] == [
+        "CreateBatchTask"
+    ]
+    poll_tasks_now()
+    assert outcome_counts(operation) == {"ok": 8}
     assert {platform.status(id) for id in devices} == {"FROZEN"}
 
 
-def test_nothing_is_sent_in_the_request_that_asks(do, devices, platform):
-    do("device.freeze", *devices)
-    assert not writes(platform)
+def test_nothing_is_sent_in_the_request_that_asks(start_operation, devices, platform):
+    start_operation("device.freeze", *devices)
+    assert not write_requests(platform)
 
 
 def test_the_command_line_follows_it_without_a_worker(
@@ -56,24 +70,30 @@ def test_the_command_line_follows_it_without_a_worker(
             "INC-1",
         )
     assert "8" in capsys.readouterr().out
-    assert [entry["operation"] for entry in writes(platform)] == ["CreateBatchTask"]
+    assert [entry["operation"] for entry in write_requests(platform)] == [
+        "CreateBatchTask"
+    ]
 
 
-def test_a_task_takes_so_many_and_no_more(do, devices, platform, monkeypatch):
+def test_a_task_takes_so_many_and_no_more(
+    start_operation, devices, platform, monkeypatch
+):
     monkeypatch.setattr("iotda_admin.operations.services.BATCH_TARGET_LIMIT", 5)
-    operation = do("device.freeze", *devices)
-    assert finish(operation) == {"ok": 8}
-    assert [len(entry["target_ids"]) for entry in created(platform)] == [5, 3]
+    operation = start_operation("device.freeze", *devices)
+    assert run_until_finished(operation) == {"ok": 8}
+    assert [len(entry["target_ids"]) for entry in created_tasks(platform)] == [5, 3]
 
 
-def test_a_bind_has_no_task(do, devices, platform):
-    do("policy.bind", *devices)
+def test_a_bind_has_no_task(start_operation, devices, platform):
+    start_operation("policy.bind", *devices)
     assert not Chunk.objects.filter(by_task=True).exists()
 
 
-def test_what_was_accepted_can_be_found_at_the_platform(do, devices, platform):
-    operation = do("device.freeze", *devices)
-    work()
+def test_what_was_accepted_can_be_found_at_the_platform(
+    start_operation, devices, platform
+):
+    operation = start_operation("device.freeze", *devices)
+    run_workers()
     chunk = operation.chunks.get()
     page = connection.client().list_batch_tasks("freezeDevices")
     assert [(t.task_id, t.task_name) for t in page.items] == [
@@ -82,43 +102,46 @@ def test_what_was_accepted_can_be_found_at_the_platform(do, devices, platform):
     assert (chunk.http_status, bool(chunk.request_id)) == (201, True)
 
 
-def test_it_is_followed_until_it_has_finished(do, devices, platform):
+def test_it_is_followed_until_it_has_finished(start_operation, devices, platform):
     platform.switch(task_delay_s=1000)
-    operation = do("device.freeze", *devices)
-    work()
-    follow()
-    assert (outcome(operation), operation.finished_at) == ({"sent": 8}, None)
+    operation = start_operation("device.freeze", *devices)
+    run_workers()
+    poll_tasks_now()
+    assert (outcome_counts(operation), operation.finished_at) == ({"sent": 8}, None)
     assert operation.chunks.get().due_at > timezone.now()
 
 
 def test_how_far_it_is_can_be_seen(finished, platform):
     progress = {"total": 8, "success": 3, "fail": 1, "processing": 4}
-    tell(platform, finished, [], status="Processing", task_progress=progress)
-    follow()
-    assert (outcome(finished), finished.chunks.get().task_done) == ({"sent": 8}, 4)
+    set_task_result(platform, finished, [], status="Processing", task_progress=progress)
+    poll_tasks_now()
+    assert (outcome_counts(finished), finished.chunks.get().task_done) == (
+        {"sent": 8},
+        4,
+    )
 
 
-def test_a_device_under_way_takes_no_other_change(do, devices, platform):
+def test_a_device_under_way_takes_no_other_change(start_operation, devices, platform):
     platform.switch(task_delay_s=1000)
-    do("device.freeze", *devices)
-    work()
+    start_operation("device.freeze", *devices)
+    run_workers()
     with pytest.raises(Exception, match="has been changing"):
-        do("device.unfreeze", devices[0])
+        start_operation("device.unfreeze", devices[0])
 
 
-def test_what_lasts_long_is_asked_for_less_often(do, devices, platform):
+def test_what_lasts_long_is_asked_for_less_often(start_operation, devices, platform):
     platform.switch(task_delay_s=1000)
-    operation = do("device.freeze", *devices)
-    work()
+    operation = start_operation("device.freeze", *devices)
+    run_workers()
     Chunk.objects.update(sent_at=timezone.now() - timedelta(seconds=300))
-    follow()
+    poll_tasks_now()
     assert 25 < (operation.chunks.get().due_at - timezone.now()).total_seconds() < 31
 
 
-def test_of_two_followers_one_looks(do, devices, platform):
-    do("device.freeze", *devices)
-    work()
-    time_passes()
+def test_of_two_followers_one_looks(start_operation, devices, platform):
+    start_operation("device.freeze", *devices)
+    run_workers()
+    make_everything_due()
     pk = Chunk.objects.get().pk
     assert [batch_tasks.lease_task(pk) is None for _follower in range(2)] == [
         False,
@@ -127,10 +150,10 @@ def test_of_two_followers_one_looks(do, devices, platform):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_workers_follow_a_task_once(do, devices, platform):
-    operation = do("device.freeze", *devices)
-    work()
-    time_passes()
+def test_two_workers_follow_a_task_once(start_operation, devices, platform):
+    operation = start_operation("device.freeze", *devices)
+    run_workers()
+    make_everything_due()
 
     def follow_once(_worker):
         batch_tasks.poll_due_tasks()
@@ -138,50 +161,52 @@ def test_two_workers_follow_a_task_once(do, devices, platform):
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(follow_once, range(2)))
-    assert outcome(operation) == {"ok": 8}
+    assert outcome_counts(operation) == {"ok": 8}
     assert len(platform.journal("ShowBatchTask")) == 1
 
 
-def test_a_follower_that_was_replaced_settles_nothing(do, devices, platform):
-    operation = do("device.freeze", *devices)
-    work()
-    time_passes()
+def test_a_follower_that_was_replaced_settles_nothing(
+    start_operation, devices, platform
+):
+    operation = start_operation("device.freeze", *devices)
+    run_workers()
+    make_everything_due()
     slow = batch_tasks.lease_task(operation.chunks.get().pk)
-    time_passes()
+    make_everything_due()
     batch_tasks.lease_task(operation.chunks.get().pk)
     with pytest.raises(batch_tasks.TaskLeaseLost):
         slow.poll(connection.client())
-    assert outcome(operation) == {"sent": 8}
+    assert outcome_counts(operation) == {"sent": 8}
 
 
 def test_a_batch_task_of_a_cancelled_operation_is_polled_to_its_end(
-    do, actor, devices, platform, monkeypatch
+    start_operation, actor, devices, platform, monkeypatch
 ):
     monkeypatch.setattr("iotda_admin.operations.execution.leases.RUNNING_TASK_LIMIT", 1)
     monkeypatch.setattr("iotda_admin.operations.services.BATCH_TARGET_LIMIT", 5)
-    operation = do("device.freeze", *devices)
-    work()
+    operation = start_operation("device.freeze", *devices)
+    run_workers()
     cancel_operation(operation, actor)
-    assert finish(operation) == {"ok": 5, "cancelled": 3}
-    assert (operation.state, len(created(platform))) == ("cancelled", 1)
+    assert run_until_finished(operation) == {"ok": 5, "cancelled": 3}
+    assert (operation.state, len(created_tasks(platform))) == ("cancelled", 1)
 
 
 def test_so_does_one_whose_asker_lost_the_right(
-    do, actor, devices, platform, monkeypatch
+    start_operation, actor, devices, platform, monkeypatch
 ):
     monkeypatch.setattr("iotda_admin.operations.execution.leases.RUNNING_TASK_LIMIT", 1)
     monkeypatch.setattr("iotda_admin.operations.services.BATCH_TARGET_LIMIT", 5)
-    operation = do("device.freeze", *devices)
-    work()
+    operation = start_operation("device.freeze", *devices)
+    run_workers()
     actor.user.groups.clear()
-    assert finish(operation) == {"ok": 5, "skipped": 3}
+    assert run_until_finished(operation) == {"ok": 5, "skipped": 3}
 
 
-def test_two_thousand_devices_cost_one_call_for_fifty(do, cloud, db):
+def test_two_thousand_devices_cost_one_call_for_fifty(start_operation, cloud, db):
     cloud.reset(60, task_speed=1e6, task_delay_s=0)
-    operation = do("device.freeze", *(f"nobody-{n}" for n in range(2000)))
+    operation = start_operation("device.freeze", *(f"nobody-{n}" for n in range(2000)))
     before = len(cloud.journal())
-    assert finish(operation) == {"failed": 2000}
+    assert run_until_finished(operation) == {"failed": 2000}
     calls = [
         e["operation"]
         for e in cloud.journal()[before:]

@@ -7,19 +7,25 @@ from iotda_admin.inventory.models import SyncRun
 from iotda_admin.iotda.responses import Endpoint
 from iotda_admin.operations.execution import batch_tasks
 from iotda_admin.rate import connection
-from tests.asking import codes, look, outcome, states, time_passes
-from tests.batching import finish, follow, tell
+from tests.batch_task_helpers import poll_tasks_now, run_until_finished, set_task_result
+from tests.operation_helpers import (
+    make_everything_due,
+    outcome_counts,
+    reconcile_now,
+    target_error_codes,
+    target_states,
+)
 
 NOBODY = "IOTDA.014000"
 
 
-def test_each_device_has_its_own_outcome(do, platform):
+def test_each_device_has_its_own_outcome(start_operation, platform):
     known = platform.known_ids
-    operation = do(
+    operation = start_operation(
         "device.freeze", known["online"], known["child"], known["frozen"], "nobody"
     )
-    assert finish(operation) == {"already": 1, "failed": 2, "ok": 1}
-    assert codes(operation) == {
+    assert run_until_finished(operation) == {"already": 1, "failed": 2, "ok": 1}
+    assert target_error_codes(operation) == {
         known["online"]: "",
         known["child"]: "IOTDA.014038",
         known["frozen"]: "IOTDA.014039",
@@ -27,17 +33,19 @@ def test_each_device_has_its_own_outcome(do, platform):
     }
 
 
-def test_what_the_inventory_knew_as_frozen_was_so_before(do, devices, platform):
+def test_what_the_inventory_knew_as_frozen_was_so_before(
+    start_operation, devices, platform
+):
     platform.switch(repeat_freeze="ok")
     frozen = platform.known_ids["frozen"]
-    operation = do("device.freeze", *devices, frozen)
-    assert finish(operation) == {"already": 1, "ok": 8}
-    assert states(operation)[frozen] == "already"
+    operation = start_operation("device.freeze", *devices, frozen)
+    assert run_until_finished(operation) == {"already": 1, "ok": 8}
+    assert target_states(operation)[frozen] == "already"
 
 
 def test_a_task_that_failed_as_a_whole_says_why(finished, platform):
     numbers = {"total": 8, "fail": 8}
-    tell(
+    set_task_result(
         platform,
         finished,
         [],
@@ -45,8 +53,8 @@ def test_a_task_that_failed_as_a_whole_says_why(finished, platform):
         status_desc="Out of order.",
         task_progress=numbers,
     )
-    follow()
-    assert outcome(finished) == {"failed": 8}
+    poll_tasks_now()
+    assert outcome_counts(finished) == {"failed": 8}
     assert set(finished.targets.values_list("error_code", "error_message")) == {
         ("task_failed", "Out of order.")
     }
@@ -56,75 +64,78 @@ def test_a_task_that_failed_as_a_whole_says_why(finished, platform):
 def test_a_task_without_rows_that_does_not_count_all_as_failed_is_read_back(
     finished, platform, numbers
 ):
-    tell(platform, finished, [], status="Stopped", task_progress=numbers)
-    follow()
-    look()
-    assert outcome(finished) == {"ok": 8}
+    set_task_result(platform, finished, [], status="Stopped", task_progress=numbers)
+    poll_tasks_now()
+    reconcile_now()
+    assert outcome_counts(finished) == {"ok": 8}
 
 
 @pytest.mark.parametrize("status", ["Stopped", "Removed"])
 def test_what_was_stopped_before_its_turn_has_failed(
     finished, devices, platform, status
 ):
-    tell(
+    set_task_result(
         platform,
         finished,
         [(id, "Success", "") for id in devices[1:]] + [(devices[0], status, "")],
     )
-    follow()
-    assert (states(finished)[devices[0]], codes(finished)[devices[0]]) == (
+    poll_tasks_now()
+    assert (
+        target_states(finished)[devices[0]],
+        target_error_codes(finished)[devices[0]],
+    ) == (
         "failed",
         "task_stopped",
     )
 
 
 def test_what_failed_says_so_in_the_words_of_the_platform(finished, devices, platform):
-    tell(platform, finished, [(id, "Fail", "IOTDA.999") for id in devices])
-    follow()
+    set_task_result(platform, finished, [(id, "Fail", "IOTDA.999") for id in devices])
+    poll_tasks_now()
     assert set(
         finished.targets.values_list("state", "error_code", "error_message")
     ) == {("failed", "IOTDA.999", "In IoTDA's words.")}
 
 
 def test_what_still_waits_is_followed_on(finished, devices, platform):
-    tell(
+    set_task_result(
         platform,
         finished,
         [(id, "Success", "") for id in devices[1:]] + [(devices[0], "Waitting", "")],
     )
-    follow()
-    assert outcome(finished) == {"ok": 7, "sent": 1}
+    poll_tasks_now()
+    assert outcome_counts(finished) == {"ok": 7, "sent": 1}
     platform.heal()
-    follow()
-    assert outcome(finished) == {"ok": 8}
+    poll_tasks_now()
+    assert outcome_counts(finished) == {"ok": 8}
 
 
 def test_what_waits_for_ever_is_looked_for_at_the_device(finished, devices, platform):
-    tell(
+    set_task_result(
         platform,
         finished,
         [(id, "Success", "") for id in devices[1:]] + [(devices[0], "Waitting", "")],
     )
-    assert finish(finished) == {"ok": 8}
+    assert run_until_finished(finished) == {"ok": 8}
     assert [entry["target_ids"] for entry in platform.journal("ShowDevice")] == [
         [devices[0]]
     ]
 
 
 def test_what_the_task_does_not_tell_of_is_read_back(finished, devices, platform):
-    tell(platform, finished, [(id, "Success", "") for id in devices[2:]])
-    follow()
-    assert outcome(finished) == {"ok": 6, "unknown": 2}
-    look()
-    assert outcome(finished) == {"ok": 8}
+    set_task_result(platform, finished, [(id, "Success", "") for id in devices[2:]])
+    poll_tasks_now()
+    assert outcome_counts(finished) == {"ok": 6, "unknown": 2}
+    reconcile_now()
+    assert outcome_counts(finished) == {"ok": 8}
     assert finished.finished_at
 
 
 def test_a_contradiction_is_no_outcome(finished, devices, platform):
     rows = [(id, "Success", "") for id in devices]
-    tell(platform, finished, [*rows, (devices[0], "Fail", "IOTDA.999")])
-    follow()
-    assert (states(finished)[devices[0]], outcome(finished)) == (
+    set_task_result(platform, finished, [*rows, (devices[0], "Fail", "IOTDA.999")])
+    poll_tasks_now()
+    assert (target_states(finished)[devices[0]], outcome_counts(finished)) == (
         "unknown",
         {"ok": 7, "unknown": 1},
     )
@@ -132,9 +143,9 @@ def test_a_contradiction_is_no_outcome(finished, devices, platform):
 
 def test_the_same_said_twice_and_strangers_change_nothing(finished, devices, platform):
     rows = [(id, "Success", "") for id in devices]
-    tell(platform, finished, [*rows, rows[0], ("stranger", "Success", "")])
-    follow()
-    assert outcome(finished) == {"ok": 8}
+    set_task_result(platform, finished, [*rows, rows[0], ("stranger", "Success", "")])
+    poll_tasks_now()
+    assert outcome_counts(finished) == {"ok": 8}
 
 
 def test_of_a_task_that_somebody_deleted_the_devices_tell(finished, platform):
@@ -142,25 +153,25 @@ def test_of_a_task_that_somebody_deleted_the_devices_tell(finished, platform):
     delete = Endpoint("DeleteBatchTask", write=True, bodiless=True)
     client = connection.client()
     client._acknowledged(delete, "DELETE", f"/batchtasks/{task_id}")
-    follow()
-    assert outcome(finished) == {"unknown": 8}
-    look()
-    assert outcome(finished) == {"ok": 8}
+    poll_tasks_now()
+    assert outcome_counts(finished) == {"unknown": 8}
+    reconcile_now()
+    assert outcome_counts(finished) == {"ok": 8}
 
 
 def test_another_404_says_nothing_of_the_task(finished, platform):
     platform.fault("ShowBatchTask", "status", status=404, error_code="APIGW.0101")
-    follow()
-    assert outcome(finished) == {"sent": 8}
+    poll_tasks_now()
+    assert outcome_counts(finished) == {"sent": 8}
 
 
 @pytest.mark.parametrize("fault", ["drop", "html", "bad_json", "throttle"])
 def test_a_look_that_fails_is_made_again(finished, platform, fault):
     platform.fault("ShowBatchTask", fault, match={"times": 1})
-    follow()
-    assert outcome(finished) == {"sent": 8}
-    follow()
-    assert outcome(finished) == {"ok": 8}
+    poll_tasks_now()
+    assert outcome_counts(finished) == {"sent": 8}
+    poll_tasks_now()
+    assert outcome_counts(finished) == {"ok": 8}
 
 
 def test_rows_that_cannot_be_read_are_not_asked_for_for_ever(finished, platform):
@@ -168,9 +179,9 @@ def test_rows_that_cannot_be_read_are_not_asked_for_for_ever(finished, platform)
     body = {"batchtask": task, "task_details": [], "page": {"count": 8}}
     platform.fault("ShowBatchTask", "status", status=200, body=body)
     for _look in range(3):
-        assert outcome(finished) == {"sent": 8}
-        follow()
-    assert outcome(finished) == {"unknown": 8}
+        assert outcome_counts(finished) == {"sent": 8}
+        poll_tasks_now()
+    assert outcome_counts(finished) == {"unknown": 8}
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, "IOTDA.014000"), (500, "")])
@@ -186,10 +197,10 @@ def test_who_is_overtaken_while_its_look_fails_gives_way(
         return ask(*args)
 
     monkeypatch.setattr(client, "show_batch_task", overtaken)
-    time_passes()
+    make_everything_due()
     batch_tasks.poll_task(chunk.pk, client)
     chunk.refresh_from_db()
-    assert (chunk.state, chunk.error_message, outcome(finished)) == (
+    assert (chunk.state, chunk.error_message, outcome_counts(finished)) == (
         "followed",
         "",
         {"sent": 8},
@@ -208,26 +219,29 @@ def test_a_worker_that_died_while_settling_is_taken_over(finished, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(batch_tasks.TaskPoll, "heartbeat", beat)
         with pytest.raises(SystemExit):
-            follow()
-    assert (outcome(finished), finished.finished_at) == ({"ok": 6, "sent": 2}, None)
-    follow()
-    assert outcome(finished) == {"ok": 8}
+            poll_tasks_now()
+    assert (outcome_counts(finished), finished.finished_at) == (
+        {"ok": 6, "sent": 2},
+        None,
+    )
+    poll_tasks_now()
+    assert outcome_counts(finished) == {"ok": 8}
     assert finished.finished_at
 
 
 def test_the_list_shows_what_was_frozen(finished, devices):
-    follow()
+    poll_tasks_now()
     assert set(
         Device.objects.filter(pk__in=devices).values_list("status", flat=True)
     ) == {"FROZEN"}
 
 
 def test_what_a_device_is_after_an_unfreeze_is_not_made_up(
-    finished, do, devices, platform
+    finished, start_operation, devices, platform
 ):
-    follow()
-    operation = do("device.unfreeze", *devices)
-    assert finish(operation) == {"ok": 8}
+    poll_tasks_now()
+    operation = start_operation("device.unfreeze", *devices)
+    assert run_until_finished(operation) == {"ok": 8}
     assert set(
         Device.objects.filter(pk__in=devices).values_list("status", flat=True)
     ) == {""}

@@ -20,8 +20,8 @@ from iotda_admin.operations.execution.leases import (
 from iotda_admin.operations.execution.lifecycle import cancel_operation
 from iotda_admin.operations.execution.result_writer import ChunkResult, write_results
 from iotda_admin.rate.connection import client
-from tests.asking import outcome, work, writes
 from tests.conftest import HTMX, signed_in
+from tests.operation_helpers import outcome_counts, run_workers, write_requests
 from tests.operations.deployment import until
 
 
@@ -33,9 +33,9 @@ def me(actor):
 
 
 @pytest.fixture
-def running(begin, inventory):
+def running(record_operation, inventory):
     """Three chunks; the first is answered."""
-    operation = begin(
+    operation = record_operation(
         "policy.bind", *inventory.free(10), *(f"nobody-{n}" for n in range(35))
     )
     executor.execute_chunk(operation.chunks.first(), client())
@@ -48,20 +48,25 @@ def cancel(client, operation, **more):
 
 def test_what_is_not_sent_is_cancelled(me, running, inventory):
     assert cancel(me, running).url == running.get_absolute_url()
-    work()
-    assert outcome(running) == {"ok": 10, "failed": 10, "cancelled": 25}
+    run_workers()
+    assert outcome_counts(running) == {"ok": 10, "failed": 10, "cancelled": 25}
     assert running.state == "cancelled"
     assert running.finished_at
-    assert len(writes(inventory)) == 1
+    assert len(write_requests(inventory)) == 1
 
 
 def test_what_is_sent_ends_normally(me, running, inventory):
     held = lease_chunk(running.chunks.all()[1])
     cancel(me, running)
-    assert outcome(running) == {"ok": 10, "failed": 10, "sent": 20, "cancelled": 5}
+    assert outcome_counts(running) == {
+        "ok": 10,
+        "failed": 10,
+        "sent": 20,
+        "cancelled": 5,
+    }
     assert running.finished_at is None
     write_results([executor.send_request(held, client())])
-    assert outcome(running) == {"ok": 10, "failed": 30, "cancelled": 5}
+    assert outcome_counts(running) == {"ok": 10, "failed": 30, "cancelled": 5}
     assert (running.state, bool(running.finished_at)) == ("cancelled", True)
 
 
@@ -76,7 +81,7 @@ def test_it_reaches_what_another_process_puts_back_or_splits(me, running, error)
     held = lease_chunk(running.chunks.all()[1])
     cancel(me, running)
     write_results([ChunkResult(held, error=error)])
-    assert outcome(running) == {"ok": 10, "failed": 10, "cancelled": 25}
+    assert outcome_counts(running) == {"ok": 10, "failed": 10, "cancelled": 25}
     assert running.finished_at
 
 
@@ -92,7 +97,7 @@ def test_the_page_says_who_cancelled_it_and_that_what_is_sent_ends(me, running):
     assert "hx-trigger" not in me.get(running.get_absolute_url()).text
 
 
-def test_who_cancelled_it_stands_in_the_trail(running, begin):
+def test_who_cancelled_it_stands_in_the_trail(running, record_operation):
     policy_admin = signed_in("policy admin")
     cancel(policy_admin, running)
     event = Event.objects.get(kind="operation.cancelled")
@@ -109,8 +114,10 @@ def test_who_cancelled_it_stands_in_the_trail(running, begin):
 
 @pytest.mark.skipif("database.vendor != 'postgresql'", reason="SQLite has one writer")
 @pytest.mark.django_db(transaction=True)
-def test_what_is_being_claimed_is_not_said_to_be_cancelled(begin, actor, inventory):
-    operation = begin("device.freeze", *inventory.free(4))
+def test_what_is_being_claimed_is_not_said_to_be_cancelled(
+    record_operation, actor, inventory
+):
+    operation = record_operation("device.freeze", *inventory.free(4))
     with ThreadPoolExecutor(1) as aside:
         with transaction.atomic():
             (sending,) = lease_due_chunks(operations_with_due_chunks(), 1)
@@ -140,7 +147,7 @@ def somebody_waits():
 def test_it_asks_first_how_much_is_left(me, running):
     text = me.get(f"{running.get_absolute_url()}cancel/").text
     assert "25 targets are not sent yet" in text
-    assert outcome(running)["pending"] == 25
+    assert outcome_counts(running)["pending"] == 25
 
 
 def test_it_says_that_a_batch_task_cannot_be_stopped(me, running):
@@ -156,12 +163,12 @@ def test_twice_is_once(me, running):
     assert Event.objects.filter(kind="operation.cancelled").count() == 1
 
 
-def test_what_has_ended_cannot_be_cancelled(me, do, inventory):
-    operation = do("device.freeze", *inventory.free(1))
+def test_what_has_ended_cannot_be_cancelled(me, start_operation, inventory):
+    operation = start_operation("device.freeze", *inventory.free(1))
     response = cancel(me, operation)
     assert response.status_code == 409
     assert "has nothing left to cancel" in response.text
-    assert outcome(operation) == {"ok": 1}
+    assert outcome_counts(operation) == {"ok": 1}
     assert operation.state == "done"
 
 
@@ -171,8 +178,10 @@ def test_a_swap_gets_the_result_and_closes_the_dialog(me, running):
     assert response.headers["HX-Trigger"] == '{"dialog:close": {}}'
 
 
-def test_a_swap_that_came_too_late_stays_in_the_dialog(me, do, inventory):
-    response = cancel(me, do("device.freeze", *inventory.free(1)), headers=HTMX)
+def test_a_swap_that_came_too_late_stays_in_the_dialog(me, start_operation, inventory):
+    response = cancel(
+        me, start_operation("device.freeze", *inventory.free(1)), headers=HTMX
+    )
     assert response.status_code == 409
     assert response.headers["HX-Retarget"] == "#dialog-body"
 
@@ -190,18 +199,18 @@ def test_it_is_for_those_who_might_have_asked(role, may, running):
         200 if may else 403
     )
     assert cancel(someone, running).status_code == (302 if may else 403)
-    assert ("cancelled" in outcome(running)) == may
+    assert ("cancelled" in outcome_counts(running)) == may
 
 
 def test_it_is_for_the_one_who_asked_even_without_the_right(
-    me, actor, begin, inventory
+    me, actor, record_operation, inventory
 ):
-    operation = begin("device.freeze", *inventory.free(2))
+    operation = record_operation("device.freeze", *inventory.free(2))
     actor.user.groups.set([Group.objects.get(name="auditor")])
     client = Client()
     client.force_login(User.objects.get(pk=actor.user.pk))
     cancel(client, operation)
-    assert outcome(operation) == {"cancelled": 2}
+    assert outcome_counts(operation) == {"cancelled": 2}
 
 
 def test_what_was_cancelled_can_be_asked_for_again(me, running):

@@ -9,7 +9,7 @@ from django.utils.module_loading import import_string
 
 from iotda_admin.operations.execution.wakeups import notify_workers
 from tests import redis_server
-from tests.asking import KEY, OTHER_KEY, asked
+from tests.operation_helpers import KEY, OTHER_KEY, change_form
 from tests.operations.deployment import until
 from tests.operations.test_worker import done, states
 
@@ -72,7 +72,7 @@ def test_a_request_waits_a_second_at_most_for_a_broker_that_hangs(deployment, cl
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         deployment.env["CELERY_BROKER_URL"] = f"redis://127.0.0.1:{port}/0"
-        form = asked(target=list(cloud.free(5)))
+        form = change_form(target=list(cloud.free(5)))
         status, seconds = deployment.shell(POST.format(form=form))
     assert status == [302]
     assert states(deployment) == {"pending"}
@@ -80,7 +80,7 @@ def test_a_request_waits_a_second_at_most_for_a_broker_that_hangs(deployment, cl
 
 
 def post(deployment, ids, key):
-    form = asked(target=list(ids), key=key)
+    form = change_form(target=list(ids), key=key)
     assert deployment.shell(POST.format(form=form))[0] == [302]
 
 

@@ -18,8 +18,8 @@ from iotda_admin.audit.models import Event
 from iotda_admin.operations.cli.utility import Utility
 from iotda_admin.operations.cli.watch import Interruption
 from iotda_admin.operations.models import Chunk, Operation
-from tests.asking import outcome, states, writes
 from tests.cloud import ROOT
+from tests.operation_helpers import outcome_counts, target_states, write_requests
 from tests.operations.deployment import until
 from tests.samples import SAMPLES, known_objects
 
@@ -106,7 +106,7 @@ def test_several_are_sent_without_a_worker(command, inventory):
     status, out, _err = command(
         "freeze", "--file", "-", *WHY, stdin="\n".join(inventory.free(10))
     )
-    assert (status, outcome(only())) == (0, {"ok": 10})
+    assert (status, outcome_counts(only())) == (0, {"ok": 10})
     assert "10 frozen" in out
 
 
@@ -174,7 +174,7 @@ def test_json_is_one_document_with_what_did_not_succeed(command, inventory):
 def test_ids_come_from_a_pipe_and_what_is_named_twice_counts_once(command, inventory):
     one, two = inventory.free(2)
     status, _out, err = command("freeze", *WHY, stdin=f"\ufeff{one}\r\n{two}, {one}\n")
-    assert (status, states(only())) == (0, {one: "ok", two: "ok"})
+    assert (status, target_states(only())) == (0, {one: "ok", two: "ok"})
     assert err == "1 named more than once: each ID counts once.\n"
 
 
@@ -185,7 +185,7 @@ def test_a_table_is_read_by_its_column_of_ids(here, inventory, tmp_path, encodin
         f"name,device_id\nPump north,{device}\n", encoding
     )
     status, *_said = here("freeze", "--file", str(tmp_path / "list.csv"), *WHY)
-    assert (status, states(only())) == (0, {device: "ok"})
+    assert (status, target_states(only())) == (0, {device: "ok"})
 
 
 def test_arguments_a_file_and_a_pipe_are_taken_together(here, inventory, tmp_path):
@@ -194,7 +194,7 @@ def test_arguments_a_file_and_a_pipe_are_taken_together(here, inventory, tmp_pat
     status, *_said = here(
         "freeze", one, "-", "--file", str(tmp_path / "ids.txt"), *WHY, stdin=three
     )
-    assert (status, set(states(only()))) == (0, {one, two, three})
+    assert (status, set(target_states(only()))) == (0, {one, two, three})
 
 
 BAD = [
@@ -282,7 +282,7 @@ def test_what_iotda_did_not_answer_is_looked_up(command, inventory):
     inventory.fault("FreezeDevice", "reset", moment="after")
     status, out, _err = command("freeze", device, *WHY)
     assert (status, out) == (0, f"{only()} freeze: 1 frozen\n")
-    assert len(writes(inventory)) == 1
+    assert len(write_requests(inventory)) == 1
 
 
 def test_it_waits_no_longer_than_it_was_told(command, inventory):
@@ -297,7 +297,7 @@ def test_without_waiting_it_is_left_to_the_worker(here, inventory):
     status, out, err = here("freeze", *inventory.free(2), *WHY, "--wait", "0")
     assert (status, out) == (0, f"{only()} freeze: 2 pending\n")
     assert "goes on" in err
-    assert not writes(inventory)
+    assert not write_requests(inventory)
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ def test_told_to_end_it_leaves_a_clean_state(start, inventory, number, status):
     assert "Traceback" not in err
     left = set(Chunk.objects.values_list("state", flat=True))
     assert left == {"done", "pending"}
-    assert outcome(operation)["ok"] == len(writes(inventory))
+    assert outcome_counts(operation)["ok"] == len(write_requests(inventory))
 
 
 def test_a_call_without_an_answer_does_not_hold_it_up(start, inventory):
@@ -422,4 +422,6 @@ def test_every_verb_has_a_command_that_changes_iotda(sample, inventory):
         command.run_from_argv(["manage.py", sample.about.command, *words])
     assert end.value.code == 0
     assert Operation.objects.get().verb == sample.verb
-    assert [entry["operation"] for entry in writes(inventory)] == [sample.request]
+    assert [entry["operation"] for entry in write_requests(inventory)] == [
+        sample.request
+    ]

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from tests.asking import writes
+from tests.operation_helpers import write_requests
 from tests.operations.deployment import Browser, until
 
 AFTERWARDS = """
@@ -79,7 +79,7 @@ def test_what_a_killed_web_process_left_is_settled(
     assert end == ["ok", "", "done"]
     # The same form, sent once more by a patient browser, is the same operation.
     assert deployment.shell(AGAIN.format(path=path, form=form)) == [[302, 1]]
-    assert [len(entry["applied"]) for entry in writes(cloud)] == (
+    assert [len(entry["applied"]) for entry in write_requests(cloud)] == (
         [1] if moment == "after" else [0, 1]
     )
 
@@ -89,7 +89,7 @@ from django.contrib.auth.models import User
 from iotda_admin.rate.connection import client
 from iotda_admin.access.actor import Actor
 from iotda_admin.operations.services import dispatch
-from tests.asking import create
+from tests.operation_helpers import create
 actor = Actor(User.objects.get(username="operator"), "operator", "test")
 dispatch(create("device.freeze", {ids!r}, actor), client())
 """
@@ -124,4 +124,4 @@ def test_a_worker_takes_over_what_a_killed_one_left(deployment, cloud):
     deployment.start("manage.py", "worker")
     done = "select count(*) from operations_target where state='ok'"
     until(lambda: deployment.rows(done) == [(3,)])
-    assert len(writes(cloud)) == 3
+    assert len(write_requests(cloud)) == 3

@@ -5,8 +5,8 @@ import pytest
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.verify import verify_trail
 from iotda_admin.operations.execution.lifecycle import cancel_operation
-from tests.asking import look, time_passes, work
-from tests.batching import follow
+from tests.batch_task_helpers import poll_tasks_now
+from tests.operation_helpers import make_everything_due, reconcile_now, run_workers
 
 
 @pytest.fixture(autouse=True)
@@ -25,9 +25,9 @@ def told(operation):
     ]
 
 
-def test_a_chunk_is_sent_and_answered(do, inventory):
+def test_a_chunk_is_sent_and_answered(start_operation, inventory):
     bound, free = inventory.known_ids["full"], inventory.free(1)[0]
-    operation = do("policy.bind", bound, free, policy="policy")
+    operation = start_operation("policy.bind", bound, free, policy="policy")
     outcomes = [(bound, "failed", "IOTDA.015204"), (free, "ok", "")]
     assert told(operation) == [("chunk.sent", []), ("chunk.answered", sorted(outcomes))]
     sent, answered = Event.objects.filter(kind__startswith="chunk.").order_by("id")
@@ -38,38 +38,38 @@ def test_a_chunk_is_sent_and_answered(do, inventory):
     )
 
 
-def test_an_unclear_answer_is_told_and_what_settled_it(do, inventory):
+def test_an_unclear_answer_is_told_and_what_settled_it(start_operation, inventory):
     (device,) = inventory.free(1)
     inventory.fault(
         "FreezeDevice", "status", match={"times": 1}, moment="after", status=500
     )
-    operation = do("device.freeze", device)
-    look()
+    operation = start_operation("device.freeze", device)
+    reconcile_now()
     assert told(operation)[1:] == [
         ("chunk.unanswered", [(device, "unknown", "IOTDA.000020")]),
         ("chunk.settled", [(device, "ok", "")]),
     ]
 
 
-def test_a_throttled_call_is_told_and_sent_again(do, inventory):
+def test_a_throttled_call_is_told_and_sent_again(start_operation, inventory):
     (device,) = inventory.free(1)
     inventory.fault("FreezeDevice", "status", match={"times": 1}, status=429)
-    operation = do("device.freeze", device)
-    time_passes()
-    work()
+    operation = start_operation("device.freeze", device)
+    make_everything_due()
+    run_workers()
     kinds = [kind for kind, _outcomes in told(operation)]
     assert kinds == ["chunk.sent", "chunk.not_sent", "chunk.sent", "chunk.answered"]
 
 
-def test_what_is_cancelled_is_told_of_each_target(begin, inventory, actor):
-    operation = begin("device.freeze", *inventory.free(3))
+def test_what_is_cancelled_is_told_of_each_target(record_operation, inventory, actor):
+    operation = record_operation("device.freeze", *inventory.free(3))
     assert cancel_operation(operation, actor)
     ids = sorted(inventory.free(3))
     assert told(operation) == [("chunk.dropped", [(id, "cancelled", "") for id in ids])]
 
 
 def test_a_batch_task_is_told_of_each_target(finished, devices):
-    follow()
+    poll_tasks_now()
     assert told(finished)[-1] == (
         "chunk.answered",
         [(id, "ok", "") for id in sorted(devices)],

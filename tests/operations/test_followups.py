@@ -19,15 +19,15 @@ from iotda_admin.operations.followups.plan import (
 from iotda_admin.operations.followups.undo import UndoPlan
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.rate import connection
-from tests.asking import (
+from tests.operation_helpers import (
     KEY,
     OTHER_KEY,
-    asked,
-    outcome,
-    states,
-    time_passes,
-    work,
-    writes,
+    change_form,
+    make_everything_due,
+    outcome_counts,
+    run_workers,
+    target_states,
+    write_requests,
 )
 
 MISSING = "failed:IOTDA.014000"
@@ -52,7 +52,7 @@ def form(client, url, **more):
     text = client.get(url).text
     ticked = [name for name, checked in offered(text).items() if checked]
     seen = re.search(r'name="seen" value="(\w+)"', text)
-    return asked(**{"group": ticked, "seen": seen[1] if seen else "", **more})
+    return change_form(**{"group": ticked, "seen": seen[1] if seen else "", **more})
 
 
 def follow(client, operation, what, **more):
@@ -68,10 +68,10 @@ def last() -> Operation:
 
 
 @pytest.fixture
-def partial(do, inventory):
+def partial(start_operation, inventory):
     """Bound to one, refused for one that does not exist, and for one not known by this code."""
     full = inventory.known_ids["full"]
-    return do(
+    return start_operation(
         "policy.bind",
         inventory.free(1)[0],
         "nobody-1",
@@ -82,13 +82,13 @@ def partial(do, inventory):
 
 
 @pytest.fixture
-def broken(do, inventory, settings):
+def broken(start_operation, inventory, settings):
     """A freeze that reached nobody: IoTDA could not be read."""
     inventory.fault("ShowDevice", "drop")
-    operation = do("device.freeze", *inventory.free(2))
-    while outcome(operation) != {"failed": 2}:
-        time_passes()
-        work()
+    operation = start_operation("device.freeze", *inventory.free(2))
+    while outcome_counts(operation) != {"failed": 2}:
+        make_everything_due()
+        run_workers()
     inventory.heal()
     return operation
 
@@ -109,16 +109,16 @@ def test_retry_explains_the_rest_and_leaves_it_to_the_asker(me, partial):
 def test_retry_sends_exactly_what_is_chosen(me, partial, inventory):
     follow(me, partial, "retry", group=["failed:IOTDA.015204"])
     assert last().retry_of == partial
-    assert states(last()).keys() == {inventory.known_ids["full"]}
-    assert writes(inventory)[-1]["target_ids"] == [inventory.known_ids["full"]]
+    assert target_states(last()).keys() == {inventory.known_ids["full"]}
+    assert write_requests(inventory)[-1]["target_ids"] == [inventory.known_ids["full"]]
 
 
 def test_retry_of_what_reached_nobody_succeeds(me, broken, inventory):
     response = follow(me, broken, "retry")
     assert response.url == last().get_absolute_url()
-    work()
-    assert outcome(last()) == {"ok": 2}
-    assert outcome(broken) == {"failed": 2}
+    run_workers()
+    assert outcome_counts(last()) == {"ok": 2}
+    assert outcome_counts(broken) == {"failed": 2}
 
 
 @pytest.mark.parametrize("key", ["", "a\0b", "x" * 100_000])
@@ -149,7 +149,7 @@ def test_a_third_attempt_counts_from_the_first(me, broken, inventory):
         "ShowDevice", "status", status=404, error_code="IOTDA.014000", error_msg="No."
     )
     follow(me, broken, "retry")
-    work()
+    run_workers()
     second = last()
     follow(me, second, "retry", key=OTHER_KEY, group=[MISSING])
     assert last().retry_of == second
@@ -172,8 +172,8 @@ def test_retry_of_a_bind_knows_what_stands_by_now(me, partial, inventory):
     assert last().targets.get().stood_before
 
 
-def test_what_can_never_succeed_cannot_be_chosen(me, do, inventory):
-    operation = do("device.freeze", inventory.known_ids["child"])
+def test_what_can_never_succeed_cannot_be_chosen(me, start_operation, inventory):
+    operation = start_operation("device.freeze", inventory.known_ids["child"])
     url = f"{operation.get_absolute_url()}retry/"
     assert "Nothing left to retry." in me.get(url).text
     assert "freeze the gateway" in me.get(url).text
@@ -182,32 +182,34 @@ def test_what_can_never_succeed_cannot_be_chosen(me, do, inventory):
     assert last() == operation
 
 
-def test_what_is_unknown_cannot_be_retried(me, do, inventory):
+def test_what_is_unknown_cannot_be_retried(me, start_operation, inventory):
     inventory.fault("FreezeDevice", "drop", moment="after")
-    operation = do("device.freeze", *inventory.free(1))
+    operation = start_operation("device.freeze", *inventory.free(1))
     response = follow(me, operation, "retry", group=["unknown:"])
     assert response.status_code == 422
     assert "gave no clear answer" in response.text
-    assert len(writes(inventory)) == 1
+    assert len(write_requests(inventory)) == 1
 
 
-def test_what_was_done_since_is_left_out_of_a_retry(me, broken, do, inventory):
-    done = do("device.freeze", inventory.free(1)[0])
+def test_what_was_done_since_is_left_out_of_a_retry(
+    me, broken, start_operation, inventory
+):
+    done = start_operation("device.freeze", inventory.free(1)[0])
     text = me.get(f"{broken.get_absolute_url()}retry/").text
     assert f"{done}</a>" in text
     follow(me, broken, "retry")
-    assert states(last()).keys() == {inventory.free(2)[1]}
+    assert target_states(last()).keys() == {inventory.free(2)[1]}
 
 
 def test_what_somebody_decided_otherwise_since_is_retried_only_if_chosen(
-    me, broken, do, inventory
+    me, broken, start_operation, inventory
 ):
     device = inventory.free(1)[0]
-    do("device.unfreeze", device)
+    start_operation("device.unfreeze", device)
     url = f"{broken.get_absolute_url()}retry/"
     assert offered(me.get(url).text) == {"failed:not_sent": True, "wanted since": False}
     follow(me, broken, "retry", group=["wanted since"])
-    assert states(last()).keys() == {device}
+    assert target_states(last()).keys() == {device}
 
 
 def test_the_same_retry_twice_is_one_operation(me, broken, inventory):
@@ -215,9 +217,9 @@ def test_the_same_retry_twice_is_one_operation(me, broken, inventory):
     sent = form(me, url)
     assert me.post(url, sent).url == me.post(url, sent).url
     assert Operation.objects.filter(retry_of=broken).count() == 1
-    work()
+    run_workers()
     assert me.post(url, sent).url == last().get_absolute_url()
-    assert len(writes(inventory)) == 2
+    assert len(write_requests(inventory)) == 2
 
 
 @pytest.mark.django_db(transaction=True)
@@ -258,18 +260,18 @@ def test_a_second_tab_sees_that_it_was_retried_already(me, broken, inventory):
     assert Operation.objects.filter(retry_of=broken).count() == 1
 
 
-def test_what_still_runs_is_not_retried(me, begin, inventory):
-    operation = begin("device.freeze", *inventory.free(2))
+def test_what_still_runs_is_not_retried(me, record_operation, inventory):
+    operation = record_operation("device.freeze", *inventory.free(2))
     Target.objects.filter(target_id=inventory.free(1)[0]).update(
         state="failed", error_code="not_sent"
     )
     url = f"{operation.get_absolute_url()}retry/"
-    response = me.post(url, asked(group=["failed:not_sent"]))
+    response = me.post(url, change_form(group=["failed:not_sent"]))
     assert response.status_code == 409
     assert "is still running" in response.text
 
 
-def test_a_retry_on_a_whole_space_needs_its_name_again(me, do, inventory):
+def test_a_retry_on_a_whole_space_needs_its_name_again(me, start_operation, inventory):
     space = inventory.known_ids["other_space"]
     inventory.fault(
         "BindDevicePolicy",
@@ -278,7 +280,7 @@ def test_a_retry_on_a_whole_space_needs_its_name_again(me, do, inventory):
         error_code="IOTDA.000006",
         error_msg="No.",
     )
-    operation = do("policy.bind", space, target_type="app")
+    operation = start_operation("policy.bind", space, target_type="app")
     inventory.heal()
     again = {"group": ["failed:IOTDA.000006"]}
     response = follow(me, operation, "retry", typed="plant-nowhere", **again)
@@ -286,7 +288,7 @@ def test_a_retry_on_a_whole_space_needs_its_name_again(me, do, inventory):
     assert "exactly as it is shown" in response.text
     assert last() == operation
     follow(me, operation, "retry", typed=Space.objects.get(pk=space).name, **again)
-    assert outcome(last()) == {"ok": 1}
+    assert outcome_counts(last()) == {"ok": 1}
 
 
 def test_a_retry_needs_a_reason(me, broken):
@@ -304,20 +306,22 @@ def test_nothing_chosen_is_nothing_sent(me, broken):
 # Undo
 
 
-def test_undo_touches_only_what_it_changed(me, do, inventory):
+def test_undo_touches_only_what_it_changed(me, start_operation, inventory):
     before, *devices = inventory.known_ids["frozen"], *inventory.free(2)
-    operation = do("device.freeze", before, *devices, "nobody-1")
-    work()
+    operation = start_operation("device.freeze", before, *devices, "nobody-1")
+    run_workers()
     follow(me, operation, "undo")
-    work()
+    run_workers()
     assert (last().verb, last().undo_of) == ("device.unfreeze", operation)
-    assert states(last()) == dict.fromkeys(devices, "ok")
+    assert target_states(last()) == dict.fromkeys(devices, "ok")
     assert inventory.status(before) == "FROZEN"
 
 
-def test_undo_says_what_it_leaves_alone(me, do, inventory):
-    operation = do("device.freeze", inventory.known_ids["frozen"], *inventory.free(2))
-    work()
+def test_undo_says_what_it_leaves_alone(me, start_operation, inventory):
+    operation = start_operation(
+        "device.freeze", inventory.known_ids["frozen"], *inventory.free(2)
+    )
+    run_workers()
     text = squeezed(me.get(f"{operation.get_absolute_url()}undo/").text)
     assert "These had the requested state before this operation." in text
     assert offered(text) == {"changed": True}
@@ -328,61 +332,69 @@ def test_undo_says_what_it_leaves_alone(me, do, inventory):
     ("verb", "inverse"),
     [("policy.bind", "policy.unbind"), ("policy.unbind", "policy.bind")],
 )
-def test_undo_of_a_policy_binds_or_unbinds(me, do, inventory, verb, inverse):
+def test_undo_of_a_policy_binds_or_unbinds(
+    me, start_operation, inventory, verb, inverse
+):
     policy = inventory.known_ids["policy"]
     bound = sorted(inventory.bound(policy))
     ids = list(inventory.free(2)) if verb == "policy.bind" else bound[:2]
-    operation = do(verb, *ids, policy="policy")
+    operation = start_operation(verb, *ids, policy="policy")
     follow(me, operation, "undo")
     assert last().verb == inverse
-    assert outcome(last()) == {"ok": 2}
+    assert outcome_counts(last()) == {"ok": 2}
     assert sorted(inventory.bound(policy)) == bound
 
 
-def test_undo_leaves_out_what_was_frozen_again_since_unless_chosen(me, do, inventory):
+def test_undo_leaves_out_what_was_frozen_again_since_unless_chosen(
+    me, start_operation, inventory
+):
     one, other = inventory.free(2)
-    operation = do("device.freeze", one, other)
-    work()
-    do("device.unfreeze", one)
-    again = do("device.freeze", one)
+    operation = start_operation("device.freeze", one, other)
+    run_workers()
+    start_operation("device.unfreeze", one)
+    again = start_operation("device.freeze", one)
     url = f"{operation.get_absolute_url()}undo/"
     text = me.get(url).text
     assert offered(text) == {"changed": True, "changed since": False}
     assert f">{again}</a>" in text
     follow(me, operation, "undo")
-    assert states(last()).keys() == {other}
+    assert target_states(last()).keys() == {other}
     follow(me, operation, "undo", group=["changed since"], key=OTHER_KEY)
     assert inventory.status(one) != "FROZEN"
 
 
-def test_undo_leaves_out_what_somebody_wanted_as_well(me, do, inventory):
-    operation = do("device.freeze", *inventory.free(1))
-    do("device.freeze", *inventory.free(1))
+def test_undo_leaves_out_what_somebody_wanted_as_well(me, start_operation, inventory):
+    operation = start_operation("device.freeze", *inventory.free(1))
+    start_operation("device.freeze", *inventory.free(1))
     assert offered(me.get(f"{operation.get_absolute_url()}undo/").text) == {
         "wanted since": False
     }
 
 
-def test_a_freeze_between_looking_and_sending_is_not_undone(me, do, inventory):
+def test_a_freeze_between_looking_and_sending_is_not_undone(
+    me, start_operation, inventory
+):
     device = inventory.free(1)[0]
-    operation = do("device.freeze", device)
+    operation = start_operation("device.freeze", device)
     url = f"{operation.get_absolute_url()}undo/"
     sent = form(me, url)
-    do("device.unfreeze", device)
-    do("device.freeze", device)
+    start_operation("device.unfreeze", device)
+    start_operation("device.freeze", device)
     response = me.post(url, sent)
     assert response.status_code in (409, 422)
     assert "has changed" in response.text
     assert inventory.status(device) == "FROZEN"
 
 
-def test_nothing_is_sent_if_it_would_be_less_than_was_seen(me, do, inventory):
+def test_nothing_is_sent_if_it_would_be_less_than_was_seen(
+    me, start_operation, inventory
+):
     one, other = inventory.free(2)
-    operation = do("device.freeze", one, other)
-    work()
+    operation = start_operation("device.freeze", one, other)
+    run_workers()
     url = f"{operation.get_absolute_url()}undo/"
     sent = form(me, url)
-    do("device.unfreeze", one)
+    start_operation("device.unfreeze", one)
     response = me.post(url, sent)
     assert response.status_code == 409
     assert "More has changed since you opened this page." in response.text
@@ -390,60 +402,64 @@ def test_nothing_is_sent_if_it_would_be_less_than_was_seen(me, do, inventory):
     assert me.post(url, form(me, url)).status_code == 302
 
 
-def test_the_second_who_undoes_sees_that_it_is_undone(me, do, inventory):
-    operation = do("device.freeze", *inventory.free(1))
+def test_the_second_who_undoes_sees_that_it_is_undone(me, start_operation, inventory):
+    operation = start_operation("device.freeze", *inventory.free(1))
     follow(me, operation, "undo")
     url = f"{operation.get_absolute_url()}undo/"
     text = me.get(url).text
     assert "Nothing left to undo." in text
     assert f">{last()}</a>" in text
-    assert me.post(url, asked(key=OTHER_KEY, group=["changed"])).status_code == 422
+    assert (
+        me.post(url, change_form(key=OTHER_KEY, group=["changed"])).status_code == 422
+    )
     assert "Undone by" in me.get(operation.get_absolute_url()).text
 
 
-def test_undo_is_gone_once_all_of_it_was_undone(me, do, inventory):
-    operation = do("device.freeze", *inventory.free(2), inventory.known_ids["frozen"])
-    work()
+def test_undo_is_gone_once_all_of_it_was_undone(me, start_operation, inventory):
+    operation = start_operation(
+        "device.freeze", *inventory.free(2), inventory.known_ids["frozen"]
+    )
+    run_workers()
     url = operation.get_absolute_url()
     assert 'id="undo"' in me.get(url).text
     follow(me, operation, "undo")
     assert f"Undone completely, or being changed, by {last()}." in plain(
         me.get(url).text
     )
-    work()
+    run_workers()
     text = me.get(url).text
     assert f"Undone completely by {last()}." in plain(text)
     assert 'id="undo"' not in text
 
 
 def test_undo_is_gone_where_others_undid_it_and_back_where_it_was_done_again(
-    me, do, inventory
+    me, start_operation, inventory
 ):
     one, other = inventory.free(2)
-    operation = do("device.freeze", one, other)
-    work()
-    do("device.unfreeze", one)
+    operation = start_operation("device.freeze", one, other)
+    run_workers()
+    start_operation("device.unfreeze", one)
     assert 'id="undo"' in me.get(operation.get_absolute_url()).text
-    do("device.unfreeze", other)
+    start_operation("device.unfreeze", other)
     text = plain(me.get(operation.get_absolute_url()).text)
     assert "Undone completely by later operations." in text
-    do("device.freeze", one)
+    start_operation("device.freeze", one)
     assert 'id="undo"' in me.get(operation.get_absolute_url()).text
 
 
 @pytest.mark.parametrize("few", [2, 1])
 def test_undo_is_gone_as_well_of_too_many_to_look_at_each(
-    me, do, inventory, monkeypatch, few
+    me, start_operation, inventory, monkeypatch, few
 ):
     monkeypatch.setattr(undo_status, "SMALL_OPERATION", few)
-    operation = do("policy.bind", *inventory.free(2))
+    operation = start_operation("policy.bind", *inventory.free(2))
     url = operation.get_absolute_url()
     assert 'id="undo"' in me.get(url).text
     follow(me, operation, "undo")
     text = me.get(url).text
     assert f"Undone completely by {last()}." in plain(text)
     assert 'id="undo"' not in text
-    do("policy.bind", *inventory.free(2))
+    start_operation("policy.bind", *inventory.free(2))
     assert 'id="undo"' in me.get(url).text
 
 
@@ -451,57 +467,59 @@ def plain(text: str) -> str:
     return squeezed(re.sub(r"<[^>]+>", "", text))
 
 
-def test_what_still_stands_can_be_undone_by_the_second(me, do, inventory):
+def test_what_still_stands_can_be_undone_by_the_second(me, start_operation, inventory):
     one, other = inventory.free(2)
-    operation = do("device.freeze", one, other)
-    work()
-    do("device.unfreeze", one)
+    operation = start_operation("device.freeze", one, other)
+    run_workers()
+    start_operation("device.unfreeze", one)
     follow(me, operation, "undo")
-    assert states(last()) == {other: "ok"}
+    assert target_states(last()) == {other: "ok"}
 
 
-def test_the_same_undo_twice_is_one_operation(me, do, inventory):
-    operation = do("device.freeze", *inventory.free(1))
+def test_the_same_undo_twice_is_one_operation(me, start_operation, inventory):
+    operation = start_operation("device.freeze", *inventory.free(1))
     url = f"{operation.get_absolute_url()}undo/"
     sent = form(me, url)
     assert me.post(url, sent).url == me.post(url, sent).url
-    assert [entry["operation"] for entry in writes(inventory)] == [
+    assert [entry["operation"] for entry in write_requests(inventory)] == [
         "FreezeDevice",
         "UnfreezeDevice",
     ]
 
 
-def test_one_key_for_two_undos_is_refused(me, do, inventory):
+def test_one_key_for_two_undos_is_refused(me, start_operation, inventory):
     device = inventory.free(1)[0]
-    first = do("device.freeze", device)
+    first = start_operation("device.freeze", device)
     follow(me, first, "undo", key=KEY)
-    second = do("device.freeze", device)
+    second = start_operation("device.freeze", device)
     response = follow(me, second, "undo", key=KEY)
     assert response.status_code == 409
     assert inventory.status(device) == "FROZEN"
 
 
-def test_an_undo_on_a_whole_space_needs_its_name(me, do, inventory):
+def test_an_undo_on_a_whole_space_needs_its_name(me, start_operation, inventory):
     space, policy = (
         inventory.known_ids["other_space"],
         inventory.known_ids["other_policy"],
     )
-    operation = do("policy.bind", space, target_type="app")
+    operation = start_operation("policy.bind", space, target_type="app")
     assert follow(me, operation, "undo").status_code == 422
     assert inventory.bound(policy, "app") == {space}
     follow(me, operation, "undo", typed=Space.objects.get(pk=space).name)
     assert inventory.bound(policy, "app") == set()
 
 
-def test_who_may_not_bind_spaces_undoes_none(me, do, actor, inventory):
-    operation = do("policy.bind", inventory.known_ids["other_space"], target_type="app")
+def test_who_may_not_bind_spaces_undoes_none(me, start_operation, actor, inventory):
+    operation = start_operation(
+        "policy.bind", inventory.known_ids["other_space"], target_type="app"
+    )
     actor.user.groups.set([Group.objects.get(name="operator")])
     assert me.get(f"{operation.get_absolute_url()}undo/").status_code == 403
     assert Event.objects.filter(kind="denied").count() == 1
 
 
-def test_an_undo_of_unknown_outcome_waits(me, do, inventory):
-    operation = do("device.freeze", *inventory.free(1))
+def test_an_undo_of_unknown_outcome_waits(me, start_operation, inventory):
+    operation = start_operation("device.freeze", *inventory.free(1))
     inventory.fault("UnfreezeDevice", "drop", moment="after")
     follow(me, operation, "undo")
     text = me.get(f"{operation.get_absolute_url()}undo/").text
@@ -509,15 +527,15 @@ def test_an_undo_of_unknown_outcome_waits(me, do, inventory):
     assert "got no clear answer" in text
 
 
-def test_undo_does_not_take_the_old_reason(me, do, inventory):
-    operation = do("device.freeze", *inventory.free(1), ticket="INC-7")
+def test_undo_does_not_take_the_old_reason(me, start_operation, inventory):
+    operation = start_operation("device.freeze", *inventory.free(1), ticket="INC-7")
     text = me.get(f"{operation.get_absolute_url()}undo/").text
     assert "because" not in text
     assert 'value="INC-7"' in text
 
 
-def test_an_undo_stands_in_the_trail(me, do, inventory):
-    operation = do("device.freeze", *inventory.free(1))
+def test_an_undo_stands_in_the_trail(me, start_operation, inventory):
+    operation = start_operation("device.freeze", *inventory.free(1))
     follow(me, operation, "undo")
     event = Event.objects.get(kind="operation.asked", verb="device.unfreeze")
     assert (event.operation, event.reason, event.actor_name) == (
@@ -542,7 +560,8 @@ def test_a_forged_form_follows_nothing(me, broken, what):
     client = Client(enforce_csrf_checks=True)
     client.cookies = me.cookies
     assert (
-        client.post(f"{broken.get_absolute_url()}{what}/", asked()).status_code == 403
+        client.post(f"{broken.get_absolute_url()}{what}/", change_form()).status_code
+        == 403
     )
     assert last() == broken
 
@@ -564,11 +583,13 @@ def test_a_link_to_what_one_may_not_see_is_only_a_number(
     assert other.get_absolute_url() not in text
 
 
-def test_what_was_changed_while_iotda_was_read_is_not_undone(actor, do, inventory):
+def test_what_was_changed_while_iotda_was_read_is_not_undone(
+    actor, start_operation, inventory
+):
     (device,) = inventory.free(1)
-    plan = UndoPlan(do("device.freeze", device))
-    do("device.unfreeze", device)
-    do("device.freeze", device)
+    plan = UndoPlan(start_operation("device.freeze", device))
+    start_operation("device.unfreeze", device)
+    start_operation("device.freeze", device)
     changed = plan.chosen(["changed"])
     follow_up = FollowUp(plan, changed, plan.fingerprint, "r", "", "f" * 32)
     with pytest.raises(PlanOutdated):

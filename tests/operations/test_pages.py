@@ -12,43 +12,52 @@ from iotda_admin.audit.models import Event
 from iotda_admin.operations.error_codes import explain_code
 from iotda_admin.operations.models import Chunk
 from iotda_admin.operations.web import presenters
-from tests.asking import look, outcome, time_passes, unreachable, work, writes
 from tests.conftest import HTMX, signed_in
+from tests.operation_helpers import (
+    make_everything_due,
+    make_iotda_unreachable,
+    outcome_counts,
+    reconcile_now,
+    run_workers,
+    write_requests,
+)
 
 POLLING = 'hx-trigger="load delay:'
 
 
 @pytest.fixture
-def unknown(do, inventory):
+def unknown(start_operation, inventory):
     """A freeze that was applied and not answered, and may be looked at now."""
     inventory.fault("FreezeDevice", "drop", match={"times": 1}, moment="after")
-    operation = do("device.freeze", inventory.free(1)[0])
+    operation = start_operation("device.freeze", inventory.free(1)[0])
     Chunk.objects.update(due_at=timezone.now())
     return operation
 
 
-def test_it_polls_until_all_is_answered_and_then_stops(auditor, do, inventory):
-    operation = do(
+def test_it_polls_until_all_is_answered_and_then_stops(
+    auditor, start_operation, inventory
+):
+    operation = start_operation(
         "policy.bind", *inventory.free(10), *(f"nobody-{n}" for n in range(15))
     )
     running = auditor.get(operation.get_absolute_url(), headers=HTMX)
     assert POLLING in running.text
     assert "0 of 25 answered" in running.text
-    work()
+    run_workers()
     ended = auditor.get(operation.get_absolute_url(), headers=HTMX)
     assert "hx-trigger" not in ended.text
     assert "<progress" not in ended.text
 
 
-def test_it_says_when_it_goes_on(auditor, do, inventory):
+def test_it_says_when_it_goes_on(auditor, start_operation, inventory):
     inventory.fault("FreezeDevice", "throttle", retry_after=90)
-    operation = do("device.freeze", inventory.free(1)[0])
+    operation = start_operation("device.freeze", inventory.free(1)[0])
     assert "Continues at" in auditor.get(operation.get_absolute_url()).text
 
 
-def test_failures_are_grouped_by_cause(auditor, do, inventory):
+def test_failures_are_grouped_by_cause(auditor, start_operation, inventory):
     full = inventory.known_ids["full"]
-    operation = do(
+    operation = start_operation(
         "policy.bind", full, "nobody-1", "nobody-2", *inventory.free(1), policy="policy"
     )
     text = auditor.get(operation.get_absolute_url()).text
@@ -57,7 +66,9 @@ def test_failures_are_grouped_by_cause(auditor, do, inventory):
     assert "1 succeeded" in text
 
 
-def test_failures_without_a_code_are_told_apart_by_their_status(auditor, do, inventory):
+def test_failures_without_a_code_are_told_apart_by_their_status(
+    auditor, start_operation, inventory
+):
     one, other = inventory.free(2)
     for device, status in ((one, 404), (other, 409)):
         inventory.fault(
@@ -67,8 +78,8 @@ def test_failures_without_a_code_are_told_apart_by_their_status(auditor, do, inv
             status=status,
             error_code="",
         )
-    operation = do("device.freeze", one, other)
-    work()
+    operation = start_operation("device.freeze", one, other)
+    run_workers()
     causes = auditor.get(operation.get_absolute_url()).context["causes"]
     found = [
         (c.help, c.targets[0].target_id)
@@ -79,9 +90,11 @@ def test_failures_without_a_code_are_told_apart_by_their_status(auditor, do, inv
 
 @pytest.mark.parametrize("page", ["", "targets/"])
 def test_a_failure_comes_with_the_request_that_support_asks_for(
-    auditor, do, inventory, page
+    auditor, start_operation, inventory, page
 ):
-    operation = do("policy.bind", inventory.known_ids["full"], policy="policy")
+    operation = start_operation(
+        "policy.bind", inventory.known_ids["full"], policy="policy"
+    )
     request = inventory.journal("BindDevicePolicy")[-1]["request_id"]
     assert (
         f'data-copy="{request}"'
@@ -89,7 +102,7 @@ def test_a_failure_comes_with_the_request_that_support_asks_for(
     )
 
 
-def test_the_reason_of_a_stop_is_on_top(auditor, do, inventory):
+def test_the_reason_of_a_stop_is_on_top(auditor, start_operation, inventory):
     inventory.fault(
         "FreezeDevice",
         "status",
@@ -97,8 +110,8 @@ def test_the_reason_of_a_stop_is_on_top(auditor, do, inventory):
         error_code="IOTDA.000022",
         error_msg="<i>No.</i>",
     )
-    operation = do("device.freeze", *inventory.free(2))
-    work()
+    operation = start_operation("device.freeze", *inventory.free(2))
+    run_workers()
     text = auditor.get(operation.get_absolute_url()).text
     assert "Stopped: IoTDA would reject the remaining targets" in text
     assert "&lt;i&gt;No.&lt;/i&gt;" in text
@@ -107,7 +120,7 @@ def test_the_reason_of_a_stop_is_on_top(auditor, do, inventory):
 def test_looking_now_settles_it(admin_too, unknown):
     response = admin_too.post(f"{unknown.get_absolute_url()}check/")
     assert response.url == unknown.get_absolute_url()
-    assert outcome(unknown) == {"ok": 1}
+    assert outcome_counts(unknown) == {"ok": 1}
 
 
 def test_looking_now_swaps_the_result(admin_too, unknown):
@@ -126,22 +139,22 @@ def test_looking_too_early_asks_nothing(admin_too, unknown, inventory):
 
 
 def test_looking_at_a_platform_that_is_down_says_so(admin_too, unknown, settings):
-    unreachable(settings)
+    make_iotda_unreachable(settings)
     response = admin_too.post(f"{unknown.get_absolute_url()}check/", headers=HTMX)
     assert response.status_code == 200
-    assert outcome(unknown) == {"unknown": 1}
+    assert outcome_counts(unknown) == {"unknown": 1}
 
 
 def test_looking_refuses_a_forged_form(admin_too, unknown):
     client = Client(enforce_csrf_checks=True)
     client.cookies = admin_too.cookies
     assert client.post(f"{unknown.get_absolute_url()}check/").status_code == 403
-    assert outcome(unknown) == {"unknown": 1}
+    assert outcome_counts(unknown) == {"unknown": 1}
 
 
 def test_looking_sends_no_change(admin_too, unknown, inventory):
     admin_too.post(f"{unknown.get_absolute_url()}check/")
-    assert len(writes(inventory)) == 1
+    assert len(write_requests(inventory)) == 1
 
 
 @pytest.mark.parametrize(
@@ -156,7 +169,7 @@ def test_looking_is_for_those_who_may_ask_for_the_change(role, may, unknown):
     assert client.post(f"{unknown.get_absolute_url()}check/").status_code == (
         302 if may else 403
     )
-    assert outcome(unknown) == ({"ok": 1} if may else {"unknown": 1})
+    assert outcome_counts(unknown) == ({"ok": 1} if may else {"unknown": 1})
 
 
 def test_who_looked_stands_in_the_trail(admin_too, unknown):
@@ -165,14 +178,14 @@ def test_who_looked_stands_in_the_trail(admin_too, unknown):
     assert (event.actor_name, event.operation) == ("admin", unknown.pk)
 
 
-def test_looking_once_asks_for_five_at_most(admin_too, do, inventory):
+def test_looking_once_asks_for_five_at_most(admin_too, start_operation, inventory):
     inventory.fault("FreezeDevice", "drop", moment="after")
-    operation = do("device.freeze", *inventory.free(7))
-    while outcome(operation).get("pending"):
-        work()
-        time_passes()
+    operation = start_operation("device.freeze", *inventory.free(7))
+    while outcome_counts(operation).get("pending"):
+        run_workers()
+        make_everything_due()
     admin_too.post(f"{operation.get_absolute_url()}check/")
-    assert outcome(operation) == {"ok": 5, "unknown": 2}
+    assert outcome_counts(operation) == {"ok": 5, "unknown": 2}
 
 
 @pytest.mark.parametrize("page", ["", "targets/", "check/"])
@@ -181,7 +194,7 @@ def test_an_operator_sees_only_the_own(operator, unknown, page):
     assert operator.get(url).status_code in (404, 405)
     assert operator.post(url).status_code in (404, 405)
     assert str(unknown) not in operator.get("/operations/").text
-    assert outcome(unknown) == {"unknown": 1}
+    assert outcome_counts(unknown) == {"unknown": 1}
 
 
 @pytest.fixture
@@ -225,32 +238,36 @@ def test_a_key_that_makes_no_sense_still_lists(auditor, unknown, edge, key):
 
 
 def test_the_overview_tells_what_is_being_looked_up_from_what_stays_unknown(
-    auditor, unknown, do, inventory
+    auditor, unknown, start_operation, inventory
 ):
     assert "being read back" in auditor.get("/").text
-    do("device.unfreeze", unknown.targets.get().target_id)
-    look()
+    start_operation("device.unfreeze", unknown.targets.get().target_id)
+    reconcile_now()
     text = auditor.get("/").text
-    assert outcome(unknown) == {"unknown": 1}
+    assert outcome_counts(unknown) == {"unknown": 1}
     assert "being read back" not in text
     assert "they stay unknown" in text
 
 
-def test_all_that_succeeded_can_be_listed(auditor, do, inventory, monkeypatch):
+def test_all_that_succeeded_can_be_listed(
+    auditor, start_operation, inventory, monkeypatch
+):
     monkeypatch.setattr(presenters, "TARGETS_SHOWN", 1)
     inventory.switch(already_bound="failure")
     bound = min(inventory.bound(inventory.known_ids["policy"]))
-    operation = do("policy.bind", bound, *inventory.free(1), policy="policy")
+    operation = start_operation(
+        "policy.bind", bound, *inventory.free(1), policy="policy"
+    )
     text = auditor.get(operation.get_absolute_url()).text
     links = re.findall(r'targets/\?state=(\w+)">All 1', text)
     assert sorted(links) == ["already", "ok"]
 
 
 def test_the_list_asks_as_much_for_many_as_for_one(
-    auditor, begin, inventory, django_assert_max_num_queries
+    auditor, record_operation, inventory, django_assert_max_num_queries
 ):
     for device in inventory.free(8):
-        begin("device.freeze", device)
+        record_operation("device.freeze", device)
     with django_assert_max_num_queries(12):
         response = auditor.get("/operations/")
     assert response.text.count("OP-") >= 8

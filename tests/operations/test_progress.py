@@ -13,8 +13,8 @@ from tests.conftest import HTMX
 
 
 @pytest.fixture
-def waiting(begin, inventory):
-    return begin("device.freeze", *inventory.free(10))
+def waiting(record_operation, inventory):
+    return record_operation("device.freeze", *inventory.free(10))
 
 
 @pytest.fixture(autouse=True)

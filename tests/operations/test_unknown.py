@@ -9,17 +9,17 @@ from iotda_admin.audit.models import Event
 from iotda_admin.operations.execution import reconciliation
 from iotda_admin.operations.models import Chunk
 from iotda_admin.rate import connection
-from tests.asking import (
-    codes,
-    look,
-    outcome,
-    states,
-    time_passes,
-    unreachable,
-    work,
-    writes,
-)
 from tests.conftest import HTMX
+from tests.operation_helpers import (
+    make_everything_due,
+    make_iotda_unreachable,
+    outcome_counts,
+    reconcile_now,
+    run_workers,
+    target_error_codes,
+    target_states,
+    write_requests,
+)
 from tests.samples import BY_VERB, SAMPLES, known_objects
 
 WIRE = [
@@ -71,9 +71,9 @@ def spoil(inventory, settings):
     return spoil
 
 
-def spoilt(do, spoil, targets, verb, fault, moment):
+def spoilt(start_operation, spoil, targets, verb, fault, moment):
     over = spoil(verb, fault, moment)
-    operation = do(
+    operation = start_operation(
         verb,
         *targets[verb],
         policy="policy" if verb == "policy.unbind" else "other_policy",
@@ -89,154 +89,186 @@ def spoilt(do, spoil, targets, verb, fault, moment):
      if verb == "policy.bind" or fault not in ("truncate", "deep_json")],
 )  # fmt: skip
 def test_what_was_applied_is_settled_as_done(
-    do, spoil, targets, inventory, verb, fault
+    start_operation, spoil, targets, inventory, verb, fault
 ):
-    operation = spoilt(do, spoil, targets, verb, fault, "after")
+    operation = spoilt(start_operation, spoil, targets, verb, fault, "after")
     n = len(targets[verb])
-    assert outcome(operation) == {"unknown": n}
-    look()
-    assert outcome(operation) == {"ok": n}
-    assert len(writes(inventory)) == 1
+    assert outcome_counts(operation) == {"unknown": n}
+    reconcile_now()
+    assert outcome_counts(operation) == {"ok": n}
+    assert len(write_requests(inventory)) == 1
 
 
 @pytest.mark.parametrize("verb", ["device.freeze", "policy.bind"])
 @pytest.mark.parametrize("fault", [*WIRE, *STATUSES])
 def test_what_was_not_applied_is_failed_after_two_looks(
-    do, spoil, targets, inventory, verb, fault
+    start_operation, spoil, targets, inventory, verb, fault
 ):
-    operation = spoilt(do, spoil, targets, verb, fault, "before")
+    operation = spoilt(start_operation, spoil, targets, verb, fault, "before")
     n = len(targets[verb])
     for expected in ("unknown", "unknown", "failed"):
-        assert outcome(operation) == {expected: n}
-        look()
-    assert set(codes(operation).values()) == {"not_applied"}
-    assert len(writes(inventory)) == 1
+        assert outcome_counts(operation) == {expected: n}
+        reconcile_now()
+    assert set(target_error_codes(operation).values()) == {"not_applied"}
+    assert len(write_requests(inventory)) == 1
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("verb", ["device.unfreeze", "policy.unbind"])
-def test_taking_back_is_settled_alike(do, spoil, targets, verb, moment):
-    operation = spoilt(do, spoil, targets, verb, "drop", moment)
-    look()
-    look()
-    assert outcome(operation) == {
+def test_taking_back_is_settled_alike(start_operation, spoil, targets, verb, moment):
+    operation = spoilt(start_operation, spoil, targets, verb, "drop", moment)
+    reconcile_now()
+    reconcile_now()
+    assert outcome_counts(operation) == {
         "ok" if moment == "after" else "failed": len(targets[verb])
     }
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.verb)
-def test_a_lost_answer_of_every_verb_is_read_back(do, inventory, spoil, sample, moment):
+def test_a_lost_answer_of_every_verb_is_read_back(
+    start_operation, inventory, spoil, sample, moment
+):
     over = spoil(sample.verb, "drop", moment)
     policy = {"policy": sample.policy} if sample.policy else {}
-    operation = do(sample.verb, known_objects(inventory)[sample.target], **policy)
+    operation = start_operation(
+        sample.verb, known_objects(inventory)[sample.target], **policy
+    )
     over(10)
-    assert outcome(operation) == {"unknown": 1}
-    look()
-    look()
-    assert outcome(operation) == {"ok" if moment == "after" else "failed": 1}
-    assert len(writes(inventory)) == 1
+    assert outcome_counts(operation) == {"unknown": 1}
+    reconcile_now()
+    reconcile_now()
+    assert outcome_counts(operation) == {"ok" if moment == "after" else "failed": 1}
+    assert len(write_requests(inventory)) == 1
 
 
 @pytest.mark.parametrize("fault", SHAPES)
 def test_an_answer_that_contradicts_itself_is_read_back(
-    do, spoil, targets, inventory, fault
+    start_operation, spoil, targets, inventory, fault
 ):
-    operation = spoilt(do, spoil, targets, "policy.bind", fault, "after")
-    assert outcome(operation)["unknown"] >= 1
-    look()
-    assert outcome(operation) == {"ok": 2}
-    assert len(writes(inventory)) == 1
+    operation = spoilt(start_operation, spoil, targets, "policy.bind", fault, "after")
+    assert outcome_counts(operation)["unknown"] >= 1
+    reconcile_now()
+    assert outcome_counts(operation) == {"ok": 2}
+    assert len(write_requests(inventory)) == 1
 
 
 @pytest.mark.parametrize("fault", ["extra_target", "dup_target"])
-def test_what_nobody_asked_for_changes_nothing(do, spoil, targets, fault):
-    operation = spoilt(do, spoil, targets, "policy.bind", fault, "after")
-    assert sum(outcome(operation).values()) == 2
-    assert "not-in-the-request" not in states(operation)
+def test_what_nobody_asked_for_changes_nothing(start_operation, spoil, targets, fault):
+    operation = spoilt(start_operation, spoil, targets, "policy.bind", fault, "after")
+    assert sum(outcome_counts(operation).values()) == 2
+    assert "not-in-the-request" not in target_states(operation)
 
 
-def test_only_the_doubtful_target_is_unknown(do, spoil, targets):
-    operation = spoilt(do, spoil, targets, "policy.bind", "missing_target", "after")
-    assert outcome(operation) == {"ok": 1, "unknown": 1}
+def test_only_the_doubtful_target_is_unknown(start_operation, spoil, targets):
+    operation = spoilt(
+        start_operation, spoil, targets, "policy.bind", "missing_target", "after"
+    )
+    assert outcome_counts(operation) == {"ok": 1, "unknown": 1}
 
 
-def test_it_is_not_read_back_before_the_calls_deadline(do, spoil, targets, inventory):
-    operation = spoilt(do, spoil, targets, "device.freeze", "drop", "after")
+def test_it_is_not_read_back_before_the_calls_deadline(
+    start_operation, spoil, targets, inventory
+):
+    operation = spoilt(
+        start_operation, spoil, targets, "device.freeze", "drop", "after"
+    )
     chunk = operation.chunks.get()
     assert chunk.due_at > chunk.sent_at + timedelta(seconds=10)
     Chunk.objects.update(due_at=timezone.now() + timedelta(seconds=60))
     reconciliation.recover_stalled()
-    assert outcome(operation) == {"unknown": 1}
+    assert outcome_counts(operation) == {"unknown": 1}
 
 
-def test_the_second_look_is_apart_from_the_first(do, spoil, targets, settings):
+def test_the_second_look_is_apart_from_the_first(
+    start_operation, spoil, targets, settings
+):
     settings.READ_BACK_GAP = 60
-    operation = spoilt(do, spoil, targets, "device.freeze", "drop", "before")
-    look()
+    operation = spoilt(
+        start_operation, spoil, targets, "device.freeze", "drop", "before"
+    )
+    reconcile_now()
     reconciliation.recover_stalled()
-    assert outcome(operation) == {"unknown": 1}
+    assert outcome_counts(operation) == {"unknown": 1}
     assert operation.chunks.get().misses == 1
 
 
-def test_one_look_is_not_enough_where_lists_lag(do, spoil, targets, inventory):
+def test_one_look_is_not_enough_where_lists_lag(
+    start_operation, spoil, targets, inventory
+):
     inventory.switch(stale_list_ms=60_000)
-    operation = spoilt(do, spoil, targets, "policy.bind", "drop", "after")
-    look()
+    operation = spoilt(start_operation, spoil, targets, "policy.bind", "drop", "after")
+    reconcile_now()
     inventory.switch(stale_list_ms=0)
-    look()
-    assert outcome(operation) == {"ok": 2}
+    reconcile_now()
+    assert outcome_counts(operation) == {"ok": 2}
 
 
 def test_a_platform_that_is_down_is_asked_again_later(
-    do, spoil, targets, settings, inventory
+    start_operation, spoil, targets, settings, inventory
 ):
-    operation = spoilt(do, spoil, targets, "device.freeze", "drop", "after")
-    unreachable(settings)
-    look()
+    operation = spoilt(
+        start_operation, spoil, targets, "device.freeze", "drop", "after"
+    )
+    make_iotda_unreachable(settings)
+    reconcile_now()
     chunk = operation.chunks.get()
-    assert outcome(operation) == {"unknown": 1}
+    assert outcome_counts(operation) == {"unknown": 1}
     assert timezone.now() < chunk.due_at < timezone.now() + timedelta(seconds=20)
 
 
 def test_a_later_change_of_the_same_target_hides_the_earlier(
-    do, spoil, targets, inventory
+    start_operation, spoil, targets, inventory
 ):
-    operation = spoilt(do, spoil, targets, "device.freeze", "drop", "after")
-    assert outcome(do("device.unfreeze", *targets["device.freeze"])) == {"ok": 1}
-    look()
+    operation = spoilt(
+        start_operation, spoil, targets, "device.freeze", "drop", "after"
+    )
+    assert outcome_counts(
+        start_operation("device.unfreeze", *targets["device.freeze"])
+    ) == {"ok": 1}
+    reconcile_now()
     target = operation.targets.get()
     assert (target.state, target.error_code) == ("unknown", "changed_since")
     assert operation.chunks.get().state == "done"
     assert inventory.status(target.target_id) == "OFFLINE"
 
 
-def test_a_later_try_that_changed_nothing_hides_nothing(do, spoil, targets):
-    operation = spoilt(do, spoil, targets, "device.freeze", "drop", "after")
-    assert outcome(do("device.freeze", *targets["device.freeze"])) == {"already": 1}
-    look()
-    assert outcome(operation) == {"ok": 1}
+def test_a_later_try_that_changed_nothing_hides_nothing(
+    start_operation, spoil, targets
+):
+    operation = spoilt(
+        start_operation, spoil, targets, "device.freeze", "drop", "after"
+    )
+    assert outcome_counts(
+        start_operation("device.freeze", *targets["device.freeze"])
+    ) == {"already": 1}
+    reconcile_now()
+    assert outcome_counts(operation) == {"ok": 1}
 
 
 @pytest.mark.parametrize(
     ("verb", "expected"), [("policy.bind", "failed"), ("policy.unbind", "ok")]
 )
 def test_a_policy_that_is_gone_is_bound_to_nothing(
-    do, spoil, targets, inventory, verb, expected
+    start_operation, spoil, targets, inventory, verb, expected
 ):
-    operation = spoilt(do, spoil, targets, verb, "drop", "before")
+    operation = spoilt(start_operation, spoil, targets, verb, "drop", "before")
     inventory.call("DELETE", f"policies/{operation.policy_id}")
-    look()
-    look()
-    assert outcome(operation) == {expected: 2}
+    reconcile_now()
+    reconcile_now()
+    assert outcome_counts(operation) == {expected: 2}
 
 
-def test_a_device_that_is_gone_was_not_frozen(do, spoil, targets, inventory):
-    operation = spoilt(do, spoil, targets, "device.freeze", "drop", "before")
+def test_a_device_that_is_gone_was_not_frozen(
+    start_operation, spoil, targets, inventory
+):
+    operation = spoilt(
+        start_operation, spoil, targets, "device.freeze", "drop", "before"
+    )
     inventory.call("DELETE", f"devices/{targets['device.freeze'][0]}")
-    look()
-    look()
-    assert codes(operation) == {targets["device.freeze"][0]: "not_applied"}
+    reconcile_now()
+    reconcile_now()
+    assert target_error_codes(operation) == {targets["device.freeze"][0]: "not_applied"}
 
 
 @pytest.mark.parametrize(
@@ -244,9 +276,9 @@ def test_a_device_that_is_gone_was_not_frozen(do, spoil, targets, inventory):
     [("device.freeze", "ShowDevice"), ("policy.unbind", "ShowTargetsInDevicePolicy")],
 )
 def test_a_404_that_is_not_the_platforms_settles_nothing(
-    do, spoil, targets, inventory, verb, read
+    start_operation, spoil, targets, inventory, verb, read
 ):
-    operation = spoilt(do, spoil, targets, verb, "drop", "after")
+    operation = spoilt(start_operation, spoil, targets, verb, "drop", "after")
     inventory.fault(
         read,
         "status",
@@ -254,23 +286,25 @@ def test_a_404_that_is_not_the_platforms_settles_nothing(
         error_code="APIGW.0101",
         error_msg="The API does not exist.",
     )
-    look()
-    look()
-    assert outcome(operation) == {"unknown": len(targets[verb])}
+    reconcile_now()
+    reconcile_now()
+    assert outcome_counts(operation) == {"unknown": len(targets[verb])}
 
 
-def test_the_operation_ends_once_all_is_settled(do, spoil, targets):
-    operation = spoilt(do, spoil, targets, "device.freeze", "drop", "after")
+def test_the_operation_ends_once_all_is_settled(start_operation, spoil, targets):
+    operation = spoilt(
+        start_operation, spoil, targets, "device.freeze", "drop", "after"
+    )
     assert (operation.state, operation.finished_at) == ("running", None)
     assert not Event.objects.filter(kind="operation.ended").exists()
-    look()
-    look()
+    reconcile_now()
+    reconcile_now()
     operation.refresh_from_db()
     assert operation.finished_at
     assert Event.objects.get(kind="operation.ended").outcome == "1 ok"
 
 
-def test_the_one_who_asked_is_told_plainly(do, spoil, targets, operator):
+def test_the_one_who_asked_is_told_plainly(start_operation, spoil, targets, operator):
     spoil("device.freeze", "drop", "after")
     url = f"/devices/{targets['device.freeze'][0]}/freeze/"
     form = {"reason": "why", "key": "a" * 32}
@@ -281,14 +315,14 @@ def test_the_one_who_asked_is_told_plainly(do, spoil, targets, operator):
 
 
 @pytest.fixture
-def unanswered(do, inventory):
+def unanswered(start_operation, inventory):
     """Three devices that were frozen, but nobody heard of it."""
     ids = sorted(inventory.free(3))
     inventory.fault("FreezeDevice", "drop", moment="after")
-    operation = do("device.freeze", *ids)
-    while outcome(operation) != {"unknown": 3}:
-        time_passes()
-        work()
+    operation = start_operation("device.freeze", *ids)
+    while outcome_counts(operation) != {"unknown": 3}:
+        make_everything_due()
+        run_workers()
     inventory.heal()
     return operation, ids
 
@@ -299,8 +333,8 @@ def test_a_device_that_cannot_be_read_does_not_hold_back_the_others(
 ):
     operation, (first, *others) = unanswered
     inventory.fault("ShowDevice", fault, match={"ids": [first]})
-    look()
-    assert states(operation) == {first: "unknown", **dict.fromkeys(others, "ok")}
+    reconcile_now()
+    assert target_states(operation) == {first: "unknown", **dict.fromkeys(others, "ok")}
 
 
 @pytest.mark.parametrize("fault", ["throttle", "drop"])
@@ -309,5 +343,5 @@ def test_what_was_read_before_the_platform_stopped_answering_counts(
 ):
     operation, _ids = unanswered
     inventory.fault("ShowDevice", fault, match={"nth": 2})
-    look()
-    assert outcome(operation)["ok"] >= 1
+    reconcile_now()
+    assert outcome_counts(operation)["ok"] >= 1

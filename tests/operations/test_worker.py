@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.asking import OTHER_KEY, asked, writes
+from tests.operation_helpers import OTHER_KEY, change_form, write_requests
 from tests.operations.deployment import until
 
 ASK = """
@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 from iotda_admin.rate.connection import client
 from iotda_admin.access.actor import Actor
 from iotda_admin.operations.services import dispatch
-from tests.asking import create
+from tests.operation_helpers import create
 actor = Actor(User.objects.get(username="operator"), "operator", "test")
 dispatch(create("device.freeze", {ids!r}, actor), client())
 """
@@ -62,7 +62,7 @@ def test_a_worker_sends_what_is_recorded_and_stops_at_once_when_idle(deployment,
     deployment.shell(ASK.format(ids=list(cloud.free(10))))
     worker = deployment.start("manage.py", "worker")
     until(lambda: done(deployment, 10))
-    assert len(writes(cloud)) == 10
+    assert len(write_requests(cloud)) == 10
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(2) == 0
 
@@ -72,9 +72,9 @@ def test_an_idle_worker_finds_a_later_operation(deployment, cloud):
     deployment.shell(ASK.format(ids=[first]))
     deployment.start("manage.py", "worker")
     until(lambda: done(deployment, 1))
-    assert deployment.shell(POST.format(form=asked(target=others, key=OTHER_KEY))) == [
-        [302]
-    ]
+    assert deployment.shell(
+        POST.format(form=change_form(target=others, key=OTHER_KEY))
+    ) == [[302]]
     until(lambda: done(deployment, 6))
 
 

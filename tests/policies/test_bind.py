@@ -9,17 +9,17 @@ from devices.models import Space
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Operation
 from policies.models import Binding, Policy
-from tests.asking import (
-    asked,
-    bind_form,
-    codes,
-    outcome,
-    states,
-    unreachable,
-    work,
-    writes,
-)
 from tests.conftest import HTMX
+from tests.operation_helpers import (
+    bind_form,
+    change_form,
+    make_iotda_unreachable,
+    outcome_counts,
+    run_workers,
+    target_error_codes,
+    target_states,
+    write_requests,
+)
 
 BAD = [
     "a" * 129,
@@ -45,7 +45,7 @@ def bind(client, cloud, *ids, policy="other_policy", headers=None, **form):
 
 def unbind(client, cloud, *ids, **form):
     url = f"/policies/{cloud.known_ids['policy']}/unbind/"
-    return client.post(url, asked(target_type="device", target=list(ids), **form))
+    return client.post(url, change_form(target_type="device", target=list(ids), **form))
 
 
 def only():
@@ -56,7 +56,7 @@ def test_it_binds_several_and_says_who_failed_and_why(policyadmin, inventory):
     good, full = inventory.free(2), inventory.known_ids["full"]
     response = bind(policyadmin, inventory, *good, full, policy="policy", headers=HTMX)
     assert response.status_code == 200
-    assert states(only()) == {good[0]: "ok", good[1]: "ok", full: "failed"}
+    assert target_states(only()) == {good[0]: "ok", good[1]: "ok", full: "failed"}
     assert inventory.bound(inventory.known_ids["policy"]) >= set(good)
     for words in (
         "IOTDA.015204",
@@ -84,7 +84,7 @@ def test_a_swap_gets_the_result_and_its_address(policyadmin, inventory):
 def test_pasted_ids_count_once(policyadmin, inventory):
     one, two = inventory.free(2)
     bind(policyadmin, inventory, one, pasted=f"{one}, {two}\r\n\r\n{two};{one}\n")
-    assert states(only()) == {one: "ok", two: "ok"}
+    assert target_states(only()) == {one: "ok", two: "ok"}
 
 
 @pytest.mark.parametrize("length", [127, 128])
@@ -92,7 +92,7 @@ def test_the_longest_id_is_sent_and_refused_by_the_platform(
     policyadmin, inventory, length
 ):
     bind(policyadmin, inventory, pasted="x" * length)
-    assert codes(only()) == {"x" * length: "IOTDA.014000"}
+    assert target_error_codes(only()) == {"x" * length: "IOTDA.014000"}
 
 
 @pytest.mark.parametrize("value", BAD)
@@ -103,7 +103,7 @@ def test_a_pasted_line_that_is_no_id_is_named(policyadmin, inventory, value):
     assert response.status_code == 422
     assert f"Line 3: “{shown}" in response.text
     assert good in response.text
-    assert not writes(inventory)
+    assert not write_requests(inventory)
 
 
 @pytest.mark.parametrize("value", [*BAD, "abc\n", " abc", ""])
@@ -115,7 +115,7 @@ def test_a_chosen_target_that_is_no_id_is_named(policyadmin, inventory, ask, val
         "” is" if len(value) < 60 else ""
     )
     assert "is not an ID" in response.text
-    assert not writes(inventory)
+    assert not write_requests(inventory)
 
 
 @pytest.mark.parametrize(
@@ -190,21 +190,21 @@ def test_what_was_bound_before_is_already(policyadmin, inventory, answer, known)
     if not known:
         Binding.objects.all().delete()
     bind(policyadmin, inventory, device, policy="policy")
-    assert outcome(only()) == {"already": 1}
+    assert outcome_counts(only()) == {"already": 1}
 
 
 @pytest.mark.parametrize("answer", ["success", "failure"])
 def test_what_is_not_bound_is_already_unbound(policyadmin, inventory, answer):
     inventory.switch(not_bound=answer)
     unbind(policyadmin, inventory, inventory.free(1)[0])
-    assert outcome(only()) == {"already": 1}
+    assert outcome_counts(only()) == {"already": 1}
 
 
 def test_it_unbinds(policyadmin, inventory):
     policy = inventory.known_ids["policy"]
     device, *others = sorted(inventory.bound(policy))
     unbind(policyadmin, inventory, device)
-    assert outcome(only()) == {"ok": 1}
+    assert outcome_counts(only()) == {"ok": 1}
     assert inventory.bound(policy) == set(others)
     assert not Binding.objects.filter(policy=policy, target_id=device).exists()
 
@@ -222,7 +222,7 @@ def test_a_whole_space_needs_its_name_typed(policyadmin, inventory):
     )
     assert response.status_code == 422
     assert "Type the name exactly" in response.text
-    assert not writes(inventory)
+    assert not write_requests(inventory)
 
 
 @pytest.mark.parametrize(
@@ -235,14 +235,14 @@ def test_a_name_that_was_not_typed_is_not_confirmed(
     Space.objects.filter(pk=space).update(name=name)
     response = bind(policyadmin, inventory, space, target_type="app", space_name=typed)
     assert response.status_code == 422
-    assert not writes(inventory)
+    assert not write_requests(inventory)
 
 
 def test_a_name_with_a_space_at_its_end_can_be_typed(policyadmin, inventory):
     space = inventory.known_ids["space"]
     Space.objects.filter(pk=space).update(name="plant ")
     bind(policyadmin, inventory, space, target_type="app", space_name="plant ")
-    assert outcome(only()) == {"ok": 1}
+    assert outcome_counts(only()) == {"ok": 1}
 
 
 def test_unbinding_from_nothing_leads_back_to_the_policy(policyadmin, inventory):
@@ -264,15 +264,15 @@ def test_a_whole_space_needs_a_right_of_its_own(policyadmin, inventory):
     )
     assert response.status_code == 403
     assert Event.objects.get(kind="denied").detail["needs"] == "policies.bind_space"
-    assert not writes(inventory)
+    assert not write_requests(inventory)
 
 
 def test_an_unreachable_platform_is_said_and_recorded(policyadmin, inventory, settings):
-    unreachable(settings)
+    make_iotda_unreachable(settings)
     response = bind(policyadmin, inventory, *inventory.free(2), headers=HTMX)
     assert response.status_code == 502
-    assert outcome(only()) == {"failed": 2}
-    assert set(codes(only()).values()) == {"not_sent"}
+    assert outcome_counts(only()) == {"failed": 2}
+    assert set(target_error_codes(only()).values()) == {"not_sent"}
 
 
 @pytest.mark.parametrize(
@@ -287,11 +287,11 @@ def test_a_refusal_of_the_first_call_stops_the_rest(
     )
     ids = [f"d{n}" for n in range(45)]
     bind(policyadmin, inventory, pasted="\n".join(ids))
-    work()
-    assert outcome(only()) == {"failed": 20, "skipped": 25}
+    run_workers()
+    assert outcome_counts(only()) == {"failed": 20, "skipped": 25}
     assert only().state == "stopped"
     assert only().stop_code == code
-    assert len(writes(inventory)) == 1
+    assert len(write_requests(inventory)) == 1
 
 
 def test_one_bad_id_does_not_spoil_its_neighbours(policyadmin, inventory):
@@ -304,7 +304,7 @@ def test_one_bad_id_does_not_spoil_its_neighbours(policyadmin, inventory):
         error_code="IOTDA.000006",
     )
     bind(policyadmin, inventory, *ids)
-    assert outcome(only()) == {"pending": 3}
-    work()
-    assert states(only()) == {ids[0]: "ok", ids[1]: "failed", ids[2]: "ok"}
-    assert codes(only())[ids[1]] == "IOTDA.000006"
+    assert outcome_counts(only()) == {"pending": 3}
+    run_workers()
+    assert target_states(only()) == {ids[0]: "ok", ids[1]: "failed", ids[2]: "ok"}
+    assert target_error_codes(only())[ids[1]] == "IOTDA.000006"

@@ -8,16 +8,20 @@ from devices.models import Space
 from iotda_admin.operations.cli.utility import Utility
 from iotda_admin.operations.models import Operation
 from policies.models import Policy
-from tests.asking import states, unreachable, writes
+from tests.operation_helpers import (
+    make_iotda_unreachable,
+    target_states,
+    write_requests,
+)
 
 WHY = {"reason": "leaks data", "ticket": "INC-42"}
 
 
 @pytest.fixture
-def do(inventory):
+def start_operation(inventory):
     """Runs a command; gives its exit status, or the reason why it was refused."""
 
-    def do(name, *ids, policy=None, **more):
+    def start_operation(name, *ids, policy=None, **more):
         facts = WHY | {"policy": policy or inventory.known_ids["policy"]} | more
         with pytest.raises((SystemExit, CommandError)) as end:
             call_command(Utility([]).fetch_command(name), *ids, **facts)
@@ -27,27 +31,27 @@ def do(inventory):
         assert not Operation.objects.exists()
         return str(end.value)
 
-    return do
+    return start_operation
 
 
 def only() -> Operation:
     return Operation.objects.get()
 
 
-def test_it_binds_and_unbinds(do, inventory, capsys):
+def test_it_binds_and_unbinds(start_operation, inventory, capsys):
     policy, device = inventory.known_ids["policy"], inventory.free(1)[0]
-    assert do("bind", device) == 0
+    assert start_operation("bind", device) == 0
     assert device in inventory.bound(policy)
-    assert do("unbind", device) == 0
+    assert start_operation("unbind", device) == 0
     assert device not in inventory.bound(policy)
     assert "unbind quarantine from: 1 unbound" in capsys.readouterr().out
 
 
-def test_the_record_has_names_and_what_stood_before(do, inventory):
+def test_the_record_has_names_and_what_stood_before(start_operation, inventory):
     policy, device = inventory.known_ids["policy"], inventory.free(1)[0]
     binding = {"policy_id": policy, "target_type": "device", "target_id": device}
     inventory.call("POST", "bindings", json=binding)
-    assert do("bind", device) == 0
+    assert start_operation("bind", device) == 0
     target = only().targets.get()
     assert (target.name != "", target.stood_before, target.state) == (
         True,
@@ -57,61 +61,64 @@ def test_the_record_has_names_and_what_stood_before(do, inventory):
     assert (only().policy_name, only().source) == ("quarantine", "cli")
 
 
-def test_a_policy_is_found_by_its_exact_name(do, inventory):
+def test_a_policy_is_found_by_its_exact_name(start_operation, inventory):
     Policy.objects.exclude(pk=inventory.known_ids["policy"]).filter(
         name="quarantine"
     ).delete()
-    assert do("bind", *inventory.free(2), policy="quarantine") == 0
+    assert start_operation("bind", *inventory.free(2), policy="quarantine") == 0
     assert only().policy_id == inventory.known_ids["policy"]
 
 
-def test_of_policies_with_one_name_the_candidates_are_named(do, inventory):
+def test_of_policies_with_one_name_the_candidates_are_named(start_operation, inventory):
     space = Space.objects.first()
     Policy.objects.create(policy_id="a-twin", name="quarantine", app_id=space.pk)
-    said = do("bind", inventory.free(1)[0], policy="quarantine")
+    said = start_operation("bind", inventory.free(1)[0], policy="quarantine")
     assert f"a-twin  in {space.name}" in said
     assert inventory.known_ids["policy"] in said
 
 
 @pytest.mark.parametrize("name", ["nope", "Quarantine", "quarant", "no such policy"])
-def test_a_policy_that_is_not_there_is_refused(do, inventory, name):
-    assert f"exactly this name: {name}\n" in do(
+def test_a_policy_that_is_not_there_is_refused(start_operation, inventory, name):
+    assert f"exactly this name: {name}\n" in start_operation(
         "bind", inventory.free(1)[0], policy=name
     )
 
 
-def test_a_policy_made_since_is_found_at_iotda(do, inventory):
+def test_a_policy_made_since_is_found_at_iotda(start_operation, inventory):
     policy = inventory.known_ids["policy"]
     Policy.objects.all().delete()
-    assert do("bind", inventory.free(1)[0], policy=policy) == 0
+    assert start_operation("bind", inventory.free(1)[0], policy=policy) == 0
 
 
 def test_where_iotda_cannot_be_asked_for_the_policy_nothing_is_recorded(
-    do, inventory, settings
+    start_operation, inventory, settings
 ):
-    unreachable(settings)
+    make_iotda_unreachable(settings)
     Policy.objects.all().delete()
-    assert "IoTDA cannot be read" in do("bind", inventory.free(1)[0])
+    assert "IoTDA cannot be read" in start_operation("bind", inventory.free(1)[0])
 
 
 @pytest.mark.parametrize("typed", ["", "wrong"])
-def test_a_whole_space_needs_its_name(do, inventory, typed):
+def test_a_whole_space_needs_its_name(start_operation, inventory, typed):
     space = Space.objects.get(pk=inventory.known_ids["space"])
-    said = do("bind", space.pk, target_type="app", confirm_space=typed)
+    said = start_operation("bind", space.pk, target_type="app", confirm_space=typed)
     assert (
         said == f"--confirm-space: Type the name exactly as it is shown: {space.name}"
     )
-    assert not writes(inventory)
+    assert not write_requests(inventory)
 
 
-def test_a_whole_space_is_bound_with_its_name(do, inventory):
+def test_a_whole_space_is_bound_with_its_name(start_operation, inventory):
     space = Space.objects.get(pk=inventory.known_ids["space"])
-    assert do("bind", space.pk, target_type="app", confirm_space=space.name) == 0
+    assert (
+        start_operation("bind", space.pk, target_type="app", confirm_space=space.name)
+        == 0
+    )
     assert inventory.bound(inventory.known_ids["policy"], "app") == {space.pk}
 
 
-def test_a_partial_failure_is_told(do, inventory, capsys):
+def test_a_partial_failure_is_told(start_operation, inventory, capsys):
     good, full = inventory.free(1)[0], inventory.known_ids["full"]
-    assert do("bind", good, full) == 1
-    assert states(only()) == {good: "ok", full: "failed"}
+    assert start_operation("bind", good, full) == 1
+    assert target_states(only()) == {good: "ok", full: "failed"}
     assert "already has 5 policies" in capsys.readouterr().out

@@ -4,7 +4,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from iotda_admin.operations.models import Operation
-from tests.asking import asked, bind_form, states
+from tests.operation_helpers import bind_form, change_form, target_states
 
 MANY = [f"device_{n:05d}" for n in range(3000)]
 BIND = "/policies/selection.bind/"
@@ -21,7 +21,7 @@ def test_a_file_is_bound(policyadmin, inventory):
         upload=file(f"name,device_id\npump,{one}\nfan,{two}\n"),
     )
     policyadmin.post(BIND, form)
-    assert states(Operation.objects.get()) == {one: "ok", two: "ok"}
+    assert target_states(Operation.objects.get()) == {one: "ok", two: "ok"}
 
 
 def test_it_tells_what_is_known_and_keeps_the_ids_of_a_file_in_the_form(
@@ -52,7 +52,7 @@ def test_more_than_the_limit_is_413_and_nothing_is_recorded(
     given = {how: file(text) if how == "upload" else text}
     bound = policyadmin.post(BIND, bind_form(inventory.known_ids["policy"], **given))
     given = {how: file(text) if how == "upload" else text}
-    frozen = operator.post("/devices/selection.freeze/", asked(**given))
+    frozen = operator.post("/devices/selection.freeze/", change_form(**given))
     assert [bound.status_code, frozen.status_code] == [413, 413]
     assert "more than 100 IDs" in bound.text
     assert not Operation.objects.exists()

@@ -4,8 +4,8 @@ import pytest
 
 from iotda_admin.inventory.models import SyncRun
 from policies.models import Binding, Policy
-from tests.asking import bind_form, unreachable
 from tests.conftest import signed_in
+from tests.operation_helpers import bind_form, make_iotda_unreachable
 
 
 def test_the_list_says_what_each_policy_says_and_how_many_it_is_bound_to(
@@ -17,7 +17,7 @@ def test_the_list_says_what_each_policy_says_and_how_many_it_is_bound_to(
 
 
 def test_the_list_stands_while_the_platform_is_down(viewer, inventory, settings):
-    unreachable(settings)
+    make_iotda_unreachable(settings)
     response = viewer.get("/policies/")
     assert response.status_code == 200
     assert Policy.objects.first().name in response.text
@@ -49,7 +49,9 @@ def test_a_policy_that_cannot_be_read_is_shown_from_the_inventory(
     viewer, inventory, settings, fault, status
 ):
     policy = Policy.objects.get(pk=inventory.known_ids["policy"])
-    inventory.fault("ShowDevicePolicy", fault) if fault else unreachable(settings)
+    inventory.fault("ShowDevicePolicy", fault) if fault else make_iotda_unreachable(
+        settings
+    )
     response = viewer.get(f"/policies/{policy.pk}/")
     assert response.status_code == status
     assert "From the inventory, synced" in response.text
@@ -74,9 +76,9 @@ def test_a_policy_that_nobody_knows_is_not_found(viewer, inventory):
 def test_only_the_platform_says_that_nobody_knows_it(
     policyadmin, inventory, settings, answer
 ):
-    inventory.fault("ShowDevicePolicy", "status", **answer) if answer else unreachable(
-        settings
-    )
+    inventory.fault(
+        "ShowDevicePolicy", "status", **answer
+    ) if answer else make_iotda_unreachable(settings)
     response = policyadmin.get("/policies/nobody/")
     assert response.status_code in (502, 503)
     assert "The request to IoTDA failed." in response.text

@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tests.asking import bind_form
+from tests.operation_helpers import bind_form
 
 # BEGIN and COMMIT of its two transactions included.
 STATEMENTS = 45

@@ -14,62 +14,72 @@ from iotda_admin.operations.execution.result_writer import ChunkResult, write_re
 from iotda_admin.operations.followups.undo import UndoPlan
 from iotda_admin.operations.models import Chunk, Operation
 from iotda_admin.rate import connection
-from tests.asking import look, outcome, states, time_passes, work
+from tests.operation_helpers import (
+    make_everything_due,
+    outcome_counts,
+    reconcile_now,
+    run_workers,
+    target_states,
+)
 
 
-def waits_after(seconds, begin, *ids):
+def waits_after(seconds, record_operation, *ids):
     """Whether a worker finds something to send so long after it was recorded."""
-    begin("device.freeze", *ids)
+    record_operation("device.freeze", *ids)
     Chunk.objects.update(due_at=timezone.now() - timedelta(seconds=seconds))
     return work_waits()
 
 
-def test_a_forgotten_operation_is_found(begin, inventory):
-    assert waits_after(2, begin, *inventory.free(1))
-    work()
-    assert outcome(Operation.objects.get()) == {"ok": 1}
+def test_a_forgotten_operation_is_found(record_operation, inventory):
+    assert waits_after(2, record_operation, *inventory.free(1))
+    run_workers()
+    assert outcome_counts(Operation.objects.get()) == {"ok": 1}
     assert not work_waits()
 
 
-def test_of_several_chunks_the_workers_send_at_once(begin, inventory):
-    assert waits_after(0, begin, *inventory.free(2))
+def test_of_several_chunks_the_workers_send_at_once(record_operation, inventory):
+    assert waits_after(0, record_operation, *inventory.free(2))
 
 
-def test_a_batch_task_is_sent_by_the_workers_at_once(begin, inventory, settings):
+def test_a_batch_task_is_sent_by_the_workers_at_once(
+    record_operation, inventory, settings
+):
     settings.BATCH_TASK_ABOVE = 1
-    assert waits_after(0, begin, *inventory.free(2))
+    assert waits_after(0, record_operation, *inventory.free(2))
 
 
-def test_a_chunk_that_is_not_due_does_not_wake_a_worker(begin, inventory):
-    assert not waits_after(-300, begin, *inventory.free(2))
+def test_a_chunk_that_is_not_due_does_not_wake_a_worker(record_operation, inventory):
+    assert not waits_after(-300, record_operation, *inventory.free(2))
 
 
-def test_an_operation_that_is_held_does_not_wake_a_worker(begin, inventory):
+def test_an_operation_that_is_held_does_not_wake_a_worker(record_operation, inventory):
     later = timezone.now() + timedelta(minutes=5)
-    assert waits_after(0, begin, *inventory.free(2))
+    assert waits_after(0, record_operation, *inventory.free(2))
     Operation.objects.update(held_until=later)
     assert not work_waits()
 
 
-def test_a_lease_that_runs_is_respected(begin, inventory):
-    operation = begin("device.freeze", *inventory.free(1))
+def test_a_lease_that_runs_is_respected(record_operation, inventory):
+    operation = record_operation("device.freeze", *inventory.free(1))
     lease_chunk(operation.chunks.get())
     reconciliation.recover_stalled()
-    assert outcome(operation) == {"sent": 1}
+    assert outcome_counts(operation) == {"sent": 1}
 
 
-def test_a_lease_that_ran_out_is_taken_with_a_new_token(begin, inventory):
-    operation = begin("device.freeze", *inventory.free(1))
+def test_a_lease_that_ran_out_is_taken_with_a_new_token(record_operation, inventory):
+    operation = record_operation("device.freeze", *inventory.free(1))
     token = lease_chunk(operation.chunks.get()).chunk.token
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     reconciliation.expire_leases()
-    assert outcome(operation) == {"unknown": 1}
+    assert outcome_counts(operation) == {"unknown": 1}
     assert operation.chunks.get().token == token + 1
 
 
-def test_the_lease_is_longer_than_all_calls_together(begin, settings, inventory):
+def test_the_lease_is_longer_than_all_calls_together(
+    record_operation, settings, inventory
+):
     settings.IOTDA_DEADLINE = 7
-    operation = begin("device.freeze", *inventory.free(1))
+    operation = record_operation("device.freeze", *inventory.free(1))
     chunk = lease_chunk(operation.chunks.get()).chunk
     chunk.refresh_from_db()
     assert chunk.lease_until - chunk.sent_at > timedelta(seconds=3 * 7)
@@ -77,31 +87,31 @@ def test_the_lease_is_longer_than_all_calls_together(begin, settings, inventory)
 
 @pytest.mark.parametrize("wrong", [timedelta(hours=1), timedelta(hours=-1)])
 def test_a_machine_whose_clock_is_wrong_takes_nobody_for_dead_and_is_not_either(
-    begin, inventory, monkeypatch, wrong
+    record_operation, inventory, monkeypatch, wrong
 ):
-    operation, now = begin("device.freeze", *inventory.free(1)), timezone.now
+    operation, now = record_operation("device.freeze", *inventory.free(1)), timezone.now
     sending = lease_chunk(operation.chunks.get())
     monkeypatch.setattr(timezone, "now", lambda: now() + wrong)
     reconciliation.expire_leases()
     heartbeat([sending])
     monkeypatch.undo()
     reconciliation.expire_leases()
-    assert outcome(operation) == {"sent": 1}
+    assert outcome_counts(operation) == {"sent": 1}
 
 
-def test_only_one_reads_back_at_a_time(begin, inventory):
-    operation = begin("device.freeze", *inventory.free(1))
+def test_only_one_reads_back_at_a_time(record_operation, inventory):
+    operation = record_operation("device.freeze", *inventory.free(1))
     lease_chunk(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     reconciliation.expire_leases()
-    time_passes()
+    make_everything_due()
     assert [
         reconciliation.ReadBack(operation).lease(9),
         reconciliation.ReadBack(operation).lease(9),
     ] == [True, False]
 
 
-def test_an_operation_that_stopped_is_not_sent_on(do, inventory):
+def test_an_operation_that_stopped_is_not_sent_on(start_operation, inventory):
     inventory.fault(
         "FreezeDevice",
         "status",
@@ -109,11 +119,11 @@ def test_an_operation_that_stopped_is_not_sent_on(do, inventory):
         status=403,
         error_code="IOTDA.000022",
     )
-    operation = do("device.freeze", *inventory.free(3))
-    work()
+    operation = start_operation("device.freeze", *inventory.free(3))
+    run_workers()
     reconciliation.recover_stalled()
-    work()
-    assert outcome(operation) == {"failed": 1, "skipped": 2}
+    run_workers()
+    assert outcome_counts(operation) == {"failed": 1, "skipped": 2}
     assert (
         connection.client().show_device(operation.targets.last().target_id).status
         != "FROZEN"
@@ -121,11 +131,11 @@ def test_an_operation_that_stopped_is_not_sent_on(do, inventory):
 
 
 @pytest.fixture
-def unanswered(begin, inventory):
+def unanswered(record_operation, inventory):
     """An operation on one device whose sender died, and its chunk."""
 
     def make(device):
-        operation = begin("device.freeze", device)
+        operation = record_operation("device.freeze", device)
         lease_chunk(operation.chunks.get())
         Chunk.objects.filter(operation=operation).update(
             lease_until=timezone.now() - timedelta(seconds=1)
@@ -160,53 +170,57 @@ def test_the_first_reading_counts_and_a_late_one_is_void(two_readers, inventory)
     operation, slow, quick = two_readers(1)
     quick.record({device: True})
     slow.record({device: False})
-    assert outcome(operation) == {"ok": 1}
+    assert outcome_counts(operation) == {"ok": 1}
 
 
 def test_a_reader_that_was_replaced_settles_nothing(two_readers, inventory):
     (device,) = inventory.free(1)
     operation, slow, quick = two_readers(1)
     slow.record({device: False})
-    assert outcome(operation) == {"unknown": 1}
+    assert outcome_counts(operation) == {"unknown": 1}
     quick.record({device: True})
-    assert outcome(operation) == {"ok": 1}
+    assert outcome_counts(operation) == {"ok": 1}
 
 
 def test_nothing_is_told_while_a_later_try_is_open(unanswered, inventory):
     (device,) = inventory.free(1)
     first, _chunk = unanswered(device)
     unanswered(device)
-    time_passes()
+    make_everything_due()
     reconciliation.reconcile_operation(first.pk, connection.client())
-    assert outcome(first) == {"unknown": 1}
+    assert outcome_counts(first) == {"unknown": 1}
     assert first.chunks.get().state == "unknown"
 
 
 def test_a_later_try_of_which_nothing_can_be_told_is_not_waited_for(
-    unanswered, do, inventory
+    unanswered, start_operation, inventory
 ):
     (device,) = inventory.free(1)
     tries = [unanswered(device)[0] for _ in range(2)]
-    assert outcome(do("device.freeze", device)) == {"ok": 1}
-    look()
-    look()
-    assert [outcome(each) for each in tries] == [{"unknown": 1}] * 2
+    assert outcome_counts(start_operation("device.freeze", device)) == {"ok": 1}
+    reconcile_now()
+    reconcile_now()
+    assert [outcome_counts(each) for each in tries] == [{"unknown": 1}] * 2
     assert all(each.finished_at for each in tries)
 
 
 @pytest.fixture
-def half_changed(begin, do, inventory, settings):
+def half_changed(record_operation, start_operation, inventory, settings):
     """A chunk that is to be sent again, except for one target that somebody has changed since."""
     settings.READ_BACK_GAP = 0
     first, changed, last = devices = sorted(inventory.free(3))
-    operation = begin("policy.bind", *devices)
+    operation = record_operation("policy.bind", *devices)
     lease_chunk(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     reconciliation.expire_leases()
-    do("policy.unbind", changed)
-    look()
-    look()
-    assert states(operation) == {first: "pending", changed: "unknown", last: "pending"}
+    start_operation("policy.unbind", changed)
+    reconcile_now()
+    reconcile_now()
+    assert target_states(operation) == {
+        first: "pending",
+        changed: "unknown",
+        last: "pending",
+    }
     return operation, changed
 
 
@@ -218,15 +232,15 @@ def test_what_was_changed_since_is_left_out_of_the_next_try(
     if refused:
         # The ids go singly then.
         inventory.fault("BindDevicePolicy", "status", match={"times": 1}, status=400)
-    work()
-    assert outcome(operation) == {"ok": 2, "unknown": 1}
-    assert states(operation)[changed] == "unknown"
+    run_workers()
+    assert outcome_counts(operation) == {"ok": 2, "unknown": 1}
+    assert target_states(operation)[changed] == "unknown"
     assert changed not in inventory.bound(operation.policy_id)
     assert operation.finished_at
 
 
-def test_an_operation_ends_though_its_last_recorder_died(begin, inventory):
-    operation = begin("device.freeze", *inventory.free(2))
+def test_an_operation_ends_though_its_last_recorder_died(record_operation, inventory):
+    operation = record_operation("device.freeze", *inventory.free(2))
     first, second = (lease_chunk(chunk) for chunk in operation.chunks.all())
     answer = executor.send_request(first, connection.client())
     executor.send_request(second, connection.client())
@@ -234,10 +248,10 @@ def test_an_operation_ends_though_its_last_recorder_died(begin, inventory):
         lease_until=timezone.now() - timedelta(seconds=1)
     )
     reconciliation.expire_leases()
-    time_passes()
+    make_everything_due()
     reconciliation.reconcile_operation(operation.pk, connection.client())
     write_results([answer], busy={operation.pk})
-    assert (outcome(operation), operation.finished_at) == ({"ok": 2}, None)
+    assert (outcome_counts(operation), operation.finished_at) == ({"ok": 2}, None)
     reconciliation.recover_stalled()
     operation.refresh_from_db()
     assert (operation.state, bool(operation.finished_at)) == ("done", True)
@@ -255,25 +269,25 @@ def test_what_a_dead_sender_left_is_not_read_back_while_its_call_may_still_arriv
 def test_what_a_dead_sender_did_not_get_through_is_sent_again(unanswered, inventory):
     (device,) = inventory.free(1)
     operation, _chunk = unanswered(device)
-    look()
-    assert outcome(operation) == {"unknown": 1}
-    look()
-    work()
-    assert outcome(operation) == {"ok": 1}
+    reconcile_now()
+    assert outcome_counts(operation) == {"unknown": 1}
+    reconcile_now()
+    run_workers()
+    assert outcome_counts(operation) == {"ok": 1}
     assert [entry["applied"] for entry in inventory.journal("FreezeDevice")] == [
         [device]
     ]
 
 
 def test_it_is_not_sent_again_where_somebody_asked_for_another_change_since(
-    unanswered, do, inventory
+    unanswered, start_operation, inventory
 ):
     (device,) = inventory.free(1)
     operation, _chunk = unanswered(device)
-    assert outcome(do("device.unfreeze", device)) == {"already": 1}
-    look()
-    look()
-    assert outcome(operation) == {"failed": 1}
+    assert outcome_counts(start_operation("device.unfreeze", device)) == {"already": 1}
+    reconcile_now()
+    reconcile_now()
+    assert outcome_counts(operation) == {"failed": 1}
     assert not inventory.journal("FreezeDevice")
 
 
@@ -283,22 +297,24 @@ def test_of_two_tries_that_were_both_not_applied_the_later_one_is_made(
     (device,) = inventory.free(1)
     first, second = unanswered(device)[0], unanswered(device)[0]
     for _round in range(6):
-        look()
-        work()
-    assert outcome(second) == {"ok": 1}
+        reconcile_now()
+        run_workers()
+    assert outcome_counts(second) == {"ok": 1}
     assert first.targets.get().error_code == "changed_since"
     assert len(inventory.journal("FreezeDevice")) == 1
 
 
-def test_what_a_stopped_process_left_unanswered_is_sent_again_too(begin, inventory):
+def test_what_a_stopped_process_left_unanswered_is_sent_again_too(
+    record_operation, inventory
+):
     """Its call may have waited for its turn: perhaps the platform was never asked."""
-    operation = begin("device.freeze", *inventory.free(1))
+    operation = record_operation("device.freeze", *inventory.free(1))
     stopped = Unreachable("Stopped.", code=SENDER_LOST, maybe_applied=True)
     write_results([ChunkResult(lease_chunk(operation.chunks.get()), error=stopped)])
-    look()
-    look()
-    work()
-    assert outcome(operation) == {"ok": 1}
+    reconcile_now()
+    reconcile_now()
+    run_workers()
+    assert outcome_counts(operation) == {"ok": 1}
 
 
 @pytest.fixture
@@ -314,8 +330,8 @@ def test_what_stood_before_a_sender_died_is_not_taken_for_its_work(
     unanswered, frozen_by_others
 ):
     operation, _chunk = unanswered(frozen_by_others)
-    look()
-    assert outcome(operation) == {"already": 1}
+    reconcile_now()
+    assert outcome_counts(operation) == {"already": 1}
     assert UndoPlan(operation).preselected == []
 
 
@@ -324,15 +340,15 @@ def test_what_was_read_as_it_stood_only_after_a_sender_died_may_be_its_work(
 ):
     operation, _chunk = unanswered(frozen_by_others)
     Device.objects.filter(pk=frozen_by_others).update(read_at=timezone.now())
-    look()
-    assert outcome(operation) == {"ok": 1}
+    reconcile_now()
+    assert outcome_counts(operation) == {"ok": 1}
 
 
 def test_what_a_look_has_found_otherwise_was_changed_by_us(unanswered, inventory):
     (device,) = inventory.free(1)
     Device.objects.filter(pk=device).update(status="FROZEN")
     operation, _chunk = unanswered(device)
-    look()
+    reconcile_now()
     connection.client().freeze_device(device)
-    look()
-    assert outcome(operation) == {"ok": 1}
+    reconcile_now()
+    assert outcome_counts(operation) == {"ok": 1}

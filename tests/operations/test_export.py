@@ -12,8 +12,8 @@ from iotda_admin.operations.models import Target
 
 
 @pytest.fixture
-def partial(do, inventory):
-    return do(
+def partial(start_operation, inventory):
+    return start_operation(
         "policy.bind", *inventory.free(2), "nobody-1", inventory.known_ids["full"],
         policy="policy", ticket="INC-7", policy_name="quarantine",
     )  # fmt: skip
@@ -95,19 +95,25 @@ def test_the_summary_says_what_a_ticket_needs(auditor, partial, inventory):
         assert said in text
 
 
-def test_the_summary_names_ten_of_many(auditor, do):
-    operation = do("policy.bind", *(f"nobody-{n}" for n in range(15)), policy="policy")
+def test_the_summary_names_ten_of_many(auditor, start_operation):
+    operation = start_operation(
+        "policy.bind", *(f"nobody-{n}" for n in range(15)), policy="policy"
+    )
     text = summary(auditor, operation)
     assert text.count("  nobody-") == 10
     assert "and 5 more" in text
 
 
-def test_the_summary_is_text_whatever_somebody_typed(auditor, do, inventory):
-    operation = do("device.freeze", *inventory.free(1), **{"ticket": "<i>1</i>"})
+def test_the_summary_is_text_whatever_somebody_typed(
+    auditor, start_operation, inventory
+):
+    operation = start_operation(
+        "device.freeze", *inventory.free(1), **{"ticket": "<i>1</i>"}
+    )
     assert "Ticket: <i>1</i>" in summary(auditor, operation)
     assert "<i>1</i>" not in auditor.get(operation.get_absolute_url()).text
 
 
-def test_while_it_runs_there_is_no_summary_yet(auditor, begin, inventory):
-    operation = begin("device.freeze", *inventory.free(2))
+def test_while_it_runs_there_is_no_summary_yet(auditor, record_operation, inventory):
+    operation = record_operation("device.freeze", *inventory.free(2))
     assert "ticket-text" not in auditor.get(operation.get_absolute_url()).text

@@ -19,7 +19,7 @@ from tests.samples import SAMPLES
 KEY = "0123456789abcdef0123456789abcdef"
 OTHER_KEY = "f" * 32
 # The operations of IoTDA's API that change something.
-WRITES = {sample.request for sample in SAMPLES} | {
+WRITE_OPERATIONS = {sample.request for sample in SAMPLES} | {
     "CreateBatchTask",
     "CreateDevicePolicy",
     "UpdateDevicePolicy",
@@ -42,13 +42,13 @@ def create(
     return create_operation(OperationRequest(verb, specs, key=key, **facts), actor)
 
 
-def asked(**more: Any) -> dict[str, Any]:
+def change_form(**more: Any) -> dict[str, Any]:
     """A form as it is sent: reason, ticket and key, and what belongs to the one view."""
     return {"reason": "billing dispute", "ticket": "INC-1", "key": KEY, **more}
 
 
 def bind_form(policy: str, *ids: str, **more: Any) -> dict[str, Any]:
-    return asked(
+    return change_form(
         **{
             "act": "bind",
             "policy": policy,
@@ -59,42 +59,44 @@ def bind_form(policy: str, *ids: str, **more: Any) -> dict[str, Any]:
     )
 
 
-def writes(cloud: Cloud) -> list[dict[str, Any]]:
+def write_requests(cloud: Cloud) -> list[dict[str, Any]]:
     """The requests that could have changed the platform, applied or not."""
-    return [entry for entry in cloud.journal() if entry["operation"] in WRITES]
+    return [
+        entry for entry in cloud.journal() if entry["operation"] in WRITE_OPERATIONS
+    ]
 
 
-def outcome(operation: Operation) -> dict[str, int]:
+def outcome_counts(operation: Operation) -> dict[str, int]:
     operation.refresh_from_db()
     return target_counts(operation)
 
 
-def states(operation: Operation) -> dict[str, str]:
+def target_states(operation: Operation) -> dict[str, str]:
     return dict(operation.targets.values_list("target_id", "state"))
 
 
-def codes(operation: Operation) -> dict[str, str]:
+def target_error_codes(operation: Operation) -> dict[str, str]:
     return dict(operation.targets.values_list("target_id", "error_code"))
 
 
-def work() -> None:
+def run_workers() -> None:
     """What the worker does, here: all that is due, in every operation."""
     execute_due_chunks(connection.client())
 
 
-def unreachable(settings: Any) -> None:
+def make_iotda_unreachable(settings: Any) -> None:
     """From here on nobody listens where IoTDA should be."""
     settings.IOTDA_ENDPOINT = "http://127.0.0.1:9"
     connection.client.cache_clear()
 
 
-def time_passes() -> None:
+def make_everything_due() -> None:
     """Until everything that waits is due."""
     Chunk.objects.update(due_at=timezone.now())
     Operation.objects.update(held_until=None)
 
 
-def look() -> None:
+def reconcile_now() -> None:
     """Time passes until an unanswered change may be read back, and the worker looks once."""
     reconciliation.recover_stalled()
     Chunk.objects.filter(state=Chunk.State.UNKNOWN).update(due_at=timezone.now())

@@ -20,18 +20,18 @@ from iotda_admin.operations.services import (
     dispatch,
 )
 from iotda_admin.rate.connection import client
-from tests.asking import create, outcome, writes
 from tests.conftest import make_user
+from tests.operation_helpers import create, outcome_counts, write_requests
 
 
-def test_nothing_is_sent_by_asking(begin, inventory):
-    operation = begin("device.freeze", *inventory.free(1))
+def test_nothing_is_sent_by_asking(record_operation, inventory):
+    operation = record_operation("device.freeze", *inventory.free(1))
     assert operation.targets.get().state == "pending"
-    assert not writes(inventory)
+    assert not write_requests(inventory)
 
 
-def test_what_is_asked_is_in_the_trail_before_it_is_sent(begin, inventory):
-    operation = begin("device.freeze", *inventory.free(1), ticket="INC-1")
+def test_what_is_asked_is_in_the_trail_before_it_is_sent(record_operation, inventory):
+    operation = record_operation("device.freeze", *inventory.free(1), ticket="INC-1")
     event = Event.objects.get(kind="operation.asked")
     assert (event.operation, event.reason, event.ticket) == (
         operation.pk,
@@ -55,33 +55,33 @@ def test_it_refuses_who_may_not_and_records_the_try(actor, inventory):
     assert not Operation.objects.exists()
 
 
-def test_nothing_wanted_is_refused(begin):
+def test_nothing_wanted_is_refused(record_operation):
     with pytest.raises(NoTargets):
-        begin("device.freeze")
+        record_operation("device.freeze")
 
 
 @pytest.mark.parametrize("more", [{"reason": "another"}, {"ticket": "INC-2"}])
-def test_another_reason_is_another_input(begin, inventory, more):
-    begin("device.freeze", *inventory.free(1), form_key="same")
+def test_another_reason_is_another_input(record_operation, inventory, more):
+    record_operation("device.freeze", *inventory.free(1), form_key="same")
     with pytest.raises(DuplicateKey):
-        begin("device.freeze", *inventory.free(1), form_key="same", **more)
+        record_operation("device.freeze", *inventory.free(1), form_key="same", **more)
 
 
-def test_the_order_of_targets_is_no_other_input(begin, inventory):
+def test_the_order_of_targets_is_no_other_input(record_operation, inventory):
     ids = inventory.free(3)
-    first = begin("device.freeze", *ids, form_key="same")
-    assert begin("device.freeze", *reversed(ids), form_key="same") == first
+    first = record_operation("device.freeze", *ids, form_key="same")
+    assert record_operation("device.freeze", *reversed(ids), form_key="same") == first
 
 
-def test_freezing_and_unfreezing_exclude_each_other(begin, inventory):
-    begin("device.freeze", *inventory.free(1))
+def test_freezing_and_unfreezing_exclude_each_other(record_operation, inventory):
+    record_operation("device.freeze", *inventory.free(1))
     with pytest.raises(Conflict, match="has been changing"):
-        begin("device.unfreeze", *inventory.free(1))
+        record_operation("device.unfreeze", *inventory.free(1))
 
 
-def test_two_policies_on_one_device_do_not(begin, inventory):
-    begin("policy.bind", *inventory.free(1), policy="policy")
-    begin("policy.bind", *inventory.free(1), policy="other_policy")
+def test_two_policies_on_one_device_do_not(record_operation, inventory):
+    record_operation("policy.bind", *inventory.free(1), policy="policy")
+    record_operation("policy.bind", *inventory.free(1), policy="other_policy")
     assert Operation.objects.count() == 2
 
 
@@ -122,17 +122,24 @@ def test_of_eight_who_change_one_target_at_once_one_is_let_in(actor):
     assert Event.objects.filter(kind="operation.asked").count() == 1
 
 
-def test_who_is_late_by_a_moment_is_told_who_was_quicker(begin, inventory, monkeypatch):
+def test_who_is_late_by_a_moment_is_told_who_was_quicker(
+    record_operation, inventory, monkeypatch
+):
     """The look beforehand is only for courtesy: the database itself keeps the rule."""
     (device,) = inventory.free(1)
-    begin("device.freeze", device)
+    record_operation("device.freeze", device)
     monkeypatch.setattr(services, "CHECKED_FIRST", 0)
     with pytest.raises(Conflict, match=r"OP-\d+ by admin"):
-        begin("device.unfreeze", device)
+        record_operation("device.unfreeze", device)
 
 
-def test_the_same_form_sent_again_waits_as_long_as_the_operation(begin, inventory):
-    operation = begin("device.freeze", *inventory.free(1))
+def test_the_same_form_sent_again_waits_as_long_as_the_operation(
+    record_operation, inventory
+):
+    operation = record_operation("device.freeze", *inventory.free(1))
     Operation.objects.update(held_until=timezone.now() + timedelta(minutes=10))
     dispatch(operation, client())
-    assert (outcome(operation), writes(inventory)) == ({"pending": 1}, [])
+    assert (outcome_counts(operation), write_requests(inventory)) == (
+        {"pending": 1},
+        [],
+    )

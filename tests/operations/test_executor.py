@@ -27,7 +27,13 @@ from iotda_admin.operations.execution.result_writer import (
 from iotda_admin.operations.models import Chunk, Target
 from iotda_admin.operations.verbs import TargetOutcome, VerbAnswer, get_verb
 from iotda_admin.rate.connection import client
-from tests.asking import outcome, time_passes, unreachable, work, writes
+from tests.operation_helpers import (
+    make_everything_due,
+    make_iotda_unreachable,
+    outcome_counts,
+    run_workers,
+    write_requests,
+)
 
 State = Target.State
 
@@ -38,49 +44,53 @@ def many(inventory):
     return [*inventory.free(10), *(f"nobody-{n}" for n in range(35))]
 
 
-def test_more_than_a_chunk_waits_for_the_worker(do, many, inventory):
-    operation = do("policy.bind", *many)
+def test_more_than_a_chunk_waits_for_the_worker(start_operation, many, inventory):
+    operation = start_operation("policy.bind", *many)
     assert [chunk.targets.count() for chunk in operation.chunks.all()] == [20, 20, 5]
-    assert outcome(operation) == {"pending": 45}
-    assert not writes(inventory)
+    assert outcome_counts(operation) == {"pending": 45}
+    assert not write_requests(inventory)
 
 
-def test_the_worker_sends_each_chunk_once(do, many, inventory):
-    operation = do("policy.bind", *many)
-    work()
-    assert outcome(operation) == {"ok": 10, "failed": 35}
+def test_the_worker_sends_each_chunk_once(start_operation, many, inventory):
+    operation = start_operation("policy.bind", *many)
+    run_workers()
+    assert outcome_counts(operation) == {"ok": 10, "failed": 35}
     assert sorted(
-        id for entry in writes(inventory) for id in entry["target_ids"]
+        id for entry in write_requests(inventory) for id in entry["target_ids"]
     ) == sorted(many)
 
 
-def test_every_target_is_counted_at_every_step(begin, many, inventory):
-    operation = begin("policy.bind", *many)
+def test_every_target_is_counted_at_every_step(record_operation, many, inventory):
+    operation = record_operation("policy.bind", *many)
     inventory.fault("BindDevicePolicy", "drop", match={"nth": 2})
-    steps = [outcome(operation)]
+    steps = [outcome_counts(operation)]
     for chunk in operation.chunks.all():
         requeue_unsent([lease_chunk(chunk)])
-        steps.append(outcome(operation))
+        steps.append(outcome_counts(operation))
         executor.execute_chunk(chunk, client())
-        steps.append(outcome(operation))
+        steps.append(outcome_counts(operation))
     assert [sum(step.values()) for step in steps] == [45] * 7
     assert steps[-1] == {"ok": 10, "failed": 15, "unknown": 20}
 
 
-def test_who_stood_still_after_a_look_changes_nothing(begin, inventory, settings):
-    operation = begin("device.freeze", inventory.free(1)[0])
+def test_who_stood_still_after_a_look_changes_nothing(
+    record_operation, inventory, settings
+):
+    operation = record_operation("device.freeze", inventory.free(1)[0])
     sending = lease_chunk(operation.chunks.get())
     inventory.fault("ShowDevice", "latency", seconds=0.5)
     # The lease is long enough for the look, and too short for the change after it.
     sending.valid_until = time.monotonic() + settings.IOTDA_DEADLINE + 0.4
     write_results([executor.send_request(sending, client())])
-    assert not writes(inventory)
-    assert outcome(operation) == {"pending": 1}
+    assert not write_requests(inventory)
+    assert outcome_counts(operation) == {"pending": 1}
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_lease_is_prolonged_only_by_what_is_committed(begin, inventory):
-    sending = lease_chunk(begin("device.freeze", inventory.free(1)[0]).chunks.get())
+def test_a_lease_is_prolonged_only_by_what_is_committed(record_operation, inventory):
+    sending = lease_chunk(
+        record_operation("device.freeze", inventory.free(1)[0]).chunks.get()
+    )
     sending.valid_until = 7.0
     with suppress(OperationalError), transaction.atomic():
         heartbeat([sending])
@@ -90,20 +100,22 @@ def test_a_lease_is_prolonged_only_by_what_is_committed(begin, inventory):
     assert sending.valid_until > 7.0
 
 
-def test_a_refusal_that_came_too_late_holds_nothing_up(begin, many, inventory):
-    operation = begin("policy.bind", *many)
+def test_a_refusal_that_came_too_late_holds_nothing_up(
+    record_operation, many, inventory
+):
+    operation = record_operation("policy.bind", *many)
     pool = executor.WorkerPool(client(), 2)
     pool.stopped.add(operation.pk)
     left = iter(range(50))
     for _slice in range(2):
         pool.run(lambda: next(left, None) is None)
     pool.shut_down()
-    assert outcome(operation) == {"ok": 10, "failed": 35}
+    assert outcome_counts(operation) == {"ok": 10, "failed": 35}
     assert Event.objects.filter(kind="chunk.sent").count() == 3
 
 
-def test_a_late_answer_of_an_earlier_holder_is_void(begin, inventory):
-    operation = begin("device.freeze", inventory.free(1)[0])
+def test_a_late_answer_of_an_earlier_holder_is_void(record_operation, inventory):
+    operation = record_operation("device.freeze", inventory.free(1)[0])
     sending = lease_chunk(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     reconciliation.expire_leases()
@@ -119,12 +131,12 @@ def test_a_late_answer_of_an_earlier_holder_is_void(begin, inventory):
             )
         ]
     )
-    assert outcome(operation) == {"unknown": 1}
+    assert outcome_counts(operation) == {"unknown": 1}
     assert operation.chunks.get().request_id == ""
 
 
-def test_a_late_error_of_an_earlier_holder_is_void(begin, inventory):
-    operation = begin("device.freeze", inventory.free(1)[0])
+def test_a_late_error_of_an_earlier_holder_is_void(record_operation, inventory):
+    operation = record_operation("device.freeze", inventory.free(1)[0])
     sending = lease_chunk(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     reconciliation.expire_leases()
@@ -134,48 +146,50 @@ def test_a_late_error_of_an_earlier_holder_is_void(begin, inventory):
         Rejected("no", status=404),
     ):
         write_results([ChunkResult(sending, error=error)])
-    assert outcome(operation) == {"unknown": 1}
+    assert outcome_counts(operation) == {"unknown": 1}
     assert operation.chunks.get().state == "unknown"
 
 
-def test_a_late_result_is_ignored_while_the_next_holder_sends(begin, inventory):
-    operation = begin("device.freeze", *inventory.free(1))
+def test_a_late_result_is_ignored_while_the_next_holder_sends(
+    record_operation, inventory
+):
+    operation = record_operation("device.freeze", *inventory.free(1))
     first = lease_chunk(operation.chunks.get())
     requeue_unsent([first])
     second = lease_chunk(operation.chunks.get())
     write_results([ChunkResult(first, error=Rejected("no", status=404))])
-    assert outcome(operation) == {"sent": 1}
+    assert outcome_counts(operation) == {"sent": 1}
     write_results([executor.send_request(second, client())])
-    assert outcome(operation) == {"ok": 1}
+    assert outcome_counts(operation) == {"ok": 1}
 
 
-def test_a_leased_chunk_is_not_leased_again(begin, inventory):
-    operation = begin("device.freeze", inventory.free(1)[0])
+def test_a_leased_chunk_is_not_leased_again(record_operation, inventory):
+    operation = record_operation("device.freeze", inventory.free(1)[0])
     assert lease_chunk(operation.chunks.get()).chunk.attempts == 1
     assert lease_chunk(operation.chunks.get()) is None
 
 
-def test_a_chunk_is_not_claimed_before_it_is_due(begin, inventory):
-    operation = begin("device.freeze", inventory.free(1)[0])
+def test_a_chunk_is_not_claimed_before_it_is_due(record_operation, inventory):
+    operation = record_operation("device.freeze", inventory.free(1)[0])
     Chunk.objects.update(due_at="2100-01-01T00:00Z")
     assert lease_chunk(operation.chunks.get()) is None
 
 
 def test_throttling_holds_the_whole_operation_back_and_then_goes_on(
-    do, many, inventory
+    start_operation, many, inventory
 ):
     inventory.fault("BindDevicePolicy", "throttle", match={"nth": 2}, retry_after=30)
-    operation = do("policy.bind", *many)
-    work()
+    operation = start_operation("policy.bind", *many)
+    run_workers()
     # Two were under way together; either may have been the one.
-    waiting = outcome(operation)["pending"]
+    waiting = outcome_counts(operation)["pending"]
     assert waiting in (5, 20)
     operation.chunks.update(due_at=timezone.now())
-    work()
-    assert outcome(operation)["pending"] == waiting
-    time_passes()
-    work()
-    assert outcome(operation) == {"ok": 10, "failed": 35}
+    run_workers()
+    assert outcome_counts(operation)["pending"] == waiting
+    make_everything_due()
+    run_workers()
+    assert outcome_counts(operation) == {"ok": 10, "failed": 35}
 
 
 @pytest.mark.parametrize(
@@ -186,9 +200,9 @@ def test_throttling_holds_the_whole_operation_back_and_then_goes_on(
     ],
 )
 def test_a_stop_reaches_what_another_worker_puts_back_or_splits(
-    begin, many, inventory, error
+    record_operation, many, inventory, error
 ):
-    operation = begin("policy.bind", *many)
+    operation = record_operation("policy.bind", *many)
     first, second, _third = operation.chunks.all()
     held = lease_chunk(second)
     inventory.fault(
@@ -200,7 +214,7 @@ def test_a_stop_reaches_what_another_worker_puts_back_or_splits(
     )
     executor.execute_chunk(first, client())
     write_results([ChunkResult(held, error=error)])
-    assert outcome(operation) == {"failed": 20, "skipped": 25}
+    assert outcome_counts(operation) == {"failed": 20, "skipped": 25}
     assert operation.finished_at
 
 
@@ -208,18 +222,20 @@ def test_a_stop_reaches_what_another_worker_puts_back_or_splits(
     ("status", "code"),
     [(401, "APIGW.0301"), (403, "IOTDA.000022"), (403, "APIGW.0302")],
 )
-def test_no_rights_stop_a_freeze_after_one_call(do, inventory, status, code):
+def test_no_rights_stop_a_freeze_after_one_call(
+    start_operation, inventory, status, code
+):
     inventory.fault(
         "FreezeDevice", "status", status=status, error_code=code, error_msg="No."
     )
-    operation = do("device.freeze", *inventory.free(5))
-    work()
-    assert outcome(operation) == {"failed": 1, "skipped": 4}
+    operation = start_operation("device.freeze", *inventory.free(5))
+    run_workers()
+    assert outcome_counts(operation) == {"failed": 1, "skipped": 4}
     assert operation.state == "stopped"
-    assert len(writes(inventory)) == 1
+    assert len(write_requests(inventory)) == 1
 
 
-def test_a_refusal_of_one_device_stops_nothing(do, inventory):
+def test_a_refusal_of_one_device_stops_nothing(start_operation, inventory):
     ids = inventory.free(4)
     inventory.fault(
         "FreezeDevice",
@@ -228,20 +244,20 @@ def test_a_refusal_of_one_device_stops_nothing(do, inventory):
         status=403,
         error_code="IOTDA.014038",
     )
-    operation = do("device.freeze", *ids)
-    work()
-    assert outcome(operation) == {"failed": 1, "ok": 3}
+    operation = start_operation("device.freeze", *ids)
+    run_workers()
+    assert outcome_counts(operation) == {"failed": 1, "ok": 3}
 
 
-def test_the_worker_tries_three_times_what_was_not_sent(do, inventory):
+def test_the_worker_tries_three_times_what_was_not_sent(start_operation, inventory):
     inventory.fault("ShowDevice", "drop")
-    operation = do("device.freeze", *inventory.free(2))
-    while outcome(operation).get("pending"):
-        time_passes()
-        work()
-    assert outcome(operation) == {"failed": 2}
+    operation = start_operation("device.freeze", *inventory.free(2))
+    while outcome_counts(operation).get("pending"):
+        make_everything_due()
+        run_workers()
+    assert outcome_counts(operation) == {"failed": 2}
     assert set(operation.chunks.values_list("attempts", flat=True)) == {3}
-    assert not writes(inventory)
+    assert not write_requests(inventory)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -252,96 +268,106 @@ def test_four_workers_send_each_chunk_once(many_freezes, inventory):
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(worker, range(4)))
-    assert outcome(many_freezes) == {"ok": 10}
-    assert len(writes(inventory)) == 10
+    assert outcome_counts(many_freezes) == {"ok": 10}
+    assert len(write_requests(inventory)) == 10
 
 
 @pytest.fixture
-def many_freezes(transactional_db, inventory, begin):
-    return begin("device.freeze", *inventory.free(10))
+def many_freezes(transactional_db, inventory, record_operation):
+    return record_operation("device.freeze", *inventory.free(10))
 
 
-def test_in_an_outage_one_call_is_made_and_then_none_for_a_while(do, inventory):
+def test_in_an_outage_one_call_is_made_and_then_none_for_a_while(
+    start_operation, inventory
+):
     inventory.fault("ShowDevice", "drop")
-    do("device.freeze", *inventory.free(10))
+    start_operation("device.freeze", *inventory.free(10))
     for _moment in range(3):
         Chunk.objects.update(due_at=timezone.now())
-        work()
+        run_workers()
     calls = len(inventory.journal("ShowDevice"))
     Chunk.objects.update(due_at=timezone.now())
-    work()
+    run_workers()
     assert len(inventory.journal("ShowDevice")) == calls == 3
 
 
-def test_whoever_lost_the_right_meanwhile_sends_nothing_more(begin, actor, inventory):
-    operation = begin("device.freeze", *inventory.free(5))
+def test_whoever_lost_the_right_meanwhile_sends_nothing_more(
+    record_operation, actor, inventory
+):
+    operation = record_operation("device.freeze", *inventory.free(5))
     executor.execute_chunk(operation.chunks.first(), client())
     actor.user.groups.clear()
-    work()
-    assert outcome(operation) == {"ok": 1, "skipped": 4}
+    run_workers()
+    assert outcome_counts(operation) == {"ok": 1, "skipped": 4}
     assert operation.stop_code == "not_allowed"
 
 
-def test_an_account_that_is_gone_sends_nothing_more(begin, actor, inventory):
-    operation = begin("device.freeze", *inventory.free(5))
+def test_an_account_that_is_gone_sends_nothing_more(record_operation, actor, inventory):
+    operation = record_operation("device.freeze", *inventory.free(5))
     actor.user.delete()
-    work()
-    assert outcome(operation) == {"skipped": 5}
-    assert not writes(inventory)
+    run_workers()
+    assert outcome_counts(operation) == {"skipped": 5}
+    assert not write_requests(inventory)
 
 
-def test_who_is_told_to_stop_hands_back_what_was_not_begun(begin, inventory, settings):
+def test_who_is_told_to_stop_hands_back_what_was_not_begun(
+    record_operation, inventory, settings
+):
     settings.IOTDA_IN_FLIGHT = 2
-    operation = begin("device.freeze", *inventory.free(10))
+    operation = record_operation("device.freeze", *inventory.free(10))
     inventory.switch(latency_ms=20)
     executor.execute_due_chunks(
         client(), should_stop=iter([False, False, True]).__next__
     )
-    counts = outcome(operation)
+    counts = outcome_counts(operation)
     assert counts.keys() == {"ok", "pending"}
-    assert len(writes(inventory)) == counts["ok"]
+    assert len(write_requests(inventory)) == counts["ok"]
     assert set(
         operation.chunks.filter(state="pending").values_list("attempts", flat=True)
     ) == {0}
 
 
 def test_unstarted_chunks_of_a_cancelled_operation_are_cancelled(
-    begin, actor, inventory
+    record_operation, actor, inventory
 ):
-    operation = begin("device.freeze", *inventory.free(2))
+    operation = record_operation("device.freeze", *inventory.free(2))
     pool = executor.WorkerPool(client(), 1)
     leased = lease_chunk(operation.chunks.first())
     pool.in_flight[leased.chunk.pk] = leased
     pool.to_send.put(leased)
     assert lifecycle.cancel_operation(operation, actor)
     pool.shut_down()
-    assert outcome(operation) == {"cancelled": 2}
+    assert outcome_counts(operation) == {"cancelled": 2}
     assert operation.finished_at
 
 
-def test_a_process_that_lives_on_waits_for_its_calls(begin, inventory, monkeypatch):
+def test_a_process_that_lives_on_waits_for_its_calls(
+    record_operation, inventory, monkeypatch
+):
     """Else the change could be made after it was looked up, and was recorded as not applied."""
     monkeypatch.setattr(executor, "HEARTBEAT_SECONDS", 0.1)
     monkeypatch.setattr(executor, "SHUTDOWN_SECONDS", 0)
-    operation = begin("device.freeze", *inventory.free(1))
+    operation = record_operation("device.freeze", *inventory.free(1))
     inventory.fault("ShowDevice", "latency", seconds=0.5)
     executor.execute_due_chunks(client(), should_stop=iter([False, True]).__next__)
-    assert outcome(operation) == {"ok": 1}
+    assert outcome_counts(operation) == {"ok": 1}
 
 
-def test_what_another_process_has_taken_over_is_not_sent_any_more(begin, inventory):
-    operation = begin("device.freeze", *inventory.free(1))
+def test_what_another_process_has_taken_over_is_not_sent_any_more(
+    record_operation, inventory
+):
+    operation = record_operation("device.freeze", *inventory.free(1))
     sending = lease_chunk(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     reconciliation.expire_leases()
     heartbeat([sending])
     write_results([executor.send_request(sending, client())])
-    assert outcome(operation) == {"unknown": 1}
-    assert not writes(inventory)
+    assert outcome_counts(operation) == {"unknown": 1}
+    assert not write_requests(inventory)
 
 
-def test_of_several_refusals_the_longest_wait_counts(begin, inventory):
-    operation = begin("device.freeze", *inventory.free(2))
+def test_of_several_refusals_the_longest_wait_counts(record_operation, inventory):
+    operation = record_operation("device.freeze", *inventory.free(2))
     long, short = (lease_chunk(chunk) for chunk in operation.chunks.all())
     write_results(
         [
@@ -359,23 +385,25 @@ def test_of_several_refusals_the_longest_wait_counts(begin, inventory):
     assert operation.held_until > timezone.now() + timedelta(seconds=50)
 
 
-def test_several_are_under_way_at_the_same_time(begin, inventory):
-    operation = begin("device.freeze", *inventory.free(10))
+def test_several_are_under_way_at_the_same_time(record_operation, inventory):
+    operation = record_operation("device.freeze", *inventory.free(10))
     inventory.fault("ShowDevice", "latency", seconds=0.5)
-    work()
-    assert outcome(operation) == {"ok": 10}
+    run_workers()
+    assert outcome_counts(operation) == {"ok": 10}
     _alone, second, *_others, ninth, _tenth = sorted(
         e["time"] for e in inventory.journal("ShowDevice")
     )
     assert ninth - second < 0.5
 
 
-def test_a_fault_of_ours_leaves_the_target_unknown(do, inventory, monkeypatch):
+def test_a_fault_of_ours_leaves_the_target_unknown(
+    start_operation, inventory, monkeypatch
+):
     """No mock of the way there: a verb of somebody's that fails after its call."""
     freeze = get_verb("device.freeze")
     monkeypatch.setattr(freeze, "send", lambda client, request: 1 / 0, raising=False)
-    operation = do("device.freeze", *inventory.free(1))
-    assert outcome(operation) == {"unknown": 1}
+    operation = start_operation("device.freeze", *inventory.free(1))
+    assert outcome_counts(operation) == {"unknown": 1}
 
 
 @pytest.mark.parametrize(
@@ -383,27 +411,27 @@ def test_a_fault_of_ours_leaves_the_target_unknown(do, inventory, monkeypatch):
     [(500, "IOTDA.000022"), (502, "APIGW.0101"), (403, "IOTDA.021101")],
 )
 def test_an_error_that_stops_nothing_does_not_make_the_worker_spin(
-    begin, inventory, status, code
+    record_operation, inventory, status, code
 ):
     inventory.fault(
         "BindDevicePolicy", "status", match={"nth": 2}, status=status, error_code=code
     )
-    operation = begin("policy.bind", *(f"nobody-{n}" for n in range(200)))
+    operation = record_operation("policy.bind", *(f"nobody-{n}" for n in range(200)))
     # Another one that keeps the senders busy meanwhile.
     inventory.fault("ShowDevice", "latency", seconds=0.3)
-    begin("device.freeze", *inventory.free(10))
+    record_operation("device.freeze", *inventory.free(10))
     with CaptureQueriesContext(database) as queries:
-        work()
-    assert outcome(operation)["failed"] > 100
+        run_workers()
+    assert outcome_counts(operation)["failed"] > 100
     assert len(queries) < 500
 
 
-def test_a_throttled_call_is_no_try(begin, inventory, settings):
-    operation = begin("device.freeze", *inventory.free(2))
+def test_a_throttled_call_is_no_try(record_operation, inventory, settings):
+    operation = record_operation("device.freeze", *inventory.free(2))
     inventory.fault("FreezeDevice", "throttle")
     for _ in range(MAX_ATTEMPTS):
-        work()
-        time_passes()
-    unreachable(settings)
-    work()
-    assert outcome(operation) == {"pending": 2}
+        run_workers()
+        make_everything_due()
+    make_iotda_unreachable(settings)
+    run_workers()
+    assert outcome_counts(operation) == {"pending": 2}

@@ -4,33 +4,38 @@ from typing import Any
 
 from iotda_admin.operations.execution import batch_tasks
 from iotda_admin.operations.models import Operation
-from tests.asking import look, outcome, time_passes, work
 from tests.cloud import Cloud
+from tests.operation_helpers import (
+    make_everything_due,
+    outcome_counts,
+    reconcile_now,
+    run_workers,
+)
 
 
-def follow() -> None:
+def poll_tasks_now() -> None:
     """Time passes until the tasks are to be looked at, and the worker looks once."""
-    time_passes()
+    make_everything_due()
     batch_tasks.poll_due_tasks()
 
 
-def finish(operation: Operation) -> dict[str, int]:
+def run_until_finished(operation: Operation) -> dict[str, int]:
     """The worker until nothing is left to do."""
     for _round in range(8):
-        work()
-        follow()
-        look()
+        run_workers()
+        poll_tasks_now()
+        reconcile_now()
         operation.refresh_from_db()
         if operation.finished_at:
             break
-    return outcome(operation)
+    return outcome_counts(operation)
 
 
-def created(cloud: Cloud) -> list[dict[str, Any]]:
+def created_tasks(cloud: Cloud) -> list[dict[str, Any]]:
     return cloud.journal("CreateBatchTask")
 
 
-def tell(
+def set_task_result(
     cloud: Cloud, operation: Operation, rows: list[tuple[str, str, str]], **facts: Any
 ) -> None:
     """From here on the platform shows this of the operation's task, over the wire."""
