@@ -9,7 +9,7 @@ from iotda_admin.access.scope import AnyUser, in_scope
 
 
 class FilterForm(forms.Form):
-    """What the list of devices can be narrowed by. All of it stands in the URL."""
+    """The filters of the list of devices. All of them are in the URL."""
 
     q = forms.CharField(label=_("Search devices"), required=False, max_length=256)
     status = forms.ChoiceField(label=_("Status"), required=False)

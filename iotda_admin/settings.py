@@ -1,4 +1,7 @@
-"""Settings. Each value that a deployment may change is read here, once, and stands in the README."""
+"""Settings. Each value that a deployment may change is read here, once.
+
+docs/settings.md documents them.
+"""
 
 import os
 from pathlib import Path
@@ -306,7 +309,7 @@ LOGGING = {
     # A refused request is no fault: without this, each one leaves a traceback.
     "loggers": {
         "django.request": {"level": "ERROR"},
-        # Two lines for each message are no news.
+        # Its two lines for each message say nothing new.
         "celery": {"level": "WARNING"},
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL.upper()},

@@ -1,4 +1,4 @@
-"""Which policies, and which of their bindings, somebody may see: by resource spaces."""
+"""Which policies and bindings a user may see, by resource spaces."""
 
 from django.db.models import Q, QuerySet
 

@@ -1,4 +1,4 @@
-"""The multi-select of the bind form: find targets, choose them, see what stands in the way."""
+"""The multi-select of the bind form: find targets, select them, show conflicts."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

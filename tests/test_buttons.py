@@ -1,4 +1,4 @@
-"""What is shown is what is allowed: each button stands there for exactly those whom its view lets in."""
+"""Each button is shown to exactly the roles that its view allows."""
 
 import html
 import re

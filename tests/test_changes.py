@@ -243,7 +243,7 @@ def test_it_says_who_is_changing_the_target_already(change, known, cloud):
 
 
 @every_change
-def test_the_reason_stands_in_the_trail_as_text(change, known):
+def test_the_reason_is_in_the_trail_as_text(change, known):
     form = change.form(known) | {
         "reason": "<script>alert(1)</script>",
         "ticket": "=1+1",

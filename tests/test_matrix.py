@@ -24,9 +24,9 @@ from tests.operation_helpers import bind_form, change_form, create, write_reques
 from tests.samples import SAMPLES
 
 ROLES = ["anonymous", "viewer", "operator", "policy admin", "auditor", "admin"]
-# What stands in a cell is the HTTP status. Nothing is sent to the platform by any of these requests: the
+# A cell is the HTTP status. Nothing is sent to the platform by any of these requests: the
 # forms are empty, or refused. 302 for anonymous is the login page; 405 a method that is not answered; 422 an
-# incomplete form; 404 for an operator is an operation of somebody else.
+# incomplete form; 404 for an operator is another user's operation.
 # A plain line: the object, if there is one, is in a resource space of the user. A superuser's are all: they
 # are answered as an admin.
 # outside: it is not, and it is as if it did not exist. Without such a line it makes no difference.
@@ -137,7 +137,7 @@ def addresses(resolver: URLResolver, prefix: str = "") -> Iterator[tuple[str, st
 ROUTES = dict(addresses(get_resolver()))
 
 
-def test_every_address_stands_in_the_table():
+def test_every_address_is_in_the_table():
     assert sorted(ROUTES) == sorted(PLAIN)
 
 
@@ -148,7 +148,7 @@ def test_every_address_of_an_object_says_what_it_is_outside():
 
 @pytest.fixture
 def things(inventory, actor) -> dict[str, Any]:
-    """What the addresses lead to, all of one resource space; the operation is somebody else's."""
+    """What the addresses lead to, all of one resource space; the operation is another user's."""
     policy = inventory.known_ids["policy"]
     home = Policy.objects.get(pk=policy).app_id
     spaces = inventory.known_ids["free_by_space"]
@@ -179,7 +179,7 @@ def urls(things: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def somebody(role: str, *spaces: str) -> User | None:
+def user_or_anonymous(role: str, *spaces: str) -> User | None:
     """In these resource spaces and no other."""
     if role == "anonymous":
         return None
@@ -213,7 +213,7 @@ def expected(role: str, name: str) -> list[int]:
 @pytest.mark.parametrize("role", [*ROLES, "superuser"])
 def test_it_answers_each_role_as_the_table_says(role, things, cloud):
     user, at = (
-        somebody(role, *([] if role == "superuser" else [things["home"]])),
+        user_or_anonymous(role, *([] if role == "superuser" else [things["home"]])),
         urls(things),
     )
     answered = {
@@ -228,7 +228,7 @@ def test_it_answers_each_role_as_the_table_says(role, things, cloud):
 def test_it_answers_each_role_outside_of_its_spaces_as_the_table_says(
     role, things, cloud
 ):
-    user, at = somebody(role, things["other"]), urls(things)
+    user, at = user_or_anonymous(role, things["other"]), urls(things)
     answered = {
         name: [send(user, method, at[name]).status_code for method in ("get", "post")]
         for name in PLAIN
@@ -260,7 +260,7 @@ def test_a_mixed_selection_is_refused_whole_and_only_the_try_is_recorded(
     role, things, cloud
 ):
     user, at, before = (
-        somebody(role, things["home"]),
+        user_or_anonymous(role, things["home"]),
         urls(things),
         Operation.objects.count(),
     )
@@ -279,7 +279,11 @@ def test_a_mixed_selection_is_refused_whole_and_only_the_try_is_recorded(
 
 
 def test_no_address_answers_another_method(things, cloud):
-    user, at, before = somebody("superuser"), urls(things), Operation.objects.count()
+    user, at, before = (
+        user_or_anonymous("superuser"),
+        urls(things),
+        Operation.objects.count(),
+    )
     answered = {
         (name, method): send(user, method, at[name]).status_code
         for name in PLAIN
@@ -352,7 +356,7 @@ def admin_routes(resolver: URLResolver, prefix: str = "") -> Iterator[str]:
             )
 
 
-def test_every_address_of_the_admin_stands_in_its_table():
+def test_every_address_of_the_admin_is_in_its_table():
     (site,) = (
         each
         for each in get_resolver().url_patterns
@@ -378,7 +382,7 @@ def at_one(db) -> dict[str, str]:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_the_admin_is_no_roles(role, at_one):
-    user = somebody(role, "*")
+    user = user_or_anonymous(role, "*")
     answers = {
         path: [send(user, m, url).status_code for m in ("get", "post")]
         for path, url in at_one.items()
@@ -393,7 +397,7 @@ def test_the_admin_is_no_roles(role, at_one):
 
 @pytest.mark.parametrize("column", [0, 1], ids=["staff", "superuser"])
 def test_the_admin_keeps_users_and_roles_for_superusers(column, at_one):
-    user = somebody("superuser" if column else "admin", "*")
+    user = user_or_anonymous("superuser" if column else "admin", "*")
     user.is_staff = True
     user.save()
     answers = {path: send(user, "get", url).status_code for path, url in at_one.items()}

@@ -94,7 +94,7 @@ def record_selection(
 def carry_over(source: str = "worker") -> None:
     """Move assignments to the later failure where the same change failed again."""
     # Not of failures resolved by hand: a reason may end with the same words, and its
-    # assignment would be found here for ever.
+    # assignment would be found here permanently.
     assignments = Assignment.objects.filter(
         target__resolved_by__endswith=FAILED_AGAIN, closed_at=None
     ).select_related("target")

@@ -107,7 +107,7 @@ def space_of(operations: Iterable[int]) -> str:
 
 
 def the_one(spaces: Iterable[str]) -> str:
-    """* for several, and where nobody knew: only who may see everything shall read of those."""
+    """Return the only space; * for several or none, which only users of every space see."""
     found = list(spaces)
     return found[0] or "*" if len(found) == 1 else "*"
 
@@ -132,7 +132,7 @@ class Chunk(models.Model):
     number = models.PositiveIntegerField()
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     attempts = models.PositiveIntegerField(default=0)
-    # Whoever holds the lease acts; a later holder has a higher token, and the earlier one's words are void.
+    # Fencing token: each new lease has a higher one, and results with an earlier one are void.
     token = models.PositiveIntegerField(default=0)
     lease_until = models.DateTimeField(null=True)
     # Not to be sent, or read back, before this moment.

@@ -176,9 +176,9 @@ def test_only_readers_of_all_spaces_find_a_denied_attempt_by_its_target(
     operator.post("/devices/selection.freeze/", change_form(target=many))
     operator.get(f"/devices/{places.far}/")
     operator.get(f"/policies/{policy}/")
-    at_the_door, of_device, of_policy = (event.pk for event in denied())
+    of_the_request, of_device, of_policy = (event.pk for event in denied())
     boss, auditor = local("admin", EVERY_SPACE), local("auditor")
-    assert numbers(boss, places.far) == {at_the_door, of_device}
+    assert numbers(boss, places.far) == {of_the_request, of_device}
     assert numbers(boss, policy) == {of_policy}
     assert numbers(auditor, places.far) | numbers(auditor, policy) == set()
 

@@ -12,7 +12,7 @@ from tests.cloud import ROOT
 def naive(
     stage: Stage, way: str, ids: Sequence[str], conc: int, **simulated: float
 ) -> float:
-    """Seconds; the ways stand in naive.py."""
+    """Return the seconds; naive.py has the ways."""
     stage.reset(**simulated)
     policy = stage.cloud.known_ids["policy"]
     done = subprocess.run(

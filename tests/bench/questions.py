@@ -1,4 +1,4 @@
-"""What is asked of the trail, and what of it is there to be found."""
+"""The queries on the trail, and the events that they find."""
 
 # What is looked for stands among the first events only: the furthest away that it can be.
 NEEDLES = 15

@@ -132,7 +132,7 @@ def test_audit():
     pages[300]["control"]["seconds"], pages[6000]["control"]["seconds"] = 0.001, 0.02
     report = audit.told("sqlite", 1, pages, alone)
     found = said(report, "milliseconds", "slopes", "alone")
-    # Each question finds something to show, so that it measures something; but the one that shall not.
+    # Each question finds something to show, so that it measures something; except the one that must not.
     assert {name for name in FEW if not found["rows"][name]} == {"apart"}
     assert alone[6000]["verify"]["bad"] == []
     assert alone[6000]["verify"]["rows"] >= 6000

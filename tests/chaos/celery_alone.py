@@ -1,4 +1,4 @@
-"""The control of celery: without the jobs that look after our own rows."""
+"""The control of celery: without the jobs that check our own rows."""
 
 from tests.settings import *  # noqa: F403
 

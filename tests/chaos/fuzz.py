@@ -357,7 +357,7 @@ def sign_in(name: str) -> str:
 
 
 def set_the_scene(cloud: Cloud) -> None:
-    """Operations that ended, failed, got no answer, wait; somebody's words in each."""
+    """Operations that ended, failed, got no answer, wait; each with text of a user."""
     known, free = cloud.known_ids, list(cloud.free(10))
     actor = Actor(User.objects.get(username="root"), "admin", "web")
 

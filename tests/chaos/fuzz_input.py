@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, quote_from_bytes, urlsplit
 
 from tests.chaos.fuzz_site import PARAMETER, Form, Site
 
-# Must never come back in a page as it stands here.
+# Must never appear in a page unescaped.
 MARK = "qzfuzz\"'<qzfuzz>"
 NASTY = [
     "", " ", "\t", "\0", "a\0b", "\ud800", "x\udfffy", "\u202egnp.exe", "\u200b", "\ufeff", "\u2028", "\x85",
@@ -228,16 +228,16 @@ class Dice:
     def mutated(self, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
         for _n in range(self.among([0, 1, 1, 1, 2, 4])):
             at = self.random.randrange(len(pairs) + 1)
-            deed = self.random.randrange(5)
-            if deed == 0 and pairs:
+            choice = self.random.randrange(5)
+            if choice == 0 and pairs:
                 pairs.pop(at - 1)
-            elif deed == 1:
+            elif choice == 1:
                 name = self.among(self.names)
                 pairs.insert(at, (name, self.value(name)))
             elif pairs:
                 name = pairs[at - 1][0]
                 pairs[at - 1 : at] = [(name, self.value(name))] * (
-                    2 if deed == 2 else 1
+                    2 if choice == 2 else 1
                 )
         return pairs
 

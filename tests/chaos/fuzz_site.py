@@ -71,7 +71,7 @@ class Site:
 
 
 class Reader(HTMLParser):
-    """The forms of a page, with what stands in them, and its links to pages of ours."""
+    """The forms of a page with their values, and its links to our pages."""
 
     def __init__(self, path: str) -> None:
         super().__init__()

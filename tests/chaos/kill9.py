@@ -32,11 +32,14 @@ VERBS = [
 
 @dataclass(frozen=True)
 class Plan:
-    """Who dies when. Without a deed: from outside, after some time or at a call that the platform holds."""
+    """Which process dies when.
+
+    Without a step: from outside, after some time or at a call that the platform holds.
+    """
 
     role: str  # worker, web or recovery
     name: str
-    deed: tuple[str, str, int] | None = None
+    step: tuple[str, str, int] | None = None
     holds: dict[str, Any] | None = None
     spoilt: bool = False  # one target is none: its chunk has to be split
 
@@ -44,8 +47,8 @@ class Plan:
 def plans(chance: random.Random) -> Iterator[Plan]:
     """Half at random moments, half at named ones, all of them in turn."""
     while True:
-        for deed, side in MOMENTS:
-            yield Plan("worker", f"{side} {deed}", (deed, side, chance.randint(1, 4)))
+        for step, side in MOMENTS:
+            yield Plan("worker", f"{side} {step}", (step, side, chance.randint(1, 4)))
             yield Plan("worker", "at random")
         for moment in ("before", "after"):
             hold = {"operation": WRITES, "nth": chance.randint(1, 4), "moment": moment}
@@ -53,11 +56,11 @@ def plans(chance: random.Random) -> Iterator[Plan]:
             yield Plan("worker", "at random")
             hold = {"operation": WRITES, "nth": 1, "moment": moment}
             yield Plan("web", f"web: during a call, {moment} applying", holds=hold)
-        for deed, side in STARTS:
-            yield Plan("web", f"web: {side} {deed}", (deed, side, 1))
+        for step, side in STARTS:
+            yield Plan("web", f"web: {side} {step}", (step, side, 1))
             yield Plan("worker", "at random")
-        for deed, side in SPLITS:
-            yield Plan("worker", f"{side} {deed}", (deed, side, 1), spoilt=True)
+        for step, side in SPLITS:
+            yield Plan("worker", f"{side} {step}", (step, side, 1), spoilt=True)
         yield Plan("worker", "at random, with a split", spoilt=True)
         yield Plan("web", "web: at random")
         yield Plan(
@@ -139,7 +142,7 @@ class Attack:
     def change(self, plan: Plan) -> Change:
         verb = self.chance.choice(VERBS)
         web = plan.role == "web"
-        if plan.spoilt or (plan.deed and plan.deed[0] == "split"):
+        if plan.spoilt or (plan.step and plan.step[0] == "split"):
             verb = "policy.bind"
         if verb.startswith("device."):
             ids = self.some(verb, 1 if web else self.chance.randint(3, 24))
@@ -185,7 +188,7 @@ class Attack:
             return child.wait()
         if plan.holds:
             self.until_held(child)
-        elif not plan.deed:
+        elif not plan.step:
             self.let_live(plan.role, child)
         else:
             self.until(child.ended)
@@ -288,8 +291,8 @@ def live(pipe: Connection, plan: Plan, change: Change, key: str, intents: bool) 
     page = product.browser() if plan.role == "web" else None
     if plan.role == "recovery":
         product.let_time_pass()
-    if plan.deed:
-        die_at(*plan.deed)
+    if plan.step:
+        die_at(*plan.step)
     pipe.send("ready")
     if page:
         product.send_form(page, change.verb, change.ids, change.policy, key)

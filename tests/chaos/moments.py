@@ -14,7 +14,7 @@ from django.db.backends.signals import connection_created
 
 from iotda_admin.iotda.base import BaseClient
 
-# A moment is a deed and a side of it.
+# A moment is a step and a side of it.
 MOMENTS = [
     ("claim", "before"),
     ("claim", "after"),
@@ -34,15 +34,15 @@ STARTS = [
 SETTLED = {"ok", "already", "failed", "unknown"}
 
 
-class Fate:
+class DeathPoint:
     """Dies at the nth such moment."""
 
-    def __init__(self, deed: str, side: str, nth: int) -> None:
-        self.deed, self.side, self.left = deed, side, nth
+    def __init__(self, step: str, side: str, nth: int) -> None:
+        self.step, self.side, self.left = step, side, nth
         self.lock = threading.Lock()
 
-    def comes(self, deed: str, side: str) -> None:
-        if (deed, side) != (self.deed, self.side):
+    def comes(self, step: str, side: str) -> None:
+        if (step, side) != (self.step, self.side):
             return
         with self.lock:
             self.left -= 1
@@ -50,8 +50,8 @@ class Fate:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-def deed_of(sql: str, params: Any) -> str:
-    """Which of our deeds a statement belongs to, "" for none."""
+def step_of(sql: str, params: Any) -> str:
+    """Which of our steps a statement belongs to, "" for none."""
     if sql.startswith('INSERT INTO "operations_operation"'):
         return "ask"
     if sql.startswith('INSERT INTO "operations_chunk"'):
@@ -70,10 +70,10 @@ def set_to(sql: str, params: Any) -> set[Any]:
 
 
 class Watch:
-    """Tells fate of each deed, just before and just after it is committed."""
+    """Tells death of each step, just before and just after it is committed."""
 
-    def __init__(self, fate: Fate) -> None:
-        self.fate = fate
+    def __init__(self, death: DeathPoint) -> None:
+        self.death = death
         self.open = threading.local()
 
     def statement(
@@ -84,36 +84,36 @@ class Watch:
         many: bool,
         context: Any,
     ) -> Any:
-        deed = deed_of(sql, params)
+        step = step_of(sql, params)
         if context["connection"].in_atomic_block:
-            self.deeds().add(deed)
+            self.steps().add(step)
             return execute(sql, params, many, context)
-        return self.around({deed}, execute, sql, params, many, context)
+        return self.around({step}, execute, sql, params, many, context)
 
-    def around(self, deeds: set[str], act: Callable[..., Any], *args: Any) -> Any:
+    def around(self, steps: set[str], act: Callable[..., Any], *args: Any) -> Any:
         # A new operation's first chunks are no split.
-        deeds = deeds - {"split"} if "ask" in deeds else deeds
-        for deed in deeds:
-            self.fate.comes(deed, "before")
+        steps = steps - {"split"} if "ask" in steps else steps
+        for step in steps:
+            self.death.comes(step, "before")
         result = act(*args)
-        for deed in deeds:
-            self.fate.comes(deed, "after")
+        for step in steps:
+            self.death.comes(step, "after")
         return result
 
-    def deeds(self) -> set[str]:
-        if not hasattr(self.open, "deeds"):
-            self.open.deeds = set()
-        return self.open.deeds
+    def steps(self) -> set[str]:
+        if not hasattr(self.open, "steps"):
+            self.open.steps = set()
+        return self.open.steps
 
     def commit(self, commit: Callable[..., Any], connection: Any) -> Any:
-        deeds, self.open.deeds = self.deeds(), set()
-        return self.around(deeds, commit, connection)
+        steps, self.open.steps = self.steps(), set()
+        return self.around(steps, commit, connection)
 
 
-def die_at(deed: str, side: str, nth: int) -> None:
+def die_at(step: str, side: str, nth: int) -> None:
     """From here on this process runs towards its end."""
-    fate = Fate(deed, side, nth)
-    watch = Watch(fate)
+    death = DeathPoint(step, side, nth)
+    watch = Watch(death)
 
     def install(connection: Any, **_: Any) -> None:
         if watch.statement not in connection.execute_wrappers:
@@ -125,7 +125,7 @@ def die_at(deed: str, side: str, nth: int) -> None:
     commit, call = BaseDatabaseWrapper.commit, BaseClient._call
     BaseDatabaseWrapper.commit = lambda connection: watch.commit(commit, connection)
     BaseClient._call = lambda client, operation, *args, **more: around_call(
-        fate, call, client, operation, args, more
+        death, call, client, operation, args, more
     )
 
 
@@ -140,13 +140,13 @@ def open_connections() -> list[Any]:
 
 
 def around_call(
-    fate: Fate, call: Any, client: Any, operation: Any, args: Any, more: Any
+    death: DeathPoint, call: Any, client: Any, operation: Any, args: Any, more: Any
 ) -> Any:
     """Only writes count."""
     if operation.write:
-        fate.comes("call", "before")
+        death.comes("call", "before")
     try:
         return call(client, operation, *args, **more)
     finally:
         if operation.write:
-            fate.comes("call", "after")
+            death.comes("call", "after")

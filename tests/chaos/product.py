@@ -1,4 +1,4 @@
-"""The product as the harness drives it. All that knows its inner names stands here and in `moments`."""
+"""The product as the harness drives it. Only this module and `moments` know its inner names."""
 
 import logging
 import os
@@ -76,7 +76,7 @@ def prepare() -> None:
 
 
 def warm_up() -> None:
-    """What every child would load anew; none of it makes a connection."""
+    """Load what every child would load again; nothing here makes a connection."""
     reverse("operations:operations")
     get_template("operations/operation.html")
     connection.client()
@@ -94,7 +94,7 @@ def actor(name: str = "admin") -> Actor:
 
 
 def ask(verb: str, ids: Sequence[str], policy: str, key: str) -> int:
-    """What is asked is recorded; nothing is sent."""
+    """Record the operation; send nothing."""
     return create(verb, ids, actor(), key, reason="chaos", policy_id=policy).pk
 
 
@@ -104,7 +104,7 @@ def start(key: str) -> None:
 
 
 def ask_and_start(verb: str, ids: Sequence[str], key: str) -> bool:
-    """As one who does not wait for the others; False if somebody is at it already."""
+    """Record and send without waiting; return False if another operation is in the way."""
     try:
         ask(verb, ids, "", key)
     except services.Conflict:
@@ -140,7 +140,7 @@ def drop_the_index() -> None:
 
 
 def look_away() -> None:
-    """The control of the races: the door does not look for other intents, and the index is gone."""
+    """The control of the races: services look for no conflict, and the index is gone."""
     services.check_in_flight = lambda *_: None  # type: ignore[assignment]
 
 
@@ -234,7 +234,7 @@ def settled(key: str) -> int:
 
 
 def settle(keys: Sequence[str], pause: float = 0.0) -> list[list[Records]]:
-    """Time passes and a fresh worker works until all of these have ended; a look after each step."""
+    """Time passes and a fresh worker works until all of these have ended; check after each step."""
     looks = [[records(key) for key in keys]]
     for _round in range(ROUNDS):
         if all(look.ended for look in looks[-1]):
@@ -345,7 +345,7 @@ def raw_bind(policy: str, ids: Sequence[str], seconds: float) -> requests.Respon
 def intents_off() -> Iterator[None]:
     """The control of kill9: nothing is committed before the calls were made, for all is one transaction."""
     whole = transaction.atomic()
-    whole._from_testcase = True  # type: ignore[union-attr]  # what was to be durable may stand in it
+    whole._from_testcase = True  # type: ignore[union-attr]  # durable blocks may be inside
     with whole:
         yield
 
@@ -363,7 +363,7 @@ def close_connections() -> None:
 
 
 def quiet() -> None:
-    """Hundreds of lost answers are what is asked for here."""
+    """Hundreds of lost answers are expected here."""
     logging.disable(
         logging.CRITICAL if not os.environ.get("CHAOS_LOG") else logging.NOTSET
     )

@@ -139,7 +139,7 @@ def one_device(
 
 
 def fight(device: str, rounds: int, prefix: str, guarded: bool) -> int:
-    """How often somebody was refused, because another one was at it, before all had their way."""
+    """Return how many requests conflicted with another one before all succeeded."""
     product.quiet()
     if not guarded:
         product.look_away()
@@ -184,12 +184,12 @@ def contradictions(
         for e in entries
         if e["operation"] in truth.WANTED and e["applied"]
     ]
-    said = [truth.SHALL[look.verb] for look in looks if look.state == "ok"]
+    said = [truth.EXPECTED[look.verb] for look in looks if look.state == "ok"]
     if done != said:
         wrong.append(
             f"{len(said)} recorded ok, {len(done)} applied, or in another order"
         )
-    if looks and truth.SHALL[looks[-1].verb] != frozen:
+    if looks and truth.EXPECTED[looks[-1].verb] != frozen:
         wrong.append(
             f"the last is {looks[-1].verb}, and the device is {'' if frozen else 'not '}frozen"
         )

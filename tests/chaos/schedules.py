@@ -149,7 +149,7 @@ class Attack:
         self.desk(product.set_deadline, DEADLINE)
 
     def one(self, seed: int, findings: Findings) -> None:
-        """Nothing but the seed decides what is asked, and what goes wrong."""
+        """The seed alone decides the requests and the faults."""
         chance = random.Random(seed)
         self.cloud.reset(
             300,
@@ -201,7 +201,7 @@ class Attack:
     def prepare(self, changes: list[Change], mirrored: bool) -> Platform:
         """What is to be undone stands before. Our inventory knows it, or has not read it yet."""
         self.desk(product.restore_inventory)
-        undone = [change for change in changes if not truth.SHALL[change.verb]]
+        undone = [change for change in changes if not truth.EXPECTED[change.verb]]
         self.desk(product.make_undone, [(c.ids, c.policy) for c in undone], mirrored)
         platform = Platform((), self.at_start)
         platform.read(self.cloud.journal())

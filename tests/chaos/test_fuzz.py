@@ -12,7 +12,7 @@ FEW = 400
 
 @pytest.fixture(autouse=True)
 def quiet():
-    """Hundreds of refused requests are what is asked for here."""
+    """Hundreds of refused requests are expected here."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)

@@ -19,7 +19,7 @@ CALLS = {
 TASK = "CreateBatchTask"
 WORKS = {"freezeDevices": True, "unfreezeDevices": False}
 WANTED = CALLS | WORKS
-SHALL = {
+EXPECTED = {
     "device.freeze": True,
     "device.unfreeze": False,
     "policy.bind": True,
@@ -34,7 +34,7 @@ AMISS = {
     "sent": {"pending", "unknown"},
     "done": {"pending", "sent"},
 }
-# Refused before anyone looked at what was asked.
+# Refused before the request was read.
 NOT_EXECUTED = (401, 429)
 
 type Entry = Mapping[str, Any]
@@ -71,17 +71,19 @@ class Platform:
                 self.has = {key for key in self.has if key[0] != entry["policy_id"]}
 
     def stands(self, change: Change, id: str) -> bool:
-        return (change.key(id) in self.has) == SHALL[change.verb]
+        return (change.key(id) in self.has) == EXPECTED[change.verb]
 
 
 def of(change: Change, entries: Iterable[Entry]) -> list[Entry]:
     """The write requests of one change, and what the platform did of it by itself."""
-    ids, shall = set(change.ids), SHALL[change.verb]
+    ids, expected = set(change.ids), EXPECTED[change.verb]
     return [
         entry
         for entry in entries
-        if WANTED.get(entry["operation"], shall if entry["operation"] == TASK else None)
-        == shall
+        if WANTED.get(
+            entry["operation"], expected if entry["operation"] == TASK else None
+        )
+        == expected
         and (entry["policy_id"] or "") == change.policy
         and ids & set(entry["target_ids"])
     ]
@@ -144,7 +146,7 @@ def in_the_end(
     now: Platform,
     gone: bool = False,
 ) -> list[str]:
-    """gone: somebody deleted the policy, and with it what was bound."""
+    """gone: the policy was deleted, and its bindings with it."""
     wrong = [] if look.ended else [f"not ended: {dict(Counter(look.targets.values()))}"]
     mine = of(change, entries)
     done = applied(mine)

@@ -79,7 +79,7 @@ class Case:
 
 @dataclass
 class Seen:
-    """What one case cost, and what stands in the records at each look."""
+    """The cost of one case, and the records at each check."""
 
     seconds: list[float] = field(default_factory=list)
     megabytes: float = 0.0

@@ -52,7 +52,7 @@ def test_a_refusal_is_told_with_code_and_request(viewer, inventory):
 
 
 @pytest.mark.parametrize("fault", ["html", "bad_json", "drop", "empty", "error_200"])
-def test_an_answer_that_is_none_leaves_the_inventory(viewer, inventory, fault):
+def test_an_unreadable_answer_does_not_change_the_inventory(viewer, inventory, fault):
     inventory.fault("ShowDevice", fault)
     response = page(viewer, inventory.known_ids["online"])
     assert response.status_code in (502, 503)
@@ -95,7 +95,7 @@ def test_what_the_platform_says_is_text(viewer, inventory):
     assert "<i>" not in text
 
 
-def test_what_was_done_to_it_stands_there(operator, inventory):
+def test_the_page_of_a_device_shows_its_history(operator, inventory):
     device = inventory.known_ids["online"]
     operator.post(f"/devices/{device}/freeze/", change_form())
     text = page(operator, device).text

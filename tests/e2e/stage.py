@@ -76,7 +76,7 @@ class Stage:
         policy: str = "",
         kind: str = "device",
     ) -> Operation:
-        """An operation through the one door; of more than one chunk, it waits for a worker."""
+        """Create an operation by services; with several chunks it waits for a worker."""
         names = dict(Device.objects.filter(pk__in=ids).values_list("pk", "name"))
         operation = create(
             verb,
@@ -95,7 +95,7 @@ class Stage:
 
 @dataclass
 class Visitors:
-    """Browser contexts that are used again: a new one starts processes and fetches every file anew."""
+    """Browser contexts that are used again: a new one starts processes and fetches every file again."""
 
     browser: Browser
     url: str
@@ -144,7 +144,7 @@ class Visitors:
 
     def shut(self, pages: Iterable[Page]) -> None:
         """Chromium forgets that it was asked to close a page if a navigation commits at that moment, and
-        Page.close() would wait for ever: it is asked again until they are gone."""
+        Page.close() could wait endlessly: repeat it until they are gone."""
         left, until = list(pages), time.monotonic() + PATIENCE
         while left := [page for page in left if not page.is_closed()]:
             assert time.monotonic() < until, f"{left} cannot be closed"

@@ -1,4 +1,4 @@
-"""The door from the command line: exit status, what is said, what is recorded; as processes of their own."""
+"""The command line: exit status, output and records; in processes of their own."""
 
 import io
 import json
@@ -261,7 +261,9 @@ def test_more_than_any_operation_may_have_is_not_even_read(here, settings):
         ({"IOTDA_ENDPOINT": "gopher://x"}, "IOTDA_ENDPOINT must be"),
     ],
 )
-def test_what_stands_in_the_way_before_is_a_refusal(command, inventory, env, said):
+def test_a_conflict_is_refused_before_anything_is_recorded(
+    command, inventory, env, said
+):
     status, out, err = command("freeze", *[f"x{n}" for n in range(21)], *WHY, env=env)
     assert (status, out) == (2, "")
     assert said in err

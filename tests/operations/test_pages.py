@@ -1,4 +1,4 @@
-"""The list of operations, an operation's page while it runs and for ever after, and looking now."""
+"""The list of operations, an operation's page during and after its run, and "check now"."""
 
 import re
 from operator import attrgetter
@@ -172,7 +172,7 @@ def test_looking_is_for_those_who_may_ask_for_the_change(role, may, unknown):
     assert outcome_counts(unknown) == ({"ok": 1} if may else {"unknown": 1})
 
 
-def test_who_looked_stands_in_the_trail(admin_too, unknown):
+def test_the_trail_names_who_checked(admin_too, unknown):
     admin_too.post(f"{unknown.get_absolute_url()}check/")
     event = Event.objects.get(kind="operation.checked")
     assert (event.actor_name, event.operation) == ("admin", unknown.pk)

@@ -79,7 +79,7 @@ def test_an_idle_worker_finds_a_later_operation(deployment, cloud):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_worker_hands_back_what_it_has_not_begun(deployment, cloud, signum):
+def test_a_stopped_worker_requeues_what_it_has_not_begun(deployment, cloud, signum):
     cloud.fault("FreezeDevice", "latency", seconds=0.1)
     worker = busy(deployment, cloud, cloud.free(10))
     worker.send_signal(signum)

@@ -1,4 +1,4 @@
-"""An operation is worked off in the foreground, and whoever waits for it sees how far it is."""
+"""Send an operation in the foreground and show its progress."""
 
 import os
 import shutil

@@ -23,7 +23,7 @@ def lock_operation(operation_id: int) -> Operation:
     """Lock an operation's row. Always do this before writing anything of the operation.
 
     The fixed order prevents deadlocks. When two processes write the last two chunks,
-    the second one sees what the first has written.
+    the second then reads what the first has written.
     """
     return Operation.objects.select_for_update().get(pk=operation_id)
 

@@ -37,7 +37,7 @@ def operation_links(operation: Operation) -> list[OperationLink]:
 
 
 def first_attempt(operation: Operation) -> tuple[Operation, int]:
-    """What was asked for at first, and which attempt at it this one is."""
+    """Return the first operation of a chain of retries, and the number of this attempt."""
     attempt = 1
     while operation.retry_of:
         operation, attempt = operation.retry_of, attempt + 1

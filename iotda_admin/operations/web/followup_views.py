@@ -1,4 +1,4 @@
-"""The pages on which somebody cancels an operation, asks again for what failed, or undoes it."""
+"""The pages to cancel, retry or undo an operation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -50,7 +50,7 @@ type PlanOf = Callable[[Operation, Operation | None], FollowUpPlan]
 def available_follow_ups(
     user: User | AnonymousUser, operation: Operation, counts: dict[str, int]
 ) -> dict[str, Any]:
-    """What an operation's page offers to somebody: what its views would let them do."""
+    """Return the follow-ups that the views would allow this user."""
     verb = get_verb(operation.verb)
     waiting = any(counts.get(state) for state in Target.IN_FLIGHT)
     again = not waiting and any(counts.get(state) for state in NOT_DONE)
@@ -142,7 +142,7 @@ def follow_up_page(
         raise PermissionDenied
     actor, asked = actor_of(request), request.method == "POST"
     plan = plan_of(row, None)
-    # Looked for after the plan was made: what this form has made already must not stand in its way.
+    # After the plan: an operation that this form already created must not be a conflict.
     if asked and (earlier := find_by_key(key_of(request), actor)):
         plan = plan_of(row, earlier)
     form = FollowUpForm(request.POST if asked else None, plan=plan, initial=initial)

@@ -24,7 +24,7 @@ from iotda_admin.rate.connection import client
 
 # Who may see all operations may see the own ones too, so this is what every page asks for.
 SEE = "operations.view_own_operation"
-# One look costs calls, and somebody waits for it; the worker looks at the rest.
+# Each check costs calls while a user waits; the worker does the rest.
 LOOKS_AT_ONCE = 5
 
 
@@ -69,7 +69,7 @@ def operations(request: HttpRequest) -> HttpResponse:
 
 
 def one_of(states: Sequence[str], request: HttpRequest) -> str:
-    """The state that is asked for; a word that is none asks for all."""
+    """Return the state of the filter; all for an unknown one."""
     state = request.GET.get("state", "")
     return state if state in states else ""
 
@@ -90,7 +90,7 @@ def with_counts(rows: Any) -> list[dict[str, Any]]:
 @require_safe
 @permission_required(SEE, raise_exception=True)
 def operation(request: HttpRequest, number: int) -> HttpResponse:
-    """The result, at its own URL for ever; polled as a fragment until it has ended."""
+    """Show the result at its permanent URL; polled as a fragment until the end."""
     return result(request, visible_or_404(request, number))
 
 
@@ -119,7 +119,7 @@ def targets(request: HttpRequest, number: int) -> HttpResponse:
 @require_safe
 @permission_required(SEE, raise_exception=True)
 def failures(request: HttpRequest, number: int) -> StreamingHttpResponse:
-    """What did not succeed as CSV. That somebody took it is an event too."""
+    """Return the failures as CSV. The download is audited."""
     row = visible_or_404(request, number)
     record_request_event(
         "export",
