@@ -16,7 +16,7 @@ from tests.operations.deployment import Deployment
 
 @pytest.fixture
 def record_operation(actor: Actor, inventory: Any) -> Any:
-    """Asks at the door, without starting."""
+    """Create an operation without sending it."""
     keys = iter(range(1000))
 
     def record_operation(

@@ -191,7 +191,7 @@ def test_a_batch_task_of_a_cancelled_operation_is_polled_to_its_end(
     assert (operation.state, len(created_tasks(platform))) == ("cancelled", 1)
 
 
-def test_so_does_one_whose_asker_lost_the_right(
+def test_so_does_one_whose_actor_lost_the_permission(
     start_operation, actor, devices, platform, monkeypatch
 ):
     monkeypatch.setattr("iotda_admin.operations.execution.leases.RUNNING_TASK_LIMIT", 1)

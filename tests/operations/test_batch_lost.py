@@ -38,7 +38,7 @@ def test_more_than_ten_tasks_wait_here(record_operation, devices, platform, sett
 
 def test_where_the_platform_has_no_room_it_waits(start_operation, devices, platform):
     platform.switch(running_tasks=1, task_delay_s=1000)
-    connection.client().create_batch_task("somebody_else", "freezeDevices", ["x"])
+    connection.client().create_batch_task("another_task", "freezeDevices", ["x"])
     operation = start_operation("device.freeze", *devices)
     for _try in range(5):
         run_workers()

@@ -110,7 +110,9 @@ def test_what_still_waits_is_followed_on(finished, devices, platform):
     assert outcome_counts(finished) == {"ok": 8}
 
 
-def test_what_waits_for_ever_is_looked_for_at_the_device(finished, devices, platform):
+def test_a_row_that_never_ends_is_read_back_from_the_device(
+    finished, devices, platform
+):
     set_task_result(
         platform,
         finished,
@@ -122,7 +124,7 @@ def test_what_waits_for_ever_is_looked_for_at_the_device(finished, devices, plat
     ]
 
 
-def test_what_the_task_does_not_tell_of_is_read_back(finished, devices, platform):
+def test_a_device_that_the_task_does_not_list_is_read_back(finished, devices, platform):
     set_task_result(platform, finished, [(id, "Success", "") for id in devices[2:]])
     poll_tasks_now()
     assert outcome_counts(finished) == {"ok": 6, "unknown": 2}
@@ -148,7 +150,7 @@ def test_the_same_said_twice_and_strangers_change_nothing(finished, devices, pla
     assert outcome_counts(finished) == {"ok": 8}
 
 
-def test_of_a_task_that_somebody_deleted_the_devices_tell(finished, platform):
+def test_the_devices_of_a_deleted_task_are_read_back(finished, platform):
     task_id = finished.chunks.get().task_id
     delete = Endpoint("DeleteBatchTask", write=True, bodiless=True)
     client = connection.client()
@@ -174,7 +176,7 @@ def test_a_look_that_fails_is_made_again(finished, platform, fault):
     assert outcome_counts(finished) == {"ok": 8}
 
 
-def test_rows_that_cannot_be_read_are_not_asked_for_for_ever(finished, platform):
+def test_unreadable_rows_are_not_requested_endlessly(finished, platform):
     task = {"task_id": "a" * 24, "task_type": "freezeDevices", "status": "Success"}
     body = {"batchtask": task, "task_details": [], "page": {"count": 8}}
     platform.fault("ShowBatchTask", "status", status=200, body=body)

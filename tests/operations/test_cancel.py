@@ -97,7 +97,7 @@ def test_the_page_says_who_cancelled_it_and_that_what_is_sent_ends(me, running):
     assert "hx-trigger" not in me.get(running.get_absolute_url()).text
 
 
-def test_who_cancelled_it_stands_in_the_trail(running, record_operation):
+def test_the_trail_names_who_cancelled_it(running, record_operation):
     policy_admin = signed_in("policy admin")
     cancel(policy_admin, running)
     event = Event.objects.get(kind="operation.cancelled")
@@ -122,7 +122,7 @@ def test_what_is_being_claimed_is_not_said_to_be_cancelled(
         with transaction.atomic():
             (sending,) = lease_due_chunks(operations_with_due_chunks(), 1)
             cancelled = aside.submit(aside_cancel, operation, actor)
-            until(somebody_waits)
+            until(a_session_waits)
         assert cancelled.result(20)
     said = Event.objects.get(kind="chunk.dropped")
     (sent,) = sending.request.ids
@@ -138,7 +138,7 @@ def aside_cancel(operation, actor):
         database.close()
 
 
-def somebody_waits():
+def a_session_waits():
     with database.cursor() as cursor:
         cursor.execute("select 1 from pg_stat_activity where wait_event_type = 'Lock'")
         return cursor.fetchone()

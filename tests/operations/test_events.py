@@ -1,4 +1,4 @@
-"""Each call stands in the audit trail: that it was sent, what came of it, and how each target ended."""
+"""Each call is in the audit trail: that it was sent, its answer, and each target's outcome."""
 
 import pytest
 
@@ -61,14 +61,14 @@ def test_a_throttled_call_is_told_and_sent_again(start_operation, inventory):
     assert kinds == ["chunk.sent", "chunk.not_sent", "chunk.sent", "chunk.answered"]
 
 
-def test_what_is_cancelled_is_told_of_each_target(record_operation, inventory, actor):
+def test_a_cancel_is_recorded_for_each_target(record_operation, inventory, actor):
     operation = record_operation("device.freeze", *inventory.free(3))
     assert cancel_operation(operation, actor)
     ids = sorted(inventory.free(3))
     assert told(operation) == [("chunk.dropped", [(id, "cancelled", "") for id in ids])]
 
 
-def test_a_batch_task_is_told_of_each_target(finished, devices):
+def test_a_batch_task_is_recorded_for_each_target(finished, devices):
     poll_tasks_now()
     assert told(finished)[-1] == (
         "chunk.answered",

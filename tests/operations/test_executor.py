@@ -291,7 +291,7 @@ def test_in_an_outage_one_call_is_made_and_then_none_for_a_while(
     assert len(inventory.journal("ShowDevice")) == calls == 3
 
 
-def test_whoever_lost_the_right_meanwhile_sends_nothing_more(
+def test_nothing_more_is_sent_once_the_actor_lost_the_permission(
     record_operation, actor, inventory
 ):
     operation = record_operation("device.freeze", *inventory.free(5))
@@ -310,7 +310,7 @@ def test_an_account_that_is_gone_sends_nothing_more(record_operation, actor, inv
     assert not write_requests(inventory)
 
 
-def test_who_is_told_to_stop_hands_back_what_was_not_begun(
+def test_a_stopped_executor_requeues_what_it_has_not_begun(
     record_operation, inventory, settings
 ):
     settings.IOTDA_IN_FLIGHT = 2
@@ -399,7 +399,7 @@ def test_several_are_under_way_at_the_same_time(record_operation, inventory):
 def test_a_fault_of_ours_leaves_the_target_unknown(
     start_operation, inventory, monkeypatch
 ):
-    """No mock of the way there: a verb of somebody's that fails after its call."""
+    """A verb that fails after its call, without a mock in between."""
     freeze = get_verb("device.freeze")
     monkeypatch.setattr(freeze, "send", lambda client, request: 1 / 0, raising=False)
     operation = start_operation("device.freeze", *inventory.free(1))

@@ -52,7 +52,7 @@ def test_a_spreadsheet_takes_nothing_for_a_formula(auditor, partial, evil):
     assert (row["name"], row["iotda_said"]) == (f"'{evil}", f"'{evil}")
 
 
-def test_who_took_the_table_stands_in_the_trail(auditor, partial):
+def test_the_trail_names_who_downloaded_the_table(auditor, partial):
     response = auditor.get(f"{partial.get_absolute_url()}failures.csv")
     assert (
         response.headers["Content-Disposition"]
@@ -104,7 +104,7 @@ def test_the_summary_names_ten_of_many(auditor, start_operation):
     assert "and 5 more" in text
 
 
-def test_the_summary_is_text_whatever_somebody_typed(
+def test_the_summary_is_plain_text_whatever_a_user_typed(
     auditor, start_operation, inventory
 ):
     operation = start_operation(

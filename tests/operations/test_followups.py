@@ -99,7 +99,7 @@ def test_retry_preselects_what_can_succeed(me, broken):
     }
 
 
-def test_retry_explains_the_rest_and_leaves_it_to_the_asker(me, partial):
+def test_retry_explains_the_rest_and_does_not_select_it(me, partial):
     text = me.get(f"{partial.get_absolute_url()}retry/").text
     assert offered(text) == {MISSING: False, "failed:IOTDA.015204": False}
     assert "The device does not exist." in text
@@ -201,7 +201,7 @@ def test_what_was_done_since_is_left_out_of_a_retry(
     assert target_states(last()).keys() == {inventory.free(2)[1]}
 
 
-def test_what_somebody_decided_otherwise_since_is_retried_only_if_chosen(
+def test_a_target_that_was_changed_since_is_retried_only_if_selected(
     me, broken, start_operation, inventory
 ):
     device = inventory.free(1)[0]
@@ -363,7 +363,9 @@ def test_undo_leaves_out_what_was_frozen_again_since_unless_chosen(
     assert inventory.status(one) != "FROZEN"
 
 
-def test_undo_leaves_out_what_somebody_wanted_as_well(me, start_operation, inventory):
+def test_undo_leaves_out_what_another_operation_requested_as_well(
+    me, start_operation, inventory
+):
     operation = start_operation("device.freeze", *inventory.free(1))
     start_operation("device.freeze", *inventory.free(1))
     assert offered(me.get(f"{operation.get_absolute_url()}undo/").text) == {
@@ -534,7 +536,7 @@ def test_undo_does_not_take_the_old_reason(me, start_operation, inventory):
     assert 'value="INC-7"' in text
 
 
-def test_an_undo_stands_in_the_trail(me, start_operation, inventory):
+def test_an_undo_is_in_the_trail(me, start_operation, inventory):
     operation = start_operation("device.freeze", *inventory.free(1))
     follow(me, operation, "undo")
     event = Event.objects.get(kind="operation.asked", verb="device.unfreeze")
@@ -549,7 +551,7 @@ def test_an_undo_stands_in_the_trail(me, start_operation, inventory):
 
 
 @pytest.mark.parametrize("what", ["retry", "undo", "cancel", "failures.csv"])
-def test_a_follow_up_of_what_one_may_not_see_is_not_found(operator, broken, what):
+def test_a_follow_up_of_a_hidden_operation_is_not_found(operator, broken, what):
     url = f"{broken.get_absolute_url()}{what}" + ("" if "." in what else "/")
     assert operator.get(url).status_code == 404
     assert operator.post(url).status_code in (404, 405)
@@ -566,7 +568,7 @@ def test_a_forged_form_follows_nothing(me, broken, what):
     assert last() == broken
 
 
-def test_a_link_to_what_one_may_not_see_is_only_a_number(
+def test_a_link_to_a_hidden_operation_is_only_a_number(
     operator, broken, actor, inventory
 ):
     user = operator.get("/").wsgi_request.user

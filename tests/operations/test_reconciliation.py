@@ -206,7 +206,7 @@ def test_a_later_try_of_which_nothing_can_be_told_is_not_waited_for(
 
 @pytest.fixture
 def half_changed(record_operation, start_operation, inventory, settings):
-    """A chunk that is to be sent again, except for one target that somebody has changed since."""
+    """A chunk that is to be sent again, except for one target that another operation has changed since."""
     settings.READ_BACK_GAP = 0
     first, changed, last = devices = sorted(inventory.free(3))
     operation = record_operation("policy.bind", *devices)
@@ -279,7 +279,7 @@ def test_what_a_dead_sender_did_not_get_through_is_sent_again(unanswered, invent
     ]
 
 
-def test_it_is_not_sent_again_where_somebody_asked_for_another_change_since(
+def test_it_is_not_sent_again_after_a_later_request(
     unanswered, start_operation, inventory
 ):
     (device,) = inventory.free(1)

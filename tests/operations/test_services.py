@@ -1,4 +1,4 @@
-"""The door itself: nothing gets in twice, and nothing unrecorded."""
+"""Services: an operation is created once, and recorded before it is sent."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -30,7 +30,7 @@ def test_nothing_is_sent_by_asking(record_operation, inventory):
     assert not write_requests(inventory)
 
 
-def test_what_is_asked_is_in_the_trail_before_it_is_sent(record_operation, inventory):
+def test_a_request_is_in_the_trail_before_it_is_sent(record_operation, inventory):
     operation = record_operation("device.freeze", *inventory.free(1), ticket="INC-1")
     event = Event.objects.get(kind="operation.asked")
     assert (event.operation, event.reason, event.ticket) == (
@@ -86,7 +86,7 @@ def test_two_policies_on_one_device_do_not(record_operation, inventory):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_refuses_to_stand_in_somebodys_transaction(actor):
+def test_it_refuses_to_run_in_another_transaction(actor):
     with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
         create("device.freeze", ["d1"], actor)
 
