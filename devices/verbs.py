@@ -246,8 +246,9 @@ class FreezeSwitch(DeviceVerb):
         limit: neither the task nor its rows name a resource space, so a device that moved
         to another space since the last sync is changed with the others.
         """
-        task = client.create_batch_task(request.task_name, self.task_type, request.ids)
-        return VerbAnswer({}, task.http_status, task.request_id, task.task_id)
+        name, ids = request.task_name, request.ids
+        task_id, ack = client.create_batch_task(name, self.task_type, ids)
+        return VerbAnswer({}, ack.status, ack.request_id, task_id)
 
     def call(self, client: Client, request: VerbRequest) -> Ack:
         raise NotImplementedError

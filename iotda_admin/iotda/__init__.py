@@ -4,22 +4,22 @@ It needs requests and the standard library::
 
     auth = PasswordToken(
         iam_endpoint="https://iam.cn-north-4.myhuaweicloud.com",
-        user="…", password="…", domain="…", project_name="cn-north-4",
+        user="…", password="…", domain="…", project_id="…",
     )
     host = "https://….iotda-app.cn-north-4.myhuaweicloud.com"
-    with Client(endpoint=host, project_id="…", auth=auth) as iotda:
-        for device in walk(iotda.list_devices):
-            print(device.device_id, device.status)
-        result = iotda.bind_device_policy(policy_id, "device", ids)
-        for target, outcome in result.outcomes(ids).by_id.items():
-            print(target, outcome.state, outcome.error_code)
+    iotda = Client(endpoint=host, project_id="…", auth=auth)
+    for device in walk(iotda.list_devices):
+        print(device.device_id, device.status)
+    result = iotda.bind_device_policy(policy_id, "device", ids)
+    for target, outcome in result.outcomes(ids).by_id.items():
+        print(target, outcome.state, outcome.error_code)
 """
 
 from .auth import AkSk, StaticToken
-from .base import Ack, CallRecord, Observer, RateLimiter
-from .binding import BindOutcome, BindOutcomes, BindResult, BindState, TargetFailure
+from .base import Ack, CallRecord, RateLimiter
+from .binding import BindOutcome, BindResult, BindState, TargetFailure
 from .client import Client
-from .devices import Application, DeviceInfo, ProductInfo, Tag
+from .devices import DeviceInfo, Tag
 from .errors import (
     BadResponse,
     IotdaError,
@@ -43,7 +43,6 @@ from .policies import (
     BIND_LIMIT,
     DevicePolicy,
     PolicyStatement,
-    PolicyTarget,
     PolicyTargetType,
 )
 from .tasks import (
@@ -64,12 +63,10 @@ __all__ = [
     "RUNNING_TASK_LIMIT",
     "Ack",
     "AkSk",
-    "Application",
     "BadResponse",
     "BatchTaskInfo",
     "BatchTaskPage",
     "BindOutcome",
-    "BindOutcomes",
     "BindResult",
     "BindState",
     "CallRecord",
@@ -79,13 +76,10 @@ __all__ = [
     "FetchPage",
     "IotdaError",
     "ListingPage",
-    "Observer",
     "PageQuery",
     "PasswordToken",
     "PolicyStatement",
-    "PolicyTarget",
     "PolicyTargetType",
-    "ProductInfo",
     "RateLimiter",
     "Rejected",
     "StaticToken",

@@ -48,10 +48,10 @@ def checked_header(value: str, what: str) -> str:
     return value
 
 
-def checked_endpoint(endpoint: str, allow_http: bool = False) -> str:
+def checked_endpoint(endpoint: str) -> str:
     """Return `endpoint` without a trailing slash; raise ValueError if it is unsafe.
 
-    https is required, except for this machine or with `allow_http`.
+    https is required, except for this machine.
     """
     parts = urlsplit(endpoint)
     extra = parts.path.strip("/") or parts.query or parts.fragment or parts.username
@@ -59,7 +59,7 @@ def checked_endpoint(endpoint: str, allow_http: bool = False) -> str:
         raise ValueError(
             f"an endpoint is a scheme and a host, like https://host, not {endpoint!r}"
         )
-    plain = parts.scheme == "http" and (allow_http or _is_loopback(parts.hostname))
+    plain = parts.scheme == "http" and _is_loopback(parts.hostname)
     if parts.scheme != "https" and not plain:
         raise ValueError(f"credentials are sent over https only, not to {endpoint!r}")
     return f"{parts.scheme}://{parts.netloc}"

@@ -1,9 +1,9 @@
 """Credentials: they edit a request and know no client; no repr shows a secret."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, Protocol, Self, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
@@ -80,10 +80,6 @@ class AkSk(AuthBase):
         if self.security_token:
             checked_header(self.security_token, "the security token")
         checked_choice(self.signature, ("auto", "sdk", "derived"), "signature")
-
-    def with_region(self, region: str) -> Self:
-        """Return these credentials with `region`, unless they have one."""
-        return self if self.region else replace(self, region=region)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         parts = urlsplit(str(request.url))

@@ -20,7 +20,7 @@ from .listing import ListingPage, PageQuery
 from .responses import Endpoint
 from .signing import canonical_query
 from .sockets import Budget, time_budget
-from .transport import WIRE_ERRORS, RawResponse, TooLarge, Transport
+from .transport import WIRE_ERRORS, RawResponse, Transport
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +39,6 @@ class CallRecord:
 
     operation: str
     status: int | None  # HTTP; None without a response
-    code: str  # IoTDA's error code, "" on success
-    request_id: str
     seconds: float  # the whole call, with the rate limiter's wait and a token's renewal
 
 
@@ -70,20 +68,17 @@ class BaseClient:
         project_id: str,
         auth: AuthBase,
         instance_id: str = "",
-        region: str = "",
         connect_timeout: float = 5.0,
         deadline: float = 20.0,
         pool_size: int = 16,
         proxy: str = "",
         ca_bundle: str = "",
-        allow_http: bool = False,
         observer: Observer | None = None,
         rate_limiter: RateLimiter | None = None,
     ) -> None:
-        endpoint = checked_endpoint(endpoint, allow_http)
+        endpoint = checked_endpoint(endpoint)
         self._base = f"{endpoint}/v5/iot/{checked(project_id, 'project id')}"
         if isinstance(auth, AkSk):
-            auth = auth.with_region(region)
             # Raise for a missing region now rather than at each call.
             auth.region_for(urlsplit(endpoint).hostname or "")
         self._auth = auth
@@ -105,12 +100,6 @@ class BaseClient:
             proxy=proxy,
             ca_bundle=ca_bundle,
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
     def checking(self, check: Callable[[], None]) -> Self:
         """Return this client with `check` before each request, on the same connections.
@@ -168,11 +157,9 @@ class BaseClient:
             built = responses.build_from(endpoint, response, build)
         except IotdaError as exc:
             self._report_throttling(endpoint, exc)
-            facts = (exc.status, exc.code, exc.request_id)
-            self._observe(CallRecord(endpoint.name, *facts, monotonic() - started))
+            self._observe(endpoint, exc.status, started)
             raise
-        facts = (response.status, "", response.request_id)
-        self._observe(CallRecord(endpoint.name, *facts, monotonic() - started))
+        self._observe(endpoint, response.status, started)
         return built, response
 
     def _send(self, endpoint: Endpoint, request: requests.Request) -> RawResponse:
@@ -198,8 +185,6 @@ class BaseClient:
         try:
             prepared = self._transport.prepare(request)
             return prepared, self._transport.send(prepared)
-        except TooLarge as exc:
-            raise responses.body_too_large(endpoint) from exc
         except WIRE_ERRORS as exc:
             raise responses.wire_error(exc, endpoint, budget) from exc
 
@@ -221,10 +206,10 @@ class BaseClient:
         ):
             self._rate_limiter.throttled(endpoint.name, error.retry_after)
 
-    def _observe(self, record: CallRecord) -> None:
+    def _observe(self, endpoint: Endpoint, status: int | None, started: float) -> None:
         if self._observer is None:
             return
         try:
-            self._observer(record)
+            self._observer(CallRecord(endpoint.name, status, monotonic() - started))
         except Exception:  # it must not turn a successful write into an error
-            log.exception("the observer failed after %s", record.operation)
+            log.exception("the observer failed after %s", endpoint.name)

@@ -8,11 +8,10 @@ from .tasks import TaskCalls
 class Client(DeviceCalls, PolicyCalls, TaskCalls):
     """IoTDA's application-side REST API for one project on one host.
 
-    endpoint         https://host; plain http for this machine, or with allow_http
+    endpoint         https://host; plain http for this machine
     project_id       the project in the path
     auth             StaticToken, PasswordToken or AkSk; clients may share it
     instance_id      sent as Instance-Id if given
-    region           for an AkSk that has none
     connect_timeout  seconds for name lookup and TCP connect together
     deadline         seconds for a whole call: token, connect, headers and body
     pool_size        the number of connections, and so of concurrent calls; further

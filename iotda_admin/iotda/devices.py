@@ -1,14 +1,13 @@
 """Devices, products and resource spaces: their endpoints and what these return.
 
-A field marked "required" raises BadResponse if it is missing; the others default to "".
+A missing field without a default raises BadResponse.
 """
 
 from dataclasses import dataclass
-from typing import Self
 
 from .arguments import checked
 from .base import Ack, BaseClient
-from .documents import Json, get_rows, get_text, need_rows, need_text
+from .documents import FromJson, Json, need_rows
 from .listing import FIRST_PAGE, ListingPage, PageQuery
 from .responses import Endpoint
 
@@ -16,21 +15,17 @@ NO_CONTENT = frozenset({204})
 
 
 @dataclass(frozen=True, slots=True)
-class Tag:
-    tag_key: str
-    tag_value: str
-
-    @classmethod
-    def from_json(cls, doc: Json) -> Self:
-        return cls(get_text(doc, "tag_key"), get_text(doc, "tag_value"))
+class Tag(FromJson):
+    tag_key: str = ""
+    tag_value: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceInfo:
+class DeviceInfo(FromJson):
     """A device without its credentials, which the parser drops."""
 
-    device_id: str  # required
-    status: str  # required; ONLINE OFFLINE ABNORMAL INACTIVE FROZEN, or a new one
+    device_id: str
+    status: str  # ONLINE OFFLINE ABNORMAL INACTIVE FROZEN, or a new one
     app_id: str = ""
     app_name: str = ""
     node_id: str = ""
@@ -44,15 +39,6 @@ class DeviceInfo:
     product_name: str = ""
     tags: tuple[Tag, ...] = ()
 
-    @classmethod
-    def from_json(cls, doc: Json) -> Self:
-        return cls(
-            device_id=need_text(doc, "device_id"),
-            status=need_text(doc, "status"),
-            tags=get_rows(doc, "tags", Tag.from_json),
-            **{name: get_text(doc, name) for name in _DEVICE_TEXTS},
-        )
-
     @property
     def is_child(self) -> bool:
         """The device is behind a gateway, so it cannot be frozen (IOTDA.014038).
@@ -62,45 +48,24 @@ class DeviceInfo:
         return self.gateway_id not in ("", self.device_id)
 
 
-# The optional text fields.
-_DEVICE_TEXTS = tuple(
-    name
-    for name, kind in DeviceInfo.__annotations__.items()
-    if kind is str and name not in ("device_id", "status")
-)
+@dataclass(frozen=True, slots=True)
+class ProductInfo(FromJson):
+    product_id: str
+    name: str = ""
+    app_id: str = ""
+    app_name: str = ""
+    device_type: str = ""
+    protocol_type: str = ""
+    manufacturer_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class ProductInfo:
-    product_id: str  # required
-    name: str
-    app_id: str
-    app_name: str
-    device_type: str
-    protocol_type: str
-    manufacturer_name: str
-
-    @classmethod
-    def from_json(cls, doc: Json) -> Self:
-        optional = [name for name in cls.__slots__ if name != "product_id"]
-        return cls(
-            need_text(doc, "product_id"),
-            **{name: get_text(doc, name) for name in optional},
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Application:
+class Application(FromJson):
     """A resource space."""
 
-    app_id: str  # required
-    app_name: str
-    default_app: bool
-
-    @classmethod
-    def from_json(cls, doc: Json) -> Self:
-        default = doc.get("default_app") is True
-        return cls(need_text(doc, "app_id"), get_text(doc, "app_name"), default)
+    app_id: str
+    app_name: str = ""
+    default_app: bool = False
 
 
 class DeviceCalls(BaseClient):

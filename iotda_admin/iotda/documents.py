@@ -6,7 +6,8 @@ them otherwise: escape them for display. Times stay text. Unknown keys are ignor
 
 import json
 from collections.abc import Callable
-from typing import Any, Never
+from dataclasses import MISSING, Field, fields
+from typing import Any, Never, Self, get_args
 
 Json = dict[str, Any]
 
@@ -136,3 +137,34 @@ def _object(row: Any, key: str) -> Json:
     if not isinstance(row, dict):
         raise Malformed(f"{key} contains something that is not an object")
     return row
+
+
+class FromJson:
+    """A dataclass with a document's keys as its fields; their types say how to read it.
+
+    str            required and not empty, unless the field has a default
+    int, bool      0 or False if absent or of another type
+    tuple[T, ...]  the objects of a list, each a FromJson; () if it is absent
+    other          a nested object, a FromJson
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def from_json(cls, document: Json) -> Self:
+        own: Any = cls  # a dataclass, which Self cannot say
+        return cls(**{field.name: _value(document, field) for field in fields(own)})
+
+
+def _value(document: Json, field: Field[Any]) -> Any:
+    key, kind = field.name, field.type
+    if kind is str:
+        read = need_text if field.default is MISSING else get_text
+        return read(document, key)
+    if kind is int:
+        return get_number(document, key)
+    if kind is bool:
+        return document.get(key) is True
+    if rows := get_args(kind):
+        return get_rows(document, key, rows[0].from_json)
+    return kind.from_json(get_section(document, key))  # type: ignore[union-attr]

@@ -17,7 +17,7 @@ from .auth import TOKEN_HEADER
 from .documents import Json, Malformed, get_section, get_text
 from .errors import IotdaError, Rejected, Throttled, Unreachable
 from .sockets import current_budget, time_budget
-from .transport import WIRE_ERRORS, TooLarge, Transport
+from .transport import WIRE_ERRORS, Transport
 
 # Renew a token (valid for 24 hours) this long before its end, or after three quarters
 # of a shorter life.
@@ -41,9 +41,8 @@ class PasswordToken(AuthBase):
 
     iam_endpoint  https://iam.{region}.myhuaweicloud.com
     user, domain  the names of the IAM user and of its account, not a HUAWEI ID
-    project_id, project_name  the scope, one of them; the name is that of the region,
-                  like cn-north-4
-    connect_timeout, deadline, proxy, ca_bundle, allow_http  as for `Client`
+    project_id    the scope
+    connect_timeout, deadline, proxy, ca_bundle  as for `Client`
 
     Safe to share between threads: one thread fetches a token, and all that wait get it
     or its error. IAM's time counts against the deadline of the call that needs the
@@ -59,24 +58,19 @@ class PasswordToken(AuthBase):
         user: str,
         password: str,
         domain: str,
-        project_id: str = "",
-        project_name: str = "",
+        project_id: str,
         connect_timeout: float = 5.0,
         deadline: float = 10.0,
         proxy: str = "",
         ca_bundle: str = "",
-        allow_http: bool = False,
     ) -> None:
-        if not (project_id or project_name):
-            raise ValueError("a token needs a project: give its id or its name")
-        endpoint = checked_endpoint(iam_endpoint, allow_http)
+        endpoint = checked_endpoint(iam_endpoint)
         self._url = f"{endpoint}/v3/auth/tokens?nocatalog=true"
         person = {"name": user, "password": password, "domain": {"name": domain}}
-        project = {"id": project_id} if project_id else {"name": project_name}
         self._body: Json = {
             "auth": {
                 "identity": {"methods": ["password"], "password": {"user": person}},
-                "scope": {"project": project},
+                "scope": {"project": {"id": project_id}},
             }
         }
         self._login = f"{domain}/{user}"
@@ -161,8 +155,6 @@ class PasswordToken(AuthBase):
                 response = self._transport.send(self._transport.prepare(request))
             except WIRE_ERRORS as exc:
                 raise responses.wire_error(exc, CREATE_TOKEN, budget) from exc
-            except TooLarge as exc:
-                raise responses.body_too_large(CREATE_TOKEN) from exc
         value = response.headers.get("X-Subject-Token", "")
 
         def build(document: Json) -> _Token:

@@ -86,13 +86,13 @@ class ListingPage[T]:
 type FetchPage[T] = Callable[[PageQuery], ListingPage[T]]
 
 
-def walk[T](fetch_page: FetchPage[T], start: PageQuery = FIRST_PAGE) -> Iterator[T]:
+def walk[T](fetch_page: FetchPage[T]) -> Iterator[T]:
     """Yield all rows, one page after the other; rows added meanwhile do no harm.
 
     Raises BadResponse if a full page has no marker, or the marker of the page before:
     the rows so far would pass for the whole listing.
     """
-    query: PageQuery | None = start
+    query: PageQuery | None = FIRST_PAGE
     while query:
         page = fetch_page(query)
         yield from page.items

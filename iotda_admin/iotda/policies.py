@@ -7,15 +7,7 @@ from typing import Literal, Self, get_args
 from .arguments import checked, checked_choice, checked_list
 from .base import BaseClient
 from .binding import BindResult
-from .documents import (
-    Json,
-    clean_text,
-    get_rows,
-    get_text,
-    need,
-    need_strings,
-    need_text,
-)
+from .documents import FromJson, Json, clean_text, need, need_strings
 from .listing import FIRST_PAGE, ListingPage, PageQuery
 from .responses import Endpoint
 
@@ -56,34 +48,21 @@ class PolicyStatement:
 
 
 @dataclass(frozen=True, slots=True)
-class DevicePolicy:
-    policy_id: str  # required
-    policy_name: str  # required
-    app_id: str
-    create_time: str
-    update_time: str
-    statement: tuple[PolicyStatement, ...]  # () from ListDevicePolicies, which omits it
+class DevicePolicy(FromJson):
+    """A policy. `statement` is () from ListDevicePolicies, which omits it."""
 
-    @classmethod
-    def from_json(cls, doc: Json) -> Self:
-        return cls(
-            policy_id=need_text(doc, "policy_id"),
-            policy_name=need_text(doc, "policy_name"),
-            app_id=get_text(doc, "app_id"),
-            create_time=get_text(doc, "create_time"),
-            update_time=get_text(doc, "update_time"),
-            statement=get_rows(doc, "statement", PolicyStatement.from_json),
-        )
+    policy_id: str
+    policy_name: str
+    app_id: str = ""
+    create_time: str = ""
+    update_time: str = ""
+    statement: tuple[PolicyStatement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyTarget:
-    target_type: str  # device product app
-    target_id: str  # required
-
-    @classmethod
-    def from_json(cls, doc: Json) -> Self:
-        return cls(get_text(doc, "target_type"), need_text(doc, "target_id"))
+class PolicyTarget(FromJson):
+    target_id: str
+    target_type: str = ""  # device product app
 
 
 class PolicyCalls(BaseClient):

@@ -20,9 +20,16 @@ from urllib3.exceptions import (
 )
 
 from .documents import ERROR_KEYS, Json, Malformed, code_and_message, parse_document
-from .errors import BadResponse, Rejected, Throttled, Unauthorized, Unreachable
+from .errors import (
+    BadResponse,
+    IotdaError,
+    Rejected,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+)
 from .sockets import Budget
-from .transport import BODY_LIMIT, NoFreeConnection, RawResponse
+from .transport import BODY_LIMIT, NoFreeConnection, RawResponse, TooLarge
 
 # Huawei documents these for the device side; assumed for the application side.
 RATE_CODES = frozenset({"IOTDA.021101", "IOTDA.021102"})
@@ -47,11 +54,17 @@ class Endpoint:
     bodiless: bool = False
 
 
-def wire_error(exc: Exception, endpoint: Endpoint, budget: Budget) -> Unreachable:
+def wire_error(exc: Exception, endpoint: Endpoint, budget: Budget) -> IotdaError:
     """Return the error of a call without a usable response.
 
     maybe_applied depends on whether a byte of the request may have been sent.
     """
+    if isinstance(exc, TooLarge):
+        return BadResponse(
+            f"the body is larger than {BODY_LIMIT} bytes",
+            operation=endpoint.name,
+            maybe_applied=endpoint.write,
+        )
     if isinstance(exc, requests.RequestException):
         exc.request = exc.response = None  # they contain the token
     maybe = endpoint.write and budget.sent
@@ -100,15 +113,6 @@ def _links(exc: BaseException) -> list[BaseException]:
             (inner for inner in wrapped if isinstance(inner, BaseException)), None
         )
     return found
-
-
-def body_too_large(endpoint: Endpoint) -> BadResponse:
-    """Return the error of a body over BODY_LIMIT."""
-    return BadResponse(
-        f"the body is larger than {BODY_LIMIT} bytes",
-        operation=endpoint.name,
-        maybe_applied=endpoint.write,
-    )
 
 
 def bad_response(

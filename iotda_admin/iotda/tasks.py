@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
 from .arguments import checked, checked_choice, checked_list
-from .base import BaseClient
-from .documents import Json, get_number, get_section, get_text, need, need_text
+from .base import Ack, BaseClient
+from .documents import FromJson, Json, get_section, get_text, need, need_text
 from .listing import FIRST_PAGE, ListingPage, PageQuery
 from .responses import Endpoint
 
@@ -21,7 +21,7 @@ _TASK_NAME = re.compile(r"[A-Za-z0-9_\u4e00-\u9fff]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
-class TaskProgress:
+class TaskProgress(FromJson):
     """Numbers of targets; 0 for a number that the response omits."""
 
     total: int
@@ -33,40 +33,22 @@ class TaskProgress:
     stopped: int
     removed: int
 
-    @classmethod
-    def from_json(cls, doc: Json) -> Self:
-        return cls(**{name: get_number(doc, name) for name in cls.__slots__})
-
 
 @dataclass(frozen=True, slots=True)
-class BatchTaskInfo:
+class BatchTaskInfo(FromJson):
     """A batch task without its targets, of which the API returns up to 30,000.
 
     status  Initializing Waitting Processing Success Fail PartialSuccess Stopped
             Stopping
     """
 
-    task_id: str  # required
-    task_type: str  # required
-    status: str  # required
-    task_name: str
-    status_desc: str  # why the whole task failed
-    create_time: str  # 20260314T081500Z
-    progress: TaskProgress
-    http_status: int = 0  # 0 in a list row
-    request_id: str = ""
-
-    @classmethod
-    def from_json(cls, doc: Json) -> Self:
-        return cls(
-            task_id=need_text(doc, "task_id"),
-            task_type=need_text(doc, "task_type"),
-            status=need_text(doc, "status"),
-            task_name=get_text(doc, "task_name"),
-            status_desc=get_text(doc, "status_desc"),
-            create_time=get_text(doc, "create_time"),
-            progress=TaskProgress.from_json(get_section(doc, "task_progress")),
-        )
+    task_id: str
+    task_type: str
+    status: str
+    task_progress: TaskProgress
+    task_name: str = ""
+    status_desc: str = ""  # why the whole task failed
+    create_time: str = ""  # 20260314T081500Z
 
     @property
     def finished(self) -> bool:
@@ -80,8 +62,8 @@ class TaskTarget:
     status  Waitting Processing Success Fail FailWaitRetry Stopped Removed
     """
 
-    target: str  # required; the device id
-    status: str  # required
+    target: str  # the device id
+    status: str
     output: str
     error_code: str
     error_msg: str
@@ -109,8 +91,8 @@ class BatchTaskPage:
 class TaskCalls(BaseClient):
     def create_batch_task(
         self, task_name: str, task_type: TaskType, targets: Collection[str]
-    ) -> BatchTaskInfo:
-        """Start a task that freezes or unfreezes 1 to BATCH_TARGET_LIMIT devices.
+    ) -> tuple[str, Ack]:
+        """Start a task for 1 to BATCH_TARGET_LIMIT devices; return its id.
 
         The name has 1 to 128 letters, Chinese characters, digits and ``_``. The task
         checks its targets later: `show_batch_task` returns the outcome of each. At most
@@ -130,9 +112,7 @@ class TaskCalls(BaseClient):
             BatchTaskInfo.from_json,
         )
         task, response = self._call(endpoint, "POST", "/batchtasks", build, body=body)
-        return replace(
-            task, http_status=response.status, request_id=response.request_id
-        )
+        return task.task_id, Ack(response.status, response.request_id)
 
     def show_batch_task(
         self, task_id: str, page: PageQuery = FIRST_PAGE

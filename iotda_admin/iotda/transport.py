@@ -24,11 +24,12 @@ BODY_LIMIT = 8 * 1024 * 1024
 PIECE = 64 * 1024
 SECRET_HEADERS = ("Authorization", "X-Auth-Token", "X-Security-Token")
 
-WIRE_ERRORS = (requests.RequestException, HTTPError, HTTPException, OSError)
-
 
 class TooLarge(Exception):
     """The body exceeds BODY_LIMIT; what was read is dropped."""
+
+
+WIRE_ERRORS = (requests.RequestException, HTTPError, HTTPException, OSError, TooLarge)
 
 
 class NoFreeConnection(TimeoutError):
@@ -131,7 +132,7 @@ class Transport:
     def send(self, request: requests.PreparedRequest) -> RawResponse:
         """Send one request within the thread's budget.
 
-        Raises one of WIRE_ERRORS, or TooLarge.
+        Raises one of WIRE_ERRORS.
         """
         budget = current_budget()
         if budget is None:

@@ -30,7 +30,6 @@ def client() -> Client:
             project_id=settings.IOTDA_PROJECT_ID,
             auth=credentials(),
             instance_id=settings.IOTDA_INSTANCE_ID,
-            region=settings.IOTDA_REGION,
             connect_timeout=settings.IOTDA_CONNECT_TIMEOUT,
             deadline=settings.IOTDA_DEADLINE,
             pool_size=settings.IOTDA_CONNECTIONS,

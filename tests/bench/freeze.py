@@ -1,6 +1,7 @@
 """bin/bench freeze: calls used, and the time until each device has a recorded outcome."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from math import ceil
 from typing import Any
 from urllib.parse import parse_qs
@@ -106,9 +107,10 @@ def frozen(stage: Stage, ids: Sequence[str], said: Mapping[str, str]) -> Identit
     auth = AkSk(
         SETTINGS["IOTDA_AK"], SETTINGS["IOTDA_SK"], region=SETTINGS["IOTDA_REGION"]
     )
-    with Client(
+    client = Client(
         endpoint=stage.cloud.api, project_id=SETTINGS["IOTDA_PROJECT_ID"], auth=auth
-    ) as client:
+    )
+    with closing(client):
         stands = [
             device.device_id
             for device in walk(client.list_devices)

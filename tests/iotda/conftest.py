@@ -123,5 +123,5 @@ def password_token(sim):
         user="demo-user",
         password="demo-password",
         domain="demo-domain",
-        project_name="cn-north-4",
+        project_id=PROJECT,
     )

@@ -333,10 +333,10 @@ def test_an_observer_gets_a_record_of_each_call(wire, client_for):
     wire.answer = w.reset
     with pytest.raises(Unreachable):
         client.freeze_device("d1")
-    assert [(r.operation, r.status, r.code, r.request_id) for r in heard] == [
-        ("ListDevices", 200, "", "req-1"),
-        ("FreezeDevice", 403, "C", "req-1"),
-        ("FreezeDevice", None, "", ""),
+    assert [(r.operation, r.status) for r in heard] == [
+        ("ListDevices", 200),
+        ("FreezeDevice", 403),
+        ("FreezeDevice", None),
     ]
     assert all(r.seconds > 0 for r in heard)
     assert sum(r.seconds for r in heard) <= time.monotonic() - started

@@ -125,9 +125,8 @@ def test_it_keeps_no_cookies(wire, client):
 def test_a_client_with_the_derived_signature_needs_a_region(client_for):
     with pytest.raises(ValueError, match="region"):
         client_for("https://host", AkSk("AK", "SK", signature="derived"))
-    client_for(
-        "https://host", AkSk("AK", "SK", signature="derived"), region="cn-north-4"
-    )
+    keys = AkSk("AK", "SK", signature="derived", region="cn-north-4")
+    client_for("https://host", keys)
 
 
 @pytest.fixture(scope="module")

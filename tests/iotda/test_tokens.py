@@ -69,7 +69,7 @@ def auth(wire):
         user="u",
         password="pass-word",
         domain="d",
-        project_name="r",
+        project_id="r",
     )
 
 
@@ -102,7 +102,7 @@ def test_the_login_request_is_as_iam_documents(cloud, client):
         "password": "pass-word",
         "domain": {"name": "d"},
     }
-    assert auth["scope"] == {"project": {"name": "r"}}
+    assert auth["scope"] == {"project": {"id": "r"}}
 
 
 def test_a_token_is_reused(cloud, client):

@@ -31,10 +31,11 @@ def iotda(cloud, recorder):
         domain="demo-domain",
         project_id=PROJECT,
     )
-    with Client(
+    client = Client(
         endpoint=cloud.api, project_id=PROJECT, auth=auth, rate_limiter=recorder
-    ) as client:
-        yield client
+    )
+    yield client
+    client.close()
     auth.close()
 
 

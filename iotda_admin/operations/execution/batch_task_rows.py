@@ -26,7 +26,7 @@ def parse_task_rows(
     task: BatchTaskInfo, rows: Collection[TaskTarget], verb: Verb, ids: Collection[str]
 ) -> TaskOutcomes:
     """Return what a finished task tells about the targets `ids`."""
-    failed = task.status in ("Fail", "Stopped") and nothing_changed(task.progress)
+    failed = task.status in ("Fail", "Stopped") and nothing_changed(task.task_progress)
     if not rows and failed:
         code = TASK_FAILED if task.status == "Fail" else TASK_STOPPED
         error = TargetOutcome(State.FAILED, code, task.status_desc)

@@ -211,7 +211,7 @@ class TaskPoll:
         found = client.show_batch_task(self.chunk.task_id)
         self.finished = found.task.finished
         columns = {
-            "task_done": ended_targets(found.task.progress),
+            "task_done": ended_targets(found.task.task_progress),
             "error_message": "",
         }
         if not self.finished:
