@@ -152,15 +152,10 @@ def truncate_target(target: EventTarget) -> EventTarget:
 
 def canonical_row(row: Sequence[Any]) -> list[Any]:
     """Return the columns as they are hashed, the same on every database."""
-    at = row[AT].astimezone(UTC)
-    return [
-        f"{at:%Y-%m-%d %H:%M:%S.%f}"
-        if n == AT
-        else int(value)
-        if n == OUTSIDE_HOURS
-        else value
-        for n, value in enumerate(row)
-    ]
+    canonical = list(row)
+    canonical[AT] = f"{row[AT].astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
+    canonical[OUTSIDE_HOURS] = int(row[OUTSIDE_HOURS])
+    return canonical
 
 
 def event_hash(

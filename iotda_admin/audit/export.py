@@ -11,7 +11,6 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from django.db import connection
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 
@@ -19,7 +18,7 @@ from iotda_admin.access.scope import user_spaces
 from iotda_admin.audit.chain import HASHED_COLUMNS, chain_head
 from iotda_admin.audit.models import Outcome
 from iotda_admin.audit.record import record_request_event
-from iotda_admin.audit.rows import CANONICAL_SQL
+from iotda_admin.audit.rows import event_rows
 from iotda_admin.audit.search.filters import AuditFilterForm
 from iotda_admin.audit.search.indexes import Span
 from iotda_admin.audit.search.query import TrailSearch
@@ -38,13 +37,6 @@ AFTER = [
 COLUMNS = [
     *BEFORE, "target_id", "target_name", "target_outcome", "code", "message", *AFTER
 ]  # fmt: skip
-PREVIOUS_HASH = """
-    coalesce(
-        (SELECT before.hash FROM audit_event before WHERE before.id = audit_event.id - 1),
-        (SELECT anchor.hash FROM audit_anchor anchor WHERE anchor.last = audit_event.id - 1),
-        ''
-    )
-"""
 decode_json = json.JSONDecoder().decode
 encode_json = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -155,17 +147,8 @@ def id_range(ids: list[int]) -> dict[str, Any]:
 
 
 def canonical_rows(columns: list[str], ids: list[int]) -> list[tuple[Any, ...]]:
-    """Return events in the order of their ids, in the form that is hashed.
-
-    Raw SQL, because the ORM would take longer than the rest of the export.
-    """
-    quote = connection.ops.quote_name
-    canonical = CANONICAL_SQL[connection.vendor] | {"previous_hash": PREVIOUS_HASH}
-    names = ", ".join(canonical.get(name, quote(name)) for name in columns)
+    """Return events in the order of their ids, in the form that is hashed."""
     order = "DESC" if ids[0] > ids[-1] else ""
     # Parameters, because the driver caches each statement by its text.
     marks = ", ".join(["%s"] * len(ids))
-    sql = f"SELECT {names} FROM audit_event WHERE id IN ({marks}) ORDER BY id {order}"  # noqa: S608
-    with connection.cursor() as cursor:
-        cursor.execute(sql, ids)
-        return list(cursor.fetchall())
+    return event_rows(columns, f"WHERE id IN ({marks}) ORDER BY id {order}", *ids)

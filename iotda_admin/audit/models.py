@@ -13,6 +13,19 @@ from django.utils.translation import gettext_lazy as _
 from iotda_admin.audit.canonical import CanonicalJson
 
 APPEND_ONLY = "The audit trail is append-only: use audit.record to add events."
+# The columns of the filters, by the name of their index.
+FILTER_COLUMNS = {
+    "at": "at",
+    "kind": "kind",
+    "actor": "actor_name",
+    # A user's own events are found by id, because users can be renamed.
+    "actor_id": "actor_id",
+    "verb": "verb",
+    "policy": "policy_id",
+    "policy_name": "policy_name",
+    "operation": "operation",
+    "source": "source",
+}
 
 
 class AppendOnlyQuerySet[M: models.Model](models.QuerySet[M]):
@@ -102,18 +115,12 @@ class Event(AppendOnlyModel):
         ordering = ["-id"]
         # Each filter column is followed by id, the key of the pagination.
         indexes = [
-            models.Index(fields=["at", "id"], name="event_at"),
-            models.Index(fields=["kind", "id"], name="event_kind"),
-            models.Index(fields=["actor_name", "id"], name="event_actor"),
-            # A user's own events, found by id because users can be renamed.
-            models.Index(fields=["actor_id", "id"], name="event_actor_id"),
-            models.Index(fields=["verb", "id"], name="event_verb"),
-            models.Index(fields=["policy_id", "id"], name="event_policy"),
-            models.Index(fields=["policy_name", "id"], name="event_policy_name"),
+            *(
+                models.Index(fields=[column, "id"], name=f"event_{name}")
+                for name, column in FILTER_COLUMNS.items()
+            ),
             # Tickets match in any case: inc-42 finds INC-42.
             models.Index(Upper("ticket"), "id", name="event_ticket_upper"),
-            models.Index(fields=["operation", "id"], name="event_operation"),
-            models.Index(fields=["source", "id"], name="event_source"),
             models.Index(
                 fields=["id"],
                 condition=models.Q(outside_hours=True),

@@ -29,6 +29,14 @@ CANONICAL_SQL = {
     },
 }
 
+PREVIOUS_HASH = """
+    coalesce(
+        (SELECT before.hash FROM audit_event before WHERE before.id = audit_event.id - 1),
+        (SELECT anchor.hash FROM audit_anchor anchor WHERE anchor.last = audit_event.id - 1),
+        ''
+    )
+"""
+
 
 @contextmanager
 def read_snapshot() -> Iterator[None]:
@@ -62,13 +70,17 @@ def chain_start() -> Head:
 
 
 def event_rows_after(seq: int, limit: int = ROWS_PER_QUERY) -> list[tuple[Any, ...]]:
-    canonical = CANONICAL_SQL[connection.vendor]
-    columns = ", ".join(
-        canonical.get(name, connection.ops.quote_name(name))
-        for name in (*HASHED_COLUMNS, "hash")
-    )
-    sql = f"SELECT {columns} FROM audit_event WHERE id > %s ORDER BY id LIMIT {limit}"  # noqa: S608
-    return query(sql, seq)
+    columns = [*HASHED_COLUMNS, "hash"]
+    return event_rows(columns, f"WHERE id > %s ORDER BY id LIMIT {limit}", seq)
+
+
+def event_rows(
+    columns: Sequence[str], condition: str, *params: Any
+) -> list[tuple[Any, ...]]:
+    canonical = CANONICAL_SQL[connection.vendor] | {"previous_hash": PREVIOUS_HASH}
+    quote = connection.ops.quote_name
+    names = ", ".join(canonical.get(name, quote(name)) for name in columns)
+    return query(f"SELECT {names} FROM audit_event {condition}", *params)  # noqa: S608
 
 
 def words_of_events(first: int, last: int) -> list[tuple[Any, ...]]:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,33 +124,24 @@ class ChainReader:
             .order_by("event")
             .values_list("event", flat=True)[:1]
         ]
-        try:
-            with transaction.atomic():
-                rows = event_rows_after(self.end.seq)
-        except (DatabaseError, UnicodeError):
-            return self.next_readable_row()
+        rows = readable(event_rows_after, self.end.seq)
+        if rows is None:
+            # One event at a time, to find the one that the database cannot read.
+            rows = readable(event_rows_after, self.end.seq, 1)
+        if rows is None:
+            raise BrokenChain(self.end.seq + 1, UNREADABLE)
         if strays and not rows:
             raise BrokenChain(*min(strays))
         return rows
-
-    def next_readable_row(self) -> list[tuple[Any, ...]]:
-        """Return a single event, to find the one that the database cannot read."""
-        try:
-            with transaction.atomic():
-                return event_rows_after(self.end.seq, 1)
-        except (DatabaseError, UnicodeError):
-            raise BrokenChain(self.end.seq + 1, UNREADABLE) from None
 
     def with_targets(
         self, rows: list[tuple[Any, ...]]
     ) -> tuple[list[tuple[Any, ...]], dict[int, Any]]:
         """Return the rows with their targets; only the first row if a target is unreadable."""
         for some in (rows, rows[:1]):
-            try:
-                with transaction.atomic():
-                    return some, targets_of_events(self.end.seq, some[-1][0])
-            except (DatabaseError, UnicodeError):
-                continue
+            targets = readable(targets_of_events, self.end.seq, some[-1][0])
+            if targets is not None:
+                return some, targets
         raise BrokenChain(rows[0][0], UNREADABLE)
 
     def check(self, row: list[Any], hash: str, targets: Any) -> None:
@@ -226,6 +217,15 @@ class ChainReader:
                 self.end.seq,
                 "is unprotected: database triggers are missing or not ours. Run migrate",
             )
+
+
+def readable[T](read: Callable[..., T], *args: int) -> T | None:
+    """Return what a query reads, or None if the database cannot read a value."""
+    try:
+        with transaction.atomic():
+            return read(*args)
+    except (DatabaseError, UnicodeError):
+        return None
 
 
 def evidence_of_events() -> str:

@@ -9,7 +9,6 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from iotda_admin.audit import export
 from iotda_admin.audit.chain import chain_head
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.pages import trail_page
@@ -85,24 +84,17 @@ def frequent_codes(request: HttpRequest) -> HttpResponse:
     return render(request, "audit/codes.html", context)
 
 
-@require_safe
-@permission_required("audit.export_event", raise_exception=True)
-def trail_csv(request: HttpRequest) -> HttpResponseBase:
-    return export_response(request, export.export_csv)
-
-
-@require_safe
-@permission_required("audit.export_event", raise_exception=True)
-def trail_json_lines(request: HttpRequest) -> HttpResponseBase:
-    return export_response(request, export.export_json_lines)
-
-
-def export_response(
-    request: HttpRequest,
+def export_view(
     export_events: Callable[[HttpRequest, AuditFilterForm], HttpResponseBase],
-) -> HttpResponseBase:
-    """Export the events, or show the page with the errors if a filter is invalid."""
-    form = AuditFilterForm(request.GET)
-    if form.is_valid() and not request.GET.get("q"):
-        return export_events(request, form)
-    return redirect(f"{reverse('audit:events')}?{request.GET.urlencode()}")
+) -> View:
+    """Return a view that exports the events; if a filter is invalid, it shows the page."""
+
+    @require_safe
+    @permission_required("audit.export_event", raise_exception=True)
+    def view(request: HttpRequest) -> HttpResponseBase:
+        form = AuditFilterForm(request.GET)
+        if form.is_valid() and not request.GET.get("q"):
+            return export_events(request, form)
+        return redirect(f"{reverse('audit:events')}?{request.GET.urlencode()}")
+
+    return view

@@ -66,22 +66,35 @@ class OperationNumberFilter(forms.RegexField):
         return int(text[3:] if text[:1] in ("o", "O") else text) if text else None
 
 
+def choice_filter(label: Any, empty: Any, choices: Any) -> forms.ChoiceField:
+    return forms.ChoiceField(
+        label=label, required=False, choices=[("", empty), *choices]
+    )
+
+
+def verb_choices() -> list[tuple[str, Any]]:
+    return [
+        ("", _("Any change")),
+        *((name, name) for name in hooks.operations.verb_names),
+    ]
+
+
 class AuditFilterForm(forms.Form):
     """One field per filter. While a filter is invalid, nothing is found."""
 
     ticket = forms.CharField(label=_("Ticket"), required=False, max_length=64)
     actor = forms.CharField(label=_("Person"), required=False, max_length=150)
-    kind = forms.ChoiceField(label=_("Event"), required=False)
-    verb = forms.ChoiceField(label=_("Change"), required=False)
+    kind = choice_filter(_("Event"), _("Any event"), Event.Kind.choices)
+    verb = forms.ChoiceField(label=_("Change"), required=False, choices=verb_choices)
     target = forms.CharField(label=_("Target ID"), required=False, max_length=128)
     policy = forms.CharField(label=_("Policy"), required=False, max_length=128)
-    outcome = forms.ChoiceField(label=_("Outcome"), required=False)
+    outcome = choice_filter(_("Outcome"), _("Any outcome"), OUTCOMES)
     code = forms.CharField(label=_("Error code"), required=False, max_length=64)
     reason = forms.CharField(
         label=_("Words of the reason"), required=False, max_length=200
     )
     operation = OperationNumberFilter()
-    source = forms.ChoiceField(label=_("Source"), required=False)
+    source = choice_filter(_("Source"), _("Any source"), SOURCES)
     since = DateTimeFilter(label=_("From"))
     until = DateTimeFilter(label=_("Before"))
     zone = TimeZoneFilter(label=_("Time zone"), required=False, max_length=64)
@@ -90,24 +103,11 @@ class AuditFilterForm(forms.Form):
 
     def __init__(self, data: QueryDict) -> None:
         super().__init__(data)
-        self.choose("kind", _("Any event"), Event.Kind.choices)
-        self.choose(
-            "verb",
-            _("Any change"),
-            [(verb, verb) for verb in hooks.operations.verb_names],
-        )
-        self.choose("outcome", _("Any outcome"), OUTCOMES)
-        self.choose("source", _("Any source"), SOURCES)
         # A shared link keeps its time zone, so that its times stay the same.
         named = zone_named(data.get("zone", ""))
         self.time_zone: ZoneInfo = named or timezone.get_current_timezone()
         with timezone.override(self.time_zone):
             self.full_clean()
-
-    def choose(self, name: str, empty: Any, choices: Any) -> None:
-        field = self.fields[name]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = [("", empty), *choices]
 
     def clean_reason(self) -> str:
         text: str = self.cleaned_data["reason"]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.dates import WEEKDAYS_ABBR
 from django.utils.functional import Promise
@@ -35,6 +35,7 @@ def preset_searches() -> list[PresetSearch]:
         "since": quarter,
         "zone": zone,
     }
+    holders = f"{reverse('accounts:rights')}?right=policies.bind_policy"
     return [
         PresetSearch(
             _("All binds of a whole resource space this quarter"), trail_url(**binds)
@@ -42,22 +43,12 @@ def preset_searches() -> list[PresetSearch]:
         PresetSearch(_("The most frequent error codes"), reverse("audit:codes")),
         PresetSearch(_("Outside working hours"), trail_url(outside="on")),
         PresetSearch(_("Denied requests"), trail_url(outcome="denied")),
-        *permission_searches(),
+        PresetSearch(_("Who can bind policies"), holders),
     ]
 
 
 def trail_url(**filters: str) -> str:
     return f"{reverse('audit:events')}?{urlencode(filters)}"
-
-
-def permission_searches() -> list[PresetSearch]:
-    try:
-        url = reverse("accounts:rights")
-    except NoReverseMatch:
-        return []
-    return [
-        PresetSearch(_("Who can bind policies"), f"{url}?right=policies.bind_policy")
-    ]
 
 
 def quarter_start(now: datetime) -> datetime:

@@ -42,12 +42,6 @@ EXPORT_BATCH = 2048
 # A clock can be set back by this much.
 CLOCK_SLACK = timedelta(minutes=10)
 TARGET_COLUMNS = {"target": "target_id", "outcome": "outcome", "code": "code"}
-EVENT_COLUMNS = {
-    "actor": "actor_name",
-    "kind": "kind",
-    "verb": "verb",
-    "source": "source",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,21 +216,24 @@ def own_events_in_spaces(spaces: frozenset[str]) -> Q:
 
 
 def event_filters(active: dict[str, Any]) -> Iterator[Filter]:
-    for name, column in EVENT_COLUMNS.items():
-        if name in active:
-            yield by_column(column, active[name])
-    if active.get("outcome") == DENIED:
-        yield by_column("kind", *Event.DENIALS)
-    if "policy" in active:
-        yield by_policy(active["policy"])
-    if "ticket" in active:
-        yield by_ticket(active["ticket"])
-    if "operation" in active:
-        yield by_value(operation=active["operation"])
-    if "outside" in active:
-        yield by_value(outside_hours=True)
-    if "whole" in active:
-        yield by_value(target_type="app")
+    for name, value in active.items():
+        match name:
+            case "actor":
+                yield by_column("actor_name", value)
+            case "kind" | "verb" | "source":
+                yield by_column(name, value)
+            case "outcome" if value == DENIED:
+                yield by_column("kind", *Event.DENIALS)
+            case "policy":
+                yield by_policy(value)
+            case "ticket":
+                yield by_ticket(value)
+            case "operation":
+                yield by_value(operation=value)
+            case "outside":
+                yield by_value(outside_hours=True)
+            case "whole":
+                yield by_value(target_type="app")
 
 
 def by_policy(policy: str) -> Filter:

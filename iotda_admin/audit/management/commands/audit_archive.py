@@ -14,7 +14,7 @@ from iotda_admin.audit.archive import (
     archive_segment,
     segments_before,
 )
-from iotda_admin.audit.verify import verify_trail
+from iotda_admin.audit.management.commands.audit_verify import verify_or_stop
 
 
 class Command(BaseCommand):
@@ -51,14 +51,7 @@ class Command(BaseCommand):
         if not segments:
             self.stdout.write("No complete segment is that old. Nothing was moved.")
             return
-        try:
-            result = verify_trail(expect)
-        except ValueError as error:
-            raise CommandError(f"{error} Nothing was moved.", returncode=2) from error
-        if result.broken_at is not None:
-            raise CommandError(
-                f"Event {result.broken_at} {result.why}. Nothing was moved."
-            )
+        verify_or_stop(expect, " Nothing was moved.")
         for segment in segments:
             try:
                 path = archive_segment(segment, folder, actor_name=system_user())

@@ -7,7 +7,18 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from iotda_admin.audit.archive import DamagedArchive, check_archive
-from iotda_admin.audit.verify import verify_trail
+from iotda_admin.audit.verify import VerifyResult, verify_trail
+
+
+def verify_or_stop(expect: str, consequence: str = "") -> VerifyResult:
+    """Verify the trail; end the command if the trail or `expect` is wrong."""
+    try:
+        result = verify_trail(expect)
+    except ValueError as error:
+        raise CommandError(f"{error}{consequence}", returncode=2) from error
+    if result.broken_at is not None:
+        raise CommandError(f"Event {result.broken_at} {result.why}.{consequence}")
+    return result
 
 
 class Command(BaseCommand):
@@ -32,12 +43,7 @@ class Command(BaseCommand):
         self, *args: Any, expect: str, archive: Path | None, **options: Any
     ) -> None:
         started = time.monotonic()
-        try:
-            result = verify_trail(expect)
-        except ValueError as error:
-            raise CommandError(str(error), returncode=2) from error
-        if result.broken_at is not None:
-            raise CommandError(f"Event {result.broken_at} {result.why}.", returncode=1)
+        result = verify_or_stop(expect)
         rate = (result.events + result.outcomes) / max(time.monotonic() - started, 1e-6)
         rows = f"{result.events:,} events with {result.outcomes:,} outcomes"
         self.stdout.write(f"{rows} verified ({rate:,.0f} rows/s).")
@@ -50,5 +56,5 @@ class Command(BaseCommand):
         try:
             end = check_archive(folder)
         except DamagedArchive as error:
-            raise CommandError(str(error), returncode=1) from error
+            raise CommandError(str(error)) from error
         self.stdout.write(f"{end.seq:,} archived events verified.")
