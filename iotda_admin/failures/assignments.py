@@ -65,10 +65,6 @@ def save_assignments(targets: Iterable[int], **fields: object) -> None:
     )
 
 
-def failures_text(number: int) -> str:
-    return f"{number:,} failure{'s' * (number != 1)}"
-
-
 def record_selection(
     kind: str,
     request: HttpRequest,
@@ -76,19 +72,25 @@ def record_selection(
     done: str,
     **columns: object,
 ) -> None:
-    operations = {target.operation_id for target in selection.targets}
-    one = selection.targets[0].operation if len(operations) == 1 else None
-    record_request_event(
-        kind,
-        request,
-        operation=one.pk if one else None,
-        verb=one.verb if one else "",
-        space=space_of(operations),
-        targets=selection.ids,
-        summary=f"{failures_text(len(selection.targets))} {done}",
-        detail={"operations": sorted(operations)[:100]},
-        **{name: value for name, value in columns.items() if value},
-    )
+    targets = selection.targets
+    if len({target.operation_id for target in targets}) == 1:
+        columns |= {
+            "operation": targets[0].operation_id,
+            "verb": targets[0].operation.verb,
+        }
+    set_columns = {name: value for name, value in columns.items() if value}
+    record_request_event(kind, request, **failure_columns(targets, done), **set_columns)
+
+
+def failure_columns(targets: Sequence[Target], done: str) -> dict[str, Any]:
+    """Return the columns of an event about failures; `done` ends its summary."""
+    number, operations = len(targets), {target.operation_id for target in targets}
+    return {
+        "space": space_of(operations),
+        "targets": [(target.target_id, target.name) for target in targets],
+        "summary": f"{number:,} failure{'s' * (number != 1)} {done}",
+        "detail": {"operations": sorted(operations)[:100]},
+    }
 
 
 def carry_over(source: str = "worker") -> None:
@@ -129,18 +131,18 @@ def move_to(
     Assignment.objects.filter(pk__in=keys).delete()
     if found:
         name = fields["assignee_name"]
+        taken = f"taken by {name}" if name else "noted"
+        done = f"failed again in {found[0].operation}, {taken} as before"
+        earlier = sorted({target.operation_id for target in moved})
+        columns = failure_columns(found, done) | {
+            "detail": {"operations": earlier[:100]}
+        }
         record_event(
             "failure.noted",
             source=source,
             operation=number,
             verb=found[0].operation.verb,
-            space=space_of([number]),
             reason=fields["note"],
             ticket=fields["ticket"],
-            targets=[(target.target_id, target.name) for target in found],
-            summary=f"{failures_text(len(found))} failed again in "
-            f"{found[0].operation}, {f'taken by {name}' if name else 'noted'} as before",
-            detail={
-                "operations": sorted({target.operation_id for target in moved})[:100]
-            },
+            **columns,
         )

@@ -8,11 +8,11 @@ from django.db import transaction
 from django.db.models import Q
 
 from iotda_admin.audit.record import record_event
-from iotda_admin.failures.assignments import carry_over, failures_text
+from iotda_admin.failures.assignments import carry_over, failure_columns
 from iotda_admin.failures.models import AutoResolveProgress
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.operations.error_codes import DEVICE_MISSING
-from iotda_admin.operations.models import Operation, Target, space_of
+from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.open_failures import mark_resolved, unresolved_failures
 from iotda_admin.operations.verbs import get_verb
 
@@ -87,12 +87,5 @@ def resolve(targets: Sequence[Target], reason: str) -> None:
         pk__in=[target.pk for target in targets], resolved_at=None
     )
     if targets and mark_resolved(rows, reason):
-        operations = {target.operation_id for target in targets}
-        record_event(
-            "failure.solved",
-            source="worker",
-            space=space_of(operations),
-            targets=[(target.target_id, target.name) for target in targets],
-            summary=f"{failures_text(len(targets))} resolved by the {reason}",
-            detail={"operations": sorted(operations)[:100]},
-        )
+        columns = failure_columns(targets, f"resolved by the {reason}")
+        record_event("failure.solved", source="worker", **columns)

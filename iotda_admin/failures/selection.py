@@ -32,10 +32,6 @@ class FailureSelection:
     def keys(self) -> list[int]:
         return [target.pk for target in self.targets]
 
-    @property
-    def ids(self) -> list[tuple[str, str]]:
-        return [(target.target_id, target.name) for target in self.targets]
-
 
 def selected_failures(
     request: HttpRequest, *, resolved: bool = False

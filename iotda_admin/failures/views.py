@@ -29,7 +29,12 @@ from iotda_admin.failures.queries import (
     in_group,
 )
 from iotda_admin.failures.retry import MAX_OPERATIONS, plan_retries, send_retries
-from iotda_admin.failures.selection import FIELDS, FailureSelection, selected_failures
+from iotda_admin.failures.selection import (
+    FIELDS,
+    FailureSelection,
+    selected_failures,
+    whole_numbers,
+)
 from iotda_admin.operations.counts import format_counts, target_counts_by_operation
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.web.forms import ChangeForm
@@ -88,9 +93,8 @@ def resolved_by_hand(request: HttpRequest) -> dict[str, Any]:
 
 def created_retries(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the operations that a retry on this page has just created."""
-    numbers = request.GET.get("asked", "").split(",")[:20]
-    keys = [each for each in numbers if each.isdecimal() and len(each) < 19]
-    created = list(visible(request).filter(pk__in=keys)) if keys else []
+    keys = whole_numbers(request.GET.get("asked", "").split(",")[:20])
+    created = list(visible(request).filter(pk__in=keys))
     counts = target_counts_by_operation(created)
     return [
         {"operation": each, "counts": format_counts(counts[each.pk])}
