@@ -3,7 +3,6 @@
 import copy
 import json
 import threading
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -84,8 +83,8 @@ class PasswordToken(AuthBase):
         )
         self._lock = threading.Lock()
         self._token: _Token | None = None
-        self._pending: Future[_Token] | None = None
-        self._refused: tuple[float, IotdaError] | None = None
+        self._error: IotdaError | None = None
+        self._error_until = 0.0
 
     def __repr__(self) -> str:
         return f"PasswordToken({self._login}, …)"
@@ -99,54 +98,35 @@ class PasswordToken(AuthBase):
         self._token_other_than(str(refused.headers.get(TOKEN_HEADER, "")))
 
     def _token_other_than(self, refused: str) -> _Token:
-        with self._lock:
+        """Return a token; one thread fetches it while the others wait for the lock."""
+        started, budget = monotonic(), current_budget()
+        try:
+            wait = budget.left() if budget else self._deadline
+            if not self._lock.acquire(timeout=wait):
+                raise TimeoutError
+        except TimeoutError as exc:
+            raise _no_token("no token in time") from exc
+        try:
             token = self._token
             if token and token.value != refused and datetime.now(UTC) < token.renew_at:
                 return token
-            pending, leading = self._pending, self._pending is None
-            if pending is None:
-                pending = self._pending = Future()
-        if leading:
-            self._fetch_for_all(pending)
-        return self._wait_for(pending)
-
-    def _fetch_for_all(self, pending: Future[_Token]) -> None:
-        """Fetch a token for all threads that wait for `pending`."""
-        try:
-            token = self._fetch()
-        except BaseException as exc:
-            with self._lock:
-                self._pending = None
-            if not isinstance(exc, IotdaError):  # a signal or a bug
-                pending.set_exception(_no_token("the login was interrupted"))
-                raise
-            pending.set_exception(exc)
-        else:
-            with self._lock:
-                self._token, self._pending = token, None
-            pending.set_result(token)
-
-    def _wait_for(self, pending: Future[_Token]) -> _Token:
-        budget = current_budget()
-        try:
-            return pending.result(timeout=budget.left() if budget else self._deadline)
-        except IotdaError as exc:
-            # A copy per thread: they would share one traceback otherwise.
-            raise copy.copy(exc) from exc
-        except TimeoutError as exc:
-            raise _no_token("no token in time") from exc
+            if self._error and started < self._error_until:
+                # A copy per thread: they would share one traceback otherwise.
+                raise copy.copy(self._error) from self._error
+            return self._fetch()
+        finally:
+            self._lock.release()
 
     def _fetch(self) -> _Token:
-        if self._refused and monotonic() < self._refused[0]:
-            raise copy.copy(self._refused[1])
+        """Fetch a token; keep an error for the threads that wait, a refusal longer."""
         try:
-            return self._request_token()
-        except Throttled:
+            self._token = self._request_token()
+        except IotdaError as exc:
+            refused = isinstance(exc, Rejected) and not isinstance(exc, Throttled)
+            hold = REFUSAL_HOLD_S if refused and (exc.status or 500) < 500 else 0
+            self._error, self._error_until = exc, monotonic() + hold
             raise
-        except Rejected as exc:
-            if exc.status is not None and exc.status < 500:
-                self._refused = (monotonic() + REFUSAL_HOLD_S, exc)
-            raise
+        return self._token
 
     def _request_token(self) -> _Token:
         request = requests.Request("POST", self._url, json=self._body)
