@@ -118,15 +118,12 @@ def record_save(
         for name in AUDITED_FIELDS[sender]
         if old.get(name) != getattr(instance, name) and (old or getattr(instance, name))
     }
-    if (
-        isinstance(instance, User)
-        and old
-        and password_changed(instance, old["password"], update_fields)
-    ):
-        changes["password"] = ["kept secret", "changed"]
-    if isinstance(instance, User) and old and "is_active" in changes:
-        # A reactivated user must sign in again, even if a deactivation was not recorded.
-        sessions.end_user_sessions(instance)
+    if isinstance(instance, User) and old:
+        if password_changed(instance, old["password"], update_fields):
+            changes["password"] = ["kept secret", "changed"]
+        if "is_active" in changes:
+            # A reactivated user must sign in again, even if a deactivation was not recorded.
+            sessions.end_user_sessions(instance)
     if changes:
         record_row_change(instance, changes)
 
@@ -143,12 +140,11 @@ def password_changed(user: User, old: str, update_fields: Iterable[str] | None) 
 def record_deletion(sender: type[Model], instance: Model, **_: Any) -> None:
     """Record the deletion of a user or role, with its links: they send no signal."""
     changes = {name: [getattr(instance, name), None] for name in AUDITED_FIELDS[sender]}
-    for name in (
-        name for owner, name, _other_end in AUDITED_LINKS.values() if owner is sender
-    ):
-        links = getattr(instance, name)
-        if held := row_labels(links.model, set(links.values_list("pk", flat=True))):
-            changes[name] = [held, []]
+    for owner, name, _other_end in AUDITED_LINKS.values():
+        if owner is sender:
+            links = getattr(instance, name)
+            if held := row_labels(links.model, set(links.values_list("pk", flat=True))):
+                changes[name] = [held, []]
     losers = (
         sorted(instance.user_set.values_list("username", flat=True))
         if isinstance(instance, Group)

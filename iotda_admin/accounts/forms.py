@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
@@ -6,6 +8,21 @@ from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.access.actor import address_of
 from iotda_admin.accounts import current_request, login_throttle
+
+
+@contextmanager
+def counted_attempt(
+    form: "SignInForm | OwnPasswordForm", name: str, address: str
+) -> Iterator[None]:
+    """Count an attempt in this block as failed, unless the block ends without an error.
+
+    After too many, the form is invalid and has the time to wait.
+    """
+    form.wait = login_throttle.count_attempt(name, address)
+    if form.wait:
+        raise ValidationError("", code="throttled")
+    yield
+    login_throttle.clear_attempts(name, address)
 
 
 class SignInForm(AuthenticationForm):
@@ -19,12 +36,8 @@ class SignInForm(AuthenticationForm):
         address = address_of(self.request)
         if not name or not self.cleaned_data.get("password"):
             return super().clean()
-        self.wait = login_throttle.count_attempt(name, address)
-        if self.wait:
-            raise ValidationError("", code="throttled")
-        cleaned = super().clean()
-        login_throttle.clear_attempts(name, address)
-        return cleaned
+        with counted_attempt(self, name, address):
+            return super().clean()
 
 
 class OwnPasswordForm(PasswordChangeForm):
@@ -45,17 +58,13 @@ class OwnPasswordForm(PasswordChangeForm):
 
     def clean_old_password(self) -> str:
         name = self.user.get_username()
-        self.wait = login_throttle.count_attempt(name, self.address)
-        if self.wait:
-            raise ValidationError("", code="throttled")
-        try:
-            old: str = super().clean_old_password()
-        except ValidationError:
-            current_request.record_account_event(
-                "login.failed",
-                outcome="denied",
-                summary="wrong old password, to change it",
-            )
-            raise
-        login_throttle.clear_attempts(name, self.address)
-        return old
+        with counted_attempt(self, name, self.address):
+            try:
+                return super().clean_old_password()
+            except ValidationError:
+                current_request.record_account_event(
+                    "login.failed",
+                    outcome="denied",
+                    summary="wrong old password, to change it",
+                )
+                raise
