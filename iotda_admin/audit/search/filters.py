@@ -72,7 +72,7 @@ def choice_filter(label: Any, empty: Any, choices: Any) -> forms.ChoiceField:
     )
 
 
-def verb_choices() -> list[tuple[str, Any]]:
+def verb_name_choices() -> list[tuple[str, Any]]:
     return [
         ("", _("Any change")),
         *((name, name) for name in hooks.operations.verb_names),
@@ -85,7 +85,9 @@ class AuditFilterForm(forms.Form):
     ticket = forms.CharField(label=_("Ticket"), required=False, max_length=64)
     actor = forms.CharField(label=_("Person"), required=False, max_length=150)
     kind = choice_filter(_("Event"), _("Any event"), Event.Kind.choices)
-    verb = forms.ChoiceField(label=_("Change"), required=False, choices=verb_choices)
+    verb = forms.ChoiceField(
+        label=_("Change"), required=False, choices=verb_name_choices
+    )
     target = forms.CharField(label=_("Target ID"), required=False, max_length=128)
     policy = forms.CharField(label=_("Policy"), required=False, max_length=128)
     outcome = choice_filter(_("Outcome"), _("Any outcome"), OUTCOMES)
