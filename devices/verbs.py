@@ -127,7 +127,7 @@ class DeviceVerb(Verb):
         errors: list[IotdaError] = []
         for device_id in request.ids:
             try:
-                standing[device_id] = self.stands(client, request, device_id)
+                standing[device_id] = self.is_as_requested(client, request, device_id)
             except IotdaError as error:
                 errors.append(error)
                 if ends_reading(errors):
@@ -137,7 +137,9 @@ class DeviceVerb(Verb):
             raise errors[-1]
         return standing
 
-    def stands(self, client: Client, request: VerbRequest, device_id: str) -> bool:
+    def is_as_requested(
+        self, client: Client, request: VerbRequest, device_id: str
+    ) -> bool:
         """Read whether the device is as requested. A deleted one is not."""
         try:
             device = client.show_device(device_id)
@@ -411,7 +413,9 @@ class Delete(DeviceVerb):
             {device_id: TargetOutcome(State.OK)}, ack.status, ack.request_id
         )
 
-    def stands(self, client: Client, request: VerbRequest, device_id: str) -> bool:
+    def is_as_requested(
+        self, client: Client, request: VerbRequest, device_id: str
+    ) -> bool:
         """Read whether the device is gone."""
         try:
             request.seen.append(client.show_device(device_id))

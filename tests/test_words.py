@@ -65,7 +65,7 @@ FORBIDDEN = {
     "tell(s|ing)? of|told of": "names, describes",
     "(which|what) one (asks|may|sees)|one asks": "a subject that acts",
     "that (is|are) none": "which is not one",
-    "stands? (in|here|there|right)": "is in, is there",
+    "stands(?! for)|stand (in|here|there)": "is, is in, is there",
     "(is|are|be|was|were) left alone": "is not changed, is skipped",
     "for ever": "permanently, forever",
     "(is|are) no (matter|reason|news|wonder)": "does not …",
@@ -81,6 +81,11 @@ FORBIDDEN = {
     "what (was|is|has been) (told|asked)": "audit event; what is requested",
     "look(s|ed|ing)? after": "is assigned to",
     "letter for letter": "exactly",
+    "makes? twice once": "idempotency key",
+    "strange(ly|r)?": "unknown, another",
+    "(nobody|no one) (knew|learns|looks|reads)": "unknown, not read",
+    "as asked|as it was asked": "as requested",
+    "asked for for": "requested",
 }
 CHECKED = [
     path

@@ -46,7 +46,7 @@ class OverallOutcome:
 
     @property
     def good(self) -> bool:
-        """Every target stands as asked."""
+        """Return whether every target is as requested."""
         return not set(self.counts) - {State.OK, State.ALREADY}
 
     @property

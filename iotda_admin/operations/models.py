@@ -85,7 +85,7 @@ class OperationSpace(models.Model):
     """A resource space that has targets of the operation: who may not see the space may not see it either."""
 
     operation = models.ForeignKey(Operation, models.PROTECT, related_name="spaces")
-    # Empty for targets of which nobody knew the space.
+    # Empty for targets whose space was unknown.
     app_id = models.CharField(max_length=36, blank=True)
 
     class Meta:
@@ -147,7 +147,7 @@ class Chunk(models.Model):
     answered_at = models.DateTimeField(null=True)
     http_status = models.PositiveSmallIntegerField(null=True)
     request_id = models.CharField(max_length=128, blank=True)
-    # What went wrong with the call as a whole; what went wrong with one target stands at the target.
+    # What went wrong with the call as a whole; what went wrong with one target is in its row.
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.CharField(max_length=512, blank=True)
 
@@ -195,7 +195,7 @@ class Target(models.Model):
     name = models.CharField(max_length=256, blank=True)
     # What must not be changed by two operations at once, e.g. "status of device x".
     subject = models.CharField(max_length=256)
-    # Whether it stood as asked before we sent anything; None where nobody knew.
+    # Whether it already was as requested before anything was sent; None if unknown.
     stood_before = models.BooleanField(null=True)
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     error_code = models.CharField(max_length=64, blank=True)

@@ -111,13 +111,13 @@ def frozen(stage: Stage, ids: Sequence[str], said: Mapping[str, str]) -> Identit
         endpoint=stage.cloud.api, project_id=SETTINGS["IOTDA_PROJECT_ID"], auth=auth
     )
     with closing(client):
-        stands = [
+        applied = [
             device.device_id
             for device in walk(client.list_devices)
             if device.status == "FROZEN"
         ]
     return compare(
-        ids, stands, sent(stage.cloud, "FreezeDevice", "freezeDevices"), said
+        ids, applied, sent(stage.cloud, "FreezeDevice", "freezeDevices"), said
     )
 
 

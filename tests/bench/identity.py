@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from tests.cloud import Cloud
 
-STANDS = {"ok", "already"}
-ENDED = STANDS | {"failed", "skipped", "cancelled"}
+SUCCEEDED = {"ok", "already"}
+ENDED = SUCCEEDED | {"failed", "skipped", "cancelled"}
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,19 @@ NOTHING = Identity(0, 0, 0, 0)
 
 def compare(
     asked: Collection[str],
-    stands: Collection[str],
+    applied: Collection[str],
     sent: Counter[str],
     said: Mapping[str, str],
 ) -> Identity:
-    """stands: what the platform has; sent: how often each target was in a call that was carried out;
+    """applied: what the platform has; sent: how often each target was in a call that was carried out;
     said: the outcome that was recorded for each target."""
-    asked, stands = set(asked), set(stands)
-    done = {id for id, state in said.items() if state in STANDS}
+    asked, applied = set(asked), set(applied)
+    done = {id for id, state in said.items() if state in SUCCEEDED}
     ended = {id for id, state in said.items() if state in ENDED}
     return Identity(
-        missing=len(asked - stands),
-        unrecorded=len((asked - ended) | ((asked & stands) - done)),
-        wrong=len((done - stands) | (done - asked)),
+        missing=len(asked - applied),
+        unrecorded=len((asked - ended) | ((asked & applied) - done)),
+        wrong=len((done - applied) | (done - asked)),
         twice=sum(times > 1 for times in sent.values()),
     )
 

@@ -1,6 +1,6 @@
 """The queries on the trail, and the events that they find."""
 
-# What is looked for stands among the first events only: the furthest away that it can be.
+# Only the first events match: they are the furthest away.
 NEEDLES = 15
 DEVICE, TICKET, CODE, WORD = "needle_device", "NEEDLE-1", "IOTDA.014016", "needle"
 # Only ever signs in and out.

@@ -143,7 +143,7 @@ def test_audit():
     ("changed", "found"),
     [
         ({}, NOTHING),
-        ({"stands": "a"}, Identity(missing=1, unrecorded=0, wrong=1, twice=0)),
+        ({"applied": "a"}, Identity(missing=1, unrecorded=0, wrong=1, twice=0)),
         ({"said": {"a": "ok"}}, Identity(missing=0, unrecorded=1, wrong=0, twice=0)),
         (
             {"said": {"a": "ok", "b": "unknown"}},
@@ -166,7 +166,7 @@ def test_audit():
 def test_platform_and_records_are_held_against_each_other(changed, found):
     same = {
         "asked": "ab",
-        "stands": "ab",
+        "applied": "ab",
         "sent": Counter("ab"),
         "said": {"a": "ok", "b": "ok"},
     }

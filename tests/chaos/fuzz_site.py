@@ -37,7 +37,7 @@ class Form:
 @dataclass
 class Site:
     routes: list[str]
-    # By what they do, so that what stands on every page is not sent more often than the rest.
+    # By what they do, so that forms of every page are not sent more often than the rest.
     forms: dict[str, list[Form]] = field(default_factory=dict)
     links: dict[str, list[str]] = field(default_factory=dict)
     # Of each field or parameter, what the pages had in it.

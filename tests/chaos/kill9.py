@@ -154,7 +154,7 @@ class Attack:
     def some(self, verb: str, n: int, policy: str = "") -> tuple[str, ...]:
         """Mostly those that the verb would change."""
         ids = self.chance.sample(sorted(self.devices), len(self.devices))
-        ids.sort(key=lambda id: self.platform.stands(Change(verb, (), policy), id))
+        ids.sort(key=lambda id: self.platform.has_effect(Change(verb, (), policy), id))
         keep = int(n * 0.9) or 1
         return tuple(ids[:keep] + self.chance.sample(ids[keep:], n - keep))
 

@@ -168,7 +168,7 @@ def contradictions(
     entries: list[dict[str, Any]],
     frozen: bool,
 ) -> list[str]:
-    """Each change begins after the one before has ended, none is lost, and the last one stands."""
+    """Each change begins after the one before has ended, none is lost, and the last one has its effect."""
     pairs = itertools.pairwise(looks)
     overlaps = sum(
         then.settled_at is None or then.settled_at > now.sent_at for then, now in pairs
@@ -177,7 +177,7 @@ def contradictions(
     wrong += [
         f"{look.verb} is {look.state}"
         for look in looks
-        if look.state not in truth.STANDS
+        if look.state not in truth.SUCCEEDED
     ]
     done = [
         truth.WANTED[e["operation"]]

@@ -199,7 +199,7 @@ class Attack:
         return changes
 
     def prepare(self, changes: list[Change], mirrored: bool) -> Platform:
-        """What is to be undone stands before. Our inventory knows it, or has not read it yet."""
+        """Apply what will be undone. The inventory knows it, or has not read it yet."""
         self.desk(product.restore_inventory)
         undone = [change for change in changes if not truth.EXPECTED[change.verb]]
         self.desk(product.make_undone, [(c.ids, c.policy) for c in undone], mirrored)

@@ -25,8 +25,8 @@ EXPECTED = {
     "policy.bind": True,
     "policy.unbind": False,
 }
-STANDS = ("ok", "already")
-SETTLED = (*STANDS, "failed", "skipped", "cancelled")
+SUCCEEDED = ("ok", "already")
+SETTLED = (*SUCCEEDED, "failed", "skipped", "cancelled")
 NOT_DONE = ("failed", "skipped", "cancelled", "pending")
 # What no target of a chunk in that state may be.
 AMISS = {
@@ -70,7 +70,7 @@ class Platform:
             if entry["fault"] == "delete_policy":
                 self.has = {key for key in self.has if key[0] != entry["policy_id"]}
 
-    def stands(self, change: Change, id: str) -> bool:
+    def has_effect(self, change: Change, id: str) -> bool:
         return (change.key(id) in self.has) == EXPECTED[change.verb]
 
 
@@ -134,7 +134,7 @@ def at_death(
         for id in sorted(done - recorded)
     ]
     ok = [id for id, state in look.targets.items() if state == "ok"]
-    early = [id for id in ok if id not in done and not before.stands(change, id)]
+    early = [id for id in ok if id not in done and not before.has_effect(change, id)]
     return hidden + [f"{id} recorded ok, never applied" for id in early]
 
 
@@ -152,19 +152,19 @@ def in_the_end(
     done = applied(mine)
     for id, state in look.targets.items():
         said = f"{id} recorded {state} {look.codes[id]}".strip()
-        if state in STANDS and not (now.stands(change, id) or gone):
+        if state in SUCCEEDED and not (now.has_effect(change, id) or gone):
             wrong.append(f"{said}, does not stand")
         if (
             state == "ok"
             and id not in done
-            and not before.stands(change, id)
+            and not before.has_effect(change, id)
             and not gone
         ):
             wrong.append(f"{said}, never applied")
         if (
             state in NOT_DONE
             and id in done
-            and not (gone and not now.stands(change, id))
+            and not (gone and not now.has_effect(change, id))
         ):
             wrong.append(f"{said}, applied")
         if state == "unknown" and not look.codes[id]:

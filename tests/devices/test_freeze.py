@@ -104,7 +104,7 @@ def test_a_device_frozen_before_is_already(operator, inventory):
 
 
 @pytest.mark.parametrize("repeat", ["ok", "error"])
-def test_a_device_frozen_between_the_look_and_the_call_stands_as_asked(
+def test_a_device_frozen_between_read_and_call_is_already_frozen(
     operator, inventory, repeat
 ):
     inventory.switch(repeat_freeze=repeat)
@@ -188,7 +188,7 @@ def test_a_platform_that_cannot_be_reached_is_said_and_recorded(
     assert Event.objects.get(kind="operation.ended").outcome == "1 failed"
 
 
-def test_a_throttled_freeze_waits_as_long_as_asked(operator, inventory):
+def test_a_throttled_freeze_waits_as_long_as_iotda_requests(operator, inventory):
     inventory.fault("FreezeDevice", "throttle", retry_after=30)
     response = freeze(operator, inventory.known_ids["online"], headers=HTMX)
     chunk = Operation.objects.get().chunks.get()

@@ -78,7 +78,7 @@ def too_wide(name, page):
 
 
 def in_both_themes(name, page):
-    """The colours of what has not been looked at on a page before: most of it stands on all of them."""
+    """The colours of what has not been looked at on a page before: most of it is on all of them."""
     found = []
     for scheme in ("dark", "light"):
         page.emulate_media(color_scheme=scheme)

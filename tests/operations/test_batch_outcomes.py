@@ -145,7 +145,9 @@ def test_a_contradiction_is_no_outcome(finished, devices, platform):
 
 def test_the_same_said_twice_and_strangers_change_nothing(finished, devices, platform):
     rows = [(id, "Success", "") for id in devices]
-    set_task_result(platform, finished, [*rows, rows[0], ("stranger", "Success", "")])
+    set_task_result(
+        platform, finished, [*rows, rows[0], ("unknown-device", "Success", "")]
+    )
     poll_tasks_now()
     assert outcome_counts(finished) == {"ok": 8}
 

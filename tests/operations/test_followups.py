@@ -164,7 +164,7 @@ def test_retry_of_a_bind_reads_the_policy_again_first(me, partial, inventory):
     assert since.index("ShowDevicePolicy") < since.index("BindDevicePolicy")
 
 
-def test_retry_of_a_bind_knows_what_stands_by_now(me, partial, inventory):
+def test_retry_of_a_bind_leaves_out_what_is_bound_by_now(me, partial, inventory):
     full, policy = inventory.known_ids["full"], inventory.known_ids["policy"]
     there = {"policy_id": policy, "target_type": "device", "target_id": full}
     inventory.call("POST", "bindings", json=there)
@@ -469,7 +469,9 @@ def plain(text: str) -> str:
     return squeezed(re.sub(r"<[^>]+>", "", text))
 
 
-def test_what_still_stands_can_be_undone_by_the_second(me, start_operation, inventory):
+def test_what_is_still_changed_can_be_undone_by_a_second_undo(
+    me, start_operation, inventory
+):
     one, other = inventory.free(2)
     operation = start_operation("device.freeze", one, other)
     run_workers()

@@ -1,4 +1,4 @@
-"""What stands still is moved on."""
+"""Chunks without an answer are read back; stalled operations go on."""
 
 from datetime import timedelta
 

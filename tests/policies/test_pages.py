@@ -16,7 +16,7 @@ def test_the_list_says_what_each_policy_says_and_how_many_it_is_bound_to(
     assert "Deny to publish and subscribe to" in " ".join(text.split())
 
 
-def test_the_list_stands_while_the_platform_is_down(viewer, inventory, settings):
+def test_the_list_works_while_iotda_is_down(viewer, inventory, settings):
     make_iotda_unreachable(settings)
     response = viewer.get("/policies/")
     assert response.status_code == 200

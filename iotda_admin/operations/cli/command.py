@@ -236,7 +236,7 @@ class VerbCommand(BaseCommand):
     def report(
         self, operation: Operation, interruption: Interruption, options: dict[str, Any]
     ) -> int:
-        """Print how it stands. Gives the exit status."""
+        """Print the outcome and return the exit status."""
         operation.refresh_from_db()
         text = (
             json.dumps(as_document(operation))

@@ -39,7 +39,7 @@ def lines_of(cause: Cause) -> Iterator[str]:
 
 
 def as_document(operation: Operation) -> dict[str, Any]:
-    """With each target that has ended, but not as asked."""
+    """Return the document, with each target that ended but is not as requested."""
     rest = operation.targets.filter(state__in=UNSUCCESSFUL).order_by("pk")
     columns = rest.values_list("target_id", "state", "error_code", "error_message")
     return {

@@ -1,4 +1,4 @@
-"""What every form that changes the platform has: a reason, a ticket, and a key that makes twice once."""
+"""The fields of every form that changes IoTDA: reason, ticket and idempotency key."""
 
 import uuid
 from collections.abc import Iterable, Sequence
@@ -147,7 +147,7 @@ class UploadedIdsField(ReadIdsField, forms.FileField):
 
 
 def describe_invalid_ids(problems: Sequence[InvalidId], total: int) -> list[str]:
-    """The first problems; total: how many there are."""
+    """Describe the first problems of a total."""
     said = [describe_invalid_id(problem) for problem in problems]
     if (more := total - len(problems)) > 0:
         said.append(
