@@ -164,7 +164,7 @@ def test_retry_of_a_bind_reads_the_policy_again_first(me, partial, inventory):
     assert since.index("ShowDevicePolicy") < since.index("BindDevicePolicy")
 
 
-def test_retry_of_a_bind_leaves_out_what_is_bound_by_now(me, partial, inventory):
+def test_retry_of_a_bind_records_what_is_bound_by_now(me, partial, inventory):
     full, policy = inventory.known_ids["full"], inventory.known_ids["policy"]
     there = {"policy_id": policy, "target_type": "device", "target_id": full}
     inventory.call("POST", "bindings", json=there)
