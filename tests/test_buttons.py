@@ -61,7 +61,7 @@ def offered(text: str) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_each_role_is_offered_what_it_may_do(role, inventory):
+def test_each_role_sees_the_buttons_it_may_use(role, inventory):
     client = signed_in(role)
     pages = [
         client.get(url.format(**inventory.known_ids)).text for url in PAGES.values()
@@ -71,7 +71,7 @@ def test_each_role_is_offered_what_it_may_do(role, inventory):
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("place", PAGES)
-def test_nothing_is_offered_that_is_refused(role, place, inventory):
+def test_no_button_leads_to_a_rejected_view(role, place, inventory):
     client = signed_in(role)
     response = client.get(PAGES[place].format(**inventory.known_ids))
     assert response.status_code == 200
@@ -103,7 +103,7 @@ def operations(inventory):
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_an_operation_offers_what_may_be_done_with_it(role, operations):
+def test_an_operation_offers_the_follow_ups_that_are_possible(role, operations):
     client = Client()
     client.force_login(
         User.objects.filter(groups__name=role).first() or make_user(role)
@@ -134,14 +134,12 @@ def test_a_device_behind_a_gateway_has_no_freeze(admin, inventory):
     ("role", "shown"),
     [("viewer", 0), ("auditor", 0), ("operator", 51), ("policy admin", 51)],
 )
-def test_rows_can_be_ticked_by_those_who_can_do_something_with_them(
-    role, shown, inventory
-):
+def test_rows_have_checkboxes_only_for_users_with_a_bulk_action(role, shown, inventory):
     assert signed_in(role).get("/devices/").text.count('type="checkbox"') == shown
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_the_menu_leads_nowhere_that_is_refused(role, inventory):
+def test_no_menu_entry_leads_to_a_rejected_view(role, inventory):
     client = signed_in(role)
     menu = re.search(r'<nav class="nav".*?</nav>', client.get("/").text, re.S)[0]
     links = [
@@ -155,7 +153,7 @@ def test_the_menu_leads_nowhere_that_is_refused(role, inventory):
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_who_may_act_in_one_space_is_led_nowhere_that_is_refused(role, inventory):
+def test_no_link_leads_a_user_of_one_space_to_a_rejected_view(role, inventory):
     spaces = inventory.known_ids["free_by_space"]
     home = Policy.objects.get(pk=inventory.known_ids["policy"]).app_id
     (near, *_rest), far = spaces.pop(home), next(iter(spaces.values()))[0]

@@ -83,7 +83,7 @@ def test_every_verb_has_a_sample():
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.verb)
-def test_every_verb_has_its_words(sample):
+def test_every_verb_has_its_texts(sample):
     verb = sample.about
     words = ["title", "past", "icon", "summary"]
     if isinstance(verb, DeviceVerb):
@@ -105,7 +105,7 @@ def send(client: Client, change: Change, known: dict[str, Any], **more: Any) -> 
 
 
 @every_change
-def test_it_changes_the_platform_once(change, known, cloud):
+def test_the_view_changes_iotda_once(change, known, cloud):
     send(someone_allowed(change), change, known)
     (entry,) = write_requests(cloud)
     assert entry["applied"]
@@ -113,14 +113,14 @@ def test_it_changes_the_platform_once(change, known, cloud):
 
 
 @every_change
-def test_it_leads_to_the_operation(change, known):
+def test_the_view_redirects_to_the_operation(change, known):
     response = send(someone_allowed(change), change, known)
     assert response.status_code == 302
     assert response.url == Operation.objects.get().get_absolute_url()
 
 
 @every_change
-def test_it_sends_nothing_on_get(change, known, cloud):
+def test_a_get_sends_nothing(change, known, cloud):
     response = someone_allowed(change).get(change.url(known), change.form(known))
     assert response.status_code == (200 if change.has_form else 302)
     assert not write_requests(cloud)
@@ -128,7 +128,7 @@ def test_it_sends_nothing_on_get(change, known, cloud):
 
 
 @every_change
-def test_it_needs_a_login(change, known, cloud, anonymous):
+def test_the_view_requires_a_login(change, known, cloud, anonymous):
     response = send(anonymous, change, known)
     assert response.status_code == 302
     assert response.url.startswith("/accounts/login/?next=")
@@ -136,7 +136,7 @@ def test_it_needs_a_login(change, known, cloud, anonymous):
 
 
 @every_change
-def test_it_sends_a_swap_without_a_session_to_the_login_page(
+def test_an_htmx_request_without_a_session_goes_to_the_login_page(
     change, known, cloud, anonymous
 ):
     headers = {**HTMX, "HX-Current-URL": "http://testserver/devices/?status=ONLINE"}
@@ -153,7 +153,7 @@ def test_it_sends_a_swap_without_a_session_to_the_login_page(
     [(c, role) for c in CHANGES for role in sorted(ROLES - c.allowed)],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_it_refuses_and_records_who_may_not(change, role, known, cloud):
+def test_a_user_without_permission_is_rejected_and_recorded(change, role, known, cloud):
     response = send(signed_in(role), change, known)
     denied = Event.objects.get(kind="denied")
     assert response.status_code == 403
@@ -167,7 +167,7 @@ def test_it_refuses_and_records_who_may_not(change, role, known, cloud):
 
 
 @every_change
-def test_it_refuses_a_forged_form(change, known, cloud):
+def test_a_form_without_a_csrf_token_is_rejected(change, known, cloud):
     client = Client(enforce_csrf_checks=True)
     client.cookies = someone_allowed(change).cookies
     assert send(client, change, known).status_code == 403
@@ -177,7 +177,7 @@ def test_it_refuses_a_forged_form(change, known, cloud):
 
 @pytest.mark.parametrize("reason", ["   ", None])
 @every_change
-def test_it_asks_for_a_reason_and_keeps_what_was_typed(change, reason, known, cloud):
+def test_a_reason_is_required_and_the_input_is_kept(change, reason, known, cloud):
     form = change.form(known) | {"reason": reason, "ticket": "INC-4711"}
     response = someone_allowed(change).post(
         change.url(known), {k: v for k, v in form.items() if v is not None}
@@ -191,7 +191,7 @@ def test_it_asks_for_a_reason_and_keeps_what_was_typed(change, reason, known, cl
 
 @pytest.mark.parametrize("key", ["", KEY + "\n"])
 @every_change
-def test_it_refuses_a_form_without_its_key(change, key, known, cloud):
+def test_a_form_without_its_key_is_rejected(change, key, known, cloud):
     form = change.form(known) | {"key": key}
     response = someone_allowed(change).post(change.url(known), form)
     assert response.status_code == 422
@@ -208,7 +208,7 @@ def test_the_same_form_twice_is_one_operation(change, known, cloud):
 
 
 @every_change
-def test_the_same_form_leads_to_its_operation_though_the_rows_are_gone(
+def test_a_repeated_form_finds_its_operation_after_the_rows_are_gone(
     change, known, cloud
 ):
     client = someone_allowed(change)
@@ -220,7 +220,7 @@ def test_the_same_form_leads_to_its_operation_though_the_rows_are_gone(
 
 
 @every_change
-def test_the_same_form_with_other_content_is_refused(change, known, cloud):
+def test_a_key_reused_with_other_input_is_rejected(change, known, cloud):
     client = someone_allowed(change)
     send(client, change, known)
     response = client.post(change.other_url(known), change.other_form(known))
@@ -230,7 +230,7 @@ def test_the_same_form_with_other_content_is_refused(change, known, cloud):
 
 
 @every_change
-def test_it_says_who_is_changing_the_target_already(change, known, cloud):
+def test_a_conflict_names_who_is_changing_the_target(change, known, cloud):
     cloud.fault(change.sample.request, "throttle", retry_after=60)
     send(someone_allowed(change), change, known)
     Operation.objects.update(actor_name="chen", created_at="2026-01-02T03:04:05Z")

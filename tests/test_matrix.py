@@ -141,7 +141,7 @@ def test_every_address_is_in_the_table():
     assert sorted(ROUTES) == sorted(PLAIN)
 
 
-def test_every_address_of_an_object_says_what_it_is_outside():
+def test_every_url_of_an_object_has_a_row_for_other_spaces():
     of_objects = {name for name, route in ROUTES.items() if "<" in route}
     assert {name for name in of_objects if f"{name} outside" not in ROWS} == set()
 
@@ -211,7 +211,7 @@ def expected(role: str, name: str) -> list[int]:
 
 
 @pytest.mark.parametrize("role", [*ROLES, "superuser"])
-def test_it_answers_each_role_as_the_table_says(role, things, cloud):
+def test_each_role_gets_the_status_of_the_table(role, things, cloud):
     user, at = (
         user_or_anonymous(role, *([] if role == "superuser" else [things["home"]])),
         urls(things),
@@ -225,9 +225,7 @@ def test_it_answers_each_role_as_the_table_says(role, things, cloud):
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_it_answers_each_role_outside_of_its_spaces_as_the_table_says(
-    role, things, cloud
-):
+def test_each_role_gets_the_status_of_the_table_for_other_spaces(role, things, cloud):
     user, at = user_or_anonymous(role, things["other"]), urls(things)
     answered = {
         name: [send(user, method, at[name]).status_code for method in ("get", "post")]
@@ -256,7 +254,7 @@ def mixed(
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_mixed_selection_is_refused_whole_and_only_the_try_is_recorded(
+def test_a_mixed_selection_is_rejected_and_only_the_attempt_is_recorded(
     role, things, cloud
 ):
     user, at, before = (
@@ -278,7 +276,7 @@ def test_a_mixed_selection_is_refused_whole_and_only_the_try_is_recorded(
     assert not write_requests(cloud)
 
 
-def test_no_address_answers_another_method(things, cloud):
+def test_no_url_accepts_another_method(things, cloud):
     user, at, before = (
         user_or_anonymous("superuser"),
         urls(things),
@@ -381,7 +379,7 @@ def at_one(db) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_the_admin_is_no_roles(role, at_one):
+def test_no_role_may_use_the_admin(role, at_one):
     user = user_or_anonymous(role, "*")
     answers = {
         path: [send(user, m, url).status_code for m in ("get", "post")]

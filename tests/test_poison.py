@@ -36,7 +36,7 @@ def as_it_was(cell):
     )
 
 
-def test_no_cell_is_a_formula_and_the_table_reads_back_as_it_was(state, admin):
+def test_no_csv_cell_is_a_formula_and_the_values_can_be_restored(state, admin):
     failed = state.operations[0]
     of_operation = rows(admin, f"{failed.get_absolute_url()}failures.csv")
     of_trail = rows(admin, "/audit/export.csv")
@@ -61,7 +61,7 @@ def test_no_cell_is_a_formula_and_the_table_reads_back_as_it_was(state, admin):
     )
 
 
-def test_the_lines_of_json_are_what_was_recorded(state, admin):
+def test_the_json_lines_equal_the_records(state, admin):
     events = dict(Event.objects.values_list("pk", "reason"))
     lines = (
         b"".join(admin.get("/audit/export.jsonl").streaming_content)

@@ -163,7 +163,7 @@ def test_audit():
         ),
     ],
 )
-def test_platform_and_records_are_held_against_each_other(changed, found):
+def test_the_records_are_compared_with_the_platform(changed, found):
     same = {
         "asked": "ab",
         "applied": "ab",
@@ -186,7 +186,7 @@ LOST = Identity(missing=0, unrecorded=1, wrong=0, twice=0)
         (GOOD, BAD, LOST, 1),
     ],
 )
-def test_a_missed_goal_a_good_control_or_a_lost_target_is_no_success(
+def test_a_missed_goal_a_passing_control_or_a_lost_target_fails_the_run(
     goal, control, identity, status
 ):
     report = Report(
@@ -203,10 +203,10 @@ def test_a_missed_goal_a_good_control_or_a_lost_target_is_no_success(
         ("marker=f&offset=0", True),
     ],
 )
-def test_a_poll_is_told_from_a_page(query, page):
+def test_a_poll_is_distinguished_from_a_page(query, page):
     assert freeze.turned(query) == page
 
 
-def test_a_slope_is_that_of_the_logarithms():
+def test_a_slope_is_the_slope_of_the_logarithms():
     assert slope({10: 2.0, 100: 20.0, 1000: 200.0}) == pytest.approx(1)
     assert slope({10: 1.0, 100: 100.0}) == pytest.approx(2)

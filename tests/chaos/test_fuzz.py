@@ -19,7 +19,7 @@ def quiet():
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_nothing_that_is_sent_is_a_fault_of_ours_or_comes_back_unescaped(
+def test_random_requests_cause_no_server_error_and_are_escaped(
     inventory, settings, seed
 ):
     settings.BATCH_TASK_ABOVE = 15
@@ -30,7 +30,7 @@ def test_nothing_that_is_sent_is_a_fault_of_ours_or_comes_back_unescaped(
 
 
 @pytest.mark.django_db
-def test_what_was_found_once_stays_away(admin_client):
+def test_past_findings_stay_fixed(admin_client):
     wrong_key = {"action": "delete_selected", "_selected_action": "not-a-number"}
     assert admin_client.post("/admin/auth/group/", wrong_key).status_code == 200
     for path in ("/admin/auth/group/", "/admin/auth/user/"):
@@ -55,7 +55,7 @@ def test_what_was_found_once_stays_away(admin_client):
     )
 
 
-def test_it_finds_what_was_planted(inventory, settings):
+def test_the_fuzz_finds_planted_faults(inventory, settings):
     settings.ROOT_URLCONF = "tests.chaos.planted"
     fuzz = Fuzz(inventory, 1)
     fuzz.dice.narrow(("/planted/",), PLANTED)

@@ -10,7 +10,7 @@ from tests.chaos import tampering
 
 
 @pytest.mark.django_db
-def test_every_tampering_is_found_and_named():
+def test_every_tampering_is_detected_and_located():
     found = tampering.tamper(1, 100)
     assert found.violations == []
     assert found.numbers["changes_refused"] == found.numbers["changes_tried"]

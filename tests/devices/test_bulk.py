@@ -21,7 +21,7 @@ def select(client, *ids, verb="freeze", **form):
     return client.post(f"/devices/selection.{verb}/", {"target": list(ids), **form})
 
 
-def test_it_first_shows_exactly_what_will_be_changed(operator, inventory):
+def test_the_confirmation_shows_exactly_what_will_change(operator, inventory):
     chosen = [*inventory.free(2), inventory.known_ids["child"]]
     response = select(operator, *chosen)
     assert [f'name="target" value="{id}"' in response.text for id in chosen] == [
@@ -33,13 +33,15 @@ def test_it_first_shows_exactly_what_will_be_changed(operator, inventory):
     assert not Operation.objects.exists()
 
 
-def test_it_says_how_many_are_online(operator, inventory):
+def test_the_confirmation_shows_how_many_are_online(operator, inventory):
     chosen = [inventory.known_ids[name] for name in ("online", "frozen", "child")]
     assert "1 of them was online" in select(operator, *chosen).text
     assert "online when" not in select(operator, inventory.known_ids["frozen"]).text
 
 
-def test_it_says_what_goes_as_a_batch_task(operator, inventory, settings):
+def test_the_confirmation_says_what_is_sent_as_a_batch_task(
+    operator, inventory, settings
+):
     settings.BATCH_TASK_ABOVE = 2
     assert "batch task" not in select(operator, *inventory.free(2)).text
     assert (
@@ -49,7 +51,7 @@ def test_it_says_what_goes_as_a_batch_task(operator, inventory, settings):
 
 
 @pytest.mark.parametrize("verb", ["freeze", "unfreeze"])
-def test_without_a_selection_it_leads_to_the_list(operator, inventory, verb):
+def test_without_a_selection_it_redirects_to_the_list(operator, inventory, verb):
     response = operator.get(
         f"/devices/selection.{verb}/", {"target": inventory.free(1), **change_form()}
     )
@@ -57,7 +59,7 @@ def test_without_a_selection_it_leads_to_the_list(operator, inventory, verb):
     assert not Operation.objects.exists()
 
 
-def test_it_records_more_than_one_chunk_and_answers_at_once(operator, inventory):
+def test_more_than_one_chunk_is_recorded_and_answered_at_once(operator, inventory):
     response = select(operator, *inventory.free(3), **change_form())
     operation = Operation.objects.get()
     assert response.url == operation.get_absolute_url()
@@ -71,7 +73,7 @@ def test_a_device_ticked_twice_is_one_target(operator, inventory):
     assert target_states(Operation.objects.get()) == {device: "ok"}
 
 
-def test_a_device_that_the_inventory_lost_meanwhile_is_not_left_out_silently(
+def test_a_device_missing_from_the_inventory_is_not_left_out_silently(
     operator, inventory
 ):
     device = inventory.free(1)[0]
@@ -79,7 +81,7 @@ def test_a_device_that_the_inventory_lost_meanwhile_is_not_left_out_silently(
     assert set(target_states(Operation.objects.get())) == {device, "gone-since"}
 
 
-def test_nothing_ticked_is_said(operator, inventory):
+def test_an_empty_selection_is_an_error(operator, inventory):
     assert "No device was selected" in select(operator).text
     response = select(operator, **change_form())
     assert response.status_code == 422
@@ -88,9 +90,7 @@ def test_nothing_ticked_is_said(operator, inventory):
 
 @pytest.mark.parametrize("value", BAD)
 @pytest.mark.parametrize("verb", ["freeze", "unfreeze"])
-def test_what_is_not_an_id_is_named_and_nothing_is_sent(
-    operator, inventory, verb, value
-):
+def test_an_invalid_id_is_named_and_nothing_is_sent(operator, inventory, verb, value):
     response = select(operator, inventory.free(1)[0], value, verb=verb, **change_form())
     assert response.status_code == 422
     assert "is not an ID" in response.text
@@ -102,7 +102,7 @@ def test_what_is_not_an_id_is_named_and_nothing_is_sent(
     assert not write_requests(inventory)
 
 
-def test_more_than_the_limit_is_refused_whole(operator, inventory, settings):
+def test_a_selection_beyond_the_limit_is_rejected(operator, inventory, settings):
     settings.TARGETS_LIMIT = 2
     response = select(operator, *inventory.free(3), **change_form())
     assert response.status_code == 413
@@ -110,7 +110,7 @@ def test_more_than_the_limit_is_refused_whole(operator, inventory, settings):
     assert not Operation.objects.exists()
 
 
-def test_one_busy_device_refuses_the_whole_selection(operator, inventory):
+def test_one_device_in_flight_rejects_the_whole_selection(operator, inventory):
     first, second = inventory.free(2)
     inventory.fault("FreezeDevice", "throttle", retry_after=60)
     operator.post(f"/devices/{first}/freeze/", change_form())
@@ -130,7 +130,7 @@ def test_each_device_has_its_own_outcome(operator, inventory):
     assert target_error_codes(operation)[gone] == "IOTDA.014000"
 
 
-def test_only_what_is_not_an_id_is_named_too(operator, inventory):
+def test_a_selection_of_invalid_ids_only_names_them_too(operator, inventory):
     response = select(operator, "a b", **change_form())
     assert response.status_code == 422
     assert "“a b” is not an ID" in response.text

@@ -35,14 +35,14 @@ def test_a_deleted_device_leaves_iotda_and_the_inventory(delete, inventory):
         inventory.call("DELETE", f"devices/{device_id}")
 
 
-def test_the_name_has_to_be_typed(delete, inventory):
+def test_deleting_a_device_requires_its_name(delete, inventory):
     response = delete(inventory.known_ids["offline"], typed="something else")
     assert response.status_code == 422
     assert "Type the name exactly as it is shown" in response.text
     assert not write_requests(inventory)
 
 
-def test_the_number_of_several_has_to_be_typed(policyadmin, inventory):
+def test_deleting_several_devices_requires_their_number(policyadmin, inventory):
     url, ids = "/devices/selection.delete/", inventory.free(3)
     assert "Type this to confirm" in policyadmin.post(url, {"target": ids}).text
     assert policyadmin.post(url, change_form(target=ids, typed="2")).status_code == 422
@@ -51,21 +51,21 @@ def test_the_number_of_several_has_to_be_typed(policyadmin, inventory):
     assert Operation.objects.get().targets.count() == 3
 
 
-def test_a_gateway_with_child_devices_is_refused(delete, inventory):
+def test_deleting_a_gateway_with_child_devices_is_rejected(delete, inventory):
     gateway = Device.objects.get(pk=inventory.known_ids["child"]).gateway_id
     delete(gateway)
     assert target_error_codes(Operation.objects.get()) == {gateway: "IOTDA.014024"}
     assert Device.objects.filter(pk=gateway).exists()
 
 
-def test_a_known_device_that_is_gone_is_already_deleted(delete, inventory):
+def test_a_known_device_that_iotda_no_longer_has_is_already_deleted(delete, inventory):
     device_id = inventory.known_ids["offline"]
     inventory.call("DELETE", f"devices/{device_id}")
     delete(device_id)
     assert outcome_counts(Operation.objects.get()) == {"already": 1}
 
 
-def test_an_unknown_device_that_is_not_there_is_a_failure(policyadmin, inventory):
+def test_deleting_an_unknown_device_fails(policyadmin, inventory):
     form = change_form(target=["no-such-device"], typed="no-such-device")
     policyadmin.post("/devices/selection.delete/", form)
     operation = Operation.objects.get()
@@ -73,7 +73,7 @@ def test_an_unknown_device_that_is_not_there_is_a_failure(policyadmin, inventory
     assert target_error_codes(operation) == {"no-such-device": "IOTDA.014000"}
 
 
-def test_it_cannot_be_undone(delete, policyadmin, inventory):
+def test_a_delete_cannot_be_undone(delete, policyadmin, inventory):
     page = delete(inventory.known_ids["offline"]).url
     assert "Undo" not in policyadmin.get(page).text
     assert policyadmin.get(f"{page}undo/").status_code == 404

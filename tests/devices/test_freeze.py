@@ -32,21 +32,21 @@ def freeze(client, device, **more):
     return client.post(f"/devices/{device}/freeze/", change_form(), **more)
 
 
-def test_it_freezes_the_device(operator, inventory):
+def test_freeze_freezes_the_device(operator, inventory):
     device = inventory.known_ids["online"]
     freeze(operator, device)
     assert inventory.status(device) == "FROZEN"
     assert Device.objects.get(pk=device).frozen
 
 
-def test_it_unfreezes_the_device(operator, inventory):
+def test_unfreeze_unfreezes_the_device(operator, inventory):
     device = inventory.known_ids["frozen"]
     operator.post(f"/devices/{device}/unfreeze/", change_form())
     assert inventory.status(device) == "OFFLINE"
     assert Device.objects.get(pk=device).status == "OFFLINE"
 
 
-def test_it_answers_a_swap_with_the_row(operator, inventory):
+def test_an_htmx_request_gets_the_row(operator, inventory):
     device = inventory.known_ids["online"]
     response = freeze(operator, device, headers=HTMX)
     assert response.status_code == 200
@@ -55,7 +55,7 @@ def test_it_answers_a_swap_with_the_row(operator, inventory):
     assert "<html" not in response.text
 
 
-def test_it_asks_in_a_dialog_or_on_a_page(operator, inventory):
+def test_the_form_is_a_dialog_or_a_page(operator, inventory):
     url = f"/devices/{inventory.known_ids['online']}/freeze/"
     assert "<html" not in operator.get(url, headers=HTMX).text
     assert (
@@ -67,7 +67,7 @@ def test_it_asks_in_a_dialog_or_on_a_page(operator, inventory):
     assert "<html" in operator.get(url).text
 
 
-def test_it_keeps_a_wrong_form_in_the_dialog(operator, inventory):
+def test_an_invalid_form_stays_in_the_dialog(operator, inventory):
     url = f"/devices/{inventory.known_ids['online']}/freeze/"
     response = operator.post(url, {"ticket": "INC-9"}, headers=HTMX)
     assert response.status_code == 422
@@ -75,13 +75,13 @@ def test_it_keeps_a_wrong_form_in_the_dialog(operator, inventory):
     assert 'value="INC-9"' in response.text
 
 
-def test_an_empty_form_names_what_is_missing(operator, inventory):
+def test_an_empty_form_names_the_missing_fields(operator, inventory):
     response = operator.post(f"/devices/{inventory.known_ids['online']}/freeze/")
     assert response.status_code == 422
     assert "Say why" in response.text
 
 
-def test_who_asked_and_why_is_recorded(operator, inventory):
+def test_the_actor_and_the_reason_are_recorded(operator, inventory):
     device = inventory.known_ids["online"]
     freeze(operator, device)
     kept = Operation.objects.get()
@@ -95,7 +95,7 @@ def test_who_asked_and_why_is_recorded(operator, inventory):
     )
 
 
-def test_a_device_frozen_before_is_already(operator, inventory):
+def test_a_second_freeze_is_recorded_as_already(operator, inventory):
     device = inventory.known_ids["frozen"]
     response = freeze(operator, device, headers=HTMX)
     assert outcome_counts(Operation.objects.get()) == {"already": 1}
@@ -123,13 +123,15 @@ def test_a_device_frozen_between_read_and_call_is_already_frozen(
 
 
 @pytest.mark.parametrize("which", ["online", "inactive"])
-def test_a_device_that_is_not_frozen_is_already_unfrozen(operator, inventory, which):
+def test_an_unfreeze_of_a_device_that_is_not_frozen_is_already(
+    operator, inventory, which
+):
     operator.post(f"/devices/{inventory.known_ids[which]}/unfreeze/", change_form())
     assert outcome_counts(Operation.objects.get()) == {"already": 1}
     assert not write_requests(inventory)
 
 
-def test_a_device_behind_a_gateway_is_refused_without_a_call(operator, inventory):
+def test_a_device_behind_a_gateway_is_rejected_without_a_call(operator, inventory):
     response = freeze(operator, inventory.known_ids["child"], headers=HTMX)
     assert outcome_counts(Operation.objects.get()) == {"failed": 1}
     assert "This device is behind a gateway" in response.text
@@ -149,7 +151,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("status", "code", "said"), REFUSED)
-def test_a_refusal_is_shown_in_the_platforms_own_words(
+def test_a_rejection_shows_the_message_of_iotda(
     operator, inventory, status, code, said
 ):
     inventory.fault(
@@ -168,7 +170,7 @@ def test_a_refusal_is_shown_in_the_platforms_own_words(
     assert said.replace("<", "&lt;").replace(">", "&gt;") in response.text
 
 
-def test_a_device_that_is_gone_is_failed(operator, inventory):
+def test_a_freeze_of_a_deleted_device_fails(operator, inventory):
     device = inventory.known_ids["online"]
     inventory.call("DELETE", f"devices/{device}")
     freeze(operator, device)
@@ -176,9 +178,7 @@ def test_a_device_that_is_gone_is_failed(operator, inventory):
     assert (target.state, target.error_code) == ("failed", "IOTDA.014000")
 
 
-def test_a_platform_that_cannot_be_reached_is_said_and_recorded(
-    operator, inventory, settings
-):
+def test_an_unreachable_iotda_is_shown_and_recorded(operator, inventory, settings):
     make_iotda_unreachable(settings)
     response = freeze(operator, inventory.known_ids["online"], headers=HTMX)
     target = Operation.objects.get().targets.get()
@@ -200,7 +200,9 @@ def test_a_throttled_freeze_waits_as_long_as_iotda_requests(operator, inventory)
 
 @pytest.mark.parametrize("value", NOT_IDS)
 @pytest.mark.parametrize("end", ["", "freeze/", "unfreeze/"])
-def test_what_is_not_an_id_reaches_nothing(operator, inventory, value, end):
+def test_an_invalid_id_reaches_neither_database_nor_iotda(
+    operator, inventory, value, end
+):
     seen = len(inventory.journal())
     url = f"/devices/{value}/{end}"
     assert operator.post(url, change_form()).status_code == (
@@ -211,7 +213,7 @@ def test_what_is_not_an_id_reaches_nothing(operator, inventory, value, end):
 
 
 @pytest.mark.parametrize("length", [127, 128])
-def test_the_longest_id_is_still_an_id(operator, inventory, length):
+def test_the_longest_id_is_valid(operator, inventory, length):
     assert freeze(operator, "x" * length).status_code == 404
     response = operator.get(f"/devices/{'x' * length}/")
     assert response.status_code == 404

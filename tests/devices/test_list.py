@@ -23,18 +23,18 @@ def find(client, **query):
 
 
 @pytest.mark.parametrize("field", ["device_id", "node_id", "name"])
-def test_it_finds_a_device_by_what_it_is_called(viewer, inventory, field):
+def test_a_device_is_found_by_its_names(viewer, inventory, field):
     device = Device.objects.get(pk=inventory.known_ids["online"])
     assert device.device_id in find(viewer, q=getattr(device, field))
 
 
-def test_a_whole_id_finds_that_device_alone(viewer, inventory):
+def test_a_whole_id_finds_only_that_device(viewer, inventory):
     device = Device.objects.get(pk=inventory.known_ids["online"])
     assert find(viewer, q=device.device_id) == [device.device_id]
     assert find(viewer, q=f"  {device.node_id} ") == [device.device_id]
 
 
-def test_it_finds_by_part_of_a_name_in_any_case(viewer, inventory):
+def test_the_search_matches_parts_of_names_in_any_case(viewer, inventory):
     device = Device.objects.exclude(name="").first()
     part = device.name[1:6].upper()
     found = set(find(viewer, q=part))
@@ -57,7 +57,7 @@ def test_it_finds_by_part_of_a_name_in_any_case(viewer, inventory):
         ("node_type", "node_type"),
     ],
 )
-def test_it_finds_by_a_filter(viewer, inventory, name, column):
+def test_a_filter_finds_its_devices(viewer, inventory, name, column):
     value = getattr(Device.objects.get(pk=inventory.known_ids["child"]), column)
     expected = set(
         Device.objects.filter(**{column: value}).values_list("pk", flat=True)[:50]
@@ -70,7 +70,7 @@ def test_it_finds_by_a_filter(viewer, inventory, name, column):
     assert len(found) == len(expected)
 
 
-def test_filters_hold_together(viewer, inventory):
+def test_filters_are_combined(viewer, inventory):
     device = Device.objects.get(pk=inventory.known_ids["frozen"])
     found = find(viewer, status="FROZEN", space=device.app_id)
     assert device.pk in found
@@ -86,9 +86,7 @@ def test_filters_hold_together(viewer, inventory):
         ("status", "ONLINE\0"), ("q", "a\0b"), ("q", "x" * 257),
     ],
 )  # fmt: skip
-def test_a_filter_that_makes_no_sense_finds_nothing_and_says_so(
-    viewer, inventory, name, value
-):
+def test_an_invalid_filter_finds_nothing_and_says_so(viewer, inventory, name, value):
     response = viewer.get("/devices/", {name: value})
     assert response.status_code == 200
     assert "This filter finds nothing." in response.text
@@ -98,7 +96,7 @@ def test_a_filter_that_makes_no_sense_finds_nothing_and_says_so(
 @pytest.mark.parametrize(
     "text", ["%", "_", "'", '"><script>', "\\", "..", "\u202e", "é"]
 )
-def test_any_text_may_be_looked_for(viewer, inventory, text):
+def test_any_text_can_be_searched_for(viewer, inventory, text):
     response = viewer.get("/devices/", {"q": text})
     expected = Device.objects.filter(name__contains=text) | Device.objects.filter(
         device_id__contains=text
@@ -134,7 +132,7 @@ def crowd(db):
 
 
 @pytest.mark.parametrize("query", ["?", "?status=ONLINE&"])
-def test_paging_forth_and_back_shows_each_row_once(viewer, crowd, query):
+def test_paging_forwards_and_backwards_shows_each_row_once(viewer, crowd, query):
     forth, last = walk(viewer, f"/devices/{query}", "next")
     back, _first = walk(viewer, last, "prev")
     assert [len(rows) for rows in forth] == [50, 50, 20]
@@ -146,18 +144,18 @@ def test_paging_forth_and_back_shows_each_row_once(viewer, crowd, query):
 @pytest.mark.parametrize(
     "key", ["", "nonsense", "~", "!", "\0", "9" * 40, "'", "\ud7ff", "d-0060\n"]
 )
-def test_a_key_that_makes_no_sense_still_shows_rows(viewer, crowd, edge, key):
+def test_an_invalid_page_key_still_shows_rows(viewer, crowd, edge, key):
     assert find(viewer, **{edge: key})
 
 
-def test_a_swap_gets_the_list_alone(viewer, crowd):
+def test_an_htmx_request_gets_only_the_list(viewer, crowd):
     response = viewer.get("/devices/", headers=HTMX)
     assert "<html" not in response.text
     assert len(shown(response)) == 50
     assert "HX-Request" in response.headers["Vary"]
 
 
-def test_however_many_rows_the_queries_stay_the_same(admin, crowd):
+def test_the_number_of_queries_does_not_depend_on_the_rows(admin, crowd):
     counts = {}
     for devices in (120, 1):
         Device.objects.filter(pk__gte=f"d-{devices:04}").delete()
@@ -167,7 +165,7 @@ def test_however_many_rows_the_queries_stay_the_same(admin, crowd):
     assert counts[120] == counts[1] < 20
 
 
-def test_it_says_how_old_the_rows_are(viewer, crowd):
+def test_the_list_shows_how_old_the_rows_are(viewer, crowd):
     assert "has not been synced yet" in viewer.get("/devices/").text
     SyncRun.objects.create(
         state="done", started_at="2026-01-01T00:00Z", finished_at="2026-01-01T00:00Z"
@@ -176,7 +174,7 @@ def test_it_says_how_old_the_rows_are(viewer, crowd):
     assert "ago" in viewer.get("/devices/").text
 
 
-def test_it_lists_a_device_whose_gateway_nobody_knows(operator, db):
+def test_a_device_with_an_unknown_gateway_is_listed(operator, db):
     Device.objects.create(
         device_id="d1", node_id="n1", node_type="UNKNOWN", status="ONLINE"
     )

@@ -12,7 +12,7 @@ def page(client, device):
     return client.get(f"/devices/{device}/")
 
 
-def test_it_is_read_at_this_moment_and_the_inventory_follows(viewer, inventory):
+def test_the_page_reads_the_device_and_updates_the_inventory(viewer, inventory):
     device = inventory.known_ids["online"]
     inventory.call(
         "PATCH",
@@ -25,7 +25,7 @@ def test_it_is_read_at_this_moment_and_the_inventory_follows(viewer, inventory):
     assert 'data-state="FROZEN"' in response.text
 
 
-def test_a_platform_that_is_down_leaves_the_inventory_with_its_age(
+def test_while_iotda_is_down_the_page_shows_the_inventory_with_its_age(
     viewer, inventory, settings
 ):
     device = Device.objects.get(pk=inventory.known_ids["online"])
@@ -37,7 +37,7 @@ def test_a_platform_that_is_down_leaves_the_inventory_with_its_age(
     assert device.node_id in response.text
 
 
-def test_a_refusal_is_told_with_code_and_request(viewer, inventory):
+def test_a_rejection_is_shown_with_code_and_request_id(viewer, inventory):
     inventory.fault(
         "ShowDevice",
         "status",
@@ -59,7 +59,7 @@ def test_an_unreadable_answer_does_not_change_the_inventory(viewer, inventory, f
     assert inventory.known_ids["online"] in response.text
 
 
-def test_a_device_that_was_deleted_is_shown_as_gone(operator, inventory):
+def test_a_deleted_device_is_shown_as_deleted(operator, inventory):
     device = inventory.known_ids["online"]
     inventory.call("DELETE", f"devices/{device}")
     response = page(operator, device)
@@ -68,11 +68,11 @@ def test_a_device_that_was_deleted_is_shown_as_gone(operator, inventory):
     assert f"/devices/{device}/freeze/" not in response.text
 
 
-def test_a_device_that_nobody_knows_is_not_found(viewer, inventory):
+def test_an_unknown_device_is_not_found(viewer, inventory):
     assert page(viewer, "nobody").status_code == 404
 
 
-def test_a_device_the_inventory_does_not_know_yet_is_found(viewer, inventory):
+def test_a_device_missing_from_the_inventory_is_found_at_iotda(viewer, inventory):
     product = inventory.known_ids["product"]
     inventory.call(
         "POST",
@@ -83,7 +83,7 @@ def test_a_device_the_inventory_does_not_know_yet_is_found(viewer, inventory):
     assert Device.objects.filter(pk="brand-new").exists()
 
 
-def test_what_the_platform_says_is_text(viewer, inventory):
+def test_text_from_iotda_is_escaped(viewer, inventory):
     device = inventory.known_ids["online"]
     inventory.call(
         "PATCH",
@@ -103,7 +103,7 @@ def test_the_page_of_a_device_shows_its_history(operator, inventory):
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator", "policy admin", "auditor"])
-def test_who_did_it_and_why_is_for_those_who_may_see_it(admin, role, inventory):
+def test_actor_and_reason_in_the_history_require_permission(admin, role, inventory):
     device = inventory.known_ids["online"]
     admin.post(f"/devices/{device}/freeze/", change_form())
     history = page(signed_in(role), device).text.partition('id="history"')[2]
@@ -112,7 +112,7 @@ def test_who_did_it_and_why_is_for_those_who_may_see_it(admin, role, inventory):
         assert (words in history) == (role in ("policy admin", "auditor"))
 
 
-def test_its_policies_come_with_what_they_come_through(viewer, inventory):
+def test_the_policies_show_through_which_target_they_apply(viewer, inventory):
     device = Device.objects.get(pk=inventory.known_ids["free"][0])
     policy = inventory.known_ids["policy"]
     Binding.objects.create(

@@ -13,7 +13,7 @@ SIZES = {"1280": {"viewport": {"width": 1280, "height": 800}}, "390": TELEPHONE}
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("tour", TOURS, ids=lambda tour: tour.__name__)
-def test_shots(stage, tour, size):
+def test_take_screenshots(stage, tour, size):
     stage.options = SIZES[size]
     for name, page in tour(stage):
         for scheme in ("light", "dark"):

@@ -13,7 +13,7 @@ PAGES = [
 ]
 
 
-def test_the_users_pages_work_under_our_policy(stage):
+def test_the_user_admin_works_under_the_content_security_policy(stage):
     admin = stage.user("admin")
     User.objects.update(is_staff=True, is_superuser=True)
     page = stage.open_page("admin")

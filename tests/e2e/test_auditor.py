@@ -45,7 +45,7 @@ def has_every_target(path: str, asked: list[str]) -> None:
     assert ended == dict(zip(asked, ["ok", "failed"], strict=True))
 
 
-def test_in_four_clicks(stage, asked):
+def test_an_auditor_finds_an_operation_in_four_clicks(stage, asked):
     page = stage.open_page("auditor")
     page.goto("/")
     page.get_by_role("link", name="Audit").click()
@@ -61,7 +61,7 @@ def test_in_four_clicks(stage, asked):
     has_every_target(taken.value.path(), asked)
 
 
-def test_without_a_mouse(stage, asked):
+def test_an_auditor_finds_an_operation_without_a_mouse(stage, asked):
     stage.options = {"timezone_id": "Asia/Shanghai"}
     page = stage.open_page("auditor")
     page.goto("/")

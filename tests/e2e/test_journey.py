@@ -36,14 +36,14 @@ def bind_three(page: Page, stage) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("OP-")
 
 
-def test_it_signs_in(stage, open_page):
+def test_a_user_signs_in(stage, open_page):
     page = open_page()
     make_user("operator")
     sign_in(page, "operator")
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
 
 
-def test_it_freezes_a_device_in_its_row(stage, open_page):
+def test_a_device_is_frozen_in_its_row(stage, open_page):
     device = stage.cloud.known_ids["online"]
     page = open_page("operator")
     find(page, device)
@@ -58,7 +58,7 @@ def test_it_freezes_a_device_in_its_row(stage, open_page):
     assert stage.cloud.status(device) == "FROZEN"
 
 
-def test_it_tells_who_succeeded_and_who_failed_and_why(stage, open_page):
+def test_the_result_shows_which_targets_succeeded_or_failed_and_why(stage, open_page):
     page = open_page("policy admin")
     bind_three(page, stage)
     expect(page.locator(".counts [data-state=ok] b")).to_have_text("2")
@@ -80,7 +80,7 @@ def is_the_same_at_its_own_address(page: Page) -> None:
     assert page.locator("#operation").inner_text() == at_once
 
 
-def test_it_does_not_send_twice_what_is_pressed_twice(stage, open_page):
+def test_a_double_click_sends_the_form_once(stage, open_page):
     page = open_page("policy admin")
     page.goto(f"/policies/{stage.cloud.known_ids['policy']}/bind/")
     page.get_by_text("Paste or upload IDs").click()

@@ -31,7 +31,7 @@ def find(page: Page, device: str) -> None:
     expect(page.locator("#rows tbody tr")).to_have_count(1)
 
 
-def test_it_signs_in(stage):
+def test_a_user_signs_in_with_the_keyboard(stage):
     page = stage.open_page()
     make_user("operator")
     page.goto("/")
@@ -42,7 +42,7 @@ def test_it_signs_in(stage):
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
 
 
-def test_it_freezes(page, stage):
+def test_a_device_is_frozen_with_the_keyboard(page, stage):
     device = stage.cloud.known_ids["online"]
     find(page, device)
     tab_to(page, f"#act-{device}")
@@ -54,7 +54,7 @@ def test_it_freezes(page, stage):
     assert stage.cloud.status(device) == "FROZEN"
 
 
-def test_it_keeps_the_focus_in_the_dialog_and_gives_it_back(page, stage):
+def test_the_dialog_keeps_the_focus_and_returns_it(page, stage):
     device = stage.cloud.known_ids["online"]
     find(page, device)
     tab_to(page, f"#act-{device}")
@@ -70,7 +70,7 @@ def test_it_keeps_the_focus_in_the_dialog_and_gives_it_back(page, stage):
     expect(page.locator(f"#act-{device}")).to_be_focused()
 
 
-def test_it_binds(page, stage):
+def test_a_policy_is_bound_with_the_keyboard(page, stage):
     policy, device = stage.cloud.known_ids["policy"], stage.cloud.free(1)[0]
     page.goto(f"/policies/{policy}/bind/")
     page.keyboard.press("/")
@@ -87,7 +87,7 @@ def test_it_binds(page, stage):
     assert device in stage.cloud.bound(policy)
 
 
-def test_it_does_not_lose_its_place_when_a_target_is_added(page, stage):
+def test_adding_a_target_keeps_the_focus(page, stage):
     device = stage.cloud.free(1)[0]
     page.goto(f"/policies/{stage.cloud.known_ids['policy']}/bind/")
     page.keyboard.press("/")
@@ -99,7 +99,7 @@ def test_it_does_not_lose_its_place_when_a_target_is_added(page, stage):
     expect(page.get_by_role("button", name="Added")).to_be_focused()
 
 
-def test_it_removes_a_chosen_target(page, stage):
+def test_a_selected_target_is_removed_with_the_keyboard(page, stage):
     page.goto("/devices/")
     page.get_by_label(re.compile("^Select (?!all)")).first.check()
     page.get_by_role("button", name="Bind a policy").click()
@@ -108,7 +108,7 @@ def test_it_removes_a_chosen_target(page, stage):
     expect(page.locator("#chosen input")).not_to_be_checked()
 
 
-def test_it_types_a_slash_where_one_writes(page):
+def test_a_slash_is_typed_inside_a_text_field(page):
     page.goto("/devices/")
     page.keyboard.press("/")
     page.keyboard.type("a/b")

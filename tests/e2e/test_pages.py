@@ -50,7 +50,7 @@ CUT = """() => [...document.querySelectorAll(":is(.card, .table-card) :is(td bdi
 
 
 @tours
-def test_it_has_nothing_that_axe_objects_to_and_scrolls_sideways_nowhere(stage, tour):
+def test_no_page_has_axe_violations_or_scrolls_sideways(stage, tour):
     found = []
     for name, page in tour(stage):
         page.evaluate(AXE)
@@ -96,7 +96,7 @@ def violations(results):
     ]
 
 
-def test_it_works_on_a_telephone_without_scrolling_sideways(stage):
+def test_no_page_scrolls_sideways_on_a_phone(stage):
     """What a telephone says of itself, for one tour: each page has the same head."""
     stage.options = TELEPHONE
     widths = {
@@ -106,7 +106,7 @@ def test_it_works_on_a_telephone_without_scrolling_sideways(stage):
     assert {name: width for name, width in widths.items() if width > 390} == {}
 
 
-def test_it_keeps_the_buttons_in_reach_beside_the_longest_names(stage):
+def test_the_buttons_stay_visible_beside_the_longest_names(stage):
     device = Device.objects.get(pk=stage.cloud.known_ids["online"])
     device.pk = device.gateway_id = "x" * 128
     device.name = "W" * 256

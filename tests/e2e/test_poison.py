@@ -94,7 +94,7 @@ def state(inventory, live_server, settings):
     return store_poison(inventory)
 
 
-def test_nothing_of_it_runs_or_is_drawn_on_any_page(state, stage):
+def test_no_page_runs_or_draws_injected_markup(state, stage):
     User.objects.filter(pk=stage.user("admin").pk).update(
         is_staff=True, is_superuser=True
     )
@@ -128,7 +128,7 @@ def by_hand(page, state):
 
 
 @pytest.mark.parametrize("policy", ["", "default-src 'none'; script-src 'self'"])
-def test_a_page_that_does_not_escape_is_noticed(chromium, policy):
+def test_an_unescaped_page_is_detected(chromium, policy):
     heard = []
     page = chromium.new_page()
     noise(page, heard)

@@ -44,7 +44,7 @@ def bind(page: Page, stage, *devices: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("OP-")
 
 
-def test_it_never_shows_a_bare_fragment(page, stage):
+def test_the_browser_never_shows_a_bare_fragment(page, stage):
     page.goto("/")
     page.goto("/devices/")
     page.get_by_label("Status", exact=True).select_option("FROZEN")
@@ -66,7 +66,7 @@ def test_it_never_shows_a_bare_fragment(page, stage):
     assert is_whole(page)
 
 
-def test_it_puts_only_the_filters_that_are_on_into_the_address(page):
+def test_the_url_has_only_the_active_filters(page):
     page.goto("/devices/")
     page.get_by_label("Status", exact=True).select_option("FROZEN")
     page.wait_for_url("**/devices/?status=FROZEN")
@@ -74,7 +74,7 @@ def test_it_puts_only_the_filters_that_are_on_into_the_address(page):
     page.wait_for_url("**/devices/")
 
 
-def test_it_goes_back_from_a_result_to_a_whole_page(page, stage):
+def test_back_from_a_result_shows_a_whole_page(page, stage):
     bind(page, stage, *stage.cloud.free(1))
     expect(page).to_have_title(re.compile("^OP-"))
     page.go_back()
@@ -85,7 +85,7 @@ def test_it_goes_back_from_a_result_to_a_whole_page(page, stage):
     assert is_whole(page)
 
 
-def test_it_comes_back_after_the_session_expired_in_mid_swap(page, stage):
+def test_a_swap_without_a_session_returns_after_the_login(page, stage):
     page.goto("/devices/?status=FROZEN")
     Session.objects.all().delete()
     page.get_by_label("Product").select_option("")
@@ -98,7 +98,7 @@ def test_it_comes_back_after_the_session_expired_in_mid_swap(page, stage):
     assert is_whole(page)
 
 
-def test_it_follows_a_running_operation_and_then_stops_asking(page, stage, worker):
+def test_the_page_of_a_running_operation_polls_until_it_ends(page, stage, worker):
     devices = list(Device.objects.values_list("pk", flat=True)[:25])
     operation = stage.ask(
         "policy.bind",
@@ -136,7 +136,7 @@ def polled(page: Page) -> None:
     page.wait_for_function("() => !document.querySelector('.htmx-request')")
 
 
-def test_a_poll_shuts_no_fold_and_opens_none(page, running):
+def test_a_poll_keeps_folds_open_or_closed(page, running):
     page.goto(running.get_absolute_url())
     fold = page.locator(".failure details")
     expect(fold).to_have_attribute("open", "")
@@ -148,7 +148,7 @@ def test_a_poll_shuts_no_fold_and_opens_none(page, running):
     expect(fold).to_have_attribute("open", "")
 
 
-def test_a_poll_takes_the_focus_from_nobody(page, running):
+def test_a_poll_keeps_the_focus(page, running):
     page.goto(running.get_absolute_url())
     for query in (
         ".failure summary",
@@ -171,7 +171,7 @@ def test_a_poll_does_not_scroll(page, running):
     assert page.evaluate("scrollY") == before
 
 
-def test_it_cancels_the_rest_in_place_and_stops_asking(page, running):
+def test_a_cancel_swaps_the_result_and_stops_polling(page, running):
     page.goto(running.get_absolute_url())
     page.get_by_role("link", name="Cancel the rest").click()
     page.get_by_role("dialog").get_by_role("button", name="Cancel the rest").click()
@@ -181,7 +181,7 @@ def test_it_cancels_the_rest_in_place_and_stops_asking(page, running):
     assert is_whole(page)
 
 
-def test_a_page_that_was_opened_by_itself_cancels_as_well(page, running):
+def test_the_cancel_page_works_outside_the_dialog(page, running):
     page.goto(f"{running.get_absolute_url()}cancel/")
     page.get_by_role("button", name="Cancel the rest").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Cancelled")
@@ -190,7 +190,7 @@ def test_a_page_that_was_opened_by_itself_cancels_as_well(page, running):
     expect(page.locator(".counts [data-state=cancelled] b")).to_have_text("40")
 
 
-def test_it_freezes_from_the_device_s_own_page(page, stage):
+def test_a_device_is_frozen_from_its_own_page(page, stage):
     device = stage.cloud.known_ids["online"]
     page.goto(f"/devices/{device}/")
     page.get_by_role("link", name="Freeze", exact=True).click()
@@ -211,7 +211,7 @@ def test_the_summary_is_copied_whole(page, running):
     assert copied.endswith(running.get_absolute_url())
 
 
-def test_it_shows_what_the_platform_says_as_text(page, stage):
+def test_messages_of_iotda_are_escaped(page, stage):
     stage.cloud.fault(
         "BindDevicePolicy",
         "status",
@@ -224,7 +224,7 @@ def test_it_shows_what_the_platform_says_as_text(page, stage):
     assert page.locator("main img, main script, main b:has-text('alert')").count() == 0
 
 
-def test_it_shows_a_device_name_as_text(page, stage):
+def test_a_device_name_is_escaped(page, stage):
     device = stage.cloud.known_ids["online"]
     stage.cloud.call("PATCH", f"devices/{device}", json={"device_name": EVIL})
     page.goto(f"/devices/{device}/")
@@ -235,7 +235,7 @@ def test_it_shows_a_device_name_as_text(page, stage):
     assert page.locator("main img, main script").count() == 0
 
 
-def test_it_moves_nothing_when_a_row_is_swapped(page, stage):
+def test_a_swapped_row_does_not_move_the_page(page, stage):
     device = stage.cloud.known_ids["online"]
     page.goto(f"/devices/?product={Device.objects.get(pk=device).product_id}")
     before = page.locator("#rows tr, #rows th").evaluate_all(BOXES)
@@ -244,7 +244,7 @@ def test_it_moves_nothing_when_a_row_is_swapped(page, stage):
     assert page.locator("#rows tr, #rows th").evaluate_all(BOXES) == before
 
 
-def test_it_keeps_the_dialog_and_says_why_when_it_was_not_done(page, stage):
+def test_a_failed_freeze_keeps_the_dialog_open_and_shows_why(page, stage):
     device = stage.cloud.known_ids["online"]
     stage.cloud.fault(
         "FreezeDevice", "status", status=403, error_code="IOTDA.000022", error_msg="No."
@@ -256,7 +256,7 @@ def test_it_keeps_the_dialog_and_says_why_when_it_was_not_done(page, stage):
     expect(page.locator(f"#device-{device}")).to_contain_text("Online")
 
 
-def test_it_says_a_refusal_inside_the_open_dialog(page, stage):
+def test_a_rejection_is_shown_inside_the_open_dialog(page, stage):
     device = stage.cloud.known_ids["online"]
     page.goto(f"/devices/?q={device}")
     page.locator(f"#act-{device}").click()
@@ -271,7 +271,7 @@ def test_it_says_a_refusal_inside_the_open_dialog(page, stage):
     expect(page.locator("body > .notices")).to_be_attached()
 
 
-def test_it_leads_to_the_first_wrong_field(page, stage):
+def test_the_first_invalid_field_gets_the_focus(page, stage):
     page.goto(f"/policies/{stage.cloud.known_ids['policy']}/bind/")
     page.get_by_text("Paste or upload IDs").click()
     page.get_by_label(re.compile("^IDs")).fill("a/b")
@@ -279,7 +279,7 @@ def test_it_leads_to_the_first_wrong_field(page, stage):
     expect(page.get_by_label(re.compile("^IDs"))).to_be_focused()
 
 
-def test_it_binds_a_whole_space_only_by_its_name(page, stage):
+def test_binding_a_whole_space_requires_its_name(page, stage):
     known = stage.cloud.known_ids
     page.goto(f"/policies/{known['policy']}/bind/")
     page.get_by_role("button", name="A whole resource space").click()

@@ -28,7 +28,7 @@ def explain(page, button):
     expect(page.get_by_role("heading", level=1)).to_contain_text("OP-")
 
 
-def test_it_filters(page, stage):
+def test_the_device_list_is_filtered(page, stage):
     page.goto("/devices/")
     page.get_by_label("Status").select_option("FROZEN")
     press(page, "Find")
@@ -36,7 +36,7 @@ def test_it_filters(page, stage):
     expect(page.locator("#rows tbody tr")).to_have_count(2)
 
 
-def test_it_freezes(page, stage):
+def test_a_device_is_frozen(page, stage):
     device = stage.cloud.known_ids["online"]
     page.goto(f"/devices/?q={device}")
     page.get_by_role("link", name=re.compile("^Freeze")).click()
@@ -44,7 +44,7 @@ def test_it_freezes(page, stage):
     assert stage.cloud.status(device) == "FROZEN"
 
 
-def test_it_freezes_many(page, stage):
+def test_many_devices_are_frozen(page, stage):
     page.goto("/devices/?status=ONLINE&node_type=GATEWAY")
     for box in page.get_by_label(re.compile("^Select (?!all)")).all()[:3]:
         box.check()
@@ -54,7 +54,7 @@ def test_it_freezes_many(page, stage):
     expect(page.get_by_role("heading", level=1)).to_contain_text("3 targets")
 
 
-def test_it_finds_adds_removes_and_binds(page, stage):
+def test_targets_are_found_added_removed_and_bound(page, stage):
     one, other, unwanted = stage.cloud.free(3)
     page.goto(f"/policies/{stage.cloud.known_ids['policy']}/bind/")
     for device in (one, unwanted):
@@ -70,7 +70,7 @@ def test_it_finds_adds_removes_and_binds(page, stage):
     assert unwanted not in stage.cloud.bound(stage.cloud.known_ids["policy"])
 
 
-def test_it_binds_to_another_kind(page, stage):
+def test_a_policy_is_bound_to_another_target_type(page, stage):
     known = stage.cloud.known_ids
     page.goto(f"/policies/{known['policy']}/bind/")
     press(page, "Products")
@@ -79,7 +79,7 @@ def test_it_binds_to_another_kind(page, stage):
     assert known["product"] in stage.cloud.bound(known["policy"], "product")
 
 
-def test_it_unbinds(page, stage):
+def test_a_policy_is_unbound(page, stage):
     policy = stage.cloud.known_ids["policy"]
     before = stage.cloud.bound(policy)
     page.goto(f"/policies/{policy}/")
@@ -88,20 +88,20 @@ def test_it_unbinds(page, stage):
     assert len(stage.cloud.bound(policy)) == len(before) - 1
 
 
-def test_it_asks_for_a_refresh_and_stays_where_it_was(page, stage):
+def test_a_sync_is_requested_and_the_page_stays(page, stage):
     page.goto("/devices/?status=FROZEN")
     press(page, "Refresh")
     assert page.url.endswith("/devices/?status=FROZEN")
     assert SyncRun.objects.first().state == SyncRun.State.REQUESTED
 
 
-def test_it_shows_the_policies_of_a_device(page, stage):
+def test_the_policies_of_a_device_are_shown(page, stage):
     page.goto(f"/devices/{stage.cloud.known_ids['full']}/")
     page.get_by_role("link", name="Show the policies in effect").click()
     expect(page.get_by_text("5 of 5 used on the device itself")).to_be_visible()
 
 
-def test_it_looks_again_at_what_is_unknown(page, stage):
+def test_an_unknown_target_is_checked_again(page, stage):
     stage.cloud.fault("BindDevicePolicy", "drop", moment="after")
     policy, one = stage.cloud.known_ids["policy"], stage.cloud.free(1)
     operation = stage.ask(
@@ -113,7 +113,7 @@ def test_it_looks_again_at_what_is_unknown(page, stage):
     expect(page.locator(".counts [data-state=ok] b")).to_have_text("1")
 
 
-def test_it_cancels_retries_and_undoes(page, stage):
+def test_an_operation_is_cancelled_retried_and_undone(page, stage):
     ids = [*stage.cloud.free(10), *(f"nobody-{n}" for n in range(15))]
     operation = stage.ask(
         "policy.bind",
@@ -147,7 +147,7 @@ def test_the_summary_for_a_ticket_can_be_read(page, stage):
     expect(page.get_by_role("button", name="Copy")).to_be_hidden()
 
 
-def test_it_takes_a_failure_and_asks_again(page, stage):
+def test_a_failure_is_assigned_and_retried(page, stage):
     full, policy = stage.cloud.known_ids["full"], stage.cloud.known_ids["policy"]
     stage.ask("policy.bind", [full], who=stage.user("admin"), policy=policy)
     page.goto("/failures/")

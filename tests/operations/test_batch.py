@@ -28,16 +28,16 @@ from tests.operation_helpers import (
 )
 
 
-def test_up_to_the_threshold_each_device_is_asked_for_by_itself(
-    start_operation, platform
-):
+def test_up_to_the_threshold_each_device_has_its_own_call(start_operation, platform):
     operation = start_operation("device.freeze", *platform.free(3))
     run_workers()
     assert outcome_counts(operation) == {"ok": 3}
     assert not created_tasks(platform)
 
 
-def test_above_it_one_task_does_it(start_operation, devices, platform):
+def test_above_the_threshold_one_task_freezes_all_devices(
+    start_operation, devices, platform
+):
     operation = start_operation("device.freeze", *devices)
     run_workers()
     assert outcome_counts(operation) == {"sent": 8}
@@ -49,12 +49,12 @@ def test_above_it_one_task_does_it(start_operation, devices, platform):
     assert {platform.status(id) for id in devices} == {"FROZEN"}
 
 
-def test_nothing_is_sent_in_the_request_that_asks(start_operation, devices, platform):
+def test_the_web_request_sends_no_task(start_operation, devices, platform):
     start_operation("device.freeze", *devices)
     assert not write_requests(platform)
 
 
-def test_the_command_line_follows_it_without_a_worker(
+def test_the_command_line_polls_the_task_without_a_worker(
     devices, platform, monkeypatch, capsys
 ):
     monkeypatch.setattr(
@@ -75,7 +75,7 @@ def test_the_command_line_follows_it_without_a_worker(
     ]
 
 
-def test_a_task_takes_so_many_and_no_more(
+def test_a_task_has_at_most_the_maximum_of_devices(
     start_operation, devices, platform, monkeypatch
 ):
     monkeypatch.setattr("iotda_admin.operations.services.BATCH_TARGET_LIMIT", 5)
@@ -84,14 +84,12 @@ def test_a_task_takes_so_many_and_no_more(
     assert [len(entry["target_ids"]) for entry in created_tasks(platform)] == [5, 3]
 
 
-def test_a_bind_has_no_task(start_operation, devices, platform):
+def test_a_bind_uses_no_batch_task(start_operation, devices, platform):
     start_operation("policy.bind", *devices)
     assert not Chunk.objects.filter(by_task=True).exists()
 
 
-def test_what_was_accepted_can_be_found_at_the_platform(
-    start_operation, devices, platform
-):
+def test_an_accepted_task_has_the_name_of_its_chunk(start_operation, devices, platform):
     operation = start_operation("device.freeze", *devices)
     run_workers()
     chunk = operation.chunks.get()
@@ -102,7 +100,7 @@ def test_what_was_accepted_can_be_found_at_the_platform(
     assert (chunk.http_status, bool(chunk.request_id)) == (201, True)
 
 
-def test_it_is_followed_until_it_has_finished(start_operation, devices, platform):
+def test_a_task_is_polled_until_it_finishes(start_operation, devices, platform):
     platform.switch(task_delay_s=1000)
     operation = start_operation("device.freeze", *devices)
     run_workers()
@@ -111,7 +109,7 @@ def test_it_is_followed_until_it_has_finished(start_operation, devices, platform
     assert operation.chunks.get().due_at > timezone.now()
 
 
-def test_how_far_it_is_can_be_seen(finished, platform):
+def test_a_poll_records_the_progress_of_a_task(finished, platform):
     progress = {"total": 8, "success": 3, "fail": 1, "processing": 4}
     set_task_result(platform, finished, [], status="Processing", task_progress=progress)
     poll_tasks_now()
@@ -121,7 +119,9 @@ def test_how_far_it_is_can_be_seen(finished, platform):
     )
 
 
-def test_a_device_under_way_takes_no_other_change(start_operation, devices, platform):
+def test_a_device_in_a_running_task_accepts_no_other_change(
+    start_operation, devices, platform
+):
     platform.switch(task_delay_s=1000)
     start_operation("device.freeze", *devices)
     run_workers()
@@ -129,7 +129,7 @@ def test_a_device_under_way_takes_no_other_change(start_operation, devices, plat
         start_operation("device.unfreeze", devices[0])
 
 
-def test_what_lasts_long_is_asked_for_less_often(start_operation, devices, platform):
+def test_a_long_task_is_polled_less_often(start_operation, devices, platform):
     platform.switch(task_delay_s=1000)
     operation = start_operation("device.freeze", *devices)
     run_workers()
@@ -138,7 +138,7 @@ def test_what_lasts_long_is_asked_for_less_often(start_operation, devices, platf
     assert 25 < (operation.chunks.get().due_at - timezone.now()).total_seconds() < 31
 
 
-def test_of_two_followers_one_looks(start_operation, devices, platform):
+def test_only_one_of_two_pollers_polls_a_task(start_operation, devices, platform):
     start_operation("device.freeze", *devices)
     run_workers()
     make_everything_due()
@@ -150,7 +150,7 @@ def test_of_two_followers_one_looks(start_operation, devices, platform):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_workers_follow_a_task_once(start_operation, devices, platform):
+def test_two_workers_poll_a_task_once(start_operation, devices, platform):
     operation = start_operation("device.freeze", *devices)
     run_workers()
     make_everything_due()
@@ -165,7 +165,7 @@ def test_two_workers_follow_a_task_once(start_operation, devices, platform):
     assert len(platform.journal("ShowBatchTask")) == 1
 
 
-def test_a_follower_that_was_replaced_settles_nothing(
+def test_a_poller_that_lost_its_lease_writes_no_result(
     start_operation, devices, platform
 ):
     operation = start_operation("device.freeze", *devices)
@@ -202,7 +202,7 @@ def test_so_does_one_whose_actor_lost_the_permission(
     assert run_until_finished(operation) == {"ok": 5, "skipped": 3}
 
 
-def test_two_thousand_devices_cost_one_call_for_fifty(start_operation, cloud, db):
+def test_two_thousand_devices_need_one_call_per_fifty(start_operation, cloud, db):
     cloud.reset(60, task_speed=1e6, task_delay_s=0)
     operation = start_operation("device.freeze", *(f"nobody-{n}" for n in range(2000)))
     before = len(cloud.journal())

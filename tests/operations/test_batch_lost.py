@@ -26,7 +26,9 @@ from tests.operation_helpers import (
 )
 
 
-def test_more_than_ten_tasks_wait_here(record_operation, devices, platform, settings):
+def test_tasks_beyond_ten_wait_for_a_free_slot(
+    record_operation, devices, platform, settings
+):
     settings.BATCH_TASK_ABOVE = 0
     platform.switch(task_delay_s=1000)
     for n in range(12):
@@ -36,7 +38,7 @@ def test_more_than_ten_tasks_wait_here(record_operation, devices, platform, sett
     assert Chunk.objects.filter(state="pending").count() == 2
 
 
-def test_where_the_platform_has_no_room_it_waits(start_operation, devices, platform):
+def test_a_task_waits_while_iotda_has_no_free_slot(start_operation, devices, platform):
     platform.switch(running_tasks=1, task_delay_s=1000)
     connection.client().create_batch_task("another_task", "freezeDevices", ["x"])
     operation = start_operation("device.freeze", *devices)
@@ -50,7 +52,7 @@ def test_where_the_platform_has_no_room_it_waits(start_operation, devices, platf
     assert run_until_finished(operation) == {"ok": 8}
 
 
-def test_a_single_bad_id_does_not_spoil_the_others(start_operation, devices, platform):
+def test_one_bad_id_does_not_fail_the_other_devices(start_operation, devices, platform):
     platform.fault(
         "CreateBatchTask",
         "status",
@@ -62,7 +64,7 @@ def test_a_single_bad_id_does_not_spoil_the_others(start_operation, devices, pla
     assert run_until_finished(operation) == {"failed": 1, "ok": 8}
 
 
-def test_what_then_goes_singly_is_told_by_what_was_read(
+def test_single_calls_after_a_rejected_task_use_the_mirrored_status(
     start_operation, devices, platform
 ):
     Device.objects.filter(pk=devices[0]).update(status="FROZEN")
@@ -76,7 +78,9 @@ def test_what_then_goes_singly_is_told_by_what_was_read(
     assert run_until_finished(start_operation("device.freeze", *devices)) == {"ok": 8}
 
 
-def test_a_refusal_for_lack_of_rights_stops_it(start_operation, devices, platform):
+def test_a_rejection_for_missing_rights_stops_the_operation(
+    start_operation, devices, platform
+):
     platform.fault("CreateBatchTask", "status", status=403, error_code="IOTDA.000022")
     operation = start_operation("device.freeze", *devices)
     assert run_until_finished(operation) == {"failed": 8}
@@ -84,7 +88,7 @@ def test_a_refusal_for_lack_of_rights_stops_it(start_operation, devices, platfor
 
 
 @pytest.mark.parametrize("fault", ["drop", "hang", "html", "bad_json", "error_200"])
-def test_a_task_whose_creation_was_not_answered_is_found(
+def test_a_task_whose_creation_was_not_answered_is_found_by_its_name(
     start_operation, devices, platform, settings, fault
 ):
     def wait_for(seconds):
@@ -103,7 +107,7 @@ def test_a_task_whose_creation_was_not_answered_is_found(
     assert len(created_tasks(platform)) == 1
 
 
-def test_a_task_that_was_never_made_is_not_made_blindly(
+def test_a_task_that_was_never_created_is_not_created_blindly(
     start_operation, devices, platform
 ):
     platform.fault("CreateBatchTask", "drop", match={"times": 1})
@@ -116,7 +120,7 @@ def test_a_task_that_was_never_made_is_not_made_blindly(
     assert len(created_tasks(platform)) == 1
 
 
-def test_a_namesake_of_another_database_is_not_taken_for_ours(
+def test_a_task_of_another_database_with_the_same_name_is_ignored(
     start_operation, devices, platform
 ):
     operation = start_operation("device.freeze", *devices)
@@ -145,7 +149,7 @@ def killed(record_operation, devices):
 
 
 @pytest.mark.parametrize("after", [True, False])
-def test_what_a_killed_sender_left_is_done_once(killed, devices, platform, after):
+def test_the_task_of_a_killed_sender_is_created_once(killed, devices, platform, after):
     operation = killed(after=after)
     assert outcome_counts(operation) == {"unknown": 8}
     assert run_until_finished(operation) == {"ok": 8}
@@ -155,7 +159,7 @@ def test_what_a_killed_sender_left_is_done_once(killed, devices, platform, after
     ]
 
 
-def test_the_late_word_of_a_replaced_sender_is_void(
+def test_a_late_result_of_a_replaced_sender_is_ignored(
     record_operation, devices, platform
 ):
     operation = record_operation("device.freeze", *devices)
@@ -168,7 +172,7 @@ def test_the_late_word_of_a_replaced_sender_is_void(
     assert run_until_finished(operation) == {"ok": 8}
 
 
-def test_a_task_found_again_leaves_to_others_what_they_have_begun(
+def test_a_task_found_again_does_not_touch_chunks_that_others_have_started(
     killed, record_operation, devices, platform
 ):
     operation = killed(after=True)
@@ -179,7 +183,7 @@ def test_a_task_found_again_leaves_to_others_what_they_have_begun(
     assert platform.status(devices[0]) != "FROZEN"
 
 
-def test_who_does_not_want_to_wait_can_have_it_looked_for(
+def test_a_user_can_have_a_lost_task_searched_for_at_once(
     record_operation, actor, client, devices, platform
 ):
     platform.fault("CreateBatchTask", "drop", moment="after", match={"times": 1})
@@ -191,7 +195,7 @@ def test_who_does_not_want_to_wait_can_have_it_looked_for(
     assert operation.chunks.get().state == "followed"
 
 
-def test_what_a_task_found_again_may_still_change_is_not_sent_again(
+def test_devices_that_a_found_task_may_still_change_are_not_sent_again(
     killed, record_operation, actor, client, devices, platform
 ):
     client.force_login(actor.user)

@@ -33,7 +33,7 @@ def test_each_device_has_its_own_outcome(start_operation, platform):
     }
 
 
-def test_what_the_inventory_knew_as_frozen_was_so_before(
+def test_a_device_that_the_inventory_had_as_frozen_is_already(
     start_operation, devices, platform
 ):
     platform.switch(repeat_freeze="ok")
@@ -43,7 +43,7 @@ def test_what_the_inventory_knew_as_frozen_was_so_before(
     assert target_states(operation)[frozen] == "already"
 
 
-def test_a_task_that_failed_as_a_whole_says_why(finished, platform):
+def test_a_task_that_failed_as_a_whole_shows_the_reason(finished, platform):
     numbers = {"total": 8, "fail": 8}
     set_task_result(
         platform,
@@ -71,7 +71,7 @@ def test_a_task_without_rows_that_does_not_count_all_as_failed_is_read_back(
 
 
 @pytest.mark.parametrize("status", ["Stopped", "Removed"])
-def test_what_was_stopped_before_its_turn_has_failed(
+def test_a_device_of_a_stopped_task_that_was_not_reached_has_failed(
     finished, devices, platform, status
 ):
     set_task_result(
@@ -89,7 +89,7 @@ def test_what_was_stopped_before_its_turn_has_failed(
     )
 
 
-def test_what_failed_says_so_in_the_words_of_the_platform(finished, devices, platform):
+def test_a_failed_device_shows_the_message_of_iotda(finished, devices, platform):
     set_task_result(platform, finished, [(id, "Fail", "IOTDA.999") for id in devices])
     poll_tasks_now()
     assert set(
@@ -97,7 +97,7 @@ def test_what_failed_says_so_in_the_words_of_the_platform(finished, devices, pla
     ) == {("failed", "IOTDA.999", "In IoTDA's words.")}
 
 
-def test_what_still_waits_is_followed_on(finished, devices, platform):
+def test_a_device_that_still_waits_is_polled_again(finished, devices, platform):
     set_task_result(
         platform,
         finished,
@@ -133,7 +133,7 @@ def test_a_device_that_the_task_does_not_list_is_read_back(finished, devices, pl
     assert finished.finished_at
 
 
-def test_a_contradiction_is_no_outcome(finished, devices, platform):
+def test_contradicting_rows_leave_the_device_unknown(finished, devices, platform):
     rows = [(id, "Success", "") for id in devices]
     set_task_result(platform, finished, [*rows, (devices[0], "Fail", "IOTDA.999")])
     poll_tasks_now()
@@ -143,7 +143,9 @@ def test_a_contradiction_is_no_outcome(finished, devices, platform):
     )
 
 
-def test_the_same_said_twice_and_strangers_change_nothing(finished, devices, platform):
+def test_repeated_rows_and_rows_of_other_devices_change_nothing(
+    finished, devices, platform
+):
     rows = [(id, "Success", "") for id in devices]
     set_task_result(
         platform, finished, [*rows, rows[0], ("unknown-device", "Success", "")]
@@ -163,14 +165,14 @@ def test_the_devices_of_a_deleted_task_are_read_back(finished, platform):
     assert outcome_counts(finished) == {"ok": 8}
 
 
-def test_another_404_says_nothing_of_the_task(finished, platform):
+def test_a_404_that_is_not_from_iotda_does_not_mean_a_deleted_task(finished, platform):
     platform.fault("ShowBatchTask", "status", status=404, error_code="APIGW.0101")
     poll_tasks_now()
     assert outcome_counts(finished) == {"sent": 8}
 
 
 @pytest.mark.parametrize("fault", ["drop", "html", "bad_json", "throttle"])
-def test_a_look_that_fails_is_made_again(finished, platform, fault):
+def test_a_failed_poll_is_repeated(finished, platform, fault):
     platform.fault("ShowBatchTask", fault, match={"times": 1})
     poll_tasks_now()
     assert outcome_counts(finished) == {"sent": 8}
@@ -189,7 +191,7 @@ def test_unreadable_rows_are_not_requested_endlessly(finished, platform):
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, "IOTDA.014000"), (500, "")])
-def test_who_is_overtaken_while_its_look_fails_gives_way(
+def test_a_poller_that_is_replaced_while_its_poll_fails_writes_nothing(
     finished, platform, monkeypatch, status, code
 ):
     client, (chunk,) = connection.client(), finished.chunks.all()
@@ -211,7 +213,9 @@ def test_who_is_overtaken_while_its_look_fails_gives_way(
     )
 
 
-def test_a_worker_that_died_while_settling_is_taken_over(finished, monkeypatch):
+def test_the_work_of_a_worker_that_died_while_writing_results_is_taken_over(
+    finished, monkeypatch
+):
     monkeypatch.setattr(batch_tasks, "TARGETS_PER_TRANSACTION", 3)
     beats = iter(range(1, 99))
 
@@ -233,14 +237,14 @@ def test_a_worker_that_died_while_settling_is_taken_over(finished, monkeypatch):
     assert finished.finished_at
 
 
-def test_the_list_shows_what_was_frozen(finished, devices):
+def test_the_device_list_shows_the_frozen_devices(finished, devices):
     poll_tasks_now()
     assert set(
         Device.objects.filter(pk__in=devices).values_list("status", flat=True)
     ) == {"FROZEN"}
 
 
-def test_what_a_device_is_after_an_unfreeze_is_not_made_up(
+def test_the_status_after_an_unfreeze_is_not_guessed(
     finished, start_operation, devices, platform
 ):
     poll_tasks_now()
@@ -252,7 +256,7 @@ def test_what_a_device_is_after_an_unfreeze_is_not_made_up(
     assert SyncRun.objects.filter(state="asked").exists()
 
 
-def test_a_device_that_was_not_read_yet_is_shown_so(operator, devices):
+def test_a_device_that_was_not_read_yet_is_marked(operator, devices):
     Device.objects.filter(pk__in=devices).update(status="")
     assert b"Not synced yet" in operator.get("/devices/").content
     assert b"Not synced yet" in operator.get("/").content

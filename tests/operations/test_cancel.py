@@ -46,7 +46,7 @@ def cancel(client, operation, **more):
     return client.post(f"{operation.get_absolute_url()}cancel/", **more)
 
 
-def test_what_is_not_sent_is_cancelled(me, running, inventory):
+def test_unsent_targets_are_cancelled(me, running, inventory):
     assert cancel(me, running).url == running.get_absolute_url()
     run_workers()
     assert outcome_counts(running) == {"ok": 10, "failed": 10, "cancelled": 25}
@@ -55,7 +55,7 @@ def test_what_is_not_sent_is_cancelled(me, running, inventory):
     assert len(write_requests(inventory)) == 1
 
 
-def test_what_is_sent_ends_normally(me, running, inventory):
+def test_sent_targets_end_normally(me, running, inventory):
     held = lease_chunk(running.chunks.all()[1])
     cancel(me, running)
     assert outcome_counts(running) == {
@@ -77,7 +77,9 @@ def test_what_is_sent_ends_normally(me, running, inventory):
         Rejected("Invalid.", status=400),
     ],
 )
-def test_it_reaches_what_another_process_puts_back_or_splits(me, running, error):
+def test_a_cancel_includes_chunks_that_another_process_requeues_or_splits(
+    me, running, error
+):
     held = lease_chunk(running.chunks.all()[1])
     cancel(me, running)
     write_results([ChunkResult(held, error=error)])
@@ -85,7 +87,7 @@ def test_it_reaches_what_another_process_puts_back_or_splits(me, running, error)
     assert running.finished_at
 
 
-def test_the_page_says_who_cancelled_it_and_that_what_is_sent_ends(me, running):
+def test_the_page_shows_who_cancelled_and_that_sent_calls_finish(me, running):
     held = lease_chunk(running.chunks.all()[1])
     cancel(me, running)
     text = me.get(running.get_absolute_url()).text
@@ -114,7 +116,7 @@ def test_the_trail_names_who_cancelled_it(running, record_operation):
 
 @pytest.mark.skipif("database.vendor != 'postgresql'", reason="SQLite has one writer")
 @pytest.mark.django_db(transaction=True)
-def test_what_is_being_claimed_is_not_said_to_be_cancelled(
+def test_a_chunk_that_is_being_leased_is_not_counted_as_cancelled(
     record_operation, actor, inventory
 ):
     operation = record_operation("device.freeze", *inventory.free(4))
@@ -144,13 +146,13 @@ def a_session_waits():
         return cursor.fetchone()
 
 
-def test_it_asks_first_how_much_is_left(me, running):
+def test_the_cancel_page_shows_how_many_targets_are_left(me, running):
     text = me.get(f"{running.get_absolute_url()}cancel/").text
     assert "25 targets are not sent yet" in text
     assert outcome_counts(running)["pending"] == 25
 
 
-def test_it_says_that_a_batch_task_cannot_be_stopped(me, running):
+def test_the_cancel_page_says_that_a_batch_task_cannot_be_stopped(me, running):
     assert "batch task" not in me.get(f"{running.get_absolute_url()}cancel/").text
     running.chunks.filter(number=1).update(state="followed", by_task=True)
     text = me.get(f"{running.get_absolute_url()}cancel/").text
@@ -158,12 +160,12 @@ def test_it_says_that_a_batch_task_cannot_be_stopped(me, running):
     assert "Only what is not sent yet is cancelled." in text
 
 
-def test_twice_is_once(me, running):
+def test_a_second_cancel_changes_nothing(me, running):
     assert cancel(me, running).status_code == cancel(me, running).status_code == 302
     assert Event.objects.filter(kind="operation.cancelled").count() == 1
 
 
-def test_what_has_ended_cannot_be_cancelled(me, start_operation, inventory):
+def test_a_finished_operation_cannot_be_cancelled(me, start_operation, inventory):
     operation = start_operation("device.freeze", *inventory.free(1))
     response = cancel(me, operation)
     assert response.status_code == 409
@@ -172,13 +174,15 @@ def test_what_has_ended_cannot_be_cancelled(me, start_operation, inventory):
     assert operation.state == "done"
 
 
-def test_a_swap_gets_the_result_and_closes_the_dialog(me, running):
+def test_an_htmx_cancel_gets_the_result_and_closes_the_dialog(me, running):
     response = cancel(me, running, headers=HTMX)
     assert 'id="operation"' in response.text
     assert response.headers["HX-Trigger"] == '{"dialog:close": {}}'
 
 
-def test_a_swap_that_came_too_late_stays_in_the_dialog(me, start_operation, inventory):
+def test_an_htmx_cancel_that_is_too_late_stays_in_the_dialog(
+    me, start_operation, inventory
+):
     response = cancel(
         me, start_operation("device.freeze", *inventory.free(1)), headers=HTMX
     )
@@ -189,7 +193,7 @@ def test_a_swap_that_came_too_late_stays_in_the_dialog(me, start_operation, inve
 @pytest.mark.parametrize(
     ("role", "may"), [("auditor", False), ("operator", False), ("policy admin", True)]
 )
-def test_it_is_for_those_who_might_have_asked(role, may, running):
+def test_cancelling_requires_the_permission_of_the_verb(role, may, running):
     someone = signed_in(role)
     Group.objects.get(name="operator").permissions.add(
         Permission.objects.get(codename="view_operation")
@@ -202,7 +206,7 @@ def test_it_is_for_those_who_might_have_asked(role, may, running):
     assert ("cancelled" in outcome_counts(running)) == may
 
 
-def test_it_is_for_the_one_who_asked_even_without_the_right(
+def test_the_actor_may_cancel_even_without_the_permission(
     me, actor, record_operation, inventory
 ):
     operation = record_operation("device.freeze", *inventory.free(2))
@@ -213,7 +217,7 @@ def test_it_is_for_the_one_who_asked_even_without_the_right(
     assert outcome_counts(operation) == {"cancelled": 2}
 
 
-def test_what_was_cancelled_can_be_asked_for_again(me, running):
+def test_cancelled_targets_can_be_requested_again(me, running):
     cancel(me, running)
     text = me.get(f"{running.get_absolute_url()}retry/").text
     assert re.search(r'value="cancelled:"\s+checked', text)

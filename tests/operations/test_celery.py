@@ -88,7 +88,7 @@ def post(deployment, ids, key):
     bool(redis_server.missing()) and not redis_server.must_be_here(),
     reason=redis_server.missing(),
 )
-def test_without_redis_a_form_is_answered_and_done_when_it_is_back(
+def test_without_redis_a_form_is_accepted_and_sent_once_redis_is_back(
     deployment, cloud, tmp_path
 ):
     redis = redis_server.RedisServer(tmp_path)

@@ -95,7 +95,7 @@ def only() -> Operation:
     return Operation.objects.get()
 
 
-def test_one_device_is_done_at_once(command, inventory):
+def test_one_device_is_frozen_at_once(command, inventory):
     device = inventory.free(1)[0]
     status, out, err = command("freeze", device, *WHY)
     assert (status, out, err) == (0, f"{only()} freeze: 1 frozen\n", "")
@@ -132,7 +132,7 @@ def test_it_is_recorded_with_the_system_user(command, inventory):
     ) == {(name, "cli")}
 
 
-def test_a_partial_failure_is_said_by_cause_with_the_next_step(here, inventory):
+def test_a_partial_failure_is_printed_by_cause_with_the_next_step(here, inventory):
     good, frozen = inventory.free(1)[0], inventory.known_ids["frozen"]
     status, out, _err = here("freeze", good, frozen, "gone-a", "gone-b", *WHY)
     assert status == 1
@@ -144,13 +144,15 @@ def test_a_partial_failure_is_said_by_cause_with_the_next_step(here, inventory):
     assert [line.strip() for line in rest[-2:]] == ["gone-a", "gone-b"]
 
 
-def test_of_many_that_failed_the_first_twenty_are_named(here, inventory):
+def test_the_first_twenty_of_many_failed_targets_are_printed(here, inventory):
     _status, out, _err = here("freeze", *[f"gone-{n:02}" for n in range(23)], *WHY)
     assert out.count("    gone-") == 20
     assert out.endswith("    and 3 more\n")
 
 
-def test_json_is_one_document_with_what_did_not_succeed(command, inventory):
+def test_json_output_is_one_document_with_the_targets_that_did_not_succeed(
+    command, inventory
+):
     good = inventory.free(1)[0]
     status, out, _err = command("freeze", good, "gone", *WHY, "--json")
     told, operation = json.loads(out), only()
@@ -171,7 +173,7 @@ def test_json_is_one_document_with_what_did_not_succeed(command, inventory):
     assert target["message"]
 
 
-def test_ids_come_from_a_pipe_and_what_is_named_twice_counts_once(command, inventory):
+def test_ids_are_read_from_a_pipe_and_duplicates_count_once(command, inventory):
     one, two = inventory.free(2)
     status, _out, err = command("freeze", *WHY, stdin=f"\ufeff{one}\r\n{two}, {one}\n")
     assert (status, target_states(only())) == (0, {one: "ok", two: "ok"})
@@ -179,7 +181,7 @@ def test_ids_come_from_a_pipe_and_what_is_named_twice_counts_once(command, inven
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-def test_a_table_is_read_by_its_column_of_ids(here, inventory, tmp_path, encoding):
+def test_a_table_is_read_by_its_id_column(here, inventory, tmp_path, encoding):
     device = inventory.free(1)[0]
     (tmp_path / "list.csv").write_text(
         f"name,device_id\nPump north,{device}\n", encoding
@@ -188,7 +190,7 @@ def test_a_table_is_read_by_its_column_of_ids(here, inventory, tmp_path, encodin
     assert (status, target_states(only())) == (0, {device: "ok"})
 
 
-def test_arguments_a_file_and_a_pipe_are_taken_together(here, inventory, tmp_path):
+def test_ids_from_arguments_a_file_and_a_pipe_are_combined(here, inventory, tmp_path):
     one, two, three = inventory.free(3)
     (tmp_path / "ids.txt").write_text(f"{two}\n")
     status, *_said = here(
@@ -229,7 +231,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("words", "stdin", "said"), BAD)
-def test_what_cannot_be_done_is_refused_and_nothing_recorded(
+def test_an_invalid_command_is_rejected_and_not_recorded(
     here, inventory, words, stdin, said
 ):
     status, out, err = here("freeze", *words, stdin=stdin)
@@ -239,7 +241,7 @@ def test_what_cannot_be_done_is_refused_and_nothing_recorded(
     assert not Operation.objects.exists()
 
 
-def test_more_than_any_operation_may_have_is_not_even_read(here, settings):
+def test_input_beyond_the_largest_limit_is_not_read(here, settings):
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
     status, _out, err = here("freeze", "-", *WHY, stdin="a" * 11)
     assert status == 2
@@ -270,7 +272,7 @@ def test_a_conflict_is_refused_before_anything_is_recorded(
     assert not Operation.objects.exists()
 
 
-def test_a_busy_target_refuses_it(here, inventory):
+def test_a_target_of_a_running_operation_rejects_the_command(here, inventory):
     device = inventory.free(1)[0]
     inventory.fault("FreezeDevice", "throttle", retry_after=60)
     here("freeze", device, *WHY, "--wait", "0.1")
@@ -279,7 +281,7 @@ def test_a_busy_target_refuses_it(here, inventory):
     assert err.startswith(f"Refused: {only()} by ")
 
 
-def test_what_iotda_did_not_answer_is_looked_up(command, inventory):
+def test_an_unanswered_change_is_read_back(command, inventory):
     device = inventory.free(1)[0]
     inventory.fault("FreezeDevice", "reset", moment="after")
     status, out, _err = command("freeze", device, *WHY)
@@ -287,7 +289,7 @@ def test_what_iotda_did_not_answer_is_looked_up(command, inventory):
     assert len(write_requests(inventory)) == 1
 
 
-def test_it_waits_no_longer_than_it_was_told(command, inventory):
+def test_the_command_waits_no_longer_than_its_timeout(command, inventory):
     inventory.fault("FreezeDevice", "throttle", retry_after=60)
     status, out, err = command("freeze", inventory.free(1)[0], *WHY, "--wait", "0.3")
     assert (status, out) == (1, f"{only()} freeze: 1 pending\n")
@@ -295,7 +297,7 @@ def test_it_waits_no_longer_than_it_was_told(command, inventory):
     assert only().get_absolute_url() in err
 
 
-def test_without_waiting_it_is_left_to_the_worker(here, inventory):
+def test_with_no_wait_the_operation_is_left_to_the_worker(here, inventory):
     status, out, err = here("freeze", *inventory.free(2), *WHY, "--wait", "0")
     assert (status, out) == (0, f"{only()} freeze: 2 pending\n")
     assert "goes on" in err
@@ -305,7 +307,7 @@ def test_without_waiting_it_is_left_to_the_worker(here, inventory):
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 )
-def test_told_to_end_it_leaves_a_clean_state(start, inventory, number, status):
+def test_an_interrupted_command_leaves_a_clean_state(start, inventory, number, status):
     # All ten would take five seconds: it is told long before.
     inventory.fault("FreezeDevice", "latency", seconds=1)
     env = {"IOTDA_IN_FLIGHT": "2", "IOTDA_DEADLINE": "10"}
@@ -324,7 +326,7 @@ def test_told_to_end_it_leaves_a_clean_state(start, inventory, number, status):
     assert outcome_counts(operation)["ok"] == len(write_requests(inventory))
 
 
-def test_a_call_without_an_answer_does_not_hold_it_up(start, inventory):
+def test_a_hanging_call_does_not_delay_an_interrupted_command(start, inventory):
     inventory.fault("FreezeDevice", "hang", moment="after")
     process = start(
         "freeze", *inventory.free(1), *WHY, "--json", env={"IOTDA_DEADLINE": "60"}
@@ -336,7 +338,7 @@ def test_a_call_without_an_answer_does_not_hold_it_up(start, inventory):
     assert err.startswith("\n" + PATIENCE)
 
 
-def test_told_twice_it_does_not_wait():
+def test_a_second_interrupt_ends_the_command_at_once():
     with Interruption() as interruption:
         interruption.patient = True
         os.kill(os.getpid(), signal.SIGTERM)
@@ -345,7 +347,7 @@ def test_told_twice_it_does_not_wait():
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_interrupted_before_anything_was_recorded_it_says_so(start, inventory):
+def test_a_command_interrupted_before_recording_says_so(start, inventory):
     process = start("freeze", "-", *WHY, stdin=subprocess.PIPE)
     until(lambda: reads_stdin(process.pid))
     process.send_signal(signal.SIGINT)
@@ -366,7 +368,7 @@ def reads_stdin(pid: int) -> bool:
         return False
 
 
-def test_a_terminal_sees_how_far_it_is(start, inventory):
+def test_a_terminal_shows_the_progress(start, inventory):
     ours, theirs = pty.openpty()
     inventory.fault("FreezeDevice", "latency", seconds=0.2)
     process = start(
@@ -382,7 +384,7 @@ def test_a_terminal_sees_how_far_it_is(start, inventory):
     assert out == f"{only()} freeze: 10 frozen\n"
 
 
-def test_a_terminal_is_told_what_is_waited_for(start, inventory):
+def test_a_terminal_shows_what_the_command_waits_for(start, inventory):
     ours, theirs = pty.openpty()
     inventory.fault("FreezeDevice", "throttle", retry_after=60)
     process = start("freeze", *inventory.free(1), *WHY, "--wait", "0.5", stderr=theirs)
@@ -392,7 +394,7 @@ def test_a_terminal_is_told_what_is_waited_for(start, inventory):
     os.close(ours)
 
 
-def test_a_name_cannot_steer_the_terminal(here, inventory):
+def test_a_device_name_cannot_send_control_codes_to_the_terminal(here, inventory):
     device = inventory.free(1)[0]
     Device.objects.filter(pk=device).update(name="\x1b[2J")
     inventory.call("DELETE", f"devices/{device}")
@@ -401,7 +403,7 @@ def test_a_name_cannot_steer_the_terminal(here, inventory):
 
 
 @pytest.mark.parametrize("name", ["freeze", "unfreeze", "bind", "unbind"])
-def test_its_help_explains_itself(here, name):
+def test_the_help_text_explains_the_command(here, name):
     status, out, err = here(name, "--help")
     assert (status, err) == (0, "")
     for words in (

@@ -53,7 +53,7 @@ print(json.dumps([answer.status_code, Operation.objects.count()]))
     ("moment", "second_look"),
     [("after", ["ok", "", "done"]), ("before", ["pending", "", "pending"])],
 )
-def test_what_a_killed_web_process_left_is_settled(
+def test_the_operation_of_a_killed_web_process_is_finished(
     deployment, cloud, moment, second_look
 ):
     cloud.fault("FreezeDevice", "hang", moment=moment)
@@ -95,7 +95,7 @@ dispatch(create("device.freeze", {ids!r}, actor), client())
 """
 
 
-def test_a_worker_that_is_told_to_stop_leaves_nothing_half_done(deployment, cloud):
+def test_a_stopped_worker_leaves_no_chunk_half_done(deployment, cloud):
     deployment.shell(ASK.format(ids=list(cloud.free(10))))
     cloud.fault("FreezeDevice", "latency", seconds=0.05)
     worker = deployment.start("manage.py", "worker")
@@ -110,7 +110,7 @@ def test_a_worker_that_is_told_to_stop_leaves_nothing_half_done(deployment, clou
     assert "done" in states
 
 
-def test_a_worker_takes_over_what_a_killed_one_left(deployment, cloud):
+def test_a_worker_takes_over_the_chunks_of_a_killed_one(deployment, cloud):
     deployment.shell(ASK.format(ids=list(cloud.free(3))))
     cloud.fault("FreezeDevice", "hang", match={"nth": 2}, moment="after")
     deployment.start("manage.py", "worker")

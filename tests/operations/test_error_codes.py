@@ -29,7 +29,7 @@ CAN_HELP = {
 
 
 @pytest.mark.parametrize("code", WRITTEN_DOWN.split())
-def test_a_code_has_a_meaning_a_next_step_and_whether_asking_again_helps(code):
+def test_a_code_has_a_meaning_a_next_step_and_whether_a_retry_helps(code):
     known = explain_code(code)
     assert known is not UNKNOWN_CODE
     assert str(known.meaning).endswith(".")
@@ -38,16 +38,16 @@ def test_a_code_has_a_meaning_a_next_step_and_whether_asking_again_helps(code):
     assert not (known.retryable and known.hopeless)
 
 
-def test_nothing_else_is_claimed_to_be_known():
+def test_no_other_code_is_listed():
     assert set(CODES) - OWN == set(WRITTEN_DOWN.split())
 
 
 @pytest.mark.parametrize(
     "code", ["IOTDA.014204", "IOTDA.000030", "IOTDA.015205", "something", "apigw.0308"]
 )
-def test_what_nobody_has_written_down_is_unknown(code):
+def test_an_undocumented_code_is_unknown(code):
     assert explain_code(code) is UNKNOWN_CODE
 
 
-def test_a_dedicated_gateway_says_the_same_in_its_own_spelling():
+def test_the_codes_of_a_dedicated_gateway_mean_the_same():
     assert explain_code("APIG.0308") is CODES["APIGW.0308"]

@@ -25,7 +25,7 @@ def told(operation):
     ]
 
 
-def test_a_chunk_is_sent_and_answered(start_operation, inventory):
+def test_the_call_of_a_chunk_and_its_answer_are_recorded(start_operation, inventory):
     bound, free = inventory.known_ids["full"], inventory.free(1)[0]
     operation = start_operation("policy.bind", bound, free, policy="policy")
     outcomes = [(bound, "failed", "IOTDA.015204"), (free, "ok", "")]
@@ -38,7 +38,9 @@ def test_a_chunk_is_sent_and_answered(start_operation, inventory):
     )
 
 
-def test_an_unclear_answer_is_told_and_what_settled_it(start_operation, inventory):
+def test_an_unclear_answer_and_its_reconciliation_are_recorded(
+    start_operation, inventory
+):
     (device,) = inventory.free(1)
     inventory.fault(
         "FreezeDevice", "status", match={"times": 1}, moment="after", status=500
@@ -51,7 +53,7 @@ def test_an_unclear_answer_is_told_and_what_settled_it(start_operation, inventor
     ]
 
 
-def test_a_throttled_call_is_told_and_sent_again(start_operation, inventory):
+def test_a_throttled_call_is_recorded_and_sent_again(start_operation, inventory):
     (device,) = inventory.free(1)
     inventory.fault("FreezeDevice", "status", match={"times": 1}, status=429)
     operation = start_operation("device.freeze", device)

@@ -44,7 +44,7 @@ def many(inventory):
     return [*inventory.free(10), *(f"nobody-{n}" for n in range(35))]
 
 
-def test_more_than_a_chunk_waits_for_the_worker(start_operation, many, inventory):
+def test_more_than_one_chunk_waits_for_the_worker(start_operation, many, inventory):
     operation = start_operation("policy.bind", *many)
     assert [chunk.targets.count() for chunk in operation.chunks.all()] == [20, 20, 5]
     assert outcome_counts(operation) == {"pending": 45}
@@ -60,7 +60,7 @@ def test_the_worker_sends_each_chunk_once(start_operation, many, inventory):
     ) == sorted(many)
 
 
-def test_every_target_is_counted_at_every_step(record_operation, many, inventory):
+def test_the_counts_add_up_at_every_step(record_operation, many, inventory):
     operation = record_operation("policy.bind", *many)
     inventory.fault("BindDevicePolicy", "drop", match={"nth": 2})
     steps = [outcome_counts(operation)]
@@ -73,7 +73,7 @@ def test_every_target_is_counted_at_every_step(record_operation, many, inventory
     assert steps[-1] == {"ok": 10, "failed": 15, "unknown": 20}
 
 
-def test_who_stood_still_after_a_look_changes_nothing(
+def test_a_worker_that_paused_after_a_read_writes_nothing(
     record_operation, inventory, settings
 ):
     operation = record_operation("device.freeze", inventory.free(1)[0])
@@ -87,7 +87,7 @@ def test_who_stood_still_after_a_look_changes_nothing(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_lease_is_prolonged_only_by_what_is_committed(record_operation, inventory):
+def test_only_a_commit_extends_a_lease(record_operation, inventory):
     sending = lease_chunk(
         record_operation("device.freeze", inventory.free(1)[0]).chunks.get()
     )
@@ -100,9 +100,7 @@ def test_a_lease_is_prolonged_only_by_what_is_committed(record_operation, invent
     assert sending.valid_until > 7.0
 
 
-def test_a_refusal_that_came_too_late_holds_nothing_up(
-    record_operation, many, inventory
-):
+def test_a_late_rejection_pauses_nothing(record_operation, many, inventory):
     operation = record_operation("policy.bind", *many)
     pool = executor.WorkerPool(client(), 2)
     pool.stopped.add(operation.pk)
@@ -114,7 +112,7 @@ def test_a_refusal_that_came_too_late_holds_nothing_up(
     assert Event.objects.filter(kind="chunk.sent").count() == 3
 
 
-def test_a_late_answer_of_an_earlier_holder_is_void(record_operation, inventory):
+def test_a_late_answer_of_an_earlier_holder_is_ignored(record_operation, inventory):
     operation = record_operation("device.freeze", inventory.free(1)[0])
     sending = lease_chunk(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
@@ -135,7 +133,7 @@ def test_a_late_answer_of_an_earlier_holder_is_void(record_operation, inventory)
     assert operation.chunks.get().request_id == ""
 
 
-def test_a_late_error_of_an_earlier_holder_is_void(record_operation, inventory):
+def test_a_late_error_of_an_earlier_holder_is_ignored(record_operation, inventory):
     operation = record_operation("device.freeze", inventory.free(1)[0])
     sending = lease_chunk(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
@@ -175,7 +173,7 @@ def test_a_chunk_is_not_claimed_before_it_is_due(record_operation, inventory):
     assert lease_chunk(operation.chunks.get()) is None
 
 
-def test_throttling_holds_the_whole_operation_back_and_then_goes_on(
+def test_throttling_pauses_the_whole_operation_until_its_wait_is_over(
     start_operation, many, inventory
 ):
     inventory.fault("BindDevicePolicy", "throttle", match={"nth": 2}, retry_after=30)
@@ -199,7 +197,7 @@ def test_throttling_holds_the_whole_operation_back_and_then_goes_on(
         Rejected("Invalid.", status=400),
     ],
 )
-def test_a_stop_reaches_what_another_worker_puts_back_or_splits(
+def test_a_stop_includes_chunks_that_another_worker_requeues_or_splits(
     record_operation, many, inventory, error
 ):
     operation = record_operation("policy.bind", *many)
@@ -222,7 +220,7 @@ def test_a_stop_reaches_what_another_worker_puts_back_or_splits(
     ("status", "code"),
     [(401, "APIGW.0301"), (403, "IOTDA.000022"), (403, "APIGW.0302")],
 )
-def test_no_rights_stop_a_freeze_after_one_call(
+def test_missing_rights_stop_a_freeze_after_one_call(
     start_operation, inventory, status, code
 ):
     inventory.fault(
@@ -235,7 +233,9 @@ def test_no_rights_stop_a_freeze_after_one_call(
     assert len(write_requests(inventory)) == 1
 
 
-def test_a_refusal_of_one_device_stops_nothing(start_operation, inventory):
+def test_a_rejection_of_one_device_does_not_stop_the_operation(
+    start_operation, inventory
+):
     ids = inventory.free(4)
     inventory.fault(
         "FreezeDevice",
@@ -249,7 +249,7 @@ def test_a_refusal_of_one_device_stops_nothing(start_operation, inventory):
     assert outcome_counts(operation) == {"failed": 1, "ok": 3}
 
 
-def test_the_worker_tries_three_times_what_was_not_sent(start_operation, inventory):
+def test_the_worker_tries_an_unsent_call_three_times(start_operation, inventory):
     inventory.fault("ShowDevice", "drop")
     operation = start_operation("device.freeze", *inventory.free(2))
     while outcome_counts(operation).get("pending"):
@@ -277,9 +277,7 @@ def many_freezes(transactional_db, inventory, record_operation):
     return record_operation("device.freeze", *inventory.free(10))
 
 
-def test_in_an_outage_one_call_is_made_and_then_none_for_a_while(
-    start_operation, inventory
-):
+def test_in_an_outage_the_worker_pauses_after_one_call(start_operation, inventory):
     inventory.fault("ShowDevice", "drop")
     start_operation("device.freeze", *inventory.free(10))
     for _moment in range(3):
@@ -302,7 +300,7 @@ def test_nothing_more_is_sent_once_the_actor_lost_the_permission(
     assert operation.stop_code == "not_allowed"
 
 
-def test_an_account_that_is_gone_sends_nothing_more(record_operation, actor, inventory):
+def test_a_deleted_account_sends_nothing_more(record_operation, actor, inventory):
     operation = record_operation("device.freeze", *inventory.free(5))
     actor.user.delete()
     run_workers()
@@ -341,7 +339,7 @@ def test_unstarted_chunks_of_a_cancelled_operation_are_cancelled(
     assert operation.finished_at
 
 
-def test_a_process_that_lives_on_waits_for_its_calls(
+def test_an_executor_waits_for_its_calls_before_it_returns(
     record_operation, inventory, monkeypatch
 ):
     """Else the change could be made after it was looked up, and was recorded as not applied."""
@@ -353,7 +351,7 @@ def test_a_process_that_lives_on_waits_for_its_calls(
     assert outcome_counts(operation) == {"ok": 1}
 
 
-def test_what_another_process_has_taken_over_is_not_sent_any_more(
+def test_a_chunk_that_another_process_took_over_is_not_sent(
     record_operation, inventory
 ):
     operation = record_operation("device.freeze", *inventory.free(1))
@@ -366,7 +364,9 @@ def test_what_another_process_has_taken_over_is_not_sent_any_more(
     assert not write_requests(inventory)
 
 
-def test_of_several_refusals_the_longest_wait_counts(record_operation, inventory):
+def test_the_longest_wait_of_several_throttled_calls_counts(
+    record_operation, inventory
+):
     operation = record_operation("device.freeze", *inventory.free(2))
     long, short = (lease_chunk(chunk) for chunk in operation.chunks.all())
     write_results(
@@ -385,7 +385,7 @@ def test_of_several_refusals_the_longest_wait_counts(record_operation, inventory
     assert operation.held_until > timezone.now() + timedelta(seconds=50)
 
 
-def test_several_are_under_way_at_the_same_time(record_operation, inventory):
+def test_several_chunks_are_in_flight_at_the_same_time(record_operation, inventory):
     operation = record_operation("device.freeze", *inventory.free(10))
     inventory.fault("ShowDevice", "latency", seconds=0.5)
     run_workers()
@@ -396,7 +396,7 @@ def test_several_are_under_way_at_the_same_time(record_operation, inventory):
     assert ninth - second < 0.5
 
 
-def test_a_fault_of_ours_leaves_the_target_unknown(
+def test_an_exception_of_the_product_leaves_the_target_unknown(
     start_operation, inventory, monkeypatch
 ):
     """A verb that fails after its call, without a mock in between."""
@@ -426,7 +426,9 @@ def test_an_error_that_stops_nothing_does_not_make_the_worker_spin(
     assert len(queries) < 500
 
 
-def test_a_throttled_call_is_no_try(record_operation, inventory, settings):
+def test_a_throttled_call_does_not_count_as_an_attempt(
+    record_operation, inventory, settings
+):
     operation = record_operation("device.freeze", *inventory.free(2))
     inventory.fault("FreezeDevice", "throttle")
     for _ in range(MAX_ATTEMPTS):

@@ -24,7 +24,9 @@ def table(client, operation):
     return list(csv.DictReader(io.StringIO(response.getvalue().decode())))
 
 
-def test_the_table_has_what_failed_and_why(auditor, partial, inventory):
+def test_the_csv_file_has_the_failed_targets_and_their_reasons(
+    auditor, partial, inventory
+):
     rows = {row["id"]: row for row in table(auditor, partial)}
     request = inventory.journal("BindDevicePolicy")[-1]["request_id"]
     assert rows.keys() == {"nobody-1", inventory.known_ids["full"]}
@@ -40,13 +42,13 @@ def test_the_table_has_what_failed_and_why(auditor, partial, inventory):
 
 
 @pytest.mark.parametrize("state", ["unknown", "skipped", "cancelled"])
-def test_the_table_has_whatever_did_not_succeed(auditor, partial, state):
+def test_the_csv_file_has_all_targets_that_did_not_succeed(auditor, partial, state):
     Target.objects.filter(state="ok").update(state=state)
     assert [row["state"] for row in table(auditor, partial)].count(state) == 2
 
 
 @pytest.mark.parametrize("evil", ["=1+1", "@SUM(A1)", " =cmd|x", "\t-2"])
-def test_a_spreadsheet_takes_nothing_for_a_formula(auditor, partial, evil):
+def test_no_cell_is_a_formula_for_a_spreadsheet(auditor, partial, evil):
     Target.objects.filter(target_id="nobody-1").update(name=evil, error_message=evil)
     row = next(row for row in table(auditor, partial) if row["id"] == "nobody-1")
     assert (row["name"], row["iotda_said"]) == (f"'{evil}", f"'{evil}")
@@ -64,7 +66,7 @@ def test_the_trail_names_who_downloaded_the_table(auditor, partial):
     )  # fmt: skip
 
 
-def test_the_table_is_streamed(auditor, partial):
+def test_the_csv_file_is_streamed(auditor, partial):
     response = auditor.get(f"{partial.get_absolute_url()}failures.csv")
     assert response.streaming
     assert b"".join(response.streaming_content).count(b"\r\n") == 3
@@ -77,7 +79,7 @@ def summary(client, operation):
     )
 
 
-def test_the_summary_says_what_a_ticket_needs(auditor, partial, inventory):
+def test_the_summary_has_the_facts_for_a_ticket(auditor, partial, inventory):
     text = summary(auditor, partial)
     request = inventory.journal("BindDevicePolicy")[-1]["request_id"]
     for said in [
@@ -95,7 +97,7 @@ def test_the_summary_says_what_a_ticket_needs(auditor, partial, inventory):
         assert said in text
 
 
-def test_the_summary_names_ten_of_many(auditor, start_operation):
+def test_the_summary_lists_ten_of_many_targets(auditor, start_operation):
     operation = start_operation(
         "policy.bind", *(f"nobody-{n}" for n in range(15)), policy="policy"
     )
@@ -114,6 +116,6 @@ def test_the_summary_is_plain_text_whatever_a_user_typed(
     assert "<i>1</i>" not in auditor.get(operation.get_absolute_url()).text
 
 
-def test_while_it_runs_there_is_no_summary_yet(auditor, record_operation, inventory):
+def test_a_running_operation_has_no_summary_yet(auditor, record_operation, inventory):
     operation = record_operation("device.freeze", *inventory.free(2))
     assert "ticket-text" not in auditor.get(operation.get_absolute_url()).text

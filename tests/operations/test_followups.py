@@ -113,7 +113,7 @@ def test_retry_sends_exactly_what_is_chosen(me, partial, inventory):
     assert write_requests(inventory)[-1]["target_ids"] == [inventory.known_ids["full"]]
 
 
-def test_retry_of_what_reached_nobody_succeeds(me, broken, inventory):
+def test_retry_of_unsent_targets_succeeds(me, broken, inventory):
     response = follow(me, broken, "retry")
     assert response.url == last().get_absolute_url()
     run_workers()
@@ -122,18 +122,18 @@ def test_retry_of_what_reached_nobody_succeeds(me, broken, inventory):
 
 
 @pytest.mark.parametrize("key", ["", "a\0b", "x" * 100_000])
-def test_what_is_no_key_is_refused_before_it_is_looked_for(me, broken, key):
+def test_an_invalid_key_is_rejected_before_a_query(me, broken, key):
     assert follow(me, broken, "retry", key=key).status_code == 422
     assert last() == broken
 
 
-def test_retry_takes_reason_and_ticket_from_the_first_asking(me, partial):
+def test_retry_takes_reason_and_ticket_from_the_first_operation(me, partial):
     text = me.get(f"{partial.get_absolute_url()}retry/").text
     assert 'value="because"' in text
     assert 'value="INC-7"' in text
 
 
-def test_retry_is_told_at_both_ends(me, broken):
+def test_both_operations_of_a_retry_link_to_each_other(me, broken):
     follow(me, broken, "retry")
     assert "Attempt 2 of <" in squeezed(me.get(last().get_absolute_url()).text)
     assert f">{last()}</a>" in me.get(broken.get_absolute_url()).text
@@ -172,7 +172,9 @@ def test_retry_of_a_bind_records_what_is_bound_by_now(me, partial, inventory):
     assert last().targets.get().stood_before
 
 
-def test_what_can_never_succeed_cannot_be_chosen(me, start_operation, inventory):
+def test_failures_that_can_never_succeed_cannot_be_selected(
+    me, start_operation, inventory
+):
     operation = start_operation("device.freeze", inventory.known_ids["child"])
     url = f"{operation.get_absolute_url()}retry/"
     assert "Nothing left to retry." in me.get(url).text
@@ -182,7 +184,7 @@ def test_what_can_never_succeed_cannot_be_chosen(me, start_operation, inventory)
     assert last() == operation
 
 
-def test_what_is_unknown_cannot_be_retried(me, start_operation, inventory):
+def test_unknown_targets_cannot_be_retried(me, start_operation, inventory):
     inventory.fault("FreezeDevice", "drop", moment="after")
     operation = start_operation("device.freeze", *inventory.free(1))
     response = follow(me, operation, "retry", group=["unknown:"])
@@ -191,7 +193,7 @@ def test_what_is_unknown_cannot_be_retried(me, start_operation, inventory):
     assert len(write_requests(inventory)) == 1
 
 
-def test_what_was_done_since_is_left_out_of_a_retry(
+def test_a_retry_leaves_out_targets_changed_successfully_since(
     me, broken, start_operation, inventory
 ):
     done = start_operation("device.freeze", inventory.free(1)[0])
@@ -242,7 +244,7 @@ def test_twenty_posts_of_one_retry_are_one_operation(
     assert Operation.objects.filter(retry_of=broken).count() == 1
 
 
-def test_the_same_form_with_another_choice_is_refused(me, partial):
+def test_the_same_key_with_another_selection_is_rejected(me, partial):
     url = f"{partial.get_absolute_url()}retry/"
     sent = form(me, url, group=[MISSING])
     me.post(url, sent)
@@ -251,7 +253,7 @@ def test_the_same_form_with_another_choice_is_refused(me, partial):
     assert f"already sent as {last()}" in response.text
 
 
-def test_a_second_tab_sees_that_it_was_retried_already(me, broken, inventory):
+def test_a_second_tab_shows_that_it_was_retried_already(me, broken, inventory):
     url = f"{broken.get_absolute_url()}retry/"
     one, other = form(me, url), form(me, url, key=OTHER_KEY)
     me.post(url, one)
@@ -260,7 +262,7 @@ def test_a_second_tab_sees_that_it_was_retried_already(me, broken, inventory):
     assert Operation.objects.filter(retry_of=broken).count() == 1
 
 
-def test_what_still_runs_is_not_retried(me, record_operation, inventory):
+def test_a_running_operation_cannot_be_retried(me, record_operation, inventory):
     operation = record_operation("device.freeze", *inventory.free(2))
     Target.objects.filter(target_id=inventory.free(1)[0]).update(
         state="failed", error_code="not_sent"
@@ -297,7 +299,7 @@ def test_a_retry_needs_a_reason(me, broken):
     assert "Say why" in response.text
 
 
-def test_nothing_chosen_is_nothing_sent(me, broken):
+def test_an_empty_selection_sends_nothing(me, broken):
     response = follow(me, broken, "retry", group=[])
     assert response.status_code == 422
     assert "Choose at least one." in response.text
@@ -317,7 +319,7 @@ def test_undo_touches_only_what_it_changed(me, start_operation, inventory):
     assert inventory.status(before) == "FROZEN"
 
 
-def test_undo_says_what_it_leaves_alone(me, start_operation, inventory):
+def test_undo_lists_the_targets_it_leaves_out(me, start_operation, inventory):
     operation = start_operation(
         "device.freeze", inventory.known_ids["frozen"], *inventory.free(2)
     )
@@ -332,7 +334,7 @@ def test_undo_says_what_it_leaves_alone(me, start_operation, inventory):
     ("verb", "inverse"),
     [("policy.bind", "policy.unbind"), ("policy.unbind", "policy.bind")],
 )
-def test_undo_of_a_policy_binds_or_unbinds(
+def test_undo_of_a_bind_unbinds_and_of_an_unbind_binds(
     me, start_operation, inventory, verb, inverse
 ):
     policy = inventory.known_ids["policy"]
@@ -345,7 +347,7 @@ def test_undo_of_a_policy_binds_or_unbinds(
     assert sorted(inventory.bound(policy)) == bound
 
 
-def test_undo_leaves_out_what_was_frozen_again_since_unless_chosen(
+def test_undo_leaves_out_devices_frozen_again_since_unless_selected(
     me, start_operation, inventory
 ):
     one, other = inventory.free(2)
@@ -373,7 +375,7 @@ def test_undo_leaves_out_what_another_operation_requested_as_well(
     }
 
 
-def test_a_freeze_between_looking_and_sending_is_not_undone(
+def test_a_freeze_after_the_form_was_opened_is_not_undone(
     me, start_operation, inventory
 ):
     device = inventory.free(1)[0]
@@ -388,7 +390,7 @@ def test_a_freeze_between_looking_and_sending_is_not_undone(
     assert inventory.status(device) == "FROZEN"
 
 
-def test_nothing_is_sent_if_it_would_be_less_than_was_seen(
+def test_an_undo_is_rejected_if_it_covers_fewer_targets_than_the_form_showed(
     me, start_operation, inventory
 ):
     one, other = inventory.free(2)
@@ -404,7 +406,9 @@ def test_nothing_is_sent_if_it_would_be_less_than_was_seen(
     assert me.post(url, form(me, url)).status_code == 302
 
 
-def test_the_second_who_undoes_sees_that_it_is_undone(me, start_operation, inventory):
+def test_a_second_undo_shows_that_the_operation_is_undone(
+    me, start_operation, inventory
+):
     operation = start_operation("device.freeze", *inventory.free(1))
     follow(me, operation, "undo")
     url = f"{operation.get_absolute_url()}undo/"
@@ -417,7 +421,9 @@ def test_the_second_who_undoes_sees_that_it_is_undone(me, start_operation, inven
     assert "Undone by" in me.get(operation.get_absolute_url()).text
 
 
-def test_undo_is_gone_once_all_of_it_was_undone(me, start_operation, inventory):
+def test_undo_is_not_offered_once_all_targets_are_undone(
+    me, start_operation, inventory
+):
     operation = start_operation(
         "device.freeze", *inventory.free(2), inventory.known_ids["frozen"]
     )
@@ -434,7 +440,7 @@ def test_undo_is_gone_once_all_of_it_was_undone(me, start_operation, inventory):
     assert 'id="undo"' not in text
 
 
-def test_undo_is_gone_where_others_undid_it_and_back_where_it_was_done_again(
+def test_undo_is_offered_again_after_the_change_was_repeated(
     me, start_operation, inventory
 ):
     one, other = inventory.free(2)
@@ -450,7 +456,7 @@ def test_undo_is_gone_where_others_undid_it_and_back_where_it_was_done_again(
 
 
 @pytest.mark.parametrize("few", [2, 1])
-def test_undo_is_gone_as_well_of_too_many_to_look_at_each(
+def test_undo_is_not_offered_for_an_undone_large_operation(
     me, start_operation, inventory, monkeypatch, few
 ):
     monkeypatch.setattr(undo_status, "SMALL_OPERATION", few)
@@ -491,7 +497,7 @@ def test_the_same_undo_twice_is_one_operation(me, start_operation, inventory):
     ]
 
 
-def test_one_key_for_two_undos_is_refused(me, start_operation, inventory):
+def test_one_key_for_two_undos_is_rejected(me, start_operation, inventory):
     device = inventory.free(1)[0]
     first = start_operation("device.freeze", device)
     follow(me, first, "undo", key=KEY)
@@ -513,7 +519,9 @@ def test_an_undo_on_a_whole_space_needs_its_name(me, start_operation, inventory)
     assert inventory.bound(policy, "app") == set()
 
 
-def test_who_may_not_bind_spaces_undoes_none(me, start_operation, actor, inventory):
+def test_an_undo_on_a_whole_space_needs_the_permission_for_spaces(
+    me, start_operation, actor, inventory
+):
     operation = start_operation(
         "policy.bind", inventory.known_ids["other_space"], target_type="app"
     )
@@ -522,7 +530,9 @@ def test_who_may_not_bind_spaces_undoes_none(me, start_operation, actor, invento
     assert Event.objects.filter(kind="denied").count() == 1
 
 
-def test_an_undo_of_unknown_outcome_waits(me, start_operation, inventory):
+def test_undo_waits_for_an_earlier_undo_of_unknown_outcome(
+    me, start_operation, inventory
+):
     operation = start_operation("device.freeze", *inventory.free(1))
     inventory.fault("UnfreezeDevice", "drop", moment="after")
     follow(me, operation, "undo")
@@ -560,7 +570,7 @@ def test_a_follow_up_of_a_hidden_operation_is_not_found(operator, broken, what):
 
 
 @pytest.mark.parametrize("what", ["retry", "undo", "cancel"])
-def test_a_forged_form_follows_nothing(me, broken, what):
+def test_a_follow_up_without_a_csrf_token_is_rejected(me, broken, what):
     client = Client(enforce_csrf_checks=True)
     client.cookies = me.cookies
     assert (
@@ -587,7 +597,7 @@ def test_a_link_to_a_hidden_operation_is_only_a_number(
     assert other.get_absolute_url() not in text
 
 
-def test_what_was_changed_while_iotda_was_read_is_not_undone(
+def test_a_target_changed_while_iotda_was_read_is_not_undone(
     actor, start_operation, inventory
 ):
     (device,) = inventory.free(1)

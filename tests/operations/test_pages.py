@@ -34,7 +34,7 @@ def unknown(start_operation, inventory):
     return operation
 
 
-def test_it_polls_until_all_is_answered_and_then_stops(
+def test_the_page_polls_until_all_targets_are_answered(
     auditor, start_operation, inventory
 ):
     operation = start_operation(
@@ -49,7 +49,9 @@ def test_it_polls_until_all_is_answered_and_then_stops(
     assert "<progress" not in ended.text
 
 
-def test_it_says_when_it_goes_on(auditor, start_operation, inventory):
+def test_the_page_shows_when_a_paused_operation_continues(
+    auditor, start_operation, inventory
+):
     inventory.fault("FreezeDevice", "throttle", retry_after=90)
     operation = start_operation("device.freeze", inventory.free(1)[0])
     assert "Continues at" in auditor.get(operation.get_absolute_url()).text
@@ -66,7 +68,7 @@ def test_failures_are_grouped_by_cause(auditor, start_operation, inventory):
     assert "1 succeeded" in text
 
 
-def test_failures_without_a_code_are_told_apart_by_their_status(
+def test_failures_without_a_code_are_grouped_by_their_status(
     auditor, start_operation, inventory
 ):
     one, other = inventory.free(2)
@@ -89,9 +91,7 @@ def test_failures_without_a_code_are_told_apart_by_their_status(
 
 
 @pytest.mark.parametrize("page", ["", "targets/"])
-def test_a_failure_comes_with_the_request_that_support_asks_for(
-    auditor, start_operation, inventory, page
-):
+def test_a_failure_shows_the_request_id(auditor, start_operation, inventory, page):
     operation = start_operation(
         "policy.bind", inventory.known_ids["full"], policy="policy"
     )
@@ -102,7 +102,7 @@ def test_a_failure_comes_with_the_request_that_support_asks_for(
     )
 
 
-def test_the_reason_of_a_stop_is_on_top(auditor, start_operation, inventory):
+def test_the_reason_of_a_stop_is_at_the_top(auditor, start_operation, inventory):
     inventory.fault(
         "FreezeDevice",
         "status",
@@ -117,13 +117,13 @@ def test_the_reason_of_a_stop_is_on_top(auditor, start_operation, inventory):
     assert "&lt;i&gt;No.&lt;/i&gt;" in text
 
 
-def test_looking_now_settles_it(admin_too, unknown):
+def test_check_now_resolves_an_unknown_target(admin_too, unknown):
     response = admin_too.post(f"{unknown.get_absolute_url()}check/")
     assert response.url == unknown.get_absolute_url()
     assert outcome_counts(unknown) == {"ok": 1}
 
 
-def test_looking_now_swaps_the_result(admin_too, unknown):
+def test_check_now_swaps_the_result(admin_too, unknown):
     response = admin_too.post(f"{unknown.get_absolute_url()}check/", headers=HTMX)
     assert response.status_code == 200
     assert 'id="operation"' in response.text
@@ -131,28 +131,30 @@ def test_looking_now_swaps_the_result(admin_too, unknown):
     assert "<html" not in response.text
 
 
-def test_looking_too_early_asks_nothing(admin_too, unknown, inventory):
+def test_check_now_before_it_is_due_calls_nothing(admin_too, unknown, inventory):
     Chunk.objects.update(due_at="2100-01-01T00:00Z")
     asked = len(inventory.journal())
     admin_too.post(f"{unknown.get_absolute_url()}check/")
     assert len(inventory.journal()) == asked
 
 
-def test_looking_at_a_platform_that_is_down_says_so(admin_too, unknown, settings):
+def test_check_now_leaves_the_target_unknown_while_iotda_is_down(
+    admin_too, unknown, settings
+):
     make_iotda_unreachable(settings)
     response = admin_too.post(f"{unknown.get_absolute_url()}check/", headers=HTMX)
     assert response.status_code == 200
     assert outcome_counts(unknown) == {"unknown": 1}
 
 
-def test_looking_refuses_a_forged_form(admin_too, unknown):
+def test_check_now_without_a_csrf_token_is_rejected(admin_too, unknown):
     client = Client(enforce_csrf_checks=True)
     client.cookies = admin_too.cookies
     assert client.post(f"{unknown.get_absolute_url()}check/").status_code == 403
     assert outcome_counts(unknown) == {"unknown": 1}
 
 
-def test_looking_sends_no_change(admin_too, unknown, inventory):
+def test_check_now_sends_no_change(admin_too, unknown, inventory):
     admin_too.post(f"{unknown.get_absolute_url()}check/")
     assert len(write_requests(inventory)) == 1
 
@@ -160,7 +162,7 @@ def test_looking_sends_no_change(admin_too, unknown, inventory):
 @pytest.mark.parametrize(
     ("role", "may"), [("auditor", False), ("policy admin", False), ("operator", True)]
 )
-def test_looking_is_for_those_who_may_ask_for_the_change(role, may, unknown):
+def test_check_now_requires_the_permission_of_the_verb(role, may, unknown):
     client = signed_in(role)
     Group.objects.get(name="operator").permissions.add(
         Permission.objects.get(codename="view_operation")
@@ -178,7 +180,7 @@ def test_the_trail_names_who_checked(admin_too, unknown):
     assert (event.actor_name, event.operation) == ("admin", unknown.pk)
 
 
-def test_looking_once_asks_for_five_at_most(admin_too, start_operation, inventory):
+def test_check_now_reads_at_most_five_targets(admin_too, start_operation, inventory):
     inventory.fault("FreezeDevice", "drop", moment="after")
     operation = start_operation("device.freeze", *inventory.free(7))
     while outcome_counts(operation).get("pending"):
@@ -189,7 +191,7 @@ def test_looking_once_asks_for_five_at_most(admin_too, start_operation, inventor
 
 
 @pytest.mark.parametrize("page", ["", "targets/", "check/"])
-def test_an_operator_sees_only_the_own(operator, unknown, page):
+def test_an_operator_sees_only_their_own_operations(operator, unknown, page):
     url = f"{unknown.get_absolute_url()}{page}"
     assert operator.get(url).status_code in (404, 405)
     assert operator.post(url).status_code in (404, 405)
@@ -208,7 +210,7 @@ def admin_too(actor):
 @pytest.mark.parametrize(
     "state", ["running", "done", "stopped", "nonsense", "\0", "<b>"]
 )
-def test_the_list_can_be_narrowed(auditor, unknown, state):
+def test_the_list_can_be_filtered(auditor, unknown, state):
     response = auditor.get("/operations/", {"state": state})
     assert response.status_code == 200
     assert (str(unknown) in response.text) == (state not in ("done", "stopped"))
@@ -216,7 +218,7 @@ def test_the_list_can_be_narrowed(auditor, unknown, state):
 
 
 @pytest.mark.parametrize("state", ["unknown", "ok", "nonsense", "\0"])
-def test_targets_can_be_narrowed(auditor, unknown, state):
+def test_targets_can_be_filtered(auditor, unknown, state):
     response = auditor.get(f"{unknown.get_absolute_url()}targets/", {"state": state})
     assert response.status_code == 200
     assert (unknown.targets.get().target_id in response.text) == (state != "ok")
@@ -225,19 +227,19 @@ def test_targets_can_be_narrowed(auditor, unknown, state):
 @pytest.mark.parametrize(
     "number", ["0", "999999", "9" * 19, "9" * 40, "-1", "1x", "%00"]
 )
-def test_an_operation_that_is_not_there_is_not_found(auditor, number):
+def test_a_missing_operation_is_not_found(auditor, number):
     assert auditor.get(f"/operations/{number}/").status_code == 404
 
 
 @pytest.mark.parametrize("edge", ["after", "before"])
 @pytest.mark.parametrize("key", ["x", "-1", "9" * 18, "9" * 30, "1e3", "\0", "²", "0"])
-def test_a_key_that_makes_no_sense_still_lists(auditor, unknown, edge, key):
+def test_an_invalid_page_key_still_lists_operations(auditor, unknown, edge, key):
     response = auditor.get("/operations/", {edge: key})
     assert response.status_code == 200
     assert str(unknown) in response.text
 
 
-def test_the_overview_tells_what_is_being_looked_up_from_what_stays_unknown(
+def test_the_list_distinguishes_targets_being_read_back_from_unknown_ones(
     auditor, unknown, start_operation, inventory
 ):
     assert "being read back" in auditor.get("/").text
@@ -249,7 +251,7 @@ def test_the_overview_tells_what_is_being_looked_up_from_what_stays_unknown(
     assert "they stay unknown" in text
 
 
-def test_all_that_succeeded_can_be_listed(
+def test_the_targets_that_succeeded_can_be_listed(
     auditor, start_operation, inventory, monkeypatch
 ):
     monkeypatch.setattr(presenters, "TARGETS_SHOWN", 1)
@@ -263,7 +265,7 @@ def test_all_that_succeeded_can_be_listed(
     assert sorted(links) == ["already", "ok"]
 
 
-def test_the_list_asks_as_much_for_many_as_for_one(
+def test_the_list_needs_as_many_queries_for_many_operations_as_for_one(
     auditor, record_operation, inventory, django_assert_max_num_queries
 ):
     for device in inventory.free(8):

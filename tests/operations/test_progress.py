@@ -28,17 +28,17 @@ def page(client, operation):
     return client.get(operation.get_absolute_url(), headers=HTMX).text
 
 
-def test_it_says_how_long_the_calls_take_that_are_left(auditor, waiting, settings):
+def test_the_page_estimates_the_remaining_time(auditor, waiting, settings):
     settings.IOTDA_RATE, settings.IOTDA_BURST = 2.0, 1
     assert "IoTDA allows 2 calls a second: about 10 s left" in page(auditor, waiting)
 
 
-def test_what_is_over_in_a_moment_needs_no_word(auditor, waiting, settings):
+def test_a_short_operation_shows_no_estimate(auditor, waiting, settings):
     settings.IOTDA_RATE, settings.IOTDA_BURST = 1000.0, 10
     assert "calls a second" not in page(auditor, waiting)
 
 
-def test_without_a_limit_nothing_is_foretold(auditor, waiting, settings):
+def test_without_a_rate_limit_there_is_no_estimate(auditor, waiting, settings):
     settings.IOTDA_RATE = 0
     assert "calls a second" not in page(auditor, waiting)
 
@@ -46,7 +46,9 @@ def test_without_a_limit_nothing_is_foretold(auditor, waiting, settings):
 @pytest.mark.parametrize(
     ("strikes", "said"), [(0, "asks us to slow down"), (3, "cannot be reached")]
 )
-def test_it_says_why_it_is_held_and_when_it_goes_on(auditor, waiting, strikes, said):
+def test_the_page_shows_why_it_is_paused_and_when_it_continues(
+    auditor, waiting, strikes, said
+):
     until = timezone.now() + timedelta(seconds=90)
     Operation.objects.update(held_until=until, strikes=strikes)
     text = page(auditor, waiting)
@@ -55,7 +57,7 @@ def test_it_says_why_it_is_held_and_when_it_goes_on(auditor, waiting, strikes, s
     assert 'data-local="seconds"' in text
 
 
-def test_it_says_that_no_batch_task_has_room(auditor, waiting):
+def test_the_page_says_that_no_batch_task_slot_is_free(auditor, waiting):
     until = timezone.now() + timedelta(seconds=20)
     Chunk.objects.update(due_at=until, by_task=True, error_code=min(TASKS_FULL))
     text = page(auditor, waiting)
@@ -63,7 +65,7 @@ def test_it_says_that_no_batch_task_has_room(auditor, waiting):
     assert "slow down" not in text
 
 
-def test_it_foretells_by_the_pace_where_calls_take_longer_than_the_rate_allows(
+def test_the_estimate_uses_the_measured_pace_if_calls_are_slower_than_the_rate(
     auditor, waiting, settings
 ):
     settings.IOTDA_RATE, settings.IOTDA_IN_FLIGHT = 1000.0, 2
@@ -76,14 +78,14 @@ def test_it_foretells_by_the_pace_where_calls_take_longer_than_the_rate_allows(
     assert " left" not in page(auditor, waiting)
 
 
-def test_what_was_held_and_goes_on_says_nothing_of_it(auditor, waiting):
+def test_an_operation_that_continues_shows_no_pause(auditor, waiting):
     Operation.objects.update(
         held_until=timezone.now() - timedelta(seconds=1), strikes=3
     )
     assert "Continues at" not in page(auditor, waiting)
 
 
-def test_it_follows_a_batch_task(auditor, waiting):
+def test_the_page_shows_the_progress_of_a_batch_task(auditor, waiting):
     Target.objects.update(state="sent")
     Chunk.objects.filter(number=1).update(state="followed", by_task=True, task_done=6)
     Target.objects.update(chunk=Chunk.objects.get(number=1))
@@ -98,16 +100,16 @@ def test_it_follows_a_batch_task(auditor, waiting):
     ("seconds", "words"),
     [(4.2, "4 s"), (89, "89 s"), (100, "2 min"), (5400, "1 h 30 min")],
 )
-def test_it_says_a_time_as_one_says_it(seconds, words):
+def test_durations_are_written_in_words(seconds, words):
     assert format_duration(seconds) == words
 
 
-def test_a_running_operation_lists_nothing_that_has_not_failed(auditor, waiting):
+def test_a_running_operation_lists_only_failed_targets(auditor, waiting):
     Target.objects.filter(chunk__number__lt=6).update(state="ok")
     assert "fold-good" not in page(auditor, waiting)
 
 
-def test_a_large_operation_is_asked_for_less_often(auditor, waiting, monkeypatch):
+def test_a_large_operation_is_polled_less_often(auditor, waiting, monkeypatch):
     assert "load delay:1s" in page(auditor, waiting)
     monkeypatch.setattr("iotda_admin.operations.web.progress.LARGE", 5)
     assert "load delay:3s" in page(auditor, waiting)

@@ -30,20 +30,20 @@ def waits_after(seconds, record_operation, *ids):
     return work_waits()
 
 
-def test_a_forgotten_operation_is_found(record_operation, inventory):
+def test_an_operation_that_nobody_started_is_found(record_operation, inventory):
     assert waits_after(2, record_operation, *inventory.free(1))
     run_workers()
     assert outcome_counts(Operation.objects.get()) == {"ok": 1}
     assert not work_waits()
 
 
-def test_of_several_chunks_the_workers_send_at_once(record_operation, inventory):
+def test_workers_send_an_operation_of_several_chunks_at_once(
+    record_operation, inventory
+):
     assert waits_after(0, record_operation, *inventory.free(2))
 
 
-def test_a_batch_task_is_sent_by_the_workers_at_once(
-    record_operation, inventory, settings
-):
+def test_workers_send_a_batch_task_at_once(record_operation, inventory, settings):
     settings.BATCH_TASK_ABOVE = 1
     assert waits_after(0, record_operation, *inventory.free(2))
 
@@ -52,21 +52,23 @@ def test_a_chunk_that_is_not_due_does_not_wake_a_worker(record_operation, invent
     assert not waits_after(-300, record_operation, *inventory.free(2))
 
 
-def test_an_operation_that_is_held_does_not_wake_a_worker(record_operation, inventory):
+def test_a_paused_operation_does_not_wake_a_worker(record_operation, inventory):
     later = timezone.now() + timedelta(minutes=5)
     assert waits_after(0, record_operation, *inventory.free(2))
     Operation.objects.update(held_until=later)
     assert not work_waits()
 
 
-def test_a_lease_that_runs_is_respected(record_operation, inventory):
+def test_a_running_lease_is_respected(record_operation, inventory):
     operation = record_operation("device.freeze", *inventory.free(1))
     lease_chunk(operation.chunks.get())
     reconciliation.recover_stalled()
     assert outcome_counts(operation) == {"sent": 1}
 
 
-def test_a_lease_that_ran_out_is_taken_with_a_new_token(record_operation, inventory):
+def test_an_expired_lease_is_taken_over_with_a_new_fencing_token(
+    record_operation, inventory
+):
     operation = record_operation("device.freeze", *inventory.free(1))
     token = lease_chunk(operation.chunks.get()).chunk.token
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
@@ -86,7 +88,7 @@ def test_the_lease_is_longer_than_all_calls_together(
 
 
 @pytest.mark.parametrize("wrong", [timedelta(hours=1), timedelta(hours=-1)])
-def test_a_machine_whose_clock_is_wrong_takes_nobody_for_dead_and_is_not_either(
+def test_a_wrong_clock_neither_expires_leases_nor_loses_them(
     record_operation, inventory, monkeypatch, wrong
 ):
     operation, now = record_operation("device.freeze", *inventory.free(1)), timezone.now
@@ -111,7 +113,7 @@ def test_only_one_reads_back_at_a_time(record_operation, inventory):
     ] == [True, False]
 
 
-def test_an_operation_that_stopped_is_not_sent_on(start_operation, inventory):
+def test_a_stopped_operation_sends_nothing_more(start_operation, inventory):
     inventory.fault(
         "FreezeDevice",
         "status",
@@ -165,7 +167,7 @@ def two_readers(unanswered, inventory):
     return take
 
 
-def test_the_first_reading_counts_and_a_late_one_is_void(two_readers, inventory):
+def test_the_first_read_back_counts_and_a_late_one_is_ignored(two_readers, inventory):
     (device,) = inventory.free(1)
     operation, slow, quick = two_readers(1)
     quick.record({device: True})
@@ -173,7 +175,7 @@ def test_the_first_reading_counts_and_a_late_one_is_void(two_readers, inventory)
     assert outcome_counts(operation) == {"ok": 1}
 
 
-def test_a_reader_that_was_replaced_settles_nothing(two_readers, inventory):
+def test_a_reader_that_lost_its_lease_writes_no_result(two_readers, inventory):
     (device,) = inventory.free(1)
     operation, slow, quick = two_readers(1)
     slow.record({device: False})
@@ -182,7 +184,7 @@ def test_a_reader_that_was_replaced_settles_nothing(two_readers, inventory):
     assert outcome_counts(operation) == {"ok": 1}
 
 
-def test_nothing_is_told_while_a_later_try_is_open(unanswered, inventory):
+def test_no_outcome_is_written_while_a_later_attempt_is_open(unanswered, inventory):
     (device,) = inventory.free(1)
     first, _chunk = unanswered(device)
     unanswered(device)
@@ -192,7 +194,7 @@ def test_nothing_is_told_while_a_later_try_is_open(unanswered, inventory):
     assert first.chunks.get().state == "unknown"
 
 
-def test_a_later_try_of_which_nothing_can_be_told_is_not_waited_for(
+def test_a_later_attempt_of_unknown_outcome_does_not_delay_an_earlier_one(
     unanswered, start_operation, inventory
 ):
     (device,) = inventory.free(1)
@@ -225,7 +227,7 @@ def half_changed(record_operation, start_operation, inventory, settings):
 
 
 @pytest.mark.parametrize("refused", [False, True])
-def test_what_was_changed_since_is_left_out_of_the_next_try(
+def test_a_target_changed_since_is_left_out_of_the_next_attempt(
     half_changed, inventory, refused
 ):
     operation, changed = half_changed
@@ -239,7 +241,9 @@ def test_what_was_changed_since_is_left_out_of_the_next_try(
     assert operation.finished_at
 
 
-def test_an_operation_ends_though_its_last_recorder_died(record_operation, inventory):
+def test_an_operation_ends_although_its_last_result_writer_died(
+    record_operation, inventory
+):
     operation = record_operation("device.freeze", *inventory.free(2))
     first, second = (lease_chunk(chunk) for chunk in operation.chunks.all())
     answer = executor.send_request(first, connection.client())
@@ -257,7 +261,7 @@ def test_an_operation_ends_though_its_last_recorder_died(record_operation, inven
     assert (operation.state, bool(operation.finished_at)) == ("done", True)
 
 
-def test_what_a_dead_sender_left_is_not_read_back_while_its_call_may_still_arrive(
+def test_the_chunk_of_a_dead_sender_is_not_read_back_while_its_call_may_arrive(
     unanswered, settings, inventory
 ):
     settings.IOTDA_DEADLINE = 60
@@ -266,7 +270,7 @@ def test_what_a_dead_sender_left_is_not_read_back_while_its_call_may_still_arriv
     assert not reconciliation.chunks_to_read_back()
 
 
-def test_what_a_dead_sender_did_not_get_through_is_sent_again(unanswered, inventory):
+def test_an_unapplied_chunk_of_a_dead_sender_is_sent_again(unanswered, inventory):
     (device,) = inventory.free(1)
     operation, _chunk = unanswered(device)
     reconcile_now()
@@ -291,9 +295,7 @@ def test_it_is_not_sent_again_after_a_later_request(
     assert not inventory.journal("FreezeDevice")
 
 
-def test_of_two_tries_that_were_both_not_applied_the_later_one_is_made(
-    unanswered, inventory
-):
+def test_of_two_unapplied_attempts_the_later_one_is_sent(unanswered, inventory):
     (device,) = inventory.free(1)
     first, second = unanswered(device)[0], unanswered(device)[0]
     for _round in range(6):
@@ -304,7 +306,7 @@ def test_of_two_tries_that_were_both_not_applied_the_later_one_is_made(
     assert len(inventory.journal("FreezeDevice")) == 1
 
 
-def test_what_a_stopped_process_left_unanswered_is_sent_again_too(
+def test_an_unanswered_chunk_of_a_stopped_process_is_sent_again(
     record_operation, inventory
 ):
     """Its call may have waited for its turn: perhaps the platform was never asked."""
@@ -326,25 +328,21 @@ def frozen_by_others(inventory):
     return device
 
 
-def test_what_stood_before_a_sender_died_is_not_taken_for_its_work(
-    unanswered, frozen_by_others
-):
+def test_a_state_known_before_a_sender_died_is_already(unanswered, frozen_by_others):
     operation, _chunk = unanswered(frozen_by_others)
     reconcile_now()
     assert outcome_counts(operation) == {"already": 1}
     assert UndoPlan(operation).preselected == []
 
 
-def test_what_was_read_as_it_stood_only_after_a_sender_died_may_be_its_work(
-    unanswered, frozen_by_others
-):
+def test_a_state_first_read_after_a_sender_died_is_ok(unanswered, frozen_by_others):
     operation, _chunk = unanswered(frozen_by_others)
     Device.objects.filter(pk=frozen_by_others).update(read_at=timezone.now())
     reconcile_now()
     assert outcome_counts(operation) == {"ok": 1}
 
 
-def test_what_a_look_has_found_otherwise_was_changed_by_us(unanswered, inventory):
+def test_a_state_that_differed_at_an_earlier_read_is_ok(unanswered, inventory):
     (device,) = inventory.free(1)
     Device.objects.filter(pk=device).update(status="FROZEN")
     operation, _chunk = unanswered(device)

@@ -24,7 +24,7 @@ from tests.conftest import make_user
 from tests.operation_helpers import create, outcome_counts, write_requests
 
 
-def test_nothing_is_sent_by_asking(record_operation, inventory):
+def test_creating_an_operation_sends_nothing(record_operation, inventory):
     operation = record_operation("device.freeze", *inventory.free(1))
     assert operation.targets.get().state == "pending"
     assert not write_requests(inventory)
@@ -43,7 +43,7 @@ def test_a_request_is_in_the_trail_before_it_is_sent(record_operation, inventory
     )
 
 
-def test_it_refuses_who_may_not_and_records_the_try(actor, inventory):
+def test_an_attempt_without_permission_is_rejected_and_recorded(actor, inventory):
     viewer = Actor(make_user("viewer"), "viewer", "test")
     with pytest.raises(NotAllowed):
         create("device.freeze", ["d1"], viewer)
@@ -55,19 +55,23 @@ def test_it_refuses_who_may_not_and_records_the_try(actor, inventory):
     assert not Operation.objects.exists()
 
 
-def test_nothing_wanted_is_refused(record_operation):
+def test_an_operation_without_targets_is_rejected(record_operation):
     with pytest.raises(NoTargets):
         record_operation("device.freeze")
 
 
 @pytest.mark.parametrize("more", [{"reason": "another"}, {"ticket": "INC-2"}])
-def test_another_reason_is_another_input(record_operation, inventory, more):
+def test_a_key_reused_with_another_reason_is_rejected(
+    record_operation, inventory, more
+):
     record_operation("device.freeze", *inventory.free(1), form_key="same")
     with pytest.raises(DuplicateKey):
         record_operation("device.freeze", *inventory.free(1), form_key="same", **more)
 
 
-def test_the_order_of_targets_is_no_other_input(record_operation, inventory):
+def test_a_key_reused_with_reordered_targets_is_the_same_operation(
+    record_operation, inventory
+):
     ids = inventory.free(3)
     first = record_operation("device.freeze", *ids, form_key="same")
     assert record_operation("device.freeze", *reversed(ids), form_key="same") == first
@@ -79,7 +83,7 @@ def test_freezing_and_unfreezing_exclude_each_other(record_operation, inventory)
         record_operation("device.unfreeze", *inventory.free(1))
 
 
-def test_two_policies_on_one_device_do_not(record_operation, inventory):
+def test_binds_of_two_policies_do_not_exclude_each_other(record_operation, inventory):
     record_operation("policy.bind", *inventory.free(1), policy="policy")
     record_operation("policy.bind", *inventory.free(1), policy="other_policy")
     assert Operation.objects.count() == 2
@@ -114,7 +118,7 @@ def test_the_same_form_sent_by_eight_at_once_is_one_operation(actor):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_eight_who_change_one_target_at_once_one_is_let_in(actor):
+def test_one_of_eight_concurrent_changes_of_a_target_is_accepted(actor):
     def send(i):
         return create("device.freeze", ["d1"], actor, f"k{i}").pk
 
@@ -122,7 +126,7 @@ def test_of_eight_who_change_one_target_at_once_one_is_let_in(actor):
     assert Event.objects.filter(kind="operation.asked").count() == 1
 
 
-def test_who_is_late_by_a_moment_is_told_who_was_quicker(
+def test_a_losing_concurrent_change_names_the_operation_in_flight(
     record_operation, inventory, monkeypatch
 ):
     """The look beforehand is only for courtesy: the database itself keeps the rule."""
@@ -133,9 +137,7 @@ def test_who_is_late_by_a_moment_is_told_who_was_quicker(
         record_operation("device.unfreeze", device)
 
 
-def test_the_same_form_sent_again_waits_as_long_as_the_operation(
-    record_operation, inventory
-):
+def test_the_same_form_sent_again_waits_for_the_operation(record_operation, inventory):
     operation = record_operation("device.freeze", *inventory.free(1))
     Operation.objects.update(held_until=timezone.now() + timedelta(minutes=10))
     dispatch(operation, client())

@@ -88,7 +88,7 @@ def spoilt(start_operation, spoil, targets, verb, fault, moment):
      # A freeze is answered by 204 without a body: nothing of it can be cut off or nested.
      if verb == "policy.bind" or fault not in ("truncate", "deep_json")],
 )  # fmt: skip
-def test_what_was_applied_is_settled_as_done(
+def test_an_applied_change_is_read_back_as_ok(
     start_operation, spoil, targets, inventory, verb, fault
 ):
     operation = spoilt(start_operation, spoil, targets, verb, fault, "after")
@@ -101,7 +101,7 @@ def test_what_was_applied_is_settled_as_done(
 
 @pytest.mark.parametrize("verb", ["device.freeze", "policy.bind"])
 @pytest.mark.parametrize("fault", [*WIRE, *STATUSES])
-def test_what_was_not_applied_is_failed_after_two_looks(
+def test_an_unapplied_change_has_failed_after_two_read_backs(
     start_operation, spoil, targets, inventory, verb, fault
 ):
     operation = spoilt(start_operation, spoil, targets, verb, fault, "before")
@@ -115,7 +115,9 @@ def test_what_was_not_applied_is_failed_after_two_looks(
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("verb", ["device.unfreeze", "policy.unbind"])
-def test_taking_back_is_settled_alike(start_operation, spoil, targets, verb, moment):
+def test_unfreeze_and_unbind_are_read_back_too(
+    start_operation, spoil, targets, verb, moment
+):
     operation = spoilt(start_operation, spoil, targets, verb, "drop", moment)
     reconcile_now()
     reconcile_now()
@@ -154,7 +156,9 @@ def test_an_answer_that_contradicts_itself_is_read_back(
 
 
 @pytest.mark.parametrize("fault", ["extra_target", "dup_target"])
-def test_what_nobody_asked_for_changes_nothing(start_operation, spoil, targets, fault):
+def test_results_of_unrequested_targets_are_ignored(
+    start_operation, spoil, targets, fault
+):
     operation = spoilt(start_operation, spoil, targets, "policy.bind", fault, "after")
     assert sum(outcome_counts(operation).values()) == 2
     assert "not-in-the-request" not in target_states(operation)
@@ -180,7 +184,7 @@ def test_it_is_not_read_back_before_the_calls_deadline(
     assert outcome_counts(operation) == {"unknown": 1}
 
 
-def test_the_second_look_is_apart_from_the_first(
+def test_the_second_read_back_comes_after_a_pause(
     start_operation, spoil, targets, settings
 ):
     settings.READ_BACK_GAP = 60
@@ -193,7 +197,7 @@ def test_the_second_look_is_apart_from_the_first(
     assert operation.chunks.get().misses == 1
 
 
-def test_one_look_is_not_enough_where_lists_lag(
+def test_one_read_back_is_not_enough_if_listings_lag(
     start_operation, spoil, targets, inventory
 ):
     inventory.switch(stale_list_ms=60_000)
@@ -204,7 +208,7 @@ def test_one_look_is_not_enough_where_lists_lag(
     assert outcome_counts(operation) == {"ok": 2}
 
 
-def test_a_platform_that_is_down_is_asked_again_later(
+def test_read_back_is_repeated_after_iotda_was_down(
     start_operation, spoil, targets, settings, inventory
 ):
     operation = spoilt(
@@ -233,7 +237,7 @@ def test_a_later_change_of_the_same_target_hides_the_earlier(
     assert inventory.status(target.target_id) == "OFFLINE"
 
 
-def test_a_later_try_that_changed_nothing_hides_nothing(
+def test_a_later_attempt_that_changed_nothing_hides_nothing(
     start_operation, spoil, targets
 ):
     operation = spoilt(
@@ -249,7 +253,7 @@ def test_a_later_try_that_changed_nothing_hides_nothing(
 @pytest.mark.parametrize(
     ("verb", "expected"), [("policy.bind", "failed"), ("policy.unbind", "ok")]
 )
-def test_a_policy_that_is_gone_is_bound_to_nothing(
+def test_a_deleted_policy_is_bound_to_nothing(
     start_operation, spoil, targets, inventory, verb, expected
 ):
     operation = spoilt(start_operation, spoil, targets, verb, "drop", "before")
@@ -259,9 +263,7 @@ def test_a_policy_that_is_gone_is_bound_to_nothing(
     assert outcome_counts(operation) == {expected: 2}
 
 
-def test_a_device_that_is_gone_was_not_frozen(
-    start_operation, spoil, targets, inventory
-):
+def test_a_deleted_device_was_not_frozen(start_operation, spoil, targets, inventory):
     operation = spoilt(
         start_operation, spoil, targets, "device.freeze", "drop", "before"
     )
@@ -275,7 +277,7 @@ def test_a_device_that_is_gone_was_not_frozen(
     ("verb", "read"),
     [("device.freeze", "ShowDevice"), ("policy.unbind", "ShowTargetsInDevicePolicy")],
 )
-def test_a_404_that_is_not_the_platforms_settles_nothing(
+def test_a_404_that_is_not_from_iotda_resolves_nothing(
     start_operation, spoil, targets, inventory, verb, read
 ):
     operation = spoilt(start_operation, spoil, targets, verb, "drop", "after")
@@ -291,7 +293,9 @@ def test_a_404_that_is_not_the_platforms_settles_nothing(
     assert outcome_counts(operation) == {"unknown": len(targets[verb])}
 
 
-def test_the_operation_ends_once_all_is_settled(start_operation, spoil, targets):
+def test_the_operation_ends_once_all_targets_have_an_outcome(
+    start_operation, spoil, targets
+):
     operation = spoilt(
         start_operation, spoil, targets, "device.freeze", "drop", "after"
     )
@@ -304,7 +308,9 @@ def test_the_operation_ends_once_all_is_settled(start_operation, spoil, targets)
     assert Event.objects.get(kind="operation.ended").outcome == "1 ok"
 
 
-def test_the_one_who_asked_is_told_plainly(start_operation, spoil, targets, operator):
+def test_the_page_explains_an_unknown_outcome(
+    start_operation, spoil, targets, operator
+):
     spoil("device.freeze", "drop", "after")
     url = f"/devices/{targets['device.freeze'][0]}/freeze/"
     form = {"reason": "why", "key": "a" * 32}
@@ -328,9 +334,7 @@ def unanswered(start_operation, inventory):
 
 
 @pytest.mark.parametrize("fault", ["status", "bad_json", "drop"])
-def test_a_device_that_cannot_be_read_does_not_hold_back_the_others(
-    unanswered, inventory, fault
-):
+def test_an_unreadable_device_does_not_delay_the_others(unanswered, inventory, fault):
     operation, (first, *others) = unanswered
     inventory.fault("ShowDevice", fault, match={"ids": [first]})
     reconcile_now()
@@ -338,9 +342,7 @@ def test_a_device_that_cannot_be_read_does_not_hold_back_the_others(
 
 
 @pytest.mark.parametrize("fault", ["throttle", "drop"])
-def test_what_was_read_before_the_platform_stopped_answering_counts(
-    unanswered, inventory, fault
-):
+def test_read_backs_made_before_iotda_went_down_count(unanswered, inventory, fault):
     operation, _ids = unanswered
     inventory.fault("ShowDevice", fault, match={"nth": 2})
     reconcile_now()

@@ -34,7 +34,7 @@ def test_a_commit_of_another_process_wakes_a_listener():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_listener_without_a_session_only_waits_and_listens_again():
+def test_a_listener_that_lost_its_session_reconnects_after_its_wait():
     if connection.vendor != "postgresql":
         pytest.skip("SQLite needs no session")
     listener = make_listener()

@@ -58,7 +58,9 @@ def busy(deployment, cloud, ids):
     return worker
 
 
-def test_a_worker_sends_what_is_recorded_and_stops_at_once_when_idle(deployment, cloud):
+def test_a_worker_sends_recorded_operations_and_stops_at_once_when_idle(
+    deployment, cloud
+):
     deployment.shell(ASK.format(ids=list(cloud.free(10))))
     worker = deployment.start("manage.py", "worker")
     until(lambda: done(deployment, 10))
@@ -99,7 +101,7 @@ def test_a_stopped_worker_leaves_hanging_calls_as_unknown(deployment, cloud):
     assert deployment.rows(unknown) in ([(1,)], [(2,)])
 
 
-def test_a_second_signal_ends_it_at_once(deployment, cloud):
+def test_a_second_signal_ends_a_worker_at_once(deployment, cloud):
     deployment.env["IOTDA_DEADLINE"] = "30"
     cloud.fault("FreezeDevice", "hang")
     worker = busy(deployment, cloud, cloud.free(10))
@@ -108,7 +110,9 @@ def test_a_second_signal_ends_it_at_once(deployment, cloud):
     assert worker.returncode == -signal.SIGTERM
 
 
-def test_a_stopped_worker_ends_in_time_though_the_database_is_locked(deployment, cloud):
+def test_a_stopped_worker_ends_in_time_although_the_database_is_locked(
+    deployment, cloud
+):
     cloud.fault("FreezeDevice", "latency", seconds=0.1)
     worker = busy(deployment, cloud, cloud.free(10))
     database = deployment.folder / "iotda-admin.sqlite3"
@@ -124,7 +128,7 @@ def test_a_stopped_worker_ends_in_time_though_the_database_is_locked(deployment,
     until(lambda: done(deployment, 10))
 
 
-def test_chunks_of_a_killed_worker_go_on_at_the_other_within_two_seconds(
+def test_another_worker_takes_over_the_chunks_of_a_killed_one_within_two_seconds(
     deployment, cloud
 ):
     """Two workers share an operation; what is not sent yet waits for no lease."""
@@ -149,7 +153,7 @@ call_command("migrate", "operations", {to!r}, verbosity=0)
 """
 
 
-def test_the_table_of_the_former_queue_is_dropped(deployment):
+def test_the_table_of_the_former_job_queue_is_dropped(deployment):
     table = "django_tasks_database_dbtaskresult"
     deployment.shell(MIGRATE.format(to="0006"))
     deployment.rows(f"create table {table} (id text)")

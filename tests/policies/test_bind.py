@@ -52,7 +52,7 @@ def only():
     return Operation.objects.get()
 
 
-def test_it_binds_several_and_says_who_failed_and_why(policyadmin, inventory):
+def test_a_bind_shows_which_targets_failed_and_why(policyadmin, inventory):
     good, full = inventory.free(2), inventory.known_ids["full"]
     response = bind(policyadmin, inventory, *good, full, policy="policy", headers=HTMX)
     assert response.status_code == 200
@@ -66,7 +66,7 @@ def test_it_binds_several_and_says_who_failed_and_why(policyadmin, inventory):
         assert words in response.text
 
 
-def test_the_inventory_follows(policyadmin, inventory):
+def test_a_bind_updates_the_inventory(policyadmin, inventory):
     good, full = inventory.free(1)[0], inventory.known_ids["full"]
     bind(policyadmin, inventory, good, full, policy="policy")
     rows = Binding.objects.filter(policy=inventory.known_ids["policy"])
@@ -74,7 +74,7 @@ def test_the_inventory_follows(policyadmin, inventory):
     assert not rows.filter(target_id=full).exists()
 
 
-def test_a_swap_gets_the_result_and_its_address(policyadmin, inventory):
+def test_an_htmx_request_gets_the_result_and_its_url(policyadmin, inventory):
     response = bind(policyadmin, inventory, *inventory.free(1), headers=HTMX)
     assert response.headers["HX-Push-Url"] == only().get_absolute_url()
     assert 'id="operation"' in response.text
@@ -88,15 +88,13 @@ def test_pasted_ids_count_once(policyadmin, inventory):
 
 
 @pytest.mark.parametrize("length", [127, 128])
-def test_the_longest_id_is_sent_and_refused_by_the_platform(
-    policyadmin, inventory, length
-):
+def test_the_longest_id_is_sent_and_rejected_by_iotda(policyadmin, inventory, length):
     bind(policyadmin, inventory, pasted="x" * length)
     assert target_error_codes(only()) == {"x" * length: "IOTDA.014000"}
 
 
 @pytest.mark.parametrize("value", BAD)
-def test_a_pasted_line_that_is_no_id_is_named(policyadmin, inventory, value):
+def test_a_pasted_line_that_is_not_an_id_is_named(policyadmin, inventory, value):
     good = inventory.free(1)[0]
     response = bind(policyadmin, inventory, pasted=f"{good}\n\n{value}\n")
     shown = ascii(value)[1:-1][:60].replace("<", "&lt;").replace(">", "&gt;")
@@ -108,7 +106,9 @@ def test_a_pasted_line_that_is_no_id_is_named(policyadmin, inventory, value):
 
 @pytest.mark.parametrize("value", [*BAD, "abc\n", " abc", ""])
 @pytest.mark.parametrize("ask", [bind, unbind])
-def test_a_chosen_target_that_is_no_id_is_named(policyadmin, inventory, ask, value):
+def test_a_selected_target_that_is_not_an_id_is_named(
+    policyadmin, inventory, ask, value
+):
     response = ask(policyadmin, inventory, inventory.free(1)[0], value)
     assert response.status_code == 422
     assert ascii(value)[1:-1][:60].replace("<", "&lt;").replace(">", "&gt;") + (
@@ -122,14 +122,16 @@ def test_a_chosen_target_that_is_no_id_is_named(policyadmin, inventory, ask, val
     "value", ["a" * 129, "..", "%2F", "a%00b", "a%0A", "%D0%B0bc", "<b>"]
 )
 @pytest.mark.parametrize("end", ["", "bind/", "unbind/"])
-def test_a_policy_that_is_no_id_reaches_nothing(policyadmin, inventory, value, end):
+def test_an_invalid_policy_id_reaches_neither_database_nor_iotda(
+    policyadmin, inventory, value, end
+):
     seen = len(inventory.journal())
     assert policyadmin.get(f"/policies/{value}/{end}").status_code == 404
     assert len(inventory.journal()) == seen
 
 
 @pytest.mark.parametrize("value", ["", "nope", "a\0b", "' OR 1=1", "x" * 500])
-def test_a_policy_that_is_not_there_is_a_field_error(policyadmin, inventory, value):
+def test_a_missing_policy_is_a_field_error(policyadmin, inventory, value):
     form = bind_form(value, *inventory.free(1))
     response = policyadmin.post("/policies/selection.bind/", form)
     assert response.status_code == 422
@@ -145,19 +147,17 @@ def test_a_policy_that_is_not_there_is_a_field_error(policyadmin, inventory, val
         {"target_type": "\0"},
     ],
 )
-def test_looking_for_nonsense_shows_the_form(policyadmin, inventory, data):
+def test_a_search_without_results_shows_the_form(policyadmin, inventory, data):
     assert policyadmin.post("/policies/selection.bind/", data).status_code == 200
 
 
-def test_nothing_chosen_is_said(policyadmin, inventory):
+def test_an_empty_selection_is_an_error(policyadmin, inventory):
     response = bind(policyadmin, inventory)
     assert response.status_code == 422
     assert "Choose at least one target" in response.text
 
 
-def test_policies_of_the_same_name_are_told_apart_by_their_space(
-    policyadmin, inventory
-):
+def test_policies_with_the_same_name_show_their_space(policyadmin, inventory):
     for row in Space.objects.all()[:2]:
         Policy.objects.create(policy_id=f"of-{row.pk}", name="twin", app_id=row.pk)
     options = re.findall(
@@ -168,7 +168,7 @@ def test_policies_of_the_same_name_are_told_apart_by_their_space(
     assert len(set(options)) == len(options)
 
 
-def test_picking_needs_no_script(policyadmin, inventory):
+def test_targets_can_be_picked_without_scripts(policyadmin, inventory):
     device = inventory.free(1)[0]
     data = {
         "policy": inventory.known_ids["other_policy"],
@@ -184,7 +184,7 @@ def test_picking_needs_no_script(policyadmin, inventory):
 
 @pytest.mark.parametrize("answer", ["success", "failure"])
 @pytest.mark.parametrize("known", [True, False])
-def test_what_was_bound_before_is_already(policyadmin, inventory, answer, known):
+def test_a_second_bind_is_recorded_as_already(policyadmin, inventory, answer, known):
     inventory.switch(already_bound=answer)
     device = min(inventory.bound(inventory.known_ids["policy"]))
     if not known:
@@ -194,13 +194,13 @@ def test_what_was_bound_before_is_already(policyadmin, inventory, answer, known)
 
 
 @pytest.mark.parametrize("answer", ["success", "failure"])
-def test_what_is_not_bound_is_already_unbound(policyadmin, inventory, answer):
+def test_an_unbind_of_an_unbound_target_is_already(policyadmin, inventory, answer):
     inventory.switch(not_bound=answer)
     unbind(policyadmin, inventory, inventory.free(1)[0])
     assert outcome_counts(only()) == {"already": 1}
 
 
-def test_it_unbinds(policyadmin, inventory):
+def test_an_unbind_unbinds_the_targets(policyadmin, inventory):
     policy = inventory.known_ids["policy"]
     device, *others = sorted(inventory.bound(policy))
     unbind(policyadmin, inventory, device)
@@ -209,13 +209,13 @@ def test_it_unbinds(policyadmin, inventory):
     assert not Binding.objects.filter(policy=policy, target_id=device).exists()
 
 
-def test_it_binds_to_a_product(policyadmin, inventory):
+def test_a_policy_is_bound_to_a_product(policyadmin, inventory):
     product = inventory.known_ids["product"]
     bind(policyadmin, inventory, product, target_type="product")
     assert inventory.bound(inventory.known_ids["other_policy"], "product") == {product}
 
 
-def test_a_whole_space_needs_its_name_typed(policyadmin, inventory):
+def test_binding_a_whole_space_requires_its_name(policyadmin, inventory):
     space = inventory.known_ids["space"]
     response = bind(
         policyadmin, inventory, space, target_type="app", space_name="almost"
@@ -228,7 +228,7 @@ def test_a_whole_space_needs_its_name_typed(policyadmin, inventory):
 @pytest.mark.parametrize(
     ("name", "typed"), [("", ""), ("plant", " plant"), ("plant", "")]
 )
-def test_a_name_that_was_not_typed_is_not_confirmed(
+def test_a_confirmation_without_the_typed_name_is_rejected(
     policyadmin, inventory, name, typed
 ):
     space = inventory.known_ids["space"]
@@ -245,7 +245,7 @@ def test_a_name_with_a_space_at_its_end_can_be_typed(policyadmin, inventory):
     assert outcome_counts(only()) == {"ok": 1}
 
 
-def test_unbinding_from_nothing_leads_back_to_the_policy(policyadmin, inventory):
+def test_unbinding_without_a_selection_redirects_to_the_policy(policyadmin, inventory):
     url = f"/policies/{inventory.known_ids['policy']}/"
     assert policyadmin.get(f"{url}unbind/").url == url
 
@@ -256,7 +256,7 @@ def test_a_whole_space_is_bound_once_its_name_is_typed(policyadmin, inventory):
     assert inventory.bound(inventory.known_ids["other_policy"], "app") == {space.pk}
 
 
-def test_a_whole_space_needs_a_right_of_its_own(policyadmin, inventory):
+def test_binding_a_whole_space_requires_its_own_permission(policyadmin, inventory):
     Permission.objects.get(codename="bind_space").group_set.clear()
     space = Space.objects.get(pk=inventory.known_ids["space"])
     response = bind(
@@ -267,7 +267,7 @@ def test_a_whole_space_needs_a_right_of_its_own(policyadmin, inventory):
     assert not write_requests(inventory)
 
 
-def test_an_unreachable_platform_is_said_and_recorded(policyadmin, inventory, settings):
+def test_an_unreachable_iotda_is_shown_and_recorded(policyadmin, inventory, settings):
     make_iotda_unreachable(settings)
     response = bind(policyadmin, inventory, *inventory.free(2), headers=HTMX)
     assert response.status_code == 502
@@ -279,7 +279,7 @@ def test_an_unreachable_platform_is_said_and_recorded(policyadmin, inventory, se
     ("status", "code"),
     [(404, "IOTDA.015201"), (403, "IOTDA.000022"), (401, "APIGW.0301")],
 )
-def test_a_refusal_of_the_first_call_stops_the_rest(
+def test_a_rejection_of_the_first_call_stops_the_rest(
     policyadmin, inventory, status, code
 ):
     inventory.fault(
@@ -294,7 +294,7 @@ def test_a_refusal_of_the_first_call_stops_the_rest(
     assert len(write_requests(inventory)) == 1
 
 
-def test_one_bad_id_does_not_spoil_its_neighbours(policyadmin, inventory):
+def test_one_bad_id_does_not_fail_the_other_targets(policyadmin, inventory):
     ids = inventory.free(3)
     inventory.fault(
         "BindDevicePolicy",

@@ -38,7 +38,7 @@ def only() -> Operation:
     return Operation.objects.get()
 
 
-def test_it_binds_and_unbinds(start_operation, inventory, capsys):
+def test_the_commands_bind_and_unbind(start_operation, inventory, capsys):
     policy, device = inventory.known_ids["policy"], inventory.free(1)[0]
     assert start_operation("bind", device) == 0
     assert device in inventory.bound(policy)
@@ -47,7 +47,7 @@ def test_it_binds_and_unbinds(start_operation, inventory, capsys):
     assert "unbind quarantine from: 1 unbound" in capsys.readouterr().out
 
 
-def test_the_record_has_names_and_what_stood_before(start_operation, inventory):
+def test_the_record_has_names_and_the_previous_state(start_operation, inventory):
     policy, device = inventory.known_ids["policy"], inventory.free(1)[0]
     binding = {"policy_id": policy, "target_type": "device", "target_id": device}
     inventory.call("POST", "bindings", json=binding)
@@ -69,7 +69,7 @@ def test_a_policy_is_found_by_its_exact_name(start_operation, inventory):
     assert only().policy_id == inventory.known_ids["policy"]
 
 
-def test_of_policies_with_one_name_the_candidates_are_named(start_operation, inventory):
+def test_an_ambiguous_policy_name_lists_the_candidates(start_operation, inventory):
     space = Space.objects.first()
     Policy.objects.create(policy_id="a-twin", name="quarantine", app_id=space.pk)
     said = start_operation("bind", inventory.free(1)[0], policy="quarantine")
@@ -78,19 +78,19 @@ def test_of_policies_with_one_name_the_candidates_are_named(start_operation, inv
 
 
 @pytest.mark.parametrize("name", ["nope", "Quarantine", "quarant", "no such policy"])
-def test_a_policy_that_is_not_there_is_refused(start_operation, inventory, name):
+def test_an_unknown_policy_is_rejected(start_operation, inventory, name):
     assert f"exactly this name: {name}\n" in start_operation(
         "bind", inventory.free(1)[0], policy=name
     )
 
 
-def test_a_policy_made_since_is_found_at_iotda(start_operation, inventory):
+def test_a_policy_created_since_the_sync_is_found_at_iotda(start_operation, inventory):
     policy = inventory.known_ids["policy"]
     Policy.objects.all().delete()
     assert start_operation("bind", inventory.free(1)[0], policy=policy) == 0
 
 
-def test_where_iotda_cannot_be_asked_for_the_policy_nothing_is_recorded(
+def test_nothing_is_recorded_if_the_policy_cannot_be_read(
     start_operation, inventory, settings
 ):
     make_iotda_unreachable(settings)
@@ -99,7 +99,7 @@ def test_where_iotda_cannot_be_asked_for_the_policy_nothing_is_recorded(
 
 
 @pytest.mark.parametrize("typed", ["", "wrong"])
-def test_a_whole_space_needs_its_name(start_operation, inventory, typed):
+def test_binding_a_whole_space_requires_its_name(start_operation, inventory, typed):
     space = Space.objects.get(pk=inventory.known_ids["space"])
     said = start_operation("bind", space.pk, target_type="app", confirm_space=typed)
     assert (
@@ -117,7 +117,7 @@ def test_a_whole_space_is_bound_with_its_name(start_operation, inventory):
     assert inventory.bound(inventory.known_ids["policy"], "app") == {space.pk}
 
 
-def test_a_partial_failure_is_told(start_operation, inventory, capsys):
+def test_a_partial_failure_is_printed(start_operation, inventory, capsys):
     good, full = inventory.free(1)[0], inventory.known_ids["full"]
     assert start_operation("bind", good, full) == 1
     assert target_states(only()) == {good: "ok", full: "failed"}

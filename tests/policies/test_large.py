@@ -14,7 +14,7 @@ def file(text):
     return SimpleUploadedFile("ids.csv", text.encode())
 
 
-def test_a_file_is_bound(policyadmin, inventory):
+def test_the_ids_of_an_uploaded_file_are_bound(policyadmin, inventory):
     one, two = inventory.free(2)
     form = bind_form(
         inventory.known_ids["policy"],
@@ -24,7 +24,7 @@ def test_a_file_is_bound(policyadmin, inventory):
     assert target_states(Operation.objects.get()) == {one: "ok", two: "ok"}
 
 
-def test_it_tells_what_is_known_and_keeps_the_ids_of_a_file_in_the_form(
+def test_the_check_counts_known_targets_and_keeps_the_ids_of_a_file(
     policyadmin, inventory
 ):
     known, full = inventory.free(1)[0], inventory.known_ids["full"]
@@ -61,13 +61,13 @@ def test_more_than_the_limit_is_413_and_nothing_is_recorded(
 @pytest.mark.parametrize(
     "headers", [{"CONTENT_LENGTH": "50000000"}, {"HTTP_TRANSFER_ENCODING": "chunked"}]
 )
-def test_a_body_that_is_too_large_is_refused_unread(policyadmin, cloud, headers):
+def test_a_too_large_body_is_rejected_unread(policyadmin, cloud, headers):
     response = policyadmin.post(BIND, {"act": "find"}, **headers)
     assert response.status_code == 413
     assert "up to 100,000 targets" in response.text
 
 
-def test_the_same_form_sent_twice_reads_nothing_of_the_platform(policyadmin, inventory):
+def test_a_repeated_form_reads_nothing_from_iotda(policyadmin, inventory):
     form = bind_form(inventory.known_ids["policy"], *inventory.free(2))
     policyadmin.post(BIND, form)
     calls = len(inventory.journal())
@@ -77,9 +77,7 @@ def test_the_same_form_sent_twice_reads_nothing_of_the_platform(policyadmin, inv
     assert len(inventory.journal()) == calls
 
 
-def test_a_long_list_of_devices_is_shown_in_short_and_travels_in_one_field(
-    admin, inventory
-):
+def test_a_long_list_of_devices_is_shortened_and_sent_in_one_field(admin, inventory):
     text = admin.post(
         "/devices/selection.freeze/", {"pasted": "\n".join(MANY), "upload": ""}
     ).text
@@ -89,7 +87,7 @@ def test_a_long_list_of_devices_is_shown_in_short_and_travels_in_one_field(
     assert text.count(MANY[2000]) == 1
 
 
-def test_a_bad_list_of_devices_goes_back_to_where_it_came_from(operator, inventory):
+def test_an_invalid_list_of_devices_redirects_back(operator, inventory):
     response = operator.post("/devices/selection.freeze/", {"pasted": "good\nbad one"})
     assert response.status_code == 422
     assert "Line 2: “bad one” is not an ID" in response.text

@@ -8,9 +8,7 @@ from tests.conftest import signed_in
 from tests.operation_helpers import bind_form, make_iotda_unreachable
 
 
-def test_the_list_says_what_each_policy_says_and_how_many_it_is_bound_to(
-    viewer, inventory
-):
+def test_the_list_shows_the_statements_and_the_number_of_targets(viewer, inventory):
     text = viewer.get("/policies/").text
     assert all(policy.name in text for policy in Policy.objects.all())
     assert "Deny to publish and subscribe to" in " ".join(text.split())
@@ -23,7 +21,7 @@ def test_the_list_works_while_iotda_is_down(viewer, inventory, settings):
     assert Policy.objects.first().name in response.text
 
 
-def test_the_list_asks_as_much_for_many_as_for_one(
+def test_the_list_needs_as_many_queries_for_many_policies_as_for_one(
     viewer, inventory, django_assert_max_num_queries
 ):
     Policy.objects.bulk_create(
@@ -34,7 +32,7 @@ def test_the_list_asks_as_much_for_many_as_for_one(
         viewer.get("/policies/")
 
 
-def test_a_policy_is_read_at_this_moment(viewer, inventory):
+def test_the_page_reads_the_policy_from_iotda(viewer, inventory):
     policy = inventory.known_ids["policy"]
     inventory.call("PATCH", f"policies/{policy}", json={"policy_name": "renamed"})
     response = viewer.get(f"/policies/{policy}/")
@@ -45,7 +43,7 @@ def test_a_policy_is_read_at_this_moment(viewer, inventory):
 @pytest.mark.parametrize(
     ("fault", "status"), [(None, 503), ("html", 503), ("redirect", 502)]
 )
-def test_a_policy_that_cannot_be_read_is_shown_from_the_inventory(
+def test_an_unreadable_policy_is_shown_from_the_inventory(
     viewer, inventory, settings, fault, status
 ):
     policy = Policy.objects.get(pk=inventory.known_ids["policy"])
@@ -58,7 +56,7 @@ def test_a_policy_that_cannot_be_read_is_shown_from_the_inventory(
     assert policy.name in response.text
 
 
-def test_a_policy_that_was_deleted_is_shown_as_gone(viewer, inventory):
+def test_a_deleted_policy_is_shown_as_deleted(viewer, inventory):
     policy = inventory.known_ids["policy"]
     inventory.call("DELETE", f"policies/{policy}")
     response = viewer.get(f"/policies/{policy}/")
@@ -66,14 +64,14 @@ def test_a_policy_that_was_deleted_is_shown_as_gone(viewer, inventory):
     assert "IoTDA no longer knows this policy" in response.text
 
 
-def test_a_policy_that_nobody_knows_is_not_found(viewer, inventory):
+def test_an_unknown_policy_is_not_found(viewer, inventory):
     assert viewer.get("/policies/nobody/").status_code == 404
 
 
 @pytest.mark.parametrize(
     "answer", [None, {"status": 404, "error_code": "APIGW.0101", "error_msg": "No."}]
 )
-def test_only_the_platform_says_that_nobody_knows_it(
+def test_only_a_404_from_iotda_means_not_found(
     policyadmin, inventory, settings, answer
 ):
     inventory.fault(
@@ -88,7 +86,7 @@ def test_only_the_platform_says_that_nobody_knows_it(
 @pytest.mark.parametrize(
     ("role", "shown"), [("viewer", False), ("operator", False), ("auditor", True)]
 )
-def test_who_did_it_and_why_is_for_those_who_may_see_it(
+def test_actor_and_reason_in_the_history_require_permission(
     policyadmin, role, shown, inventory
 ):
     policy = inventory.known_ids["policy"]

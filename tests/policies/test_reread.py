@@ -16,14 +16,14 @@ def bind(client, policy, device):
     return Target.objects.get().state
 
 
-def test_it_sees_a_binding_made_elsewhere_before_it_binds(policyadmin, inventory):
+def test_a_binding_made_elsewhere_is_read_before_a_bind(policyadmin, inventory):
     policy, device = inventory.known_ids["policy"], inventory.free(1)[0]
     binding = {"policy_id": policy, "target_type": "device", "target_id": device}
     inventory.call("POST", "bindings", json=binding)
     assert bind(policyadmin, policy, device) == "already"
 
 
-def test_it_forgets_a_binding_removed_elsewhere_before_it_binds(policyadmin, inventory):
+def test_a_binding_removed_elsewhere_is_dropped_before_a_bind(policyadmin, inventory):
     policy = inventory.known_ids["policy"]
     device = min(inventory.bound(policy))
     binding = {"policy_id": policy, "target_type": "device", "target_id": device}

@@ -11,7 +11,7 @@ STATEMENTS = 45
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_bind_of_three_devices_takes_few_statements(inventory, policyadmin):
+def test_a_bind_of_three_devices_needs_few_sql_statements(inventory, policyadmin):
     policy = inventory.known_ids["other_policy"]
     policyadmin.get(f"/policies/{policy}/bind/")
     form = bind_form(policy, *inventory.free(3))
