@@ -74,9 +74,12 @@ class KnownIds(NamedTuple):
 
 
 class Filter(NamedTuple):
-    """One filter: as a source of event ids, and as a condition on an event."""
+    """One filter: as a source of event ids, and as a condition on an event.
 
-    source: IdSource
+    The source implies the condition. Each of them may be None.
+    """
+
+    source: IdSource | None
     condition: Any
 
 

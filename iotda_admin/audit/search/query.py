@@ -59,53 +59,16 @@ class TrailSearch:
     def __init__(self, form: AuditFilterForm, user: AnyUser) -> None:
         self.valid = form.is_valid()
         self.filters = form.active if self.valid else {}
-        self.sources: list[IdSource] = []
-        # Each condition with the source that implies it, if there is one.
-        self.conditions: list[tuple[IdSource | None, Any]] = []
-        self.matches_reason: Callable[[str], bool] | None = None
         self.target_filters = target_filters(self.filters)
-        for filter in event_filters(self.filters):
-            self.add_filter(filter)
-        self.add_target_filters()
-        self.add_reason_filter(self.filters.get("reason", ""))
-        self.add_scope(user)
+        reason = self.filters.get("reason", "")
+        self.matches_reason = reason_matcher(reason) if reason else None
+        self.criteria = [
+            *event_filters(self.filters),
+            *by_same_target(self.target_filters),
+            *by_reason(reason),
+            *by_scope(user),
+        ]
         self.bounds = span_between(self.filters.get("since"), self.filters.get("until"))
-
-    def add_filter(self, filter: Filter) -> None:
-        self.sources.append(filter.source)
-        self.conditions.append(filter)
-
-    def add_target_filters(self) -> None:
-        """Require one target of the event to match all filters on targets."""
-        if not self.target_filters:
-            return
-        sources = [by_target(*item) for item in self.target_filters.items()]
-        self.sources += sources
-        same_target = Outcome.objects.filter(
-            event=OuterRef("pk"), **self.target_filters
-        )
-        implied_by = sources[0] if len(sources) == 1 else None
-        self.conditions.append((implied_by, Exists(same_target)))
-
-    def add_reason_filter(self, text: str) -> None:
-        if not text:
-            return
-        self.matches_reason = reason_matcher(text)
-        ids = events_with_words(text)
-        if ids is not None:
-            self.sources.append(KnownIds(ids))
-
-    def add_scope(self, user: AnyUser) -> None:
-        """Keep what ``visible_events`` allows, and start from an index if there is one."""
-        if user.has_perm("audit.view_event"):
-            visible = visible_events(user)
-        else:
-            # By id, because names can change and be used again.
-            self.add_filter(by_value(actor_id=user.pk or 0))
-            spaces = user_spaces(user)
-            visible = Q() if spaces is None else own_events_in_spaces(spaces)
-        if visible:
-            self.conditions.append((None, visible))
 
     def page(self, span: Span, size: int) -> SearchPage:
         """Return the next matching events; the number of events checked is bounded."""
@@ -149,8 +112,9 @@ class TrailSearch:
 
     def most_selective(self, span: Span) -> IdSource:
         """Return the source whose next ids reach furthest."""
-        if len(self.sources) < 2:
-            return self.sources[0] if self.sources else all_event_ids()
+        sources = [each.source for each in self.criteria if each.source]
+        if len(sources) < 2:
+            return sources[0] if sources else all_event_ids()
 
         def reach(source: IdSource) -> tuple[int, int]:
             ids = source.ids(span, PROBE_SIZE)
@@ -158,13 +122,13 @@ class TrailSearch:
                 return -1, len(ids)
             return 0, ids[-1] if span.newest_first else -ids[-1]
 
-        return min(self.sources, key=reach)
+        return min(sources, key=reach)
 
     def matching(self, ids: list[int]) -> list[int]:
         conditions = [
             condition
-            for source, condition in self.conditions
-            if source is None or source is not self.leader
+            for source, condition in self.criteria
+            if condition is not None and source is not self.leader
         ]
         timed = self.filters.keys() & {"since", "until"}
         if not conditions and not timed and not self.matches_reason:
@@ -181,6 +145,37 @@ class TrailSearch:
         since, until = self.filters.get("since"), self.filters.get("until")
         in_time = not (since and at < since) and not (until and at >= until)
         return in_time and (self.matches_reason is None or self.matches_reason(reason))
+
+
+def by_same_target(filters: dict[str, str]) -> list[Filter]:
+    """Require one target of the event to match all filters on targets."""
+    if not filters:
+        return []
+    same_target = Exists(Outcome.objects.filter(event=OuterRef("pk"), **filters))
+    first, *others = [by_target(*item) for item in filters.items()]
+    if not others:
+        return [Filter(first, same_target)]
+    sources = [Filter(source, None) for source in (first, *others)]
+    return [*sources, Filter(None, same_target)]
+
+
+def by_reason(text: str) -> list[Filter]:
+    """Return the events that may match, unless every word is common or there is none."""
+    ids = events_with_words(text)
+    return [] if ids is None else [Filter(KnownIds(ids), None)]
+
+
+def by_scope(user: AnyUser) -> Iterator[Filter]:
+    """Keep what ``visible_events`` allows, and start from an index if there is one."""
+    if user.has_perm("audit.view_event"):
+        visible = visible_events(user)
+    else:
+        # By id, because names can change and be used again.
+        yield by_value(actor_id=user.pk or 0)
+        spaces = user_spaces(user)
+        visible = Q() if spaces is None else own_events_in_spaces(spaces)
+    if visible:
+        yield Filter(None, visible)
 
 
 def visible_events(user: AnyUser) -> Q:
