@@ -1,6 +1,5 @@
 """Credentials: they edit a request and know no client; no repr shows a secret."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, Protocol, runtime_checkable
@@ -58,7 +57,6 @@ class AkSk(AuthBase):
     signature       "sdk" (SDK-HMAC-SHA256) for regional hosts, "derived"
                     (V11-HMAC-SHA256) for instance hosts, or "auto": derived if the
                     host contains ``.iotda-app.``, as Huawei's Terraform provider does
-    clock           the time of the signature, for tests
 
     IoTDA's gateway accepts clocks within 15 minutes of its own. Wrong arguments raise
     ValueError.
@@ -69,9 +67,6 @@ class AkSk(AuthBase):
     region: str = ""
     security_token: str = field(default="", repr=False)
     signature: Literal["auto", "sdk", "derived"] = "auto"
-    clock: Callable[[], datetime] = field(
-        default=lambda: datetime.now(UTC), repr=False, compare=False
-    )
 
     def __post_init__(self) -> None:
         checked_header(self.access_key, "the access key")
@@ -88,7 +83,7 @@ class AkSk(AuthBase):
         # not encode an asterisk.
         request.url = parts._replace(query=signing.canonical_query(pairs)).geturl()
         request.headers["Host"] = parts.netloc.rpartition("@")[2]
-        request.headers["X-Sdk-Date"] = self.clock().strftime(signing.DATE_FORMAT)
+        request.headers["X-Sdk-Date"] = f"{datetime.now(UTC):{signing.DATE_FORMAT}}"
         present = [name for name in SIGNED_HEADERS if name in request.headers]
         names = ["Host", "X-Sdk-Date", *present]
         if self.security_token:
