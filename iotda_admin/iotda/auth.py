@@ -83,7 +83,7 @@ class AkSk(AuthBase):
         # not encode an asterisk.
         request.url = parts._replace(query=signing.canonical_query(pairs)).geturl()
         request.headers["Host"] = parts.netloc.rpartition("@")[2]
-        request.headers["X-Sdk-Date"] = f"{datetime.now(UTC):{signing.DATE_FORMAT}}"
+        request.headers["X-Sdk-Date"] = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         present = [name for name in SIGNED_HEADERS if name in request.headers]
         names = ["Host", "X-Sdk-Date", *present]
         if self.security_token:

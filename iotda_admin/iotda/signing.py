@@ -13,7 +13,6 @@ from urllib.parse import quote, unquote
 SDK_ALGORITHM = "SDK-HMAC-SHA256"
 DERIVED_ALGORITHM = "V11-HMAC-SHA256"
 SERVICE = "iotdm"
-DATE_FORMAT = "%Y%m%dT%H%M%SZ"
 
 
 @dataclass(frozen=True, slots=True)
