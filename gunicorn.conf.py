@@ -1,4 +1,4 @@
-"""What gunicorn reads by itself when it is started here. Its command line goes before."""
+"""Settings that gunicorn reads when started in this folder; its options override them."""
 
 import gc
 import os
@@ -31,7 +31,9 @@ control_socket_disable = True
 
 
 def post_worker_init(_worker: object) -> None:
-    """What the start has made is never garbage. A form with 100,000 IDs would have it looked through again
-    and again, which is a twentieth of its time."""
+    """Exclude the objects of the start from garbage collection.
+
+    Otherwise a form with 100,000 IDs spends a twentieth of its time on them.
+    """
     gc.collect()
     gc.freeze()

@@ -37,7 +37,7 @@ class FilterForm(forms.Form):
         field.choices = [("", empty), *choices]
 
     def devices(self) -> QuerySet[Device]:
-        """The devices that match. A filter that makes no sense finds nothing, and the page says why."""
+        """Return the matching devices; none for an invalid filter, which the page explains."""
         if not self.is_valid():
             return Device.objects.none()
         asked = self.cleaned_data
@@ -67,7 +67,7 @@ class FilterForm(forms.Form):
 
 
 def devices_matching(devices: QuerySet[Device], text: str) -> QuerySet[Device]:
-    """Any part of a name or an id; a whole id is found by the index alone."""
+    """Match any part of a name or ID; the index alone finds a whole ID."""
     exact = devices.filter(Q(device_id=text) | Q(node_id=text))
     if exact.exists():
         return exact

@@ -59,7 +59,7 @@ class Device(models.Model):
     device_id = models.CharField(max_length=128, primary_key=True)
     node_id = models.CharField(max_length=64, db_index=True)
     name = models.CharField(max_length=256, blank=True, db_index=True)
-    # No choices on these two: the platform may send a value nobody has written down.
+    # No choices on these two: IoTDA may send undocumented values.
     status = models.CharField(max_length=16)
     node_type = models.CharField(max_length=16)
     gateway_id = models.CharField(max_length=128, blank=True, db_index=True)

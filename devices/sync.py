@@ -1,4 +1,4 @@
-"""How spaces, products and devices are read into our tables."""
+"""Syncs resource spaces, products and devices."""
 
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
@@ -80,7 +80,7 @@ def copied(source: Any, names: Sequence[str]) -> dict[str, Any]:
 
 
 def store_device(device: DeviceInfo) -> Device:
-    """What was just read of one device goes into the inventory as well."""
+    """Store a device that was just read."""
     row = device_row(device)
     Devices().save([row])
     return row

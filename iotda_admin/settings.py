@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.core import env
 
-# The database holds password hashes and sessions: files made here are for this account alone.
+# The database holds password hashes and sessions: only this account may read the files.
 os.umask(0o077)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -89,7 +89,7 @@ IOTDA_BURST = env.integer("IOTDA_BURST", 10, low=1, high=100_000)
 # --- What this product does ---------------------------------------------------------------------
 INVENTORY_REFRESH = env.number("INVENTORY_REFRESH", 300, low=10, high=86_400)
 INVENTORY_IN_FLIGHT = env.integer("INVENTORY_IN_FLIGHT", 4, low=1, high=11)
-# Seconds between the two looks that must both miss a change before it counts as not applied.
+# Seconds between the two reads that must both miss a change before it counts as not applied.
 READ_BACK_GAP = env.number("READ_BACK_GAP", 5, low=0, high=600)
 # More devices than this are frozen by IoTDA's batch task. Up to it each is read first and the rest can still
 # be cancelled: that takes less than two minutes at the 10 calls a second of a small instance.
@@ -97,9 +97,10 @@ BATCH_TASK_ABOVE = env.integer("BATCH_TASK_ABOVE", 500, low=0, high=1_000_000)
 TARGETS_LIMIT = env.integer("TARGETS_LIMIT", 100_000, low=20, high=1_000_000)
 
 # --- The audit trail ----------------------------------------------------------------------------
-# With a key, nobody who has only the database can forge the trail. Keep it elsewhere.
+# With a key, access to the database alone is not enough to forge the trail. Keep it
+# elsewhere.
 AUDIT_KEY = env.secret("AUDIT_KEY")
-# Keys of before, so that what was written with them can be verified.
+# Former keys, to verify the events that were written with them.
 AUDIT_OLD_KEYS = env.secret("AUDIT_OLD_KEYS").split()
 WORKING_HOURS = env.working_hours("WORKING_HOURS", "Mon-Fri 08:00-18:00")
 
@@ -243,11 +244,11 @@ AUTH_PASSWORD_VALIDATORS = [
         "CommonPasswordValidator",
     )
 ]
-# Without an action of the user's, and from signing in, whatever is done meanwhile.
+# Since the user's last action, and since sign-in in any case.
 SESSION_IDLE_MINUTES = env.integer("SESSION_IDLE_MINUTES", 30, low=1, high=720)
 SESSION_HOURS = env.integer("SESSION_HOURS", 12, low=1, high=24)
 SESSION_COOKIE_AGE = SESSION_HOURS * 3600
-# Wrong passwords for one account from one address, and how long it then waits.
+# Failed logins for one account from one address, and for how long it is then locked.
 LOGIN_TRIES = env.integer("LOGIN_TRIES", 5, low=1, high=100)
 LOGIN_MINUTES = env.integer("LOGIN_MINUTES", 15, low=1, high=1440)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
@@ -256,7 +257,7 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 if HTTPS:
     # The browser takes such a cookie from this host alone, and only over https.
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
-# Who watches over the processes may ask within the machine, without TLS.
+# A process supervisor on this machine asks without TLS.
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
@@ -293,7 +294,7 @@ DATA_UPLOAD_MAX_NUMBER_FILES = 5
 
 CSRF_FAILURE_VIEW = "iotda_admin.core.error_views.csrf_failure"
 
-# Without it nothing is counted for all processes, and /metrics is not there.
+# Without it processes do not share their counters, and there is no /metrics.
 METRICS_TOKEN = env.token("METRICS_TOKEN")
 
 LOG_LEVEL = env.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error"))
@@ -306,7 +307,7 @@ LOGGING = {
         "json": {"()": "iotda_admin.core.logging.Json"},
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
-    # A refused request is no fault: without this, each one leaves a traceback.
+    # A rejected request is not an error: without this, each one logs a traceback.
     "loggers": {
         "django.request": {"level": "ERROR"},
         # Its two lines for each message say nothing new.

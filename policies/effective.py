@@ -18,7 +18,7 @@ THROUGH = {
 
 
 def policies_on_target(kind: str, target_id: str, user: AnyUser) -> dict[str, Any]:
-    """As far as the inventory knows: IoTDA cannot be asked."""
+    """Return them by the inventory: IoTDA has no call for it."""
     bound = Binding.objects.filter(target_type=kind, target_id=target_id)
     shown = bound.filter(policy__in=visible_policies(user)).select_related("policy")
     rows = list(shown.order_by("policy__name", "policy"))

@@ -1,4 +1,4 @@
-"""Our mirror of the device policies and of what they are bound to."""
+"""The mirror of the device policies and their bindings."""
 
 from django.db import models
 from django.urls import reverse
@@ -43,8 +43,11 @@ class Policy(models.Model):
 
 
 class Binding(models.Model):
-    """A policy on a target. Known from the policies' target lists and from our own operations:
-    the platform cannot be asked which policies a device has."""
+    """A policy on a target.
+
+    It is known from the policies' target lists and from our own operations: IoTDA cannot
+    say which policies a device has.
+    """
 
     policy = models.ForeignKey(
         Policy, models.CASCADE, db_constraint=False, related_name="bindings"

@@ -8,7 +8,7 @@ from policies.models import Binding, Policy, TargetType
 
 
 def visible_policies(user: AnyUser) -> QuerySet[Policy]:
-    """Those of the user's spaces, and those of no space, which are the whole instance's."""
+    """Return policies of the user's spaces, and those of the whole instance."""
     spaces = user_spaces(user)
     rows = Policy.objects.all()
     return rows if spaces is None else rows.filter(app_id__in=sorted({"", *spaces}))

@@ -49,7 +49,7 @@ class Picker:
 
     @property
     def many(self) -> bool:
-        """More than can be shown one by one: they travel as one text."""
+        """Return whether they are more than a page shows; the form sends one text then."""
         return len(self.ids) > CHOSEN_SHOWN
 
     @property
@@ -60,8 +60,10 @@ class Picker:
 def read(
     data: QueryDict, policy_id: str, user: AnyUser, more: Iterable[str] = ()
 ) -> Picker:
-    """What the form says was chosen and looked for, with the buttons that were pressed applied. more: ids
-    that it has read besides."""
+    """Return the selection and search of the form after the pressed buttons.
+
+    more: IDs that the form has read besides.
+    """
     pressed, _colon, value = data.get("act", "").partition(":")
     target_type = (
         value if pressed == "kind" else data.get("target_type", TargetType.DEVICE)
@@ -90,7 +92,7 @@ def read(
 
 
 def search(target_type: str, query: str, user: AnyUser) -> list[Choice]:
-    """At most one more than is shown, so that one knows whether there are more."""
+    """Return at most one more than is shown, to know whether there are more."""
     if target_type == TargetType.DEVICE:
         if not query:
             return []
@@ -122,7 +124,7 @@ def as_choice(row: Device | Product | Space) -> Choice:
 def describe_choices(
     target_type: str, ids: Sequence[str], policy_id: str, user: AnyUser
 ) -> dict[str, Choice]:
-    """Each id with what the inventory knows of it; the platform may know ids that it does not."""
+    """Return each ID with what the inventory knows; IoTDA may know other IDs."""
     known = {
         row.pk: as_choice(row)
         for row in in_scope(known_targets(target_type, ids), user)
@@ -133,7 +135,7 @@ def describe_choices(
         policy_id,
     )
     if user_spaces(user) is not None:
-        # How many policies a target elsewhere has is nothing for them to know.
+        # Do not reveal the number of policies of targets outside the user's spaces.
         told = [
             choice if choice.known else Choice(choice.id, choice.id, known=False)
             for choice in told

@@ -1,4 +1,4 @@
-"""How policies and what they are bound to are read into our tables."""
+"""Syncs policies and their bindings."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -93,7 +93,7 @@ def policy_row(policy: DevicePolicy) -> Policy:
 
 
 def store_policy(policy: DevicePolicy) -> Policy:
-    """What was just read of one policy goes into the inventory as well."""
+    """Store a policy that was just read."""
     row = policy_row(policy)
     Policies().save([row])
     return row

@@ -254,7 +254,7 @@ class PolicyVerb(Verb):
         return {id: (id not in missing) == self.bound for id in ids}
 
     def stops(self, error: IotdaError) -> bool:
-        # What the whole request is refused for, rights or the policy, holds for the rest.
+        # A refusal of a whole request, for permissions or the policy, applies to the rest.
         return super().stops(error) or error.status in (403, 404)
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -61,7 +61,7 @@ def names_of_spaces() -> dict[str, str]:
 
 @require_safe
 def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
-    """Read from the platform at this moment; where that fails, as the inventory has it, and said so."""
+    """Read the policy from IoTDA; if that fails, show the inventory's row and say so."""
     error = None
     try:
         row = store_policy(client().show_device_policy(policy_id))

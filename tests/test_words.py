@@ -71,7 +71,7 @@ FORBIDDEN = {
     "(is|are) no (matter|reason|news|wonder)": "does not …",
     "deeds?": "operation",
     "askers?": "actor",
-    "(the|one|at) doors?": "services, the entry point",
+    "(the|one|at|same) doors?": "services, the entry point",
     "nudges?|nudged|nudging": "notify, wake",
     "judge?ments?|judges?|judged|verdicts?": "error policy, classify",
     "hand(s|ed|ing)? (it |them )?back": "requeue, return",

@@ -40,7 +40,7 @@ def target_counts_by_operation(
 
 @dataclass(frozen=True, slots=True)
 class OverallOutcome:
-    """Of an operation as a whole, for the one who waits for it."""
+    """The outcome of an operation as a whole."""
 
     counts: dict[str, int]
 

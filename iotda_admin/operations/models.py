@@ -1,4 +1,4 @@
-"""A change that someone asked for, the calls it is made of, and how each target ended."""
+"""An operation, its chunks, and the outcome of each target."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Operation(models.Model):
-    """A change that someone asked for, recorded before the first byte leaves. Shown as OP-1042."""
+    """A requested change, recorded before the first byte is sent. Shown as OP-1042."""
 
     class State(models.TextChoices):
         RUNNING = "running", _("Running")
@@ -29,13 +29,13 @@ class Operation(models.Model):
     actor = models.ForeignKey(
         get_user_model(), models.SET_NULL, null=True, related_name="+"
     )
-    # History keeps the name and the role as they were, whatever becomes of the account.
+    # The name and role at that time, even if the account changes later.
     actor_name = models.CharField(max_length=150)
     role = models.CharField(max_length=100, blank=True)
     source = models.CharField(max_length=10)
     address = models.CharField(max_length=45, blank=True)
 
-    # Twice is once: the same key and input is the same operation.
+    # Idempotency key: the same key and input are the same operation.
     form_key = models.CharField(max_length=64)
     input_digest = models.CharField(max_length=64)
     retry_of = models.ForeignKey(
@@ -44,15 +44,15 @@ class Operation(models.Model):
     undo_of = models.ForeignKey("self", models.PROTECT, null=True, related_name="undos")
 
     state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
-    # Why it was stopped before its end: a refusal that the remaining calls would meet as well.
+    # Why it stopped early: a refusal that the other calls would get as well.
     stop_code = models.CharField(max_length=64, blank=True)
     stop_message = models.CharField(max_length=512, blank=True)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
     finished_at = models.DateTimeField(null=True)
     cancelled_by = models.CharField(max_length=150, blank=True)
-    # Nothing is sent before this moment: the platform asked to wait, or cannot be reached.
+    # Nothing is sent before this time: IoTDA throttles, or cannot be reached.
     held_until = models.DateTimeField(null=True)
-    # Calls in a row that the platform did not answer properly.
+    # Calls in a row without a proper answer of IoTDA.
     strikes = models.PositiveIntegerField(default=0)
 
     class Meta:
@@ -82,7 +82,7 @@ class Operation(models.Model):
 
 
 class OperationSpace(models.Model):
-    """A resource space that has targets of the operation: who may not see the space may not see it either."""
+    """A resource space of its targets: only users who see all of them see the operation."""
 
     operation = models.ForeignKey(Operation, models.PROTECT, related_name="spaces")
     # Empty for targets whose space was unknown.
@@ -119,11 +119,11 @@ class Chunk(models.Model):
         PENDING = "pending", _("Waiting")
         SENT = "sent", _("Sent")
         UNKNOWN = "unknown", _("No clear answer")
-        # A batch task that the platform has taken on: it is asked until each target has ended.
+        # IoTDA has accepted a batch task: it is polled until each target has ended.
         FOLLOWED = "followed", _("At IoTDA")
         DONE = "done", _("Answered")
 
-    # What is still to come, from sending to reading back.
+    # Not ended yet, from sending to reading back.
     OPEN = (State.PENDING, State.SENT, State.UNKNOWN, State.FOLLOWED)
 
     operation = models.ForeignKey(
@@ -135,11 +135,11 @@ class Chunk(models.Model):
     # Fencing token: each new lease has a higher one, and results with an earlier one are void.
     token = models.PositiveIntegerField(default=0)
     lease_until = models.DateTimeField(null=True)
-    # Not to be sent, or read back, before this moment.
+    # Not sent or read back before this time.
     due_at = models.DateTimeField(default=timezone.now)
-    # How often the platform was asked whether an unanswered change took effect, and did not show it.
+    # How often reading back did not show the unanswered change.
     misses = models.PositiveIntegerField(default=0)
-    # Sent as one of the platform's batch tasks; its id there once it is known, and how far it has come.
+    # Sent as a batch task of IoTDA; its ID once it is known, and its progress.
     by_task = models.BooleanField(default=False)
     task_id = models.CharField(max_length=64, blank=True)
     task_done = models.PositiveIntegerField(default=0)

@@ -1,1 +1,1 @@
-"""The command line: the same door, with a progress bar."""
+"""The command line: the same services as the pages, with a progress bar."""

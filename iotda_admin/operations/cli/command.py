@@ -203,7 +203,7 @@ class VerbCommand(BaseCommand):
         return form
 
     def recorded(self, key: str, interruption: Interruption) -> Operation:
-        """Interrupted while it was recorded: it may have come in the moment after the commit."""
+        """Return the operation if the interruption came after its commit; else exit."""
         interruption.patient = True
         if operation := Operation.objects.filter(form_key=key).first():
             return operation
@@ -228,7 +228,7 @@ class VerbCommand(BaseCommand):
                 interrupted=interruption.happened,
             )
         except KeyboardInterrupt:
-            # Asked for twice. What was under way has a lease: the worker looks up what became of it.
+            # Interrupted twice. Calls under way have a lease: the worker reads them back.
             pass
         finally:
             bar.close()

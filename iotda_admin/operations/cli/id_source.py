@@ -1,4 +1,4 @@
-"""The ids that a command was given: as arguments, in a file, on standard input."""
+"""The IDs of a command: from arguments, a file, or standard input."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ class Given:
 
 
 def given_ids(arguments: Sequence[str], file: str | None, kind: str) -> Given:
-    """The ids of all sources, each once. What is not an id is named with its file and line."""
+    """Return the IDs of all sources, each once, and the invalid ones with file and line."""
     given, found, mentions = Given(), dict[str, None](), 0
     try:
         for name, pasted in sources(arguments, file, kind):
@@ -49,7 +49,7 @@ def given_ids(arguments: Sequence[str], file: str | None, kind: str) -> Given:
 def sources(
     arguments: Sequence[str], file: str | None, kind: str
 ) -> Iterator[tuple[str, IdList]]:
-    """Each place that ids are read from, with its name."""
+    """Yield each source of IDs, with its name."""
     yield (
         "",
         parse_ids(

@@ -1,4 +1,4 @@
-"""An operation in words for a terminal, and as one document for a script."""
+"""The report of an operation: text for a terminal, a JSON document for a script."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ IDS_SHOWN = 20
 
 
 def as_lines(operation: Operation, past: str) -> Iterator[str]:
-    """Counts first, then what is to be acted on, by cause."""
+    """Return the counts, then the failures by cause."""
     counts = target_counts(operation)
     said = [
         f"{counts[state]:,} {past if state == State.OK else state}"
@@ -56,5 +56,5 @@ def as_document(operation: Operation) -> dict[str, Any]:
 
 
 def printable(text: str) -> str:
-    """A name or an answer of the platform must not steer the terminal."""
+    """Escape control characters: text from IoTDA must not control the terminal."""
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)

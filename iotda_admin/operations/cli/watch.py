@@ -38,7 +38,7 @@ def follow(
     show: Show,
     interrupted: Callable[[], bool],
 ) -> None:
-    """Until it has ended, or is interrupted, or nothing has moved for as long as there is patience."""
+    """Wait until it ends, is interrupted, or makes no progress for too long."""
     watch = Watch(operation, patience, show, interrupted)
     while not watch.over():
         work(operation, client, watch)
@@ -48,7 +48,7 @@ def follow(
 
 
 def work(operation: Operation, client: Client, watch: "Watch") -> None:
-    """What a worker does, in this process: it needs none, and does not mind one."""
+    """Do a worker's job in this process, with or without a worker beside it."""
     execute_due_chunks(
         client, lambda: watch.over() or not watch.pending, hurried=watch.interrupted
     )
@@ -59,7 +59,7 @@ def work(operation: Operation, client: Client, watch: "Watch") -> None:
 
 
 class Watch:
-    """Looks at the rows now and then, however often it is asked."""
+    """Reads the rows at intervals, however often it is called."""
 
     def __init__(
         self,
@@ -104,8 +104,11 @@ class Watch:
 
 
 class Interruption:
-    """Ctrl-C and what else tells a process to end. Before anything is recorded it ends at once; after that
-    the calls under way are waited for, unless it is told again."""
+    """Handles Ctrl-C and other signals that end a process.
+
+    Before anything is recorded it ends at once; later it waits for the calls under way,
+    unless a second signal arrives.
+    """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -113,7 +116,7 @@ class Interruption:
         self.signal, self.patient = 0, False
 
     def __enter__(self) -> Self:
-        # Who ignores one, as nohup does, wants it ignored.
+        # A signal that is ignored already, as by nohup, stays ignored.
         before = {number: signal.getsignal(number) for number in self.SIGNALS}
         self.before = {
             number: how for number, how in before.items() if how is not signal.SIG_IGN
@@ -131,7 +134,7 @@ class Interruption:
         if again or not self.patient:
             raise KeyboardInterrupt
         with suppress(OSError):
-            # Unbuffered: it may come in the middle of a line of the bar.
+            # Unbuffered: the signal may arrive while the bar is being written.
             os.write(2, b"\nWaiting a few seconds for the calls under way.\n")
 
     def happened(self) -> bool:

@@ -137,7 +137,7 @@ def follow_up_page(
     plan_of: PlanOf,
     initial: dict[str, str],
 ) -> HttpResponse:
-    """First shows exactly what will be changed, then changes exactly that."""
+    """Show exactly what will be changed, then change exactly that."""
     if not may_ask(request.user, get_verb(verb), row):
         raise PermissionDenied
     actor, asked = actor_of(request), request.method == "POST"
@@ -172,7 +172,7 @@ def follow_up_page(
 
 
 def seen_by(user: User | AnonymousUser, plan: FollowUpPlan) -> set[int]:
-    """Of the later operations that are named, those that may be opened."""
+    """Return the named later operations that the user may open."""
     numbers = {number for group in plan.groups for number in group.since_first}
     return (
         set(
@@ -184,7 +184,7 @@ def seen_by(user: User | AnonymousUser, plan: FollowUpPlan) -> set[int]:
 
 
 def key_of(request: HttpRequest) -> str:
-    """The form's key, if it is one at all: PostgreSQL refuses to look for what holds a NUL."""
+    """Return the form's key if it is valid: PostgreSQL rejects a search for a NUL."""
     form = ChangeForm(request.POST)
     form.is_valid()
     return str(form.cleaned_data.get("key", ""))

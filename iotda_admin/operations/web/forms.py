@@ -20,7 +20,7 @@ from iotda_admin.operations.verbs import Verb
 if TYPE_CHECKING:
     from iotda_admin.operations.followups.plan import FollowUpPlan
 
-# Where a form names its targets.
+# The fields in which a form names its targets.
 IDS = ("target", "pasted", "upload")
 NOT_COMPLETE = gettext_lazy("This form was not complete. Open it again.")
 
@@ -82,7 +82,7 @@ class ChangeForm(forms.Form):
 
 
 class IdsField(forms.Field):
-    """Ids as repeated values of one name, e.g. ticked rows."""
+    """IDs as repeated values of one name, such as selected rows."""
 
     widget = forms.MultipleHiddenInput
 
@@ -99,9 +99,9 @@ class IdsField(forms.Field):
 
 
 class ReadIdsField(forms.Field):
-    """Ids that are read from a text; each bad one is named with its line."""
+    """IDs from a text; errors name each invalid one with its line."""
 
-    # What the ids are of: a column of a table may be named for it.
+    # The type of the targets: a column of a table may be named after it.
     kind = "device"
     duplicates = 0
 
@@ -172,7 +172,7 @@ def describe_invalid_id(problem: InvalidId) -> str:
 
 
 class TargetsForm(ChangeForm):
-    """Asks for a change of targets that were ticked, pasted or uploaded, or all of it."""
+    """Requests a change of targets that were selected, pasted or uploaded."""
 
     target = IdsField(required=False)
     pasted = PastedIdsField(label=gettext_lazy("Paste IDs"), required=False)
@@ -181,7 +181,7 @@ class TargetsForm(ChangeForm):
     )
 
     def targets(self) -> list[str]:
-        """What was ticked, then what was pasted, then the file; an id named twice counts once."""
+        """Return the selected, then the pasted, then the uploaded IDs, each once."""
         return list(
             dict.fromkeys([*(self.cleaned_data.get("target") or []), *self.read_ids()])
         )
@@ -193,7 +193,7 @@ class TargetsForm(ChangeForm):
 
     @property
     def duplicates(self) -> int:
-        """How many of the ids that were pasted or uploaded had been named before."""
+        """Return how many pasted or uploaded IDs are duplicates."""
         read = self.read_ids()
         within = sum(
             getattr(self.fields[name], "duplicates", 0) for name in ("pasted", "upload")
@@ -208,12 +208,12 @@ class TargetsForm(ChangeForm):
 
     @property
     def unreadable(self) -> bool:
-        """Whether some of what was pasted or uploaded is not taken."""
+        """Return whether some pasted or uploaded text is rejected."""
         return bool({"pasted", "upload"} & set(self.errors))
 
     @property
     def status(self) -> int:
-        """Of the answer to a form that is wrong."""
+        """Return the HTTP status of the response to an invalid form."""
         too_many = self.has_error("pasted", "too_many") or self.has_error(
             "upload", "too_many"
         )
@@ -221,13 +221,13 @@ class TargetsForm(ChangeForm):
 
     @property
     def text(self) -> str:
-        """For the field to paste into: a browser keeps no file, so its ids go there."""
+        """Return the text of the paste field: uploaded IDs go there, as browsers keep no file."""
         if self.is_bound and not self.unreadable and self.cleaned_data.get("upload"):
             return "\n".join(dict.fromkeys(self.read_ids()))
         return str(self["pasted"].value() or "")
 
     def lenient(self) -> Self:
-        """For a look before anything is asked: what is missing in other fields is no error yet."""
+        """Validate for a preview: fields that are still empty are no errors yet."""
         for name in set(self.errors) - {"pasted", "upload"}:
             del self.errors[name]
         return self
@@ -238,7 +238,7 @@ def valid_ids(values: Iterable[str]) -> list[str]:
 
 
 class FollowUpForm(ChangeForm):
-    """Asks for what a plan offers: some of its groups."""
+    """Requests some of the groups that a plan offers."""
 
     group = forms.MultipleChoiceField(
         error_messages={

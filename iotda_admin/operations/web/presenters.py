@@ -1,4 +1,4 @@
-"""An operation as a person wants to see it: counts first, then failures by cause."""
+"""Presents an operation: counts first, then failures by cause."""
 
 from typing import Any
 
@@ -12,18 +12,18 @@ from iotda_admin.operations.verbs import get_verb
 from iotda_admin.operations.web.progress import operation_progress
 
 State = Target.State
-# While numbers still change: the page is asked for again and again.
+# While numbers change, the page is polled.
 SHOWN_MEANWHILE = 10
 # Always shown, so that nothing jumps while numbers change; the others appear with their first target.
 TILES = (State.OK, State.ALREADY, State.FAILED, State.UNKNOWN)
 
 
 def result_context(operation: Operation) -> dict[str, Any]:
-    """What the result fragment shows, on the operation's page and wherever it was asked for."""
+    """Return the context of the result fragment, on any page."""
     counts = target_counts(operation)
     total = sum(counts.values())
     waiting = counts.get(State.PENDING, 0) + counts.get(State.SENT, 0)
-    # Nothing long is read for a page that is asked for again in a second.
+    # Read nothing slow for a page that is polled in a second.
     good = operation.targets.filter(
         state__in=[] if waiting else [State.OK, State.ALREADY]
     )
@@ -55,7 +55,7 @@ def troubled(counts: dict[str, int]) -> bool:
 
 
 def target_history(target_type: str, target_id: str) -> list[Target]:
-    """The last changes that were asked for one target."""
+    """Return the last changes of one target."""
     targets = Target.objects.filter(
         target_id=target_id, operation__target_type=target_type
     )
@@ -64,6 +64,6 @@ def target_history(target_type: str, target_id: str) -> list[Target]:
 
 
 def policy_history(policy_id: str, user: AnyUser) -> list[Operation]:
-    """The last changes with it, as far as all of their targets are in the user's spaces."""
+    """Return the last changes with the policy whose targets are all in the user's spaces."""
     rows = operations_in_scope(Operation.objects.filter(policy_id=policy_id), user)
     return list(rows.prefetch_related("spaces")[:20])

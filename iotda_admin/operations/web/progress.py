@@ -1,4 +1,4 @@
-"""How far an operation has come, what it waits for, and about how long it still takes."""
+"""The progress of an operation, what it waits for, and its estimated remaining time."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,17 +13,17 @@ from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.verbs import get_verb
 from iotda_admin.rate.hook import estimate_seconds
 
-# Not worth a word.
+# Too short to show.
 SHORT_SECONDS = 3.0
-# How far back one looks for how fast it goes.
+# The time over which the speed is measured.
 PACE_SECONDS = 60.0
-# Of a large operation less changes in a second than one can read.
+# A large operation is polled less often.
 LARGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class BatchTaskProgress:
-    """What IoTDA has done of its batch tasks, of how many; not all of it may be recorded with us yet."""
+    """The targets that IoTDA's batch tasks have done, of all; some may not be recorded yet."""
 
     done: int
     total: int
@@ -47,7 +47,7 @@ class Progress:
     seconds_left: float
     # The calls take longer than the rate alone would have it.
     paced: bool
-    # Seconds until the page is to be asked for again.
+    # Seconds until the next poll of the page.
     poll: int
 
     @property
@@ -56,7 +56,7 @@ class Progress:
 
     @property
     def wait(self) -> str:
-        """How long it still takes in words, if it is worth a word."""
+        """Return the remaining time in words, unless it is short."""
         return (
             format_duration(self.seconds_left)
             if self.seconds_left > SHORT_SECONDS and not self.held_until
@@ -95,7 +95,7 @@ def batch_task_progress(operation: Operation) -> BatchTaskProgress | None:
 
 
 def next_send_at(operation: Operation) -> datetime | None:
-    """When the next chunk may be sent, if it has to wait."""
+    """Return when the next chunk may be sent, if it must wait."""
     if not operation.running:
         return None
     now, pending = timezone.now(), operation.chunks.filter(state=Chunk.State.PENDING)
@@ -111,7 +111,7 @@ def next_send_at(operation: Operation) -> datetime | None:
 
 
 def waits_for_batch_task(operation: Operation) -> bool:
-    """Whether what goes on first waits for one of the platform's batch tasks to end."""
+    """Return whether the next step waits for the end of a batch task."""
     first = operation.chunks.filter(state=Chunk.State.PENDING).order_by("due_at")[:1]
     return any(chunk.error_code in TASKS_FULL for chunk in first)
 

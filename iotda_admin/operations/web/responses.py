@@ -1,4 +1,4 @@
-"""What the one who asked for an operation is answered."""
+"""The response to a request of an operation."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -11,8 +11,10 @@ from iotda_admin.operations.web.presenters import result_context
 
 
 def operation_response(request: HttpRequest, operation: Operation) -> HttpResponse:
-    """The result inline for a swap, else the operation's own page. Where IoTDA could not be reached at all
-    the status says so, and then there is no redirect that would hide it."""
+    """Return the result inline for a swap, else redirect to the operation's page.
+
+    If IoTDA could not be reached at all, the status says so, without a redirect.
+    """
     status = overall_outcome(operation).http_status
     if status == 200 and not wants_fragment(request):
         return redirect(operation)

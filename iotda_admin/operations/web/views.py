@@ -33,15 +33,14 @@ def visible(request: HttpRequest) -> QuerySet[Operation]:
 
 
 def can_check_operation(user: User | AnonymousUser, operation: Operation) -> bool:
-    """To look now, which spends the platform's calls, or to cancel the rest: for the one who asked, and
-    those who might have."""
+    """Return whether the user may check now or cancel: the actor, or who may request it."""
     return operation.actor_id == user.pk or may_ask(
         user, get_verb(operation.verb), operation
     )
 
 
 def may_ask(user: User | AnonymousUser, verb: Verb, about: Operation) -> bool:
-    """To ask for this with the targets of that operation."""
+    """Return whether the user may request this verb for the operation's targets."""
     return user.has_perm(verb.permission_for(about.target_type))
 
 
@@ -137,7 +136,7 @@ def failures(request: HttpRequest, number: int) -> StreamingHttpResponse:
 @require_POST
 @permission_required(SEE, raise_exception=True)
 def check(request: HttpRequest, number: int) -> HttpResponse:
-    """Read the platform back now for what got no clear answer, as far as it is not too early."""
+    """Read unknown outcomes back from IoTDA now, unless it is too early."""
     row = visible_or_404(request, number)
     if not can_check_operation(request.user, row):
         raise PermissionDenied
