@@ -56,7 +56,7 @@ class Cloud:
 
     def fault(
         self,
-        operation: str,
+        operation: str | Sequence[str],
         fault: str,
         *,
         match: dict[str, Any] | None = None,

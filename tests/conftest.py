@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from copy import copy
 from datetime import datetime
 from itertools import groupby
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -15,6 +14,7 @@ from django.db.models import AutoField, DateTimeField, Model
 from django.test import Client, TransactionTestCase
 from django.utils import timezone
 from hypothesis import HealthCheck, settings
+from pytest_django import Settings
 
 from devices.models import Device, Product, Space
 from iotda_admin.access.actor import Actor
@@ -33,7 +33,7 @@ settings.register_profile(
 settings.load_profile("loaded")
 
 HTMX = {"HX-Request": "true"}
-MIRRORED = [Space, Product, Device, Policy, Binding, SyncRun]
+MIRRORED: list[type[Model]] = [Space, Product, Device, Policy, Binding, SyncRun]
 READ: list[Model] = []
 # Where a script runs the tests in its background they ignore Ctrl-C, and so would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -61,7 +61,7 @@ def cloud_process() -> Iterator[Cloud]:
 
 
 @pytest.fixture
-def cloud(cloud_process: Cloud, settings: Any) -> Iterator[Cloud]:
+def cloud(cloud_process: Cloud, settings: Settings) -> Iterator[Cloud]:
     """A fresh simulated platform, and our connection pointed at it."""
     cloud_process.reset()
     settings.IOTDA_ENDPOINT = cloud_process.api
@@ -79,11 +79,15 @@ def inventory(cloud: Cloud, db: None) -> Cloud:
     """
     if not READ:
         assert run_sync(SyncRun.objects.create(), connection.client())
-        READ.extend(row for model in MIRRORED for row in model.objects.order_by("pk"))
+        READ.extend(
+            row for model in MIRRORED for row in model._default_manager.order_by("pk")
+        )
     else:
         now = timezone.now()
         for model, rows in groupby(map(copy, READ), type):
-            model._default_manager.bulk_create(as_if_read(row, now) for row in rows)
+            model._default_manager.bulk_create(  # type: ignore[attr-defined]
+                as_if_read(row, now) for row in rows
+            )
     return cloud
 
 

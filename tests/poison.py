@@ -12,7 +12,8 @@ from iotda_admin.access.actor import Actor
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.inventory.sync import run_sync
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.services import TargetSpec, dispatch
+from iotda_admin.operations.requests import TargetSpec
+from iotda_admin.operations.services import dispatch
 from iotda_admin.rate import connection
 from policies.models import Policy
 from tests.batch_task_helpers import poll_tasks_now

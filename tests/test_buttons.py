@@ -3,6 +3,7 @@
 import html
 import re
 from collections import Counter
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -14,6 +15,7 @@ from iotda_admin.operations.execution.executor import execute_chunk
 from iotda_admin.operations.execution.lifecycle import cancel_operation
 from iotda_admin.rate import connection
 from policies.models import Policy
+from tests.cloud import Cloud
 from tests.conftest import make_user, signed_in
 from tests.operation_helpers import create
 from tests.samples import BY_VERB, SAMPLES
@@ -61,7 +63,7 @@ def offered(text: str) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_each_role_sees_the_buttons_it_may_use(role, inventory):
+def test_each_role_sees_the_buttons_it_may_use(role: str, inventory: Cloud) -> None:
     client = signed_in(role)
     pages = [
         client.get(url.format(**inventory.known_ids)).text for url in PAGES.values()
@@ -71,7 +73,9 @@ def test_each_role_sees_the_buttons_it_may_use(role, inventory):
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("place", PAGES)
-def test_no_button_leads_to_a_rejected_view(role, place, inventory):
+def test_no_button_leads_to_a_rejected_view(
+    role: str, place: str, inventory: Cloud
+) -> None:
     client = signed_in(role)
     response = client.get(PAGES[place].format(**inventory.known_ids))
     assert response.status_code == 200
@@ -80,7 +84,7 @@ def test_no_button_leads_to_a_rejected_view(role, place, inventory):
 
 
 @pytest.fixture
-def operations(inventory):
+def operations(inventory: Cloud) -> dict[Any, Any]:
     """Of a freezer and of a binder each: one that is not fully sent, and one that failed in part."""
     found = {}
     for verb, role in [("device.freeze", "operator"), ("policy.bind", "policy admin")]:
@@ -103,7 +107,9 @@ def operations(inventory):
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_an_operation_offers_the_follow_ups_that_are_possible(role, operations):
+def test_an_operation_offers_the_follow_ups_that_are_possible(
+    role: str, operations: dict[Any, Any]
+) -> None:
     client = Client()
     client.force_login(
         User.objects.filter(groups__name=role).first() or make_user(role)
@@ -122,7 +128,9 @@ def test_an_operation_offers_the_follow_ups_that_are_possible(role, operations):
             assert (status == 200) == may
 
 
-def test_a_device_behind_a_gateway_has_no_freeze(admin, inventory):
+def test_a_device_behind_a_gateway_has_no_freeze(
+    admin: Client, inventory: Cloud
+) -> None:
     text = admin.get(
         PAGES["a device behind a gateway"].format(**inventory.known_ids)
     ).text
@@ -134,12 +142,14 @@ def test_a_device_behind_a_gateway_has_no_freeze(admin, inventory):
     ("role", "shown"),
     [("viewer", 0), ("auditor", 0), ("operator", 51), ("policy admin", 51)],
 )
-def test_rows_have_checkboxes_only_for_users_with_a_bulk_action(role, shown, inventory):
+def test_rows_have_checkboxes_only_for_users_with_a_bulk_action(
+    role: str, shown: int, inventory: Cloud
+) -> None:
     assert signed_in(role).get("/devices/").text.count('type="checkbox"') == shown
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_no_menu_entry_leads_to_a_rejected_view(role, inventory):
+def test_no_menu_entry_leads_to_a_rejected_view(role: str, inventory: Cloud) -> None:
     client = signed_in(role)
     menu = re.search(r'<nav class="nav".*?</nav>', client.get("/").text, re.S)[0]
     links = [
@@ -153,7 +163,9 @@ def test_no_menu_entry_leads_to_a_rejected_view(role, inventory):
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_no_link_leads_a_user_of_one_space_to_a_rejected_view(role, inventory):
+def test_no_link_leads_a_user_of_one_space_to_a_rejected_view(
+    role: str, inventory: Cloud
+) -> None:
     spaces = inventory.known_ids["free_by_space"]
     home = Policy.objects.get(pk=inventory.known_ids["policy"]).app_id
     (near, *_rest), far = spaces.pop(home), next(iter(spaces.values()))[0]
@@ -178,9 +190,10 @@ def test_no_link_leads_a_user_of_one_space_to_a_rejected_view(role, inventory):
     assert bool(changes) == bool(OFFERED[role])
 
 
-def crawl(browser, *urls):
+def crawl(browser: Any, *urls: Any) -> tuple[Any, ...]:
     """Follow the links of each page, a few to each view: every status, and the views that were found."""
-    found, waiting, visits = {}, list(urls), Counter()
+    found: dict[str, Any] = {}
+    waiting, visits = list(urls), Counter[str]()
     while waiting:
         url = waiting.pop()
         name = resolve(url.partition("?")[0]).view_name

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -81,7 +82,7 @@ class Echo(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def echo():
+def echo() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -89,7 +90,7 @@ def echo():
 
 
 @pytest.fixture
-def loud(tmp_path, monkeypatch):
+def loud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loud]:
     for name, value in {"AK": CANARIES["IOTDA_AK"], "SK": CANARIES["IOTDA_SK"]}.items():
         monkeypatch.setenv(f"SIMULATOR_{name}", value)
     cloud = Cloud()
@@ -101,7 +102,7 @@ def loud(tmp_path, monkeypatch):
     cloud.close()
 
 
-def send(browser: Browser, path: str, **more: object) -> requests.Response:
+def send(browser: Browser, path: str, **more: Any) -> requests.Response:
     return browser.send(
         path, browser.form(path) | {"reason": "canary", "ticket": "INC-1"} | more
     )
@@ -208,7 +209,7 @@ def hits(where: dict[str, str], secrets: dict[str, str]) -> list[tuple[str, str]
     ]
 
 
-def test_no_secret_leaks(loud, echo):
+def test_no_secret_leaks(loud: Loud, echo: str) -> None:
     base = loud.start_web()
     browser = live(loud, base, echo)
     loud.start("manage.py", "worker")

@@ -78,12 +78,12 @@ def known(inventory: Cloud) -> Known:
     return known_objects(inventory)
 
 
-def test_every_verb_has_a_sample():
+def test_every_verb_has_a_sample() -> None:
     assert {verb.name for verb in all_verbs()} == set(BY_VERB)
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.verb)
-def test_every_verb_has_its_texts(sample):
+def test_every_verb_has_its_texts(sample: Any) -> None:
     verb = sample.about
     words = ["title", "past", "icon", "summary"]
     if isinstance(verb, DeviceVerb):
@@ -105,7 +105,7 @@ def send(client: Client, change: Change, known: dict[str, Any], **more: Any) -> 
 
 
 @every_change
-def test_the_view_changes_iotda_once(change, known, cloud):
+def test_the_view_changes_iotda_once(change: Any, known: Known, cloud: Cloud) -> None:
     send(someone_allowed(change), change, known)
     (entry,) = write_requests(cloud)
     assert entry["applied"]
@@ -113,14 +113,14 @@ def test_the_view_changes_iotda_once(change, known, cloud):
 
 
 @every_change
-def test_the_view_redirects_to_the_operation(change, known):
+def test_the_view_redirects_to_the_operation(change: Any, known: Known) -> None:
     response = send(someone_allowed(change), change, known)
     assert response.status_code == 302
-    assert response.url == Operation.objects.get().get_absolute_url()
+    assert response["Location"] == Operation.objects.get().get_absolute_url()
 
 
 @every_change
-def test_a_get_sends_nothing(change, known, cloud):
+def test_a_get_sends_nothing(change: Any, known: Known, cloud: Cloud) -> None:
     response = someone_allowed(change).get(change.url(known), change.form(known))
     assert response.status_code == (200 if change.has_form else 302)
     assert not write_requests(cloud)
@@ -128,17 +128,19 @@ def test_a_get_sends_nothing(change, known, cloud):
 
 
 @every_change
-def test_the_view_requires_a_login(change, known, cloud, anonymous):
+def test_the_view_requires_a_login(
+    change: Any, known: Known, cloud: Cloud, anonymous: Client
+) -> None:
     response = send(anonymous, change, known)
     assert response.status_code == 302
-    assert response.url.startswith("/accounts/login/?next=")
+    assert response["Location"].startswith("/accounts/login/?next=")
     assert not write_requests(cloud)
 
 
 @every_change
 def test_an_htmx_request_without_a_session_goes_to_the_login_page(
-    change, known, cloud, anonymous
-):
+    change: Any, known: Known, cloud: Cloud, anonymous: Client
+) -> None:
     headers = {**HTMX, "HX-Current-URL": "http://testserver/devices/?status=ONLINE"}
     response = send(anonymous, change, known, headers=headers)
     assert (
@@ -153,7 +155,9 @@ def test_an_htmx_request_without_a_session_goes_to_the_login_page(
     [(c, role) for c in CHANGES for role in sorted(ROLES - c.allowed)],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_a_user_without_permission_is_rejected_and_recorded(change, role, known, cloud):
+def test_a_user_without_permission_is_rejected_and_recorded(
+    change: Any, role: Any, known: Known, cloud: Cloud
+) -> None:
     response = send(signed_in(role), change, known)
     denied = Event.objects.get(kind="denied")
     assert response.status_code == 403
@@ -167,7 +171,9 @@ def test_a_user_without_permission_is_rejected_and_recorded(change, role, known,
 
 
 @every_change
-def test_a_form_without_a_csrf_token_is_rejected(change, known, cloud):
+def test_a_form_without_a_csrf_token_is_rejected(
+    change: Any, known: Known, cloud: Cloud
+) -> None:
     client = Client(enforce_csrf_checks=True)
     client.cookies = someone_allowed(change).cookies
     assert send(client, change, known).status_code == 403
@@ -177,7 +183,9 @@ def test_a_form_without_a_csrf_token_is_rejected(change, known, cloud):
 
 @pytest.mark.parametrize("reason", ["   ", None])
 @every_change
-def test_a_reason_is_required_and_the_input_is_kept(change, reason, known, cloud):
+def test_a_reason_is_required_and_the_input_is_kept(
+    change: Any, reason: str | None, known: Known, cloud: Cloud
+) -> None:
     form = change.form(known) | {"reason": reason, "ticket": "INC-4711"}
     response = someone_allowed(change).post(
         change.url(known), {k: v for k, v in form.items() if v is not None}
@@ -191,7 +199,9 @@ def test_a_reason_is_required_and_the_input_is_kept(change, reason, known, cloud
 
 @pytest.mark.parametrize("key", ["", KEY + "\n"])
 @every_change
-def test_a_form_without_its_key_is_rejected(change, key, known, cloud):
+def test_a_form_without_its_key_is_rejected(
+    change: Any, key: Any, known: Known, cloud: Cloud
+) -> None:
     form = change.form(known) | {"key": key}
     response = someone_allowed(change).post(change.url(known), form)
     assert response.status_code == 422
@@ -200,7 +210,9 @@ def test_a_form_without_its_key_is_rejected(change, key, known, cloud):
 
 
 @every_change
-def test_the_same_form_twice_is_one_operation(change, known, cloud):
+def test_the_same_form_twice_is_one_operation(
+    change: Any, known: Known, cloud: Cloud
+) -> None:
     client = someone_allowed(change)
     first, second = send(client, change, known), send(client, change, known)
     assert first.url == second.url
@@ -209,8 +221,8 @@ def test_the_same_form_twice_is_one_operation(change, known, cloud):
 
 @every_change
 def test_a_repeated_form_finds_its_operation_after_the_rows_are_gone(
-    change, known, cloud
-):
+    change: Any, known: Known, cloud: Cloud
+) -> None:
     client = someone_allowed(change)
     first = send(client, change, known)
     Device.objects.all().delete()
@@ -220,7 +232,9 @@ def test_a_repeated_form_finds_its_operation_after_the_rows_are_gone(
 
 
 @every_change
-def test_a_key_reused_with_other_input_is_rejected(change, known, cloud):
+def test_a_key_reused_with_other_input_is_rejected(
+    change: Any, known: Known, cloud: Cloud
+) -> None:
     client = someone_allowed(change)
     send(client, change, known)
     response = client.post(change.other_url(known), change.other_form(known))
@@ -230,7 +244,9 @@ def test_a_key_reused_with_other_input_is_rejected(change, known, cloud):
 
 
 @every_change
-def test_a_conflict_names_who_is_changing_the_target(change, known, cloud):
+def test_a_conflict_names_who_is_changing_the_target(
+    change: Any, known: Known, cloud: Cloud
+) -> None:
     cloud.fault(change.sample.request, "throttle", retry_after=60)
     send(someone_allowed(change), change, known)
     Operation.objects.update(actor_name="chen", created_at="2026-01-02T03:04:05Z")
@@ -243,13 +259,13 @@ def test_a_conflict_names_who_is_changing_the_target(change, known, cloud):
 
 
 @every_change
-def test_the_reason_is_in_the_trail_as_text(change, known):
+def test_the_reason_is_in_the_trail_as_text(change: Any, known: Known) -> None:
     form = change.form(known) | {
         "reason": "<script>alert(1)</script>",
         "ticket": "=1+1",
     }
     client = someone_allowed(change)
-    response = client.get(client.post(change.url(known), form).url)
+    response = client.get(client.post(change.url(known), form)["Location"])
     assert "<script>alert" not in response.text
     assert (
         Event.objects.get(kind="operation.asked").reason == "<script>alert(1)</script>"

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ REAL = [
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_it_sets_whatever_could_lead_it_elsewhere(name):
+def test_it_sets_whatever_could_lead_it_elsewhere(name: str) -> None:
     assert re.search(rf"^export .*\b{name}=", DEMO, re.M)
 
 
@@ -38,7 +39,9 @@ def test_it_sets_whatever_could_lead_it_elsewhere(name):
         ({"PORT": "9872", "SIMULATOR_PORT": "x"}, "SIMULATOR_PORT=x cannot be used"),
     ],
 )
-def test_it_says_which_port_it_cannot_have(ports, sentence):
+def test_it_says_which_port_it_cannot_have(
+    ports: dict[str, Any], sentence: str
+) -> None:
     demo = ROOT / "bin" / "demo"
     done = subprocess.run(
         [demo], env=os.environ | ports, capture_output=True, text=True, timeout=60

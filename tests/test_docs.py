@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import get_commands
@@ -46,7 +47,7 @@ def verbs_table() -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def test_the_table_of_verbs_is_drawn_from_the_registry():
+def test_the_table_of_verbs_is_drawn_from_the_registry() -> None:
     text = (DOCS / "verbs.md").read_text()
     _, _, rest = text.partition("<!-- verbs: start -->\n")
     written, _, _ = rest.partition("\n<!-- verbs: end -->")
@@ -54,12 +55,12 @@ def test_the_table_of_verbs_is_drawn_from_the_registry():
     assert written == table, f"docs/verbs.md needs this table:\n\n{table}"
 
 
-def test_every_role_is_documented():
+def test_every_role_is_documented() -> None:
     text = (DOCS / "verbs.md").read_text()
     assert re.findall(r"^\| `([a-z ]+)` \|", text, re.MULTILINE) == list(ROLES)
 
 
-def test_every_permission_of_a_verb_names_the_same_roles():
+def test_every_permission_of_a_verb_names_the_same_roles() -> None:
     # The table has one cell for them.
     for verb in all_verbs():
         assert len({tuple(each.roles) for each in verb.permissions}) == 1
@@ -70,17 +71,17 @@ def links(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_leads_to_a_file(page):
+def test_every_link_leads_to_a_file(page: Any) -> None:
     assert [link for link in links(page) if not (page.parent / link).exists()] == []
 
 
-def test_every_page_of_the_documentation_is_linked_from_the_readme():
+def test_every_page_of_the_documentation_is_linked_from_the_readme() -> None:
     linked = {(ROOT / link).resolve() for link in links(ROOT / "README.md")}
     assert [page.name for page in PAGES if page not in linked] == ["README.md"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_command_exists(page):
+def test_every_command_exists(page: Any) -> None:
     known = {*get_commands(), *(verb.command for verb in all_verbs())}
     text = page.read_text()
     assert set(re.findall(r"manage\.py ([a-z_]+)", text)) <= known
@@ -88,7 +89,7 @@ def test_every_command_exists(page):
     assert {name for name in scripts if not (ROOT / "bin" / name).exists()} == set()
 
 
-def test_every_attack_and_measurement_is_in_the_figures():
+def test_every_attack_and_measurement_is_in_the_figures() -> None:
     text = (DOCS / "figures.md").read_text()
     assert set(re.findall(r"`bin/chaos ([a-z0-9-]+)", text)) == set(CHAOS)
     (commands,) = (
@@ -99,12 +100,12 @@ def test_every_attack_and_measurement_is_in_the_figures():
     assert set(re.findall(r"`bin/bench ([a-z0-9-]+)", text)) == set(commands)
 
 
-def test_every_room_is_on_the_map():
+def test_every_room_is_on_the_map() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     assert [room for room in MAY_IMPORT if f"`{room}`" not in text] == []
 
 
-def test_every_file_that_is_named_exists():
+def test_every_file_that_is_named_exists() -> None:
     paths = {
         path
         for page in PAGES

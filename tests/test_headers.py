@@ -4,10 +4,14 @@ import json
 import logging
 import re
 import sys
+from collections.abc import Iterator
+from typing import Any
 
+import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import URLResolver, get_resolver
+from pytest_django import Settings
 
 from iotda_admin.core.logging import Json, Text
 from tests.conftest import make_user
@@ -25,7 +29,7 @@ ALWAYS = {
 }
 
 
-def lacking(answer):
+def lacking(answer: Any) -> Any:
     """Return the required headers that a response lacks."""
     wrong = [
         name for name, value in ALWAYS.items() if answer.headers.get(name) != value
@@ -45,7 +49,7 @@ def lacking(answer):
     ]
 
 
-def paths(resolver, before="/"):
+def paths(resolver: Any, before: str = "/") -> Iterator[Any]:
     """Yield the path of every URL, Django's too, with 1 for each parameter."""
     for entry in resolver.url_patterns:
         path = re.sub(r"<[^>]*>", "1", f"{before}{entry.pattern}")
@@ -58,7 +62,7 @@ def paths(resolver, before="/"):
 MORE = ["/static/app.js", "/static/nothing.js", "/nowhere", "/admin", "/%0d%0a"]
 
 
-def test_every_response_has_the_headers(admin, settings):
+def test_every_response_has_the_headers(admin: Client, settings: Settings) -> None:
     settings.WHITENOISE_USE_FINDERS = True
     User.objects.update(is_staff=True, is_superuser=True)
     addresses = [*paths(get_resolver()), *MORE]
@@ -81,7 +85,12 @@ def test_every_response_has_the_headers(admin, settings):
     assert {path: names for path, names in wrong.items() if names} == {}
 
 
-def test_error_responses_have_the_headers(viewer, policyadmin, settings, monkeypatch):
+def test_error_responses_have_the_headers(
+    viewer: Client,
+    policyadmin: Client,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     strict = Client(enforce_csrf_checks=True)
     settings.WHITENOISE_USE_FINDERS = True
     file = Client().get("/static/app.js")
@@ -106,7 +115,7 @@ def test_error_responses_have_the_headers(viewer, policyadmin, settings, monkeyp
     } == {}
 
 
-def test_https_adds_headers(anonymous, settings):
+def test_https_adds_headers(anonymous: Client, settings: Settings) -> None:
     settings.SECURE_SSL_REDIRECT = True
     settings.SECURE_HSTS_SECONDS = 31536000
     settings.SECURE_HSTS_INCLUDE_SUBDOMAINS = True
@@ -123,7 +132,7 @@ def test_https_adds_headers(anonymous, settings):
     assert Client().get("/healthz").status_code == 200
 
 
-def test_cookies_are_httponly_and_samesite(anonymous):
+def test_cookies_are_httponly_and_samesite(anonymous: Client) -> None:
     make_user("viewer")
     anonymous.post(
         "/accounts/login/", {"username": "viewer", "password": "a-password-1"}
@@ -136,14 +145,16 @@ def test_cookies_are_httponly_and_samesite(anonymous):
     )
 
 
-def test_a_missing_page_does_not_invalidate_the_login_form(anonymous):
+def test_a_missing_page_does_not_invalidate_the_login_form(anonymous: Client) -> None:
     """A browser without a cookie requests /favicon.ico beside the form."""
     for path in ("/favicon.ico", "/nowhere", "/audit/export.csv"):
         anonymous.get(path)
     assert not anonymous.cookies
 
 
-def test_only_a_declared_proxy_sets_the_request_id(anonymous, settings):
+def test_only_a_declared_proxy_sets_the_request_id(
+    anonymous: Client, settings: Settings
+) -> None:
     given = {"X-Request-Id": "proxy-17"}
     assert anonymous.get("/healthz", headers=given)["X-Request-Id"] != "proxy-17"
     settings.BEHIND_PROXY = True
@@ -155,7 +166,9 @@ def test_only_a_declared_proxy_sets_the_request_id(anonymous, settings):
         )
 
 
-def test_a_request_is_logged_on_one_line_without_its_query(viewer, caplog):
+def test_a_request_is_logged_on_one_line_without_its_query(
+    viewer: Client, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "iotda_admin.core.middleware")
     viewer.get("/devices/%0d%0a%1b[31mx/?q=canary-query")
     line = Text().format(caplog.records[-1])
@@ -170,7 +183,7 @@ def test_a_request_is_logged_on_one_line_without_its_query(viewer, caplog):
 NASTY = "a\r\nb\x1b[2Jc\x00d\u2028e\u202ef\x85g"
 
 
-def test_logged_text_cannot_break_out_of_its_line():
+def test_logged_text_cannot_break_out_of_its_line() -> None:
     try:
         raise ValueError(NASTY)
     except ValueError:

@@ -4,26 +4,32 @@ import os
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from iotda_admin.health import workers
 from iotda_admin.health.models import Worker
 from iotda_admin.inventory.models import SyncRun
-from tests.cloud import ROOT
+from tests.cloud import ROOT, Cloud
 from tests.operation_helpers import change_form
 
 TOKEN = "canary-metrics-token"
 
 
-def ready(client, query=""):
+def ready(client: Any, query: str = "") -> tuple[Any, ...]:
     answer = client.get(f"/readyz{query}")
     return answer.status_code, answer.json()
 
 
-def test_it_is_ready_with_a_worker_and_an_inventory(anonymous, inventory):
+def test_it_is_ready_with_a_worker_and_an_inventory(
+    anonymous: Client, inventory: Cloud
+) -> None:
     workers.record_heartbeat()
     checks = ["database", "migrations", "audit", "worker", "platform"]
     assert ready(anonymous) == (
@@ -32,7 +38,9 @@ def test_it_is_ready_with_a_worker_and_an_inventory(anonymous, inventory):
     )
 
 
-def test_it_is_not_ready_when_the_worker_is_silent(anonymous, inventory):
+def test_it_is_not_ready_when_the_worker_is_silent(
+    anonymous: Client, inventory: Cloud
+) -> None:
     workers.record_heartbeat()
     Worker.objects.update(seen_at=timezone.now() - timedelta(seconds=31))
     status, said = ready(anonymous)
@@ -40,7 +48,9 @@ def test_it_is_not_ready_when_the_worker_is_silent(anonymous, inventory):
     assert ready(anonymous, "?exclude=worker")[0] == 200
 
 
-def test_a_failed_sync_degrades_readiness_without_failing_it(anonymous, inventory):
+def test_a_failed_sync_degrades_readiness_without_failing_it(
+    anonymous: Client, inventory: Cloud
+) -> None:
     workers.record_heartbeat()
     SyncRun.objects.create(state="failed", finished_at=timezone.now())
     before = len(inventory.journal())
@@ -53,7 +63,9 @@ def test_a_failed_sync_degrades_readiness_without_failing_it(anonymous, inventor
     assert len(inventory.journal()) == before
 
 
-def test_it_is_not_ready_when_the_trail_is_not_protected(anonymous, db):
+def test_it_is_not_ready_when_the_trail_is_not_protected(
+    anonymous: Client, db: None
+) -> None:
     workers.record_heartbeat()
     with connection.cursor() as cursor:
         on = " ON audit_event" if connection.vendor == "postgresql" else ""
@@ -61,14 +73,16 @@ def test_it_is_not_ready_when_the_trail_is_not_protected(anonymous, db):
     assert ready(anonymous)[1]["checks"]["audit"] == "failed"
 
 
-def test_repeated_heartbeats_are_one_worker(db):
+def test_repeated_heartbeats_are_one_worker(db: None) -> None:
     workers.record_heartbeat()
     workers.record_heartbeat()
     assert workers.live_workers().count() == 1
 
 
 @pytest.mark.parametrize("page", ["/", "/operations/{}/"])
-def test_a_page_warns_that_no_worker_runs(operator, inventory, page):
+def test_a_page_warns_that_no_worker_runs(
+    operator: Client, inventory: Cloud, page: str
+) -> None:
     # A request sends one device itself; two need a worker.
     selection = {"target": inventory.free(2), **change_form()}
     operation = operator.post("/devices/selection.freeze/", selection, follow=True)
@@ -79,7 +93,7 @@ def test_a_page_warns_that_no_worker_runs(operator, inventory, page):
     assert "No worker is running." not in operator.get(page.format(number)).text
 
 
-def test_metrics_need_the_token(anonymous, settings):
+def test_metrics_need_the_token(anonymous: Client, settings: Settings) -> None:
     assert anonymous.get("/metrics").status_code == 404
     settings.METRICS_TOKEN = TOKEN
     assert anonymous.get("/metrics").status_code == 401
@@ -95,7 +109,7 @@ def test_metrics_need_the_token(anonymous, settings):
     )
 
 
-def numbers(client, settings):
+def numbers(client: Any, settings: Settings) -> dict[Any, Any]:
     settings.METRICS_TOKEN = TOKEN
     text = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
     return {
@@ -106,8 +120,8 @@ def numbers(client, settings):
 
 
 def test_metrics_count_requests_calls_operations_and_failures(
-    operator, inventory, settings
-):
+    operator: Client, inventory: Cloud, settings: Settings
+) -> None:
     answer = (
         'iotda_admin_requests_total{method="POST",route="devices:freeze",status="200"}'
     )
@@ -140,8 +154,8 @@ os.kill(os.getpid(), 9)
 
 
 def test_metrics_of_all_processes_survive_in_a_bounded_number_of_files(
-    tmp_path,
-):
+    tmp_path: Path,
+) -> None:
     env = os.environ | {
         "TEST_DATA_DIR": str(tmp_path),
         "METRICS_TOKEN": TOKEN,

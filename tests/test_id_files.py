@@ -1,7 +1,9 @@
 """Uploaded files: which ids are read, and which files are rejected."""
 
 import tracemalloc
+from collections.abc import Callable
 from io import BytesIO
+from typing import Any
 
 import pytest
 
@@ -45,23 +47,23 @@ BAD = {
 
 
 @pytest.mark.parametrize("data", GOOD.values(), ids=GOOD)
-def test_it_reads_the_ids(data):
+def test_it_reads_the_ids(data: Any) -> None:
     found = read_id_file(BytesIO(data), limit=1000)
     assert (found.ids, found.wrong) == (["a", "b"], 0)
 
 
 @pytest.mark.parametrize(("data", "says"), BAD.values(), ids=BAD)
-def test_an_unreadable_file_is_rejected_with_the_reason(data, says):
+def test_an_unreadable_file_is_rejected_with_the_reason(data: Any, says: Any) -> None:
     with pytest.raises(UnreadableFile, match=says):
         read_id_file(BytesIO(data), limit=20_000)
 
 
-def test_the_column_depends_on_the_kind_of_target():
+def test_the_column_depends_on_the_kind_of_target() -> None:
     data = b"device_id,product_id\nd,p\n"
     assert read_id_file(BytesIO(data), limit=9, kind="product").ids == ["p"]
 
 
-def test_an_invalid_id_is_reported_with_its_line():
+def test_an_invalid_id_is_reported_with_its_line() -> None:
     data = b'device_id,name\n"a","two\nlines"\n"b c",x\n,y\n'
     problems = read_id_file(BytesIO(data), limit=9).problems
     assert problems == [InvalidId(4, "b c"), InvalidId(5, "")]
@@ -75,12 +77,12 @@ def test_an_invalid_id_is_reported_with_its_line():
         (b"c\na b\n", ["c"]),
     ],
 )
-def test_a_cell_without_a_column_is_reported(data, ids):
+def test_a_cell_without_a_column_is_reported(data: bytes, ids: list[Any]) -> None:
     found = read_id_file(BytesIO(data), limit=9)
     assert (found.ids, found.wrong) == (ids, 1)
 
 
-def test_duplicates_are_counted():
+def test_duplicates_are_counted() -> None:
     assert read_id_file(BytesIO(b"a\nb\na\na\n"), limit=9).duplicates == 2
 
 
@@ -91,22 +93,22 @@ def test_duplicates_are_counted():
         lambda n: read_id_file(BytesIO(b"a\nb\nc"), limit=n),
     ],
 )
-def test_more_ids_than_the_limit_are_rejected(how):
+def test_more_ids_than_the_limit_are_rejected(how: Callable[..., Any]) -> None:
     assert how(3).ids == ["a", "b", "c"]
     with pytest.raises(TooManyIds):
         how(2)
 
 
-def test_a_pasted_table_is_read_like_a_file():
+def test_a_pasted_table_is_read_like_a_file() -> None:
     assert read_id_text("name,device_id\r\npump,a\r\n", limit=9).ids == ["a"]
 
 
-def test_text_without_a_header_is_a_list_of_ids():
+def test_text_without_a_header_is_a_list_of_ids() -> None:
     assert read_id_text("a, b;c\nd", limit=9).ids == ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize("text", ["," * 3_000_000, "\n" * 3_000_000, "é," * 1_000_000])
-def test_invalid_text_takes_little_memory(text):
+def test_invalid_text_takes_little_memory(text: str) -> None:
     tracemalloc.start()
     parse_ids(text, 100)
     peak = tracemalloc.get_traced_memory()[1]
@@ -114,7 +116,7 @@ def test_invalid_text_takes_little_memory(text):
     assert peak < 1_000_000
 
 
-def test_a_large_file_is_not_held_in_memory():
+def test_a_large_file_is_not_held_in_memory() -> None:
     data = BytesIO(
         b"device_id,name\n"
         + b"".join(b"device_%06d,%s\n" % (n, b"x" * 200) for n in range(20_000))

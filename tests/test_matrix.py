@@ -15,10 +15,12 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from devices.verbs import DeviceVerb
+from iotda_admin.access.actor import Actor
 from iotda_admin.access.models import Grant
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Operation
 from policies.models import Policy
+from tests.cloud import Cloud
 from tests.conftest import make_user
 from tests.operation_helpers import bind_form, change_form, create, write_requests
 from tests.samples import SAMPLES
@@ -137,17 +139,17 @@ def addresses(resolver: URLResolver, prefix: str = "") -> Iterator[tuple[str, st
 ROUTES = dict(addresses(get_resolver()))
 
 
-def test_every_address_is_in_the_table():
+def test_every_address_is_in_the_table() -> None:
     assert sorted(ROUTES) == sorted(PLAIN)
 
 
-def test_every_url_of_an_object_has_a_row_for_other_spaces():
+def test_every_url_of_an_object_has_a_row_for_other_spaces() -> None:
     of_objects = {name for name, route in ROUTES.items() if "<" in route}
     assert {name for name in of_objects if f"{name} outside" not in ROWS} == set()
 
 
 @pytest.fixture
-def things(inventory, actor) -> dict[str, Any]:
+def things(inventory: Cloud, actor: Actor) -> dict[str, Any]:
     """What the addresses lead to, all of one resource space; the operation is another user's."""
     policy = inventory.known_ids["policy"]
     home = Policy.objects.get(pk=policy).app_id
@@ -201,7 +203,7 @@ def browser_of(user: User | None) -> Client:
     session = browser.cookies.get("sessionid")
     if user and not (session and session.value):
         browser.force_login(user)
-        user.browser = browser
+        user.browser = browser  # type: ignore[attr-defined]
     return browser
 
 
@@ -211,7 +213,9 @@ def expected(role: str, name: str) -> list[int]:
 
 
 @pytest.mark.parametrize("role", [*ROLES, "superuser"])
-def test_each_role_gets_the_status_of_the_table(role, things, cloud):
+def test_each_role_gets_the_status_of_the_table(
+    role: Any, things: dict[str, Any], cloud: Cloud
+) -> None:
     user, at = (
         user_or_anonymous(role, *([] if role == "superuser" else [things["home"]])),
         urls(things),
@@ -225,7 +229,9 @@ def test_each_role_gets_the_status_of_the_table(role, things, cloud):
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_each_role_gets_the_status_of_the_table_for_other_spaces(role, things, cloud):
+def test_each_role_gets_the_status_of_the_table_for_other_spaces(
+    role: str, things: dict[str, Any], cloud: Cloud
+) -> None:
     user, at = user_or_anonymous(role, things["other"]), urls(things)
     answered = {
         name: [send(user, method, at[name]).status_code for method in ("get", "post")]
@@ -255,8 +261,8 @@ def mixed(
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_mixed_selection_is_rejected_and_only_the_attempt_is_recorded(
-    role, things, cloud
-):
+    role: str, things: dict[str, Any], cloud: Cloud
+) -> None:
     user, at, before = (
         user_or_anonymous(role, things["home"]),
         urls(things),
@@ -276,7 +282,7 @@ def test_a_mixed_selection_is_rejected_and_only_the_attempt_is_recorded(
     assert not write_requests(cloud)
 
 
-def test_no_url_accepts_another_method(things, cloud):
+def test_no_url_accepts_another_method(things: dict[str, Any], cloud: Cloud) -> None:
     user, at, before = (
         user_or_anonymous("superuser"),
         urls(things),
@@ -341,7 +347,7 @@ ADMIN_ROWS = {
 }
 
 
-def admin_routes(resolver: URLResolver, prefix: str = "") -> Iterator[str]:
+def admin_routes(resolver: Any, prefix: str = "") -> Iterator[str]:
     for entry in resolver.url_patterns:
         route = str(entry.pattern)
         if isinstance(entry, URLResolver):
@@ -354,7 +360,7 @@ def admin_routes(resolver: URLResolver, prefix: str = "") -> Iterator[str]:
             )
 
 
-def test_every_address_of_the_admin_is_in_its_table():
+def test_every_address_of_the_admin_is_in_its_table() -> None:
     (site,) = (
         each
         for each in get_resolver().url_patterns
@@ -366,7 +372,7 @@ def test_every_address_of_the_admin_is_in_its_table():
 
 
 @pytest.fixture
-def at_one(db) -> dict[str, str]:
+def at_one(db: None) -> dict[str, str]:
     """The addresses of the admin, of a user and a role that exist."""
     user, group = make_user("viewer"), Group.objects.get(name="viewer")
     return {
@@ -379,7 +385,7 @@ def at_one(db) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_no_role_may_use_the_admin(role, at_one):
+def test_no_role_may_use_the_admin(role: str, at_one: dict[str, str]) -> None:
     user = user_or_anonymous(role, "*")
     answers = {
         path: [send(user, m, url).status_code for m in ("get", "post")]
@@ -394,7 +400,9 @@ def test_no_role_may_use_the_admin(role, at_one):
 
 
 @pytest.mark.parametrize("column", [0, 1], ids=["staff", "superuser"])
-def test_the_admin_keeps_users_and_roles_for_superusers(column, at_one):
+def test_the_admin_keeps_users_and_roles_for_superusers(
+    column: int, at_one: dict[str, str]
+) -> None:
     user = user_or_anonymous("superuser" if column else "admin", "*")
     user.is_staff = True
     user.save()

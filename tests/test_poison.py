@@ -3,31 +3,35 @@
 import csv
 import io
 import json
+from typing import Any
 
 import pytest
+from django.test import Client
+from pytest_django import Settings
 
 from iotda_admin.audit.models import Event, Outcome
 from iotda_admin.core.csv_export import SKIPPED
 from iotda_admin.operations.counts import UNSUCCESSFUL
 from iotda_admin.operations.models import Target
-from tests.poison import store_poison
+from tests.cloud import Cloud
+from tests.poison import Poisoned, store_poison
 
 # Also as a spreadsheet of another alphabet reads them.
 FORMULA = tuple("=+-@\t\r＝＋－＠")
 
 
 @pytest.fixture
-def state(inventory, settings):
+def state(inventory: Cloud, settings: Settings) -> Poisoned:
     settings.BATCH_TASK_ABOVE = 5
     return store_poison(inventory)
 
 
-def rows(client, url):
-    body = b"".join(client.get(url).streaming_content).decode()
+def rows(client: Any, url: Any) -> list[Any]:
+    body = client.get(url).getvalue().decode()
     return list(csv.DictReader(io.StringIO(body, newline="")))
 
 
-def as_it_was(cell):
+def as_it_was(cell: Any) -> Any:
     return (
         cell[1:]
         if cell.startswith("'")
@@ -36,7 +40,9 @@ def as_it_was(cell):
     )
 
 
-def test_no_csv_cell_is_a_formula_and_the_values_can_be_restored(state, admin):
+def test_no_csv_cell_is_a_formula_and_the_values_can_be_restored(
+    state: Poisoned, admin: Client
+) -> None:
     failed = state.operations[0]
     of_operation = rows(admin, f"{failed.get_absolute_url()}failures.csv")
     of_trail = rows(admin, "/audit/export.csv")
@@ -61,13 +67,9 @@ def test_no_csv_cell_is_a_formula_and_the_values_can_be_restored(state, admin):
     )
 
 
-def test_the_json_lines_equal_the_records(state, admin):
+def test_the_json_lines_equal_the_records(state: Poisoned, admin: Client) -> None:
     events = dict(Event.objects.values_list("pk", "reason"))
-    lines = (
-        b"".join(admin.get("/audit/export.jsonl").streaming_content)
-        .decode()
-        .split("\n")
-    )
+    lines = admin.get("/audit/export.jsonl").getvalue().decode().split("\n")
     found = [json.loads(line) for line in lines if line]
     assert {
         each["id"]: each["reason"] for each in found if each["id"] in events

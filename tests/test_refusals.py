@@ -1,9 +1,13 @@
 import sqlite3
+from typing import Any
 
 import pytest
 from django.conf import settings
 from django.db import connection as database
+from django.test import Client
+from pytest_django import Settings
 
+from tests.cloud import Cloud
 from tests.conftest import HTMX
 from tests.operation_helpers import (
     bind_form,
@@ -14,8 +18,8 @@ from tests.operation_helpers import (
 
 
 def test_a_paste_that_is_too_large_is_rejected_with_the_limit(
-    policyadmin, settings, cloud
-):
+    policyadmin: Client, settings: Settings, cloud: Cloud
+) -> None:
     response = policyadmin.post(
         "/policies/selection.bind/", {"pasted": "device-1\n" * 2_000_000}
     )
@@ -24,7 +28,7 @@ def test_a_paste_that_is_too_large_is_rejected_with_the_limit(
     assert cloud.journal() == []
 
 
-def test_a_form_with_too_many_fields_is_rejected(policyadmin):
+def test_a_form_with_too_many_fields_is_rejected(policyadmin: Client) -> None:
     form = "&".join(["target=d"] * 102_000)
     response = policyadmin.generic(
         "POST", "/policies/selection.bind/", form, "application/x-www-form-urlencoded"
@@ -63,14 +67,18 @@ FILE = (
         (b"\0" * 5_000, 400),
     ],
 )
-def test_a_malicious_form_is_rejected(policyadmin, cloud, body, status):
+def test_a_malicious_form_is_rejected(
+    policyadmin: Client, cloud: Cloud, body: Any, status: int
+) -> None:
     kind = "multipart/form-data; boundary=b"
     answer = policyadmin.generic("POST", "/policies/selection.bind/", body, kind)
     assert answer.status_code == status
     assert cloud.journal() == []
 
 
-def test_a_rejected_fragment_fills_the_alert_of_the_page(viewer, inventory):
+def test_a_rejected_fragment_fills_the_alert_of_the_page(
+    viewer: Client, inventory: Cloud
+) -> None:
     response = viewer.get(
         f"/devices/{inventory.known_ids['online']}/freeze/", headers=HTMX
     )
@@ -79,11 +87,13 @@ def test_a_rejected_fragment_fills_the_alert_of_the_page(viewer, inventory):
     assert "<" not in response.text
 
 
-def test_a_wrong_host_is_a_bad_request(client):
+def test_a_wrong_host_is_a_bad_request(client: Client) -> None:
     assert client.get("/", headers={"host": "evil.example"}).status_code == 400
 
 
-def test_it_answers_502_when_iotda_is_down(operator, policyadmin, inventory, settings):
+def test_it_answers_502_when_iotda_is_down(
+    operator: Client, policyadmin: Client, inventory: Cloud, settings: Settings
+) -> None:
     device = inventory.known_ids["online"]
     policy = inventory.known_ids["policy"]
     make_iotda_unreachable(settings)
@@ -103,11 +113,13 @@ def test_it_answers_502_when_iotda_is_down(operator, policyadmin, inventory, set
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(
-    "sqlite3" not in settings.DATABASES["default"]["ENGINE"],
+    "sqlite3" not in str(settings.DATABASES["default"]["ENGINE"]),
     reason="locks SQLite's file",
 )
 @pytest.mark.parametrize("headers", [{}, HTMX])
-def test_a_locked_database_is_a_503(transactional_db, operator, inventory, headers):
+def test_a_locked_database_is_a_503(
+    transactional_db: None, operator: Client, inventory: Cloud, headers: Any
+) -> None:
     device = inventory.known_ids["online"]
     with sqlite3.connect(database.settings_dict["NAME"], isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")

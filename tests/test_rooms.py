@@ -73,7 +73,7 @@ def is_within(module: str, names: set[str]) -> bool:
 
 
 @pytest.mark.parametrize("room", MAY_IMPORT)
-def test_a_room_imports_only_what_it_may(room):
+def test_a_room_imports_only_what_it_may(room: str) -> None:
     allowed = MAY_IMPORT[room] | {room.replace("/", ".")}
     wrong = [
         f"{path.relative_to(ROOT)}: {module}"
@@ -83,7 +83,7 @@ def test_a_room_imports_only_what_it_may(room):
     assert wrong == []
 
 
-def test_no_two_rooms_import_each_other():
+def test_no_two_rooms_import_each_other() -> None:
     names = {room.replace("/", ".") for room in MAY_IMPORT}
     arrows = {
         (room.replace("/", "."), other)
@@ -95,7 +95,7 @@ def test_no_two_rooms_import_each_other():
     assert {(a, b) for a, b in arrows if (b, a) in arrows} == set()
 
 
-def test_the_simulator_needs_only_the_standard_library():
+def test_the_simulator_needs_only_the_standard_library() -> None:
     allowed = {*sys.stdlib_module_names, "iotda_admin.simulator"}
     assert [
         f"{path.name}: {module}"
@@ -115,7 +115,7 @@ PARTS = {
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_part_of_the_simulator_imports_only_what_it_may(part):
+def test_a_part_of_the_simulator_imports_only_what_it_may(part: str) -> None:
     forbidden = {
         f"iotda_admin.simulator.{other}"
         for other in PARTS.keys() - PARTS[part] - {part}
@@ -128,7 +128,7 @@ def test_a_part_of_the_simulator_imports_only_what_it_may(part):
 
 
 @pytest.mark.parametrize("wing", WINGS)
-def test_a_wing_of_operations_imports_only_what_it_may(wing):
+def test_a_wing_of_operations_imports_only_what_it_may(wing: str) -> None:
     forbidden = {f"iotda_admin.operations.{name}" for name in WINGS[wing]}
     wrong = [
         f"{path.name}: {module}"
@@ -139,7 +139,7 @@ def test_a_wing_of_operations_imports_only_what_it_may(wing):
 
 
 @pytest.mark.parametrize("room", MAY_IMPORT)
-def test_a_room_leaves_the_packages_of_others_alone(room):
+def test_a_room_leaves_the_packages_of_others_alone(room: str) -> None:
     foreign = {name for name, rooms in ONLY_IN.items() if room not in rooms}
     foreign |= {"django"} if room in NO_DJANGO else set()
     wrong = [
@@ -150,7 +150,7 @@ def test_a_room_leaves_the_packages_of_others_alone(room):
     assert wrong == []
 
 
-def test_every_folder_with_code_is_a_room_in_the_table():
+def test_every_folder_with_code_is_a_room_in_the_table() -> None:
     top = {ROOT / "devices", ROOT / "policies", *(ROOT / "iotda_admin").iterdir()}
     folders = {path for path in top if path.is_dir() and any(path.rglob("*.py"))}
     rooms = {ROOT / room for room in MAY_IMPORT}
@@ -166,7 +166,7 @@ def looked_up_apps(path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("room", MAY_IMPORT)
-def test_a_room_looks_up_no_model_of_another_room_by_name(room):
+def test_a_room_looks_up_no_model_of_another_room_by_name(room: str) -> None:
     forbidden = {"", *(Path(name).name for name in MAY_IMPORT)} - {Path(room).name}
     wrong = [
         f"{path.relative_to(ROOT)}: {label}"

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -19,7 +20,7 @@ SIMULATOR = sorted(ENVIRONMENT.values())
 DEMO = re.findall(r'"\$\{([A-Z_]+):=', (ROOT / "bin" / "demo").read_text())
 
 
-def start(tmp_path, **changes):
+def start(tmp_path: Path, **changes: Any) -> tuple[Any, ...]:
     """Run `manage.py check` with these settings; return its exit status and output."""
     environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), **changes}
     command = [sys.executable, "manage.py", "check"]
@@ -29,12 +30,12 @@ def start(tmp_path, **changes):
     return done.returncode, done.stdout + done.stderr
 
 
-def test_the_names_of_settings_are_found():
+def test_the_names_of_settings_are_found() -> None:
     assert {"IOTDA_ENDPOINT", "DATABASE_URL", "SECRET_KEY"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", sorted({*NAMES, *DEMO, *SIMULATOR}))
-def test_each_setting_is_documented(name):
+def test_each_setting_is_documented(name: Any) -> None:
     assert f"`{name}`" in (ROOT / "docs" / "settings.md").read_text()
 
 
@@ -82,7 +83,9 @@ def test_each_setting_is_documented(name):
         ("METRICS_TOKEN", "short"),
     ],
 )
-def test_a_wrong_value_stops_the_start_and_is_named(tmp_path, name, value):
+def test_a_wrong_value_stops_the_start_and_is_named(
+    tmp_path: Path, name: str, value: str
+) -> None:
     status, said = start(tmp_path, **{name: value})
     assert status == 2
     assert said.startswith(f"IoTDA Admin cannot start: {name} ")
@@ -104,7 +107,9 @@ def test_a_wrong_value_stops_the_start_and_is_named(tmp_path, name, value):
         "file://x.myhuaweicloud.com",
     ],
 )
-def test_credentials_go_to_no_other_host(monkeypatch, elsewhere):
+def test_credentials_go_to_no_other_host(
+    monkeypatch: pytest.MonkeyPatch, elsewhere: str
+) -> None:
     monkeypatch.setenv("IOTDA_ENDPOINT", elsewhere)
     with pytest.raises(ImproperlyConfigured):
         env.url("IOTDA_ENDPOINT", "", hosts=["allowed.example"])
@@ -113,7 +118,9 @@ def test_credentials_go_to_no_other_host(monkeypatch, elsewhere):
 @pytest.mark.parametrize(
     "host", ["a1.st1.iotda-app.eu-west-101.myhuaweicloud.eu", "allowed.example"]
 )
-def test_credentials_go_to_huawei_cloud_and_allowed_hosts(monkeypatch, host):
+def test_credentials_go_to_huawei_cloud_and_allowed_hosts(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
     monkeypatch.setenv("IOTDA_ENDPOINT", f"https://{host}:8943")
     assert (
         env.url("IOTDA_ENDPOINT", "", hosts=["allowed.example"])
@@ -122,20 +129,22 @@ def test_credentials_go_to_huawei_cloud_and_allowed_hosts(monkeypatch, host):
 
 
 @pytest.mark.parametrize("auth", ["password", "token"])
-def test_an_authentication_method_requires_its_settings(tmp_path, auth):
+def test_an_authentication_method_requires_its_settings(
+    tmp_path: Path, auth: str
+) -> None:
     status, said = start(tmp_path, IOTDA_AUTH=auth)
     assert status == 2
     assert "is missing: IOTDA_AUTH requires it" in said
 
 
-def test_the_password_of_a_wrong_database_url_is_not_printed(tmp_path):
+def test_the_password_of_a_wrong_database_url_is_not_printed(tmp_path: Path) -> None:
     _status, said = start(
         tmp_path, DATABASE_URL="mysql://root:canary-password@localhost/x"
     )
     assert "canary-password" not in said
 
 
-def test_the_password_of_a_wrong_broker_url_is_not_printed(tmp_path):
+def test_the_password_of_a_wrong_broker_url_is_not_printed(tmp_path: Path) -> None:
     _status, said = start(
         tmp_path, CELERY_BROKER_URL="redis://:canary-password@localhost:x"
     )
@@ -143,7 +152,7 @@ def test_the_password_of_a_wrong_broker_url_is_not_printed(tmp_path):
     assert "canary-password" not in said
 
 
-def test_a_secret_can_be_read_from_a_file(tmp_path):
+def test_a_secret_can_be_read_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("a-token\n")
     status, _said = start(
         tmp_path, IOTDA_AUTH="token", IOTDA_TOKEN_FILE=str(tmp_path / "token")
@@ -151,13 +160,13 @@ def test_a_secret_can_be_read_from_a_file(tmp_path):
     assert status == 0
 
 
-def test_a_missing_secret_file_is_named(tmp_path):
+def test_a_missing_secret_file_is_named(tmp_path: Path) -> None:
     status, said = start(tmp_path, IOTDA_SK_FILE="/nowhere")
     assert status == 2
     assert "IOTDA_SK_FILE" in said
 
 
-def test_over_https_a_cookie_is_bound_to_the_host(tmp_path):
+def test_over_https_a_cookie_is_bound_to_the_host(tmp_path: Path) -> None:
     says = "from iotda_admin.settings import *; print(SESSION_COOKIE_NAME, CSRF_COOKIE_NAME)"
     environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path)}
     done = subprocess.run(
@@ -170,7 +179,7 @@ def test_over_https_a_cookie_is_bound_to_the_host(tmp_path):
     assert done.stdout == "__Host-sessionid __Host-csrftoken\n"
 
 
-def test_a_created_secret_key_is_kept(tmp_path):
+def test_a_created_secret_key_is_kept(tmp_path: Path) -> None:
     start(tmp_path)
     made = (tmp_path / "secret_key").read_text()
     start(tmp_path)

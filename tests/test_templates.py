@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,34 +22,34 @@ NAMES = {"IoTDA", "IoTDA Admin", "OP-", "Shift", "UTC", "400", "403", "404", "41
 PLAIN = {"500.html"}
 
 
-def ids(paths):
+def ids(paths: Any) -> list[Any]:
     return [str(path.relative_to(ROOT)) for path in paths]
 
 
 @pytest.mark.parametrize("path", [*TEMPLATES, *CODE], ids=ids([*TEMPLATES, *CODE]))
-def test_nothing_turns_escaping_off(path):
+def test_nothing_turns_escaping_off(path: Any) -> None:
     assert re.findall(UNESCAPED, path.read_text()) == []
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=ids(TEMPLATES))
-def test_there_is_no_inline_script_or_style(path):
+def test_there_is_no_inline_script_or_style(path: Any) -> None:
     assert re.findall(INLINE, path.read_text()) == []
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=ids(TEMPLATES))
-def test_each_form_that_posts_carries_its_token(path):
+def test_each_form_that_posts_carries_its_token(path: Any) -> None:
     forms = re.findall(r'<form[^>]*method="post".*?</form>', path.read_text(), re.S)
     assert [form[:80] for form in forms if "csrf_token" not in form] == []
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=ids(TEMPLATES))
-def test_no_line_is_longer_than_120_characters(path):
+def test_no_line_is_longer_than_120_characters(path: Any) -> None:
     lines = path.read_text().splitlines()
     assert [n for n, line in enumerate(lines, 1) if len(line) > 120] == []
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=ids(TEMPLATES))
-def test_no_template_is_longer_than_100_lines(path):
+def test_no_template_is_longer_than_100_lines(path: Any) -> None:
     assert len(path.read_text().splitlines()) <= 100
 
 
@@ -70,12 +71,12 @@ def untranslated(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=ids(TEMPLATES))
-def test_every_word_can_be_translated(path):
+def test_every_word_can_be_translated(path: Any) -> None:
     if path.name not in PLAIN:
         assert untranslated(path.read_text()) == []
 
 
-def test_it_would_notice_a_word_that_cannot_be_translated():
+def test_it_would_notice_a_word_that_cannot_be_translated() -> None:
     assert untranslated('<p>Freeze {{ device }}</p><a title="Go">x</a>') == [
         "Go",
         "Freeze",

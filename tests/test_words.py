@@ -4,6 +4,7 @@ import ast
 import re
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,13 +45,13 @@ def defined_twice(*, simulator: bool) -> dict[str, list[str]]:
     return {name: sorted(paths) for name, paths in names.items() if len(paths) > 1}
 
 
-def test_no_public_name_is_defined_in_two_modules():
+def test_no_public_name_is_defined_in_two_modules() -> None:
     twice = defined_twice(simulator=False)
     assert {name: twice[name] for name in twice if name not in DELIBERATE} == {}
     assert DELIBERATE.keys() - twice.keys() == set(), "remove these from DELIBERATE"
 
 
-def test_no_public_name_is_defined_in_two_modules_of_the_simulator():
+def test_no_public_name_is_defined_in_two_modules_of_the_simulator() -> None:
     assert defined_twice(simulator=True) == {}
 
 
@@ -122,10 +123,10 @@ def forbidden_words(text: str) -> list[str]:
 @pytest.mark.parametrize(
     "path", CHECKED, ids=[str(path.relative_to(ROOT)) for path in CHECKED]
 )
-def test_no_forbidden_word_is_used(path):
+def test_no_forbidden_word_is_used(path: Any) -> None:
     assert forbidden_words(path.read_text()) == []
 
 
-def test_forbidden_words_are_found_in_sentences_and_names():
+def test_forbidden_words_are_found_in_sentences_and_names() -> None:
     assert len(forbidden_words("Somebody else\ndef ask_at_the_door(): ...")) == 2
     assert forbidden_words("An outdoor device") == []

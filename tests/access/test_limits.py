@@ -2,6 +2,7 @@
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
 
 from iotda_admin.access.actor import Actor
 from iotda_admin.access.limits import target_limit
@@ -9,6 +10,7 @@ from iotda_admin.access.models import RoleLimit
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.services import LimitExceeded
+from tests.cloud import Cloud
 from tests.conftest import make_user
 from tests.operation_helpers import change_form, create
 
@@ -16,17 +18,17 @@ FREEZE = "devices.freeze_device"
 
 
 @pytest.fixture
-def small(db):
+def small(db: None) -> None:
     """Limit operators to two targets."""
     RoleLimit.objects.filter(group__name="operator").update(targets=2)
 
 
-def test_operators_are_limited_to_a_thousand_targets(db):
+def test_operators_are_limited_to_a_thousand_targets(db: None) -> None:
     assert target_limit(make_user("operator"), FREEZE) == 1000
     assert target_limit(make_user("admin"), FREEZE) is None
 
 
-def test_too_many_targets_are_rejected_and_recorded(small):
+def test_too_many_targets_are_rejected_and_recorded(small: None) -> None:
     user = make_user("operator")
     with pytest.raises(
         LimitExceeded, match="3 targets are more than the 2 that your role"
@@ -36,7 +38,9 @@ def test_too_many_targets_are_rejected_and_recorded(small):
     assert Event.objects.latest("id").detail["cap"] == 2
 
 
-def test_the_limit_is_checked_before_the_form_is_shown(small, operator, inventory):
+def test_the_limit_is_checked_before_the_form_is_shown(
+    small: None, operator: Client, inventory: Cloud
+) -> None:
     response = operator.post(
         "/devices/selection.freeze/", {"target": inventory.free(3)}
     )
@@ -58,7 +62,7 @@ def test_the_limit_is_checked_before_the_form_is_shown(small, operator, inventor
     assert not Operation.objects.exists()
 
 
-def test_the_largest_limit_of_the_roles_with_the_permission_counts(small):
+def test_the_largest_limit_of_the_roles_with_the_permission_counts(small: None) -> None:
     user = make_user("operator")
     user.groups.add(Group.objects.get(name="viewer"))
     assert target_limit(user, FREEZE) == 2
@@ -71,7 +75,7 @@ def test_the_largest_limit_of_the_roles_with_the_permission_counts(small):
     assert target_limit(user, FREEZE) is None
 
 
-def test_a_permission_of_the_user_and_a_superuser_have_no_limit(small):
+def test_a_permission_of_the_user_and_a_superuser_have_no_limit(small: None) -> None:
     user = make_user("operator")
     user.user_permissions.add(Permission.objects.get(codename="freeze_device"))
     assert target_limit(user, FREEZE) is None

@@ -20,20 +20,20 @@ def holders(label: str) -> set[str]:
 
 
 @pytest.fixture
-def declared(db, monkeypatch):
+def declared(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A permission that a new version of the product declares."""
     monkeypatch.setattr(roles, "PERMISSIONS", dict(roles.PERMISSIONS))
     roles.declare_permission(ERASE, "Can erase devices", "policy admin", "admin")
 
 
-def test_a_new_permission_is_given_to_its_roles(declared):
+def test_a_new_permission_is_given_to_its_roles(declared: None) -> None:
     call_command("migrate", verbosity=0)
     assert holders(ERASE) == {"policy admin", "admin"}
     permission = Permission.objects.get(codename="erase_device")
     assert permission.content_type.model_class()._meta.label == "devices.Device"
 
 
-def test_a_permission_that_an_admin_took_away_stays_taken_away(declared):
+def test_a_permission_that_an_admin_took_away_stays_taken_away(declared: None) -> None:
     roles.create_permissions()
     permission = Permission.objects.get(codename="erase_device")
     Group.objects.get(name="admin").permissions.remove(permission)
@@ -41,7 +41,7 @@ def test_a_permission_that_an_admin_took_away_stays_taken_away(declared):
     assert holders(ERASE) == {"policy admin"}
 
 
-def test_a_deleted_or_renamed_role_is_not_created_again(declared):
+def test_a_deleted_or_renamed_role_is_not_created_again(declared: None) -> None:
     Group.objects.filter(name="policy admin").update(name="policies")
     Group.objects.get(name="viewer").delete()
     roles.create_permissions()
@@ -49,7 +49,7 @@ def test_a_deleted_or_renamed_role_is_not_created_again(declared):
     assert not Group.objects.filter(name__in=["policy admin", "viewer"]).exists()
 
 
-def test_a_flushed_database_gets_the_roles_and_their_limits(db):
+def test_a_flushed_database_gets_the_roles_and_their_limits(db: None) -> None:
     Permission.objects.all().delete()
     Group.objects.all().delete()
     events = Event.objects.count()
@@ -62,6 +62,6 @@ def test_a_flushed_database_gets_the_roles_and_their_limits(db):
     assert Event.objects.count() == events
 
 
-def test_a_declaration_names_only_roles_that_exist():
+def test_a_declaration_names_only_roles_that_exist() -> None:
     with pytest.raises(ValueError, match="no such role: boss"):
         roles.declare_permission("devices.erase_device", "Can erase", "boss")

@@ -1,5 +1,7 @@
 """Access to Django's admin, and the audit event of a denied request."""
 
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -9,7 +11,9 @@ from tests.conftest import signed_in
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_a_denied_request_is_recorded_with_its_method_and_path(viewer, method):
+def test_a_denied_request_is_recorded_with_its_method_and_path(
+    viewer: Client, method: str
+) -> None:
     url = "/admin/auth/user/1/change/"
     assert getattr(viewer, method)(url, {"is_superuser": "on"}).status_code == 403
     event = Event.objects.get(kind="denied")
@@ -19,7 +23,7 @@ def test_a_denied_request_is_recorded_with_its_method_and_path(viewer, method):
     )
 
 
-def test_a_denied_user_is_not_sent_to_the_login_page(anonymous):
+def test_a_denied_user_is_not_sent_to_the_login_page(anonymous: Client) -> None:
     answer = anonymous.get("/admin/auth/user/")
     assert answer["Location"] == "/accounts/login/?next=/admin/auth/user/"
 
@@ -28,14 +32,16 @@ def test_a_denied_user_is_not_sent_to_the_login_page(anonymous):
     ("flags", "shown"),
     [((True, False), False), ((True, True), True), ((False, True), False)],
 )
-def test_the_menu_shows_the_admin_only_to_those_with_access(db, flags, shown):
+def test_the_menu_shows_the_admin_only_to_those_with_access(
+    db: None, flags: tuple[Any, ...], shown: bool
+) -> None:
     client = signed_in("viewer")
     staff, superuser = flags
     User.objects.update(is_staff=staff, is_superuser=superuser)
     assert ('href="/admin/"' in client.get("/").text) is shown
 
 
-def test_signing_out_in_the_admin_works(db):
+def test_signing_out_in_the_admin_works(db: None) -> None:
     boss = Client()
     boss.force_login(User.objects.create_superuser("boss"))
     boss.post("/admin/logout/")

@@ -1,6 +1,8 @@
 """Each change of a user or role is an audit event with actor, old and new values."""
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.contrib.auth.hashers import make_password
@@ -11,15 +13,16 @@ from django.test import Client
 from iotda_admin.access.actor import system_user
 from iotda_admin.access.models import Grant, RoleLimit
 from iotda_admin.audit.models import Event
+from tests.cloud import Cloud
 from tests.conftest import make_user
 
 
 @pytest.fixture
-def account_events(db):
+def account_events(db: None) -> Callable[..., Any]:
     """Return the account events recorded since the test began."""
     since = Event.objects.count()
 
-    def events():
+    def events() -> list[Any]:
         return list(
             Event.objects.filter(kind="account.changed", id__gt=since).order_by("id")
         )
@@ -28,13 +31,13 @@ def account_events(db):
 
 
 @pytest.fixture
-def boss(db):
+def boss(db: None) -> Client:
     client = Client()
     client.force_login(User.objects.create_superuser("boss", is_staff=True))
     return client
 
 
-def form_of(user, **more):
+def form_of(user: Any, **more: Any) -> Any:
     """The admin's form for a user, as a browser sends it."""
     rows = list(user.grants.all())
     form = {
@@ -53,8 +56,8 @@ def form_of(user, **more):
 
 
 def test_one_form_changes_roles_spaces_and_names_with_an_event_each(
-    boss, account_events, inventory
-):
+    boss: Client, account_events: Callable[..., Any], inventory: Cloud
+) -> None:
     user, space = make_user("viewer"), inventory.known_ids["space"]
     since = len(account_events())
     form = form_of(
@@ -83,7 +86,9 @@ def test_one_form_changes_roles_spaces_and_names_with_an_event_each(
     } == {("boss", "web", "viewer")}
 
 
-def test_a_user_is_created_with_a_space_chosen_by_name(boss, account_events, inventory):
+def test_a_user_is_created_with_a_space_chosen_by_name(
+    boss: Client, account_events: Callable[..., Any], inventory: Cloud
+) -> None:
     page = boss.get("/admin/auth/user/add/").text
     user = User.objects.create_user("new")
     page = boss.get(f"/admin/auth/user/{user.pk}/change/").text
@@ -98,7 +103,9 @@ def test_a_user_is_created_with_a_space_chosen_by_name(boss, account_events, inv
     assert account_events()[-1].detail["changes"] == {"spaces": [[], ["every space"]]}
 
 
-def test_a_changed_password_is_recorded_but_never_shown(boss, account_events):
+def test_a_changed_password_is_recorded_but_never_shown(
+    boss: Client, account_events: Callable[..., Any]
+) -> None:
     user = make_user("viewer")
     secret = "correct-horse-battery"
     form = {"password1": secret, "password2": secret, "usable_password": "true"}
@@ -112,8 +119,8 @@ def test_a_changed_password_is_recorded_but_never_shown(boss, account_events):
 
 
 def test_a_change_by_manage_py_is_recorded_with_the_system_user(
-    account_events, monkeypatch
-):
+    account_events: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "correct-horse-battery")
     call_command(
         "createsuperuser", username="root", email="", interactive=False, verbosity=0
@@ -123,14 +130,18 @@ def test_a_change_by_manage_py_is_recorded_with_the_system_user(
     assert event.detail["changes"]["is_superuser"] == [None, True]
 
 
-def test_signing_in_records_no_change(account_events, db):
+def test_signing_in_records_no_change(
+    account_events: Callable[..., Any], db: None
+) -> None:
     make_user("viewer")
     before = len(account_events())
     assert Client().login(username="viewer", password="a-password-1")
     assert len(account_events()) == before
 
 
-def test_rehashing_the_same_password_is_not_a_change(account_events, db):
+def test_rehashing_the_same_password_is_not_a_change(
+    account_events: Callable[..., Any], db: None
+) -> None:
     user = User.objects.create_user("viewer")
     # At a sign-in Django hashes a password again if its salt is too short.
     old = make_password("a-password-1", salt="short")
@@ -141,7 +152,9 @@ def test_rehashing_the_same_password_is_not_a_change(account_events, db):
     assert len(account_events()) == before
 
 
-def test_changed_permissions_and_limit_of_a_role_are_recorded(boss, account_events):
+def test_changed_permissions_and_limit_of_a_role_are_recorded(
+    boss: Client, account_events: Callable[..., Any]
+) -> None:
     role = Group.objects.get(name="operator")
     freeze = Permission.objects.get(codename="freeze_device")
     form = {
@@ -166,7 +179,9 @@ def test_changed_permissions_and_limit_of_a_role_are_recorded(boss, account_even
     assert changes["limit"] == [1000, 50]
 
 
-def test_links_are_recorded_from_either_end_and_when_cleared(account_events, db):
+def test_links_are_recorded_from_either_end_and_when_cleared(
+    account_events: Callable[..., Any], db: None
+) -> None:
     user, role = make_user("viewer"), Group.objects.get(name="operator")
     before = len(account_events())
     role.user_set.add(user)
@@ -182,7 +197,9 @@ def test_links_are_recorded_from_either_end_and_when_cleared(account_events, db)
     assert said[3].startswith("role operator: name: operator → none")
 
 
-def test_a_revoked_space_is_recorded(account_events, db):
+def test_a_revoked_space_is_recorded(
+    account_events: Callable[..., Any], db: None
+) -> None:
     user = make_user("viewer", "one", "two")
     before = len(account_events())
     Grant.objects.get(user=user, app_id="two").delete()
@@ -194,7 +211,9 @@ def test_a_revoked_space_is_recorded(account_events, db):
     ]
 
 
-def test_nothing_changes_if_the_event_cannot_be_written(boss, monkeypatch):
+def test_nothing_changes_if_the_event_cannot_be_written(
+    boss: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     user = make_user("viewer")
     boss.raise_request_exception = False
     monkeypatch.setattr("iotda_admin.audit.chain.insert_event_rows", refuse)
@@ -208,11 +227,11 @@ def test_nothing_changes_if_the_event_cannot_be_written(boss, monkeypatch):
     assert user.email == ""
 
 
-def refuse(*args, **kwargs):
+def refuse(*args: Any, **kwargs: Any) -> None:
     raise RuntimeError("the disk is full")
 
 
-def test_an_account_cannot_be_deleted(boss):
+def test_an_account_cannot_be_deleted(boss: Client) -> None:
     user = make_user("viewer")
     assert (
         boss.post(f"/admin/auth/user/{user.pk}/delete/", {"post": "yes"}).status_code
@@ -223,13 +242,15 @@ def test_an_account_cannot_be_deleted(boss):
     assert User.objects.filter(pk=user.pk).exists()
 
 
-def found(client, **asked):
+def found(client: Any, **asked: Any) -> set[Any]:
     """Return the events that the trail page links to."""
     page = client.get("/audit/", asked, follow=True).text
     return {int(number) for number in re.findall(r'href="/audit/([0-9]+)/"', page)}
 
 
-def test_a_search_for_a_user_finds_who_changed_their_roles(boss, account_events):
+def test_a_search_for_a_user_finds_who_changed_their_roles(
+    boss: Client, account_events: Callable[..., Any]
+) -> None:
     user = make_user("viewer")
     user.groups.add(Group.objects.get(name="operator"))
     gave = account_events()[-1]
@@ -238,7 +259,9 @@ def test_a_search_for_a_user_finds_who_changed_their_roles(boss, account_events)
     assert gave.pk not in found(boss, target="boss")
 
 
-def test_a_renamed_user_is_found_by_both_names(boss, account_events):
+def test_a_renamed_user_is_found_by_both_names(
+    boss: Client, account_events: Callable[..., Any]
+) -> None:
     user = make_user("viewer")
     user.username = "ada"
     user.save()
@@ -247,16 +270,16 @@ def test_a_renamed_user_is_found_by_both_names(boss, account_events):
 
 
 def test_a_search_for_a_user_finds_their_actions_and_links_to_changes_of_them(
-    boss,
-):
+    boss: Client,
+) -> None:
     page = boss.get("/audit/", {"q": "boss"}, follow=True)
     assert page.redirect_chain == [("/audit/?actor=boss", 302)]
     assert 'href="/audit/?target=boss"' in page.text
 
 
 def test_the_event_of_a_deleted_role_lists_its_users_and_permissions(
-    boss, account_events, monkeypatch
-):
+    boss: Client, account_events: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("iotda_admin.accounts.audit_log.NAMED_USERS", 1)
     first, second = make_user("operator"), User.objects.create_user("zoe")
     role = Group.objects.get(name="operator")

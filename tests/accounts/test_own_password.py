@@ -1,5 +1,7 @@
 """A user changes their own password; wrong passwords are throttled."""
 
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -10,17 +12,17 @@ from tests.conftest import signed_in
 URL, NEW = "/accounts/password/", "Quite-new-9x"
 
 
-def change(client, old="a-password-1", new=NEW):
+def change(client: Any, old: str = "a-password-1", new: Any = NEW) -> Any:
     return client.post(
         URL, {"old_password": old, "new_password1": new, "new_password2": new}
     )
 
 
-def has_password(password):
+def has_password(password: Any) -> Any:
     return User.objects.get(username="viewer").check_password(password)
 
 
-def test_a_new_password_is_recorded_and_ends_other_sessions(db):
+def test_a_new_password_is_recorded_and_ends_other_sessions(db: None) -> None:
     here, there = signed_in("viewer"), Client()
     assert there.login(username="viewer", password="a-password-1")
     assert "Your password was changed." in here.get(change(here)["Location"]).text
@@ -35,7 +37,7 @@ def test_a_new_password_is_recorded_and_ends_other_sessions(db):
     assert event.detail["changes"] == {"password": ["kept secret", "changed"]}
 
 
-def test_wrong_old_passwords_count_as_failed_logins(viewer):
+def test_wrong_old_passwords_count_as_failed_logins(viewer: Client) -> None:
     answers = [change(viewer, old="wrong").status_code for _ in range(5)]
     locked = change(viewer)
     assert [*answers, locked.status_code] == [200] * 5 + [429]
@@ -51,14 +53,16 @@ def test_wrong_old_passwords_count_as_failed_logins(viewer):
     assert again.status_code == 429
 
 
-def test_the_correct_password_resets_the_count(viewer):
+def test_the_correct_password_resets_the_count(viewer: Client) -> None:
     for _ in range(4):
         change(viewer, old="wrong")
     assert "This password is too short." in change(viewer, new="short").text
     assert [change(viewer, old="wrong").status_code for _ in range(4)] == [200] * 4
 
 
-def test_the_password_stays_if_the_event_cannot_be_written(viewer, monkeypatch):
+def test_the_password_stays_if_the_event_cannot_be_written(
+    viewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     viewer.raise_request_exception = False
     monkeypatch.setattr("iotda_admin.audit.chain.insert_event_rows", refuse)
     assert change(viewer).status_code >= 500
@@ -66,12 +70,12 @@ def test_the_password_stays_if_the_event_cannot_be_written(viewer, monkeypatch):
     assert viewer.get(URL).status_code == 200
 
 
-def refuse(*args, **kwargs):
+def refuse(*args: Any, **kwargs: Any) -> None:
     raise RuntimeError("the disk is full")
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_the_password_page_of_the_admin_redirects_here(db, method):
+def test_the_password_page_of_the_admin_redirects_here(db: None, method: str) -> None:
     boss = Client()
     boss.force_login(User.objects.create_superuser("boss"))
     assert getattr(boss, method)("/admin/password_change/")["Location"] == URL

@@ -1,22 +1,27 @@
 """The page with the permissions, spaces and limits of each user."""
 
 import re
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
 from devices.models import Space
+from tests.cloud import Cloud
 from tests.conftest import make_user, signed_in
 
 
-def rows(page):
+def rows(page: Any) -> dict[Any, Any]:
     """Return the text of each row by user name."""
     found = re.findall(r"<tr>\s*<td.*?</tr>", page.text, re.S)
     texts = [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in found]
     return {text.split()[0]: text for text in texts}
 
 
-def test_a_row_shows_permissions_spaces_limit_and_last_sign_in(inventory):
+def test_a_row_shows_permissions_spaces_limit_and_last_sign_in(
+    inventory: Cloud,
+) -> None:
     page = signed_in("auditor")
     make_user("operator", inventory.known_ids["space"])
     make_user("viewer", "none-such").grants.all().delete()
@@ -30,7 +35,9 @@ def test_a_row_shows_permissions_spaces_limit_and_last_sign_in(inventory):
     assert "UTC" in texts["auditor"]
 
 
-def test_spaces_that_the_reader_cannot_see_are_counted_but_not_named(inventory):
+def test_spaces_that_the_reader_cannot_see_are_counted_but_not_named(
+    inventory: Cloud,
+) -> None:
     here, elsewhere = list(inventory.known_ids["free_by_space"])[:2]
     make_user("operator", here, elsewhere)
     reader = Client()
@@ -41,7 +48,7 @@ def test_spaces_that_the_reader_cannot_see_are_counted_but_not_named(inventory):
     assert str(Space.objects.get(pk=elsewhere)) not in row
 
 
-def test_a_permission_filters_the_users_who_can_use_it(auditor):
+def test_a_permission_filters_the_users_who_can_use_it(auditor: Client) -> None:
     for role in ("viewer", "operator", "policy admin", "admin"):
         make_user(role)
     User.objects.create_superuser("boss")
@@ -55,8 +62,8 @@ def test_a_permission_filters_the_users_who_can_use_it(auditor):
 
 
 def test_the_number_of_queries_does_not_grow_with_the_users(
-    auditor, django_assert_max_num_queries
-):
+    auditor: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
     for n in range(60):
         User.objects.create_user(f"user-{n:02}")
     auditor.get("/accounts/rights/")
@@ -66,7 +73,9 @@ def test_the_number_of_queries_does_not_grow_with_the_users(
     assert "?after=" in page.text
 
 
-def test_the_page_agrees_with_the_permission_check(inventory, auditor):
+def test_the_page_agrees_with_the_permission_check(
+    inventory: Cloud, auditor: Client
+) -> None:
     user = make_user("policy admin", inventory.known_ids["space"])
     texts = rows(auditor.get("/accounts/rights/?right=policies.bind_space"))
     assert "policyadmin" in texts

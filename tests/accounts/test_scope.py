@@ -1,13 +1,16 @@
 """Users see and change only objects in their resource spaces."""
 
 import re
+from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from devices.models import Device, Product, Space
 from iotda_admin.access.actor import Actor
@@ -18,6 +21,7 @@ from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.services import NotAllowed
 from iotda_admin.rate import connection as iotda
 from policies.models import Binding, Policy
+from tests.cloud import Cloud
 from tests.conftest import make_user
 from tests.operation_helpers import (
     bind_form,
@@ -36,7 +40,7 @@ ROLES = ["viewer", "operator", "policy admin", "auditor", "admin"]
 class Places:
     """The simulated platform's spaces: the user's own, and another one."""
 
-    def __init__(self, inventory):
+    def __init__(self, inventory: Any) -> None:
         self.free = inventory.known_ids["free_by_space"]
         self.policy = inventory.known_ids["policy"]
         self.home = Policy.objects.get(pk=self.policy).app_id
@@ -46,16 +50,16 @@ class Places:
 
 
 @pytest.fixture
-def places(inventory):
+def places(inventory: Cloud) -> Places:
     return Places(inventory)
 
 
 @pytest.fixture
-def local(places):
+def local(places: Places) -> Callable[..., Any]:
     """Sign in a user with a role whose only space is `home` unless others are given."""
 
-    def local(role, *spaces):
-        client = Client()
+    def local(role: str, *spaces: str) -> Any:
+        client: Any = Client()
         client.user = make_user(role, *(spaces or [places.home]))
         client.force_login(client.user)
         return client
@@ -64,7 +68,7 @@ def local(places):
 
 
 @pytest.fixture
-def denied(db):
+def denied(db: None) -> Callable[..., Any]:
     """Return the denied attempts recorded since the test began."""
     since = Event.objects.count()
     return lambda: list(
@@ -72,30 +76,32 @@ def denied(db):
     )
 
 
-def begun(user, *ids, verb="device.freeze", **about):
+def begun(user: Any, *ids: Any, verb: str = "device.freeze", **about: Any) -> Operation:
     return create(verb, ids, Actor(user, "", "test"), **about)
 
 
-def test_a_permission_is_checked_in_a_space(places):
+def test_a_permission_is_checked_in_a_space(places: Places) -> None:
     user = make_user("operator", places.home)
-    assert user.has_perm("devices.freeze_device", places.home)
+    assert user.has_perm("devices.freeze_device", places.home)  # type: ignore[arg-type]
     assert not user.has_perm("devices.freeze_device", places.other)
-    assert not user.has_perm("policies.bind_policy", places.home)
+    assert not user.has_perm("policies.bind_policy", places.home)  # type: ignore[arg-type]
 
 
-def test_a_user_without_a_space_sees_no_device(local):
+def test_a_user_without_a_space_sees_no_device(local: Callable[..., Any]) -> None:
     client = local("admin", "none-such")
     assert re.search(r">\s*0 devices\s*<", client.get("/devices/").text)
     assert "in 0 spaces, 0 products" in client.get("/").text
 
 
-def test_a_superuser_needs_no_grant(places):
+def test_a_superuser_needs_no_grant(places: Places) -> None:
     boss = User.objects.create_superuser("boss")
     assert boss.has_perm("devices.freeze_device", places.other)
     assert begun(boss, places.far, "nobody-knows").targets.count() == 2
 
 
-def test_lists_filters_and_counts_cover_only_the_users_spaces(local, places):
+def test_lists_filters_and_counts_cover_only_the_users_spaces(
+    local: Callable[..., Any], places: Places
+) -> None:
     client, mine = local("viewer"), Device.objects.filter(app_id=places.home)
     page = client.get("/devices/").text
     assert re.search(rf">\s*{mine.count()} devices\s*<", page)
@@ -113,8 +119,8 @@ def test_lists_filters_and_counts_cover_only_the_users_spaces(local, places):
 
 
 def test_an_unknown_device_looks_like_one_of_another_space_while_iotda_is_down(
-    local, places, settings
-):
+    local: Callable[..., Any], places: Places, settings: Settings
+) -> None:
     client = local("viewer")
     make_iotda_unreachable(settings)
     assert client.get(f"/devices/{places.near}/").status_code == 503
@@ -124,8 +130,11 @@ def test_an_unknown_device_looks_like_one_of_another_space_while_iotda_is_down(
 
 
 def test_ids_of_other_spaces_and_unknown_ids_get_the_same_message(
-    local, places, denied, inventory
-):
+    local: Callable[..., Any],
+    places: Places,
+    denied: Callable[..., Any],
+    inventory: Cloud,
+) -> None:
     client, ids = local("operator"), [places.near, places.far, "nobody-knows"]
     response = client.post(
         "/devices/selection.freeze/", change_form(pasted="\n".join(ids))
@@ -139,7 +148,13 @@ def test_ids_of_other_spaces_and_unknown_ids_get_the_same_message(
 
 
 @pytest.mark.parametrize("act", ["freeze", "unbind"])
-def test_a_denied_preview_is_recorded_once(local, places, denied, inventory, act):
+def test_a_denied_preview_is_recorded_once(
+    local: Callable[..., Any],
+    places: Places,
+    denied: Callable[..., Any],
+    inventory: Cloud,
+    act: str,
+) -> None:
     role = "operator" if act == "freeze" else "policy admin"
     policy = Policy.objects.filter(app_id=places.home).first()
     url = (
@@ -160,14 +175,14 @@ def test_a_denied_preview_is_recorded_once(local, places, denied, inventory, act
     assert event.verb.endswith(act)
 
 
-def numbers(client, target):
+def numbers(client: Any, target: Any) -> set[Any]:
     page = client.get("/audit/", {"target": target, "outcome": "denied"}).text
     return {int(number) for number in re.findall(r'href="/audit/([0-9]+)/"', page)}
 
 
 def test_only_readers_of_all_spaces_find_a_denied_attempt_by_its_target(
-    local, places, denied
-):
+    local: Callable[..., Any], places: Places, denied: Callable[..., Any]
+) -> None:
     operator, policy = (
         local("operator"),
         Policy.objects.filter(app_id=places.other)[0].pk,
@@ -183,7 +198,9 @@ def test_only_readers_of_all_spaces_find_a_denied_attempt_by_its_target(
     assert numbers(auditor, places.far) | numbers(auditor, policy) == set()
 
 
-def test_the_event_names_targets_of_other_spaces_first(local, places, denied):
+def test_the_event_names_targets_of_other_spaces_first(
+    local: Callable[..., Any], places: Places, denied: Callable[..., Any]
+) -> None:
     inside = Device.objects.filter(app_id=places.home).values_list("pk", flat=True)[:30]
     local("operator").post(
         "/devices/selection.freeze/", change_form(target=[*inside, "zzz-elsewhere"])
@@ -192,7 +209,9 @@ def test_the_event_names_targets_of_other_spaces_first(local, places, denied):
     assert (named[0], len(named)) == ("zzz-elsewhere", 20)
 
 
-def test_the_event_names_the_first_of_many_ids_and_counts_all(places, denied):
+def test_the_event_names_the_first_of_many_ids_and_counts_all(
+    places: Places, denied: Callable[..., Any]
+) -> None:
     with pytest.raises(NotAllowed, match=r"These 30 IDs .* … \(\+10\)"):
         begun(
             make_user("operator", places.home), *[f"elsewhere-{n}" for n in range(30)]
@@ -203,8 +222,8 @@ def test_the_event_names_the_first_of_many_ids_and_counts_all(places, denied):
 
 @pytest.mark.parametrize("kind", ["product", "app"])
 def test_a_policy_cannot_be_bound_to_products_or_spaces_out_of_scope(
-    local, places, inventory, kind
-):
+    local: Callable[..., Any], places: Places, inventory: Cloud, kind: str
+) -> None:
     client = local("policy admin")
     space = Space.objects.get(pk=places.other)
     id = (
@@ -219,7 +238,9 @@ def test_a_policy_cannot_be_bound_to_products_or_spaces_out_of_scope(
     assert not write_requests(inventory)
 
 
-def test_the_name_of_another_space_is_not_shown(local, places):
+def test_the_name_of_another_space_is_not_shown(
+    local: Callable[..., Any], places: Places
+) -> None:
     form = bind_form(
         places.policy, places.other, target_type="app", space_name="a guess"
     )
@@ -228,7 +249,7 @@ def test_the_name_of_another_space_is_not_shown(local, places):
     assert str(Space.objects.get(pk=places.other)) not in text
 
 
-def test_create_operation_rejects_a_space_out_of_scope(places):
+def test_create_operation_rejects_a_space_out_of_scope(places: Places) -> None:
     user, about = (
         make_user("policy admin", places.home),
         {"target_type": "app", "policy_id": places.policy},
@@ -237,13 +258,15 @@ def test_create_operation_rejects_a_space_out_of_scope(places):
         begun(user, places.other, verb="policy.bind", **about)
 
 
-def test_a_policy_of_another_space_cannot_be_bound(places):
+def test_a_policy_of_another_space_cannot_be_bound(places: Places) -> None:
     user = make_user("policy admin", places.other)
     with pytest.raises(NotAllowed, match=places.policy):
         begun(user, places.far, verb="policy.bind", policy_id=places.policy)
 
 
-def test_a_policy_of_the_whole_instance_is_visible_to_every_user(local, places):
+def test_a_policy_of_the_whole_instance_is_visible_to_every_user(
+    local: Callable[..., Any], places: Places
+) -> None:
     Policy.objects.filter(pk=places.policy).update(app_id="")
     client = local("policy admin", places.other)
     row = Policy.objects.get(pk=places.policy)
@@ -256,7 +279,9 @@ def test_a_policy_of_the_whole_instance_is_visible_to_every_user(local, places):
     )
 
 
-def test_a_policy_page_shows_and_counts_only_targets_in_scope(local, places):
+def test_a_policy_page_shows_and_counts_only_targets_in_scope(
+    local: Callable[..., Any], places: Places
+) -> None:
     Policy.objects.filter(pk=places.policy).update(app_id="")
     Binding.objects.filter(policy=places.policy).delete()
     for target in (places.near, places.far):
@@ -273,7 +298,9 @@ def test_a_policy_page_shows_and_counts_only_targets_in_scope(local, places):
     assert places.far not in unbind
 
 
-def test_the_bind_form_shows_nothing_of_other_spaces(local, places):
+def test_the_bind_form_shows_nothing_of_other_spaces(
+    local: Callable[..., Any], places: Places
+) -> None:
     client = local("policy admin")
     for _n in range(5):
         Binding.objects.create(
@@ -293,8 +320,8 @@ def test_the_bind_form_shows_nothing_of_other_spaces(local, places):
 
 
 def test_an_operation_is_visible_only_to_users_with_all_of_its_spaces(
-    local, places, actor
-):
+    local: Callable[..., Any], places: Places, actor: Actor
+) -> None:
     client = local("auditor")
     both = begun(actor.user, places.near, places.far)
     assert client.get(both.get_absolute_url()).status_code == 404
@@ -306,15 +333,17 @@ def test_an_operation_is_visible_only_to_users_with_all_of_its_spaces(
 
 
 def test_an_operation_on_unknown_targets_is_visible_only_with_every_space(
-    local, places, actor
-):
+    local: Callable[..., Any], places: Places, actor: Actor
+) -> None:
     operation = begun(actor.user, places.near, "nobody-knows")
     assert {each.app_id for each in operation.spaces.all()} == {places.home, ""}
     assert local("auditor").get(operation.get_absolute_url()).status_code == 404
 
 
-def test_each_way_to_create_an_operation_records_its_spaces(local, places):
-    def spaces():
+def test_each_way_to_create_an_operation_records_its_spaces(
+    local: Callable[..., Any], places: Places
+) -> None:
+    def spaces() -> set[Any]:
         return {each.app_id for each in Operation.objects.latest("id").spaces.all()}
 
     local("operator", EVERY_SPACE).post(
@@ -330,7 +359,9 @@ def test_each_way_to_create_an_operation_records_its_spaces(local, places):
     assert spaces() == {places.home, places.other}  # with the policy's own space
 
 
-def test_the_history_of_a_policy_covers_only_the_users_spaces(local, places, actor):
+def test_the_history_of_a_policy_covers_only_the_users_spaces(
+    local: Callable[..., Any], places: Places, actor: Actor
+) -> None:
     Policy.objects.filter(pk=places.policy).update(app_id="")
     begun(actor.user, places.far, verb="policy.bind", policy_id=places.policy)
     assert (
@@ -339,8 +370,8 @@ def test_the_history_of_a_policy_covers_only_the_users_spaces(local, places, act
 
 
 def test_a_user_who_lost_a_space_no_longer_sees_or_sends_their_operation(
-    local, places, inventory
-):
+    local: Callable[..., Any], places: Places, inventory: Cloud
+) -> None:
     client = local("operator")
     operation = begun(client.user, places.near, places.near_too)
     execute_chunk(operation.chunks.first(), iotda.client())
@@ -358,11 +389,11 @@ def test_a_user_who_lost_a_space_no_longer_sees_or_sends_their_operation(
 
 
 @pytest.fixture
-def moved(places, inventory):
+def moved(places: Places, inventory: Cloud) -> Callable[..., Any]:
     """The device has moved to another space and is frozen; the inventory is older."""
     there = Product.objects.filter(app_id=places.other)[0].pk
 
-    def moved(device, status):
+    def moved(device: Any, status: Any) -> None:
         inventory.call(
             "PATCH", f"devices/{device}", json={"product_id": there, "status": status}
         )
@@ -375,8 +406,13 @@ def moved(places, inventory):
     [("freeze", "ONLINE"), ("freeze", "FROZEN"), ("unfreeze", "FROZEN")],
 )
 def test_a_device_that_moved_after_the_last_sync_is_not_changed(
-    local, places, moved, inventory, verb, status
-):
+    local: Callable[..., Any],
+    places: Places,
+    moved: Callable[..., Any],
+    inventory: Cloud,
+    verb: str,
+    status: str,
+) -> None:
     operation = begun(
         local("operator").user, places.near, places.near_too, verb=f"device.{verb}"
     )
@@ -388,7 +424,9 @@ def test_a_device_that_moved_after_the_last_sync_is_not_changed(
     assert Device.objects.get(pk=places.near).app_id == places.other
 
 
-def test_the_error_for_a_moved_device_does_not_reveal_it(local, places, moved):
+def test_the_error_for_a_moved_device_does_not_reveal_it(
+    local: Callable[..., Any], places: Places, moved: Callable[..., Any]
+) -> None:
     moved(places.near, "FROZEN")
     client = local("operator")
     text = client.post(
@@ -398,7 +436,9 @@ def test_the_error_for_a_moved_device_does_not_reveal_it(local, places, moved):
     assert str(Space.objects.get(pk=places.other)) not in text
 
 
-def test_a_moved_device_is_changed_by_a_user_with_both_spaces(local, places, moved):
+def test_a_moved_device_is_changed_by_a_user_with_both_spaces(
+    local: Callable[..., Any], places: Places, moved: Callable[..., Any]
+) -> None:
     operation = begun(local("operator", places.home, places.other).user, places.near)
     everywhere = begun(local("admin", EVERY_SPACE).user, places.near_too)
     for device in (places.near, places.near_too):
@@ -410,7 +450,9 @@ def test_a_moved_device_is_changed_by_a_user_with_both_spaces(local, places, mov
     } == {"ok"}
 
 
-def test_the_command_line_acts_in_every_space(places, moved):
+def test_the_command_line_acts_in_every_space(
+    places: Places, moved: Callable[..., Any]
+) -> None:
     actor = Actor(None, "", "cli", name="root")
     operation = create("device.freeze", [places.far, "x"], actor)
     moved(places.far, "ONLINE")
@@ -421,8 +463,8 @@ def test_the_command_line_acts_in_every_space(places, moved):
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("where", ["near", "far"])
 def test_a_single_target_and_a_list_have_the_same_permissions(
-    role, where, local, places, inventory
-):
+    role: str, where: str, local: Callable[..., Any], places: Places, inventory: Cloud
+) -> None:
     client, id = local(role), getattr(places, where)
     may = role in ("operator", "admin") and where == "near"
     alone = client.post(f"/devices/{id}/freeze/", change_form())
@@ -433,14 +475,16 @@ def test_a_single_target_and_a_list_have_the_same_permissions(
     assert len(write_requests(inventory)) == (2 if may else 0)
 
 
-def test_a_deactivated_user_is_signed_out_at_the_next_request(local):
+def test_a_deactivated_user_is_signed_out_at_the_next_request(
+    local: Callable[..., Any],
+) -> None:
     client = local("operator")
     assert client.get("/devices/").status_code == 200
     User.objects.filter(pk=client.user.pk).update(is_active=False)
     assert client.get("/devices/").status_code == 302
 
 
-def test_existing_users_were_granted_every_space(places):
+def test_existing_users_were_granted_every_space(places: Places) -> None:
     then = MigrationExecutor(connection).loader.project_state(
         [("accounts", "0003_caps_and_grants")]
     )
@@ -452,15 +496,19 @@ def test_existing_users_were_granted_every_space(places):
 
 
 def test_a_list_needs_no_more_queries_for_a_user_with_few_spaces(
-    local, places, django_assert_max_num_queries
-):
+    local: Callable[..., Any],
+    places: Places,
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+) -> None:
     client = local("operator", places.home, places.other, "third")
     client.get("/devices/")
     with django_assert_max_num_queries(14):
         client.get("/devices/")
 
 
-def test_the_user_can_continue_with_the_targets_in_scope(local, places):
+def test_the_user_can_continue_with_the_targets_in_scope(
+    local: Callable[..., Any], places: Places
+) -> None:
     client, ids = local("operator"), [places.near, places.far]
     page = client.post("/devices/selection.freeze/", {"target": ids}).text
     assert "Continue with the other 1 device" in page
@@ -471,7 +519,9 @@ def test_the_user_can_continue_with_the_targets_in_scope(local, places):
     )
 
 
-def test_policies_of_other_spaces_on_a_device_are_counted_but_not_named(local, places):
+def test_policies_of_other_spaces_on_a_device_are_counted_but_not_named(
+    local: Callable[..., Any], places: Places
+) -> None:
     secret = Policy.objects.create(
         policy_id="elsewhere", name="secret plan", app_id=places.other
     )
@@ -481,7 +531,9 @@ def test_policies_of_other_spaces_on_a_device_are_counted_but_not_named(local, p
     assert "1 of 5 used on the device itself" in page
 
 
-def test_the_history_of_a_device_does_not_name_a_policy_of_another_space(local, places):
+def test_the_history_of_a_device_does_not_name_a_policy_of_another_space(
+    local: Callable[..., Any], places: Places
+) -> None:
     begun(
         make_user("admin"),
         places.near,
@@ -493,7 +545,9 @@ def test_the_history_of_a_device_does_not_name_a_policy_of_another_space(local, 
     assert ("Waiting" in page, "secret plan" in page) == (True, False)
 
 
-def test_bindings_of_a_policy_of_another_space_cannot_be_requested(local, places):
+def test_bindings_of_a_policy_of_another_space_cannot_be_requested(
+    local: Callable[..., Any], places: Places
+) -> None:
     Binding.objects.create(
         policy_id=secret(places), target_type="device", target_id=places.near
     )
@@ -510,13 +564,15 @@ def test_bindings_of_a_policy_of_another_space_cannot_be_requested(local, places
         ) == allowed
 
 
-def secret(places):
+def secret(places: Places) -> Any:
     return Policy.objects.create(
         policy_id="elsewhere", name="secret plan", app_id=places.other
     ).pk
 
 
-def test_the_trail_shows_a_reader_of_some_spaces_nothing_of_others(local, places):
+def test_the_trail_shows_a_reader_of_some_spaces_nothing_of_others(
+    local: Callable[..., Any], places: Places
+) -> None:
     boss, auditor = local("admin", EVERY_SPACE), local("auditor")
     failed = begun(boss.user, places.far)
     chosen = {
@@ -551,13 +607,15 @@ def test_the_trail_shows_a_reader_of_some_spaces_nothing_of_others(local, places
 
 
 def test_events_of_unknown_spaces_are_visible_only_with_every_space(
-    local, places, actor
-):
+    local: Callable[..., Any], places: Places, actor: Actor
+) -> None:
     begun(actor.user, "no-such-device")
     assert Event.objects.get(kind="operation.asked").space == "*"
 
 
-def test_a_grant_of_another_space_is_visible_only_with_every_space(local, places):
+def test_a_grant_of_another_space_is_visible_only_with_every_space(
+    local: Callable[..., Any], places: Places
+) -> None:
     user, auditor = local("viewer").user, local("auditor")
     for space, status in ((places.home, 200), (places.other, 404)):
         Grant.objects.filter(user=user).delete()
@@ -567,8 +625,8 @@ def test_a_grant_of_another_space_is_visible_only_with_every_space(local, places
 
 
 def test_an_attempt_to_open_an_object_of_another_space_is_recorded(
-    local, places, denied
-):
+    local: Callable[..., Any], places: Places, denied: Callable[..., Any]
+) -> None:
     client = local("viewer")
     for device in (places.far, "never-existed"):
         assert client.get(f"/devices/{device}/").status_code == 404

@@ -1,5 +1,6 @@
 import re
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import pytest
@@ -7,6 +8,7 @@ from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from iotda_admin.access.roles import PERMISSIONS, ROLES
 from iotda_admin.accounts import login_throttle
@@ -39,7 +41,7 @@ SCRIPTS = [
 ELSEWHERE = [*(start.replace("{}", EVIL) for start in STARTS), *SCRIPTS]
 
 
-def stays(location):
+def stays(location: Any) -> bool:
     """Parse a URL as browsers do: backslashes are slashes; tabs and newlines are dropped."""
     assert not {"\r", "\n"} & set(location)
     seen = (
@@ -51,7 +53,7 @@ def stays(location):
     return (there.scheme, there.netloc) == ("http", "testserver")
 
 
-def test_a_page_redirects_to_the_login_and_back(anonymous):
+def test_a_page_redirects_to_the_login_and_back(anonymous: Client) -> None:
     make_user("viewer")
     to_login = anonymous.get("/devices/?status=FROZEN")
     assert to_login.status_code == 302
@@ -61,13 +63,15 @@ def test_a_page_redirects_to_the_login_and_back(anonymous):
     )
 
 
-def test_a_fragment_request_after_the_session_ended_loads_the_login_page(anonymous):
+def test_a_fragment_request_after_the_session_ended_loads_the_login_page(
+    anonymous: Client,
+) -> None:
     here = {**HTMX, "HX-Current-URL": "http://testserver/devices/?q=pump"}
     response = anonymous.get("/devices/?q=pumps", headers=here)
     assert response["HX-Redirect"] == "/accounts/login/?next=/devices/%3Fq%3Dpump"
 
 
-def redirects(viewer, elsewhere):
+def redirects(viewer: Client, elsewhere: Any) -> list[Any]:
     """Yield every view that takes a URL to redirect to."""
     login = f"/accounts/login/?{urlencode({'next': elsewhere})}"
     return [
@@ -79,7 +83,7 @@ def redirects(viewer, elsewhere):
     ]
 
 
-def test_no_redirect_leaves_the_site(viewer):
+def test_no_redirect_leaves_the_site(viewer: Client) -> None:
     places = {
         elsewhere: [answer["Location"] for answer in redirects(viewer, elsewhere)]
         for elsewhere in ELSEWHERE
@@ -91,7 +95,7 @@ def test_no_redirect_leaves_the_site(viewer):
     ] == []
 
 
-def test_the_check_of_redirects_detects_an_open_one(viewer):
+def test_the_check_of_redirects_detects_an_open_one(viewer: Client) -> None:
     assert not any(
         stays(f"{start}{EVIL}")
         for start in ("//", "/\\", "\t//", "/\t/", "https://testserver@")
@@ -102,20 +106,24 @@ def test_the_check_of_redirects_detects_an_open_one(viewer):
 
 
 @pytest.mark.parametrize("elsewhere", ["https://evil.example/x", "//evil.example/x"])
-def test_a_fragment_request_from_another_site_returns_to_this_one(anonymous, elsewhere):
+def test_a_fragment_request_from_another_site_returns_to_this_one(
+    anonymous: Client, elsewhere: str
+) -> None:
     response = anonymous.get("/devices/", headers={**HTMX, "HX-Current-URL": elsewhere})
     assert "evil" not in response["HX-Redirect"]
     response = anonymous.post("/inventory/refresh/", headers={"Referer": elsewhere})
     assert "evil" not in response["Location"]
 
 
-def wrong(client, name="viewer", **headers):
+def wrong(client: Any, name: str = "viewer", **headers: Any) -> Any:
     return client.post(
         "/accounts/login/", {"username": name, "password": "wrong"}, headers=headers
     )
 
 
-def test_the_correct_password_is_blocked_after_five_wrong_ones(anonymous):
+def test_the_correct_password_is_blocked_after_five_wrong_ones(
+    anonymous: Client,
+) -> None:
     make_user("viewer")
     assert [wrong(anonymous).status_code for _ in range(5)] == [200] * 5
     locked = anonymous.post("/accounts/login/", LOGIN)
@@ -125,11 +133,11 @@ def test_the_correct_password_is_blocked_after_five_wrong_ones(anonymous):
     assert "Wait 15 minutes" in locked.text
 
 
-def alert(page):
+def alert(page: Any) -> Any:
     return re.search(r'role="alert".*', page.text)[0]
 
 
-def test_an_unknown_account_is_locked_in_the_same_way(anonymous):
+def test_an_unknown_account_is_locked_in_the_same_way(anonymous: Client) -> None:
     make_user("viewer")
     known, unknown = (
         [wrong(anonymous, name) for _ in range(6)] for name in ("viewer", "nobody")
@@ -140,7 +148,7 @@ def test_an_unknown_account_is_locked_in_the_same_way(anonymous):
     assert alert(known[-1]) == alert(unknown[-1])
 
 
-def test_a_lockout_is_recorded_once(anonymous):
+def test_a_lockout_is_recorded_once(anonymous: Client) -> None:
     make_user("viewer")
     for _ in range(8):
         wrong(anonymous)
@@ -148,7 +156,7 @@ def test_a_lockout_is_recorded_once(anonymous):
     assert Event.objects.get(kind="login.throttled").actor_name == "viewer"
 
 
-def test_signing_in_resets_the_count(anonymous):
+def test_signing_in_resets_the_count(anonymous: Client) -> None:
     make_user("viewer")
     for _ in range(3):
         assert [wrong(anonymous).status_code for _ in range(4)] == [200] * 4
@@ -156,7 +164,7 @@ def test_signing_in_resets_the_count(anonymous):
         anonymous.post("/accounts/logout/")
 
 
-def test_a_lockout_ends(anonymous, settings):
+def test_a_lockout_ends(anonymous: Client, settings: Settings) -> None:
     make_user("viewer")
     for _ in range(6):
         wrong(anonymous)
@@ -165,7 +173,9 @@ def test_a_lockout_ends(anonymous, settings):
     assert anonymous.post("/accounts/login/", LOGIN).status_code == 302
 
 
-def test_an_administrator_unlocks_an_account(anonymous, capsys):
+def test_an_administrator_unlocks_an_account(
+    anonymous: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
     make_user("viewer")
     for _ in range(6):
         wrong(anonymous)
@@ -180,14 +190,14 @@ def test_an_administrator_unlocks_an_account(anonymous, capsys):
     assert anonymous.post("/accounts/login/", LOGIN).status_code == 302
 
 
-def test_an_address_that_tries_many_names_is_locked(anonymous):
+def test_an_address_that_tries_many_names_is_locked(anonymous: Client) -> None:
     answers = [wrong(anonymous, f"name-{n}").status_code for n in range(51)]
     assert answers == [200] * 50 + [429]
 
 
 def test_other_addresses_are_not_locked_and_only_a_proxy_can_forward_them(
-    anonymous, settings
-):
+    anonymous: Client, settings: Settings
+) -> None:
     make_user("viewer")
     for n in range(6):
         answer = wrong(anonymous, **{"X-Forwarded-For": f"192.0.2.{n}"})
@@ -196,7 +206,7 @@ def test_other_addresses_are_not_locked_and_only_a_proxy_can_forward_them(
     assert wrong(anonymous, **{"X-Forwarded-For": "192.0.2.77"}).status_code == 200
 
 
-def test_ipv4_addresses_in_ipv6_form_are_separate_clients():
+def test_ipv4_addresses_in_ipv6_form_are_separate_clients() -> None:
     assert [
         login_throttle.client_network(a) for a in ("::ffff:10.0.0.1", "10.0.0.1")
     ] == ["10.0.0.1"] * 2
@@ -207,14 +217,14 @@ def test_ipv4_addresses_in_ipv6_form_are_separate_clients():
     )
 
 
-def test_an_unknown_name_is_not_stored(anonymous):
+def test_an_unknown_name_is_not_stored(anonymous: Client) -> None:
     wrong(anonymous, "canary-password-1")
     assert "canary" not in str(
         [list(LoginTries.objects.values()), list(Event.objects.values())]
     )
 
 
-def test_a_wrong_password_shows_an_error_and_keeps_the_name(anonymous):
+def test_a_wrong_password_shows_an_error_and_keeps_the_name(anonymous: Client) -> None:
     page = anonymous.post(
         "/accounts/login/", {"username": "viewer", "password": "x"}
     ).text
@@ -222,7 +232,7 @@ def test_a_wrong_password_shows_an_error_and_keeps_the_name(anonymous):
     assert 'value="viewer"' in page
 
 
-def test_signing_out_needs_a_form(viewer):
+def test_signing_out_needs_a_form(viewer: Client) -> None:
     assert viewer.get("/accounts/logout/").status_code == 405
     viewer.post("/accounts/logout/")
     assert viewer.get("/").status_code == 302
@@ -230,7 +240,7 @@ def test_signing_out_needs_a_form(viewer):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("role", ROLES)
-def test_each_role_is_a_group_with_its_permissions(role):
+def test_each_role_is_a_group_with_its_permissions(role: Any) -> None:
     held = Group.objects.get(name=role).permissions.values_list(
         "content_type__app_label", "codename"
     )
@@ -239,19 +249,19 @@ def test_each_role_is_a_group_with_its_permissions(role):
     }
 
 
-def test_pages_are_not_cached(viewer):
+def test_pages_are_not_cached(viewer: Client) -> None:
     response = viewer.get("/")
     assert response["Cache-Control"] == "no-store"
     assert "HX-Request" in response["Vary"]
 
 
-def test_pages_have_a_strict_content_security_policy(viewer):
+def test_pages_have_a_strict_content_security_policy(viewer: Client) -> None:
     policy = viewer.get("/")["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
 
 
-def test_only_superusers_reach_the_admin(admin, auditor):
+def test_only_superusers_reach_the_admin(admin: Client, auditor: Client) -> None:
     assert auditor.get("/admin/").status_code == 403
     assert (
         admin.get("/admin/").status_code == 403
@@ -259,8 +269,8 @@ def test_only_superusers_reach_the_admin(admin, auditor):
 
 
 def test_staff_without_superuser_status_can_read_nothing_in_the_admin(
-    admin, django_user_model
-):
+    admin: Client, django_user_model: Any
+) -> None:
     django_user_model.objects.update(is_staff=True)
     found = (
         "/admin/autocomplete/?app_label=auth&model_name=user&field_name=groups&term=a"

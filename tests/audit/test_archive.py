@@ -4,6 +4,8 @@ import gzip
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -21,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def trail(monkeypatch):
+def trail(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "SEGMENT_SIZE", 5)
     for n in range(1, 13):
         record_event(
@@ -32,14 +34,14 @@ def trail(monkeypatch):
         )
 
 
-def archived(folder, moment=None):
+def archived(folder: Any, moment: Any = None) -> None:
     for segment in archive.segments_before(
         moment or timezone.now() + timedelta(days=1)
     ):
         archive.archive_segment(segment, folder, actor_name="root")
 
 
-def test_only_complete_segments_are_archived(tmp_path):
+def test_only_complete_segments_are_archived(tmp_path: Path) -> None:
     archived(tmp_path)
     assert [event.id for event in Event.objects.order_by("id")] == [11, 12, 13, 14]
     assert min(Outcome.objects.values_list("event", flat=True)) == 11
@@ -50,19 +52,19 @@ def test_only_complete_segments_are_archived(tmp_path):
     ]
 
 
-def test_newer_events_stay(tmp_path):
+def test_newer_events_stay(tmp_path: Path) -> None:
     archived(tmp_path, timezone.now() - timedelta(days=1))
     assert Event.objects.count() == 12
 
 
-def test_the_chain_continues_from_the_anchor(tmp_path):
+def test_the_chain_continues_from_the_anchor(tmp_path: Path) -> None:
     archived(tmp_path)
     assert verify_trail().broken_at is None
     assert archive.check_archive(tmp_path).seq == 10
     call_command("audit_verify", archive=tmp_path)
 
 
-def test_an_event_records_the_archiving(tmp_path):
+def test_an_event_records_the_archiving(tmp_path: Path) -> None:
     archived(tmp_path)
     event = Event.objects.filter(kind="audit.pruned").latest("id")
     anchor = Anchor.objects.latest("last")
@@ -73,7 +75,7 @@ def test_an_event_records_the_archiving(tmp_path):
     )
 
 
-def test_a_changed_file_is_found(tmp_path):
+def test_a_changed_file_is_found(tmp_path: Path) -> None:
     archived(tmp_path)
     path = max(tmp_path.iterdir())
     text = gzip.decompress(path.read_bytes()).decode().replace("why 7", "why 8")
@@ -85,21 +87,23 @@ def test_a_changed_file_is_found(tmp_path):
         archive.check_archive(tmp_path)
 
 
-def test_a_missing_file_is_found(tmp_path):
+def test_a_missing_file_is_found(tmp_path: Path) -> None:
     archived(tmp_path)
     max(tmp_path.iterdir()).unlink()
     with pytest.raises(archive.DamagedArchive, match="ends with event 5"):
         archive.check_archive(tmp_path)
 
 
-def test_events_missing_in_the_file_are_not_deleted(tmp_path, monkeypatch):
+def test_events_missing_in_the_file_are_not_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(archive, "segment_lines", lambda segment: iter(()))
     with pytest.raises(archive.DamagedArchive):
         archived(tmp_path)
     assert Event.objects.count() == 12
 
 
-def test_a_run_interrupted_after_the_file_is_resumed(tmp_path):
+def test_a_run_interrupted_after_the_file_is_resumed(tmp_path: Path) -> None:
     sealed = tmp_path / archive.Segment(1, 5).name
     archive.write_segment(archive.Segment(1, 5), sealed)
     kept = sealed.read_bytes()
@@ -111,14 +115,14 @@ def test_a_run_interrupted_after_the_file_is_resumed(tmp_path):
     ) == (True, 10, 10)
 
 
-def test_an_incomplete_file_is_written_again(tmp_path):
+def test_an_incomplete_file_is_written_again(tmp_path: Path) -> None:
     (tmp_path / f"{archive.Segment(1, 5).name}.part").write_bytes(b"half")
     archived(tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
     assert archive.check_archive(tmp_path).seq == 10
 
 
-def test_a_file_of_another_trail_is_kept(tmp_path):
+def test_a_file_of_another_trail_is_kept(tmp_path: Path) -> None:
     other, before = tmp_path / archive.Segment(1, 5).name, chain.Head(0, "")
     with gzip.open(other, "wt") as file:
         for line in archive.segment_lines(archive.Segment(1, 5)):
@@ -134,7 +138,7 @@ def test_a_file_of_another_trail_is_kept(tmp_path):
     assert (other.read_bytes() == kept, Event.objects.count()) == (True, 12)
 
 
-def test_a_deleted_beginning_is_found(tmp_path):
+def test_a_deleted_beginning_is_found(tmp_path: Path) -> None:
     hash = Event.objects.get(id=5).hash
     force(
         "INSERT INTO audit_anchor (last, hash, at, archive) VALUES (5, %s, '2026-01-01 00:00:00', '')",
@@ -146,14 +150,16 @@ def test_a_deleted_beginning_is_found(tmp_path):
     assert "no event records" in verify_trail().why
 
 
-def test_the_command_checks_days_and_folder(tmp_path, capsys):
+def test_the_command_checks_days_and_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     call_command("audit_archive", str(tmp_path), older_than=1)
     assert "Nothing was moved" in capsys.readouterr().out
     with pytest.raises(CommandError, match="must be a folder"):
         call_command("audit_archive", str(tmp_path / "nowhere"), older_than=1)
 
 
-def test_an_expected_head_in_the_archive_is_reported(tmp_path):
+def test_an_expected_head_in_the_archive_is_reported(tmp_path: Path) -> None:
     between = next(f"{e.pk}:{e.hash}" for e in Event.objects.filter(pk=3))
     archived(tmp_path)
     end = str(chain_start())
@@ -164,17 +170,17 @@ def test_an_expected_head_in_the_archive_is_reported(tmp_path):
     )
 
 
-def beside(sql, act):
+def beside(sql: Any, act: Any) -> Any:
     """Run ``act`` on another connection before the first query that contains ``sql``."""
-    done = []
+    done: list[Any] = []
 
-    def elsewhere():
+    def elsewhere() -> None:
         try:
             act()
         finally:
             connection.close()
 
-    def wait(execute, query, *more):
+    def wait(execute: Any, query: Any, *more: Any) -> Any:
         if sql in query and not done:
             done.append(query)
             with ThreadPoolExecutor(1) as pool:
@@ -185,13 +191,13 @@ def beside(sql, act):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_archiving_during_verification_neither_fails_nor_waits(tmp_path):
+def test_archiving_during_verification_neither_fails_nor_waits(tmp_path: Path) -> None:
     with beside("FROM audit_outcome", lambda: archived(tmp_path)):
         finding = verify_trail()
     assert (finding.broken_at, finding.events, chain_start().seq) == (None, 12, 10)
 
 
-def test_a_file_that_is_being_written_is_skipped(tmp_path):
+def test_a_file_that_is_being_written_is_skipped(tmp_path: Path) -> None:
     archived(tmp_path)
     archive.write_segment(
         archive.Segment(11, 15), tmp_path / archive.Segment(11, 15).name

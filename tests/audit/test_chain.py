@@ -1,10 +1,13 @@
 """The hash chain: tampering with rows is found and named."""
 
+from typing import Any
+
 import pytest
 from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 from django.test import Client
+from pytest_django import Settings
 
 from iotda_admin.audit import chain, triggers
 from iotda_admin.audit.chain import chain_head
@@ -18,7 +21,7 @@ from tests.conftest import make_user
 pytestmark = pytest.mark.django_db
 
 
-def force(sql, *params):
+def force(sql: Any, *params: Any) -> None:
     """Run a statement as an attacker who owns the database."""
     with connection.cursor() as cursor:
         for table in triggers.DELETABLE:
@@ -30,10 +33,10 @@ def force(sql, *params):
 
 
 @pytest.fixture
-def trail():
+def trail() -> str:
     for n in range(1, 8):
         outcome = ("ok", "", "") if n % 2 else ("failed", "IOTDA.015204", "too many")
-        facts = {
+        facts: dict[str, Any] = {
             "actor_name": "Ada",
             "ticket": f"INC-{n}",
             "targets": [(f"d{n}", "Lamp", *outcome)],
@@ -45,7 +48,7 @@ def trail():
     return str(chain_head())
 
 
-def test_an_untouched_trail_verifies(trail):
+def test_an_untouched_trail_verifies(trail: str) -> None:
     finding = verify_trail(trail)
     assert (finding.broken_at, finding.events, str(finding.head)) == (None, 7, trail)
 
@@ -77,12 +80,14 @@ def test_an_untouched_trail_verifies(trail):
         ("UPDATE audit_reasonword SET event_id = 3 WHERE event_id = 2", 2),
     ],
 )
-def test_verify_names_the_first_event_that_was_tampered_with(trail, sql, bad):
+def test_verify_names_the_first_event_that_was_tampered_with(
+    trail: str, sql: str, bad: int
+) -> None:
     force(sql)
     assert verify_trail().broken_at == bad
 
 
-def test_an_outcome_without_an_event_is_found(trail):
+def test_an_outcome_without_an_event_is_found(trail: str) -> None:
     force(
         "INSERT INTO audit_outcome (event_id, target_id, target_name, outcome, code, message) "
         "VALUES (8, 'd', '', 'ok', '', '')"
@@ -91,7 +96,7 @@ def test_an_outcome_without_an_event_is_found(trail):
 
 
 @pytest.mark.parametrize("seq", [0, 8, 99])
-def test_a_word_without_an_event_is_found(trail, seq):
+def test_a_word_without_an_event_is_found(trail: str, seq: int) -> None:
     force("INSERT INTO audit_reasonword (word, event_id) VALUES ('planted', %s)", seq)
     assert (verify_trail().broken_at, "no such event" in verify_trail().why) == (
         seq,
@@ -99,7 +104,7 @@ def test_a_word_without_an_event_is_found(trail, seq):
     )
 
 
-def test_an_emptied_trail_is_found():
+def test_an_emptied_trail_is_found() -> None:
     assert verify_trail().broken_at is None
     Client().force_login(make_user("viewer"))
     for table in triggers.DELETABLE:
@@ -110,14 +115,14 @@ def test_an_emptied_trail_is_found():
     )
 
 
-def test_an_empty_trail_beside_operations_is_found():
+def test_an_empty_trail_beside_operations_is_found() -> None:
     Operation.objects.create(verb="device.freeze", target_type="device")
     for table in triggers.DELETABLE:
         force(f"DELETE FROM {table}")
     assert "although there are operations" in verify_trail().why
 
 
-def test_a_deleted_tail_is_found_with_an_expected_head(trail):
+def test_a_deleted_tail_is_found_with_an_expected_head(trail: str) -> None:
     force("DELETE FROM audit_outcome WHERE event_id > 5")
     force("DELETE FROM audit_event WHERE id > 5")
     assert verify_trail().broken_at is None
@@ -125,7 +130,7 @@ def test_a_deleted_tail_is_found_with_an_expected_head(trail):
 
 
 @pytest.mark.parametrize("wrong", ["garbage", "7", "7:abc", "Head 7:abc", "7 :abc"])
-def test_an_invalid_head_is_rejected(trail, wrong):
+def test_an_invalid_head_is_rejected(trail: str, wrong: str) -> None:
     with pytest.raises(ValueError, match="NUMBER:HASH"):
         verify_trail(wrong)
     with pytest.raises(CommandError, match="NUMBER:HASH"):
@@ -147,7 +152,7 @@ def test_an_invalid_head_is_rejected(trail, wrong):
         ("UPDATE audit_event SET reason = CAST(x'ff' AS TEXT) WHERE id = 4", 4),
     ],
 )
-def test_a_value_of_another_type_is_found(trail, sql, bad):
+def test_a_value_of_another_type_is_found(trail: str, sql: str, bad: int) -> None:
     force(sql)
     assert verify_trail().broken_at == bad
 
@@ -160,7 +165,7 @@ def test_a_value_of_another_type_is_found(trail, sql, bad):
         "CREATE TRIGGER audit_event_update BEFORE UPDATE ON audit_event WHEN 0 BEGIN SELECT 1; END",
     ],
 )
-def test_foreign_triggers_are_reported(trail, sql):
+def test_foreign_triggers_are_reported(trail: str, sql: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("DROP TRIGGER audit_event_update")
         cursor.execute(sql)
@@ -169,7 +174,7 @@ def test_foreign_triggers_are_reported(trail, sql):
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="written for SQLite")
-def test_a_dropped_event_fails_the_change_it_records(trail):
+def test_a_dropped_event_fails_the_change_it_records(trail: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "CREATE TRIGGER other BEFORE INSERT ON audit_event WHEN NEW.kind = 'denied' "
@@ -181,7 +186,9 @@ def test_a_dropped_event_fails_the_change_it_records(trail):
 
 @pytest.mark.parametrize("table", triggers.DELETABLE)
 @pytest.mark.parametrize("change", ["UPDATE {} SET {}", "DELETE FROM {}"])
-def test_the_database_rejects_changes_and_deletions(trail, table, change):
+def test_the_database_rejects_changes_and_deletions(
+    trail: str, table: Any, change: str
+) -> None:
     column = {
         "audit_event": "reason", "audit_outcome": "message", "audit_anchor": "archive",
         "audit_reasonword": "word",
@@ -198,7 +205,7 @@ def test_the_database_rejects_changes_and_deletions(trail, table, change):
         cursor.execute(change.format(table, f"{column} = 'x'"))
 
 
-def again(table, key):
+def again(table: Any, key: Any) -> list[Any]:
     """Return statements that replace each row by itself."""
     names = [
         field.column
@@ -220,7 +227,7 @@ def again(table, key):
 
 
 @pytest.mark.parametrize(("table", "key"), triggers.PRIMARY_KEYS.items())
-def test_the_database_rejects_replacing_a_row(trail, table, key):
+def test_the_database_rejects_replacing_a_row(trail: str, table: Any, key: Any) -> None:
     force(
         "INSERT INTO audit_anchor (last, hash, at, archive) VALUES (0, '', '2026-01-01 00:00:00', '')"
     )
@@ -233,7 +240,7 @@ def test_the_database_rejects_replacing_a_row(trail, table, key):
             cursor.execute(sql)
 
 
-def test_the_orm_rejects_changes_and_deletions(trail):
+def test_the_orm_rejects_changes_and_deletions(trail: str) -> None:
     for rows in (Event.objects, Outcome.objects):
         with pytest.raises(TypeError):
             rows.update(id=1)
@@ -241,7 +248,7 @@ def test_the_orm_rejects_changes_and_deletions(trail):
             rows.all().delete()
 
 
-def test_missing_triggers_are_reported(trail):
+def test_missing_triggers_are_reported(trail: str) -> None:
     with connection.cursor() as cursor:
         on = " ON audit_event" if connection.vendor == "postgresql" else ""
         cursor.execute(f"DROP TRIGGER audit_event_update{on}")
@@ -249,7 +256,9 @@ def test_missing_triggers_are_reported(trail):
     assert "triggers are missing" in verify_trail().why
 
 
-def test_a_chain_forged_without_the_key_is_found(trail, settings):
+def test_a_chain_forged_without_the_key_is_found(
+    trail: str, settings: Settings
+) -> None:
     settings.AUDIT_KEY = "a-key-kept-elsewhere"
     record_event("login", actor_name="Ada")
     assert verify_trail(str(chain_head())).broken_at is None
@@ -259,7 +268,9 @@ def test_a_chain_forged_without_the_key_is_found(trail, settings):
     assert verify_trail().broken_at is not None
 
 
-def test_events_older_than_the_key_need_an_expected_head(trail, settings):
+def test_events_older_than_the_key_need_an_expected_head(
+    trail: str, settings: Settings
+) -> None:
     settings.AUDIT_KEY = "a-key-kept-elsewhere"
     record_event("login", actor_name="Ada")
     noted = str(chain_head())
@@ -267,7 +278,7 @@ def test_events_older_than_the_key_need_an_expected_head(trail, settings):
     assert (verify_trail(trail).broken_at, verify_trail().broken_at) == (None, 1)
 
 
-def test_a_trail_rewritten_without_the_key_is_found(settings):
+def test_a_trail_rewritten_without_the_key_is_found(settings: Settings) -> None:
     settings.AUDIT_KEY = "a-key-kept-elsewhere"
     for name in ("Ada", "Bo"):
         record_event("login", actor_name=name)
@@ -280,7 +291,9 @@ def test_a_trail_rewritten_without_the_key_is_found(settings):
     assert verify_trail(noted).broken_at == 2
 
 
-def test_an_old_key_after_the_current_one_is_found(trail, settings):
+def test_an_old_key_after_the_current_one_is_found(
+    trail: str, settings: Settings
+) -> None:
     settings.AUDIT_KEY, settings.AUDIT_OLD_KEYS = "present", ["leaked"]
     record_event("login", actor_name="Ada")
     noted = str(chain_head())
@@ -290,7 +303,7 @@ def test_an_old_key_after_the_current_one_is_found(trail, settings):
     assert "old key" in verify_trail(noted).why
 
 
-def rechain_from(seq, key):
+def rechain_from(seq: Any, key: Any) -> None:
     """Rewrite the hashes as an attacker who knows how they are computed."""
     from django.conf import settings as ours
 
@@ -314,7 +327,7 @@ def rechain_from(seq, key):
     ours.AUDIT_KEY = known
 
 
-def test_events_of_an_old_key_verify(trail, settings):
+def test_events_of_an_old_key_verify(trail: str, settings: Settings) -> None:
     settings.AUDIT_KEY = "old"
     record_event("login", actor_name="Ada")
     settings.AUDIT_KEY, settings.AUDIT_OLD_KEYS = "new", ["old"]
@@ -325,7 +338,9 @@ def test_events_of_an_old_key_verify(trail, settings):
     assert "unknown key" in verify_trail(noted).why
 
 
-def test_the_command_reports_the_result(trail, capsys):
+def test_the_command_reports_the_result(
+    trail: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     call_command("audit_verify", expect=trail)
     assert "7 events" in capsys.readouterr().out
     force("DELETE FROM audit_event WHERE id = 3")
@@ -333,7 +348,7 @@ def test_the_command_reports_the_result(trail, capsys):
         call_command("audit_verify")
 
 
-def test_the_head_is_logged(trail, caplog):
+def test_the_head_is_logged(trail: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         chain.log_head()
     assert f"Audit head {trail}" in caplog.messages

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -19,7 +20,7 @@ FULL = ("failed", "IOTDA.015204", "It has five already")
 
 
 @pytest.fixture
-def trail(auditor):
+def trail(auditor: Client) -> Client:
     record_event(
         "operation.asked", ticket="INC-1", reason="=cmd", targets=[("pump",), ("lamp",)]
     )
@@ -32,17 +33,17 @@ def trail(auditor):
     return auditor
 
 
-def body(client, what, **filters):
+def body(client: Any, what: Any, **filters: Any) -> Any:
     return b"".join(
         client.get(f"/audit/export.{what}", filters).streaming_content
     ).decode()
 
 
-def table(client, **filters):
+def table(client: Any, **filters: Any) -> list[Any]:
     return list(csv.DictReader(StringIO(body(client, "csv", **filters))))
 
 
-def test_csv_has_a_line_for_each_target(trail):
+def test_csv_has_a_line_for_each_target(trail: Client) -> None:
     rows = [
         (row["kind"], row["target_id"], row["target_outcome"])
         for row in table(trail, ticket="inc-1")
@@ -56,7 +57,7 @@ def test_csv_has_a_line_for_each_target(trail):
     ]
 
 
-def test_csv_has_only_targets_that_match_the_filters(trail):
+def test_csv_has_only_targets_that_match_the_filters(trail: Client) -> None:
     (row,) = table(trail, code="IOTDA.015204")
     assert (row["target_name"], row["message"], row["ticket"]) == (
         "灯",
@@ -65,7 +66,7 @@ def test_csv_has_only_targets_that_match_the_filters(trail):
     )
 
 
-def test_csv_has_no_formulas_and_times_in_utc(trail):
+def test_csv_has_no_formulas_and_times_in_utc(trail: Client) -> None:
     (row, _other) = table(trail, kind="operation.asked")
     assert row["reason"] == "'=cmd"
     assert (
@@ -74,11 +75,11 @@ def test_csv_has_no_formulas_and_times_in_utc(trail):
     )
 
 
-def encode(value):
+def encode(value: Any) -> Any:
     return json.dumps(value, separators=(",", ":"), sort_keys=True)
 
 
-def test_each_json_line_can_be_verified_alone(trail):
+def test_each_json_line_can_be_verified_alone(trail: Client) -> None:
     lines = [json.loads(line) for line in body(trail, "jsonl").splitlines()]
     assert [line["id"] for line in lines] == sorted(line["id"] for line in lines)
     for line in lines:
@@ -90,7 +91,7 @@ def test_each_json_line_can_be_verified_alone(trail):
         assert hashlib.sha256(said.encode()).hexdigest() == line["hash"]
 
 
-def test_an_export_is_recorded_with_its_filters_and_the_head(trail):
+def test_an_export_is_recorded_with_its_filters_and_the_head(trail: Client) -> None:
     before = str(chain_head())
     name = trail.get("/audit/export.jsonl?ticket=INC-1&outcome=failed")[
         "Content-Disposition"
@@ -108,7 +109,9 @@ def test_an_export_is_recorded_with_its_filters_and_the_head(trail):
     ("granted", "space"),
     [(["north"], "north"), (["north", "south"], "*"), (["*"], "*")],
 )
-def test_filters_of_an_export_are_hidden_from_other_spaces(granted, space):
+def test_filters_of_an_export_are_hidden_from_other_spaces(
+    granted: list[Any], space: str
+) -> None:
     exporter, other = Client(), Client()
     exporter.force_login(make_user("auditor", *granted))
     User.objects.update(username="exporter")
@@ -121,17 +124,19 @@ def test_filters_of_an_export_are_hidden_from_other_spaces(granted, space):
     assert (event.space, answers) == (space, [200, 404])
 
 
-def test_the_file_ends_before_its_own_event(trail):
+def test_the_file_ends_before_its_own_event(trail: Client) -> None:
     assert "export" not in {row["kind"] for row in table(trail)}
 
 
-def test_an_invalid_filter_exports_nothing(trail):
+def test_an_invalid_filter_exports_nothing(trail: Client) -> None:
     answer = trail.get("/audit/export.csv?since=yesterday")
     assert answer["Location"] == "/audit/?since=yesterday"
     assert not Event.objects.filter(kind="export").exists()
 
 
-def test_several_batches_are_exported_completely(auditor, monkeypatch):
+def test_several_batches_are_exported_completely(
+    auditor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("iotda_admin.audit.search.query.EXPORT_BATCH", 4)
     for n in range(11):
         record_event(

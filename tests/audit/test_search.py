@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -27,7 +28,7 @@ from tests.conftest import make_user
 pytestmark = pytest.mark.django_db
 BOB = {"actor_id": 8, "actor_name": "Bob"}
 EVE = {"actor_id": 9, "actor_name": "Eve"}
-ADA = {"actor_id": 7, "actor_name": "Ada", "role": "operator"}
+ADA: dict[str, Any] = {"actor_id": 7, "actor_name": "Ada", "role": "operator"}
 FREEZE = {
     "operation": 1,
     "verb": "device.freeze",
@@ -37,18 +38,18 @@ FREEZE = {
 FULL = ("failed", "IOTDA.015204", "It has five already")
 
 
-def say(kind, *targets, **facts):
+def say(kind: Any, *targets: Any, **facts: Any) -> None:
     record_event(kind, targets=list(targets), **ADA | facts)
 
 
 class Trail:
     """A user, and the events recorded after it, numbered from 1."""
 
-    def __init__(self, role="auditor", *spaces):
+    def __init__(self, role: str = "auditor", *spaces: Any) -> None:
         self.user = make_user(role, *spaces)
         self.before = chain_head().seq
 
-    def found(self, **filters):
+    def found(self, **filters: Any) -> list[Any]:
         query = QueryDict(mutable=True)
         query.update(filters)
         form = AuditFilterForm(query)
@@ -56,13 +57,13 @@ class Trail:
         ids = TrailSearch(form, self.user).page(Span(), 50).ids
         return [id - self.before for id in ids if id > self.before]
 
-    def client(self):
+    def client(self) -> Client:
         client = Client()
         client.force_login(self.user)
         return client
 
 
-def events():
+def events() -> None:
     """Record events 1 to 8, each with values of its own."""
     say(
         "operation.asked",
@@ -111,7 +112,7 @@ def events():
 
 
 @pytest.fixture
-def trail():
+def trail() -> Trail:
     trail = Trail()
     events()
     return trail
@@ -151,23 +152,25 @@ def trail():
         ({"operation": "99999999999999999"}, []),
     ],
 )
-def test_filters_find_events(trail, monkeypatch, filters, ids):
+def test_filters_find_events(
+    trail: Trail, monkeypatch: pytest.MonkeyPatch, filters: Any, ids: list[Any]
+) -> None:
     assert trail.found(**filters) == ids
     # Common words are searched for in another way, with the same result.
     monkeypatch.setattr(words, "MAX_INDEXED_EVENTS", -1)
     assert trail.found(**filters) == ids
 
 
-def at(seconds):
+def at(seconds: Any) -> str:
     return f"{timezone.now() + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}Z"
 
 
-def test_events_are_found_by_time(trail):
+def test_events_are_found_by_time(trail: Trail) -> None:
     assert trail.found(since=at(-60), until=at(60), actor="Bob") == [4, 3]
     assert trail.found(since=at(60)) == trail.found(until=at(-60)) == []
 
 
-def test_a_clock_set_back_hides_no_event(monkeypatch):
+def test_a_clock_set_back_hides_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
     trail, noon = Trail(), datetime(2026, 3, 1, 12, tzinfo=UTC)
     for minute in (0, -9, 1, 20):
         monkeypatch.setattr(
@@ -179,7 +182,9 @@ def test_a_clock_set_back_hides_no_event(monkeypatch):
 
 
 @pytest.mark.parametrize("year", [1970, 2099])
-def test_a_clock_wrong_once_hides_no_other_event(monkeypatch, year):
+def test_a_clock_wrong_once_hides_no_other_event(
+    monkeypatch: pytest.MonkeyPatch, year: int
+) -> None:
     trail, noon = Trail(), datetime(2026, 3, 1, 12, tzinfo=UTC)
     for moment in (noon, noon.replace(year=year), noon):
         monkeypatch.setattr(timezone, "now", lambda moment=moment: moment)
@@ -189,7 +194,7 @@ def test_a_clock_wrong_once_hides_no_other_event(monkeypatch, year):
     ) == [3, 1]
 
 
-def test_a_time_is_in_the_readers_time_zone(auditor):
+def test_a_time_is_in_the_readers_time_zone(auditor: Client) -> None:
     auditor.cookies["zone"] = "Asia/Shanghai"
     page = auditor.get("/audit/", {"since": "2026-01-01T08:00"})
     assert "2026-01-01 08:00 Asia/Shanghai" in page.text
@@ -201,7 +206,7 @@ def test_a_time_is_in_the_readers_time_zone(auditor):
     assert again.context["form"].active["since"] == page.context["form"].active["since"]
 
 
-def test_times_are_shown_in_the_readers_time_zone_and_utc(auditor):
+def test_times_are_shown_in_the_readers_time_zone_and_utc(auditor: Client) -> None:
     auditor.cookies["zone"] = "Asia/Shanghai"
     text = auditor.get("/audit/").text
     utc = Event.objects.latest("id").at
@@ -213,7 +218,7 @@ def test_times_are_shown_in_the_readers_time_zone_and_utc(auditor):
 @pytest.mark.parametrize(
     "zone", ["../../etc/passwd", "Nowhere/Else", "%00", "x" * 5000]
 )
-def test_an_unknown_time_zone_is_ignored(auditor, zone):
+def test_an_unknown_time_zone_is_ignored(auditor: Client, zone: str) -> None:
     auditor.cookies["zone"] = zone
     assert "Time, UTC" in auditor.get("/audit/").text
 
@@ -227,14 +232,14 @@ ODD = [
 
 
 @pytest.mark.parametrize("what", ["", "export.csv"])
-def test_invalid_filters_do_not_break_the_page(auditor, what):
+def test_invalid_filters_do_not_break_the_page(auditor: Client, what: str) -> None:
     answers = {
         odd: auditor.get(f"/audit/{what}?{odd}", follow=True).status_code for odd in ODD
     }
     assert {odd: status for odd, status in answers.items() if status != 200} == {}
 
 
-def test_an_invalid_filter_finds_nothing_and_is_named(auditor):
+def test_an_invalid_filter_finds_nothing_and_is_named(auditor: Client) -> None:
     text = auditor.get("/audit/?since=yesterday").text
     assert "This filter finds nothing." in text
     assert 'aria-invalid="true"' in text
@@ -253,14 +258,16 @@ def test_an_invalid_filter_finds_nothing_and_is_named(auditor):
         ("customer", "reason=customer"),
     ],
 )
-def test_the_search_box_finds_the_filter_for_a_text(trail, typed, query):
+def test_the_search_box_finds_the_filter_for_a_text(
+    trail: Trail, typed: str, query: str
+) -> None:
     assert (
         trail.client().get("/audit/", {"q": typed, "actor": ""})["Location"]
         == f"/audit/?{query}"
     )
 
 
-def test_each_filter_has_a_chip_that_removes_it(trail):
+def test_each_filter_has_a_chip_that_removes_it(trail: Trail) -> None:
     text = trail.client().get("/audit/?actor=Bob&operation=2").text
     assert re.findall(r'class="chip" href="([^"]*)"', text) == [
         "?operation=2",
@@ -268,16 +275,16 @@ def test_each_filter_has_a_chip_that_removes_it(trail):
     ]
 
 
-def seqs(page):
+def seqs(page: Any) -> list[Any]:
     return [int(n) for n in re.findall(r'href="/audit/(\d+)/"><time', page)]
 
 
-def link(page, rel):
+def link(page: Any, rel: Any) -> Any:
     found = re.search(rf'href="([^"]*)" rel="{rel}"', page)
     return found and found[1].replace("&amp;", "&")
 
 
-def test_pages_go_both_ways(auditor, monkeypatch):
+def test_pages_go_both_ways(auditor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "PAGE_SIZE", 3)
     for _n in range(7):
         say("login", actor_name="Zoe")
@@ -294,7 +301,9 @@ def test_pages_go_both_ways(auditor, monkeypatch):
     assert seqs(auditor.get(f"/audit/{link(back, 'prev')}").text) == seqs(first)
 
 
-def test_a_long_search_says_how_far_it_got(auditor, monkeypatch):
+def test_a_long_search_says_how_far_it_got(
+    auditor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(query, "MAX_SEARCHED", 64)
     say("login", actor_name="Zoe", source="cli")
     for _n in range(70):
@@ -307,7 +316,7 @@ def test_a_long_search_says_how_far_it_got(auditor, monkeypatch):
     assert "Searched so far" not in page
 
 
-def test_a_search_counts_nothing_and_uses_few_queries(trail):
+def test_a_search_counts_nothing_and_uses_few_queries(trail: Trail) -> None:
     client = trail.client()
     with CaptureQueriesContext(connection) as queries:
         client.get(
@@ -318,7 +327,7 @@ def test_a_search_counts_nothing_and_uses_few_queries(trail):
     assert len(queries) < 30
 
 
-def test_the_list_shows_up_to_twenty_targets_of_an_event(auditor):
+def test_the_list_shows_up_to_twenty_targets_of_an_event(auditor: Client) -> None:
     # Ids that a hash on the page cannot contain.
     say("chunk.answered", *[(f"meter-{n:02}", "", "ok") for n in range(21)])
     text = auditor.get("/audit/").text
@@ -330,7 +339,7 @@ def test_the_list_shows_up_to_twenty_targets_of_an_event(auditor):
     assert "meter-20" in auditor.get(f"/audit/{chain_head().seq}/").text
 
 
-def test_an_event_has_its_own_page(auditor):
+def test_an_event_has_its_own_page(auditor: Client) -> None:
     say(
         "denied",
         upstream_id="up-1",
@@ -352,13 +361,13 @@ def test_an_event_has_its_own_page(auditor):
     )
 
 
-def test_the_page_shows_the_head_and_the_state_of_the_triggers(auditor):
+def test_the_page_shows_the_head_and_the_state_of_the_triggers(auditor: Client) -> None:
     text = auditor.get("/audit/").text
     assert str(chain_head()) in text
     assert "The database rejects changes" in text
 
 
-def test_a_scoped_auditor_sees_events_in_own_spaces_and_in_none():
+def test_a_scoped_auditor_sees_events_in_own_spaces_and_in_none() -> None:
     trail = Trail("auditor", "north")
     for space in ("north", "south", "", "*"):
         say("operation.asked", space=space)
@@ -377,7 +386,7 @@ def test_a_scoped_auditor_sees_events_in_own_spaces_and_in_none():
 
 
 @pytest.mark.parametrize("role", ["operator", "auditor"])
-def test_own_events_in_a_revoked_space_are_hidden(role):
+def test_own_events_in_a_revoked_space_are_hidden(role: str) -> None:
     trail = Trail(role, "north", "south")
     own = {"actor_id": trail.user.pk, "space": "*"}
     say("operation.asked", operation=row_in("north", "south"), **own)
@@ -396,7 +405,7 @@ def test_own_events_in_a_revoked_space_are_hidden(role):
     ]
 
 
-def row_in(*spaces):
+def row_in(*spaces: Any) -> Any:
     row = Operation.objects.create(verb="device.freeze", target_type="device")
     OperationSpace.objects.bulk_create(
         OperationSpace(operation=row, app_id=space) for space in spaces
@@ -404,7 +413,7 @@ def row_in(*spaces):
     return row.pk
 
 
-def test_a_user_without_the_permission_sees_own_events(operator):
+def test_a_user_without_the_permission_sees_own_events(operator: Client) -> None:
     say("login", actor_name="another-user-altogether")
     text = operator.get("/audit/").text
     assert "another-user-altogether" not in text
@@ -413,14 +422,14 @@ def test_a_user_without_the_permission_sees_own_events(operator):
     )
 
 
-def test_a_reused_user_name_shows_no_events_of_the_former_user():
+def test_a_reused_user_name_shows_no_events_of_the_former_user() -> None:
     trail = Trail("operator")
     say("login", actor_id=trail.user.pk + 1, actor_name=trail.user.username)
     say("login", actor_id=trail.user.pk, actor_name=trail.user.username)
     assert trail.found() == [2]
 
 
-def test_a_renamed_user_keeps_own_events():
+def test_a_renamed_user_keeps_own_events() -> None:
     trail = Trail("operator")
     say("login", actor_id=trail.user.pk, actor_name="before")
     say("logout", actor_id=trail.user.pk, actor_name=trail.user.username)
@@ -432,7 +441,9 @@ def test_a_renamed_user_keeps_own_events():
     )
 
 
-def test_error_codes_are_counted_among_the_newest_failures(trail, monkeypatch):
+def test_error_codes_are_counted_among_the_newest_failures(
+    trail: Trail, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(presets, "MAX_FAILURES_COUNTED", 1)
     text = trail.client().get("/audit/codes/").text
     assert "?code=IOTDA.015204&amp;outcome=failed" in text
@@ -445,7 +456,7 @@ def test_error_codes_are_counted_among_the_newest_failures(trail, monkeypatch):
     )
 
 
-def test_every_frequent_search_has_a_page(auditor):
+def test_every_frequent_search_has_a_page(auditor: Client) -> None:
     page = auditor.get("/audit/")
     answers = Counter(
         auditor.get(each.url).status_code for each in page.context["presets"]

@@ -1,24 +1,30 @@
 import csv
 from datetime import time
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from django.test import Client, RequestFactory
+from pytest_django import Settings
 
 from iotda_admin.access.actor import address_of
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.record import record_event
+from tests.cloud import Cloud
 from tests.conftest import make_user
 
 KEY = "0123456789abcdef0123456789abcdef"
 
 
-def freeze(client, device, **more):
+def freeze(client: Any, device: Any, **more: Any) -> Any:
     ask = {"reason": "billing dispute", "ticket": "INC-4711", "key": KEY, **more}
     return client.post(f"/devices/{device}/freeze/", ask)
 
 
-def test_an_operation_records_who_did_what_and_why(operator, inventory):
+def test_an_operation_records_who_did_what_and_why(
+    operator: Client, inventory: Cloud
+) -> None:
     freeze(operator, inventory.known_ids["online"])
     event = Event.objects.get(kind="operation.asked")
     assert (event.actor_name, event.role, event.source) == (
@@ -36,19 +42,19 @@ def test_an_operation_records_who_did_what_and_why(operator, inventory):
     ]
 
 
-def test_an_operation_records_how_it_ended(operator, inventory):
+def test_an_operation_records_how_it_ended(operator: Client, inventory: Cloud) -> None:
     freeze(operator, inventory.known_ids["child"])
     assert Event.objects.get(kind="operation.ended").outcome == "1 failed"
 
 
-def test_a_denied_request_is_recorded(viewer, inventory):
+def test_a_denied_request_is_recorded(viewer: Client, inventory: Cloud) -> None:
     freeze(viewer, inventory.known_ids["online"])
     event = Event.objects.get(kind="denied")
     assert event.actor_name == "viewer"
     assert event.detail["path"].endswith("/freeze/")
 
 
-def test_logins_and_failed_logins_are_recorded(anonymous):
+def test_logins_and_failed_logins_are_recorded(anonymous: Client) -> None:
     make_user("viewer")
     anonymous.post("/accounts/login/", {"username": "viewer", "password": "wrong"})
     anonymous.post(
@@ -64,7 +70,9 @@ def test_logins_and_failed_logins_are_recorded(anonymous):
 @pytest.mark.parametrize(
     ("source", "kept"), [("web", True), ("cli", True), ("worker", False)]
 )
-def test_failed_logins_outside_working_hours_are_marked(db, settings, source, kept):
+def test_failed_logins_outside_working_hours_are_marked(
+    db: None, settings: Settings, source: str, kept: bool
+) -> None:
     settings.WORKING_HOURS = (set(), time(), time())
     record_event("login.throttled", source=source)
     assert Event.objects.get().outside_hours == kept
@@ -80,19 +88,21 @@ def test_failed_logins_outside_working_hours_are_marked(db, settings, source, ke
         ("another:1", "127.0.0.1"),
     ],
 )
-def test_a_forwarded_address_has_no_port(rf, settings, hop, address):
+def test_a_forwarded_address_has_no_port(
+    rf: RequestFactory, settings: Settings, hop: str, address: str
+) -> None:
     settings.BEHIND_PROXY = True
     assert address_of(rf.get("/", headers={"X-Forwarded-For": hop})) == address
 
 
-def test_a_password_typed_as_user_name_is_not_recorded(anonymous):
+def test_a_password_typed_as_user_name_is_not_recorded(anonymous: Client) -> None:
     anonymous.post(
         "/accounts/login/", {"username": "hunter2-my-password", "password": "x"}
     )
     assert "hunter2" not in str(Event.objects.values())
 
 
-def test_an_event_cannot_be_changed_or_deleted(anonymous):
+def test_an_event_cannot_be_changed_or_deleted(anonymous: Client) -> None:
     anonymous.post("/accounts/login/", {"username": "x", "password": "x"})
     event = Event.objects.get()
     with pytest.raises(TypeError):
@@ -101,19 +111,25 @@ def test_an_event_cannot_be_changed_or_deleted(anonymous):
         event.delete()
 
 
-def no_room_for_events(execute, sql, params, many, context):
+def no_room_for_events(
+    execute: Any, sql: Any, params: Any, many: Any, context: Any
+) -> Any:
     if sql.startswith('INSERT INTO "audit_event"'):
         raise OperationalError("database or disk is full")
     return execute(sql, params, many, context)
 
 
-def test_a_change_that_cannot_be_recorded_is_not_made(operator, inventory):
+def test_a_change_that_cannot_be_recorded_is_not_made(
+    operator: Client, inventory: Cloud
+) -> None:
     with connection.execute_wrapper(no_room_for_events):
         assert freeze(operator, inventory.known_ids["online"]).status_code == 503
     assert inventory.journal("FreezeDevice") == []
 
 
-def test_an_operation_is_found_by_its_ticket(operator, auditor, inventory):
+def test_an_operation_is_found_by_its_ticket(
+    operator: Client, auditor: Client, inventory: Cloud
+) -> None:
     freeze(operator, inventory.known_ids["online"])
     page = auditor.get("/audit/", {"q": "INC-4711"}, follow=True).text
     assert "billing dispute" in page
@@ -130,16 +146,18 @@ def test_an_operation_is_found_by_its_ticket(operator, auditor, inventory):
         "?q=OP-99999999999999999999",
     ],
 )
-def test_invalid_filters_do_not_break_the_page(auditor, query):
+def test_invalid_filters_do_not_break_the_page(auditor: Client, query: str) -> None:
     assert auditor.get(f"/audit/{query}", follow=True).status_code == 200
 
 
-def export(client, **query):
+def export(client: Any, **query: Any) -> list[Any]:
     response = client.get("/audit/export.csv", query)
-    return list(csv.DictReader(StringIO(b"".join(response.streaming_content).decode())))
+    return list(csv.DictReader(StringIO(response.getvalue().decode())))
 
 
-def test_csv_has_every_matching_event(operator, auditor, inventory):
+def test_csv_has_every_matching_event(
+    operator: Client, auditor: Client, inventory: Cloud
+) -> None:
     freeze(operator, inventory.known_ids["online"])
     rows = export(auditor, ticket="INC-4711")
     kinds = ["operation.asked", "chunk.sent", "chunk.answered", "operation.ended"]
@@ -147,7 +165,7 @@ def test_csv_has_every_matching_event(operator, auditor, inventory):
     assert rows[0]["reason"] == "billing dispute"
 
 
-def test_an_export_is_an_event(auditor):
+def test_an_export_is_an_event(auditor: Client) -> None:
     export(auditor)
     assert Event.objects.get(kind="export").actor_name == "auditor"
 
@@ -158,7 +176,9 @@ FORMULAS = [
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
-def test_csv_has_no_formula(operator, auditor, inventory, formula):
+def test_csv_has_no_formula(
+    operator: Client, auditor: Client, inventory: Cloud, formula: str
+) -> None:
     freeze(operator, inventory.known_ids["online"], reason=f"{formula}x", ticket="T")
     (reason,) = {
         row["reason"] for row in export(auditor, ticket="T") if row["ticket"] == "T"
@@ -166,21 +186,21 @@ def test_csv_has_no_formula(operator, auditor, inventory, formula):
     assert reason[0] == "'"
 
 
-def test_every_csv_cell_is_quoted(auditor):
+def test_every_csv_cell_is_quoted(auditor: Client) -> None:
     response = auditor.get("/audit/export.csv")
-    text = b"".join(response.streaming_content).decode()
+    text = response.getvalue().decode()
     assert all(
         line.startswith('"') and line.endswith('"') for line in text.splitlines()
     )
 
 
-def test_nul_characters_are_removed(auditor):
+def test_nul_characters_are_removed(auditor: Client) -> None:
     record_event("denied", summary="a\0b", detail={"path": ["\0"], "q": {"\0": "c\0"}})
     event = Event.objects.get(kind="denied")
     assert (event.summary, event.detail) == ("ab", {"path": [""], "q": {"": "c"}})
 
 
-def test_an_event_shows_changes_in_words(auditor):
+def test_an_event_shows_changes_in_words(auditor: Client) -> None:
     changes = {"spaces": [[], ["every space"]], "is_active": [True, False]}
     record_event(
         "account.changed",
@@ -193,7 +213,7 @@ def test_an_event_shows_changes_in_words(auditor):
     assert "{" not in page.split("<main")[1]
 
 
-def test_changes_show_labels_instead_of_field_names(auditor):
+def test_changes_show_labels_instead_of_field_names(auditor: Client) -> None:
     changes = {"is_staff": [False, True], "password": ["kept secret", "changed"]}
     changes["permissions"] = [[], ["devices.freeze_device"]]
     record_event(
@@ -213,7 +233,7 @@ def test_changes_show_labels_instead_of_field_names(auditor):
         ]
 
 
-def test_outcomes_and_our_own_codes_are_shown_in_words(auditor):
+def test_outcomes_and_our_own_codes_are_shown_in_words(auditor: Client) -> None:
     targets = [
         ("d1", "Pump", "failed", "not_directly_connected", ""),
         ("d2", "", "ok", "", ""),
@@ -236,7 +256,7 @@ def test_outcomes_and_our_own_codes_are_shown_in_words(auditor):
         assert ">not_directly_connected<" not in page
 
 
-def test_the_frequent_searches_are_open_until_a_filter_is_set(auditor):
+def test_the_frequent_searches_are_open_until_a_filter_is_set(auditor: Client) -> None:
     assert '<details class="fold" id="presets" open>' in auditor.get("/audit/").text
     assert (
         '<details class="fold" id="presets">'

@@ -2,6 +2,7 @@
 
 import importlib
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.apps import apps
@@ -21,7 +22,7 @@ LAST_CHARACTERS = importlib.import_module(
 
 
 @pytest.fixture
-def old(db):
+def old(db: None) -> Any:
     """Return the old models, with events without hashes and with a gap in their ids."""
     state = MigrationExecutor(connection).loader.project_state(("audit", "0004_chain"))
     rows = state.apps.get_model("audit", "Event").objects
@@ -38,7 +39,7 @@ def old(db):
     return state.apps
 
 
-def test_an_old_trail_is_chained_and_continues(old):
+def test_an_old_trail_is_chained_and_continues(old: Any) -> None:
     with connection.cursor() as cursor:
         for table in triggers.DELETABLE:
             on = f" ON {table}" if connection.vendor == "postgresql" else ""
@@ -55,7 +56,7 @@ def test_an_old_trail_is_chained_and_continues(old):
     ) == {1, 2, 3}
 
 
-def test_the_last_character_of_an_old_reason_is_indexed(db):
+def test_the_last_character_of_an_old_reason_is_indexed(db: None) -> None:
     record_event("operation.asked", actor_name="Ada", reason="欠费停机")
     force("DELETE FROM audit_reasonword WHERE word = '机'")
     for _twice in range(2):

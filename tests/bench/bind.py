@@ -24,7 +24,8 @@ def run(
     against: Sequence[str],
     rounds: int,
 ) -> Report:
-    ids, simulated = targets(stage, n), {"latency_ms": latency_ms}
+    ids = targets(stage, n)
+    simulated: dict[str, Any] = {"latency_ms": latency_ms}
     turns: list[Turn] = []
     for _round in range(rounds):
         for name in against:

@@ -65,7 +65,7 @@ class Postgres:
 
     def command(self, sql: str) -> None:
         with closing(psycopg.connect(self.server, autocommit=True)) as server:
-            server.execute(sql)  # type: ignore[arg-type]
+            server.execute(sql)
 
     def close(self) -> None:
         for name in self.made:

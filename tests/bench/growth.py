@@ -15,7 +15,7 @@ from tests.bench.turns import Turn, phases
 def run(
     stage: Stage, *, sizes: Sequence[int], conc: int, latency_ms: float, rounds: int
 ) -> Report:
-    simulated = {"latency_ms": latency_ms}
+    simulated: dict[str, Any] = {"latency_ms": latency_ms}
     ours: dict[int, list[Turn]] = {n: [] for n in sizes}
     raw: dict[int, list[Turn]] = {n: [] for n in sizes}
     for _round in range(rounds):

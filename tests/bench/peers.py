@@ -51,6 +51,7 @@ def packed(url: str, ids: Iterable[str]) -> bytes:
         f"POST {request.path_url} HTTP/1.1",
         *(f"{name}: {value}" for name, value in headers.items()),
     ]
+    assert isinstance(request.body, bytes)
     return "\r\n".join([*lines, "", ""]).encode() + request.body
 
 

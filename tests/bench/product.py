@@ -68,7 +68,8 @@ class Product(Deployment):
         **settings: object,
     ) -> None:
         super().__init__(folder, cloud)
-        self.database, self.connection = database, None
+        self.database = database
+        self.connection: Any = None
         self.env |= SETTINGS | {
             "DATA_DIR": str(folder),
             "DATABASE_URL": database.url(folder),

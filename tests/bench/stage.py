@@ -70,7 +70,7 @@ class Stage:
 
 
 @contextmanager
-def staged(*args: Any, **settings: object) -> Iterator[Stage]:
+def staged(*args: Any, **settings: Any) -> Iterator[Stage]:
     stage = Stage(*args, **settings)
     try:
         stage.prepared.prepare()

@@ -3,6 +3,8 @@
 import json
 import os
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -31,7 +33,7 @@ SAME = {"command", "control", "database", "goals", "identity", "met", "rounds"}
 
 
 @pytest.fixture(scope="module")
-def stage():
+def stage() -> Iterator[Any]:
     kind = (
         "postgres"
         if os.environ.get("DATABASE_URL", "").startswith("postgres")
@@ -44,7 +46,7 @@ def stage():
         yield stage
 
 
-def said(report, *more):
+def said(report: Any, *more: Any) -> Any:
     """What a machine reads; complete, and what people read is there too."""
     found = json.loads(report.as_json())
     assert found.keys() >= SAME | set(more)
@@ -53,7 +55,7 @@ def said(report, *more):
     return found
 
 
-def test_bind(stage):
+def test_bind(stage: Any) -> None:
     peers = ["raw", "sdk-loop", "sdk-pool"]
     found = said(
         bind.run(stage, n=60, conc=4, latency_ms=1, against=peers, rounds=1),
@@ -66,7 +68,7 @@ def test_bind(stage):
     assert [found["sides"][name]["lost"] for name in peers] == [0, 0, 0]
 
 
-def test_growth(stage):
+def test_growth(stage: Any) -> None:
     found = said(
         growth.run(stage, sizes=[20, 400], conc=4, latency_ms=1, rounds=1),
         "sizes",
@@ -76,7 +78,7 @@ def test_growth(stage):
     assert all(one["worker_peak_mb"] > 10 for one in found["targets"].values())
 
 
-def test_ratelimit(stage):
+def test_ratelimit(stage: Any) -> None:
     report = ratelimit.run(
         stage, n=200, rate=20, burst=2, conc=4, latency_ms=1, rounds=1
     )
@@ -84,19 +86,19 @@ def test_ratelimit(stage):
     assert report.control_fails
 
 
-def test_freeze(stage):
+def test_freeze(stage: Any) -> None:
     report = freeze.run(stage, n=60, conc=4, latency_ms=1, task_speed=1e6, rounds=1)
     assert said(report, "sides", "calls_used")["sides"]["sdk-pool"]["calls"] == 60
     assert report.control_fails
 
 
-def test_idle(stage):
+def test_idle(stage: Any) -> None:
     report = idle.run(stage, seconds=1, rounds=1, warm_up=3)
     assert said(report, "percent")["percent"].keys() == {"worker", "polling"}
     assert report.control_fails
 
 
-def test_input(stage):
+def test_input(stage: Any) -> None:
     report = intake.run(stage, n=60, rounds=1, latency_ms=1)
     recorded = {way: rounds[0][1] for way, rounds in report.figures["ways"].items()}
     assert recorded == dict.fromkeys(intake.WAYS, 60)
@@ -115,7 +117,7 @@ FEW = [
 
 
 @pytest.mark.django_db
-def test_audit():
+def test_audit() -> None:
     pages, alone = {}, {}
     for size in (300, 6000):
         trail.fill(size)
@@ -163,7 +165,7 @@ def test_audit():
         ),
     ],
 )
-def test_the_records_are_compared_with_the_platform(changed, found):
+def test_the_records_are_compared_with_the_platform(changed: Any, found: Any) -> None:
     same = {
         "asked": "ab",
         "applied": "ab",
@@ -187,8 +189,8 @@ LOST = Identity(missing=0, unrecorded=1, wrong=0, twice=0)
     ],
 )
 def test_a_missed_goal_a_passing_control_or_a_lost_target_fails_the_run(
-    goal, control, identity, status
-):
+    goal: Any, control: Any, identity: Any, status: int
+) -> None:
     report = Report(
         "x", {}, [["t"]], identity=identity, goals=[goal], controls=[control]
     )
@@ -203,10 +205,10 @@ def test_a_missed_goal_a_passing_control_or_a_lost_target_fails_the_run(
         ("marker=f&offset=0", True),
     ],
 )
-def test_a_poll_is_distinguished_from_a_page(query, page):
+def test_a_poll_is_distinguished_from_a_page(query: str, page: bool) -> None:
     assert freeze.turned(query) == page
 
 
-def test_a_slope_is_the_slope_of_the_logarithms():
+def test_a_slope_is_the_slope_of_the_logarithms() -> None:
     assert slope({10: 2.0, 100: 20.0, 1000: 200.0}) == pytest.approx(1)
     assert slope({10: 1.0, 100: 100.0}) == pytest.approx(2)

@@ -2,4 +2,4 @@
 
 from tests.settings import *  # noqa: F403
 
-WORKER_JOBS: dict[str, float] = {}
+WORKER_JOBS = {}

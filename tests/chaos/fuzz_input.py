@@ -3,7 +3,7 @@
 import json
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote_from_bytes, urlsplit
 
@@ -285,9 +285,7 @@ class Dice:
         return encoded(pairs)[:60_000]
 
     def fill(self, made: Input, pairs: list[tuple[str, str]]) -> None:
-        ways: list[Callable[[Input, list[tuple[str, str]]], None]] = [
-            self.plain
-        ] * 6 + [self.parts] * 4
+        ways = (self.plain,) * 6 + (self.parts,) * 4
         self.among([*ways, self.json, self.garbage])(made, pairs)
 
     def plain(self, made: Input, pairs: list[tuple[str, str]]) -> None:

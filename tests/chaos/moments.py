@@ -123,10 +123,15 @@ def die_at(step: str, side: str, nth: int) -> None:
     for connection in open_connections():
         install(connection)
     commit, call = BaseDatabaseWrapper.commit, BaseClient._call
-    BaseDatabaseWrapper.commit = lambda connection: watch.commit(commit, connection)
-    BaseClient._call = lambda client, operation, *args, **more: around_call(
-        death, call, client, operation, args, more
-    )
+
+    def watched_commit(connection: Any) -> None:
+        watch.commit(commit, connection)
+
+    def watched_call(client: Any, operation: Any, *args: Any, **more: Any) -> Any:
+        return around_call(death, call, client, operation, args, more)
+
+    BaseDatabaseWrapper.commit = watched_commit  # type: ignore[assignment,method-assign]
+    BaseClient._call = watched_call  # type: ignore[assignment,method-assign]
 
 
 def open_connections() -> list[Any]:

@@ -141,7 +141,7 @@ def drop_the_index() -> None:
 
 def look_away() -> None:
     """The control of the races: services look for no conflict, and the index is gone."""
-    services.check_in_flight = lambda *_: None  # type: ignore[assignment]
+    services.check_conflicts = lambda *_: None
 
 
 def browser() -> Browser:
@@ -326,7 +326,7 @@ def time_calls(seconds: list[float]) -> None:
         finally:
             seconds.append(watch.seconds)
 
-    BaseClient._call = timed  # type: ignore[method-assign]
+    BaseClient._call = timed  # type: ignore[assignment,method-assign]
 
 
 def raw_bind(policy: str, ids: Sequence[str], seconds: float) -> requests.Response:
@@ -345,14 +345,14 @@ def raw_bind(policy: str, ids: Sequence[str], seconds: float) -> requests.Respon
 def intents_off() -> Iterator[None]:
     """The control of kill9: nothing is committed before the calls were made, for all is one transaction."""
     whole = transaction.atomic()
-    whole._from_testcase = True  # type: ignore[union-attr]  # durable blocks may be inside
+    whole._from_testcase = True  # type: ignore[attr-defined]  # durable blocks may be inside
     with whole:
         yield
 
 
 def every_error_is_a_failure() -> None:
     """The control of the schedules: what an SDK's caller makes of an exception."""
-    result_writer.classify = lambda *_, **__: ErrorAction.FAIL
+    result_writer.classify = lambda *_, **__: ErrorAction.FAIL  # type: ignore[attr-defined]
     for name in [verb.name for verb in all_verbs()]:
         type(get_verb(name)).stops = lambda *_: False  # type: ignore[method-assign]
 

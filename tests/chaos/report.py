@@ -37,7 +37,7 @@ def report(
 ) -> int:
     """problems: what else keeps the run from having passed, e.g. too few points."""
     print(f"\n{title}")
-    rows = {
+    rows: dict[str, Any] = {
         **found.numbers,
         **{f"  {name}": n for name, n in sorted(found.moments.items())},
     }
@@ -51,16 +51,16 @@ def report(
     for line in [*found.violations[:SHOWN], *problems]:
         print(f"  !! {line}")
     passed = not found.violations and not problems
-    line = {
+    record: dict[str, Any] = {
         **facts,
         **found.numbers,
         **{name: round(value, 3) for name, value in found.most.items()},
     }
-    line |= {
+    record |= {
         "violations": len(found.violations),
         "control_violations": len(control.violations),
     }
-    print(json.dumps(line | {"passed": passed}))
+    print(json.dumps(record | {"passed": passed}))
     return 0 if passed else 1
 
 

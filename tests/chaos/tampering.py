@@ -430,7 +430,7 @@ def rewrite_hashes(
 ) -> None:
     """Rewrite the hashes from an event on. ``named`` is the key id in the rows."""
     known, settings.AUDIT_KEY = settings.AUDIT_KEY, key
-    name, chain.key_with_id = chain.key_with_id, lambda _id: key.encode()
+    name, chain.key_with_id = chain.key_with_id, lambda id: key.encode()
     before = ""
     try:
         for *row, hash in event_rows_after(0):

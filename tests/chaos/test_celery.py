@@ -9,7 +9,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_killed_celery_workers_neither_lose_nor_repeat_a_target():
+def test_killed_celery_workers_neither_lose_nor_repeat_a_target() -> None:
     found = chaos("celery", "--targets", "200", "--kills", "1")
     assert (found["targets_ok"], found["lost"], found["twice"]) == (200, 0, 0)
     assert found["violations"] == 0

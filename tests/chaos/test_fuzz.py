@@ -1,17 +1,21 @@
 """A tenth of what `bin/chaos fuzz` sends, in two parts so that two processes share them."""
 
 import logging
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from tests.chaos.fuzz import PLANTED, Fuzz
+from tests.cloud import Cloud
 
 PART = 5000
 FEW = 400
 
 
 @pytest.fixture(autouse=True)
-def quiet():
+def quiet() -> Iterator[None]:
     """Hundreds of refused requests are expected here."""
     logging.disable(logging.CRITICAL)
     yield
@@ -20,8 +24,8 @@ def quiet():
 
 @pytest.mark.parametrize("seed", range(2))
 def test_random_requests_cause_no_server_error_and_are_escaped(
-    inventory, settings, seed
-):
+    inventory: Cloud, settings: Settings, seed: int
+) -> None:
     settings.BATCH_TASK_ABOVE = 15
     fuzz = Fuzz(inventory, seed)
     fuzz.requests(range(PART))
@@ -30,7 +34,7 @@ def test_random_requests_cause_no_server_error_and_are_escaped(
 
 
 @pytest.mark.django_db
-def test_past_findings_stay_fixed(admin_client):
+def test_past_findings_stay_fixed(admin_client: Any) -> None:
     wrong_key = {"action": "delete_selected", "_selected_action": "not-a-number"}
     assert admin_client.post("/admin/auth/group/", wrong_key).status_code == 200
     for path in ("/admin/auth/group/", "/admin/auth/user/"):
@@ -55,7 +59,7 @@ def test_past_findings_stay_fixed(admin_client):
     )
 
 
-def test_the_fuzz_finds_planted_faults(inventory, settings):
+def test_the_fuzz_finds_planted_faults(inventory: Cloud, settings: Settings) -> None:
     settings.ROOT_URLCONF = "tests.chaos.planted"
     fuzz = Fuzz(inventory, 1)
     fuzz.dice.narrow(("/planted/",), PLANTED)

@@ -10,20 +10,20 @@ from tests.chaos import tampering
 
 
 @pytest.mark.django_db
-def test_every_tampering_is_detected_and_located():
+def test_every_tampering_is_detected_and_located() -> None:
     found = tampering.tamper(1, 100)
     assert found.violations == []
     assert found.numbers["changes_refused"] == found.numbers["changes_tried"]
 
 
 @pytest.mark.django_db
-def test_a_deleted_tail_and_a_rewritten_trail_need_an_expected_head():
+def test_a_deleted_tail_and_a_rewritten_trail_need_an_expected_head() -> None:
     found = tampering.tamper(1, 30, expecting=False)
     assert len(found.violations) == found.numbers["tamperings"] == 30
 
 
 @pytest.mark.django_db(transaction=True)
-def test_four_concurrent_writers_make_one_chain():
+def test_four_concurrent_writers_make_one_chain() -> None:
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(tampering.append_events_of_writer, range(4), [15] * 4)) == 0
     assert verify_trail().broken_at is None

@@ -1,7 +1,7 @@
 """What really happened, from the simulator's journal, and what of our records contradicts it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -141,7 +141,7 @@ def at_death(
 def in_the_end(
     change: Change,
     look: "Records",
-    entries: list[Entry],
+    entries: Sequence[Entry],
     before: Platform,
     now: Platform,
     gone: bool = False,

@@ -1,10 +1,15 @@
 """Freeze and unfreeze one device, and what each answer of the platform becomes."""
 
+from typing import Any
+
 import pytest
+from django.test import Client
+from pytest_django import Settings
 
 from devices.models import Device
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Operation
+from tests.cloud import Cloud
 from tests.conftest import HTMX
 from tests.operation_helpers import (
     change_form,
@@ -28,25 +33,25 @@ NOT_IDS = [
 ]
 
 
-def freeze(client, device, **more):
+def freeze(client: Any, device: Any, **more: Any) -> Any:
     return client.post(f"/devices/{device}/freeze/", change_form(), **more)
 
 
-def test_freeze_freezes_the_device(operator, inventory):
+def test_freeze_freezes_the_device(operator: Client, inventory: Cloud) -> None:
     device = inventory.known_ids["online"]
     freeze(operator, device)
     assert inventory.status(device) == "FROZEN"
     assert Device.objects.get(pk=device).frozen
 
 
-def test_unfreeze_unfreezes_the_device(operator, inventory):
+def test_unfreeze_unfreezes_the_device(operator: Client, inventory: Cloud) -> None:
     device = inventory.known_ids["frozen"]
     operator.post(f"/devices/{device}/unfreeze/", change_form())
     assert inventory.status(device) == "OFFLINE"
     assert Device.objects.get(pk=device).status == "OFFLINE"
 
 
-def test_an_htmx_request_gets_the_row(operator, inventory):
+def test_an_htmx_request_gets_the_row(operator: Client, inventory: Cloud) -> None:
     device = inventory.known_ids["online"]
     response = freeze(operator, device, headers=HTMX)
     assert response.status_code == 200
@@ -55,7 +60,7 @@ def test_an_htmx_request_gets_the_row(operator, inventory):
     assert "<html" not in response.text
 
 
-def test_the_form_is_a_dialog_or_a_page(operator, inventory):
+def test_the_form_is_a_dialog_or_a_page(operator: Client, inventory: Cloud) -> None:
     url = f"/devices/{inventory.known_ids['online']}/freeze/"
     assert "<html" not in operator.get(url, headers=HTMX).text
     assert (
@@ -67,7 +72,9 @@ def test_the_form_is_a_dialog_or_a_page(operator, inventory):
     assert "<html" in operator.get(url).text
 
 
-def test_an_invalid_form_stays_in_the_dialog(operator, inventory):
+def test_an_invalid_form_stays_in_the_dialog(
+    operator: Client, inventory: Cloud
+) -> None:
     url = f"/devices/{inventory.known_ids['online']}/freeze/"
     response = operator.post(url, {"ticket": "INC-9"}, headers=HTMX)
     assert response.status_code == 422
@@ -75,13 +82,17 @@ def test_an_invalid_form_stays_in_the_dialog(operator, inventory):
     assert 'value="INC-9"' in response.text
 
 
-def test_an_empty_form_names_the_missing_fields(operator, inventory):
+def test_an_empty_form_names_the_missing_fields(
+    operator: Client, inventory: Cloud
+) -> None:
     response = operator.post(f"/devices/{inventory.known_ids['online']}/freeze/")
     assert response.status_code == 422
     assert "Say why" in response.text
 
 
-def test_the_actor_and_the_reason_are_recorded(operator, inventory):
+def test_the_actor_and_the_reason_are_recorded(
+    operator: Client, inventory: Cloud
+) -> None:
     device = inventory.known_ids["online"]
     freeze(operator, device)
     kept = Operation.objects.get()
@@ -95,7 +106,9 @@ def test_the_actor_and_the_reason_are_recorded(operator, inventory):
     )
 
 
-def test_a_second_freeze_is_recorded_as_already(operator, inventory):
+def test_a_second_freeze_is_recorded_as_already(
+    operator: Client, inventory: Cloud
+) -> None:
     device = inventory.known_ids["frozen"]
     response = freeze(operator, device, headers=HTMX)
     assert outcome_counts(Operation.objects.get()) == {"already": 1}
@@ -105,11 +118,11 @@ def test_a_second_freeze_is_recorded_as_already(operator, inventory):
 
 @pytest.mark.parametrize("repeat", ["ok", "error"])
 def test_a_device_frozen_between_read_and_call_is_already_frozen(
-    operator, inventory, repeat
-):
+    operator: Client, inventory: Cloud, repeat: str
+) -> None:
     inventory.switch(repeat_freeze=repeat)
     device = inventory.known_ids["online"]
-    code = {
+    code: dict[str, Any] = {
         "status": 403,
         "error_code": "IOTDA.014039",
         "error_msg": "The device is already frozen.",
@@ -124,14 +137,16 @@ def test_a_device_frozen_between_read_and_call_is_already_frozen(
 
 @pytest.mark.parametrize("which", ["online", "inactive"])
 def test_an_unfreeze_of_a_device_that_is_not_frozen_is_already(
-    operator, inventory, which
-):
+    operator: Client, inventory: Cloud, which: str
+) -> None:
     operator.post(f"/devices/{inventory.known_ids[which]}/unfreeze/", change_form())
     assert outcome_counts(Operation.objects.get()) == {"already": 1}
     assert not write_requests(inventory)
 
 
-def test_a_device_behind_a_gateway_is_rejected_without_a_call(operator, inventory):
+def test_a_device_behind_a_gateway_is_rejected_without_a_call(
+    operator: Client, inventory: Cloud
+) -> None:
     response = freeze(operator, inventory.known_ids["child"], headers=HTMX)
     assert outcome_counts(Operation.objects.get()) == {"failed": 1}
     assert "This device is behind a gateway" in response.text
@@ -152,8 +167,8 @@ REFUSED = [
 
 @pytest.mark.parametrize(("status", "code", "said"), REFUSED)
 def test_a_rejection_shows_the_message_of_iotda(
-    operator, inventory, status, code, said
-):
+    operator: Client, inventory: Cloud, status: int, code: str, said: str
+) -> None:
     inventory.fault(
         "FreezeDevice", "status", status=status, error_code=code, error_msg=said
     )
@@ -170,7 +185,7 @@ def test_a_rejection_shows_the_message_of_iotda(
     assert said.replace("<", "&lt;").replace(">", "&gt;") in response.text
 
 
-def test_a_freeze_of_a_deleted_device_fails(operator, inventory):
+def test_a_freeze_of_a_deleted_device_fails(operator: Client, inventory: Cloud) -> None:
     device = inventory.known_ids["online"]
     inventory.call("DELETE", f"devices/{device}")
     freeze(operator, device)
@@ -178,7 +193,9 @@ def test_a_freeze_of_a_deleted_device_fails(operator, inventory):
     assert (target.state, target.error_code) == ("failed", "IOTDA.014000")
 
 
-def test_an_unreachable_iotda_is_shown_and_recorded(operator, inventory, settings):
+def test_an_unreachable_iotda_is_shown_and_recorded(
+    operator: Client, inventory: Cloud, settings: Settings
+) -> None:
     make_iotda_unreachable(settings)
     response = freeze(operator, inventory.known_ids["online"], headers=HTMX)
     target = Operation.objects.get().targets.get()
@@ -188,7 +205,9 @@ def test_an_unreachable_iotda_is_shown_and_recorded(operator, inventory, setting
     assert Event.objects.get(kind="operation.ended").outcome == "1 failed"
 
 
-def test_a_throttled_freeze_waits_as_long_as_iotda_requests(operator, inventory):
+def test_a_throttled_freeze_waits_as_long_as_iotda_requests(
+    operator: Client, inventory: Cloud
+) -> None:
     inventory.fault("FreezeDevice", "throttle", retry_after=30)
     response = freeze(operator, inventory.known_ids["online"], headers=HTMX)
     chunk = Operation.objects.get().chunks.get()
@@ -201,8 +220,8 @@ def test_a_throttled_freeze_waits_as_long_as_iotda_requests(operator, inventory)
 @pytest.mark.parametrize("value", NOT_IDS)
 @pytest.mark.parametrize("end", ["", "freeze/", "unfreeze/"])
 def test_an_invalid_id_reaches_neither_database_nor_iotda(
-    operator, inventory, value, end
-):
+    operator: Client, inventory: Cloud, value: str, end: str
+) -> None:
     seen = len(inventory.journal())
     url = f"/devices/{value}/{end}"
     assert operator.post(url, change_form()).status_code == (
@@ -213,7 +232,9 @@ def test_an_invalid_id_reaches_neither_database_nor_iotda(
 
 
 @pytest.mark.parametrize("length", [127, 128])
-def test_the_longest_id_is_valid(operator, inventory, length):
+def test_the_longest_id_is_valid(
+    operator: Client, inventory: Cloud, length: int
+) -> None:
     assert freeze(operator, "x" * length).status_code == 404
     response = operator.get(f"/devices/{'x' * length}/")
     assert response.status_code == 404

@@ -1,18 +1,25 @@
 """A device's page: read from the platform at this moment, and from the inventory where that fails."""
 
+from typing import Any
+
 import pytest
+from django.test import Client
+from pytest_django import Settings
 
 from devices.models import Device
 from policies.models import Binding
+from tests.cloud import Cloud
 from tests.conftest import signed_in
 from tests.operation_helpers import change_form, make_iotda_unreachable
 
 
-def page(client, device):
+def page(client: Any, device: Any) -> Any:
     return client.get(f"/devices/{device}/")
 
 
-def test_the_page_reads_the_device_and_updates_the_inventory(viewer, inventory):
+def test_the_page_reads_the_device_and_updates_the_inventory(
+    viewer: Client, inventory: Cloud
+) -> None:
     device = inventory.known_ids["online"]
     inventory.call(
         "PATCH",
@@ -26,8 +33,8 @@ def test_the_page_reads_the_device_and_updates_the_inventory(viewer, inventory):
 
 
 def test_while_iotda_is_down_the_page_shows_the_inventory_with_its_age(
-    viewer, inventory, settings
-):
+    viewer: Client, inventory: Cloud, settings: Settings
+) -> None:
     device = Device.objects.get(pk=inventory.known_ids["online"])
     make_iotda_unreachable(settings)
     response = page(viewer, device.pk)
@@ -37,7 +44,9 @@ def test_while_iotda_is_down_the_page_shows_the_inventory_with_its_age(
     assert device.node_id in response.text
 
 
-def test_a_rejection_is_shown_with_code_and_request_id(viewer, inventory):
+def test_a_rejection_is_shown_with_code_and_request_id(
+    viewer: Client, inventory: Cloud
+) -> None:
     inventory.fault(
         "ShowDevice",
         "status",
@@ -52,14 +61,18 @@ def test_a_rejection_is_shown_with_code_and_request_id(viewer, inventory):
 
 
 @pytest.mark.parametrize("fault", ["html", "bad_json", "drop", "empty", "error_200"])
-def test_an_unreadable_answer_does_not_change_the_inventory(viewer, inventory, fault):
+def test_an_unreadable_answer_does_not_change_the_inventory(
+    viewer: Client, inventory: Cloud, fault: str
+) -> None:
     inventory.fault("ShowDevice", fault)
     response = page(viewer, inventory.known_ids["online"])
     assert response.status_code in (502, 503)
     assert inventory.known_ids["online"] in response.text
 
 
-def test_a_deleted_device_is_shown_as_deleted(operator, inventory):
+def test_a_deleted_device_is_shown_as_deleted(
+    operator: Client, inventory: Cloud
+) -> None:
     device = inventory.known_ids["online"]
     inventory.call("DELETE", f"devices/{device}")
     response = page(operator, device)
@@ -68,11 +81,13 @@ def test_a_deleted_device_is_shown_as_deleted(operator, inventory):
     assert f"/devices/{device}/freeze/" not in response.text
 
 
-def test_an_unknown_device_is_not_found(viewer, inventory):
+def test_an_unknown_device_is_not_found(viewer: Client, inventory: Cloud) -> None:
     assert page(viewer, "nobody").status_code == 404
 
 
-def test_a_device_missing_from_the_inventory_is_found_at_iotda(viewer, inventory):
+def test_a_device_missing_from_the_inventory_is_found_at_iotda(
+    viewer: Client, inventory: Cloud
+) -> None:
     product = inventory.known_ids["product"]
     inventory.call(
         "POST",
@@ -83,7 +98,7 @@ def test_a_device_missing_from_the_inventory_is_found_at_iotda(viewer, inventory
     assert Device.objects.filter(pk="brand-new").exists()
 
 
-def test_text_from_iotda_is_escaped(viewer, inventory):
+def test_text_from_iotda_is_escaped(viewer: Client, inventory: Cloud) -> None:
     device = inventory.known_ids["online"]
     inventory.call(
         "PATCH",
@@ -95,7 +110,9 @@ def test_text_from_iotda_is_escaped(viewer, inventory):
     assert "<i>" not in text
 
 
-def test_the_page_of_a_device_shows_its_history(operator, inventory):
+def test_the_page_of_a_device_shows_its_history(
+    operator: Client, inventory: Cloud
+) -> None:
     device = inventory.known_ids["online"]
     operator.post(f"/devices/{device}/freeze/", change_form())
     text = page(operator, device).text
@@ -103,7 +120,9 @@ def test_the_page_of_a_device_shows_its_history(operator, inventory):
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator", "policy admin", "auditor"])
-def test_actor_and_reason_in_the_history_require_permission(admin, role, inventory):
+def test_actor_and_reason_in_the_history_require_permission(
+    admin: Client, role: str, inventory: Cloud
+) -> None:
     device = inventory.known_ids["online"]
     admin.post(f"/devices/{device}/freeze/", change_form())
     history = page(signed_in(role), device).text.partition('id="history"')[2]
@@ -112,7 +131,9 @@ def test_actor_and_reason_in_the_history_require_permission(admin, role, invento
         assert (words in history) == (role in ("policy admin", "auditor"))
 
 
-def test_the_policies_show_through_which_target_they_apply(viewer, inventory):
+def test_the_policies_show_through_which_target_they_apply(
+    viewer: Client, inventory: Cloud
+) -> None:
     device = Device.objects.get(pk=inventory.known_ids["free"][0])
     policy = inventory.known_ids["policy"]
     Binding.objects.create(

@@ -9,7 +9,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from pytest_django.live_server_helper import LiveServer
 
+from tests.cloud import Cloud
 from tests.conftest import make_user
 from tests.e2e.stage import FLAGS, Stage, Visitors, Worker, find_chromium, noise
 
@@ -36,14 +38,14 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def visitors(chromium: Browser, live_server: Any) -> Iterator[Visitors]:
+def visitors(chromium: Browser, live_server: LiveServer) -> Iterator[Visitors]:
     visitors = Visitors(chromium, live_server.url)
     yield visitors
     visitors.close()
 
 
 @pytest.fixture
-def open_page(visitors: Visitors, live_server: Any) -> Iterator[OpenPage]:
+def open_page(visitors: Visitors, live_server: LiveServer) -> Iterator[OpenPage]:
     """A page of a browser that knows nobody, signed in as the role that is named. Noise on its console
     fails the test."""
     heard: list[str] = []
@@ -73,13 +75,13 @@ def sign_in(context: BrowserContext, url: str, role: str) -> None:
 
 
 @pytest.fixture
-def stage(live_server: Any, inventory: Any, open_page: OpenPage) -> Stage:
+def stage(live_server: LiveServer, inventory: Cloud, open_page: OpenPage) -> Stage:
     """Everything together: the platform, what was read from it, and pages to look at it."""
     return Stage(inventory, open_page)
 
 
 @pytest.fixture
-def worker(inventory: Any) -> Iterator[Worker]:
+def worker(inventory: Cloud) -> Iterator[Worker]:
     """The real worker process, on the test's database and platform. Not started yet."""
     worker = Worker(inventory)
     yield worker

@@ -2,18 +2,22 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.e2e.stage import TELEPHONE
+from tests.e2e.stage import TELEPHONE, Stage
 from tests.e2e.tour import TOURS
 
-SIZES = {"1280": {"viewport": {"width": 1280, "height": 800}}, "390": TELEPHONE}
+SIZES: dict[str, dict[str, Any]] = {
+    "1280": {"viewport": {"width": 1280, "height": 800}},
+    "390": TELEPHONE,
+}
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("tour", TOURS, ids=lambda tour: tour.__name__)
-def test_take_screenshots(stage, tour, size):
+def test_take_screenshots(stage: Stage, tour: Any, size: str) -> None:
     stage.options = SIZES[size]
     for name, page in tour(stage):
         for scheme in ("light", "dark"):

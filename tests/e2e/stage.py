@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,12 +13,13 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
-from playwright.sync_api import Browser, BrowserContext, CDPSession, Error, Page
+from playwright.sync_api import Browser, BrowserContext, CDPSession, Dialog, Error, Page
 
 from devices.models import Device
 from iotda_admin.access.actor import Actor
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.services import TargetSpec, dispatch
+from iotda_admin.operations.requests import TargetSpec
+from iotda_admin.operations.services import dispatch
 from iotda_admin.operations.web.forms import new_key
 from iotda_admin.rate import connection as iotda
 from policies.models import Policy
@@ -48,7 +49,7 @@ def find_chromium() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
-TELEPHONE = {
+TELEPHONE: dict[str, Any] = {
     "viewport": {"width": 390, "height": 844},
     "is_mobile": True,
     "has_touch": True,
@@ -70,7 +71,7 @@ class Stage:
     def ask(
         self,
         verb: str,
-        ids: list[str],
+        ids: Sequence[str],
         *,
         who: User,
         policy: str = "",
@@ -205,10 +206,9 @@ def noise(page: Page, heard: list[str]) -> None:
 
     page.on("console", hear)
     page.on("pageerror", hear)
-    page.on(
-        "dialog",
-        lambda dialog: (
-            heard.append(f"{page.url}: dialog {dialog.message}"),
-            dialog.dismiss(),
-        ),
-    )
+
+    def dismiss(dialog: Dialog) -> None:
+        heard.append(f"{page.url}: dialog {dialog.message}")
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)

@@ -2,6 +2,8 @@
 
 from django.contrib.auth.models import Group, User
 
+from tests.e2e.stage import Stage
+
 PAGES = [
     "/admin/",
     "/admin/auth/user/",
@@ -13,7 +15,7 @@ PAGES = [
 ]
 
 
-def test_the_user_admin_works_under_the_content_security_policy(stage):
+def test_the_user_admin_works_under_the_content_security_policy(stage: Stage) -> None:
     admin = stage.user("admin")
     User.objects.update(is_staff=True, is_superuser=True)
     page = stage.open_page("admin")

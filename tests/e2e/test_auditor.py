@@ -2,17 +2,20 @@
 
 import csv
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.e2e.stage import Stage
 from tests.e2e.test_keyboard import tab_to
 
 TICKET = "INC-4711"
 
 
 @pytest.fixture
-def asked(stage):
+def asked(stage: Stage) -> list[Any]:
     """One device takes the policy, the other has all it may have."""
     ids = [stage.cloud.free(1)[0], stage.cloud.known_ids["full"]]
     stage.ask(
@@ -35,7 +38,7 @@ def says_it_all(page: Page, asked: list[str]) -> None:
     expect(ended.filter(has_text=re.compile("OK|Succeeded|Done"))).to_be_visible()
 
 
-def has_every_target(path: str, asked: list[str]) -> None:
+def has_every_target(path: Path, asked: list[str]) -> None:
     with open(path, newline="") as file:
         ended = {
             row["target_id"]: row["target_outcome"]
@@ -45,7 +48,9 @@ def has_every_target(path: str, asked: list[str]) -> None:
     assert ended == dict(zip(asked, ["ok", "failed"], strict=True))
 
 
-def test_an_auditor_finds_an_operation_in_four_clicks(stage, asked):
+def test_an_auditor_finds_an_operation_in_four_clicks(
+    stage: Stage, asked: list[Any]
+) -> None:
     page = stage.open_page("auditor")
     page.goto("/")
     page.get_by_role("link", name="Audit").click()
@@ -61,7 +66,9 @@ def test_an_auditor_finds_an_operation_in_four_clicks(stage, asked):
     has_every_target(taken.value.path(), asked)
 
 
-def test_an_auditor_finds_an_operation_without_a_mouse(stage, asked):
+def test_an_auditor_finds_an_operation_without_a_mouse(
+    stage: Stage, asked: list[Any]
+) -> None:
     stage.options = {"timezone_id": "Asia/Shanghai"}
     page = stage.open_page("auditor")
     page.goto("/")

@@ -5,6 +5,8 @@ import re
 from playwright.sync_api import Page, expect
 
 from tests.conftest import make_user
+from tests.e2e.conftest import OpenPage
+from tests.e2e.stage import Stage
 
 WHY = "Unpaid since March"
 SAID = "Operation not allowed. The target cannot have more policies, the limit of 5 is reached."
@@ -24,7 +26,7 @@ def find(page: Page, text: str) -> None:
     expect(page.locator("#rows tbody tr")).to_have_count(1)
 
 
-def bind_three(page: Page, stage) -> None:
+def bind_three(page: Page, stage: Stage) -> None:
     """Two devices that may still be bound, and one that has all the policies it may have."""
     page.goto(f"/policies/{stage.cloud.known_ids['policy']}/bind/")
     for device in [*stage.cloud.free(2), stage.cloud.known_ids["full"]]:
@@ -36,14 +38,14 @@ def bind_three(page: Page, stage) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("OP-")
 
 
-def test_a_user_signs_in(stage, open_page):
+def test_a_user_signs_in(stage: Stage, open_page: OpenPage) -> None:
     page = open_page()
     make_user("operator")
     sign_in(page, "operator")
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
 
 
-def test_a_device_is_frozen_in_its_row(stage, open_page):
+def test_a_device_is_frozen_in_its_row(stage: Stage, open_page: OpenPage) -> None:
     device = stage.cloud.known_ids["online"]
     page = open_page("operator")
     find(page, device)
@@ -58,7 +60,9 @@ def test_a_device_is_frozen_in_its_row(stage, open_page):
     assert stage.cloud.status(device) == "FROZEN"
 
 
-def test_the_result_shows_which_targets_succeeded_or_failed_and_why(stage, open_page):
+def test_the_result_shows_which_targets_succeeded_or_failed_and_why(
+    stage: Stage, open_page: OpenPage
+) -> None:
     page = open_page("policy admin")
     bind_three(page, stage)
     expect(page.locator(".counts [data-state=ok] b")).to_have_text("2")
@@ -80,7 +84,7 @@ def is_the_same_at_its_own_address(page: Page) -> None:
     assert page.locator("#operation").inner_text() == at_once
 
 
-def test_a_double_click_sends_the_form_once(stage, open_page):
+def test_a_double_click_sends_the_form_once(stage: Stage, open_page: OpenPage) -> None:
     page = open_page("policy admin")
     page.goto(f"/policies/{stage.cloud.known_ids['policy']}/bind/")
     page.get_by_text("Paste or upload IDs").click()

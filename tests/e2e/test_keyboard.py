@@ -6,12 +6,13 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.conftest import make_user
+from tests.e2e.stage import Stage
 
 WHY = "Unpaid since March"
 
 
 @pytest.fixture
-def page(stage):
+def page(stage: Stage) -> Page:
     return stage.open_page("admin")
 
 
@@ -31,7 +32,7 @@ def find(page: Page, device: str) -> None:
     expect(page.locator("#rows tbody tr")).to_have_count(1)
 
 
-def test_a_user_signs_in_with_the_keyboard(stage):
+def test_a_user_signs_in_with_the_keyboard(stage: Stage) -> None:
     page = stage.open_page()
     make_user("operator")
     page.goto("/")
@@ -42,7 +43,7 @@ def test_a_user_signs_in_with_the_keyboard(stage):
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
 
 
-def test_a_device_is_frozen_with_the_keyboard(page, stage):
+def test_a_device_is_frozen_with_the_keyboard(page: Page, stage: Stage) -> None:
     device = stage.cloud.known_ids["online"]
     find(page, device)
     tab_to(page, f"#act-{device}")
@@ -54,7 +55,7 @@ def test_a_device_is_frozen_with_the_keyboard(page, stage):
     assert stage.cloud.status(device) == "FROZEN"
 
 
-def test_the_dialog_keeps_the_focus_and_returns_it(page, stage):
+def test_the_dialog_keeps_the_focus_and_returns_it(page: Page, stage: Stage) -> None:
     device = stage.cloud.known_ids["online"]
     find(page, device)
     tab_to(page, f"#act-{device}")
@@ -70,7 +71,7 @@ def test_the_dialog_keeps_the_focus_and_returns_it(page, stage):
     expect(page.locator(f"#act-{device}")).to_be_focused()
 
 
-def test_a_policy_is_bound_with_the_keyboard(page, stage):
+def test_a_policy_is_bound_with_the_keyboard(page: Page, stage: Stage) -> None:
     policy, device = stage.cloud.known_ids["policy"], stage.cloud.free(1)[0]
     page.goto(f"/policies/{policy}/bind/")
     page.keyboard.press("/")
@@ -87,7 +88,7 @@ def test_a_policy_is_bound_with_the_keyboard(page, stage):
     assert device in stage.cloud.bound(policy)
 
 
-def test_adding_a_target_keeps_the_focus(page, stage):
+def test_adding_a_target_keeps_the_focus(page: Page, stage: Stage) -> None:
     device = stage.cloud.free(1)[0]
     page.goto(f"/policies/{stage.cloud.known_ids['policy']}/bind/")
     page.keyboard.press("/")
@@ -99,7 +100,9 @@ def test_adding_a_target_keeps_the_focus(page, stage):
     expect(page.get_by_role("button", name="Added")).to_be_focused()
 
 
-def test_a_selected_target_is_removed_with_the_keyboard(page, stage):
+def test_a_selected_target_is_removed_with_the_keyboard(
+    page: Page, stage: Stage
+) -> None:
     page.goto("/devices/")
     page.get_by_label(re.compile("^Select (?!all)")).first.check()
     page.get_by_role("button", name="Bind a policy").click()
@@ -108,7 +111,7 @@ def test_a_selected_target_is_removed_with_the_keyboard(page, stage):
     expect(page.locator("#chosen input")).not_to_be_checked()
 
 
-def test_a_slash_is_typed_inside_a_text_field(page):
+def test_a_slash_is_typed_inside_a_text_field(page: Page) -> None:
     page.goto("/devices/")
     page.keyboard.press("/")
     page.keyboard.type("a/b")

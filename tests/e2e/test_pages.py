@@ -1,10 +1,13 @@
 """Each page in each of its states: usable by everybody, on a telephone too."""
 
+from typing import Any
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
 
 from devices.models import Device
-from tests.e2e.stage import TELEPHONE
+from tests.e2e.stage import TELEPHONE, Stage
 from tests.e2e.tour import TOURS, policy
 
 tours = pytest.mark.parametrize("tour", TOURS, ids=lambda tour: tour.__name__)
@@ -41,7 +44,7 @@ NEW = f"""async ([seen, options]) => {{
   if (!fresh.length) return [fresh, {{violations: []}}]
   return [fresh, await axe.run({{include: fresh.map(kind => kinds.get(kind))}}, options)]
 }}"""
-SEEN = set()
+SEEN: set[str] = set()
 # What runs out of its card, where nobody can scroll to it.
 CUT = """() => [...document.querySelectorAll(":is(.card, .table-card) :is(td bdi, dd)")]
   .filter(each => each.checkVisibility()
@@ -50,7 +53,9 @@ CUT = """() => [...document.querySelectorAll(":is(.card, .table-card) :is(td bdi
 
 
 @tours
-def test_no_page_has_axe_violations_or_scrolls_sideways(stage, tour):
+def test_no_page_has_axe_violations_or_scrolls_sideways(
+    stage: Stage, tour: Any
+) -> None:
     found = []
     for name, page in tour(stage):
         page.evaluate(AXE)
@@ -63,7 +68,7 @@ def test_no_page_has_axe_violations_or_scrolls_sideways(stage, tour):
     assert found == []
 
 
-def too_wide(name, page):
+def too_wide(name: Any, page: Page) -> Any:
     """On a telephone, of the same visit: walking all pages once more would cost half a minute."""
     as_it_was = page.viewport_size
     page.set_viewport_size({"width": TELEPHONE["viewport"]["width"], "height": 844})
@@ -77,7 +82,7 @@ def too_wide(name, page):
     return wide + [f"{name}: cut off on a telephone: {text}" for text in cut]
 
 
-def in_both_themes(name, page):
+def in_both_themes(name: Any, page: Page) -> Any:
     """The colours of what has not been looked at on a page before: most of it is on all of them."""
     found = []
     for scheme in ("dark", "light"):
@@ -88,7 +93,7 @@ def in_both_themes(name, page):
     return found
 
 
-def violations(results):
+def violations(results: Any) -> list[Any]:
     return [
         f"{one['id']}: {node['html'][:150]} {node['failureSummary']}"
         for one in results["violations"]
@@ -96,7 +101,7 @@ def violations(results):
     ]
 
 
-def test_no_page_scrolls_sideways_on_a_phone(stage):
+def test_no_page_scrolls_sideways_on_a_phone(stage: Stage) -> None:
     """What a telephone says of itself, for one tour: each page has the same head."""
     stage.options = TELEPHONE
     widths = {
@@ -106,7 +111,7 @@ def test_no_page_scrolls_sideways_on_a_phone(stage):
     assert {name: width for name, width in widths.items() if width > 390} == {}
 
 
-def test_the_buttons_stay_visible_beside_the_longest_names(stage):
+def test_the_buttons_stay_visible_beside_the_longest_names(stage: Stage) -> None:
     device = Device.objects.get(pk=stage.cloud.known_ids["online"])
     device.pk = device.gateway_id = "x" * 128
     device.name = "W" * 256

@@ -1,16 +1,20 @@
 """What the platform and people write stays text: nothing runs, nothing is drawn, no report of the CSP."""
 
 from html import unescape
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, Page, expect
+from pytest_django import Settings
+from pytest_django.live_server_helper import LiveServer
 
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Target
-from tests.e2e.stage import noise
-from tests.poison import GROUPS, MARK, NAME_PREFIX, PAYLOADS, store_poison
+from tests.cloud import Cloud
+from tests.e2e.stage import Stage, noise
+from tests.poison import GROUPS, MARK, NAME_PREFIX, PAYLOADS, Poisoned, store_poison
 
 DRAWN = f"() => document.querySelectorAll('[{MARK}]').length"
 # Names that turn round the words beside them. What is text and nothing else can hold no element.
@@ -27,7 +31,7 @@ LOOSE = f"""() => {{
 REPORT = """addEventListener("securitypolicyviolation", e => console.error("CSP", e.violatedDirective))"""
 
 
-def pages(state):
+def pages(state: Poisoned) -> list[Any]:
     policy, other = state.policies[:2]
     lists = [
         "/",
@@ -89,12 +93,12 @@ def pages(state):
 
 
 @pytest.fixture
-def state(inventory, live_server, settings):
+def state(inventory: Cloud, live_server: LiveServer, settings: Settings) -> Poisoned:
     settings.BATCH_TASK_ABOVE = 5
     return store_poison(inventory)
 
 
-def test_no_page_runs_or_draws_injected_markup(state, stage):
+def test_no_page_runs_or_draws_injected_markup(state: Poisoned, stage: Stage) -> None:
     User.objects.filter(pk=stage.user("admin").pk).update(
         is_staff=True, is_superuser=True
     )
@@ -115,7 +119,7 @@ def test_no_page_runs_or_draws_injected_markup(state, stage):
     assert {url: where for url, where in loose.items() if where} == {}
 
 
-def by_hand(page, state):
+def by_hand(page: Page, state: Poisoned) -> None:
     """What htmx fetches: a dialog, a search, a choice, a look before something is asked."""
     page.goto("/devices/")
     page.locator(f"#act-{state.devices[0]}").click()
@@ -128,8 +132,8 @@ def by_hand(page, state):
 
 
 @pytest.mark.parametrize("policy", ["", "default-src 'none'; script-src 'self'"])
-def test_an_unescaped_page_is_detected(chromium, policy):
-    heard = []
+def test_an_unescaped_page_is_detected(chromium: Browser, policy: str) -> None:
+    heard: list[str] = []
     page = chromium.new_page()
     noise(page, heard)
     headers = {"Content-Security-Policy": policy} if policy else {}

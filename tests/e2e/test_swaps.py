@@ -1,6 +1,7 @@
 """What happens between two pages: swaps, history, polling, and answers that nobody hopes for."""
 
 import re
+from typing import Any
 
 import pytest
 from django.contrib.sessions.models import Session
@@ -11,6 +12,7 @@ from iotda_admin.access.actor import Actor
 from iotda_admin.operations.execution.executor import execute_chunk
 from iotda_admin.operations.execution.lifecycle import cancel_operation
 from iotda_admin.rate.connection import client
+from tests.e2e.stage import Stage, Worker
 
 WHY = "Unpaid since March"
 EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>"
@@ -18,7 +20,7 @@ BOXES = "rows => rows.map(row => JSON.stringify(row.getBoundingClientRect()))"
 
 
 @pytest.fixture
-def page(stage):
+def page(stage: Stage) -> Page:
     return stage.open_page("admin")
 
 
@@ -35,7 +37,7 @@ def freeze(page: Page, device: str) -> None:
     page.get_by_role("dialog").get_by_role("button", name="Freeze").click()
 
 
-def bind(page: Page, stage, *devices: str) -> None:
+def bind(page: Page, stage: Stage, *devices: str) -> None:
     page.goto(f"/policies/{stage.cloud.known_ids['policy']}/bind/")
     page.get_by_text("Paste or upload IDs").click()
     page.get_by_label(re.compile("^IDs")).fill("\n".join(devices))
@@ -44,7 +46,7 @@ def bind(page: Page, stage, *devices: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("OP-")
 
 
-def test_the_browser_never_shows_a_bare_fragment(page, stage):
+def test_the_browser_never_shows_a_bare_fragment(page: Page, stage: Stage) -> None:
     page.goto("/")
     page.goto("/devices/")
     page.get_by_label("Status", exact=True).select_option("FROZEN")
@@ -66,7 +68,7 @@ def test_the_browser_never_shows_a_bare_fragment(page, stage):
     assert is_whole(page)
 
 
-def test_the_url_has_only_the_active_filters(page):
+def test_the_url_has_only_the_active_filters(page: Page) -> None:
     page.goto("/devices/")
     page.get_by_label("Status", exact=True).select_option("FROZEN")
     page.wait_for_url("**/devices/?status=FROZEN")
@@ -74,7 +76,7 @@ def test_the_url_has_only_the_active_filters(page):
     page.wait_for_url("**/devices/")
 
 
-def test_back_from_a_result_shows_a_whole_page(page, stage):
+def test_back_from_a_result_shows_a_whole_page(page: Page, stage: Stage) -> None:
     bind(page, stage, *stage.cloud.free(1))
     expect(page).to_have_title(re.compile("^OP-"))
     page.go_back()
@@ -85,7 +87,9 @@ def test_back_from_a_result_shows_a_whole_page(page, stage):
     assert is_whole(page)
 
 
-def test_a_swap_without_a_session_returns_after_the_login(page, stage):
+def test_a_swap_without_a_session_returns_after_the_login(
+    page: Page, stage: Stage
+) -> None:
     page.goto("/devices/?status=FROZEN")
     Session.objects.all().delete()
     page.get_by_label("Product").select_option("")
@@ -98,7 +102,9 @@ def test_a_swap_without_a_session_returns_after_the_login(page, stage):
     assert is_whole(page)
 
 
-def test_the_page_of_a_running_operation_polls_until_it_ends(page, stage, worker):
+def test_the_page_of_a_running_operation_polls_until_it_ends(
+    page: Page, stage: Stage, worker: Worker
+) -> None:
     devices = list(Device.objects.values_list("pk", flat=True)[:25])
     operation = stage.ask(
         "policy.bind",
@@ -115,7 +121,7 @@ def test_the_page_of_a_running_operation_polls_until_it_ends(page, stage, worker
 
 
 @pytest.fixture
-def running(stage):
+def running(stage: Stage) -> Any:
     """Three chunks; the first has failed."""
     policy = stage.cloud.known_ids["policy"]
     operation = stage.ask(
@@ -136,7 +142,7 @@ def polled(page: Page) -> None:
     page.wait_for_function("() => !document.querySelector('.htmx-request')")
 
 
-def test_a_poll_keeps_folds_open_or_closed(page, running):
+def test_a_poll_keeps_folds_open_or_closed(page: Page, running: Any) -> None:
     page.goto(running.get_absolute_url())
     fold = page.locator(".failure details")
     expect(fold).to_have_attribute("open", "")
@@ -148,7 +154,7 @@ def test_a_poll_keeps_folds_open_or_closed(page, running):
     expect(fold).to_have_attribute("open", "")
 
 
-def test_a_poll_keeps_the_focus(page, running):
+def test_a_poll_keeps_the_focus(page: Page, running: Any) -> None:
     page.goto(running.get_absolute_url())
     for query in (
         ".failure summary",
@@ -161,7 +167,7 @@ def test_a_poll_keeps_the_focus(page, running):
         expect(page.locator(query).first).to_be_focused()
 
 
-def test_a_poll_does_not_scroll(page, running):
+def test_a_poll_does_not_scroll(page: Page, running: Any) -> None:
     page.set_viewport_size({"width": 1000, "height": 400})
     page.goto(running.get_absolute_url())
     page.mouse.wheel(0, 300)
@@ -171,7 +177,7 @@ def test_a_poll_does_not_scroll(page, running):
     assert page.evaluate("scrollY") == before
 
 
-def test_a_cancel_swaps_the_result_and_stops_polling(page, running):
+def test_a_cancel_swaps_the_result_and_stops_polling(page: Page, running: Any) -> None:
     page.goto(running.get_absolute_url())
     page.get_by_role("link", name="Cancel the rest").click()
     page.get_by_role("dialog").get_by_role("button", name="Cancel the rest").click()
@@ -181,7 +187,7 @@ def test_a_cancel_swaps_the_result_and_stops_polling(page, running):
     assert is_whole(page)
 
 
-def test_the_cancel_page_works_outside_the_dialog(page, running):
+def test_the_cancel_page_works_outside_the_dialog(page: Page, running: Any) -> None:
     page.goto(f"{running.get_absolute_url()}cancel/")
     page.get_by_role("button", name="Cancel the rest").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Cancelled")
@@ -190,7 +196,7 @@ def test_the_cancel_page_works_outside_the_dialog(page, running):
     expect(page.locator(".counts [data-state=cancelled] b")).to_have_text("40")
 
 
-def test_a_device_is_frozen_from_its_own_page(page, stage):
+def test_a_device_is_frozen_from_its_own_page(page: Page, stage: Stage) -> None:
     device = stage.cloud.known_ids["online"]
     page.goto(f"/devices/{device}/")
     page.get_by_role("link", name="Freeze", exact=True).click()
@@ -200,7 +206,7 @@ def test_a_device_is_frozen_from_its_own_page(page, stage):
     assert stage.cloud.status(device) == "FROZEN"
 
 
-def test_the_summary_is_copied_whole(page, running):
+def test_the_summary_is_copied_whole(page: Page, running: Any) -> None:
     cancel_operation(running, Actor(running.actor, "admin", "test"))
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(running.get_absolute_url())
@@ -211,7 +217,7 @@ def test_the_summary_is_copied_whole(page, running):
     assert copied.endswith(running.get_absolute_url())
 
 
-def test_messages_of_iotda_are_escaped(page, stage):
+def test_messages_of_iotda_are_escaped(page: Page, stage: Stage) -> None:
     stage.cloud.fault(
         "BindDevicePolicy",
         "status",
@@ -224,7 +230,7 @@ def test_messages_of_iotda_are_escaped(page, stage):
     assert page.locator("main img, main script, main b:has-text('alert')").count() == 0
 
 
-def test_a_device_name_is_escaped(page, stage):
+def test_a_device_name_is_escaped(page: Page, stage: Stage) -> None:
     device = stage.cloud.known_ids["online"]
     stage.cloud.call("PATCH", f"devices/{device}", json={"device_name": EVIL})
     page.goto(f"/devices/{device}/")
@@ -235,7 +241,7 @@ def test_a_device_name_is_escaped(page, stage):
     assert page.locator("main img, main script").count() == 0
 
 
-def test_a_swapped_row_does_not_move_the_page(page, stage):
+def test_a_swapped_row_does_not_move_the_page(page: Page, stage: Stage) -> None:
     device = stage.cloud.known_ids["online"]
     page.goto(f"/devices/?product={Device.objects.get(pk=device).product_id}")
     before = page.locator("#rows tr, #rows th").evaluate_all(BOXES)
@@ -244,7 +250,9 @@ def test_a_swapped_row_does_not_move_the_page(page, stage):
     assert page.locator("#rows tr, #rows th").evaluate_all(BOXES) == before
 
 
-def test_a_failed_freeze_keeps_the_dialog_open_and_shows_why(page, stage):
+def test_a_failed_freeze_keeps_the_dialog_open_and_shows_why(
+    page: Page, stage: Stage
+) -> None:
     device = stage.cloud.known_ids["online"]
     stage.cloud.fault(
         "FreezeDevice", "status", status=403, error_code="IOTDA.000022", error_msg="No."
@@ -256,7 +264,7 @@ def test_a_failed_freeze_keeps_the_dialog_open_and_shows_why(page, stage):
     expect(page.locator(f"#device-{device}")).to_contain_text("Online")
 
 
-def test_a_rejection_is_shown_inside_the_open_dialog(page, stage):
+def test_a_rejection_is_shown_inside_the_open_dialog(page: Page, stage: Stage) -> None:
     device = stage.cloud.known_ids["online"]
     page.goto(f"/devices/?q={device}")
     page.locator(f"#act-{device}").click()
@@ -271,7 +279,7 @@ def test_a_rejection_is_shown_inside_the_open_dialog(page, stage):
     expect(page.locator("body > .notices")).to_be_attached()
 
 
-def test_the_first_invalid_field_gets_the_focus(page, stage):
+def test_the_first_invalid_field_gets_the_focus(page: Page, stage: Stage) -> None:
     page.goto(f"/policies/{stage.cloud.known_ids['policy']}/bind/")
     page.get_by_text("Paste or upload IDs").click()
     page.get_by_label(re.compile("^IDs")).fill("a/b")
@@ -279,7 +287,7 @@ def test_the_first_invalid_field_gets_the_focus(page, stage):
     expect(page.get_by_label(re.compile("^IDs"))).to_be_focused()
 
 
-def test_binding_a_whole_space_requires_its_name(page, stage):
+def test_binding_a_whole_space_requires_its_name(page: Page, stage: Stage) -> None:
     known = stage.cloud.known_ids
     page.goto(f"/policies/{known['policy']}/bind/")
     page.get_by_role("button", name="A whole resource space").click()

@@ -4,9 +4,10 @@ from django.contrib.auth.models import Group, User
 from playwright.sync_api import expect
 
 from tests.conftest import make_user
+from tests.e2e.stage import Stage
 
 
-def test_a_user_gets_a_role_and_resource_spaces(stage):
+def test_a_user_gets_a_role_and_resource_spaces(stage: Stage) -> None:
     User.objects.create_superuser("boss", is_staff=True)
     user, space = make_user("viewer"), stage.cloud.known_ids["space"]
     page = stage.open_page("boss")

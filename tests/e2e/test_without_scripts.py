@@ -1,34 +1,36 @@
 """Everything works as plain pages and forms."""
 
 import re
+from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.operations.execution.executor import execute_chunk
 from iotda_admin.rate.connection import client
+from tests.e2e.stage import Stage
 
 WHY = "Unpaid since March"
 
 
 @pytest.fixture
-def page(stage):
+def page(stage: Stage) -> Page:
     stage.options = {"java_script_enabled": False}
     return stage.open_page("admin")
 
 
-def press(page, name):
+def press(page: Page, name: Any) -> None:
     page.get_by_role("button", name=name, exact=True).click()
 
 
-def explain(page, button):
+def explain(page: Page, button: Any) -> None:
     page.get_by_label("Reason").fill(WHY)
     press(page, button)
     expect(page.get_by_role("heading", level=1)).to_contain_text("OP-")
 
 
-def test_the_device_list_is_filtered(page, stage):
+def test_the_device_list_is_filtered(page: Page, stage: Stage) -> None:
     page.goto("/devices/")
     page.get_by_label("Status").select_option("FROZEN")
     press(page, "Find")
@@ -36,7 +38,7 @@ def test_the_device_list_is_filtered(page, stage):
     expect(page.locator("#rows tbody tr")).to_have_count(2)
 
 
-def test_a_device_is_frozen(page, stage):
+def test_a_device_is_frozen(page: Page, stage: Stage) -> None:
     device = stage.cloud.known_ids["online"]
     page.goto(f"/devices/?q={device}")
     page.get_by_role("link", name=re.compile("^Freeze")).click()
@@ -44,7 +46,7 @@ def test_a_device_is_frozen(page, stage):
     assert stage.cloud.status(device) == "FROZEN"
 
 
-def test_many_devices_are_frozen(page, stage):
+def test_many_devices_are_frozen(page: Page, stage: Stage) -> None:
     page.goto("/devices/?status=ONLINE&node_type=GATEWAY")
     for box in page.get_by_label(re.compile("^Select (?!all)")).all()[:3]:
         box.check()
@@ -54,7 +56,7 @@ def test_many_devices_are_frozen(page, stage):
     expect(page.get_by_role("heading", level=1)).to_contain_text("3 targets")
 
 
-def test_targets_are_found_added_removed_and_bound(page, stage):
+def test_targets_are_found_added_removed_and_bound(page: Page, stage: Stage) -> None:
     one, other, unwanted = stage.cloud.free(3)
     page.goto(f"/policies/{stage.cloud.known_ids['policy']}/bind/")
     for device in (one, unwanted):
@@ -70,7 +72,7 @@ def test_targets_are_found_added_removed_and_bound(page, stage):
     assert unwanted not in stage.cloud.bound(stage.cloud.known_ids["policy"])
 
 
-def test_a_policy_is_bound_to_another_target_type(page, stage):
+def test_a_policy_is_bound_to_another_target_type(page: Page, stage: Stage) -> None:
     known = stage.cloud.known_ids
     page.goto(f"/policies/{known['policy']}/bind/")
     press(page, "Products")
@@ -79,7 +81,7 @@ def test_a_policy_is_bound_to_another_target_type(page, stage):
     assert known["product"] in stage.cloud.bound(known["policy"], "product")
 
 
-def test_a_policy_is_unbound(page, stage):
+def test_a_policy_is_unbound(page: Page, stage: Stage) -> None:
     policy = stage.cloud.known_ids["policy"]
     before = stage.cloud.bound(policy)
     page.goto(f"/policies/{policy}/")
@@ -88,20 +90,20 @@ def test_a_policy_is_unbound(page, stage):
     assert len(stage.cloud.bound(policy)) == len(before) - 1
 
 
-def test_a_sync_is_requested_and_the_page_stays(page, stage):
+def test_a_sync_is_requested_and_the_page_stays(page: Page, stage: Stage) -> None:
     page.goto("/devices/?status=FROZEN")
     press(page, "Refresh")
     assert page.url.endswith("/devices/?status=FROZEN")
     assert SyncRun.objects.first().state == SyncRun.State.REQUESTED
 
 
-def test_the_policies_of_a_device_are_shown(page, stage):
+def test_the_policies_of_a_device_are_shown(page: Page, stage: Stage) -> None:
     page.goto(f"/devices/{stage.cloud.known_ids['full']}/")
     page.get_by_role("link", name="Show the policies in effect").click()
     expect(page.get_by_text("5 of 5 used on the device itself")).to_be_visible()
 
 
-def test_an_unknown_target_is_checked_again(page, stage):
+def test_an_unknown_target_is_checked_again(page: Page, stage: Stage) -> None:
     stage.cloud.fault("BindDevicePolicy", "drop", moment="after")
     policy, one = stage.cloud.known_ids["policy"], stage.cloud.free(1)
     operation = stage.ask(
@@ -113,7 +115,7 @@ def test_an_unknown_target_is_checked_again(page, stage):
     expect(page.locator(".counts [data-state=ok] b")).to_have_text("1")
 
 
-def test_an_operation_is_cancelled_retried_and_undone(page, stage):
+def test_an_operation_is_cancelled_retried_and_undone(page: Page, stage: Stage) -> None:
     ids = [*stage.cloud.free(10), *(f"nobody-{n}" for n in range(15))]
     operation = stage.ask(
         "policy.bind",
@@ -137,7 +139,7 @@ def test_an_operation_is_cancelled_retried_and_undone(page, stage):
     expect(page.get_by_text("Attempt 2 of")).to_be_visible()
 
 
-def test_the_summary_for_a_ticket_can_be_read(page, stage):
+def test_the_summary_for_a_ticket_can_be_read(page: Page, stage: Stage) -> None:
     operation = stage.ask(
         "device.freeze", list(stage.cloud.free(1)), who=stage.user("admin")
     )
@@ -147,7 +149,7 @@ def test_the_summary_for_a_ticket_can_be_read(page, stage):
     expect(page.get_by_role("button", name="Copy")).to_be_hidden()
 
 
-def test_a_failure_is_assigned_and_retried(page, stage):
+def test_a_failure_is_assigned_and_retried(page: Page, stage: Stage) -> None:
     full, policy = stage.cloud.known_ids["full"], stage.cloud.known_ids["policy"]
     stage.ask("policy.bind", [full], who=stage.user("admin"), policy=policy)
     page.goto("/failures/")

@@ -1,19 +1,24 @@
 """Failures are resolved by a later operation or by a sync."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
+from django.test import Client
 
 from iotda_admin.audit.models import Event
 from iotda_admin.failures.auto_resolve import resolve_by_inventory
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.inventory.sync import run_sync
 from iotda_admin.operations import open_failures
-from iotda_admin.operations.models import Target
+from iotda_admin.operations.models import Operation, Target
 from iotda_admin.rate import connection
+from tests.cloud import Cloud
 from tests.operation_helpers import run_workers
 
 
 @pytest.fixture
-def failed(start_operation, inventory):
+def failed(start_operation: Callable[..., Operation], inventory: Cloud) -> Any:
     """A freeze that IoTDA rejected."""
     inventory.fault(
         "FreezeDevice", "status", status=400, error_code="IOTDA.000006", error_msg="No."
@@ -24,19 +29,22 @@ def failed(start_operation, inventory):
     return operation
 
 
-def sync_and_resolve():
+def sync_and_resolve() -> None:
     assert run_sync(SyncRun.objects.create(), connection.client())
     resolve_by_inventory()
 
 
-def why(operation) -> str:
+def why(operation: Any) -> str:
     return operation.targets.get().resolved_by
 
 
 @pytest.mark.parametrize("few", [0, 1000])
 def test_a_later_successful_operation_resolves_a_failure(
-    start_operation, failed, monkeypatch, few
-):
+    start_operation: Callable[..., Operation],
+    failed: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    few: int,
+) -> None:
     monkeypatch.setattr(open_failures, "FEW", few)
     later = start_operation("device.freeze", failed.targets.get().target_id)
     assert why(failed) == str(later)
@@ -45,8 +53,12 @@ def test_a_later_successful_operation_resolves_a_failure(
 
 @pytest.mark.parametrize("few", [0, 1000])
 def test_an_operation_resolves_no_other_failures(
-    start_operation, failed, monkeypatch, few, inventory
-):
+    start_operation: Callable[..., Operation],
+    failed: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    few: int,
+    inventory: Cloud,
+) -> None:
     monkeypatch.setattr(open_failures, "FEW", few)
     start_operation("policy.bind", failed.targets.get().target_id, policy="policy")
     start_operation("device.freeze", inventory.free(2)[1])
@@ -54,8 +66,8 @@ def test_an_operation_resolves_no_other_failures(
 
 
 def test_only_the_later_of_two_equal_failures_is_open(
-    start_operation, failed, inventory
-):
+    start_operation: Callable[..., Operation], failed: Any, inventory: Cloud
+) -> None:
     inventory.fault(
         "FreezeDevice", "status", status=400, error_code="IOTDA.000006", error_msg="No."
     )
@@ -64,7 +76,9 @@ def test_only_the_later_of_two_equal_failures_is_open(
     assert why(later) == ""
 
 
-def test_a_later_operation_resolves_an_unknown_outcome(start_operation, inventory, me):
+def test_a_later_operation_resolves_an_unknown_outcome(
+    start_operation: Callable[..., Operation], inventory: Cloud, me: Client
+) -> None:
     inventory.fault("FreezeDevice", "drop", moment="after")
     operation = start_operation("device.freeze", inventory.free(1)[0])
     inventory.heal()
@@ -73,7 +87,7 @@ def test_a_later_operation_resolves_an_unknown_outcome(start_operation, inventor
     assert why(operation) == str(later)
 
 
-def test_a_sync_resolves_a_change_made_elsewhere(failed, inventory):
+def test_a_sync_resolves_a_change_made_elsewhere(failed: Any, inventory: Cloud) -> None:
     inventory.call(
         "PATCH", f"devices/{failed.targets.get().target_id}", json={"status": "FROZEN"}
     )
@@ -82,13 +96,15 @@ def test_a_sync_resolves_a_change_made_elsewhere(failed, inventory):
     assert Event.objects.get(kind="failure.solved").source == "worker"
 
 
-def test_a_sync_before_the_failure_does_not_resolve_it(failed):
+def test_a_sync_before_the_failure_does_not_resolve_it(failed: Any) -> None:
     resolve_by_inventory()
     sync_and_resolve()
     assert why(failed) == ""
 
 
-def test_a_sync_resolves_a_failed_bind_that_exists(full, inventory):
+def test_a_sync_resolves_a_failed_bind_that_exists(
+    full: Operation, inventory: Cloud
+) -> None:
     target = full.targets.get().target_id
     inventory.call(
         "POST",
@@ -103,13 +119,17 @@ def test_a_sync_resolves_a_failed_bind_that_exists(full, inventory):
     assert why(full) == "inventory: the target is as requested"
 
 
-def test_a_sync_resolves_failures_of_deleted_devices(failed, inventory):
+def test_a_sync_resolves_failures_of_deleted_devices(
+    failed: Any, inventory: Cloud
+) -> None:
     inventory.call("DELETE", f"devices/{failed.targets.get().target_id}")
     sync_and_resolve()
     assert why(failed) == "inventory: the target no longer exists"
 
 
-def test_a_failure_of_an_unknown_id_stays_open(start_operation):
+def test_a_failure_of_an_unknown_id_stays_open(
+    start_operation: Callable[..., Operation],
+) -> None:
     operation = start_operation("device.freeze", "nobody-1")
     run_workers()
     sync_and_resolve()
@@ -117,8 +137,11 @@ def test_a_failure_of_an_unknown_id_stays_open(start_operation):
 
 
 def test_failures_are_compared_in_batches(
-    failed, start_operation, inventory, monkeypatch
-):
+    failed: Any,
+    start_operation: Callable[..., Operation],
+    inventory: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("iotda_admin.failures.auto_resolve.BATCH_SIZE", 1)
     for device in inventory.free(3)[1:]:
         inventory.fault(
@@ -138,6 +161,8 @@ def test_failures_are_compared_in_batches(
     assert Target.objects.exclude(resolved_at=None).count() == 3
 
 
-def test_the_operation_shows_how_a_failure_was_resolved(me, start_operation, failed):
+def test_the_operation_shows_how_a_failure_was_resolved(
+    me: Client, start_operation: Callable[..., Operation], failed: Any
+) -> None:
     later = start_operation("device.freeze", failed.targets.get().target_id)
     assert f"Resolved: {later}" in me.get(f"{failed.get_absolute_url()}targets/").text

@@ -1,31 +1,43 @@
 """Open failures are listed by cause, to users who may see their operation."""
 
+from collections.abc import Callable
+
+import pytest
 from django.contrib.auth.models import User
+from django.test import Client
+from pytest_django import Settings
 
 from iotda_admin.access.models import Grant
 from iotda_admin.failures import queries
 from iotda_admin.operations.cli.report import as_lines
 from iotda_admin.operations.models import Operation, Target
+from tests.cloud import Cloud
 from tests.operation_helpers import make_iotda_unreachable
 
 FULL = "/failures/?code=IOTDA.015204"
 
 
-def test_failures_are_grouped_by_cause_with_a_next_step(me, full):
+def test_failures_are_grouped_by_cause_with_a_next_step(
+    me: Client, full: Operation
+) -> None:
     text = me.get("/failures/").text
     assert "The target already has 5 policies, the maximum in IoTDA." in text
     assert "Unbind a policy it no longer needs, then bind this one again." in text
     assert "?code=IOTDA.015204" in text
 
 
-def test_a_cause_has_its_own_url_with_its_targets(me, full, inventory):
+def test_a_cause_has_its_own_url_with_its_targets(
+    me: Client, full: Operation, inventory: Cloud
+) -> None:
     text = me.get(FULL).text
     assert f'href="/devices/{inventory.known_ids["full"]}/"' in text
     assert f">{full}</a>" in text
     assert "INC-7" in text
 
 
-def test_an_unknown_code_is_shown_unchanged_everywhere(me, full):
+def test_an_unknown_code_is_shown_unchanged_everywhere(
+    me: Client, full: Operation
+) -> None:
     Target.objects.update(error_code="WEIRD<b>")
     for url in ("/failures/", "/failures/?code=WEIRD<b>", full.get_absolute_url()):
         text = me.get(url).text
@@ -39,7 +51,9 @@ def test_an_unknown_code_is_shown_unchanged_everywhere(me, full):
     assert "This error code is not documented." in said
 
 
-def test_failures_of_other_spaces_are_not_listed(policyadmin, full):
+def test_failures_of_other_spaces_are_not_listed(
+    policyadmin: Client, full: Operation
+) -> None:
     assert "IOTDA.015204" in policyadmin.get("/failures/").text
     Grant.objects.filter(user__username="policyadmin").update(app_id="elsewhere")
     assert "No open failures." in policyadmin.get("/failures/").text
@@ -48,8 +62,11 @@ def test_failures_of_other_spaces_are_not_listed(policyadmin, full):
 
 
 def test_unknown_outcomes_are_one_group_and_come_first(
-    me, start_operation, full, inventory
-):
+    me: Client,
+    start_operation: Callable[..., Operation],
+    full: Operation,
+    inventory: Cloud,
+) -> None:
     inventory.fault("BindDevicePolicy", "drop", moment="after")
     start_operation("policy.bind", *inventory.free(2), policy="policy")
     text = me.get("/failures/").text
@@ -58,20 +75,27 @@ def test_unknown_outcomes_are_one_group_and_come_first(
 
 
 def test_a_failure_is_not_listed_while_it_is_retried(
-    me, record_operation, full, inventory
-):
+    me: Client,
+    record_operation: Callable[..., Operation],
+    full: Operation,
+    inventory: Cloud,
+) -> None:
     record_operation("policy.bind", inventory.known_ids["full"], policy="policy")
     assert "No open failures." in me.get("/failures/").text
 
 
-def test_an_operator_sees_only_own_failures(operator, full):
+def test_an_operator_sees_only_own_failures(operator: Client, full: Operation) -> None:
     assert "No open failures." in operator.get("/failures/").text
     assert "No open failures here." in operator.get(FULL).text
 
 
 def test_failures_of_others_do_not_hide_own_failures(
-    operator, start_operation, full, inventory, monkeypatch
-):
+    operator: Client,
+    start_operation: Callable[..., Operation],
+    full: Operation,
+    inventory: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(queries, "COUNT_LIMIT", 1)
     monkeypatch.setattr(queries, "CODES_SHOWN", 1)
     inventory.fault("BindDevicePolicy", "drop", moment="after")
@@ -101,7 +125,7 @@ MISSED = [
 ]
 
 
-def test_the_url_filters_the_list(me, full):
+def test_the_url_filters_the_list(me: Client, full: Operation) -> None:
     found = {
         query: "IoTDA said" in me.get(f"/failures/?{query}").text
         for query in [*FOUND, *MISSED]
@@ -109,7 +133,7 @@ def test_the_url_filters_the_list(me, full):
     assert found == dict.fromkeys(FOUND, True) | dict.fromkeys(MISSED, False)
 
 
-def test_an_invalid_filter_is_ignored(me, full):
+def test_an_invalid_filter_is_ignored(me: Client, full: Operation) -> None:
     for query in [
         "verb=melt",
         "target=a%00b",
@@ -121,7 +145,9 @@ def test_an_invalid_filter_is_ignored(me, full):
         assert me.get(f"/failures/?{query}").status_code == 200
 
 
-def test_five_policies_are_shown_with_a_way_to_unbind_each(me, full, inventory):
+def test_five_policies_are_shown_with_a_way_to_unbind_each(
+    me: Client, full: Operation, inventory: Cloud
+) -> None:
     target = inventory.known_ids["full"]
     assert f"/policies/of.target/{target}/?target_type=device" in me.get(FULL).text
     text = me.get(f"/policies/of.target/{target}/?target_type=device").text
@@ -129,7 +155,12 @@ def test_five_policies_are_shown_with_a_way_to_unbind_each(me, full, inventory):
     assert text.count(f"/unbind/?target_type=device&amp;target={target}") == 5
 
 
-def test_the_overview_counts_open_failures(me, start_operation, settings, inventory):
+def test_the_overview_counts_open_failures(
+    me: Client,
+    start_operation: Callable[..., Operation],
+    settings: Settings,
+    inventory: Cloud,
+) -> None:
     make_iotda_unreachable(settings)
     start_operation("device.freeze", inventory.free(1)[0])
     assert "to resolve" in me.get("/").text

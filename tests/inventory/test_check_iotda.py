@@ -1,17 +1,21 @@
+from collections.abc import Callable
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from pytest_django import Settings
 
 from iotda_admin.audit.models import Event
 from iotda_admin.rate import connection
+from tests.cloud import Cloud
 
 
 @pytest.fixture
-def check(cloud, settings, db):
+def check(cloud: Cloud, settings: Settings, db: None) -> Callable[..., Any]:
     """Run the command with other settings; return its output and whether it succeeded."""
 
-    def run(**changes):
+    def run(**changes: Any) -> tuple[Any, ...]:
         for name, value in changes.items():
             setattr(settings, name, value)
         connection.client.cache_clear()
@@ -25,13 +29,13 @@ def check(cloud, settings, db):
     return run
 
 
-def test_it_lists_what_can_be_read(check):
+def test_it_lists_what_can_be_read(check: Callable[..., Any]) -> None:
     said, good = check()
     assert good
     assert "devices: 60" in said
 
 
-def test_the_check_is_audited(check):
+def test_the_check_is_audited(check: Callable[..., Any]) -> None:
     check(IOTDA_SK="another-secret")
     event = Event.objects.get(kind="settings.checked")
     assert (event.source, event.outcome, event.actor_name != "") == (
@@ -64,14 +68,22 @@ def test_the_check_is_audited(check):
         ({}, {"IOTDA_ENDPOINT": "http://127.0.0.1:9"}, "could not be reached"),
     ],
 )
-def test_it_explains_what_is_wrong(check, cloud, cloud_is, settings_are, sentence):
+def test_it_explains_what_is_wrong(
+    check: Callable[..., Any],
+    cloud: Cloud,
+    cloud_is: Any,
+    settings_are: Any,
+    sentence: str,
+) -> None:
     cloud.switch(**cloud_is)
     said, good = check(**settings_are)
     assert not good
     assert sentence in said
 
 
-def test_it_explains_a_missing_permission_and_goes_on(check, cloud):
+def test_it_explains_a_missing_permission_and_goes_on(
+    check: Callable[..., Any], cloud: Cloud
+) -> None:
     cloud.fault(
         "ListProducts", "status", status=403, error_code="IOTDA.000022", error_msg="no"
     )
@@ -81,7 +93,9 @@ def test_it_explains_a_missing_permission_and_goes_on(check, cloud):
     assert "policies: " in said
 
 
-def test_it_explains_a_wrong_iam_login(check, cloud, settings):
+def test_it_explains_a_wrong_iam_login(
+    check: Callable[..., Any], cloud: Cloud, settings: Settings
+) -> None:
     said, good = check(
         IOTDA_AUTH="password",
         IAM_ENDPOINT=cloud.api,
@@ -93,7 +107,9 @@ def test_it_explains_a_wrong_iam_login(check, cloud, settings):
     assert "IAM refuses the login" in said
 
 
-def test_it_works_with_an_iam_login(check, cloud, settings):
+def test_it_works_with_an_iam_login(
+    check: Callable[..., Any], cloud: Cloud, settings: Settings
+) -> None:
     _said, good = check(
         IOTDA_AUTH="password",
         IAM_ENDPOINT=cloud.api,
@@ -104,6 +120,6 @@ def test_it_works_with_an_iam_login(check, cloud, settings):
     assert good
 
 
-def test_it_prints_no_secret(check):
+def test_it_prints_no_secret(check: Callable[..., Any]) -> None:
     said, _good = check(IOTDA_SK="canary-secret-key")
     assert "canary-secret-key" not in said

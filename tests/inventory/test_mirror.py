@@ -1,20 +1,23 @@
 """The tables after a sync during which the platform changed or failed."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import stamina
 from django.utils import timezone
+from pytest_django import Settings
 
 from devices.models import Device, Product, Space
 from iotda_admin.inventory import sync
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.rate import connection
 from policies.models import Binding, Policy
+from tests.cloud import Cloud
 from tests.operation_helpers import make_iotda_unreachable
 
 
-def sync_again():
+def sync_again() -> Any:
     return sync.run_sync(SyncRun.objects.create(), connection.client())
 
 
@@ -31,7 +34,7 @@ FIELDS = [
 FIELDS += ["fw_version", "sw_version", "description"]
 
 
-def test_each_device_equals_the_platforms_device(inventory):
+def test_each_device_equals_the_platforms_device(inventory: Cloud) -> None:
     for row in Device.objects.all():
         theirs = inventory.call("GET", f"devices/{row.pk}")
         assert [getattr(row, name) for name in FIELDS] == [
@@ -43,7 +46,7 @@ def test_each_device_equals_the_platforms_device(inventory):
         )
 
 
-def test_a_moved_device_is_listed_once(inventory):
+def test_a_moved_device_is_listed_once(inventory: Cloud) -> None:
     device = Device.objects.get(pk=inventory.known_ids["online"])
     other = Product.objects.exclude(pk=device.product_id).first()
     inventory.call("PATCH", f"devices/{device.pk}", json={"product_id": other.pk})
@@ -53,7 +56,7 @@ def test_a_moved_device_is_listed_once(inventory):
     assert Device.objects.count() == 60
 
 
-def test_renamed_spaces_and_products_are_renamed(inventory):
+def test_renamed_spaces_and_products_are_renamed(inventory: Cloud) -> None:
     space, product = inventory.known_ids["space"], inventory.known_ids["product"]
     inventory.call("PATCH", f"spaces/{space}", json={"name": "Renamed"})
     inventory.call("PATCH", f"products/{product}", json={"name": "Renamed too"})
@@ -62,7 +65,7 @@ def test_renamed_spaces_and_products_are_renamed(inventory):
     assert Product.objects.get(pk=product).name == "Renamed too"
 
 
-def test_a_deleted_policy_loses_its_bindings(inventory):
+def test_a_deleted_policy_loses_its_bindings(inventory: Cloud) -> None:
     policy = inventory.known_ids["policy"]
     assert Binding.objects.filter(policy=policy).exists()
     inventory.call("DELETE", f"policies/{policy}")
@@ -71,7 +74,7 @@ def test_a_deleted_policy_loses_its_bindings(inventory):
     assert not Binding.objects.filter(policy=policy).exists()
 
 
-def test_bindings_changed_elsewhere_are_synced(inventory):
+def test_bindings_changed_elsewhere_are_synced(inventory: Cloud) -> None:
     policy, device = inventory.known_ids["policy"], inventory.free(1)[0]
     gone = min(inventory.bound(policy))
     inventory.call("POST", "bindings", json={"policy_id": policy, "target_id": device})
@@ -88,7 +91,7 @@ def test_bindings_changed_elsewhere_are_synced(inventory):
 
 
 @pytest.mark.parametrize("call", ["ShowDevicePolicy", "ShowTargetsInDevicePolicy"])
-def test_a_policy_deleted_during_a_sync_is_removed(inventory, call):
+def test_a_policy_deleted_during_a_sync_is_removed(inventory: Cloud, call: str) -> None:
     before = Policy.objects.count()
     inventory.fault(call, "delete_policy", match={"nth": 1})
     assert sync_again()
@@ -96,7 +99,9 @@ def test_a_policy_deleted_during_a_sync_is_removed(inventory, call):
     assert Policy.objects.count() == before - 1
 
 
-def test_a_list_that_changes_during_a_sync_has_no_device_twice(inventory):
+def test_a_list_that_changes_during_a_sync_has_no_device_twice(
+    inventory: Cloud,
+) -> None:
     inventory.reset(devices=200)
     inventory.fault("ListDevices", "list_mutates")
     assert sync_again()
@@ -106,12 +111,12 @@ def test_a_list_that_changes_during_a_sync_has_no_device_twice(inventory):
 
 
 @pytest.mark.parametrize("fault", ["html", "bad_json", "drop"])
-def test_a_transient_error_is_retried(inventory, fault):
+def test_a_transient_error_is_retried(inventory: Cloud, fault: str) -> None:
     inventory.fault("ListProducts", fault, match={"times": 1})
     assert sync_again()
 
 
-def test_a_failed_sync_changes_nothing(inventory, settings):
+def test_a_failed_sync_changes_nothing(inventory: Cloud, settings: Settings) -> None:
     make_iotda_unreachable(settings)
     rows = Device.objects.count(), Policy.objects.count(), Binding.objects.count()
     fresh = SyncRun.fresh_at()
@@ -126,7 +131,7 @@ def test_a_failed_sync_changes_nothing(inventory, settings):
     assert "refused" in SyncRun.objects.first().error
 
 
-def test_a_sync_that_was_given_up_does_not_report_success(inventory):
+def test_a_sync_that_was_given_up_does_not_report_success(inventory: Cloud) -> None:
     run = SyncRun.objects.create()
     assert sync.claim_run(run)
     SyncRun.objects.filter(pk=run.pk).update(
@@ -137,7 +142,7 @@ def test_a_sync_that_was_given_up_does_not_report_success(inventory):
     assert run.state == "failed"
 
 
-def test_a_failed_sync_is_due_again_soon(inventory):
+def test_a_failed_sync_is_due_again_soon(inventory: Cloud) -> None:
     run = SyncRun.objects.create(state="failed", finished_at=timezone.now())
     assert not sync.is_due()
     SyncRun.objects.filter(pk=run.pk).update(
@@ -146,12 +151,12 @@ def test_a_failed_sync_is_due_again_soon(inventory):
     assert sync.is_due()
 
 
-def test_a_run_is_claimed_once(inventory):
+def test_a_run_is_claimed_once(inventory: Cloud) -> None:
     run = SyncRun.objects.create()
     assert [sync.claim_run(run), sync.claim_run(run)] == [True, False]
 
 
-def test_old_runs_are_deleted(inventory):
+def test_old_runs_are_deleted(inventory: Cloud) -> None:
     SyncRun.objects.bulk_create(
         SyncRun(state="done", finished_at=timezone.now()) for _ in range(250)
     )
@@ -160,7 +165,7 @@ def test_old_runs_are_deleted(inventory):
     assert SyncRun.objects.first().rows > 60
 
 
-def test_a_404_of_the_gateway_removes_nothing(inventory):
+def test_a_404_of_the_gateway_removes_nothing(inventory: Cloud) -> None:
     before = Policy.objects.count()
     inventory.fault(
         "ShowDevicePolicy",

@@ -1,11 +1,14 @@
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import requests
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection as database
+from django.test import Client
 from django.utils import timezone
 
 from devices.models import Device, Product, Space
@@ -14,13 +17,14 @@ from iotda_admin.inventory import sync
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.rate import connection
 from policies.models import Binding, Policy
+from tests.cloud import Cloud
 
 
-def sync_again():
+def sync_again() -> Any:
     return sync.run_sync(SyncRun.objects.create(), connection.client())
 
 
-def test_a_sync_stores_every_device(inventory):
+def test_a_sync_stores_every_device(inventory: Cloud) -> None:
     assert Device.objects.count() == 60
     frozen = Device.objects.get(pk=inventory.known_ids["frozen"])
     assert frozen.status == "FROZEN"
@@ -28,7 +32,9 @@ def test_a_sync_stores_every_device(inventory):
     assert not Device.objects.get(pk=inventory.known_ids["child"]).direct
 
 
-def test_a_sync_stores_spaces_products_and_policies_with_statements(inventory):
+def test_a_sync_stores_spaces_products_and_policies_with_statements(
+    inventory: Cloud,
+) -> None:
     assert inventory.known_ids["space"] in Space.objects.values_list("pk", flat=True)
     assert inventory.known_ids["product"] in Product.objects.values_list(
         "pk", flat=True
@@ -38,7 +44,7 @@ def test_a_sync_stores_spaces_products_and_policies_with_statements(inventory):
     assert policy.statements[0]["effect"] == "DENY"
 
 
-def test_a_sync_stores_every_binding(inventory):
+def test_a_sync_stores_every_binding(inventory: Cloud) -> None:
     ours = set(Binding.objects.values_list("policy_id", "target_type", "target_id"))
     theirs = inventory.call("GET", "bindings")["bindings"]
     assert ours == {
@@ -46,7 +52,7 @@ def test_a_sync_stores_every_binding(inventory):
     }
 
 
-def test_a_sync_deletes_deleted_devices(inventory):
+def test_a_sync_deletes_deleted_devices(inventory: Cloud) -> None:
     device = inventory.free(1)[0]
     inventory.call("DELETE", f"devices/{device}")
     assert sync_again()
@@ -54,7 +60,7 @@ def test_a_sync_deletes_deleted_devices(inventory):
     assert Device.objects.count() == 59
 
 
-def test_a_sync_updates_changed_devices(inventory):
+def test_a_sync_updates_changed_devices(inventory: Cloud) -> None:
     device = inventory.known_ids["online"]
     inventory.call(
         "PATCH",
@@ -66,7 +72,7 @@ def test_a_sync_updates_changed_devices(inventory):
     assert (row.status, row.name) == ("FROZEN", "renamed")
 
 
-def test_a_failed_sync_keeps_the_rows_and_records_the_error(inventory):
+def test_a_failed_sync_keeps_the_rows_and_records_the_error(inventory: Cloud) -> None:
     inventory.fault(
         "ListDevices",
         "status",
@@ -81,12 +87,12 @@ def test_a_failed_sync_keeps_the_rows_and_records_the_error(inventory):
     assert Device.objects.count() == 60
 
 
-def test_a_throttled_sync_waits(inventory):
+def test_a_throttled_sync_waits(inventory: Cloud) -> None:
     inventory.fault("ListDevices", "throttle", match={"times": 1}, retry_after=0)
     assert sync_again()
 
 
-def test_a_sync_does_not_overwrite_newer_rows(inventory):
+def test_a_sync_does_not_overwrite_newer_rows(inventory: Cloud) -> None:
     device = inventory.known_ids["online"]
     started = timezone.now() - timedelta(seconds=5)
     inventory.call("PATCH", f"devices/{device}", json={"status": "FROZEN"})
@@ -98,14 +104,14 @@ def test_a_sync_does_not_overwrite_newer_rows(inventory):
     assert Device.objects.get(pk=device).status == "FROZEN"
 
 
-def test_only_one_sync_runs_at_a_time(inventory):
+def test_only_one_sync_runs_at_a_time(inventory: Cloud) -> None:
     SyncRun.objects.create(
         state="running", started_at=timezone.now(), alive_at=timezone.now()
     )
     assert not sync_again()
 
 
-def test_a_sync_without_a_heartbeat_is_given_up(inventory):
+def test_a_sync_without_a_heartbeat_is_given_up(inventory: Cloud) -> None:
     long_ago = timezone.now() - timedelta(seconds=sync.SILENCE_SECONDS + 1)
     run = SyncRun.objects.create(
         state="running", started_at=long_ago, alive_at=long_ago
@@ -116,7 +122,7 @@ def test_a_sync_without_a_heartbeat_is_given_up(inventory):
     assert sync_again()
 
 
-def test_a_sync_is_due_only_if_the_last_one_is_old(inventory):
+def test_a_sync_is_due_only_if_the_last_one_is_old(inventory: Cloud) -> None:
     assert not sync.is_due()
     SyncRun.objects.update(
         finished_at=timezone.now() - timedelta(seconds=settings.INVENTORY_REFRESH + 1)
@@ -124,22 +130,24 @@ def test_a_sync_is_due_only_if_the_last_one_is_old(inventory):
     assert sync.is_due()
 
 
-def test_a_requested_sync_runs(inventory):
+def test_a_requested_sync_runs(inventory: Cloud) -> None:
     sync.request_sync()
     sync.sync_if_due()
     assert SyncRun.objects.first().state == "done"
 
 
-def test_two_requests_are_one_sync(inventory):
+def test_two_requests_are_one_sync(inventory: Cloud) -> None:
     assert sync.request_sync() == sync.request_sync()
 
 
-def test_the_command_prints_the_number_of_rows(inventory, capsys):
+def test_the_command_prints_the_number_of_rows(
+    inventory: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
     call_command("sync")
     assert "rows synced" in capsys.readouterr().out
 
 
-def test_the_command_fails_with_the_error(inventory):
+def test_the_command_fails_with_the_error(inventory: Cloud) -> None:
     inventory.fault(
         "ShowApplications",
         "status",
@@ -151,7 +159,7 @@ def test_the_command_fails_with_the_error(inventory):
         call_command("sync")
 
 
-def secrets_of(device):
+def secrets_of(device: Any) -> list[Any]:
     """Return the credentials in IoTDA's response, which our client drops."""
     address = (
         f"{settings.IOTDA_ENDPOINT}/v5/iot/{settings.IOTDA_PROJECT_ID}/devices/{device}"
@@ -166,14 +174,16 @@ def secrets_of(device):
     ]
 
 
-def whole_database():
+def whole_database() -> Iterator[str]:
     with database.cursor() as cursor:
         for table in database.introspection.table_names(cursor):
             cursor.execute(f'select * from "{table}"')
             yield str(cursor.fetchall())
 
 
-def test_no_secret_of_a_device_reaches_a_page_or_the_database(operator, inventory):
+def test_no_secret_of_a_device_reaches_a_page_or_the_database(
+    operator: Client, inventory: Cloud
+) -> None:
     device = inventory.known_ids["online"]
     secrets = secrets_of(device)
     page = operator.get(f"/devices/{device}/").text
@@ -183,7 +193,7 @@ def test_no_secret_of_a_device_reaches_a_page_or_the_database(operator, inventor
     assert [secret for secret in secrets if secret in page or secret in stored] == []
 
 
-def test_an_incomplete_list_deletes_nothing(inventory):
+def test_an_incomplete_list_deletes_nothing(inventory: Cloud) -> None:
     page = {
         "devices": [{"device_id": "d1", "status": "ONLINE"}],
         "page": {"count": 1000, "marker": "f" * 24},
@@ -194,7 +204,7 @@ def test_an_incomplete_list_deletes_nothing(inventory):
     assert Device.objects.count() >= 60
 
 
-def test_a_value_that_is_too_long_does_not_stop_a_sync(inventory):
+def test_a_value_that_is_too_long_does_not_stop_a_sync(inventory: Cloud) -> None:
     """PostgreSQL rejects a value longer than its column; SQLite stores it."""
     device = connection.client().show_device(inventory.known_ids["online"])
     store_device(

@@ -2,7 +2,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -17,24 +19,24 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def wire():
+def wire() -> Iterator[Wire]:
     server = Wire()
     yield server
     server.close()
 
 
 @pytest.fixture
-def client_for():
+def client_for() -> Iterator[Callable[..., Client]]:
     """Return a function that creates clients; close them at the end."""
     clients = []
 
-    def make(url, auth=None, **options):
-        options = {
+    def make(url: str, auth: Any = None, **more: Any) -> Client:
+        options: dict[str, Any] = {
             "project_id": PROJECT,
             "deadline": 5,
             "connect_timeout": 5,
             "pool_size": 4,
-        } | options
+        } | more
         clients.append(Client(endpoint=url, auth=auth or StaticToken("tok"), **options))
         return clients[-1]
 
@@ -44,12 +46,12 @@ def client_for():
 
 
 @pytest.fixture
-def client(wire, client_for):
+def client(wire: Wire, client_for: Callable[..., Any]) -> Any:
     return client_for(wire.url)
 
 
 @pytest.fixture
-def hasty(wire, client_for):
+def hasty(wire: Wire, client_for: Callable[..., Any]) -> Any:
     """A client with a short deadline, for calls that only the deadline ends.
 
     A loaded machine would miss it on calls that get a response.
@@ -60,36 +62,36 @@ def hasty(wire, client_for):
 class Sim:
     """The simulator's control port."""
 
-    def __init__(self, api, control):
+    def __init__(self, api: Any, control: Any) -> None:
         self.api, self.control = api, control
 
-    def _ask(self, method, path, **options):
+    def _ask(self, method: Any, path: Any, **options: Any) -> Any:
         answer = requests.request(
             method, f"{self.control}/_sim{path}", timeout=10, **options
         )
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
-    def reset(self, devices):
+    def reset(self, devices: Any) -> None:
         self._ask("POST", "/reset", json={"devices": devices})
         self.known = self._ask("GET", "/known-ids")
 
-    def fault(self, operation, fault, **args):
+    def fault(self, operation: Any, fault: Any, **args: Any) -> None:
         """Add a fault that acts on one request."""
         match = {"operation": operation, "times": 1}
         self._ask(
             "POST", "/faults", json={"match": match, "fault": fault, "args": args}
         )
 
-    def journal(self):
+    def journal(self) -> Any:
         return self._ask("GET", "/journal")["entries"]
 
-    def change(self, **settings):
+    def change(self, **settings: Any) -> None:
         self._ask("PATCH", "/settings", json=settings)
 
 
 @pytest.fixture(scope="session")
-def sim_process(tmp_path_factory):
+def sim_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sim]:
     process = subprocess.Popen(
         [
             sys.executable,
@@ -111,13 +113,13 @@ def sim_process(tmp_path_factory):
 
 
 @pytest.fixture
-def sim(sim_process):
+def sim(sim_process: Sim) -> Sim:
     sim_process.reset(devices=1200)
     return sim_process
 
 
 @pytest.fixture
-def password_token(sim):
+def password_token(sim: Sim) -> PasswordToken:
     return PasswordToken(
         iam_endpoint=sim.api,
         user="demo-user",

@@ -1,5 +1,7 @@
 """What the result of a bind proves about each id."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from iotda_admin.iotda import (
     BindState,
     TargetFailure,
 )
+from tests.iotda.wire import Wire
 
 from . import wire as w
 
@@ -18,15 +21,15 @@ POLICY = "66b0c0ffee00112233445566"
 FULL = TargetFailure("b", "IOTDA.015204", "five already")
 
 
-def answer(succeeded=(), failed=()):
+def answer(succeeded: Any = (), failed: Any = ()) -> BindResult:
     return BindResult(POLICY, "device", tuple(succeeded), tuple(failed))
 
 
-def states(found):
+def states(found: Any) -> dict[Any, Any]:
     return {target: outcome.state.value for target, outcome in found.by_id.items()}
 
 
-def test_a_sound_result_decides_every_id():
+def test_a_sound_result_decides_every_id() -> None:
     found = answer(["a"], [FULL]).outcomes(["b", "a"])
     assert list(found.by_id) == ["b", "a"]
     assert found.by_id["a"] == BindOutcome(BindState.OK)
@@ -36,25 +39,25 @@ def test_a_sound_result_decides_every_id():
     assert found.anomalies == ()
 
 
-def test_an_id_in_neither_list_is_unknown():
+def test_an_id_in_neither_list_is_unknown() -> None:
     found = answer(["a"]).outcomes(["a", "b"])
     assert states(found) == {"a": "ok", "b": "unknown"}
     assert found.anomalies == ("not named: b",)
 
 
-def test_an_id_in_both_lists_is_unknown():
+def test_an_id_in_both_lists_is_unknown() -> None:
     found = answer(["b"], [FULL]).outcomes(["b"])
     assert states(found) == {"b": "unknown"}
     assert found.anomalies == ("both bound and refused: b",)
 
 
-def test_an_id_that_was_not_sent_is_an_anomaly():
+def test_an_id_that_was_not_sent_is_an_anomaly() -> None:
     found = answer(["a", "z\n"]).outcomes(["a"])
     assert states(found) == {"a": "ok"}
     assert found.anomalies == ("not sent: 'z\\n'",)
 
 
-def test_an_id_named_twice_counts_once():
+def test_an_id_named_twice_counts_once() -> None:
     found = answer(["a", "a"]).outcomes(["a"])
     assert states(found) == {"a": "ok"}
     assert found.anomalies == ("named more than once: a",)
@@ -66,7 +69,9 @@ ids = st.lists(st.sampled_from("abcdefgh"), max_size=6)
 @given(
     sent=ids.map(lambda names: list(dict.fromkeys(names))), succeeded=ids, failed=ids
 )
-def test_ok_means_only_in_success_targets(sent, succeeded, failed):
+def test_ok_means_only_in_success_targets(
+    sent: Any, succeeded: Any, failed: Any
+) -> None:
     found = answer(succeeded, [TargetFailure(f, "c", "m") for f in failed]).outcomes(
         sent
     )
@@ -78,7 +83,7 @@ def test_ok_means_only_in_success_targets(sent, succeeded, failed):
     assert sound == (not found.anomalies)
 
 
-def test_the_number_of_anomalies_is_limited():
+def test_the_number_of_anomalies_is_limited() -> None:
     assert len(answer([f"x{n}" for n in range(9999)]).outcomes(["a"]).anomalies) == 50
 
 
@@ -90,7 +95,7 @@ GOOD = {
 }
 
 
-def bind(wire, client, document):
+def bind(wire: Wire, client: Any, document: Any) -> Any:
     wire.answer = w.reply(document)
     return client.bind_device_policy(POLICY, "device", ["a", "b"])
 
@@ -113,14 +118,16 @@ def bind(wire, client, document):
         {"failure_targets": [{"target_id": "b", "error_code": 15204}]},
     ],
 )
-def test_a_malformed_result_may_have_been_applied(wire, client, change):
+def test_a_malformed_result_may_have_been_applied(
+    wire: Wire, client: Any, change: dict[str, Any]
+) -> None:
     with pytest.raises(BadResponse) as caught:
         bind(wire, client, GOOD | change)
     assert caught.value.maybe_applied
 
 
 @pytest.mark.parametrize("key", GOOD)
-def test_a_missing_list_or_policy_raises(wire, client, key):
+def test_a_missing_list_or_policy_raises(wire: Wire, client: Any, key: str) -> None:
     document = {name: value for name, value in GOOD.items() if name != key}
     if key == "target_type":
         assert bind(wire, client, document).success_targets == ("a",)
@@ -129,13 +136,13 @@ def test_a_missing_list_or_policy_raises(wire, client, key):
         bind(wire, client, document)
 
 
-def test_a_result_has_the_status_and_the_request_id(wire, client):
+def test_a_result_has_the_status_and_the_request_id(wire: Wire, client: Any) -> None:
     got = bind(wire, client, GOOD | {"new_key": 1})
     assert (got.status, got.request_id, got.success_targets) == (200, "req-1", ("a",))
 
 
 @pytest.mark.parametrize("count", [0, 21])
-def test_a_bind_takes_one_to_twenty_ids(wire, client, count):
+def test_a_bind_takes_one_to_twenty_ids(wire: Wire, client: Any, count: int) -> None:
     with pytest.raises(ValueError, match="1 to 20"):
         client.bind_device_policy(POLICY, "device", [f"d{n}" for n in range(count)])
     assert not wire.requests
@@ -149,7 +156,9 @@ def test_a_bind_takes_one_to_twenty_ids(wire, client, count):
         ("gateway", ["a"], ValueError),
     ],
 )
-def test_a_wrong_argument_raises_before_any_io(wire, client, kind, ids, error):
+def test_a_wrong_argument_raises_before_any_io(
+    wire: Wire, client: Any, kind: str, ids: Any, error: Any
+) -> None:
     with pytest.raises(error):
         client.bind_device_policy(POLICY, kind, ids)
     assert not wire.connections

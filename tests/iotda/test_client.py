@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -23,6 +25,7 @@ from iotda_admin.iotda import (
     Unreachable,
     UnsafeId,
 )
+from tests.iotda.wire import Wire
 
 from . import wire as w
 
@@ -118,7 +121,9 @@ PAGED = "limit=50&offset=0"
         ),
     ],
 )
-def test_each_request_is_as_documented(wire, client, call, answer, sent):
+def test_each_request_is_as_documented(
+    wire: Wire, client: Any, call: Callable[..., Any], answer: Any, sent: str
+) -> None:
     wire.answer = w.reply(b"", 204) if answer == 204 else w.reply(answer)
     call(client)
     (request,) = wire.requests
@@ -129,12 +134,14 @@ def test_each_request_is_as_documented(wire, client, call, answer, sent):
     assert request["headers"]["x-project-id"] == PROJECT
 
 
-def test_the_instance_id_is_sent_if_given(wire, client_for):
+def test_the_instance_id_is_sent_if_given(
+    wire: Wire, client_for: Callable[..., Any]
+) -> None:
     client_for(wire.url, instance_id="inst-1").list_devices()
     assert wire.requests[0]["headers"]["instance-id"] == "inst-1"
 
 
-def test_a_device_has_the_fields_of_the_response(wire, client):
+def test_a_device_has_the_fields_of_the_response(wire: Wire, client: Any) -> None:
     wire.answer = w.reply(DEVICE)
     device = client.show_device("p_pump-014")
     assert (device.status, device.device_name, device.is_child) == (
@@ -145,7 +152,7 @@ def test_a_device_has_the_fields_of_the_response(wire, client):
     assert device.tags[0].tag_value == "north"
 
 
-def test_a_devices_secrets_are_in_no_object(wire, client):
+def test_a_devices_secrets_are_in_no_object(wire: Wire, client: Any) -> None:
     wire.answer = w.reply(DEVICE)
     device = client.show_device("p_pump-014")
     gc.collect()
@@ -159,7 +166,7 @@ def test_a_devices_secrets_are_in_no_object(wire, client):
     assert "s3cr3t" not in repr(ours)
 
 
-def chain(error):
+def chain(error: Any) -> Iterator[Any]:
     """Yield the error and its causes and contexts."""
     while error:
         yield error
@@ -175,7 +182,9 @@ def chain(error):
     ],
 )
 @pytest.mark.parametrize("status", [200, 500])
-def test_a_devices_secrets_are_in_no_error(wire, client, body, status):
+def test_a_devices_secrets_are_in_no_error(
+    wire: Wire, client: Any, body: Any, status: int
+) -> None:
     wire.answer = w.reply(body, status)
     with pytest.raises(IotdaError) as caught:
         client.show_device("p_pump-014")
@@ -191,7 +200,7 @@ def test_a_devices_secrets_are_in_no_error(wire, client, body, status):
         assert "s3cr3t" not in repr(ours)
 
 
-def test_a_token_is_in_no_error(client_for):
+def test_a_token_is_in_no_error(client_for: Callable[..., Any]) -> None:
     client = client_for("http://127.0.0.1:9", StaticToken("t0k3n"))
     with pytest.raises(Unreachable) as caught:
         client.list_devices()
@@ -204,7 +213,9 @@ def test_a_token_is_in_no_error(client_for):
     "device",
     [{"status": "ONLINE"}, {"device_id": "d"}, {"device_id": 7, "status": "x"}, "d"],
 )
-def test_a_row_without_a_required_field_raises(wire, client, device):
+def test_a_row_without_a_required_field_raises(
+    wire: Wire, client: Any, device: Any
+) -> None:
     wire.answer = w.reply({"devices": [device], "page": {"count": 1}})
     with pytest.raises(BadResponse):
         client.list_devices()
@@ -213,13 +224,15 @@ def test_a_row_without_a_required_field_raises(wire, client, device):
 @pytest.mark.parametrize(
     "body", [{}, {"devices": []}, {"devices": [], "page": {}}, {"page": {"count": 1}}]
 )
-def test_a_listing_without_a_required_field_raises(wire, client, body):
+def test_a_listing_without_a_required_field_raises(
+    wire: Wire, client: Any, body: Any
+) -> None:
     wire.answer = w.reply(body)
     with pytest.raises(BadResponse):
         client.list_devices()
 
 
-def test_text_loses_what_databases_refuse(wire, client):
+def test_text_loses_what_databases_refuse(wire: Wire, client: Any) -> None:
     body = rb'{"device_id": "d", "status": "x", "device_name": "a\u0000b\ud800c"}'
     wire.answer = w.reply(body)
     assert client.show_device("d").device_name == "ab?c"
@@ -232,7 +245,7 @@ def test_text_loses_what_databases_refuse(wire, client):
     )
 
 
-def test_a_gzipped_response_is_read(wire, client):
+def test_a_gzipped_response_is_read(wire: Wire, client: Any) -> None:
     wire.answer = w.gzipped({"devices": [], "page": {"count": 0}})
     assert client.list_devices().count == 0
 
@@ -266,19 +279,23 @@ BAD_IDS = [
         lambda c, i: c.show_batch_task(i),
     ],
 )
-def test_a_bad_id_raises_before_any_io(wire, client, call, bad):
+def test_a_bad_id_raises_before_any_io(
+    wire: Wire, client: Any, call: Callable[..., Any], bad: Any
+) -> None:
     with pytest.raises(UnsafeId):
         call(client, bad)
     assert not wire.connections
 
 
 @pytest.mark.parametrize("name", ["", "a-b", "a b", "x" * 129, "a\n"])
-def test_a_bad_task_name_raises(client, name):
+def test_a_bad_task_name_raises(client: Any, name: str) -> None:
     with pytest.raises(ValueError, match="name"):
         client.create_batch_task(name, "freezeDevices", ["a"])
 
 
-def test_an_error_is_one_line_without_control_characters(wire, client):
+def test_an_error_is_one_line_without_control_characters(
+    wire: Wire, client: Any
+) -> None:
     message = "line\r\n\x1b[31mred\u202e <b>" + "x" * 100_000
     wire.answer = w.reply({"error_code": "IOTDA.1", "error_msg": message}, 400)
     with pytest.raises(Rejected) as caught:
@@ -298,7 +315,9 @@ def test_an_error_is_one_line_without_control_characters(wire, client):
         {"error": {"code": "C", "message": "M"}},
     ],
 )
-def test_it_reads_every_spelling_of_an_error(wire, client, body):
+def test_it_reads_every_spelling_of_an_error(
+    wire: Wire, client: Any, body: dict[str, Any]
+) -> None:
     wire.answer = w.reply(body, 404)
     with pytest.raises(Rejected) as caught:
         client.show_device("d1")
@@ -314,16 +333,20 @@ def test_it_reads_every_spelling_of_an_error(wire, client, body):
         (403, "IOTDA.014000", False),
     ],
 )
-def test_only_a_404_of_iotda_itself_means_not_found(status, code, not_found):
+def test_only_a_404_of_iotda_itself_means_not_found(
+    status: int, code: str, not_found: bool
+) -> None:
     assert Rejected("x", status=status, code=code).not_found is not_found
 
 
-def test_retryable_and_maybe_applied_exclude_each_other():
+def test_retryable_and_maybe_applied_exclude_each_other() -> None:
     assert not IotdaError(retryable=True, maybe_applied=True).retryable
 
 
-def test_an_observer_gets_a_record_of_each_call(wire, client_for):
-    heard = []
+def test_an_observer_gets_a_record_of_each_call(
+    wire: Wire, client_for: Callable[..., Any]
+) -> None:
+    heard: list[Any] = []
     client = client_for(wire.url, observer=heard.append)
     started = time.monotonic()
     client.list_devices()
@@ -342,7 +365,9 @@ def test_an_observer_gets_a_record_of_each_call(wire, client_for):
     assert sum(r.seconds for r in heard) <= time.monotonic() - started
 
 
-def test_a_failing_observer_does_not_fail_the_call(wire, client_for):
+def test_a_failing_observer_does_not_fail_the_call(
+    wire: Wire, client_for: Callable[..., Any]
+) -> None:
     wire.answer = w.reply(b"", 204)
     assert (
         client_for(wire.url, observer=lambda record: 1 / 0).freeze_device("d1").status
@@ -362,7 +387,7 @@ def test_a_failing_observer_does_not_fail_the_call(wire, client_for):
         "",
     ],
 )
-def test_an_endpoint_is_https_or_local(endpoint):
+def test_an_endpoint_is_https_or_local(endpoint: str) -> None:
     with pytest.raises(ValueError, match="https"):
         Client(endpoint=endpoint, project_id=PROJECT, auth=StaticToken("t"))
 
@@ -371,25 +396,25 @@ def test_an_endpoint_is_https_or_local(endpoint):
     "endpoint",
     ["https://h/", "http://localhost:1", "http://127.9.9.9", "http://[::1]:8"],
 )
-def test_plain_http_is_allowed_for_this_machine(endpoint):
+def test_plain_http_is_allowed_for_this_machine(endpoint: str) -> None:
     Client(endpoint=endpoint, project_id=PROJECT, auth=StaticToken("t")).close()
 
 
-def test_every_export_exists_and_is_documented():
+def test_every_export_exists_and_is_documented() -> None:
     for name in iotda.__all__:
         exported = getattr(iotda, name)
         if isinstance(exported, type):
             assert exported.__doc__, name
 
 
-def test_each_endpoint_is_documented():
+def test_each_endpoint_is_documented() -> None:
     methods = [
         m for m in vars(Client).keys() | set(dir(Client)) if not m.startswith("_")
     ]
     assert all(getattr(Client, method).__doc__ for method in methods)
 
 
-def test_the_client_imports_no_django_and_no_other_room():
+def test_the_client_imports_no_django_and_no_other_room() -> None:
     modules = [
         f"iotda_admin.iotda.{m.name}" for m in pkgutil.iter_modules(iotda.__path__)
     ]

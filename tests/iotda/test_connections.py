@@ -5,11 +5,15 @@ import ssl
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from iotda_admin.iotda import AkSk, Unreachable, sockets
+from tests.iotda.wire import Wire
 from tests.operations.deployment import until
 
 from . import wire as w
@@ -17,13 +21,15 @@ from .conftest import HASTE
 from .stopwatch import Stopwatch
 
 
-def test_it_reuses_a_connection(wire, client):
+def test_it_reuses_a_connection(wire: Wire, client: Any) -> None:
     for _ in range(5):
         client.list_devices()
     assert wire.connections == 1
 
 
-def test_it_does_not_reuse_one_that_was_idle_too_long(wire, client, monkeypatch):
+def test_it_does_not_reuse_one_that_was_idle_too_long(
+    wire: Wire, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert sockets.IDLE_LIMIT_S == 15
     client.list_devices()
     client.list_devices()
@@ -34,8 +40,8 @@ def test_it_does_not_reuse_one_that_was_idle_too_long(wire, client, monkeypatch)
     assert wire.connections == 2
 
 
-def test_it_does_not_reuse_one_that_the_server_closed(wire, client):
-    def once(sock, request):
+def test_it_does_not_reuse_one_that_the_server_closed(wire: Wire, client: Any) -> None:
+    def once(sock: Any, request: Any) -> bool:
         w.reply({"devices": [], "page": {"count": 0}})(sock, request)
         return False
 
@@ -46,10 +52,12 @@ def test_it_does_not_reuse_one_that_the_server_closed(wire, client):
     assert wire.connections == 3
 
 
-def test_a_late_response_is_not_used_for_the_next_call(wire, client_for):
+def test_a_late_response_is_not_used_for_the_next_call(
+    wire: Wire, client_for: Callable[..., Any]
+) -> None:
     too_late, answered = threading.Event(), threading.Event()
 
-    def late(sock, request):
+    def late(sock: Any, request: Any) -> None:
         too_late.wait(10)
         try:
             w.reply(b"", 204)(sock, request)
@@ -66,8 +74,10 @@ def test_a_late_response_is_not_used_for_the_next_call(wire, client_for):
     assert wire.connections == 2
 
 
-def test_calls_are_limited_by_the_number_of_connections(wire, client_for):
-    def slow(sock, request):
+def test_calls_are_limited_by_the_number_of_connections(
+    wire: Wire, client_for: Callable[..., Any]
+) -> None:
+    def slow(sock: Any, request: Any) -> None:
         time.sleep(0.1)
         w.reply({"devices": [], "page": {"count": 0}})(sock, request)
 
@@ -80,7 +90,12 @@ def test_calls_are_limited_by_the_number_of_connections(wire, client_for):
     assert wire.connections <= 4
 
 
-def test_it_ignores_the_environment(wire, client_for, monkeypatch, tmp_path):
+def test_it_ignores_the_environment(
+    wire: Wire,
+    client_for: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
     for name in (
         "HTTP_PROXY",
         "HTTPS_PROXY",
@@ -97,7 +112,7 @@ def test_it_ignores_the_environment(wire, client_for, monkeypatch, tmp_path):
     assert "authorization" not in wire.requests[0]["headers"]
 
 
-def test_it_uses_the_given_proxy(wire, client_for):
+def test_it_uses_the_given_proxy(wire: Wire, client_for: Callable[..., Any]) -> None:
     client_for("http://localhost:9", proxy=wire.url).list_devices()
     assert wire.requests[0]["target"].startswith("http://localhost:9/v5/iot/")
 
@@ -105,7 +120,9 @@ def test_it_uses_the_given_proxy(wire, client_for):
 @pytest.mark.parametrize(
     "answer", [w.reply(b"no", 407), w.hang, w.drip(b"HTTP/1.1 2"), w.then_close()]
 )
-def test_a_proxy_without_a_tunnel_sends_nothing(wire, client_for, answer):
+def test_a_proxy_without_a_tunnel_sends_nothing(
+    wire: Wire, client_for: Callable[..., Any], answer: Any
+) -> None:
     wire.answer = answer
     client = client_for("https://iotda.example", proxy=wire.url, deadline=HASTE)
     assert not in_time(lambda: client.freeze_device("d1")).maybe_applied
@@ -113,7 +130,7 @@ def test_a_proxy_without_a_tunnel_sends_nothing(wire, client_for, answer):
     assert "tok" not in wire.requests[0]["headers"].values()
 
 
-def test_it_keeps_no_cookies(wire, client):
+def test_it_keeps_no_cookies(wire: Wire, client: Any) -> None:
     wire.answer = w.reply(
         {"devices": [], "page": {"count": 0}}, 200, "Set-Cookie: a=b; Path=/"
     )
@@ -122,7 +139,9 @@ def test_it_keeps_no_cookies(wire, client):
     assert "cookie" not in wire.requests[1]["headers"]
 
 
-def test_a_client_with_the_derived_signature_needs_a_region(client_for):
+def test_a_client_with_the_derived_signature_needs_a_region(
+    client_for: Callable[..., Any],
+) -> None:
     with pytest.raises(ValueError, match="region"):
         client_for("https://host", AkSk("AK", "SK", signature="derived"))
     keys = AkSk("AK", "SK", signature="derived", region="cn-north-4")
@@ -130,7 +149,7 @@ def test_a_client_with_the_derived_signature_needs_a_region(client_for):
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
     """A self-signed certificate for localhost."""
     folder = tmp_path_factory.mktemp("tls")
     key, cert = folder / "key.pem", folder / "cert.pem"
@@ -153,35 +172,39 @@ def certificate(tmp_path_factory):
 
 
 @pytest.fixture
-def tls_wire(certificate):
+def tls_wire(certificate: tuple[Any, ...]) -> Iterator[Any]:
     server = w.Wire(tls=certificate[0])
     yield server
     server.close()
 
 
-def in_time(call, deadline=HASTE):
+def in_time(call: Any, deadline: Any = HASTE) -> Any:
     with Stopwatch() as watch, pytest.raises(Unreachable) as caught:
         call()
     assert watch.seconds <= 1.1 * deadline
     return caught.value
 
 
-def test_a_trusted_certificate_is_accepted(tls_wire, client_for, certificate):
+def test_a_trusted_certificate_is_accepted(
+    tls_wire: Any, client_for: Callable[..., Any], certificate: tuple[Any, ...]
+) -> None:
     client = client_for(tls_wire.url, ca_bundle=certificate[1])
     for _ in range(3):
         client.list_devices()
     assert tls_wire.connections == 1
 
 
-def test_nothing_is_sent_to_an_untrusted_host(tls_wire, client_for):
+def test_nothing_is_sent_to_an_untrusted_host(
+    tls_wire: Any, client_for: Callable[..., Any]
+) -> None:
     error = in_time(lambda: client_for(tls_wire.url).freeze_device("d1"), 5)
     assert (error.message, error.maybe_applied) == ("no trusted TLS connection", False)
     assert not tls_wire.requests
 
 
 def test_nothing_is_sent_if_the_certificate_names_another_host(
-    tls_wire, client_for, certificate
-):
+    tls_wire: Any, client_for: Callable[..., Any], certificate: tuple[Any, ...]
+) -> None:
     url = tls_wire.url.replace("localhost", "127.0.0.1")
     error = in_time(
         lambda: client_for(url, ca_bundle=certificate[1]).freeze_device("d1"), 5
@@ -189,7 +212,9 @@ def test_nothing_is_sent_if_the_certificate_names_another_host(
     assert (error.message, error.maybe_applied) == ("no trusted TLS connection", False)
 
 
-def test_a_silent_handshake_ends_in_time_and_sends_nothing(wire, client_for):
+def test_a_silent_handshake_ends_in_time_and_sends_nothing(
+    wire: Wire, client_for: Callable[..., Any]
+) -> None:
     client = client_for(wire.url.replace("http:", "https:"), deadline=HASTE)
     wire.answer = w.hang
     error = in_time(lambda: client.freeze_device("d1"))
@@ -200,20 +225,27 @@ def test_a_silent_handshake_ends_in_time_and_sends_nothing(wire, client_for):
     "start", [b"HTTP/1.1 2", w.head() + b"Content-Length: 100000\r\n\r\n"]
 )
 def test_a_dripped_response_over_tls_ends_in_time(
-    tls_wire, client_for, certificate, start
-):
+    tls_wire: Any,
+    client_for: Callable[..., Any],
+    certificate: tuple[Any, ...],
+    start: Any,
+) -> None:
     tls_wire.answer = w.drip(start, b" ")
     client = client_for(tls_wire.url, ca_bundle=certificate[1], deadline=HASTE)
     assert in_time(lambda: client.freeze_device("d1")).maybe_applied
 
 
-def test_a_truncated_response_over_tls_is_lost(tls_wire, client_for, certificate):
+def test_a_truncated_response_over_tls_is_lost(
+    tls_wire: Any, client_for: Callable[..., Any], certificate: tuple[Any, ...]
+) -> None:
     tls_wire.answer = w.then_close(b"HTTP/1.1 204 No Content\r\nX-Requ")
     client = client_for(tls_wire.url, ca_bundle=certificate[1])
     assert in_time(lambda: client.freeze_device("d1"), 5).maybe_applied
 
 
-def test_a_request_that_the_server_does_not_read_ends_in_time(client_for):
+def test_a_request_that_the_server_does_not_read_ends_in_time(
+    client_for: Callable[..., Any],
+) -> None:
     ids = [
         f"{number:0128d}" for number in range(30_000)
     ]  # 4 MB, more than the buffers on the way take

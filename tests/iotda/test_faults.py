@@ -4,6 +4,8 @@ import random
 import socket
 import time
 import tracemalloc
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from iotda_admin.iotda import (
     Unauthorized,
     Unreachable,
 )
+from tests.iotda.wire import Wire
 
 from . import wire as w
 from .conftest import HASTE
@@ -70,7 +73,7 @@ UNUSABLE = {  # a response that proves nothing
 }
 
 
-def failure(client, call, deadline=5):
+def failure(client: Any, call: Any, deadline: float = 5) -> Any:
     """Return the error of a call; assert that it comes within 1.1 deadlines."""
     with (
         Stopwatch() as watch,
@@ -83,7 +86,9 @@ def failure(client, call, deadline=5):
 
 @pytest.mark.parametrize("call", ["read", "bind"])
 @pytest.mark.parametrize("fault", LOST)
-def test_a_lost_response_raises_unreachable(wire, hasty, fault, call):
+def test_a_lost_response_raises_unreachable(
+    wire: Wire, hasty: Any, fault: str, call: str
+) -> None:
     wire.answer = LOST[fault]
     error = failure(hasty, call, HASTE)
     assert type(error) is Unreachable
@@ -91,7 +96,9 @@ def test_a_lost_response_raises_unreachable(wire, hasty, fault, call):
     assert len(wire.requests) == 1
 
 
-def test_a_success_without_a_body_needs_all_its_headers(wire, client):
+def test_a_success_without_a_body_needs_all_its_headers(
+    wire: Wire, client: Any
+) -> None:
     wire.answer = w.then_close(b"HTTP/1.1 204 No Content\r\nX-Requ")
     error = failure(client, "freeze")
     assert (type(error), error.maybe_applied) == (Unreachable, True)
@@ -99,7 +106,9 @@ def test_a_success_without_a_body_needs_all_its_headers(wire, client):
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("fault", UNUSABLE)
-def test_an_unusable_response_raises_bad_response(wire, client, fault, call):
+def test_an_unusable_response_raises_bad_response(
+    wire: Wire, client: Any, fault: str, call: str
+) -> None:
     wire.answer = UNUSABLE[fault]
     error = failure(client, call)
     assert type(error) is BadResponse
@@ -107,7 +116,9 @@ def test_an_unusable_response_raises_bad_response(wire, client, fault, call):
     assert len(wire.requests) == 1
 
 
-def test_an_error_under_a_success_status_keeps_its_code(wire, client):
+def test_an_error_under_a_success_status_keeps_its_code(
+    wire: Wire, client: Any
+) -> None:
     wire.answer = w.reply({"devices": [], "page": {"count": 0}, **ERROR})
     error = failure(client, "read")
     assert (type(error), error.status, error.code) == (BadResponse, 200, "IOTDA.014000")
@@ -115,7 +126,9 @@ def test_an_error_under_a_success_status_keeps_its_code(wire, client):
 
 @pytest.mark.parametrize("call", ["read", "bind"])
 @pytest.mark.parametrize("fault", ["huge", "bomb"])
-def test_it_stops_reading_at_the_body_limit(wire, client, fault, call):
+def test_it_stops_reading_at_the_body_limit(
+    wire: Wire, client: Any, fault: str, call: str
+) -> None:
     wire.answer = w.huge(wire) if fault == "huge" else w.bomb()
     tracemalloc.start()
     error = failure(client, call)
@@ -128,7 +141,7 @@ def test_it_stops_reading_at_the_body_limit(wire, client, fault, call):
 
 
 @pytest.mark.parametrize("status", [302, 307, 308])
-def test_a_redirect_is_not_followed(wire, client, status):
+def test_a_redirect_is_not_followed(wire: Wire, client: Any, status: int) -> None:
     other = w.Wire()
     wire.answer = w.reply(b"x" * 100, status, f"Location: {other.url}/v5/elsewhere")
     error = failure(client, "bind")
@@ -153,7 +166,9 @@ def test_a_redirect_is_not_followed(wire, client, status):
         (504, Rejected, True),
     ],
 )
-def test_each_status_has_its_error_and_facts(wire, client, status, kind, lost, call):
+def test_each_status_has_its_error_and_facts(
+    wire: Wire, client: Any, status: int, kind: Any, lost: bool, call: str
+) -> None:
     wire.answer = w.reply(ERROR, status)
     error = failure(client, call)
     assert type(error) is kind
@@ -167,7 +182,7 @@ def test_each_status_has_its_error_and_facts(wire, client, status, kind, lost, c
 
 
 @pytest.mark.parametrize("code", ["IOTDA.021101", "IOTDA.021102"])
-def test_the_rate_codes_raise_throttled(wire, client, code):
+def test_the_rate_codes_raise_throttled(wire: Wire, client: Any, code: str) -> None:
     wire.answer = w.reply({"error_code": code, "error_msg": "slow down"}, 403)
     error = failure(client, "bind")
     assert (type(error), error.retryable, error.maybe_applied) == (
@@ -177,7 +192,7 @@ def test_the_rate_codes_raise_throttled(wire, client, code):
     )
 
 
-def test_a_503_with_retry_after_was_not_executed(wire, client):
+def test_a_503_with_retry_after_was_not_executed(wire: Wire, client: Any) -> None:
     wire.answer = w.reply(ERROR, 503, "Retry-After: 7")
     error = failure(client, "bind")
     assert (type(error), error.retry_after, error.maybe_applied) == (
@@ -201,7 +216,9 @@ def test_a_503_with_retry_after_was_not_executed(wire, client):
         ("", None),
     ],
 )
-def test_retry_after_is_a_number_or_a_date(wire, client, header, seconds):
+def test_retry_after_is_a_number_or_a_date(
+    wire: Wire, client: Any, header: str, seconds: float | None
+) -> None:
     date = "Date: Sun, 22 Nov 2026 10:00:00 GMT"
     wire.answer = w.reply(
         ERROR, 429, date, f"Retry-After: {header}".encode().decode("latin-1")
@@ -210,7 +227,9 @@ def test_retry_after_is_a_number_or_a_date(wire, client, header, seconds):
 
 
 @pytest.mark.parametrize("call", ["read", "bind"])
-def test_a_refused_connection_sends_nothing(client_for, call):
+def test_a_refused_connection_sends_nothing(
+    client_for: Callable[..., Any], call: str
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     error = failure(client_for(f"http://127.0.0.1:{port}"), call)
@@ -221,7 +240,7 @@ def test_a_refused_connection_sends_nothing(client_for, call):
     )
 
 
-def test_an_unknown_host_name_sends_nothing(client_for):
+def test_an_unknown_host_name_sends_nothing(client_for: Callable[..., Any]) -> None:
     error = failure(client_for("https://iotda.invalid"), "bind")
     assert (type(error), error.maybe_applied, error.retryable) == (
         Unreachable,
@@ -231,10 +250,12 @@ def test_an_unknown_host_name_sends_nothing(client_for):
     assert error.message == "the host name is not known"
 
 
-def test_a_slow_name_lookup_ends_in_time(client_for, monkeypatch):
-    real = socket.getaddrinfo
+def test_a_slow_name_lookup_ends_in_time(
+    client_for: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real: Any = socket.getaddrinfo
 
-    def slow(host, port, *args, flags=0, **kwargs):
+    def slow(host: Any, port: Any, *args: Any, flags: int = 0, **kwargs: Any) -> Any:
         if not flags:
             time.sleep(2)
         return real(host, port, *args, flags=flags, **kwargs)
@@ -244,7 +265,9 @@ def test_a_slow_name_lookup_ends_in_time(client_for, monkeypatch):
     assert (type(error), error.maybe_applied) == (Unreachable, False)
 
 
-def test_a_connect_that_is_not_accepted_ends_in_time(client_for):
+def test_a_connect_that_is_not_accepted_ends_in_time(
+    client_for: Callable[..., Any],
+) -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -263,7 +286,9 @@ def test_a_connect_that_is_not_accepted_ends_in_time(client_for):
     )
 
 
-def test_a_call_without_a_free_connection_sends_nothing(wire, client_for):
+def test_a_call_without_a_free_connection_sends_nothing(
+    wire: Wire, client_for: Callable[..., Any]
+) -> None:
     client = client_for(wire.url, pool_size=1, deadline=HASTE)
     wire.answer = w.hang
     assert client._transport._slots.acquire(timeout=1)
@@ -272,7 +297,9 @@ def test_a_call_without_a_free_connection_sends_nothing(wire, client_for):
     assert not wire.requests
 
 
-def test_a_connection_is_released_after_each_failure(wire, client_for):
+def test_a_connection_is_released_after_each_failure(
+    wire: Wire, client_for: Callable[..., Any]
+) -> None:
     client = client_for(wire.url, pool_size=1)
     for answer in (
         w.reset,
@@ -287,7 +314,9 @@ def test_a_connection_is_released_after_each_failure(wire, client_for):
     assert client.list_devices().items == ()
 
 
-def test_a_dripped_body_on_a_reused_connection_ends_in_time(wire, hasty):
+def test_a_dripped_body_on_a_reused_connection_ends_in_time(
+    wire: Wire, hasty: Any
+) -> None:
     hasty.list_devices()
     wire.answer = LOST["drip_body"]
     assert failure(hasty, "bind", HASTE).maybe_applied
@@ -316,7 +345,7 @@ PIECES = [
 ]
 
 
-def test_random_bytes_raise_only_errors_of_the_client(wire, client):
+def test_random_bytes_raise_only_errors_of_the_client(wire: Wire, client: Any) -> None:
     chance = random.Random(20261122)
     for _ in range(400):
         noise = b"".join(chance.choices(PIECES, k=chance.randint(1, 8)))

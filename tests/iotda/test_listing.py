@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -12,15 +14,16 @@ from tests.operations.deployment import until
 class List:
     """A list as IoTDA pages it; `hook(query)` runs before each page."""
 
-    def __init__(self, rows, count=None):
+    def __init__(self, rows: Any, count: Any = None) -> None:
         self.rows = [f"{number:024x}" for number in range(rows, 0, -1)]
         self.count = count
-        self.queries, self.busy, self.most = [], 0, 0
-        self.hook = lambda query: None
-        self.linger = lambda: time.sleep(0.001)
+        self.queries: list[Any] = []
+        self.busy, self.most = 0, 0
+        self.hook: Callable[[Any], object] = lambda query: None
+        self.linger: Callable[[], object] = lambda: time.sleep(0.001)
         self.lock = threading.Lock()
 
-    def page(self, query):
+    def page(self, query: Any) -> ListingPage[str]:
         with self.lock:
             self.queries.append(query)
             self.hook(query)
@@ -35,7 +38,7 @@ class List:
         return ListingPage(tuple(rows), count, rows[-1] if rows else "", query.limit)
 
 
-def whole(fetch, **options):
+def whole(fetch: Any, **options: Any) -> list[Any]:
     return list(walk_windows(fetch, key=str, **options))
 
 
@@ -43,7 +46,7 @@ SIZES = [0, 1, 49, 50, 51, 99, 100, 550, 551, 600, 601, 1150, 1234]
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_both_walks_yield_every_row_in_order(size):
+def test_both_walks_yield_every_row_in_order(size: int) -> None:
     source = List(size)
     assert list(walk(source.page)) == source.rows
     assert whole(source.page) == source.rows
@@ -51,25 +54,27 @@ def test_both_walks_yield_every_row_in_order(size):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("count", [lambda lst, rows: len(rows), lambda lst, rows: 0])
-def test_a_walk_finds_every_page_despite_a_wrong_count(size, count):
+def test_a_walk_finds_every_page_despite_a_wrong_count(
+    size: int, count: Callable[..., Any]
+) -> None:
     source = List(size, count)
     assert whole(source.page) == source.rows
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_listing_that_ends_before_its_count_raises(size):
+def test_a_listing_that_ends_before_its_count_raises(size: int) -> None:
     source = List(size, lambda lst, rows: 10**6)
     with pytest.raises(BadResponse, match=f"ended after {size} rows of 1000000"):
         whole(source.page)
 
 
-def test_a_walk_requests_each_page_once():
+def test_a_walk_requests_each_page_once() -> None:
     source = List(1234)
     whole(source.page)
     assert len(source.queries) == 25
 
 
-def test_a_walk_has_a_limited_number_of_pages_in_flight():
+def test_a_walk_has_a_limited_number_of_pages_in_flight() -> None:
     source = List(3000)
     # After the first page, each request waits until four are in flight.
     source.linger = lambda: len(source.queries) == 1 or until(lambda: source.most >= 4)
@@ -77,11 +82,11 @@ def test_a_walk_has_a_limited_number_of_pages_in_flight():
     assert 4 <= source.most <= 8
 
 
-def test_a_row_deleted_during_a_walk_hides_no_other():
+def test_a_row_deleted_during_a_walk_hides_no_other() -> None:
     source, read = List(1200), threading.Event()
     before = list(source.rows)
 
-    def fetch(query):
+    def fetch(query: Any) -> Any:
         if query.offset == 150 and len(source.rows) == 1200:
             read.wait(2)
             source.rows.remove(
@@ -97,11 +102,11 @@ def test_a_row_deleted_during_a_walk_hides_no_other():
     assert got == sorted(set(got), reverse=True)
 
 
-def test_a_row_added_during_a_walk_repeats_no_other():
+def test_a_row_added_during_a_walk_repeats_no_other() -> None:
     source = List(1200)
     before = list(source.rows)
 
-    def add_one(query):
+    def add_one(query: Any) -> None:
         if query.offset == 300 and len(source.rows) == 1200:
             source.rows.insert(0, f"{99999:024x}")
 
@@ -109,11 +114,11 @@ def test_a_row_added_during_a_walk_repeats_no_other():
     assert whole(source.page) == before
 
 
-def test_a_row_in_two_pages_is_yielded_once():
+def test_a_row_in_two_pages_is_yielded_once() -> None:
     source = List(120)
     rows = source.rows
 
-    def overlapping(query):
+    def overlapping(query: Any) -> Any:
         page = source.page(query)
         shifted = query.marker and query.offset == 50
         return (
@@ -125,15 +130,15 @@ def test_a_row_in_two_pages_is_yielded_once():
 
 @pytest.mark.parametrize("walker", [lambda fetch: list(walk(fetch)), whole])
 @pytest.mark.parametrize("marker", ["", "f" * 24])
-def test_a_full_page_without_a_new_marker_raises(walker, marker):
+def test_a_full_page_without_a_new_marker_raises(walker: Any, marker: str) -> None:
     with pytest.raises(BadResponse):
         walker(lambda query: ListingPage(tuple(map(str, range(50))), 100, marker))
 
 
-def test_an_error_ends_a_walk():
+def test_an_error_ends_a_walk() -> None:
     source = List(2000)
 
-    def fail(query):
+    def fail(query: Any) -> None:
         if query.offset == 300:
             raise BadResponse("odd")
 
@@ -142,9 +147,9 @@ def test_an_error_ends_a_walk():
         whole(source.page)
 
 
-def test_a_walk_keeps_at_most_two_windows():
+def test_a_walk_keeps_at_most_two_windows() -> None:
     source = List(5000)
-    rows = walk_windows(source.page, key=str)
+    rows: Any = walk_windows(source.page, key=str)
     for _ in range(60):
         next(rows)
     time.sleep(0.1)
@@ -163,6 +168,6 @@ def test_a_walk_keeps_at_most_two_windows():
         {"marker": "F" * 24},
     ],
 )
-def test_a_page_query_out_of_range_raises(wrong):
+def test_a_page_query_out_of_range_raises(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be"):
         PageQuery(**wrong)

@@ -3,7 +3,9 @@
 import os
 import re
 import string
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 from unittest.mock import Mock
 from urllib.parse import quote, unquote, urlsplit
 
@@ -41,7 +43,7 @@ header_values = st.one_of(
 
 
 @pytest.fixture(scope="module")
-def vendor(tmp_path_factory):
+def vendor(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """The signers of huaweicloudsdkcore.
 
     Its import writes to the home directory, so it gets a temporary one.
@@ -56,7 +58,15 @@ def vendor(tmp_path_factory):
         if home is not None:
             os.environ["HOME"] = home
 
-    def sign(region, key, method, path, query, headers, body):
+    def sign(
+        region: Any,
+        key: Any,
+        method: Any,
+        path: Any,
+        query: Any,
+        headers: Any,
+        body: Any,
+    ) -> Any:
         request = SdkRequest(
             method, "https", "h", path, None, list(query), dict(headers), body
         )
@@ -71,7 +81,7 @@ def vendor(tmp_path_factory):
 
 
 @pytest.mark.filterwarnings("ignore:datetime.datetime.utc:DeprecationWarning")
-def test_signatures_equal_those_of_the_vendor(vendor):
+def test_signatures_equal_those_of_the_vendor(vendor: Callable[..., Any]) -> None:
     @settings(
         max_examples=1000,
         deadline=None,
@@ -87,7 +97,15 @@ def test_signatures_equal_those_of_the_vendor(vendor):
         headers=st.dictionaries(header_names, header_values, max_size=3),
         body=st.binary(max_size=40),
     )
-    def same(access, secret, method, path, query, headers, body):
+    def same(
+        access: Any,
+        secret: Any,
+        method: Any,
+        path: Any,
+        query: Any,
+        headers: Any,
+        body: Any,
+    ) -> None:
         headers = {**headers, "Host": "h:8080", "X-Sdk-Date": "20260314T081500Z"}
         for region in ("", "cn-north-4"):
             key = signing.Key(access, secret, region)
@@ -107,19 +125,19 @@ def test_signatures_equal_those_of_the_vendor(vendor):
     same()
 
 
-def prepared(url, auth, **options):
+def prepared(url: Any, auth: Any, **options: Any) -> Any:
     return requests.Request("GET", url, auth=auth, **options).prepare()
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(texts, texts), max_size=4))
-def test_the_signed_query_is_the_one_sent(query):
+def test_the_signed_query_is_the_one_sent(query: Any) -> None:
     keys = AkSk("AK", "SK")
     sent = urlsplit(prepared(REGIONAL + "/v5/iot/p/devices", keys, params=query).url)
     assert sent.query == signing.canonical_query(query)
 
 
-def test_odd_characters_are_encoded_as_the_gateway_expects():
+def test_odd_characters_are_encoded_as_the_gateway_expects() -> None:
     sent = prepared(REGIONAL + "/x", AkSk("AK", "SK"), params={"q": "a b*c~d/e+é"}).url
     assert sent.endswith("?q=a%20b%2Ac~d%2Fe%2B%C3%A9")
 
@@ -142,13 +160,15 @@ def test_odd_characters_are_encoded_as_the_gateway_expects():
         ),
     ],
 )
-def test_the_host_selects_the_algorithm(monkeypatch, host, options, algorithm):
+def test_the_host_selects_the_algorithm(
+    monkeypatch: pytest.MonkeyPatch, host: str, options: Any, algorithm: str
+) -> None:
     monkeypatch.setattr(auth, "datetime", Mock(now=lambda zone: NOW))
     keys = AkSk("AK", "SK", **options)
     assert prepared(host + "/x", keys).headers["Authorization"].startswith(algorithm)
 
 
-def test_the_relevant_headers_are_signed():
+def test_the_relevant_headers_are_signed() -> None:
     headers = {
         "Content-Type": "application/json",
         "Instance-Id": "i",
@@ -167,12 +187,12 @@ def test_the_relevant_headers_are_signed():
     assert request.headers["X-Security-Token"] == "st"
 
 
-def test_a_path_is_signed_decoded():
+def test_a_path_is_signed_decoded() -> None:
     assert signing.canonical_path(quote("/a b/c")) == "/a%20b/c/"
     assert unquote(signing.canonical_path("/")) == "/"
 
 
-def test_a_repr_shows_no_secret():
+def test_a_repr_shows_no_secret() -> None:
     shown = repr(AkSk("AK", "very-secret", security_token="also-secret")) + repr(
         signing.Key("AK", "very-secret")
     )
@@ -181,6 +201,6 @@ def test_a_repr_shows_no_secret():
 
 
 @pytest.mark.parametrize("bad", [("", "SK"), ("AK", ""), ("A\nK", "SK")])
-def test_keys_that_no_header_can_carry_raise(bad):
+def test_keys_that_no_header_can_carry_raise(bad: tuple[Any, ...]) -> None:
     with pytest.raises(ValueError, match="key"):
         AkSk(*bad)

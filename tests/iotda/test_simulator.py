@@ -1,5 +1,8 @@
 """The client against the simulator, in another process."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from iotda_admin.iotda import (
@@ -7,6 +10,7 @@ from iotda_admin.iotda import (
     BadResponse,
     IotdaError,
     PageQuery,
+    PasswordToken,
     Rejected,
     Throttled,
     Unauthorized,
@@ -14,13 +18,14 @@ from iotda_admin.iotda import (
     walk,
     walk_windows,
 )
+from tests.iotda.conftest import Sim
 
 KINDS = ["password", "sdk", "derived"]
 
 
 @pytest.fixture
-def auth(request, password_token):
-    kind = getattr(request, "param", "password")
+def auth(request: pytest.FixtureRequest, password_token: PasswordToken) -> Any:
+    kind: Any = getattr(request, "param", "password")
     return (
         password_token
         if kind == "password"
@@ -29,38 +34,44 @@ def auth(request, password_token):
 
 
 @pytest.fixture
-def client(sim, client_for, auth):
+def client(sim: Sim, client_for: Callable[..., Any], auth: Any) -> Any:
     return client_for(sim.api, auth, deadline=5)
 
 
-def connected(client_for, sim, auth, deadline):
+def connected(
+    client_for: Callable[..., Any], sim: Any, auth: Any, deadline: Any
+) -> Any:
     client = client_for(sim.api, auth, deadline=deadline)
     client.show_applications()  # has its token and a connection
     return client
 
 
 @pytest.mark.parametrize("auth", KINDS, indirect=True)
-def test_every_kind_of_credentials_works(sim, client):
+def test_every_kind_of_credentials_works(sim: Sim, client: Any) -> None:
     device = client.show_device(sim.known["online"])
     assert client.list_devices().items
     assert client.freeze_device(device.device_id).status == 204
     assert client.show_device(device.device_id).status == "FROZEN"
 
 
-def test_a_wrong_secret_key_is_explained(sim, client_for):
+def test_a_wrong_secret_key_is_explained(
+    sim: Sim, client_for: Callable[..., Any]
+) -> None:
     with pytest.raises(Unauthorized) as caught:
         client_for(sim.api, AkSk("DEMOAK", "wrong"), deadline=5).list_devices()
     assert abs(caught.value.clock_skew_s) < 5
 
 
-def test_a_clock_that_is_off_is_explained(sim, client_for):
+def test_a_clock_that_is_off_is_explained(
+    sim: Sim, client_for: Callable[..., Any]
+) -> None:
     sim.change(clock_skew_s=-1500)
     with pytest.raises(Unauthorized) as caught:
         client_for(sim.api, AkSk("DEMOAK", "DEMOSK"), deadline=5).list_devices()
     assert caught.value.clock_skew_s == pytest.approx(1500, abs=5)
 
 
-def test_both_walks_agree(client):
+def test_both_walks_agree(client: Any) -> None:
     one_by_one = [device.device_id for device in walk(client.list_devices)]
     assert len(one_by_one) == len(set(one_by_one)) == 1200
     assert [
@@ -69,7 +80,7 @@ def test_both_walks_agree(client):
     ] == one_by_one
 
 
-def test_a_device_is_frozen_and_unfrozen(sim, client):
+def test_a_device_is_frozen_and_unfrozen(sim: Sim, client: Any) -> None:
     device_id = sim.known["offline"]
     assert client.freeze_device(device_id).request_id
     with pytest.raises(Rejected, match=r"IOTDA\.014039"):
@@ -81,7 +92,7 @@ def test_a_device_is_frozen_and_unfrozen(sim, client):
         client.freeze_device(sim.known["child"])
 
 
-def test_a_bind_has_an_outcome_per_target(sim, client):
+def test_a_bind_has_an_outcome_per_target(sim: Sim, client: Any) -> None:
     policy, full, free = sim.known["policy"], sim.known["full"], sim.known["free"][0]
     outcomes = client.bind_device_policy(policy, "device", [full, free]).outcomes(
         [full, free]
@@ -102,7 +113,7 @@ def test_a_bind_has_an_outcome_per_target(sim, client):
     }
 
 
-def test_a_policy_is_listed_and_shown(sim, client):
+def test_a_policy_is_listed_and_shown(sim: Sim, client: Any) -> None:
     policy = client.show_device_policy(sim.known["policy"])
     assert policy.policy_name in {
         row.policy_name for row in client.list_device_policies().items
@@ -113,7 +124,7 @@ def test_a_policy_is_listed_and_shown(sim, client):
     assert caught.value.not_found
 
 
-def test_a_batch_task_is_created_listed_and_shown(sim, client):
+def test_a_batch_task_is_created_listed_and_shown(sim: Sim, client: Any) -> None:
     task_id, ack = client.create_batch_task(
         "recall_17", "freezeDevices", [sim.known["offline"], sim.known["child"]]
     )
@@ -126,7 +137,7 @@ def test_a_batch_task_is_created_listed_and_shown(sim, client):
     assert shown.task.task_progress.total == 2
 
 
-def test_products_and_spaces_are_read(sim, client):
+def test_products_and_spaces_are_read(sim: Sim, client: Any) -> None:
     assert {space.app_id for space in client.show_applications()} >= {
         sim.known["space"]
     }
@@ -135,7 +146,7 @@ def test_products_and_spaces_are_read(sim, client):
     }
 
 
-def test_a_write_with_an_expired_token_is_sent_again(sim, client):
+def test_a_write_with_an_expired_token_is_sent_again(sim: Sim, client: Any) -> None:
     client.show_applications()
     sim.fault("FreezeDevice", "expire_tokens")
     assert client.freeze_device(sim.known["offline"]).status == 204
@@ -158,8 +169,8 @@ UNUSABLE = [
 
 @pytest.mark.parametrize("fault", LOST + UNUSABLE)
 def test_a_bind_without_a_usable_response_may_have_been_applied(
-    sim, client_for, auth, fault
-):
+    sim: Sim, client_for: Callable[..., Any], auth: Any, fault: Any
+) -> None:
     # Only these end with the deadline; a short one would be flaky for the others.
     endless = fault in ("hang", "drip_body", "drip_headers")
     client = connected(client_for, sim, auth, deadline=1 if endless else 5)
@@ -180,7 +191,9 @@ def test_a_bind_without_a_usable_response_may_have_been_applied(
         ("both_lists", ["unknown", "ok"]),
     ],
 )
-def test_an_odd_bind_result_leaves_doubtful_ids_unknown(sim, client, fault, states):
+def test_an_odd_bind_result_leaves_doubtful_ids_unknown(
+    sim: Sim, client: Any, fault: str, states: list[Any]
+) -> None:
     ids = sim.known["free"][:2]
     sim.fault("BindDevicePolicy", fault)
     outcomes = client.bind_device_policy(sim.known["policy"], "device", ids).outcomes(
@@ -191,14 +204,16 @@ def test_an_odd_bind_result_leaves_doubtful_ids_unknown(sim, client, fault, stat
 
 
 @pytest.mark.parametrize("fault", ["wrong_policy_id", "bad_types"])
-def test_a_result_about_something_else_raises(sim, client, fault):
+def test_a_result_about_something_else_raises(
+    sim: Sim, client: Any, fault: str
+) -> None:
     sim.fault("BindDevicePolicy", fault)
     with pytest.raises(BadResponse) as caught:
         client.bind_device_policy(sim.known["policy"], "device", sim.known["free"][:2])
     assert caught.value.maybe_applied
 
 
-def test_a_throttled_write_was_not_applied(sim, client):
+def test_a_throttled_write_was_not_applied(sim: Sim, client: Any) -> None:
     sim.fault("FreezeDevice", "throttle")
     with pytest.raises(IotdaError) as caught:
         client.freeze_device(sim.known["offline"])

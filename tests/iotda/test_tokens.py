@@ -3,9 +3,11 @@
 import json
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,7 @@ from iotda_admin.iotda import (
     Unreachable,
     iam,
 )
+from tests.iotda.wire import Wire
 
 from . import wire as w
 from .stopwatch import Stopwatch
@@ -28,21 +31,22 @@ EMPTY = w.reply({"devices": [], "page": {"count": 0}})
 class Cloud:
     """IAM and IoTDA on one port; only the newest token is valid."""
 
-    def __init__(self, wire):
-        self.wire, self.issued, self.valid = wire, 0, None
+    def __init__(self, wire: Any) -> None:
+        self.wire, self.issued = wire, 0
+        self.valid: str | None = None
         self.lives = timedelta(hours=24)
         self.login = self.issue
         self.answer = EMPTY
         self.refuse = w.reply(REFUSED, 401)
         wire.answer = self.serve
 
-    def serve(self, sock, request):
+    def serve(self, sock: Any, request: Any) -> Any:
         if request["target"].startswith("/v3/auth/tokens"):
             return self.login(sock, request)
         good = request["headers"].get("x-auth-token") == self.valid
         return (self.answer if good else self.refuse)(sock, request)
 
-    def issue(self, sock, request):
+    def issue(self, sock: Any, request: Any) -> None:
         self.issued += 1
         self.valid = f"token-{self.issued}"
         time.sleep(0.02)
@@ -50,20 +54,20 @@ class Cloud:
         body = {"token": {"expires_at": expires, "catalog": [{"type": "x"}]}}
         w.reply(body, 201, f"X-Subject-Token: {self.valid}")(sock, request)
 
-    def expire(self):
+    def expire(self) -> None:
         self.valid = "nothing"
 
-    def logins(self):
+    def logins(self) -> list[Any]:
         return [r for r in self.wire.requests if r["target"].startswith("/v3")]
 
 
 @pytest.fixture
-def cloud(wire):
+def cloud(wire: Wire) -> Cloud:
     return Cloud(wire)
 
 
 @pytest.fixture
-def auth(wire):
+def auth(wire: Wire) -> PasswordToken:
     return PasswordToken(
         iam_endpoint=wire.url,
         user="u",
@@ -74,14 +78,14 @@ def auth(wire):
 
 
 @pytest.fixture
-def client(wire, client_for, auth):
+def client(wire: Wire, client_for: Callable[..., Any], auth: PasswordToken) -> Any:
     return client_for(wire.url, auth, pool_size=16, deadline=5)
 
 
-def in_threads(count, call):
+def in_threads(count: Any, call: Any) -> Any:
     start = threading.Barrier(count)
 
-    def one(_):
+    def one(_: Any) -> Any:
         start.wait()
         try:
             return call()
@@ -92,7 +96,7 @@ def in_threads(count, call):
         return list(pool.map(one, range(count)))
 
 
-def test_the_login_request_is_as_iam_documents(cloud, client):
+def test_the_login_request_is_as_iam_documents(cloud: Cloud, client: Any) -> None:
     client.list_devices()
     (login,) = cloud.logins()
     assert login["target"] == "/v3/auth/tokens?nocatalog=true"
@@ -105,14 +109,14 @@ def test_the_login_request_is_as_iam_documents(cloud, client):
     assert auth["scope"] == {"project": {"id": "r"}}
 
 
-def test_a_token_is_reused(cloud, client):
+def test_a_token_is_reused(cloud: Cloud, client: Any) -> None:
     for _ in range(3):
         client.list_devices()
     assert cloud.issued == 1
 
 
 @pytest.mark.parametrize("warm", [False, True])
-def test_sixteen_threads_cause_one_login(cloud, client, warm):
+def test_sixteen_threads_cause_one_login(cloud: Cloud, client: Any, warm: bool) -> None:
     if warm:
         client.list_devices()
         cloud.expire()
@@ -121,7 +125,9 @@ def test_sixteen_threads_cause_one_login(cloud, client, warm):
     assert cloud.issued == 1 + warm
 
 
-def test_a_write_refused_for_its_token_is_repeated_once(cloud, client):
+def test_a_write_refused_for_its_token_is_repeated_once(
+    cloud: Cloud, client: Any
+) -> None:
     client.list_devices()
     cloud.expire()
     cloud.answer = w.reply(b"", 204)
@@ -134,7 +140,7 @@ def test_a_write_refused_for_its_token_is_repeated_once(cloud, client):
     assert freezes == ["token-1", "token-2"]
 
 
-def test_a_403_about_the_token_renews_it(cloud, client):
+def test_a_403_about_the_token_renews_it(cloud: Cloud, client: Any) -> None:
     client.list_devices()
     cloud.expire()
     cloud.refuse = w.reply(
@@ -144,7 +150,7 @@ def test_a_403_about_the_token_renews_it(cloud, client):
     assert cloud.issued == 2
 
 
-def test_a_second_refusal_is_raised(cloud, client):
+def test_a_second_refusal_is_raised(cloud: Cloud, client: Any) -> None:
     cloud.answer = cloud.refuse
     with pytest.raises(Unauthorized) as caught:
         client.freeze_device("d1")
@@ -161,12 +167,14 @@ class Later(datetime):
     ahead = timedelta()
 
     @classmethod
-    def now(cls, tz=None):
+    def now(cls, tz: Any = None) -> Any:
         return datetime.now(tz) + cls.ahead
 
 
 @pytest.mark.parametrize(("lives", "renewed"), [(60, 45), (24 * 60, 24 * 60 - 30)])
-def test_a_token_is_renewed_before_its_end(cloud, client, monkeypatch, lives, renewed):
+def test_a_token_is_renewed_before_its_end(
+    cloud: Cloud, client: Any, monkeypatch: pytest.MonkeyPatch, lives: int, renewed: Any
+) -> None:
     monkeypatch.setattr(iam, "datetime", Later)
     cloud.lives = timedelta(minutes=lives)
     client.list_devices()
@@ -183,7 +191,7 @@ def test_a_token_is_renewed_before_its_end(cloud, client, monkeypatch, lives, re
     assert sent == ["token-1", "token-1", "token-2"]
 
 
-def test_a_wrong_password_is_sent_once(cloud, client):
+def test_a_wrong_password_is_sent_once(cloud: Cloud, client: Any) -> None:
     cloud.login = w.reply(
         {"error": {"code": 401, "message": "wrong password", "title": "Unauthorized"}},
         401,
@@ -199,7 +207,7 @@ def test_a_wrong_password_is_sent_once(cloud, client):
     assert len({id(r) for r in results}) == 16
 
 
-def test_a_throttled_login_can_be_repeated_at_once(cloud, client):
+def test_a_throttled_login_can_be_repeated_at_once(cloud: Cloud, client: Any) -> None:
     cloud.login = w.reply(REFUSED, 429)
     with pytest.raises(Throttled):
         client.list_devices()
@@ -208,7 +216,9 @@ def test_a_throttled_login_can_be_repeated_at_once(cloud, client):
 
 
 @pytest.mark.parametrize("login", [w.hang, w.drip(w.head(201) + b"\r\n", b" ")])
-def test_a_silent_iam_counts_against_the_deadline(cloud, client_for, auth, login):
+def test_a_silent_iam_counts_against_the_deadline(
+    cloud: Cloud, client_for: Callable[..., Any], auth: PasswordToken, login: Any
+) -> None:
     cloud.login = login
     client = client_for(cloud.wire.url, auth, deadline=1.0)
     with Stopwatch() as watch:
@@ -219,8 +229,10 @@ def test_a_silent_iam_counts_against_the_deadline(cloud, client_for, auth, login
     }
 
 
-def test_a_renewal_and_the_repeat_share_one_deadline(cloud, client_for, auth):
-    def slow(answer):
+def test_a_renewal_and_the_repeat_share_one_deadline(
+    cloud: Cloud, client_for: Callable[..., Any], auth: PasswordToken
+) -> None:
+    def slow(answer: Any) -> Callable[..., Any]:
         return lambda sock, request: time.sleep(0.5) or answer(sock, request)
 
     client = client_for(cloud.wire.url, auth, deadline=3)
@@ -237,8 +249,10 @@ def test_a_renewal_and_the_repeat_share_one_deadline(cloud, client_for, auth):
     assert caught.value.maybe_applied
 
 
-def test_a_repeat_that_cannot_be_sent_was_not_applied(cloud, client):
-    def last_login(sock, request):
+def test_a_repeat_that_cannot_be_sent_was_not_applied(
+    cloud: Cloud, client: Any
+) -> None:
+    def last_login(sock: Any, request: Any) -> None:
         cloud.wire.deafen()
         cloud.issue(sock, request)
 
@@ -256,14 +270,17 @@ def test_a_repeat_that_cannot_be_sent_was_not_applied(cloud, client):
 @pytest.mark.parametrize(
     "answer", [w.reply({"token": {}}, 201), w.reply(b"<html>", 200)]
 )
-def test_a_login_without_a_token_raises(cloud, client, answer):
+def test_a_login_without_a_token_raises(cloud: Cloud, client: Any, answer: Any) -> None:
     cloud.login = answer
     with pytest.raises(Exception, match="CreateToken") as caught:
         client.freeze_device("d1")
-    assert not caught.value.maybe_applied
+    error: Any = caught.value
+    assert not error.maybe_applied
 
 
-def test_a_static_token_is_not_renewed(wire, client_for):
+def test_a_static_token_is_not_renewed(
+    wire: Wire, client_for: Callable[..., Any]
+) -> None:
     wire.answer = w.reply(REFUSED, 401)
     with pytest.raises(Unauthorized):
         client_for(wire.url).list_devices()
@@ -271,7 +288,9 @@ def test_a_static_token_is_not_renewed(wire, client_for):
     assert wire.requests[0]["headers"]["x-auth-token"] == "tok"
 
 
-def test_a_refusal_reports_the_clock_skew(wire, client_for):
+def test_a_refusal_reports_the_clock_skew(
+    wire: Wire, client_for: Callable[..., Any]
+) -> None:
     theirs = format_datetime(datetime.now(UTC) - timedelta(minutes=20), usegmt=True)
     wire.answer = w.reply(REFUSED, 401, f"Date: {theirs}")
     with pytest.raises(Unauthorized) as caught:
@@ -279,12 +298,12 @@ def test_a_refusal_reports_the_clock_skew(wire, client_for):
     assert caught.value.clock_skew_s == pytest.approx(1200, abs=2)
 
 
-def test_credentials_hide_their_secrets(auth):
+def test_credentials_hide_their_secrets(auth: PasswordToken) -> None:
     assert "pass-word" not in repr(auth)
     assert "tok" not in repr(StaticToken("tok")).replace("StaticToken", "")
 
 
 @pytest.mark.parametrize("token", ["", "a\r\nX-Evil: 1", "é"])
-def test_a_token_that_no_header_can_carry_raises(token):
+def test_a_token_that_no_header_can_carry_raises(token: str) -> None:
     with pytest.raises(ValueError, match="token"):
         StaticToken(token)

@@ -7,7 +7,9 @@ import struct
 import threading
 import time
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 JSON = b"Content-Type: application/json\r\n"
 
@@ -15,34 +17,35 @@ JSON = b"Content-Type: application/json\r\n"
 class Wire:
     """Reads each request in full, records it and calls `answer(sock, request)`."""
 
-    def __init__(self, tls=None):
+    def __init__(self, tls: Any = None) -> None:
         self.tls = tls
-        self.requests, self.connections, self.sent = [], 0, 0
+        self.requests: list[Any] = []
+        self.connections, self.sent = 0, 0
         self.answer = reply({"devices": [], "page": {"count": 0}})
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self._open = set()
+        self._open: set[socket.socket] = set()
         scheme, host = ("https", "localhost") if tls else ("http", "127.0.0.1")
         self.port = self._listener.getsockname()[1]
         self.url = f"{scheme}://{host}:{self.port}"
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def close(self):
+    def close(self) -> None:
         for sock in [self._listener, *self._open]:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
             sock.close()
 
-    def all_closed(self):
+    def all_closed(self) -> bool:
         return all(sock.fileno() < 0 for sock in self._open)
 
-    def deafen(self):
+    def deafen(self) -> None:
         """Accept no further connections."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
-    def _accept(self):
+    def _accept(self) -> None:
         while True:
             try:
                 sock, _ = self._listener.accept()
@@ -52,7 +55,7 @@ class Wire:
             self._open.add(sock)
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
-    def _serve(self, sock):
+    def _serve(self, sock: Any) -> None:
         try:
             if self.tls:
                 sock = self.tls.wrap_socket(sock, server_side=True)
@@ -66,13 +69,13 @@ class Wire:
         finally:
             sock.close()
 
-    def push(self, sock, data):
+    def push(self, sock: Any, data: Any) -> None:
         sock.sendall(data)
         with self._lock:
             self.sent += len(data)
 
 
-def read_request(sock):
+def read_request(sock: Any) -> Any:
     data = b""
     while b"\r\n\r\n" not in data:
         piece = sock.recv(65536)
@@ -91,31 +94,31 @@ def read_request(sock):
     return {"method": method, "target": target, "headers": headers, "body": body}
 
 
-def head(status=200, *fields):
+def head(status: int = 200, *fields: Any) -> Any:
     lines = [f"HTTP/1.1 {status} X", *fields]
     return "\r\n".join(lines).encode() + b"\r\n" + JSON
 
 
-def reply(body=b"", status=200, *fields):
+def reply(body: Any = b"", status: int = 200, *fields: Any) -> Callable[..., Any]:
     """Return a handler that sends a complete response; a dict or list as JSON."""
     if not isinstance(body, bytes):
         body = json.dumps(body).encode()
     fields = ("X-Request-Id: req-1", *fields)
 
-    def answer(sock, request):
+    def answer(sock: Any, request: Any) -> None:
         length = b"" if status == 204 else b"Content-Length: %d\r\n" % len(body)
         sock.sendall(head(status, *fields) + length + b"\r\n" + body)
 
     return answer
 
 
-def hang(sock, request):
+def hang(sock: Any, request: Any) -> bool:
     sock.recv(1)  # until the other side gives up
     return False
 
 
-def drip(start, piece=b"a"):
-    def answer(sock, request):
+def drip(start: Any, piece: Any = b"a") -> Callable[..., Any]:
+    def answer(sock: Any, request: Any) -> None:
         sock.sendall(start)
         while True:
             sock.sendall(piece)
@@ -124,23 +127,23 @@ def drip(start, piece=b"a"):
     return answer
 
 
-def then_close(data=b""):
-    def answer(sock, request):
+def then_close(data: Any = b"") -> Callable[..., Any]:
+    def answer(sock: Any, request: Any) -> bool:
         sock.sendall(data)
         return False
 
     return answer
 
 
-def reset(sock, request):
+def reset(sock: Any, request: Any) -> bool:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return False
 
 
-def huge(wire):
+def huge(wire: Wire) -> Callable[..., Any]:
     """200 MB of JSON whitespace, in chunks."""
 
-    def answer(sock, request):
+    def answer(sock: Any, request: Any) -> None:
         chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
         wire.push(sock, head(200, "Transfer-Encoding: chunked") + b"\r\n")
         for _ in range(3200):
@@ -149,7 +152,7 @@ def huge(wire):
     return answer
 
 
-def bomb():
+def bomb() -> Callable[..., Any]:
     """200 MB of zeros as 200 kB of gzip."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     body = (
@@ -158,7 +161,7 @@ def bomb():
     return reply(body, 200, "Content-Encoding: gzip")
 
 
-def gzipped(document):
+def gzipped(document: Any) -> Callable[..., Any]:
     return reply(
         gzip.compress(json.dumps(document).encode()), 200, "Content-Encoding: gzip"
     )

@@ -1,9 +1,10 @@
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from iotda_admin.access.actor import Actor
 from iotda_admin.operations.models import Operation
@@ -15,7 +16,7 @@ from tests.operations.deployment import Deployment
 
 
 @pytest.fixture
-def record_operation(actor: Actor, inventory: Any) -> Any:
+def record_operation(actor: Actor, inventory: Cloud) -> Callable[..., Operation]:
     """Create an operation without sending it."""
     keys = iter(range(1000))
 
@@ -33,7 +34,9 @@ def record_operation(actor: Actor, inventory: Any) -> Any:
 
 
 @pytest.fixture
-def start_operation(record_operation: Any) -> Any:
+def start_operation(
+    record_operation: Callable[..., Operation],
+) -> Callable[..., Operation]:
     """Asks and starts."""
 
     def start_operation(verb: str, *ids: str, **more: Any) -> Operation:
@@ -62,7 +65,7 @@ def deployment(cloud: Cloud, prepared: Path, tmp_path: Path) -> Iterator[Deploym
 
 
 @pytest.fixture
-def platform(inventory: Any, settings: Any) -> Any:
+def platform(inventory: Cloud, settings: Settings) -> Cloud:
     """Four targets go by a task, and that takes no time."""
     settings.BATCH_TASK_ABOVE = 3
     inventory.switch(task_speed=1e6, task_delay_s=0)
@@ -70,12 +73,14 @@ def platform(inventory: Any, settings: Any) -> Any:
 
 
 @pytest.fixture
-def devices(platform: Any) -> Any:
+def devices(platform: Cloud) -> Sequence[str]:
     return platform.free(8)
 
 
 @pytest.fixture
-def finished(start_operation: Any, devices: Any, platform: Any) -> Any:
+def finished(
+    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+) -> Operation:
     """An operation whose task has frozen all devices, and that nobody has looked at yet."""
     operation = start_operation("device.freeze", *devices)
     run_workers()

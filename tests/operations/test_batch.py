@@ -1,17 +1,20 @@
 """Above a threshold the platform's batch task does it: which path is taken, and how a task is followed."""
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.db import connection as database
 from django.utils import timezone
 
+from iotda_admin.access.actor import Actor
 from iotda_admin.operations.cli.command import VerbCommand
 from iotda_admin.operations.execution import batch_tasks
 from iotda_admin.operations.execution.lifecycle import cancel_operation
-from iotda_admin.operations.models import Chunk
+from iotda_admin.operations.models import Chunk, Operation
 from iotda_admin.operations.verbs import get_verb, task_name
 from iotda_admin.rate import connection
 from tests.batch_task_helpers import (
@@ -20,6 +23,7 @@ from tests.batch_task_helpers import (
     run_until_finished,
     set_task_result,
 )
+from tests.cloud import Cloud
 from tests.operation_helpers import (
     make_everything_due,
     outcome_counts,
@@ -28,7 +32,9 @@ from tests.operation_helpers import (
 )
 
 
-def test_up_to_the_threshold_each_device_has_its_own_call(start_operation, platform):
+def test_up_to_the_threshold_each_device_has_its_own_call(
+    start_operation: Callable[..., Operation], platform: Cloud
+) -> None:
     operation = start_operation("device.freeze", *platform.free(3))
     run_workers()
     assert outcome_counts(operation) == {"ok": 3}
@@ -36,8 +42,8 @@ def test_up_to_the_threshold_each_device_has_its_own_call(start_operation, platf
 
 
 def test_above_the_threshold_one_task_freezes_all_devices(
-    start_operation, devices, platform
-):
+    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+) -> None:
     operation = start_operation("device.freeze", *devices)
     run_workers()
     assert outcome_counts(operation) == {"sent": 8}
@@ -49,14 +55,19 @@ def test_above_the_threshold_one_task_freezes_all_devices(
     assert {platform.status(id) for id in devices} == {"FROZEN"}
 
 
-def test_the_web_request_sends_no_task(start_operation, devices, platform):
+def test_the_web_request_sends_no_task(
+    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+) -> None:
     start_operation("device.freeze", *devices)
     assert not write_requests(platform)
 
 
 def test_the_command_line_polls_the_task_without_a_worker(
-    devices, platform, monkeypatch, capsys
-):
+    devices: Sequence[str],
+    platform: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setattr(
         "iotda_admin.operations.execution.result_writer.TASK_POLL_SECONDS", 0
     )
@@ -76,20 +87,27 @@ def test_the_command_line_polls_the_task_without_a_worker(
 
 
 def test_a_task_has_at_most_the_maximum_of_devices(
-    start_operation, devices, platform, monkeypatch
-):
+    start_operation: Callable[..., Operation],
+    devices: Sequence[str],
+    platform: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("iotda_admin.operations.services.BATCH_TARGET_LIMIT", 5)
     operation = start_operation("device.freeze", *devices)
     assert run_until_finished(operation) == {"ok": 8}
     assert [len(entry["target_ids"]) for entry in created_tasks(platform)] == [5, 3]
 
 
-def test_a_bind_uses_no_batch_task(start_operation, devices, platform):
+def test_a_bind_uses_no_batch_task(
+    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+) -> None:
     start_operation("policy.bind", *devices)
     assert not Chunk.objects.filter(by_task=True).exists()
 
 
-def test_an_accepted_task_has_the_name_of_its_chunk(start_operation, devices, platform):
+def test_an_accepted_task_has_the_name_of_its_chunk(
+    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+) -> None:
     operation = start_operation("device.freeze", *devices)
     run_workers()
     chunk = operation.chunks.get()
@@ -100,7 +118,9 @@ def test_an_accepted_task_has_the_name_of_its_chunk(start_operation, devices, pl
     assert (chunk.http_status, bool(chunk.request_id)) == (201, True)
 
 
-def test_a_task_is_polled_until_it_finishes(start_operation, devices, platform):
+def test_a_task_is_polled_until_it_finishes(
+    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+) -> None:
     platform.switch(task_delay_s=1000)
     operation = start_operation("device.freeze", *devices)
     run_workers()
@@ -109,7 +129,9 @@ def test_a_task_is_polled_until_it_finishes(start_operation, devices, platform):
     assert operation.chunks.get().due_at > timezone.now()
 
 
-def test_a_poll_records_the_progress_of_a_task(finished, platform):
+def test_a_poll_records_the_progress_of_a_task(
+    finished: Operation, platform: Cloud
+) -> None:
     progress = {"total": 8, "success": 3, "fail": 1, "processing": 4}
     set_task_result(platform, finished, [], status="Processing", task_progress=progress)
     poll_tasks_now()
@@ -120,8 +142,8 @@ def test_a_poll_records_the_progress_of_a_task(finished, platform):
 
 
 def test_a_device_in_a_running_task_accepts_no_other_change(
-    start_operation, devices, platform
-):
+    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+) -> None:
     platform.switch(task_delay_s=1000)
     start_operation("device.freeze", *devices)
     run_workers()
@@ -129,7 +151,9 @@ def test_a_device_in_a_running_task_accepts_no_other_change(
         start_operation("device.unfreeze", devices[0])
 
 
-def test_a_long_task_is_polled_less_often(start_operation, devices, platform):
+def test_a_long_task_is_polled_less_often(
+    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+) -> None:
     platform.switch(task_delay_s=1000)
     operation = start_operation("device.freeze", *devices)
     run_workers()
@@ -138,7 +162,9 @@ def test_a_long_task_is_polled_less_often(start_operation, devices, platform):
     assert 25 < (operation.chunks.get().due_at - timezone.now()).total_seconds() < 31
 
 
-def test_only_one_of_two_pollers_polls_a_task(start_operation, devices, platform):
+def test_only_one_of_two_pollers_polls_a_task(
+    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+) -> None:
     start_operation("device.freeze", *devices)
     run_workers()
     make_everything_due()
@@ -150,12 +176,14 @@ def test_only_one_of_two_pollers_polls_a_task(start_operation, devices, platform
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_workers_poll_a_task_once(start_operation, devices, platform):
+def test_two_workers_poll_a_task_once(
+    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+) -> None:
     operation = start_operation("device.freeze", *devices)
     run_workers()
     make_everything_due()
 
-    def follow_once(_worker):
+    def follow_once(_worker: Any) -> None:
         batch_tasks.poll_due_tasks()
         database.close()
 
@@ -166,8 +194,8 @@ def test_two_workers_poll_a_task_once(start_operation, devices, platform):
 
 
 def test_a_poller_that_lost_its_lease_writes_no_result(
-    start_operation, devices, platform
-):
+    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+) -> None:
     operation = start_operation("device.freeze", *devices)
     run_workers()
     make_everything_due()
@@ -180,8 +208,12 @@ def test_a_poller_that_lost_its_lease_writes_no_result(
 
 
 def test_a_batch_task_of_a_cancelled_operation_is_polled_to_its_end(
-    start_operation, actor, devices, platform, monkeypatch
-):
+    start_operation: Callable[..., Operation],
+    actor: Actor,
+    devices: Sequence[str],
+    platform: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("iotda_admin.operations.execution.leases.RUNNING_TASK_LIMIT", 1)
     monkeypatch.setattr("iotda_admin.operations.services.BATCH_TARGET_LIMIT", 5)
     operation = start_operation("device.freeze", *devices)
@@ -192,8 +224,12 @@ def test_a_batch_task_of_a_cancelled_operation_is_polled_to_its_end(
 
 
 def test_so_does_one_whose_actor_lost_the_permission(
-    start_operation, actor, devices, platform, monkeypatch
-):
+    start_operation: Callable[..., Operation],
+    actor: Actor,
+    devices: Sequence[str],
+    platform: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("iotda_admin.operations.execution.leases.RUNNING_TASK_LIMIT", 1)
     monkeypatch.setattr("iotda_admin.operations.services.BATCH_TARGET_LIMIT", 5)
     operation = start_operation("device.freeze", *devices)
@@ -202,7 +238,9 @@ def test_so_does_one_whose_actor_lost_the_permission(
     assert run_until_finished(operation) == {"ok": 5, "skipped": 3}
 
 
-def test_two_thousand_devices_need_one_call_per_fifty(start_operation, cloud, db):
+def test_two_thousand_devices_need_one_call_per_fifty(
+    start_operation: Callable[..., Operation], cloud: Cloud, db: None
+) -> None:
     cloud.reset(60, task_speed=1e6, task_delay_s=0)
     operation = start_operation("device.freeze", *(f"nobody-{n}" for n in range(2000)))
     before = len(cloud.journal())

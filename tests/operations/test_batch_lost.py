@@ -1,15 +1,20 @@
 """A batch task that was refused, or whose creation nobody answered: never two for the same devices."""
 
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from devices.models import Device
+from iotda_admin.access.actor import Actor
 from iotda_admin.operations.execution import reconciliation
 from iotda_admin.operations.execution.leases import lease_chunk
 from iotda_admin.operations.execution.result_writer import ChunkResult, write_results
-from iotda_admin.operations.models import Chunk
+from iotda_admin.operations.models import Chunk, Operation
 from iotda_admin.operations.verbs import task_name
 from iotda_admin.rate import connection
 from tests.batch_task_helpers import (
@@ -18,6 +23,7 @@ from tests.batch_task_helpers import (
     run_until_finished,
     set_task_result,
 )
+from tests.cloud import Cloud
 from tests.operation_helpers import (
     make_everything_due,
     outcome_counts,
@@ -27,8 +33,11 @@ from tests.operation_helpers import (
 
 
 def test_tasks_beyond_ten_wait_for_a_free_slot(
-    record_operation, devices, platform, settings
-):
+    record_operation: Callable[..., Operation],
+    devices: Sequence[str],
+    platform: Cloud,
+    settings: Settings,
+) -> None:
     settings.BATCH_TASK_ABOVE = 0
     platform.switch(task_delay_s=1000)
     for n in range(12):
@@ -38,7 +47,9 @@ def test_tasks_beyond_ten_wait_for_a_free_slot(
     assert Chunk.objects.filter(state="pending").count() == 2
 
 
-def test_a_task_waits_while_iotda_has_no_free_slot(start_operation, devices, platform):
+def test_a_task_waits_while_iotda_has_no_free_slot(
+    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+) -> None:
     platform.switch(running_tasks=1, task_delay_s=1000)
     connection.client().create_batch_task("another_task", "freezeDevices", ["x"])
     operation = start_operation("device.freeze", *devices)
@@ -52,7 +63,9 @@ def test_a_task_waits_while_iotda_has_no_free_slot(start_operation, devices, pla
     assert run_until_finished(operation) == {"ok": 8}
 
 
-def test_one_bad_id_does_not_fail_the_other_devices(start_operation, devices, platform):
+def test_one_bad_id_does_not_fail_the_other_devices(
+    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+) -> None:
     platform.fault(
         "CreateBatchTask",
         "status",
@@ -65,8 +78,8 @@ def test_one_bad_id_does_not_fail_the_other_devices(start_operation, devices, pl
 
 
 def test_single_calls_after_a_rejected_task_use_the_mirrored_status(
-    start_operation, devices, platform
-):
+    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+) -> None:
     Device.objects.filter(pk=devices[0]).update(status="FROZEN")
     platform.fault(
         "CreateBatchTask",
@@ -79,8 +92,8 @@ def test_single_calls_after_a_rejected_task_use_the_mirrored_status(
 
 
 def test_a_rejection_for_missing_rights_stops_the_operation(
-    start_operation, devices, platform
-):
+    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+) -> None:
     platform.fault("CreateBatchTask", "status", status=403, error_code="IOTDA.000022")
     operation = start_operation("device.freeze", *devices)
     assert run_until_finished(operation) == {"failed": 8}
@@ -89,9 +102,13 @@ def test_a_rejection_for_missing_rights_stops_the_operation(
 
 @pytest.mark.parametrize("fault", ["drop", "hang", "html", "bad_json", "error_200"])
 def test_a_task_whose_creation_was_not_answered_is_found_by_its_name(
-    start_operation, devices, platform, settings, fault
-):
-    def wait_for(seconds):
+    start_operation: Callable[..., Operation],
+    devices: Sequence[str],
+    platform: Cloud,
+    settings: Settings,
+    fault: str,
+) -> None:
+    def wait_for(seconds: Any) -> None:
         settings.IOTDA_DEADLINE = seconds
         connection.client.cache_clear()
 
@@ -108,8 +125,8 @@ def test_a_task_whose_creation_was_not_answered_is_found_by_its_name(
 
 
 def test_a_task_that_was_never_created_is_not_created_blindly(
-    start_operation, devices, platform
-):
+    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+) -> None:
     platform.fault("CreateBatchTask", "drop", match={"times": 1})
     operation = start_operation("device.freeze", *devices)
     run_workers()
@@ -121,8 +138,8 @@ def test_a_task_that_was_never_created_is_not_created_blindly(
 
 
 def test_a_task_of_another_database_with_the_same_name_is_ignored(
-    start_operation, devices, platform
-):
+    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+) -> None:
     operation = start_operation("device.freeze", *devices)
     operation.created_at -= timedelta(days=1)
     connection.client().create_batch_task(
@@ -133,10 +150,12 @@ def test_a_task_of_another_database_with_the_same_name_is_ignored(
 
 
 @pytest.fixture
-def killed(record_operation, devices):
+def killed(
+    record_operation: Callable[..., Operation], devices: Sequence[str]
+) -> Callable[..., Any]:
     """An operation whose sender was killed, before or after the platform has made the task."""
 
-    def killed(*, after):
+    def killed(*, after: Any) -> Any:
         operation = record_operation("device.freeze", *devices)
         sending = lease_chunk(operation.chunks.get())
         if after:
@@ -149,7 +168,9 @@ def killed(record_operation, devices):
 
 
 @pytest.mark.parametrize("after", [True, False])
-def test_the_task_of_a_killed_sender_is_created_once(killed, devices, platform, after):
+def test_the_task_of_a_killed_sender_is_created_once(
+    killed: Callable[..., Any], devices: Sequence[str], platform: Cloud, after: bool
+) -> None:
     operation = killed(after=after)
     assert outcome_counts(operation) == {"unknown": 8}
     assert run_until_finished(operation) == {"ok": 8}
@@ -160,8 +181,8 @@ def test_the_task_of_a_killed_sender_is_created_once(killed, devices, platform, 
 
 
 def test_a_late_result_of_a_replaced_sender_is_ignored(
-    record_operation, devices, platform
-):
+    record_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+) -> None:
     operation = record_operation("device.freeze", *devices)
     sending = lease_chunk(operation.chunks.get())
     answer = sending.verb.send(connection.client(), sending.request)
@@ -173,8 +194,11 @@ def test_a_late_result_of_a_replaced_sender_is_ignored(
 
 
 def test_a_task_found_again_does_not_touch_chunks_that_others_have_started(
-    killed, record_operation, devices, platform
-):
+    killed: Callable[..., Any],
+    record_operation: Callable[..., Operation],
+    devices: Sequence[str],
+    platform: Cloud,
+) -> None:
     operation = killed(after=True)
     later = record_operation("device.unfreeze", devices[0])
     poll_tasks_now()
@@ -184,8 +208,12 @@ def test_a_task_found_again_does_not_touch_chunks_that_others_have_started(
 
 
 def test_a_user_can_have_a_lost_task_searched_for_at_once(
-    record_operation, actor, client, devices, platform
-):
+    record_operation: Callable[..., Operation],
+    actor: Actor,
+    client: Client,
+    devices: Sequence[str],
+    platform: Cloud,
+) -> None:
     platform.fault("CreateBatchTask", "drop", moment="after", match={"times": 1})
     operation = record_operation("device.freeze", *devices)
     run_workers()
@@ -196,8 +224,13 @@ def test_a_user_can_have_a_lost_task_searched_for_at_once(
 
 
 def test_devices_that_a_found_task_may_still_change_are_not_sent_again(
-    killed, record_operation, actor, client, devices, platform
-):
+    killed: Callable[..., Any],
+    record_operation: Callable[..., Operation],
+    actor: Actor,
+    client: Client,
+    devices: Sequence[str],
+    platform: Cloud,
+) -> None:
     client.force_login(actor.user)
     platform.switch(task_delay_s=1000)
     first, later = killed(after=True), record_operation("device.freeze", devices[0])

@@ -1,13 +1,19 @@
 """Each device of a batch task has its own outcome, whatever the task tells."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import pytest
+from django.test import Client
 
 from devices.models import Device
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.iotda.responses import Endpoint
 from iotda_admin.operations.execution import batch_tasks
+from iotda_admin.operations.models import Operation
 from iotda_admin.rate import connection
 from tests.batch_task_helpers import poll_tasks_now, run_until_finished, set_task_result
+from tests.cloud import Cloud
 from tests.operation_helpers import (
     make_everything_due,
     outcome_counts,
@@ -19,7 +25,9 @@ from tests.operation_helpers import (
 NOBODY = "IOTDA.014000"
 
 
-def test_each_device_has_its_own_outcome(start_operation, platform):
+def test_each_device_has_its_own_outcome(
+    start_operation: Callable[..., Operation], platform: Cloud
+) -> None:
     known = platform.known_ids
     operation = start_operation(
         "device.freeze", known["online"], known["child"], known["frozen"], "nobody"
@@ -34,8 +42,8 @@ def test_each_device_has_its_own_outcome(start_operation, platform):
 
 
 def test_a_device_that_the_inventory_had_as_frozen_is_already(
-    start_operation, devices, platform
-):
+    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+) -> None:
     platform.switch(repeat_freeze="ok")
     frozen = platform.known_ids["frozen"]
     operation = start_operation("device.freeze", *devices, frozen)
@@ -43,7 +51,9 @@ def test_a_device_that_the_inventory_had_as_frozen_is_already(
     assert target_states(operation)[frozen] == "already"
 
 
-def test_a_task_that_failed_as_a_whole_shows_the_reason(finished, platform):
+def test_a_task_that_failed_as_a_whole_shows_the_reason(
+    finished: Operation, platform: Cloud
+) -> None:
     numbers = {"total": 8, "fail": 8}
     set_task_result(
         platform,
@@ -62,8 +72,8 @@ def test_a_task_that_failed_as_a_whole_shows_the_reason(finished, platform):
 
 @pytest.mark.parametrize("numbers", [{}, {"success": 8}, {"total": 8, "processing": 8}])
 def test_a_task_without_rows_that_does_not_count_all_as_failed_is_read_back(
-    finished, platform, numbers
-):
+    finished: Operation, platform: Cloud, numbers: Any
+) -> None:
     set_task_result(platform, finished, [], status="Stopped", task_progress=numbers)
     poll_tasks_now()
     reconcile_now()
@@ -72,8 +82,8 @@ def test_a_task_without_rows_that_does_not_count_all_as_failed_is_read_back(
 
 @pytest.mark.parametrize("status", ["Stopped", "Removed"])
 def test_a_device_of_a_stopped_task_that_was_not_reached_has_failed(
-    finished, devices, platform, status
-):
+    finished: Operation, devices: Sequence[str], platform: Cloud, status: str
+) -> None:
     set_task_result(
         platform,
         finished,
@@ -89,7 +99,9 @@ def test_a_device_of_a_stopped_task_that_was_not_reached_has_failed(
     )
 
 
-def test_a_failed_device_shows_the_message_of_iotda(finished, devices, platform):
+def test_a_failed_device_shows_the_message_of_iotda(
+    finished: Operation, devices: Sequence[str], platform: Cloud
+) -> None:
     set_task_result(platform, finished, [(id, "Fail", "IOTDA.999") for id in devices])
     poll_tasks_now()
     assert set(
@@ -97,7 +109,9 @@ def test_a_failed_device_shows_the_message_of_iotda(finished, devices, platform)
     ) == {("failed", "IOTDA.999", "In IoTDA's words.")}
 
 
-def test_a_device_that_still_waits_is_polled_again(finished, devices, platform):
+def test_a_device_that_still_waits_is_polled_again(
+    finished: Operation, devices: Sequence[str], platform: Cloud
+) -> None:
     set_task_result(
         platform,
         finished,
@@ -111,8 +125,8 @@ def test_a_device_that_still_waits_is_polled_again(finished, devices, platform):
 
 
 def test_a_row_that_never_ends_is_read_back_from_the_device(
-    finished, devices, platform
-):
+    finished: Operation, devices: Sequence[str], platform: Cloud
+) -> None:
     set_task_result(
         platform,
         finished,
@@ -124,7 +138,9 @@ def test_a_row_that_never_ends_is_read_back_from_the_device(
     ]
 
 
-def test_a_device_that_the_task_does_not_list_is_read_back(finished, devices, platform):
+def test_a_device_that_the_task_does_not_list_is_read_back(
+    finished: Operation, devices: Sequence[str], platform: Cloud
+) -> None:
     set_task_result(platform, finished, [(id, "Success", "") for id in devices[2:]])
     poll_tasks_now()
     assert outcome_counts(finished) == {"ok": 6, "unknown": 2}
@@ -133,7 +149,9 @@ def test_a_device_that_the_task_does_not_list_is_read_back(finished, devices, pl
     assert finished.finished_at
 
 
-def test_contradicting_rows_leave_the_device_unknown(finished, devices, platform):
+def test_contradicting_rows_leave_the_device_unknown(
+    finished: Operation, devices: Sequence[str], platform: Cloud
+) -> None:
     rows = [(id, "Success", "") for id in devices]
     set_task_result(platform, finished, [*rows, (devices[0], "Fail", "IOTDA.999")])
     poll_tasks_now()
@@ -144,8 +162,8 @@ def test_contradicting_rows_leave_the_device_unknown(finished, devices, platform
 
 
 def test_repeated_rows_and_rows_of_other_devices_change_nothing(
-    finished, devices, platform
-):
+    finished: Operation, devices: Sequence[str], platform: Cloud
+) -> None:
     rows = [(id, "Success", "") for id in devices]
     set_task_result(
         platform, finished, [*rows, rows[0], ("unknown-device", "Success", "")]
@@ -154,7 +172,9 @@ def test_repeated_rows_and_rows_of_other_devices_change_nothing(
     assert outcome_counts(finished) == {"ok": 8}
 
 
-def test_the_devices_of_a_deleted_task_are_read_back(finished, platform):
+def test_the_devices_of_a_deleted_task_are_read_back(
+    finished: Operation, platform: Cloud
+) -> None:
     task_id = finished.chunks.get().task_id
     delete = Endpoint("DeleteBatchTask", write=True, bodiless=True)
     client = connection.client()
@@ -165,14 +185,18 @@ def test_the_devices_of_a_deleted_task_are_read_back(finished, platform):
     assert outcome_counts(finished) == {"ok": 8}
 
 
-def test_a_404_that_is_not_from_iotda_does_not_mean_a_deleted_task(finished, platform):
+def test_a_404_that_is_not_from_iotda_does_not_mean_a_deleted_task(
+    finished: Operation, platform: Cloud
+) -> None:
     platform.fault("ShowBatchTask", "status", status=404, error_code="APIGW.0101")
     poll_tasks_now()
     assert outcome_counts(finished) == {"sent": 8}
 
 
 @pytest.mark.parametrize("fault", ["drop", "html", "bad_json", "throttle"])
-def test_a_failed_poll_is_repeated(finished, platform, fault):
+def test_a_failed_poll_is_repeated(
+    finished: Operation, platform: Cloud, fault: str
+) -> None:
     platform.fault("ShowBatchTask", fault, match={"times": 1})
     poll_tasks_now()
     assert outcome_counts(finished) == {"sent": 8}
@@ -180,7 +204,9 @@ def test_a_failed_poll_is_repeated(finished, platform, fault):
     assert outcome_counts(finished) == {"ok": 8}
 
 
-def test_unreadable_rows_are_not_requested_endlessly(finished, platform):
+def test_unreadable_rows_are_not_requested_endlessly(
+    finished: Operation, platform: Cloud
+) -> None:
     task = {"task_id": "a" * 24, "task_type": "freezeDevices", "status": "Success"}
     body = {"batchtask": task, "task_details": [], "page": {"count": 8}}
     platform.fault("ShowBatchTask", "status", status=200, body=body)
@@ -192,13 +218,17 @@ def test_unreadable_rows_are_not_requested_endlessly(finished, platform):
 
 @pytest.mark.parametrize(("status", "code"), [(404, "IOTDA.014000"), (500, "")])
 def test_a_poller_that_is_replaced_while_its_poll_fails_writes_nothing(
-    finished, platform, monkeypatch, status, code
-):
+    finished: Operation,
+    platform: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    code: str,
+) -> None:
     client, (chunk,) = connection.client(), finished.chunks.all()
     ask = client.show_batch_task
     platform.fault("ShowBatchTask", "status", status=status, error_code=code)
 
-    def overtaken(*args):
+    def overtaken(*args: Any) -> Any:
         finished.chunks.update(token=99)
         return ask(*args)
 
@@ -214,12 +244,12 @@ def test_a_poller_that_is_replaced_while_its_poll_fails_writes_nothing(
 
 
 def test_the_work_of_a_worker_that_died_while_writing_results_is_taken_over(
-    finished, monkeypatch
-):
+    finished: Operation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(batch_tasks, "TARGETS_PER_TRANSACTION", 3)
     beats = iter(range(1, 99))
 
-    def beat(_following):
+    def beat(_following: Any) -> None:
         # One for each row, and one for each three that are settled.
         if next(beats) == 10:
             raise SystemExit
@@ -237,7 +267,9 @@ def test_the_work_of_a_worker_that_died_while_writing_results_is_taken_over(
     assert finished.finished_at
 
 
-def test_the_device_list_shows_the_frozen_devices(finished, devices):
+def test_the_device_list_shows_the_frozen_devices(
+    finished: Operation, devices: Sequence[str]
+) -> None:
     poll_tasks_now()
     assert set(
         Device.objects.filter(pk__in=devices).values_list("status", flat=True)
@@ -245,8 +277,11 @@ def test_the_device_list_shows_the_frozen_devices(finished, devices):
 
 
 def test_the_status_after_an_unfreeze_is_not_guessed(
-    finished, start_operation, devices, platform
-):
+    finished: Operation,
+    start_operation: Callable[..., Operation],
+    devices: Sequence[str],
+    platform: Cloud,
+) -> None:
     poll_tasks_now()
     operation = start_operation("device.unfreeze", *devices)
     assert run_until_finished(operation) == {"ok": 8}
@@ -256,7 +291,9 @@ def test_the_status_after_an_unfreeze_is_not_guessed(
     assert SyncRun.objects.filter(state="asked").exists()
 
 
-def test_a_device_that_was_not_read_yet_is_marked(operator, devices):
+def test_a_device_that_was_not_read_yet_is_marked(
+    operator: Client, devices: Sequence[str]
+) -> None:
     Device.objects.filter(pk__in=devices).update(status="")
     assert b"Not synced yet" in operator.get("/devices/").content
     assert b"Not synced yet" in operator.get("/").content

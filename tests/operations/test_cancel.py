@@ -1,7 +1,9 @@
 """Sending no more of an operation that is under way."""
 
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
@@ -9,6 +11,7 @@ from django.db import connection as database
 from django.db import transaction
 from django.test import Client
 
+from iotda_admin.access.actor import Actor
 from iotda_admin.audit.models import Event
 from iotda_admin.iotda import Rejected, Throttled
 from iotda_admin.operations.execution import executor
@@ -19,21 +22,23 @@ from iotda_admin.operations.execution.leases import (
 )
 from iotda_admin.operations.execution.lifecycle import cancel_operation
 from iotda_admin.operations.execution.result_writer import ChunkResult, write_results
+from iotda_admin.operations.models import Operation
 from iotda_admin.rate.connection import client
+from tests.cloud import Cloud
 from tests.conftest import HTMX, signed_in
 from tests.operation_helpers import outcome_counts, run_workers, write_requests
 from tests.operations.deployment import until
 
 
 @pytest.fixture
-def me(actor):
+def me(actor: Actor) -> Client:
     client = Client()
     client.force_login(actor.user)
     return client
 
 
 @pytest.fixture
-def running(record_operation, inventory):
+def running(record_operation: Callable[..., Operation], inventory: Cloud) -> Any:
     """Three chunks; the first is answered."""
     operation = record_operation(
         "policy.bind", *inventory.free(10), *(f"nobody-{n}" for n in range(35))
@@ -42,11 +47,13 @@ def running(record_operation, inventory):
     return operation
 
 
-def cancel(client, operation, **more):
+def cancel(client: Any, operation: Any, **more: Any) -> Any:
     return client.post(f"{operation.get_absolute_url()}cancel/", **more)
 
 
-def test_unsent_targets_are_cancelled(me, running, inventory):
+def test_unsent_targets_are_cancelled(
+    me: Client, running: Any, inventory: Cloud
+) -> None:
     assert cancel(me, running).url == running.get_absolute_url()
     run_workers()
     assert outcome_counts(running) == {"ok": 10, "failed": 10, "cancelled": 25}
@@ -55,7 +62,7 @@ def test_unsent_targets_are_cancelled(me, running, inventory):
     assert len(write_requests(inventory)) == 1
 
 
-def test_sent_targets_end_normally(me, running, inventory):
+def test_sent_targets_end_normally(me: Client, running: Any, inventory: Cloud) -> None:
     held = lease_chunk(running.chunks.all()[1])
     cancel(me, running)
     assert outcome_counts(running) == {
@@ -78,8 +85,8 @@ def test_sent_targets_end_normally(me, running, inventory):
     ],
 )
 def test_a_cancel_includes_chunks_that_another_process_requeues_or_splits(
-    me, running, error
-):
+    me: Client, running: Any, error: Any
+) -> None:
     held = lease_chunk(running.chunks.all()[1])
     cancel(me, running)
     write_results([ChunkResult(held, error=error)])
@@ -87,7 +94,9 @@ def test_a_cancel_includes_chunks_that_another_process_requeues_or_splits(
     assert running.finished_at
 
 
-def test_the_page_shows_who_cancelled_and_that_sent_calls_finish(me, running):
+def test_the_page_shows_who_cancelled_and_that_sent_calls_finish(
+    me: Client, running: Any
+) -> None:
     held = lease_chunk(running.chunks.all()[1])
     cancel(me, running)
     text = me.get(running.get_absolute_url()).text
@@ -99,7 +108,9 @@ def test_the_page_shows_who_cancelled_and_that_sent_calls_finish(me, running):
     assert "hx-trigger" not in me.get(running.get_absolute_url()).text
 
 
-def test_the_trail_names_who_cancelled_it(running, record_operation):
+def test_the_trail_names_who_cancelled_it(
+    running: Any, record_operation: Callable[..., Operation]
+) -> None:
     policy_admin = signed_in("policy admin")
     cancel(policy_admin, running)
     event = Event.objects.get(kind="operation.cancelled")
@@ -117,8 +128,8 @@ def test_the_trail_names_who_cancelled_it(running, record_operation):
 @pytest.mark.skipif("database.vendor != 'postgresql'", reason="SQLite has one writer")
 @pytest.mark.django_db(transaction=True)
 def test_a_chunk_that_is_being_leased_is_not_counted_as_cancelled(
-    record_operation, actor, inventory
-):
+    record_operation: Callable[..., Operation], actor: Actor, inventory: Cloud
+) -> None:
     operation = record_operation("device.freeze", *inventory.free(4))
     with ThreadPoolExecutor(1) as aside:
         with transaction.atomic():
@@ -133,26 +144,30 @@ def test_a_chunk_that_is_being_leased_is_not_counted_as_cancelled(
     assert Event.objects.get(kind="operation.cancelled").detail == {"not_sent": 3}
 
 
-def aside_cancel(operation, actor):
+def aside_cancel(operation: Any, actor: Actor) -> Any:
     try:
         return cancel_operation(operation, actor)
     finally:
         database.close()
 
 
-def a_session_waits():
+def a_session_waits() -> Any:
     with database.cursor() as cursor:
         cursor.execute("select 1 from pg_stat_activity where wait_event_type = 'Lock'")
         return cursor.fetchone()
 
 
-def test_the_cancel_page_shows_how_many_targets_are_left(me, running):
+def test_the_cancel_page_shows_how_many_targets_are_left(
+    me: Client, running: Any
+) -> None:
     text = me.get(f"{running.get_absolute_url()}cancel/").text
     assert "25 targets are not sent yet" in text
     assert outcome_counts(running)["pending"] == 25
 
 
-def test_the_cancel_page_says_that_a_batch_task_cannot_be_stopped(me, running):
+def test_the_cancel_page_says_that_a_batch_task_cannot_be_stopped(
+    me: Client, running: Any
+) -> None:
     assert "batch task" not in me.get(f"{running.get_absolute_url()}cancel/").text
     running.chunks.filter(number=1).update(state="followed", by_task=True)
     text = me.get(f"{running.get_absolute_url()}cancel/").text
@@ -160,12 +175,14 @@ def test_the_cancel_page_says_that_a_batch_task_cannot_be_stopped(me, running):
     assert "Only what is not sent yet is cancelled." in text
 
 
-def test_a_second_cancel_changes_nothing(me, running):
+def test_a_second_cancel_changes_nothing(me: Client, running: Any) -> None:
     assert cancel(me, running).status_code == cancel(me, running).status_code == 302
     assert Event.objects.filter(kind="operation.cancelled").count() == 1
 
 
-def test_a_finished_operation_cannot_be_cancelled(me, start_operation, inventory):
+def test_a_finished_operation_cannot_be_cancelled(
+    me: Client, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = start_operation("device.freeze", *inventory.free(1))
     response = cancel(me, operation)
     assert response.status_code == 409
@@ -174,15 +191,17 @@ def test_a_finished_operation_cannot_be_cancelled(me, start_operation, inventory
     assert operation.state == "done"
 
 
-def test_an_htmx_cancel_gets_the_result_and_closes_the_dialog(me, running):
+def test_an_htmx_cancel_gets_the_result_and_closes_the_dialog(
+    me: Client, running: Any
+) -> None:
     response = cancel(me, running, headers=HTMX)
     assert 'id="operation"' in response.text
     assert response.headers["HX-Trigger"] == '{"dialog:close": {}}'
 
 
 def test_an_htmx_cancel_that_is_too_late_stays_in_the_dialog(
-    me, start_operation, inventory
-):
+    me: Client, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     response = cancel(
         me, start_operation("device.freeze", *inventory.free(1)), headers=HTMX
     )
@@ -193,7 +212,9 @@ def test_an_htmx_cancel_that_is_too_late_stays_in_the_dialog(
 @pytest.mark.parametrize(
     ("role", "may"), [("auditor", False), ("operator", False), ("policy admin", True)]
 )
-def test_cancelling_requires_the_permission_of_the_verb(role, may, running):
+def test_cancelling_requires_the_permission_of_the_verb(
+    role: str, may: bool, running: Any
+) -> None:
     someone = signed_in(role)
     Group.objects.get(name="operator").permissions.add(
         Permission.objects.get(codename="view_operation")
@@ -207,8 +228,11 @@ def test_cancelling_requires_the_permission_of_the_verb(role, may, running):
 
 
 def test_the_actor_may_cancel_even_without_the_permission(
-    me, actor, record_operation, inventory
-):
+    me: Client,
+    actor: Actor,
+    record_operation: Callable[..., Operation],
+    inventory: Cloud,
+) -> None:
     operation = record_operation("device.freeze", *inventory.free(2))
     actor.user.groups.set([Group.objects.get(name="auditor")])
     client = Client()
@@ -217,7 +241,7 @@ def test_the_actor_may_cancel_even_without_the_permission(
     assert outcome_counts(operation) == {"cancelled": 2}
 
 
-def test_cancelled_targets_can_be_requested_again(me, running):
+def test_cancelled_targets_can_be_requested_again(me: Client, running: Any) -> None:
     cancel(me, running)
     text = me.get(f"{running.get_absolute_url()}retry/").text
     assert re.search(r'value="cancelled:"\s+checked', text)

@@ -9,16 +9,20 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection
+from pytest_django import Settings
 
 from devices.models import Device
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.cli.utility import Utility
 from iotda_admin.operations.cli.watch import Interruption
 from iotda_admin.operations.models import Chunk, Operation
-from tests.cloud import ROOT
+from tests.cloud import ROOT, Cloud
 from tests.operation_helpers import outcome_counts, target_states, write_requests
 from tests.operations.deployment import until
 from tests.samples import SAMPLES, known_objects
@@ -37,10 +41,10 @@ def database_url() -> str:
 
 
 @pytest.fixture
-def start(inventory):
+def start(inventory: Cloud) -> Callable[..., Any]:
     """Starts a command as a shell does, its standard input closed unless it is given."""
 
-    def start(*command, **more):
+    def start(*command: Any, **more: Any) -> Any:
         facts = {"DATABASE_URL": database_url(), "IOTDA_ENDPOINT": inventory.api}
         env = (
             os.environ
@@ -65,10 +69,10 @@ def start(inventory):
 
 
 @pytest.fixture
-def command(start):
+def command(start: Callable[..., Any]) -> Callable[..., Any]:
     """Runs a command to its end; gives its status, what it printed and what it complained of."""
 
-    def command(*words, stdin=None, **more):
+    def command(*words: Any, stdin: Any = None, **more: Any) -> tuple[Any, ...]:
         process = start(
             *words, **({"stdin": subprocess.PIPE} if stdin is not None else {}), **more
         )
@@ -79,10 +83,14 @@ def command(start):
 
 
 @pytest.fixture
-def here(inventory, monkeypatch, capsys):
+def here(
+    inventory: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., Any]:
     """The same in this process, where a process of its own would prove nothing more."""
 
-    def here(name, *words, stdin=""):
+    def here(name: Any, *words: Any, stdin: str = "") -> tuple[Any, ...]:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         with pytest.raises(SystemExit) as end:
             Utility([]).fetch_command(name).run_from_argv(["manage.py", name, *words])
@@ -95,14 +103,18 @@ def only() -> Operation:
     return Operation.objects.get()
 
 
-def test_one_device_is_frozen_at_once(command, inventory):
+def test_one_device_is_frozen_at_once(
+    command: Callable[..., Any], inventory: Cloud
+) -> None:
     device = inventory.free(1)[0]
     status, out, err = command("freeze", device, *WHY)
     assert (status, out, err) == (0, f"{only()} freeze: 1 frozen\n", "")
     assert inventory.status(device) == "FROZEN"
 
 
-def test_several_are_sent_without_a_worker(command, inventory):
+def test_several_are_sent_without_a_worker(
+    command: Callable[..., Any], inventory: Cloud
+) -> None:
     status, out, _err = command(
         "freeze", "--file", "-", *WHY, stdin="\n".join(inventory.free(10))
     )
@@ -110,7 +122,9 @@ def test_several_are_sent_without_a_worker(command, inventory):
     assert "10 frozen" in out
 
 
-def test_it_is_recorded_with_the_system_user(command, inventory):
+def test_it_is_recorded_with_the_system_user(
+    command: Callable[..., Any], inventory: Cloud
+) -> None:
     command(
         "freeze",
         inventory.free(1)[0],
@@ -132,7 +146,9 @@ def test_it_is_recorded_with_the_system_user(command, inventory):
     ) == {(name, "cli")}
 
 
-def test_a_partial_failure_is_printed_by_cause_with_the_next_step(here, inventory):
+def test_a_partial_failure_is_printed_by_cause_with_the_next_step(
+    here: Callable[..., Any], inventory: Cloud
+) -> None:
     good, frozen = inventory.free(1)[0], inventory.known_ids["frozen"]
     status, out, _err = here("freeze", good, frozen, "gone-a", "gone-b", *WHY)
     assert status == 1
@@ -144,15 +160,17 @@ def test_a_partial_failure_is_printed_by_cause_with_the_next_step(here, inventor
     assert [line.strip() for line in rest[-2:]] == ["gone-a", "gone-b"]
 
 
-def test_the_first_twenty_of_many_failed_targets_are_printed(here, inventory):
+def test_the_first_twenty_of_many_failed_targets_are_printed(
+    here: Callable[..., Any], inventory: Cloud
+) -> None:
     _status, out, _err = here("freeze", *[f"gone-{n:02}" for n in range(23)], *WHY)
     assert out.count("    gone-") == 20
     assert out.endswith("    and 3 more\n")
 
 
 def test_json_output_is_one_document_with_the_targets_that_did_not_succeed(
-    command, inventory
-):
+    command: Callable[..., Any], inventory: Cloud
+) -> None:
     good = inventory.free(1)[0]
     status, out, _err = command("freeze", good, "gone", *WHY, "--json")
     told, operation = json.loads(out), only()
@@ -173,7 +191,9 @@ def test_json_output_is_one_document_with_the_targets_that_did_not_succeed(
     assert target["message"]
 
 
-def test_ids_are_read_from_a_pipe_and_duplicates_count_once(command, inventory):
+def test_ids_are_read_from_a_pipe_and_duplicates_count_once(
+    command: Callable[..., Any], inventory: Cloud
+) -> None:
     one, two = inventory.free(2)
     status, _out, err = command("freeze", *WHY, stdin=f"\ufeff{one}\r\n{two}, {one}\n")
     assert (status, target_states(only())) == (0, {one: "ok", two: "ok"})
@@ -181,7 +201,9 @@ def test_ids_are_read_from_a_pipe_and_duplicates_count_once(command, inventory):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-def test_a_table_is_read_by_its_id_column(here, inventory, tmp_path, encoding):
+def test_a_table_is_read_by_its_id_column(
+    here: Callable[..., Any], inventory: Cloud, tmp_path: Path, encoding: str
+) -> None:
     device = inventory.free(1)[0]
     (tmp_path / "list.csv").write_text(
         f"name,device_id\nPump north,{device}\n", encoding
@@ -190,7 +212,9 @@ def test_a_table_is_read_by_its_id_column(here, inventory, tmp_path, encoding):
     assert (status, target_states(only())) == (0, {device: "ok"})
 
 
-def test_ids_from_arguments_a_file_and_a_pipe_are_combined(here, inventory, tmp_path):
+def test_ids_from_arguments_a_file_and_a_pipe_are_combined(
+    here: Callable[..., Any], inventory: Cloud, tmp_path: Path
+) -> None:
     one, two, three = inventory.free(3)
     (tmp_path / "ids.txt").write_text(f"{two}\n")
     status, *_said = here(
@@ -232,8 +256,8 @@ BAD = [
 
 @pytest.mark.parametrize(("words", "stdin", "said"), BAD)
 def test_an_invalid_command_is_rejected_and_not_recorded(
-    here, inventory, words, stdin, said
-):
+    here: Callable[..., Any], inventory: Cloud, words: list[Any], stdin: Any, said: str
+) -> None:
     status, out, err = here("freeze", *words, stdin=stdin)
     assert (status, out) == (2, "")
     assert said in err
@@ -241,7 +265,9 @@ def test_an_invalid_command_is_rejected_and_not_recorded(
     assert not Operation.objects.exists()
 
 
-def test_input_beyond_the_largest_limit_is_not_read(here, settings):
+def test_input_beyond_the_largest_limit_is_not_read(
+    here: Callable[..., Any], settings: Settings
+) -> None:
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
     status, _out, err = here("freeze", "-", *WHY, stdin="a" * 11)
     assert status == 2
@@ -264,15 +290,17 @@ def test_input_beyond_the_largest_limit_is_not_read(here, settings):
     ],
 )
 def test_a_conflict_is_refused_before_anything_is_recorded(
-    command, inventory, env, said
-):
+    command: Callable[..., Any], inventory: Cloud, env: dict[str, Any], said: str
+) -> None:
     status, out, err = command("freeze", *[f"x{n}" for n in range(21)], *WHY, env=env)
     assert (status, out) == (2, "")
     assert said in err
     assert not Operation.objects.exists()
 
 
-def test_a_target_of_a_running_operation_rejects_the_command(here, inventory):
+def test_a_target_of_a_running_operation_rejects_the_command(
+    here: Callable[..., Any], inventory: Cloud
+) -> None:
     device = inventory.free(1)[0]
     inventory.fault("FreezeDevice", "throttle", retry_after=60)
     here("freeze", device, *WHY, "--wait", "0.1")
@@ -281,7 +309,9 @@ def test_a_target_of_a_running_operation_rejects_the_command(here, inventory):
     assert err.startswith(f"Refused: {only()} by ")
 
 
-def test_an_unanswered_change_is_read_back(command, inventory):
+def test_an_unanswered_change_is_read_back(
+    command: Callable[..., Any], inventory: Cloud
+) -> None:
     device = inventory.free(1)[0]
     inventory.fault("FreezeDevice", "reset", moment="after")
     status, out, _err = command("freeze", device, *WHY)
@@ -289,7 +319,9 @@ def test_an_unanswered_change_is_read_back(command, inventory):
     assert len(write_requests(inventory)) == 1
 
 
-def test_the_command_waits_no_longer_than_its_timeout(command, inventory):
+def test_the_command_waits_no_longer_than_its_timeout(
+    command: Callable[..., Any], inventory: Cloud
+) -> None:
     inventory.fault("FreezeDevice", "throttle", retry_after=60)
     status, out, err = command("freeze", inventory.free(1)[0], *WHY, "--wait", "0.3")
     assert (status, out) == (1, f"{only()} freeze: 1 pending\n")
@@ -297,7 +329,9 @@ def test_the_command_waits_no_longer_than_its_timeout(command, inventory):
     assert only().get_absolute_url() in err
 
 
-def test_with_no_wait_the_operation_is_left_to_the_worker(here, inventory):
+def test_with_no_wait_the_operation_is_left_to_the_worker(
+    here: Callable[..., Any], inventory: Cloud
+) -> None:
     status, out, err = here("freeze", *inventory.free(2), *WHY, "--wait", "0")
     assert (status, out) == (0, f"{only()} freeze: 2 pending\n")
     assert "goes on" in err
@@ -307,7 +341,9 @@ def test_with_no_wait_the_operation_is_left_to_the_worker(here, inventory):
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 )
-def test_an_interrupted_command_leaves_a_clean_state(start, inventory, number, status):
+def test_an_interrupted_command_leaves_a_clean_state(
+    start: Callable[..., Any], inventory: Cloud, number: Any, status: int
+) -> None:
     # All ten would take five seconds: it is told long before.
     inventory.fault("FreezeDevice", "latency", seconds=1)
     env = {"IOTDA_IN_FLIGHT": "2", "IOTDA_DEADLINE": "10"}
@@ -326,7 +362,9 @@ def test_an_interrupted_command_leaves_a_clean_state(start, inventory, number, s
     assert outcome_counts(operation)["ok"] == len(write_requests(inventory))
 
 
-def test_a_hanging_call_does_not_delay_an_interrupted_command(start, inventory):
+def test_a_hanging_call_does_not_delay_an_interrupted_command(
+    start: Callable[..., Any], inventory: Cloud
+) -> None:
     inventory.fault("FreezeDevice", "hang", moment="after")
     process = start(
         "freeze", *inventory.free(1), *WHY, "--json", env={"IOTDA_DEADLINE": "60"}
@@ -338,7 +376,7 @@ def test_a_hanging_call_does_not_delay_an_interrupted_command(start, inventory):
     assert err.startswith("\n" + PATIENCE)
 
 
-def test_a_second_interrupt_ends_the_command_at_once():
+def test_a_second_interrupt_ends_the_command_at_once() -> None:
     with Interruption() as interruption:
         interruption.patient = True
         os.kill(os.getpid(), signal.SIGTERM)
@@ -347,7 +385,9 @@ def test_a_second_interrupt_ends_the_command_at_once():
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_a_command_interrupted_before_recording_says_so(start, inventory):
+def test_a_command_interrupted_before_recording_says_so(
+    start: Callable[..., Any], inventory: Cloud
+) -> None:
     process = start("freeze", "-", *WHY, stdin=subprocess.PIPE)
     until(lambda: reads_stdin(process.pid))
     process.send_signal(signal.SIGINT)
@@ -368,7 +408,9 @@ def reads_stdin(pid: int) -> bool:
         return False
 
 
-def test_a_terminal_shows_the_progress(start, inventory):
+def test_a_terminal_shows_the_progress(
+    start: Callable[..., Any], inventory: Cloud
+) -> None:
     ours, theirs = pty.openpty()
     inventory.fault("FreezeDevice", "latency", seconds=0.2)
     process = start(
@@ -384,7 +426,9 @@ def test_a_terminal_shows_the_progress(start, inventory):
     assert out == f"{only()} freeze: 10 frozen\n"
 
 
-def test_a_terminal_shows_what_the_command_waits_for(start, inventory):
+def test_a_terminal_shows_what_the_command_waits_for(
+    start: Callable[..., Any], inventory: Cloud
+) -> None:
     ours, theirs = pty.openpty()
     inventory.fault("FreezeDevice", "throttle", retry_after=60)
     process = start("freeze", *inventory.free(1), *WHY, "--wait", "0.5", stderr=theirs)
@@ -394,7 +438,9 @@ def test_a_terminal_shows_what_the_command_waits_for(start, inventory):
     os.close(ours)
 
 
-def test_a_device_name_cannot_send_control_codes_to_the_terminal(here, inventory):
+def test_a_device_name_cannot_send_control_codes_to_the_terminal(
+    here: Callable[..., Any], inventory: Cloud
+) -> None:
     device = inventory.free(1)[0]
     Device.objects.filter(pk=device).update(name="\x1b[2J")
     inventory.call("DELETE", f"devices/{device}")
@@ -403,7 +449,9 @@ def test_a_device_name_cannot_send_control_codes_to_the_terminal(here, inventory
 
 
 @pytest.mark.parametrize("name", ["freeze", "unfreeze", "bind", "unbind"])
-def test_the_help_text_explains_the_command(here, name):
+def test_the_help_text_explains_the_command(
+    here: Callable[..., Any], name: str
+) -> None:
     status, out, err = here(name, "--help")
     assert (status, err) == (0, "")
     for words in (
@@ -418,7 +466,9 @@ def test_the_help_text_explains_the_command(here, name):
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.verb)
-def test_every_verb_has_a_command_that_changes_iotda(sample, inventory):
+def test_every_verb_has_a_command_that_changes_iotda(
+    sample: Any, inventory: Cloud
+) -> None:
     known = known_objects(inventory)
     words = [known[sample.target], *WHY, *sample.options(known), "--wait", "30"]
     command = Utility([]).fetch_command(sample.about.command)

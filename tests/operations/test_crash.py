@@ -2,12 +2,14 @@
 
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import requests
 
+from tests.cloud import Cloud
 from tests.operation_helpers import write_requests
-from tests.operations.deployment import Browser, until
+from tests.operations.deployment import Browser, Deployment, until
 
 AFTERWARDS = """
 import json
@@ -54,8 +56,8 @@ print(json.dumps([answer.status_code, Operation.objects.count()]))
     [("after", ["ok", "", "done"]), ("before", ["pending", "", "pending"])],
 )
 def test_the_operation_of_a_killed_web_process_is_finished(
-    deployment, cloud, moment, second_look
-):
+    deployment: Deployment, cloud: Cloud, moment: str, second_look: list[Any]
+) -> None:
     cloud.fault("FreezeDevice", "hang", moment=moment)
     path = f"/devices/{cloud.known_ids['online']}/freeze/"
     browser = Browser(deployment.start_web(), "operator")
@@ -95,7 +97,9 @@ dispatch(create("device.freeze", {ids!r}, actor), client())
 """
 
 
-def test_a_stopped_worker_leaves_no_chunk_half_done(deployment, cloud):
+def test_a_stopped_worker_leaves_no_chunk_half_done(
+    deployment: Deployment, cloud: Cloud
+) -> None:
     deployment.shell(ASK.format(ids=list(cloud.free(10))))
     cloud.fault("FreezeDevice", "latency", seconds=0.05)
     worker = deployment.start("manage.py", "worker")
@@ -110,7 +114,9 @@ def test_a_stopped_worker_leaves_no_chunk_half_done(deployment, cloud):
     assert "done" in states
 
 
-def test_a_worker_takes_over_the_chunks_of_a_killed_one(deployment, cloud):
+def test_a_worker_takes_over_the_chunks_of_a_killed_one(
+    deployment: Deployment, cloud: Cloud
+) -> None:
     deployment.shell(ASK.format(ids=list(cloud.free(3))))
     cloud.fault("FreezeDevice", "hang", match={"nth": 2}, moment="after")
     deployment.start("manage.py", "worker")

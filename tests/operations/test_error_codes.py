@@ -1,5 +1,7 @@
 """Every code of the platform that we have read of has its meaning and a next step; no other is guessed at."""
 
+from typing import Any
+
 import pytest
 
 from iotda_admin.operations.error_codes import CODES, OWN, UNKNOWN_CODE, explain_code
@@ -29,7 +31,7 @@ CAN_HELP = {
 
 
 @pytest.mark.parametrize("code", WRITTEN_DOWN.split())
-def test_a_code_has_a_meaning_a_next_step_and_whether_a_retry_helps(code):
+def test_a_code_has_a_meaning_a_next_step_and_whether_a_retry_helps(code: Any) -> None:
     known = explain_code(code)
     assert known is not UNKNOWN_CODE
     assert str(known.meaning).endswith(".")
@@ -38,16 +40,16 @@ def test_a_code_has_a_meaning_a_next_step_and_whether_a_retry_helps(code):
     assert not (known.retryable and known.hopeless)
 
 
-def test_no_other_code_is_listed():
+def test_no_other_code_is_listed() -> None:
     assert set(CODES) - OWN == set(WRITTEN_DOWN.split())
 
 
 @pytest.mark.parametrize(
     "code", ["IOTDA.014204", "IOTDA.000030", "IOTDA.015205", "something", "apigw.0308"]
 )
-def test_an_undocumented_code_is_unknown(code):
+def test_an_undocumented_code_is_unknown(code: str) -> None:
     assert explain_code(code) is UNKNOWN_CODE
 
 
-def test_the_codes_of_a_dedicated_gateway_mean_the_same():
+def test_the_codes_of_a_dedicated_gateway_mean_the_same() -> None:
     assert explain_code("APIG.0308") is CODES["APIGW.0308"]

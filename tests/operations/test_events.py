@@ -1,21 +1,27 @@
 """Each call is in the audit trail: that it was sent, its answer, and each target's outcome."""
 
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
 import pytest
 
+from iotda_admin.access.actor import Actor
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.verify import verify_trail
 from iotda_admin.operations.execution.lifecycle import cancel_operation
+from iotda_admin.operations.models import Operation
 from tests.batch_task_helpers import poll_tasks_now
+from tests.cloud import Cloud
 from tests.operation_helpers import make_everything_due, reconcile_now, run_workers
 
 
 @pytest.fixture(autouse=True)
-def nothing_forged(db):
+def nothing_forged(db: None) -> Iterator[None]:
     yield
     assert verify_trail().broken_at is None
 
 
-def told(operation):
+def told(operation: Any) -> list[Any]:
     """Each event with what it says of each target."""
     events = Event.objects.filter(operation=operation.pk).order_by("id")
     return [
@@ -25,7 +31,9 @@ def told(operation):
     ]
 
 
-def test_the_call_of_a_chunk_and_its_answer_are_recorded(start_operation, inventory):
+def test_the_call_of_a_chunk_and_its_answer_are_recorded(
+    start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     bound, free = inventory.known_ids["full"], inventory.free(1)[0]
     operation = start_operation("policy.bind", bound, free, policy="policy")
     outcomes = [(bound, "failed", "IOTDA.015204"), (free, "ok", "")]
@@ -39,8 +47,8 @@ def test_the_call_of_a_chunk_and_its_answer_are_recorded(start_operation, invent
 
 
 def test_an_unclear_answer_and_its_reconciliation_are_recorded(
-    start_operation, inventory
-):
+    start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     (device,) = inventory.free(1)
     inventory.fault(
         "FreezeDevice", "status", match={"times": 1}, moment="after", status=500
@@ -53,7 +61,9 @@ def test_an_unclear_answer_and_its_reconciliation_are_recorded(
     ]
 
 
-def test_a_throttled_call_is_recorded_and_sent_again(start_operation, inventory):
+def test_a_throttled_call_is_recorded_and_sent_again(
+    start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     (device,) = inventory.free(1)
     inventory.fault("FreezeDevice", "status", match={"times": 1}, status=429)
     operation = start_operation("device.freeze", device)
@@ -63,14 +73,18 @@ def test_a_throttled_call_is_recorded_and_sent_again(start_operation, inventory)
     assert kinds == ["chunk.sent", "chunk.not_sent", "chunk.sent", "chunk.answered"]
 
 
-def test_a_cancel_is_recorded_for_each_target(record_operation, inventory, actor):
+def test_a_cancel_is_recorded_for_each_target(
+    record_operation: Callable[..., Operation], inventory: Cloud, actor: Actor
+) -> None:
     operation = record_operation("device.freeze", *inventory.free(3))
     assert cancel_operation(operation, actor)
     ids = sorted(inventory.free(3))
     assert told(operation) == [("chunk.dropped", [(id, "cancelled", "") for id in ids])]
 
 
-def test_a_batch_task_is_recorded_for_each_target(finished, devices):
+def test_a_batch_task_is_recorded_for_each_target(
+    finished: Operation, devices: Sequence[str]
+) -> None:
     poll_tasks_now()
     assert told(finished)[-1] == (
         "chunk.answered",

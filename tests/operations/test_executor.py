@@ -1,16 +1,20 @@
 """Many chunks: claimed once, fenced, stopped, split, and counted at every step."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import OperationalError, transaction
 from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django import Settings
 
+from iotda_admin.access.actor import Actor
 from iotda_admin.audit.models import Event
 from iotda_admin.iotda import Rejected, Throttled
 from iotda_admin.operations.execution import executor, lifecycle, reconciliation
@@ -24,9 +28,10 @@ from iotda_admin.operations.execution.result_writer import (
     ChunkResult,
     write_results,
 )
-from iotda_admin.operations.models import Chunk, Target
+from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.verbs import TargetOutcome, VerbAnswer, get_verb
 from iotda_admin.rate.connection import client
+from tests.cloud import Cloud
 from tests.operation_helpers import (
     make_everything_due,
     make_iotda_unreachable,
@@ -39,19 +44,23 @@ State = Target.State
 
 
 @pytest.fixture
-def many(inventory):
+def many(inventory: Cloud) -> list[Any]:
     """Targets for three chunks: forty-five ids, of which the platform knows the first ten."""
     return [*inventory.free(10), *(f"nobody-{n}" for n in range(35))]
 
 
-def test_more_than_one_chunk_waits_for_the_worker(start_operation, many, inventory):
+def test_more_than_one_chunk_waits_for_the_worker(
+    start_operation: Callable[..., Operation], many: list[Any], inventory: Cloud
+) -> None:
     operation = start_operation("policy.bind", *many)
     assert [chunk.targets.count() for chunk in operation.chunks.all()] == [20, 20, 5]
     assert outcome_counts(operation) == {"pending": 45}
     assert not write_requests(inventory)
 
 
-def test_the_worker_sends_each_chunk_once(start_operation, many, inventory):
+def test_the_worker_sends_each_chunk_once(
+    start_operation: Callable[..., Operation], many: list[Any], inventory: Cloud
+) -> None:
     operation = start_operation("policy.bind", *many)
     run_workers()
     assert outcome_counts(operation) == {"ok": 10, "failed": 35}
@@ -60,7 +69,9 @@ def test_the_worker_sends_each_chunk_once(start_operation, many, inventory):
     ) == sorted(many)
 
 
-def test_the_counts_add_up_at_every_step(record_operation, many, inventory):
+def test_the_counts_add_up_at_every_step(
+    record_operation: Callable[..., Operation], many: list[Any], inventory: Cloud
+) -> None:
     operation = record_operation("policy.bind", *many)
     inventory.fault("BindDevicePolicy", "drop", match={"nth": 2})
     steps = [outcome_counts(operation)]
@@ -74,8 +85,8 @@ def test_the_counts_add_up_at_every_step(record_operation, many, inventory):
 
 
 def test_a_worker_that_paused_after_a_read_writes_nothing(
-    record_operation, inventory, settings
-):
+    record_operation: Callable[..., Operation], inventory: Cloud, settings: Settings
+) -> None:
     operation = record_operation("device.freeze", inventory.free(1)[0])
     sending = lease_chunk(operation.chunks.get())
     inventory.fault("ShowDevice", "latency", seconds=0.5)
@@ -87,7 +98,9 @@ def test_a_worker_that_paused_after_a_read_writes_nothing(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_only_a_commit_extends_a_lease(record_operation, inventory):
+def test_only_a_commit_extends_a_lease(
+    record_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     sending = lease_chunk(
         record_operation("device.freeze", inventory.free(1)[0]).chunks.get()
     )
@@ -100,7 +113,9 @@ def test_only_a_commit_extends_a_lease(record_operation, inventory):
     assert sending.valid_until > 7.0
 
 
-def test_a_late_rejection_pauses_nothing(record_operation, many, inventory):
+def test_a_late_rejection_pauses_nothing(
+    record_operation: Callable[..., Operation], many: list[Any], inventory: Cloud
+) -> None:
     operation = record_operation("policy.bind", *many)
     pool = executor.WorkerPool(client(), 2)
     pool.stopped.add(operation.pk)
@@ -112,7 +127,9 @@ def test_a_late_rejection_pauses_nothing(record_operation, many, inventory):
     assert Event.objects.filter(kind="chunk.sent").count() == 3
 
 
-def test_a_late_answer_of_an_earlier_holder_is_ignored(record_operation, inventory):
+def test_a_late_answer_of_an_earlier_holder_is_ignored(
+    record_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = record_operation("device.freeze", inventory.free(1)[0])
     sending = lease_chunk(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
@@ -133,7 +150,9 @@ def test_a_late_answer_of_an_earlier_holder_is_ignored(record_operation, invento
     assert operation.chunks.get().request_id == ""
 
 
-def test_a_late_error_of_an_earlier_holder_is_ignored(record_operation, inventory):
+def test_a_late_error_of_an_earlier_holder_is_ignored(
+    record_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = record_operation("device.freeze", inventory.free(1)[0])
     sending = lease_chunk(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
@@ -149,8 +168,8 @@ def test_a_late_error_of_an_earlier_holder_is_ignored(record_operation, inventor
 
 
 def test_a_late_result_is_ignored_while_the_next_holder_sends(
-    record_operation, inventory
-):
+    record_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = record_operation("device.freeze", *inventory.free(1))
     first = lease_chunk(operation.chunks.get())
     requeue_unsent([first])
@@ -161,21 +180,25 @@ def test_a_late_result_is_ignored_while_the_next_holder_sends(
     assert outcome_counts(operation) == {"ok": 1}
 
 
-def test_a_leased_chunk_is_not_leased_again(record_operation, inventory):
+def test_a_leased_chunk_is_not_leased_again(
+    record_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = record_operation("device.freeze", inventory.free(1)[0])
     assert lease_chunk(operation.chunks.get()).chunk.attempts == 1
     assert lease_chunk(operation.chunks.get()) is None
 
 
-def test_a_chunk_is_not_claimed_before_it_is_due(record_operation, inventory):
+def test_a_chunk_is_not_claimed_before_it_is_due(
+    record_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = record_operation("device.freeze", inventory.free(1)[0])
     Chunk.objects.update(due_at="2100-01-01T00:00Z")
     assert lease_chunk(operation.chunks.get()) is None
 
 
 def test_throttling_pauses_the_whole_operation_until_its_wait_is_over(
-    start_operation, many, inventory
-):
+    start_operation: Callable[..., Operation], many: list[Any], inventory: Cloud
+) -> None:
     inventory.fault("BindDevicePolicy", "throttle", match={"nth": 2}, retry_after=30)
     operation = start_operation("policy.bind", *many)
     run_workers()
@@ -198,8 +221,11 @@ def test_throttling_pauses_the_whole_operation_until_its_wait_is_over(
     ],
 )
 def test_a_stop_includes_chunks_that_another_worker_requeues_or_splits(
-    record_operation, many, inventory, error
-):
+    record_operation: Callable[..., Operation],
+    many: list[Any],
+    inventory: Cloud,
+    error: Any,
+) -> None:
     operation = record_operation("policy.bind", *many)
     first, second, _third = operation.chunks.all()
     held = lease_chunk(second)
@@ -221,8 +247,8 @@ def test_a_stop_includes_chunks_that_another_worker_requeues_or_splits(
     [(401, "APIGW.0301"), (403, "IOTDA.000022"), (403, "APIGW.0302")],
 )
 def test_missing_rights_stop_a_freeze_after_one_call(
-    start_operation, inventory, status, code
-):
+    start_operation: Callable[..., Operation], inventory: Cloud, status: int, code: str
+) -> None:
     inventory.fault(
         "FreezeDevice", "status", status=status, error_code=code, error_msg="No."
     )
@@ -234,8 +260,8 @@ def test_missing_rights_stop_a_freeze_after_one_call(
 
 
 def test_a_rejection_of_one_device_does_not_stop_the_operation(
-    start_operation, inventory
-):
+    start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     ids = inventory.free(4)
     inventory.fault(
         "FreezeDevice",
@@ -249,7 +275,9 @@ def test_a_rejection_of_one_device_does_not_stop_the_operation(
     assert outcome_counts(operation) == {"failed": 1, "ok": 3}
 
 
-def test_the_worker_tries_an_unsent_call_three_times(start_operation, inventory):
+def test_the_worker_tries_an_unsent_call_three_times(
+    start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     inventory.fault("ShowDevice", "drop")
     operation = start_operation("device.freeze", *inventory.free(2))
     while outcome_counts(operation).get("pending"):
@@ -261,8 +289,8 @@ def test_the_worker_tries_an_unsent_call_three_times(start_operation, inventory)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_four_workers_send_each_chunk_once(many_freezes, inventory):
-    def worker(_n):
+def test_four_workers_send_each_chunk_once(many_freezes: Any, inventory: Cloud) -> None:
+    def worker(_n: Any) -> None:
         executor.execute_due_chunks(client())
         database.close()
 
@@ -273,11 +301,15 @@ def test_four_workers_send_each_chunk_once(many_freezes, inventory):
 
 
 @pytest.fixture
-def many_freezes(transactional_db, inventory, record_operation):
+def many_freezes(
+    transactional_db: None, inventory: Cloud, record_operation: Callable[..., Operation]
+) -> Any:
     return record_operation("device.freeze", *inventory.free(10))
 
 
-def test_in_an_outage_the_worker_pauses_after_one_call(start_operation, inventory):
+def test_in_an_outage_the_worker_pauses_after_one_call(
+    start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     inventory.fault("ShowDevice", "drop")
     start_operation("device.freeze", *inventory.free(10))
     for _moment in range(3):
@@ -290,8 +322,8 @@ def test_in_an_outage_the_worker_pauses_after_one_call(start_operation, inventor
 
 
 def test_nothing_more_is_sent_once_the_actor_lost_the_permission(
-    record_operation, actor, inventory
-):
+    record_operation: Callable[..., Operation], actor: Actor, inventory: Cloud
+) -> None:
     operation = record_operation("device.freeze", *inventory.free(5))
     executor.execute_chunk(operation.chunks.first(), client())
     actor.user.groups.clear()
@@ -300,7 +332,9 @@ def test_nothing_more_is_sent_once_the_actor_lost_the_permission(
     assert operation.stop_code == "not_allowed"
 
 
-def test_a_deleted_account_sends_nothing_more(record_operation, actor, inventory):
+def test_a_deleted_account_sends_nothing_more(
+    record_operation: Callable[..., Operation], actor: Actor, inventory: Cloud
+) -> None:
     operation = record_operation("device.freeze", *inventory.free(5))
     actor.user.delete()
     run_workers()
@@ -309,8 +343,8 @@ def test_a_deleted_account_sends_nothing_more(record_operation, actor, inventory
 
 
 def test_a_stopped_executor_requeues_what_it_has_not_begun(
-    record_operation, inventory, settings
-):
+    record_operation: Callable[..., Operation], inventory: Cloud, settings: Settings
+) -> None:
     settings.IOTDA_IN_FLIGHT = 2
     operation = record_operation("device.freeze", *inventory.free(10))
     inventory.switch(latency_ms=20)
@@ -326,8 +360,8 @@ def test_a_stopped_executor_requeues_what_it_has_not_begun(
 
 
 def test_unstarted_chunks_of_a_cancelled_operation_are_cancelled(
-    record_operation, actor, inventory
-):
+    record_operation: Callable[..., Operation], actor: Actor, inventory: Cloud
+) -> None:
     operation = record_operation("device.freeze", *inventory.free(2))
     pool = executor.WorkerPool(client(), 1)
     leased = lease_chunk(operation.chunks.first())
@@ -340,8 +374,10 @@ def test_unstarted_chunks_of_a_cancelled_operation_are_cancelled(
 
 
 def test_an_executor_waits_for_its_calls_before_it_returns(
-    record_operation, inventory, monkeypatch
-):
+    record_operation: Callable[..., Operation],
+    inventory: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Else the change could be made after it was looked up, and was recorded as not applied."""
     monkeypatch.setattr(executor, "HEARTBEAT_SECONDS", 0.1)
     monkeypatch.setattr(executor, "SHUTDOWN_SECONDS", 0)
@@ -352,8 +388,8 @@ def test_an_executor_waits_for_its_calls_before_it_returns(
 
 
 def test_a_chunk_that_another_process_took_over_is_not_sent(
-    record_operation, inventory
-):
+    record_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = record_operation("device.freeze", *inventory.free(1))
     sending = lease_chunk(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
@@ -365,8 +401,8 @@ def test_a_chunk_that_another_process_took_over_is_not_sent(
 
 
 def test_the_longest_wait_of_several_throttled_calls_counts(
-    record_operation, inventory
-):
+    record_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = record_operation("device.freeze", *inventory.free(2))
     long, short = (lease_chunk(chunk) for chunk in operation.chunks.all())
     write_results(
@@ -385,7 +421,9 @@ def test_the_longest_wait_of_several_throttled_calls_counts(
     assert operation.held_until > timezone.now() + timedelta(seconds=50)
 
 
-def test_several_chunks_are_in_flight_at_the_same_time(record_operation, inventory):
+def test_several_chunks_are_in_flight_at_the_same_time(
+    record_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = record_operation("device.freeze", *inventory.free(10))
     inventory.fault("ShowDevice", "latency", seconds=0.5)
     run_workers()
@@ -397,8 +435,10 @@ def test_several_chunks_are_in_flight_at_the_same_time(record_operation, invento
 
 
 def test_an_exception_of_the_product_leaves_the_target_unknown(
-    start_operation, inventory, monkeypatch
-):
+    start_operation: Callable[..., Operation],
+    inventory: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A verb that fails after its call, without a mock in between."""
     freeze = get_verb("device.freeze")
     monkeypatch.setattr(freeze, "send", lambda client, request: 1 / 0, raising=False)
@@ -411,8 +451,8 @@ def test_an_exception_of_the_product_leaves_the_target_unknown(
     [(500, "IOTDA.000022"), (502, "APIGW.0101"), (403, "IOTDA.021101")],
 )
 def test_an_error_that_stops_nothing_does_not_make_the_worker_spin(
-    record_operation, inventory, status, code
-):
+    record_operation: Callable[..., Operation], inventory: Cloud, status: int, code: str
+) -> None:
     inventory.fault(
         "BindDevicePolicy", "status", match={"nth": 2}, status=status, error_code=code
     )
@@ -427,8 +467,8 @@ def test_an_error_that_stops_nothing_does_not_make_the_worker_spin(
 
 
 def test_a_throttled_call_does_not_count_as_an_attempt(
-    record_operation, inventory, settings
-):
+    record_operation: Callable[..., Operation], inventory: Cloud, settings: Settings
+) -> None:
     operation = record_operation("device.freeze", *inventory.free(2))
     inventory.fault("FreezeDevice", "throttle")
     for _ in range(MAX_ATTEMPTS):

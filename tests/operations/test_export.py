@@ -4,29 +4,33 @@ import csv
 import html
 import io
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from django.test import Client
 
 from iotda_admin.audit.models import Event
-from iotda_admin.operations.models import Target
+from iotda_admin.operations.models import Operation, Target
+from tests.cloud import Cloud
 
 
 @pytest.fixture
-def partial(start_operation, inventory):
+def partial(start_operation: Callable[..., Operation], inventory: Cloud) -> Any:
     return start_operation(
         "policy.bind", *inventory.free(2), "nobody-1", inventory.known_ids["full"],
         policy="policy", ticket="INC-7", policy_name="quarantine",
     )  # fmt: skip
 
 
-def table(client, operation):
+def table(client: Any, operation: Any) -> list[Any]:
     response = client.get(f"{operation.get_absolute_url()}failures.csv")
     return list(csv.DictReader(io.StringIO(response.getvalue().decode())))
 
 
 def test_the_csv_file_has_the_failed_targets_and_their_reasons(
-    auditor, partial, inventory
-):
+    auditor: Client, partial: Any, inventory: Cloud
+) -> None:
     rows = {row["id"]: row for row in table(auditor, partial)}
     request = inventory.journal("BindDevicePolicy")[-1]["request_id"]
     assert rows.keys() == {"nobody-1", inventory.known_ids["full"]}
@@ -42,19 +46,25 @@ def test_the_csv_file_has_the_failed_targets_and_their_reasons(
 
 
 @pytest.mark.parametrize("state", ["unknown", "skipped", "cancelled"])
-def test_the_csv_file_has_all_targets_that_did_not_succeed(auditor, partial, state):
+def test_the_csv_file_has_all_targets_that_did_not_succeed(
+    auditor: Client, partial: Any, state: str
+) -> None:
     Target.objects.filter(state="ok").update(state=state)
     assert [row["state"] for row in table(auditor, partial)].count(state) == 2
 
 
 @pytest.mark.parametrize("evil", ["=1+1", "@SUM(A1)", " =cmd|x", "\t-2"])
-def test_no_cell_is_a_formula_for_a_spreadsheet(auditor, partial, evil):
+def test_no_cell_is_a_formula_for_a_spreadsheet(
+    auditor: Client, partial: Any, evil: str
+) -> None:
     Target.objects.filter(target_id="nobody-1").update(name=evil, error_message=evil)
     row = next(row for row in table(auditor, partial) if row["id"] == "nobody-1")
     assert (row["name"], row["iotda_said"]) == (f"'{evil}", f"'{evil}")
 
 
-def test_the_trail_names_who_downloaded_the_table(auditor, partial):
+def test_the_trail_names_who_downloaded_the_table(
+    auditor: Client, partial: Any
+) -> None:
     response = auditor.get(f"{partial.get_absolute_url()}failures.csv")
     assert (
         response.headers["Content-Disposition"]
@@ -66,20 +76,22 @@ def test_the_trail_names_who_downloaded_the_table(auditor, partial):
     )  # fmt: skip
 
 
-def test_the_csv_file_is_streamed(auditor, partial):
+def test_the_csv_file_is_streamed(auditor: Client, partial: Any) -> None:
     response = auditor.get(f"{partial.get_absolute_url()}failures.csv")
     assert response.streaming
-    assert b"".join(response.streaming_content).count(b"\r\n") == 3
+    assert response.getvalue().count(b"\r\n") == 3
 
 
-def summary(client, operation):
+def summary(client: Any, operation: Any) -> Any:
     text = client.get(operation.get_absolute_url()).text
     return html.unescape(
         re.search(r'<pre[^>]*id="ticket-text"[^>]*>(.*?)</pre>', text, re.S)[1]
     )
 
 
-def test_the_summary_has_the_facts_for_a_ticket(auditor, partial, inventory):
+def test_the_summary_has_the_facts_for_a_ticket(
+    auditor: Client, partial: Any, inventory: Cloud
+) -> None:
     text = summary(auditor, partial)
     request = inventory.journal("BindDevicePolicy")[-1]["request_id"]
     for said in [
@@ -97,7 +109,9 @@ def test_the_summary_has_the_facts_for_a_ticket(auditor, partial, inventory):
         assert said in text
 
 
-def test_the_summary_lists_ten_of_many_targets(auditor, start_operation):
+def test_the_summary_lists_ten_of_many_targets(
+    auditor: Client, start_operation: Callable[..., Operation]
+) -> None:
     operation = start_operation(
         "policy.bind", *(f"nobody-{n}" for n in range(15)), policy="policy"
     )
@@ -107,8 +121,8 @@ def test_the_summary_lists_ten_of_many_targets(auditor, start_operation):
 
 
 def test_the_summary_is_plain_text_whatever_a_user_typed(
-    auditor, start_operation, inventory
-):
+    auditor: Client, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = start_operation(
         "device.freeze", *inventory.free(1), **{"ticket": "<i>1</i>"}
     )
@@ -116,6 +130,8 @@ def test_the_summary_is_plain_text_whatever_a_user_typed(
     assert "<i>1</i>" not in auditor.get(operation.get_absolute_url()).text
 
 
-def test_a_running_operation_has_no_summary_yet(auditor, record_operation, inventory):
+def test_a_running_operation_has_no_summary_yet(
+    auditor: Client, record_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = record_operation("device.freeze", *inventory.free(2))
     assert "ticket-text" not in auditor.get(operation.get_absolute_url()).text

@@ -1,14 +1,18 @@
 """What one does with an operation afterwards: retry what failed, undo what it changed, and nothing else."""
 
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
 from django.db import connection as database
 from django.test import Client
+from pytest_django import Settings
 
 from devices.models import Space
+from iotda_admin.access.actor import Actor
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.followups import undo_status
 from iotda_admin.operations.followups.plan import (
@@ -19,6 +23,7 @@ from iotda_admin.operations.followups.plan import (
 from iotda_admin.operations.followups.undo import UndoPlan
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.rate import connection
+from tests.cloud import Cloud
 from tests.operation_helpers import (
     KEY,
     OTHER_KEY,
@@ -34,7 +39,7 @@ MISSING = "failed:IOTDA.014000"
 
 
 @pytest.fixture
-def me(actor):
+def me(actor: Actor) -> Client:
     """The one who asks, signed in."""
     client = Client()
     client.force_login(actor.user)
@@ -47,7 +52,7 @@ def offered(text: str) -> dict[str, bool]:
     return {name: bool(checked) for name, checked in boxes}
 
 
-def form(client, url, **more):
+def form(client: Any, url: Any, **more: Any) -> dict[str, Any]:
     """The form as the page gives it, with what is ticked there."""
     text = client.get(url).text
     ticked = [name for name, checked in offered(text).items() if checked]
@@ -55,7 +60,7 @@ def form(client, url, **more):
     return change_form(**{"group": ticked, "seen": seen[1] if seen else "", **more})
 
 
-def follow(client, operation, what, **more):
+def follow(client: Any, operation: Any, what: Any, **more: Any) -> Any:
     url = f"{operation.get_absolute_url()}{what}/"
     return client.post(url, form(client, url, **more))
 
@@ -68,7 +73,7 @@ def last() -> Operation:
 
 
 @pytest.fixture
-def partial(start_operation, inventory):
+def partial(start_operation: Callable[..., Operation], inventory: Cloud) -> Any:
     """Bound to one, refused for one that does not exist, and for one not known by this code."""
     full = inventory.known_ids["full"]
     return start_operation(
@@ -82,7 +87,9 @@ def partial(start_operation, inventory):
 
 
 @pytest.fixture
-def broken(start_operation, inventory, settings):
+def broken(
+    start_operation: Callable[..., Operation], inventory: Cloud, settings: Settings
+) -> Any:
     """A freeze that reached nobody: IoTDA could not be read."""
     inventory.fault("ShowDevice", "drop")
     operation = start_operation("device.freeze", *inventory.free(2))
@@ -93,47 +100,57 @@ def broken(start_operation, inventory, settings):
     return operation
 
 
-def test_retry_preselects_what_can_succeed(me, broken):
+def test_retry_preselects_what_can_succeed(me: Client, broken: Any) -> None:
     assert offered(me.get(f"{broken.get_absolute_url()}retry/").text) == {
         "failed:not_sent": True
     }
 
 
-def test_retry_explains_the_rest_and_does_not_select_it(me, partial):
+def test_retry_explains_the_rest_and_does_not_select_it(
+    me: Client, partial: Any
+) -> None:
     text = me.get(f"{partial.get_absolute_url()}retry/").text
     assert offered(text) == {MISSING: False, "failed:IOTDA.015204": False}
     assert "The device does not exist." in text
     assert "Unbind a policy it no longer needs" in text
 
 
-def test_retry_sends_exactly_what_is_chosen(me, partial, inventory):
+def test_retry_sends_exactly_what_is_chosen(
+    me: Client, partial: Any, inventory: Cloud
+) -> None:
     follow(me, partial, "retry", group=["failed:IOTDA.015204"])
     assert last().retry_of == partial
     assert target_states(last()).keys() == {inventory.known_ids["full"]}
     assert write_requests(inventory)[-1]["target_ids"] == [inventory.known_ids["full"]]
 
 
-def test_retry_of_unsent_targets_succeeds(me, broken, inventory):
+def test_retry_of_unsent_targets_succeeds(
+    me: Client, broken: Any, inventory: Cloud
+) -> None:
     response = follow(me, broken, "retry")
-    assert response.url == last().get_absolute_url()
+    assert response["Location"] == last().get_absolute_url()
     run_workers()
     assert outcome_counts(last()) == {"ok": 2}
     assert outcome_counts(broken) == {"failed": 2}
 
 
 @pytest.mark.parametrize("key", ["", "a\0b", "x" * 100_000])
-def test_an_invalid_key_is_rejected_before_a_query(me, broken, key):
+def test_an_invalid_key_is_rejected_before_a_query(
+    me: Client, broken: Any, key: str
+) -> None:
     assert follow(me, broken, "retry", key=key).status_code == 422
     assert last() == broken
 
 
-def test_retry_takes_reason_and_ticket_from_the_first_operation(me, partial):
+def test_retry_takes_reason_and_ticket_from_the_first_operation(
+    me: Client, partial: Any
+) -> None:
     text = me.get(f"{partial.get_absolute_url()}retry/").text
     assert 'value="because"' in text
     assert 'value="INC-7"' in text
 
 
-def test_both_operations_of_a_retry_link_to_each_other(me, broken):
+def test_both_operations_of_a_retry_link_to_each_other(me: Client, broken: Any) -> None:
     follow(me, broken, "retry")
     assert "Attempt 2 of <" in squeezed(me.get(last().get_absolute_url()).text)
     assert f">{last()}</a>" in me.get(broken.get_absolute_url()).text
@@ -144,7 +161,9 @@ def squeezed(text: str) -> str:
     return re.sub(r"\s+", " ", text)
 
 
-def test_a_third_attempt_counts_from_the_first(me, broken, inventory):
+def test_a_third_attempt_counts_from_the_first(
+    me: Client, broken: Any, inventory: Cloud
+) -> None:
     inventory.fault(
         "ShowDevice", "status", status=404, error_code="IOTDA.014000", error_msg="No."
     )
@@ -157,14 +176,18 @@ def test_a_third_attempt_counts_from_the_first(me, broken, inventory):
     assert re.search(rf"Attempt 3 of <[^>]*>{broken}<", text)
 
 
-def test_retry_of_a_bind_reads_the_policy_again_first(me, partial, inventory):
+def test_retry_of_a_bind_reads_the_policy_again_first(
+    me: Client, partial: Any, inventory: Cloud
+) -> None:
     before = len(inventory.journal())
     follow(me, partial, "retry", group=[MISSING])
     since = [entry["operation"] for entry in inventory.journal()[before:]]
     assert since.index("ShowDevicePolicy") < since.index("BindDevicePolicy")
 
 
-def test_retry_of_a_bind_records_what_is_bound_by_now(me, partial, inventory):
+def test_retry_of_a_bind_records_what_is_bound_by_now(
+    me: Client, partial: Any, inventory: Cloud
+) -> None:
     full, policy = inventory.known_ids["full"], inventory.known_ids["policy"]
     there = {"policy_id": policy, "target_type": "device", "target_id": full}
     inventory.call("POST", "bindings", json=there)
@@ -173,8 +196,8 @@ def test_retry_of_a_bind_records_what_is_bound_by_now(me, partial, inventory):
 
 
 def test_failures_that_can_never_succeed_cannot_be_selected(
-    me, start_operation, inventory
-):
+    me: Client, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = start_operation("device.freeze", inventory.known_ids["child"])
     url = f"{operation.get_absolute_url()}retry/"
     assert "Nothing left to retry." in me.get(url).text
@@ -184,7 +207,9 @@ def test_failures_that_can_never_succeed_cannot_be_selected(
     assert last() == operation
 
 
-def test_unknown_targets_cannot_be_retried(me, start_operation, inventory):
+def test_unknown_targets_cannot_be_retried(
+    me: Client, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     inventory.fault("FreezeDevice", "drop", moment="after")
     operation = start_operation("device.freeze", *inventory.free(1))
     response = follow(me, operation, "retry", group=["unknown:"])
@@ -194,8 +219,8 @@ def test_unknown_targets_cannot_be_retried(me, start_operation, inventory):
 
 
 def test_a_retry_leaves_out_targets_changed_successfully_since(
-    me, broken, start_operation, inventory
-):
+    me: Client, broken: Any, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     done = start_operation("device.freeze", inventory.free(1)[0])
     text = me.get(f"{broken.get_absolute_url()}retry/").text
     assert f"{done}</a>" in text
@@ -204,8 +229,8 @@ def test_a_retry_leaves_out_targets_changed_successfully_since(
 
 
 def test_a_target_that_was_changed_since_is_retried_only_if_selected(
-    me, broken, start_operation, inventory
-):
+    me: Client, broken: Any, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     device = inventory.free(1)[0]
     start_operation("device.unfreeze", device)
     url = f"{broken.get_absolute_url()}retry/"
@@ -214,24 +239,26 @@ def test_a_target_that_was_changed_since_is_retried_only_if_selected(
     assert target_states(last()).keys() == {device}
 
 
-def test_the_same_retry_twice_is_one_operation(me, broken, inventory):
+def test_the_same_retry_twice_is_one_operation(
+    me: Client, broken: Any, inventory: Cloud
+) -> None:
     url = f"{broken.get_absolute_url()}retry/"
     sent = form(me, url)
-    assert me.post(url, sent).url == me.post(url, sent).url
+    assert me.post(url, sent)["Location"] == me.post(url, sent)["Location"]
     assert Operation.objects.filter(retry_of=broken).count() == 1
     run_workers()
-    assert me.post(url, sent).url == last().get_absolute_url()
+    assert me.post(url, sent)["Location"] == last().get_absolute_url()
     assert len(write_requests(inventory)) == 2
 
 
 @pytest.mark.django_db(transaction=True)
 def test_twenty_posts_of_one_retry_are_one_operation(
-    transactional_db, me, broken, inventory
-):
+    transactional_db: None, me: Client, broken: Any, inventory: Cloud
+) -> None:
     url = f"{broken.get_absolute_url()}retry/"
     sent = form(me, url)
 
-    def post(_n):
+    def post(_n: Any) -> Any:
         client = Client()
         client.cookies = me.cookies
         try:
@@ -244,7 +271,9 @@ def test_twenty_posts_of_one_retry_are_one_operation(
     assert Operation.objects.filter(retry_of=broken).count() == 1
 
 
-def test_the_same_key_with_another_selection_is_rejected(me, partial):
+def test_the_same_key_with_another_selection_is_rejected(
+    me: Client, partial: Any
+) -> None:
     url = f"{partial.get_absolute_url()}retry/"
     sent = form(me, url, group=[MISSING])
     me.post(url, sent)
@@ -253,7 +282,9 @@ def test_the_same_key_with_another_selection_is_rejected(me, partial):
     assert f"already sent as {last()}" in response.text
 
 
-def test_a_second_tab_shows_that_it_was_retried_already(me, broken, inventory):
+def test_a_second_tab_shows_that_it_was_retried_already(
+    me: Client, broken: Any, inventory: Cloud
+) -> None:
     url = f"{broken.get_absolute_url()}retry/"
     one, other = form(me, url), form(me, url, key=OTHER_KEY)
     me.post(url, one)
@@ -262,7 +293,9 @@ def test_a_second_tab_shows_that_it_was_retried_already(me, broken, inventory):
     assert Operation.objects.filter(retry_of=broken).count() == 1
 
 
-def test_a_running_operation_cannot_be_retried(me, record_operation, inventory):
+def test_a_running_operation_cannot_be_retried(
+    me: Client, record_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = record_operation("device.freeze", *inventory.free(2))
     Target.objects.filter(target_id=inventory.free(1)[0]).update(
         state="failed", error_code="not_sent"
@@ -273,7 +306,9 @@ def test_a_running_operation_cannot_be_retried(me, record_operation, inventory):
     assert "is still running" in response.text
 
 
-def test_a_retry_on_a_whole_space_needs_its_name_again(me, start_operation, inventory):
+def test_a_retry_on_a_whole_space_needs_its_name_again(
+    me: Client, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     space = inventory.known_ids["other_space"]
     inventory.fault(
         "BindDevicePolicy",
@@ -293,13 +328,13 @@ def test_a_retry_on_a_whole_space_needs_its_name_again(me, start_operation, inve
     assert outcome_counts(last()) == {"ok": 1}
 
 
-def test_a_retry_needs_a_reason(me, broken):
+def test_a_retry_needs_a_reason(me: Client, broken: Any) -> None:
     response = follow(me, broken, "retry", reason=" ")
     assert response.status_code == 422
     assert "Say why" in response.text
 
 
-def test_an_empty_selection_sends_nothing(me, broken):
+def test_an_empty_selection_sends_nothing(me: Client, broken: Any) -> None:
     response = follow(me, broken, "retry", group=[])
     assert response.status_code == 422
     assert "Choose at least one." in response.text
@@ -308,7 +343,9 @@ def test_an_empty_selection_sends_nothing(me, broken):
 # Undo
 
 
-def test_undo_touches_only_what_it_changed(me, start_operation, inventory):
+def test_undo_touches_only_what_it_changed(
+    me: Client, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     before, *devices = inventory.known_ids["frozen"], *inventory.free(2)
     operation = start_operation("device.freeze", before, *devices, "nobody-1")
     run_workers()
@@ -319,7 +356,9 @@ def test_undo_touches_only_what_it_changed(me, start_operation, inventory):
     assert inventory.status(before) == "FROZEN"
 
 
-def test_undo_lists_the_targets_it_leaves_out(me, start_operation, inventory):
+def test_undo_lists_the_targets_it_leaves_out(
+    me: Client, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = start_operation(
         "device.freeze", inventory.known_ids["frozen"], *inventory.free(2)
     )
@@ -335,8 +374,12 @@ def test_undo_lists_the_targets_it_leaves_out(me, start_operation, inventory):
     [("policy.bind", "policy.unbind"), ("policy.unbind", "policy.bind")],
 )
 def test_undo_of_a_bind_unbinds_and_of_an_unbind_binds(
-    me, start_operation, inventory, verb, inverse
-):
+    me: Client,
+    start_operation: Callable[..., Operation],
+    inventory: Cloud,
+    verb: str,
+    inverse: str,
+) -> None:
     policy = inventory.known_ids["policy"]
     bound = sorted(inventory.bound(policy))
     ids = list(inventory.free(2)) if verb == "policy.bind" else bound[:2]
@@ -348,8 +391,8 @@ def test_undo_of_a_bind_unbinds_and_of_an_unbind_binds(
 
 
 def test_undo_leaves_out_devices_frozen_again_since_unless_selected(
-    me, start_operation, inventory
-):
+    me: Client, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     one, other = inventory.free(2)
     operation = start_operation("device.freeze", one, other)
     run_workers()
@@ -366,8 +409,8 @@ def test_undo_leaves_out_devices_frozen_again_since_unless_selected(
 
 
 def test_undo_leaves_out_what_another_operation_requested_as_well(
-    me, start_operation, inventory
-):
+    me: Client, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = start_operation("device.freeze", *inventory.free(1))
     start_operation("device.freeze", *inventory.free(1))
     assert offered(me.get(f"{operation.get_absolute_url()}undo/").text) == {
@@ -376,8 +419,8 @@ def test_undo_leaves_out_what_another_operation_requested_as_well(
 
 
 def test_a_freeze_after_the_form_was_opened_is_not_undone(
-    me, start_operation, inventory
-):
+    me: Client, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     device = inventory.free(1)[0]
     operation = start_operation("device.freeze", device)
     url = f"{operation.get_absolute_url()}undo/"
@@ -391,8 +434,8 @@ def test_a_freeze_after_the_form_was_opened_is_not_undone(
 
 
 def test_an_undo_is_rejected_if_it_covers_fewer_targets_than_the_form_showed(
-    me, start_operation, inventory
-):
+    me: Client, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     one, other = inventory.free(2)
     operation = start_operation("device.freeze", one, other)
     run_workers()
@@ -407,8 +450,8 @@ def test_an_undo_is_rejected_if_it_covers_fewer_targets_than_the_form_showed(
 
 
 def test_a_second_undo_shows_that_the_operation_is_undone(
-    me, start_operation, inventory
-):
+    me: Client, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = start_operation("device.freeze", *inventory.free(1))
     follow(me, operation, "undo")
     url = f"{operation.get_absolute_url()}undo/"
@@ -422,8 +465,8 @@ def test_a_second_undo_shows_that_the_operation_is_undone(
 
 
 def test_undo_is_not_offered_once_all_targets_are_undone(
-    me, start_operation, inventory
-):
+    me: Client, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = start_operation(
         "device.freeze", *inventory.free(2), inventory.known_ids["frozen"]
     )
@@ -441,8 +484,8 @@ def test_undo_is_not_offered_once_all_targets_are_undone(
 
 
 def test_undo_is_offered_again_after_the_change_was_repeated(
-    me, start_operation, inventory
-):
+    me: Client, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     one, other = inventory.free(2)
     operation = start_operation("device.freeze", one, other)
     run_workers()
@@ -457,8 +500,12 @@ def test_undo_is_offered_again_after_the_change_was_repeated(
 
 @pytest.mark.parametrize("few", [2, 1])
 def test_undo_is_not_offered_for_an_undone_large_operation(
-    me, start_operation, inventory, monkeypatch, few
-):
+    me: Client,
+    start_operation: Callable[..., Operation],
+    inventory: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+    few: int,
+) -> None:
     monkeypatch.setattr(undo_status, "SMALL_OPERATION", few)
     operation = start_operation("policy.bind", *inventory.free(2))
     url = operation.get_absolute_url()
@@ -476,8 +523,8 @@ def plain(text: str) -> str:
 
 
 def test_what_is_still_changed_can_be_undone_by_a_second_undo(
-    me, start_operation, inventory
-):
+    me: Client, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     one, other = inventory.free(2)
     operation = start_operation("device.freeze", one, other)
     run_workers()
@@ -486,18 +533,22 @@ def test_what_is_still_changed_can_be_undone_by_a_second_undo(
     assert target_states(last()) == {other: "ok"}
 
 
-def test_the_same_undo_twice_is_one_operation(me, start_operation, inventory):
+def test_the_same_undo_twice_is_one_operation(
+    me: Client, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = start_operation("device.freeze", *inventory.free(1))
     url = f"{operation.get_absolute_url()}undo/"
     sent = form(me, url)
-    assert me.post(url, sent).url == me.post(url, sent).url
+    assert me.post(url, sent)["Location"] == me.post(url, sent)["Location"]
     assert [entry["operation"] for entry in write_requests(inventory)] == [
         "FreezeDevice",
         "UnfreezeDevice",
     ]
 
 
-def test_one_key_for_two_undos_is_rejected(me, start_operation, inventory):
+def test_one_key_for_two_undos_is_rejected(
+    me: Client, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     device = inventory.free(1)[0]
     first = start_operation("device.freeze", device)
     follow(me, first, "undo", key=KEY)
@@ -507,7 +558,9 @@ def test_one_key_for_two_undos_is_rejected(me, start_operation, inventory):
     assert inventory.status(device) == "FROZEN"
 
 
-def test_an_undo_on_a_whole_space_needs_its_name(me, start_operation, inventory):
+def test_an_undo_on_a_whole_space_needs_its_name(
+    me: Client, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     space, policy = (
         inventory.known_ids["other_space"],
         inventory.known_ids["other_policy"],
@@ -520,8 +573,11 @@ def test_an_undo_on_a_whole_space_needs_its_name(me, start_operation, inventory)
 
 
 def test_an_undo_on_a_whole_space_needs_the_permission_for_spaces(
-    me, start_operation, actor, inventory
-):
+    me: Client,
+    start_operation: Callable[..., Operation],
+    actor: Actor,
+    inventory: Cloud,
+) -> None:
     operation = start_operation(
         "policy.bind", inventory.known_ids["other_space"], target_type="app"
     )
@@ -531,8 +587,8 @@ def test_an_undo_on_a_whole_space_needs_the_permission_for_spaces(
 
 
 def test_undo_waits_for_an_earlier_undo_of_unknown_outcome(
-    me, start_operation, inventory
-):
+    me: Client, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = start_operation("device.freeze", *inventory.free(1))
     inventory.fault("UnfreezeDevice", "drop", moment="after")
     follow(me, operation, "undo")
@@ -541,14 +597,18 @@ def test_undo_waits_for_an_earlier_undo_of_unknown_outcome(
     assert "got no clear answer" in text
 
 
-def test_undo_does_not_take_the_old_reason(me, start_operation, inventory):
+def test_undo_does_not_take_the_old_reason(
+    me: Client, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = start_operation("device.freeze", *inventory.free(1), ticket="INC-7")
     text = me.get(f"{operation.get_absolute_url()}undo/").text
     assert "because" not in text
     assert 'value="INC-7"' in text
 
 
-def test_an_undo_is_in_the_trail(me, start_operation, inventory):
+def test_an_undo_is_in_the_trail(
+    me: Client, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = start_operation("device.freeze", *inventory.free(1))
     follow(me, operation, "undo")
     event = Event.objects.get(kind="operation.asked", verb="device.unfreeze")
@@ -563,14 +623,18 @@ def test_an_undo_is_in_the_trail(me, start_operation, inventory):
 
 
 @pytest.mark.parametrize("what", ["retry", "undo", "cancel", "failures.csv"])
-def test_a_follow_up_of_a_hidden_operation_is_not_found(operator, broken, what):
+def test_a_follow_up_of_a_hidden_operation_is_not_found(
+    operator: Client, broken: Any, what: str
+) -> None:
     url = f"{broken.get_absolute_url()}{what}" + ("" if "." in what else "/")
     assert operator.get(url).status_code == 404
     assert operator.post(url).status_code in (404, 405)
 
 
 @pytest.mark.parametrize("what", ["retry", "undo", "cancel"])
-def test_a_follow_up_without_a_csrf_token_is_rejected(me, broken, what):
+def test_a_follow_up_without_a_csrf_token_is_rejected(
+    me: Client, broken: Any, what: str
+) -> None:
     client = Client(enforce_csrf_checks=True)
     client.cookies = me.cookies
     assert (
@@ -581,8 +645,8 @@ def test_a_follow_up_without_a_csrf_token_is_rejected(me, broken, what):
 
 
 def test_a_link_to_a_hidden_operation_is_only_a_number(
-    operator, broken, actor, inventory
-):
+    operator: Client, broken: Any, actor: Actor, inventory: Cloud
+) -> None:
     user = operator.get("/").wsgi_request.user
     Operation.objects.filter(pk=broken.pk).update(actor=user)
     other = Operation.objects.create(
@@ -598,8 +662,8 @@ def test_a_link_to_a_hidden_operation_is_only_a_number(
 
 
 def test_a_target_changed_while_iotda_was_read_is_not_undone(
-    actor, start_operation, inventory
-):
+    actor: Actor, start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     (device,) = inventory.free(1)
     plan = UndoPlan(start_operation("device.freeze", device))
     start_operation("device.unfreeze", device)

@@ -1,9 +1,12 @@
 """Chunks without an answer are read back; stalled operations go on."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
+from pytest_django import Settings
 
 from devices.models import Device
 from iotda_admin.iotda import Unreachable
@@ -14,6 +17,7 @@ from iotda_admin.operations.execution.result_writer import ChunkResult, write_re
 from iotda_admin.operations.followups.undo import UndoPlan
 from iotda_admin.operations.models import Chunk, Operation
 from iotda_admin.rate import connection
+from tests.cloud import Cloud
 from tests.operation_helpers import (
     make_everything_due,
     outcome_counts,
@@ -23,14 +27,18 @@ from tests.operation_helpers import (
 )
 
 
-def waits_after(seconds, record_operation, *ids):
+def waits_after(
+    seconds: Any, record_operation: Callable[..., Operation], *ids: Any
+) -> Any:
     """Whether a worker finds something to send so long after it was recorded."""
     record_operation("device.freeze", *ids)
     Chunk.objects.update(due_at=timezone.now() - timedelta(seconds=seconds))
     return work_waits()
 
 
-def test_an_operation_that_nobody_started_is_found(record_operation, inventory):
+def test_an_operation_that_nobody_started_is_found(
+    record_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     assert waits_after(2, record_operation, *inventory.free(1))
     run_workers()
     assert outcome_counts(Operation.objects.get()) == {"ok": 1}
@@ -38,28 +46,36 @@ def test_an_operation_that_nobody_started_is_found(record_operation, inventory):
 
 
 def test_workers_send_an_operation_of_several_chunks_at_once(
-    record_operation, inventory
-):
+    record_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     assert waits_after(0, record_operation, *inventory.free(2))
 
 
-def test_workers_send_a_batch_task_at_once(record_operation, inventory, settings):
+def test_workers_send_a_batch_task_at_once(
+    record_operation: Callable[..., Operation], inventory: Cloud, settings: Settings
+) -> None:
     settings.BATCH_TASK_ABOVE = 1
     assert waits_after(0, record_operation, *inventory.free(2))
 
 
-def test_a_chunk_that_is_not_due_does_not_wake_a_worker(record_operation, inventory):
+def test_a_chunk_that_is_not_due_does_not_wake_a_worker(
+    record_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     assert not waits_after(-300, record_operation, *inventory.free(2))
 
 
-def test_a_paused_operation_does_not_wake_a_worker(record_operation, inventory):
+def test_a_paused_operation_does_not_wake_a_worker(
+    record_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     later = timezone.now() + timedelta(minutes=5)
     assert waits_after(0, record_operation, *inventory.free(2))
     Operation.objects.update(held_until=later)
     assert not work_waits()
 
 
-def test_a_running_lease_is_respected(record_operation, inventory):
+def test_a_running_lease_is_respected(
+    record_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = record_operation("device.freeze", *inventory.free(1))
     lease_chunk(operation.chunks.get())
     reconciliation.recover_stalled()
@@ -67,8 +83,8 @@ def test_a_running_lease_is_respected(record_operation, inventory):
 
 
 def test_an_expired_lease_is_taken_over_with_a_new_fencing_token(
-    record_operation, inventory
-):
+    record_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = record_operation("device.freeze", *inventory.free(1))
     token = lease_chunk(operation.chunks.get()).chunk.token
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
@@ -78,8 +94,8 @@ def test_an_expired_lease_is_taken_over_with_a_new_fencing_token(
 
 
 def test_the_lease_is_longer_than_all_calls_together(
-    record_operation, settings, inventory
-):
+    record_operation: Callable[..., Operation], settings: Settings, inventory: Cloud
+) -> None:
     settings.IOTDA_DEADLINE = 7
     operation = record_operation("device.freeze", *inventory.free(1))
     chunk = lease_chunk(operation.chunks.get()).chunk
@@ -89,8 +105,11 @@ def test_the_lease_is_longer_than_all_calls_together(
 
 @pytest.mark.parametrize("wrong", [timedelta(hours=1), timedelta(hours=-1)])
 def test_a_wrong_clock_neither_expires_leases_nor_loses_them(
-    record_operation, inventory, monkeypatch, wrong
-):
+    record_operation: Callable[..., Operation],
+    inventory: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+    wrong: Any,
+) -> None:
     operation, now = record_operation("device.freeze", *inventory.free(1)), timezone.now
     sending = lease_chunk(operation.chunks.get())
     monkeypatch.setattr(timezone, "now", lambda: now() + wrong)
@@ -101,7 +120,9 @@ def test_a_wrong_clock_neither_expires_leases_nor_loses_them(
     assert outcome_counts(operation) == {"sent": 1}
 
 
-def test_only_one_reads_back_at_a_time(record_operation, inventory):
+def test_only_one_reads_back_at_a_time(
+    record_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = record_operation("device.freeze", *inventory.free(1))
     lease_chunk(operation.chunks.get())
     Chunk.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
@@ -113,7 +134,9 @@ def test_only_one_reads_back_at_a_time(record_operation, inventory):
     ] == [True, False]
 
 
-def test_a_stopped_operation_sends_nothing_more(start_operation, inventory):
+def test_a_stopped_operation_sends_nothing_more(
+    start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     inventory.fault(
         "FreezeDevice",
         "status",
@@ -133,10 +156,12 @@ def test_a_stopped_operation_sends_nothing_more(start_operation, inventory):
 
 
 @pytest.fixture
-def unanswered(record_operation, inventory):
+def unanswered(
+    record_operation: Callable[..., Operation], inventory: Cloud
+) -> Callable[..., Any]:
     """An operation on one device whose sender died, and its chunk."""
 
-    def make(device):
+    def make(device: Any) -> tuple[Any, ...]:
         operation = record_operation("device.freeze", device)
         lease_chunk(operation.chunks.get())
         Chunk.objects.filter(operation=operation).update(
@@ -149,10 +174,10 @@ def unanswered(record_operation, inventory):
 
 
 @pytest.fixture
-def two_readers(unanswered, inventory):
+def two_readers(unanswered: Callable[..., Any], inventory: Cloud) -> Callable[..., Any]:
     """A slow reader of an unanswered change, and one who has taken over from it."""
 
-    def take(misses):
+    def take(misses: Any) -> tuple[Any, ...]:
         operation, _chunk = unanswered(*inventory.free(1))
         Chunk.objects.update(misses=misses)
         readers = [
@@ -167,7 +192,9 @@ def two_readers(unanswered, inventory):
     return take
 
 
-def test_the_first_read_back_counts_and_a_late_one_is_ignored(two_readers, inventory):
+def test_the_first_read_back_counts_and_a_late_one_is_ignored(
+    two_readers: Callable[..., Any], inventory: Cloud
+) -> None:
     (device,) = inventory.free(1)
     operation, slow, quick = two_readers(1)
     quick.record({device: True})
@@ -175,7 +202,9 @@ def test_the_first_read_back_counts_and_a_late_one_is_ignored(two_readers, inven
     assert outcome_counts(operation) == {"ok": 1}
 
 
-def test_a_reader_that_lost_its_lease_writes_no_result(two_readers, inventory):
+def test_a_reader_that_lost_its_lease_writes_no_result(
+    two_readers: Callable[..., Any], inventory: Cloud
+) -> None:
     (device,) = inventory.free(1)
     operation, slow, quick = two_readers(1)
     slow.record({device: False})
@@ -184,7 +213,9 @@ def test_a_reader_that_lost_its_lease_writes_no_result(two_readers, inventory):
     assert outcome_counts(operation) == {"ok": 1}
 
 
-def test_no_outcome_is_written_while_a_later_attempt_is_open(unanswered, inventory):
+def test_no_outcome_is_written_while_a_later_attempt_is_open(
+    unanswered: Callable[..., Any], inventory: Cloud
+) -> None:
     (device,) = inventory.free(1)
     first, _chunk = unanswered(device)
     unanswered(device)
@@ -195,8 +226,10 @@ def test_no_outcome_is_written_while_a_later_attempt_is_open(unanswered, invento
 
 
 def test_a_later_attempt_of_unknown_outcome_does_not_delay_an_earlier_one(
-    unanswered, start_operation, inventory
-):
+    unanswered: Callable[..., Any],
+    start_operation: Callable[..., Operation],
+    inventory: Cloud,
+) -> None:
     (device,) = inventory.free(1)
     tries = [unanswered(device)[0] for _ in range(2)]
     assert outcome_counts(start_operation("device.freeze", device)) == {"ok": 1}
@@ -207,7 +240,12 @@ def test_a_later_attempt_of_unknown_outcome_does_not_delay_an_earlier_one(
 
 
 @pytest.fixture
-def half_changed(record_operation, start_operation, inventory, settings):
+def half_changed(
+    record_operation: Callable[..., Operation],
+    start_operation: Callable[..., Operation],
+    inventory: Cloud,
+    settings: Settings,
+) -> tuple[Any, ...]:
     """A chunk that is to be sent again, except for one target that another operation has changed since."""
     settings.READ_BACK_GAP = 0
     first, changed, last = devices = sorted(inventory.free(3))
@@ -228,8 +266,8 @@ def half_changed(record_operation, start_operation, inventory, settings):
 
 @pytest.mark.parametrize("refused", [False, True])
 def test_a_target_changed_since_is_left_out_of_the_next_attempt(
-    half_changed, inventory, refused
-):
+    half_changed: tuple[Any, ...], inventory: Cloud, refused: bool
+) -> None:
     operation, changed = half_changed
     if refused:
         # The ids go singly then.
@@ -242,8 +280,8 @@ def test_a_target_changed_since_is_left_out_of_the_next_attempt(
 
 
 def test_an_operation_ends_although_its_last_result_writer_died(
-    record_operation, inventory
-):
+    record_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     operation = record_operation("device.freeze", *inventory.free(2))
     first, second = (lease_chunk(chunk) for chunk in operation.chunks.all())
     answer = executor.send_request(first, connection.client())
@@ -262,15 +300,17 @@ def test_an_operation_ends_although_its_last_result_writer_died(
 
 
 def test_the_chunk_of_a_dead_sender_is_not_read_back_while_its_call_may_arrive(
-    unanswered, settings, inventory
-):
+    unanswered: Callable[..., Any], settings: Settings, inventory: Cloud
+) -> None:
     settings.IOTDA_DEADLINE = 60
     _operation, chunk = unanswered(*inventory.free(1))
     assert chunk.due_at > chunk.sent_at + timedelta(seconds=60)
     assert not reconciliation.chunks_to_read_back()
 
 
-def test_an_unapplied_chunk_of_a_dead_sender_is_sent_again(unanswered, inventory):
+def test_an_unapplied_chunk_of_a_dead_sender_is_sent_again(
+    unanswered: Callable[..., Any], inventory: Cloud
+) -> None:
     (device,) = inventory.free(1)
     operation, _chunk = unanswered(device)
     reconcile_now()
@@ -284,8 +324,10 @@ def test_an_unapplied_chunk_of_a_dead_sender_is_sent_again(unanswered, inventory
 
 
 def test_it_is_not_sent_again_after_a_later_request(
-    unanswered, start_operation, inventory
-):
+    unanswered: Callable[..., Any],
+    start_operation: Callable[..., Operation],
+    inventory: Cloud,
+) -> None:
     (device,) = inventory.free(1)
     operation, _chunk = unanswered(device)
     assert outcome_counts(start_operation("device.unfreeze", device)) == {"already": 1}
@@ -295,7 +337,9 @@ def test_it_is_not_sent_again_after_a_later_request(
     assert not inventory.journal("FreezeDevice")
 
 
-def test_of_two_unapplied_attempts_the_later_one_is_sent(unanswered, inventory):
+def test_of_two_unapplied_attempts_the_later_one_is_sent(
+    unanswered: Callable[..., Any], inventory: Cloud
+) -> None:
     (device,) = inventory.free(1)
     first, second = unanswered(device)[0], unanswered(device)[0]
     for _round in range(6):
@@ -307,8 +351,8 @@ def test_of_two_unapplied_attempts_the_later_one_is_sent(unanswered, inventory):
 
 
 def test_an_unanswered_chunk_of_a_stopped_process_is_sent_again(
-    record_operation, inventory
-):
+    record_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
     """Its call may have waited for its turn: perhaps the platform was never asked."""
     operation = record_operation("device.freeze", *inventory.free(1))
     stopped = Unreachable("Stopped.", code=SENDER_LOST, maybe_applied=True)
@@ -320,7 +364,7 @@ def test_an_unanswered_chunk_of_a_stopped_process_is_sent_again(
 
 
 @pytest.fixture
-def frozen_by_others(inventory):
+def frozen_by_others(inventory: Cloud) -> Any:
     """At the console, as the inventory knows since its last reading."""
     (device,) = inventory.free(1)
     connection.client().freeze_device(device)
@@ -328,21 +372,27 @@ def frozen_by_others(inventory):
     return device
 
 
-def test_a_state_known_before_a_sender_died_is_already(unanswered, frozen_by_others):
+def test_a_state_known_before_a_sender_died_is_already(
+    unanswered: Callable[..., Any], frozen_by_others: Any
+) -> None:
     operation, _chunk = unanswered(frozen_by_others)
     reconcile_now()
     assert outcome_counts(operation) == {"already": 1}
     assert UndoPlan(operation).preselected == []
 
 
-def test_a_state_first_read_after_a_sender_died_is_ok(unanswered, frozen_by_others):
+def test_a_state_first_read_after_a_sender_died_is_ok(
+    unanswered: Callable[..., Any], frozen_by_others: Any
+) -> None:
     operation, _chunk = unanswered(frozen_by_others)
     Device.objects.filter(pk=frozen_by_others).update(read_at=timezone.now())
     reconcile_now()
     assert outcome_counts(operation) == {"ok": 1}
 
 
-def test_a_state_that_differed_at_an_earlier_read_is_ok(unanswered, inventory):
+def test_a_state_that_differed_at_an_earlier_read_is_ok(
+    unanswered: Callable[..., Any], inventory: Cloud
+) -> None:
     (device,) = inventory.free(1)
     Device.objects.filter(pk=device).update(status="FROZEN")
     operation, _chunk = unanswered(device)

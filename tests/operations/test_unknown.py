@@ -1,14 +1,19 @@
 """A change without a clear answer is unknown until the platform was read back; it is never sent again."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.execution import reconciliation
-from iotda_admin.operations.models import Chunk
+from iotda_admin.operations.models import Chunk, Operation
 from iotda_admin.rate import connection
+from tests.cloud import Cloud
 from tests.conftest import HTMX
 from tests.operation_helpers import (
     make_everything_due,
@@ -40,7 +45,7 @@ SHAPES = ["missing_target", "both_lists", "wrong_policy_id", "bad_types"]
 
 
 @pytest.fixture
-def targets(inventory):
+def targets(inventory: Cloud) -> dict[str, Any]:
     """For each verb something that it would change."""
     known = inventory.known_ids
     return {
@@ -52,14 +57,14 @@ def targets(inventory):
 
 
 @pytest.fixture
-def spoil(inventory, settings):
+def spoil(inventory: Cloud, settings: Settings) -> Callable[..., Any]:
     """The next write goes wrong, before or after the platform has made the change."""
 
-    def wait_for(seconds):
+    def wait_for(seconds: Any) -> None:
         settings.IOTDA_DEADLINE = seconds
         connection.client.cache_clear()
 
-    def spoil(verb, fault, moment):
+    def spoil(verb: Any, fault: Any, moment: Any) -> Any:
         wait_for(0.8 if fault in ("hang", "drip_headers") else 10)
         args = {"status": fault} if isinstance(fault, int) else {}
         name = "status" if isinstance(fault, int) else fault
@@ -71,7 +76,14 @@ def spoil(inventory, settings):
     return spoil
 
 
-def spoilt(start_operation, spoil, targets, verb, fault, moment):
+def spoilt(
+    start_operation: Callable[..., Operation],
+    spoil: Callable[..., Any],
+    targets: dict[str, Any],
+    verb: Any,
+    fault: Any,
+    moment: Any,
+) -> Any:
     over = spoil(verb, fault, moment)
     operation = start_operation(
         verb,
@@ -89,8 +101,13 @@ def spoilt(start_operation, spoil, targets, verb, fault, moment):
      if verb == "policy.bind" or fault not in ("truncate", "deep_json")],
 )  # fmt: skip
 def test_an_applied_change_is_read_back_as_ok(
-    start_operation, spoil, targets, inventory, verb, fault
-):
+    start_operation: Callable[..., Operation],
+    spoil: Callable[..., Any],
+    targets: dict[str, Any],
+    inventory: Cloud,
+    verb: Any,
+    fault: Any,
+) -> None:
     operation = spoilt(start_operation, spoil, targets, verb, fault, "after")
     n = len(targets[verb])
     assert outcome_counts(operation) == {"unknown": n}
@@ -102,8 +119,13 @@ def test_an_applied_change_is_read_back_as_ok(
 @pytest.mark.parametrize("verb", ["device.freeze", "policy.bind"])
 @pytest.mark.parametrize("fault", [*WIRE, *STATUSES])
 def test_an_unapplied_change_has_failed_after_two_read_backs(
-    start_operation, spoil, targets, inventory, verb, fault
-):
+    start_operation: Callable[..., Operation],
+    spoil: Callable[..., Any],
+    targets: dict[str, Any],
+    inventory: Cloud,
+    verb: str,
+    fault: Any,
+) -> None:
     operation = spoilt(start_operation, spoil, targets, verb, fault, "before")
     n = len(targets[verb])
     for expected in ("unknown", "unknown", "failed"):
@@ -116,8 +138,12 @@ def test_an_unapplied_change_has_failed_after_two_read_backs(
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("verb", ["device.unfreeze", "policy.unbind"])
 def test_unfreeze_and_unbind_are_read_back_too(
-    start_operation, spoil, targets, verb, moment
-):
+    start_operation: Callable[..., Operation],
+    spoil: Callable[..., Any],
+    targets: dict[str, Any],
+    verb: str,
+    moment: str,
+) -> None:
     operation = spoilt(start_operation, spoil, targets, verb, "drop", moment)
     reconcile_now()
     reconcile_now()
@@ -129,8 +155,12 @@ def test_unfreeze_and_unbind_are_read_back_too(
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.verb)
 def test_a_lost_answer_of_every_verb_is_read_back(
-    start_operation, inventory, spoil, sample, moment
-):
+    start_operation: Callable[..., Operation],
+    inventory: Cloud,
+    spoil: Callable[..., Any],
+    sample: Any,
+    moment: str,
+) -> None:
     over = spoil(sample.verb, "drop", moment)
     policy = {"policy": sample.policy} if sample.policy else {}
     operation = start_operation(
@@ -146,8 +176,12 @@ def test_a_lost_answer_of_every_verb_is_read_back(
 
 @pytest.mark.parametrize("fault", SHAPES)
 def test_an_answer_that_contradicts_itself_is_read_back(
-    start_operation, spoil, targets, inventory, fault
-):
+    start_operation: Callable[..., Operation],
+    spoil: Callable[..., Any],
+    targets: dict[str, Any],
+    inventory: Cloud,
+    fault: str,
+) -> None:
     operation = spoilt(start_operation, spoil, targets, "policy.bind", fault, "after")
     assert outcome_counts(operation)["unknown"] >= 1
     reconcile_now()
@@ -157,14 +191,21 @@ def test_an_answer_that_contradicts_itself_is_read_back(
 
 @pytest.mark.parametrize("fault", ["extra_target", "dup_target"])
 def test_results_of_unrequested_targets_are_ignored(
-    start_operation, spoil, targets, fault
-):
+    start_operation: Callable[..., Operation],
+    spoil: Callable[..., Any],
+    targets: dict[str, Any],
+    fault: str,
+) -> None:
     operation = spoilt(start_operation, spoil, targets, "policy.bind", fault, "after")
     assert sum(outcome_counts(operation).values()) == 2
     assert "not-in-the-request" not in target_states(operation)
 
 
-def test_only_the_doubtful_target_is_unknown(start_operation, spoil, targets):
+def test_only_the_doubtful_target_is_unknown(
+    start_operation: Callable[..., Operation],
+    spoil: Callable[..., Any],
+    targets: dict[str, Any],
+) -> None:
     operation = spoilt(
         start_operation, spoil, targets, "policy.bind", "missing_target", "after"
     )
@@ -172,8 +213,11 @@ def test_only_the_doubtful_target_is_unknown(start_operation, spoil, targets):
 
 
 def test_it_is_not_read_back_before_the_calls_deadline(
-    start_operation, spoil, targets, inventory
-):
+    start_operation: Callable[..., Operation],
+    spoil: Callable[..., Any],
+    targets: dict[str, Any],
+    inventory: Cloud,
+) -> None:
     operation = spoilt(
         start_operation, spoil, targets, "device.freeze", "drop", "after"
     )
@@ -185,8 +229,11 @@ def test_it_is_not_read_back_before_the_calls_deadline(
 
 
 def test_the_second_read_back_comes_after_a_pause(
-    start_operation, spoil, targets, settings
-):
+    start_operation: Callable[..., Operation],
+    spoil: Callable[..., Any],
+    targets: dict[str, Any],
+    settings: Settings,
+) -> None:
     settings.READ_BACK_GAP = 60
     operation = spoilt(
         start_operation, spoil, targets, "device.freeze", "drop", "before"
@@ -198,8 +245,11 @@ def test_the_second_read_back_comes_after_a_pause(
 
 
 def test_one_read_back_is_not_enough_if_listings_lag(
-    start_operation, spoil, targets, inventory
-):
+    start_operation: Callable[..., Operation],
+    spoil: Callable[..., Any],
+    targets: dict[str, Any],
+    inventory: Cloud,
+) -> None:
     inventory.switch(stale_list_ms=60_000)
     operation = spoilt(start_operation, spoil, targets, "policy.bind", "drop", "after")
     reconcile_now()
@@ -209,8 +259,12 @@ def test_one_read_back_is_not_enough_if_listings_lag(
 
 
 def test_read_back_is_repeated_after_iotda_was_down(
-    start_operation, spoil, targets, settings, inventory
-):
+    start_operation: Callable[..., Operation],
+    spoil: Callable[..., Any],
+    targets: dict[str, Any],
+    settings: Settings,
+    inventory: Cloud,
+) -> None:
     operation = spoilt(
         start_operation, spoil, targets, "device.freeze", "drop", "after"
     )
@@ -222,8 +276,11 @@ def test_read_back_is_repeated_after_iotda_was_down(
 
 
 def test_a_later_change_of_the_same_target_hides_the_earlier(
-    start_operation, spoil, targets, inventory
-):
+    start_operation: Callable[..., Operation],
+    spoil: Callable[..., Any],
+    targets: dict[str, Any],
+    inventory: Cloud,
+) -> None:
     operation = spoilt(
         start_operation, spoil, targets, "device.freeze", "drop", "after"
     )
@@ -238,8 +295,10 @@ def test_a_later_change_of_the_same_target_hides_the_earlier(
 
 
 def test_a_later_attempt_that_changed_nothing_hides_nothing(
-    start_operation, spoil, targets
-):
+    start_operation: Callable[..., Operation],
+    spoil: Callable[..., Any],
+    targets: dict[str, Any],
+) -> None:
     operation = spoilt(
         start_operation, spoil, targets, "device.freeze", "drop", "after"
     )
@@ -254,8 +313,13 @@ def test_a_later_attempt_that_changed_nothing_hides_nothing(
     ("verb", "expected"), [("policy.bind", "failed"), ("policy.unbind", "ok")]
 )
 def test_a_deleted_policy_is_bound_to_nothing(
-    start_operation, spoil, targets, inventory, verb, expected
-):
+    start_operation: Callable[..., Operation],
+    spoil: Callable[..., Any],
+    targets: dict[str, Any],
+    inventory: Cloud,
+    verb: str,
+    expected: str,
+) -> None:
     operation = spoilt(start_operation, spoil, targets, verb, "drop", "before")
     inventory.call("DELETE", f"policies/{operation.policy_id}")
     reconcile_now()
@@ -263,7 +327,12 @@ def test_a_deleted_policy_is_bound_to_nothing(
     assert outcome_counts(operation) == {expected: 2}
 
 
-def test_a_deleted_device_was_not_frozen(start_operation, spoil, targets, inventory):
+def test_a_deleted_device_was_not_frozen(
+    start_operation: Callable[..., Operation],
+    spoil: Callable[..., Any],
+    targets: dict[str, Any],
+    inventory: Cloud,
+) -> None:
     operation = spoilt(
         start_operation, spoil, targets, "device.freeze", "drop", "before"
     )
@@ -278,8 +347,13 @@ def test_a_deleted_device_was_not_frozen(start_operation, spoil, targets, invent
     [("device.freeze", "ShowDevice"), ("policy.unbind", "ShowTargetsInDevicePolicy")],
 )
 def test_a_404_that_is_not_from_iotda_resolves_nothing(
-    start_operation, spoil, targets, inventory, verb, read
-):
+    start_operation: Callable[..., Operation],
+    spoil: Callable[..., Any],
+    targets: dict[str, Any],
+    inventory: Cloud,
+    verb: str,
+    read: str,
+) -> None:
     operation = spoilt(start_operation, spoil, targets, verb, "drop", "after")
     inventory.fault(
         read,
@@ -294,8 +368,10 @@ def test_a_404_that_is_not_from_iotda_resolves_nothing(
 
 
 def test_the_operation_ends_once_all_targets_have_an_outcome(
-    start_operation, spoil, targets
-):
+    start_operation: Callable[..., Operation],
+    spoil: Callable[..., Any],
+    targets: dict[str, Any],
+) -> None:
     operation = spoilt(
         start_operation, spoil, targets, "device.freeze", "drop", "after"
     )
@@ -309,8 +385,11 @@ def test_the_operation_ends_once_all_targets_have_an_outcome(
 
 
 def test_the_page_explains_an_unknown_outcome(
-    start_operation, spoil, targets, operator
-):
+    start_operation: Callable[..., Operation],
+    spoil: Callable[..., Any],
+    targets: dict[str, Any],
+    operator: Client,
+) -> None:
     spoil("device.freeze", "drop", "after")
     url = f"/devices/{targets['device.freeze'][0]}/freeze/"
     form = {"reason": "why", "key": "a" * 32}
@@ -321,7 +400,9 @@ def test_the_page_explains_an_unknown_outcome(
 
 
 @pytest.fixture
-def unanswered(start_operation, inventory):
+def unanswered(
+    start_operation: Callable[..., Operation], inventory: Cloud
+) -> tuple[Any, ...]:
     """Three devices that were frozen, but nobody heard of it."""
     ids = sorted(inventory.free(3))
     inventory.fault("FreezeDevice", "drop", moment="after")
@@ -334,7 +415,9 @@ def unanswered(start_operation, inventory):
 
 
 @pytest.mark.parametrize("fault", ["status", "bad_json", "drop"])
-def test_an_unreadable_device_does_not_delay_the_others(unanswered, inventory, fault):
+def test_an_unreadable_device_does_not_delay_the_others(
+    unanswered: tuple[Any, ...], inventory: Cloud, fault: str
+) -> None:
     operation, (first, *others) = unanswered
     inventory.fault("ShowDevice", fault, match={"ids": [first]})
     reconcile_now()
@@ -342,7 +425,9 @@ def test_an_unreadable_device_does_not_delay_the_others(unanswered, inventory, f
 
 
 @pytest.mark.parametrize("fault", ["throttle", "drop"])
-def test_read_backs_made_before_iotda_went_down_count(unanswered, inventory, fault):
+def test_read_backs_made_before_iotda_went_down_count(
+    unanswered: tuple[Any, ...], inventory: Cloud, fault: str
+) -> None:
     operation, _ids = unanswered
     inventory.fault("ShowDevice", fault, match={"nth": 2})
     reconcile_now()

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
@@ -12,7 +13,7 @@ from iotda_admin.operations.execution.wakeups import make_listener, notify_worke
 LONG = 20
 
 
-def commit_elsewhere():
+def commit_elsewhere() -> None:
     with transaction.atomic():
         record_heartbeat()
         notify_workers()
@@ -20,8 +21,8 @@ def commit_elsewhere():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_commit_of_another_process_wakes_a_listener():
-    listener = make_listener()
+def test_a_commit_of_another_process_wakes_a_listener() -> None:
+    listener: Any = make_listener()
     listener.wait(0.1)
     other = threading.Timer(0.3, commit_elsewhere)
     other.start()
@@ -34,10 +35,10 @@ def test_a_commit_of_another_process_wakes_a_listener():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_listener_that_lost_its_session_reconnects_after_its_wait():
+def test_a_listener_that_lost_its_session_reconnects_after_its_wait() -> None:
     if connection.vendor != "postgresql":
         pytest.skip("SQLite needs no session")
-    listener = make_listener()
+    listener: Any = make_listener()
     listener.wait(0.1)
     listener.session.close()
     listener.wait(0.1)

@@ -4,11 +4,13 @@ import signal
 import sqlite3
 import time
 from contextlib import closing
+from typing import Any
 
 import pytest
 
+from tests.cloud import Cloud
 from tests.operation_helpers import OTHER_KEY, change_form, write_requests
-from tests.operations.deployment import until
+from tests.operations.deployment import Deployment, until
 
 ASK = """
 from django.contrib.auth.models import User
@@ -34,22 +36,22 @@ order by device_id limit 40
 """
 
 
-def states(deployment, table="chunk"):
+def states(deployment: Deployment, table: str = "chunk") -> set[Any]:
     return {
         state for (state,) in deployment.rows(f"select state from operations_{table}")
     }
 
 
-def ok_count(deployment):
+def ok_count(deployment: Deployment) -> Any:
     ok = "select count(*) from operations_target where state='ok'"
     return deployment.rows(ok)[0][0]
 
 
-def done(deployment, n):
+def done(deployment: Deployment, n: Any) -> bool:
     return ok_count(deployment) == n
 
 
-def busy(deployment, cloud, ids):
+def busy(deployment: Deployment, cloud: Cloud, ids: Any) -> Any:
     """A worker in the middle of an operation on these; one call meets the fault."""
     deployment.env["IOTDA_IN_FLIGHT"] = "2"
     deployment.shell(ASK.format(ids=list(ids)))
@@ -59,8 +61,8 @@ def busy(deployment, cloud, ids):
 
 
 def test_a_worker_sends_recorded_operations_and_stops_at_once_when_idle(
-    deployment, cloud
-):
+    deployment: Deployment, cloud: Cloud
+) -> None:
     deployment.shell(ASK.format(ids=list(cloud.free(10))))
     worker = deployment.start("manage.py", "worker")
     until(lambda: done(deployment, 10))
@@ -69,7 +71,9 @@ def test_a_worker_sends_recorded_operations_and_stops_at_once_when_idle(
     assert worker.wait(2) == 0
 
 
-def test_an_idle_worker_finds_a_later_operation(deployment, cloud):
+def test_an_idle_worker_finds_a_later_operation(
+    deployment: Deployment, cloud: Cloud
+) -> None:
     first, *others = cloud.free(6)
     deployment.shell(ASK.format(ids=[first]))
     deployment.start("manage.py", "worker")
@@ -81,7 +85,9 @@ def test_an_idle_worker_finds_a_later_operation(deployment, cloud):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_worker_requeues_what_it_has_not_begun(deployment, cloud, signum):
+def test_a_stopped_worker_requeues_what_it_has_not_begun(
+    deployment: Deployment, cloud: Cloud, signum: Any
+) -> None:
     cloud.fault("FreezeDevice", "latency", seconds=0.1)
     worker = busy(deployment, cloud, cloud.free(10))
     worker.send_signal(signum)
@@ -90,7 +96,9 @@ def test_a_stopped_worker_requeues_what_it_has_not_begun(deployment, cloud, sign
     assert states(deployment, "target") == {"ok", "pending"}
 
 
-def test_a_stopped_worker_leaves_hanging_calls_as_unknown(deployment, cloud):
+def test_a_stopped_worker_leaves_hanging_calls_as_unknown(
+    deployment: Deployment, cloud: Cloud
+) -> None:
     deployment.env["IOTDA_DEADLINE"] = "30"
     cloud.fault("FreezeDevice", "hang", match={"nth": [4, 5]}, moment="after")
     worker = busy(deployment, cloud, cloud.free(10))
@@ -101,7 +109,9 @@ def test_a_stopped_worker_leaves_hanging_calls_as_unknown(deployment, cloud):
     assert deployment.rows(unknown) in ([(1,)], [(2,)])
 
 
-def test_a_second_signal_ends_a_worker_at_once(deployment, cloud):
+def test_a_second_signal_ends_a_worker_at_once(
+    deployment: Deployment, cloud: Cloud
+) -> None:
     deployment.env["IOTDA_DEADLINE"] = "30"
     cloud.fault("FreezeDevice", "hang")
     worker = busy(deployment, cloud, cloud.free(10))
@@ -111,8 +121,8 @@ def test_a_second_signal_ends_a_worker_at_once(deployment, cloud):
 
 
 def test_a_stopped_worker_ends_in_time_although_the_database_is_locked(
-    deployment, cloud
-):
+    deployment: Deployment, cloud: Cloud
+) -> None:
     cloud.fault("FreezeDevice", "latency", seconds=0.1)
     worker = busy(deployment, cloud, cloud.free(10))
     database = deployment.folder / "iotda-admin.sqlite3"
@@ -129,8 +139,8 @@ def test_a_stopped_worker_ends_in_time_although_the_database_is_locked(
 
 
 def test_another_worker_takes_over_the_chunks_of_a_killed_one_within_two_seconds(
-    deployment, cloud
-):
+    deployment: Deployment, cloud: Cloud
+) -> None:
     """Two workers share an operation; what is not sent yet waits for no lease."""
     cloud.fault("FreezeDevice", "latency", seconds=0.2)
     deployment.env["IOTDA_IN_FLIGHT"] = "2"
@@ -153,7 +163,7 @@ call_command("migrate", "operations", {to!r}, verbosity=0)
 """
 
 
-def test_the_table_of_the_former_job_queue_is_dropped(deployment):
+def test_the_table_of_the_former_job_queue_is_dropped(deployment: Deployment) -> None:
     table = "django_tasks_database_dbtaskresult"
     deployment.shell(MIGRATE.format(to="0006"))
     deployment.rows(f"create table {table} (id text)")

@@ -1,20 +1,29 @@
 """The list of policies and a policy's page."""
 
+from typing import Any
+
 import pytest
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from iotda_admin.inventory.models import SyncRun
 from policies.models import Binding, Policy
+from tests.cloud import Cloud
 from tests.conftest import signed_in
 from tests.operation_helpers import bind_form, make_iotda_unreachable
 
 
-def test_the_list_shows_the_statements_and_the_number_of_targets(viewer, inventory):
+def test_the_list_shows_the_statements_and_the_number_of_targets(
+    viewer: Client, inventory: Cloud
+) -> None:
     text = viewer.get("/policies/").text
     assert all(policy.name in text for policy in Policy.objects.all())
     assert "Deny to publish and subscribe to" in " ".join(text.split())
 
 
-def test_the_list_works_while_iotda_is_down(viewer, inventory, settings):
+def test_the_list_works_while_iotda_is_down(
+    viewer: Client, inventory: Cloud, settings: Settings
+) -> None:
     make_iotda_unreachable(settings)
     response = viewer.get("/policies/")
     assert response.status_code == 200
@@ -22,8 +31,10 @@ def test_the_list_works_while_iotda_is_down(viewer, inventory, settings):
 
 
 def test_the_list_needs_as_many_queries_for_many_policies_as_for_one(
-    viewer, inventory, django_assert_max_num_queries
-):
+    viewer: Client,
+    inventory: Cloud,
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+) -> None:
     Policy.objects.bulk_create(
         Policy(policy_id=f"p{n}", name=f"p{n}") for n in range(40)
     )
@@ -32,7 +43,7 @@ def test_the_list_needs_as_many_queries_for_many_policies_as_for_one(
         viewer.get("/policies/")
 
 
-def test_the_page_reads_the_policy_from_iotda(viewer, inventory):
+def test_the_page_reads_the_policy_from_iotda(viewer: Client, inventory: Cloud) -> None:
     policy = inventory.known_ids["policy"]
     inventory.call("PATCH", f"policies/{policy}", json={"policy_name": "renamed"})
     response = viewer.get(f"/policies/{policy}/")
@@ -44,8 +55,8 @@ def test_the_page_reads_the_policy_from_iotda(viewer, inventory):
     ("fault", "status"), [(None, 503), ("html", 503), ("redirect", 502)]
 )
 def test_an_unreadable_policy_is_shown_from_the_inventory(
-    viewer, inventory, settings, fault, status
-):
+    viewer: Client, inventory: Cloud, settings: Settings, fault: str | None, status: int
+) -> None:
     policy = Policy.objects.get(pk=inventory.known_ids["policy"])
     inventory.fault("ShowDevicePolicy", fault) if fault else make_iotda_unreachable(
         settings
@@ -56,7 +67,7 @@ def test_an_unreadable_policy_is_shown_from_the_inventory(
     assert policy.name in response.text
 
 
-def test_a_deleted_policy_is_shown_as_deleted(viewer, inventory):
+def test_a_deleted_policy_is_shown_as_deleted(viewer: Client, inventory: Cloud) -> None:
     policy = inventory.known_ids["policy"]
     inventory.call("DELETE", f"policies/{policy}")
     response = viewer.get(f"/policies/{policy}/")
@@ -64,7 +75,7 @@ def test_a_deleted_policy_is_shown_as_deleted(viewer, inventory):
     assert "IoTDA no longer knows this policy" in response.text
 
 
-def test_an_unknown_policy_is_not_found(viewer, inventory):
+def test_an_unknown_policy_is_not_found(viewer: Client, inventory: Cloud) -> None:
     assert viewer.get("/policies/nobody/").status_code == 404
 
 
@@ -72,8 +83,11 @@ def test_an_unknown_policy_is_not_found(viewer, inventory):
     "answer", [None, {"status": 404, "error_code": "APIGW.0101", "error_msg": "No."}]
 )
 def test_only_a_404_from_iotda_means_not_found(
-    policyadmin, inventory, settings, answer
-):
+    policyadmin: Client,
+    inventory: Cloud,
+    settings: Settings,
+    answer: dict[str, Any] | None,
+) -> None:
     inventory.fault(
         "ShowDevicePolicy", "status", **answer
     ) if answer else make_iotda_unreachable(settings)
@@ -87,8 +101,8 @@ def test_only_a_404_from_iotda_means_not_found(
     ("role", "shown"), [("viewer", False), ("operator", False), ("auditor", True)]
 )
 def test_actor_and_reason_in_the_history_require_permission(
-    policyadmin, role, shown, inventory
-):
+    policyadmin: Client, role: str, shown: bool, inventory: Cloud
+) -> None:
     policy = inventory.known_ids["policy"]
     policyadmin.post("/policies/selection.bind/", bind_form(policy, *inventory.free(1)))
     history = (
@@ -99,7 +113,7 @@ def test_actor_and_reason_in_the_history_require_permission(
         assert (words in history) == shown
 
 
-def test_its_targets_are_paged(viewer, inventory):
+def test_its_targets_are_paged(viewer: Client, inventory: Cloud) -> None:
     policy = inventory.known_ids["policy"]
     Binding.objects.bulk_create(
         Binding(policy_id=policy, target_type="device", target_id=f"d{n}")

@@ -2,8 +2,10 @@
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from tests.cloud import Cloud
 from tests.operation_helpers import bind_form
 
 # BEGIN and COMMIT of its two transactions included.
@@ -11,7 +13,9 @@ STATEMENTS = 45
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_bind_of_three_devices_needs_few_sql_statements(inventory, policyadmin):
+def test_a_bind_of_three_devices_needs_few_sql_statements(
+    inventory: Cloud, policyadmin: Client
+) -> None:
     policy = inventory.known_ids["other_policy"]
     policyadmin.get(f"/policies/{policy}/bind/")
     form = bind_form(policy, *inventory.free(3))

@@ -7,7 +7,9 @@ input before it starts, and prints its results as one JSON line.
 import json
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import django
 
@@ -20,8 +22,8 @@ from iotda_admin.rate.connection import client  # noqa: E402
 WRITES = 0
 
 
-def counted(ask):
-    def asking(sql, *args, **numbers):
+def counted(ask: Any) -> Callable[..., Any]:
+    def asking(sql: Any, *args: Any, **numbers: Any) -> Any:
         global WRITES
         WRITES += sql != store.PEEK
         return ask(sql, *args, **numbers)
@@ -29,7 +31,7 @@ def counted(ask):
     return asking
 
 
-def call(_number, until):
+def call(_number: Any, until: Any) -> Any:
     if time.monotonic() > until:
         return None
     try:
@@ -39,7 +41,7 @@ def call(_number, until):
     return "ok"
 
 
-def main(calls, threads, seconds=60.0):
+def main(calls: Any, threads: Any, seconds: Any = 60.0) -> None:
     store._execute = counted(store._execute)
     print("ready", flush=True)
     sys.stdin.readline()

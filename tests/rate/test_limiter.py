@@ -1,5 +1,8 @@
 """The token bucket with a fake clock; the row in the database has the real one."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from iotda_admin.rate import store
@@ -16,41 +19,43 @@ LIMIT = RateLimit(rate=200, burst=200)
 
 
 class Time:
-    def __init__(self):
+    def __init__(self) -> None:
         self.now = 1000.0
 
-    def sleep(self, seconds):
+    def sleep(self, seconds: Any) -> None:
         self.now += seconds
 
 
 @pytest.fixture
-def time():
+def time() -> Time:
     return Time()
 
 
 @pytest.fixture
-def limiter(paced, time):
+def limiter(paced: Callable[..., Any], time: Time) -> TokenBucket:
     return TokenBucket("test", clock=lambda: time.now, sleep=time.sleep)
 
 
-def tat():
+def tat() -> Any:
     return Limit.objects.get(name="test").tat
 
 
-def fill(limiter):
+def fill(limiter: TokenBucket) -> None:
     """Take slots until the limiter has unused ones."""
     while not limiter._slots:
         limiter.take(LIMIT, 10)
 
 
-def test_a_reserved_slot_costs_no_write(limiter):
+def test_a_reserved_slot_costs_no_write(limiter: TokenBucket) -> None:
     fill(limiter)
     before = tat()
     limiter.take(LIMIT, 10)
     assert tat() == before
 
 
-def test_a_few_writes_serve_many_calls(limiter, monkeypatch):
+def test_a_few_writes_serve_many_calls(
+    limiter: TokenBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     writes = []
     reserve = store.reserve_slots
     monkeypatch.setattr(
@@ -61,7 +66,7 @@ def test_a_few_writes_serve_many_calls(limiter, monkeypatch):
     assert len(writes) <= 25
 
 
-def test_unused_slots_expire(limiter, time):
+def test_unused_slots_expire(limiter: TokenBucket, time: Time) -> None:
     fill(limiter)
     before = tat()
     time.now += SLOT_LIFETIME_SECONDS + 0.1
@@ -69,21 +74,23 @@ def test_unused_slots_expire(limiter, time):
     assert tat() > before
 
 
-def test_a_pause_voids_reserved_slots(limiter):
+def test_a_pause_voids_reserved_slots(limiter: TokenBucket) -> None:
     fill(limiter)
     limiter.pause(LIMIT, 30)
     with pytest.raises(SlotTooFar):
         limiter.take(LIMIT, 10)
 
 
-def test_at_a_low_rate_a_block_has_one_slot(limiter):
+def test_at_a_low_rate_a_block_has_one_slot(limiter: TokenBucket) -> None:
     slow = RateLimit(rate=10, burst=10)
     for _ in range(5):
         limiter.take(slow, 10)
         assert not limiter._slots
 
 
-def test_without_the_database_the_process_limits_itself(limiter, time, monkeypatch):
+def test_without_the_database_the_process_limits_itself(
+    limiter: TokenBucket, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(store.NOW, "sqlite", "no_such_clock()")
     monkeypatch.setitem(store.NOW, "postgresql", "no_such_clock()")
     started = time.now
@@ -92,7 +99,9 @@ def test_without_the_database_the_process_limits_itself(limiter, time, monkeypat
     assert time.now - started == pytest.approx(50 * LIMIT.interval)
 
 
-def test_the_database_is_used_again_after_a_failure(limiter, time, monkeypatch):
+def test_the_database_is_used_again_after_a_failure(
+    limiter: TokenBucket, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as broken:
         for vendor in store.NOW:
             broken.setitem(store.NOW, vendor, "no_such_clock()")
@@ -102,7 +111,9 @@ def test_the_database_is_used_again_after_a_failure(limiter, time, monkeypatch):
     assert Limit.objects.filter(name="test").exists()
 
 
-def test_a_pause_works_without_the_database(limiter, monkeypatch):
+def test_a_pause_works_without_the_database(
+    limiter: TokenBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for vendor in store.NOW:
         monkeypatch.setitem(store.NOW, vendor, "no_such_clock()")
     limiter.pause(LIMIT, 30)

@@ -4,17 +4,19 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.db import connection as database
 
 from iotda_admin.rate import store
 from iotda_admin.rate.limits import ACCOUNT, RateLimit
-from tests.cloud import ROOT
+from tests.cloud import ROOT, Cloud
 
 
 @pytest.fixture
-def busy(cloud, paced):
+def busy(cloud: Cloud, paced: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that runs calling processes and returns their reports."""
     name = database.settings_dict["NAME"]
     address = f"sqlite:///{name}"
@@ -29,9 +31,9 @@ def busy(cloud, paced):
         "IOTDA_DEADLINE": "20",
     }
 
-    def run(processes, calls, threads):
+    def run(processes: Any, calls: Any, threads: Any) -> list[Any]:
         command = [sys.executable, "-m", "tests.rate.busy", str(calls), str(threads)]
-        pipes = {
+        pipes: dict[str, Any] = {
             "stdin": subprocess.PIPE,
             "stdout": subprocess.PIPE,
             "text": True,
@@ -50,13 +52,15 @@ def busy(cloud, paced):
     return run
 
 
-def test_two_processes_share_one_rate(cloud, busy):
+def test_two_processes_share_one_rate(cloud: Cloud, busy: Callable[..., Any]) -> None:
     cloud.switch(rate=50, burst=20)
     first, second = busy(processes=2, calls=40, threads=4)
     assert first["answers"].get("ok", 0) + second["answers"].get("ok", 0) >= 0.98 * 80
 
 
-def test_a_pause_applies_to_other_processes(cloud, busy):
+def test_a_pause_applies_to_other_processes(
+    cloud: Cloud, busy: Callable[..., Any]
+) -> None:
     store.pause_slots(ACCOUNT, RateLimit(50, 20), 30)
     (report,) = busy(processes=1, calls=3, threads=1)
     assert report["answers"] == {"refused": 3}

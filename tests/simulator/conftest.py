@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import requests
@@ -29,12 +31,12 @@ LOGIN = {
 class Sim:
     """A client of the API, logged in, and of the control port."""
 
-    def __init__(self, api, control):
+    def __init__(self, api: Any, control: Any) -> None:
         self.api, self.control = api, control
         self.session = requests.Session()
         self.token = None
 
-    def reset(self, devices=60, **settings):
+    def reset(self, devices: int = 60, **settings: Any) -> None:
         self._control("POST", "/reset", {"devices": devices, "settings": settings})
         self.known = SimpleNamespace(**self._control("GET", "/known-ids"))
         self.root = f"/v5/iot/{self.known.project_id}"
@@ -42,13 +44,21 @@ class Sim:
             self.token = self.login().headers["X-Subject-Token"]
         self._control("DELETE", "/journal")
 
-    def login_identity(self):
+    def login_identity(self) -> Any:
         return LOGIN["auth"]["identity"]
 
-    def login(self, **changes):
+    def login(self, **changes: Any) -> Any:
         return self.session.post(self.api + "/v3/auth/tokens", json=LOGIN | changes)
 
-    def call(self, method, path, body=None, *, headers=None, timeout=5):
+    def call(
+        self,
+        method: Any,
+        path: Any,
+        body: Any = None,
+        *,
+        headers: Any = None,
+        timeout: int = 5,
+    ) -> Any:
         headers = {"X-Auth-Token": self.token} if headers is None else headers
         url = self.api + (path if path.startswith("/v") else self.root + path)
         data = None if body is None else json.dumps(body)
@@ -61,36 +71,45 @@ class Sim:
             allow_redirects=False,
         )
 
-    def get(self, path, **options):
+    def get(self, path: Any, **options: Any) -> Any:
         return self.call("GET", path, **options)
 
-    def post(self, path, body=None, **options):
+    def post(self, path: Any, body: Any = None, **options: Any) -> Any:
         return self.call("POST", path, body, **options)
 
-    def bind(self, *ids, policy=None, act="bind", target_type="device", **options):
+    def bind(
+        self,
+        *ids: Any,
+        policy: Any = None,
+        act: str = "bind",
+        target_type: str = "device",
+        **options: Any,
+    ) -> Any:
         body = {"target_type": target_type, "target_ids": list(ids)}
         return self.post(
             f"/device-policies/{policy or self.known.policy}/{act}", body, **options
         )
 
-    def status(self, device_id):
+    def status(self, device_id: Any) -> Any:
         return self.device(device_id)["status"]
 
-    def device(self, device_id):
+    def device(self, device_id: Any) -> Any:
         return self._control("GET", f"/devices/{device_id}")
 
-    def journal(self, **query):
+    def journal(self, **query: Any) -> Any:
         return self._control("GET", "/journal", query=query)["entries"]
 
-    def fault(self, fault, match=None, **args):
+    def fault(self, fault: Any, match: Any = None, **args: Any) -> Any:
         return self._control(
             "POST", "/faults", {"match": match or {}, "fault": fault, "args": args}
         )["id"]
 
-    def patch(self, path="/settings", /, **changes):
+    def patch(self, path: str = "/settings", /, **changes: Any) -> Any:
         return self._control("PATCH", path, changes)
 
-    def _control(self, method, path, body=None, query=None):
+    def _control(
+        self, method: Any, path: Any, body: Any = None, query: Any = None
+    ) -> Any:
         answer = self.session.request(
             method, f"{self.control}/_sim{path}", json=body, params=query
         )
@@ -98,15 +117,20 @@ class Sim:
         return answer.json() if answer.content else None
 
 
-def start_simulator(*flags, **environ):
+def start_simulator(*flags: str, **environ: str) -> subprocess.Popen[str]:
     ports = {"SIMULATOR_PORT": "0", "SIMULATOR_CONTROL_PORT": "0", "DEMO_DEVICES": "60"}
     command = [sys.executable, "-m", "iotda_admin.simulator", *flags]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env=os.environ | ports | environ, **pipes)
+    return subprocess.Popen(
+        command,
+        env=os.environ | ports | environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 @pytest.fixture(scope="session")
-def running_simulator():
+def running_simulator() -> Iterator[Sim]:
     process = start_simulator()
     yield Sim(**json.loads(process.stdout.readline()))
     process.terminate()
@@ -114,6 +138,6 @@ def running_simulator():
 
 
 @pytest.fixture
-def sim(running_simulator):
+def sim(running_simulator: Sim) -> Sim:
     running_simulator.reset()
     return running_simulator

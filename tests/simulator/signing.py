@@ -2,13 +2,15 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 
 @contextmanager
-def temporary_home():
+def temporary_home() -> Iterator[None]:
     """Keep the vendor's SDK from writing an ID to the home directory on import."""
     home, os.environ["HOME"] = os.environ.get("HOME", ""), tempfile.mkdtemp()
     try:
@@ -24,15 +26,15 @@ with temporary_home():
 
 
 def sign(
-    method,
-    url,
-    algorithm="SDK-HMAC-SHA256",
-    at=None,
-    ak="DEMOAK",
-    sk="DEMOSK",
-    body="",
-    **scope,
-):
+    method: Any,
+    url: Any,
+    algorithm: str = "SDK-HMAC-SHA256",
+    at: Any = None,
+    ak: str = "DEMOAK",
+    sk: str = "DEMOSK",
+    body: str = "",
+    **scope: Any,
+) -> Any:
     parts = urlsplit(url)
     when = (at or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
     request = SdkRequest(

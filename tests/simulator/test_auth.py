@@ -1,9 +1,11 @@
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import requests
 
 from iotda_admin.simulator.api.signatures import DERIVED, ORDINARY
+from tests.simulator.conftest import Sim
 
 from .signing import sign
 
@@ -21,18 +23,20 @@ WRONG_PASSWORD = {
 }
 
 
-def signed(sim, algorithm=ORDINARY, path=None, **options):
+def signed(
+    sim: Any, algorithm: Any = ORDINARY, path: Any = None, **options: Any
+) -> Any:
     url = sim.api + (path or sim.root + "/devices?limit=1")
     return requests.get(
         url, headers=sign("GET", url, algorithm=algorithm, **options), timeout=5
     )
 
 
-def refusal(answer):
+def refusal(answer: Any) -> tuple[Any, ...]:
     return answer.status_code, answer.json()["error_code"]
 
 
-def test_iam_creates_a_token(sim):
+def test_iam_creates_a_token(sim: Sim) -> None:
     answer = sim.login()
     token = answer.json()["token"]
     assert (answer.status_code, token["project"]["name"]) == (201, "cn-north-4")
@@ -43,7 +47,7 @@ def test_iam_creates_a_token(sim):
     assert lifetime == timedelta(hours=24)
 
 
-def test_a_wrong_password_is_refused_in_the_format_of_keystone(sim):
+def test_a_wrong_password_is_refused_in_the_format_of_keystone(sim: Sim) -> None:
     answer = sim.login(auth=WRONG_PASSWORD)
     assert (answer.status_code, answer.json()["error"]["title"]) == (
         401,
@@ -51,7 +55,7 @@ def test_a_wrong_password_is_refused_in_the_format_of_keystone(sim):
     )
 
 
-def test_iam_refuses_a_token_for_another_project(sim):
+def test_iam_refuses_a_token_for_another_project(sim: Sim) -> None:
     auth = {
         "identity": sim.login_identity(),
         "scope": {"project": {"name": "eu-west-0"}},
@@ -59,37 +63,37 @@ def test_iam_refuses_a_token_for_another_project(sim):
     assert sim.login(auth=auth).status_code == 401
 
 
-def test_iam_lists_the_project(sim):
+def test_iam_lists_the_project(sim: Sim) -> None:
     projects = sim.get("/v3/projects?name=cn-north-4").json()["projects"]
     assert [project["id"] for project in projects] == [sim.known.project_id]
     assert sim.get("/v3/projects?name=elsewhere").json()["projects"] == []
 
 
-def test_a_request_without_credentials_is_refused(sim):
+def test_a_request_without_credentials_is_refused(sim: Sim) -> None:
     assert refusal(sim.get("/devices", headers={})) == (401, "APIGW.0301")
 
 
-def test_an_unknown_token_is_refused(sim):
+def test_an_unknown_token_is_refused(sim: Sim) -> None:
     assert refusal(sim.get("/devices", headers={"X-Auth-Token": "made-up"})) == (
         401,
         "APIGW.0301",
     )
 
 
-def test_an_expired_token_is_refused(sim):
+def test_an_expired_token_is_refused(sim: Sim) -> None:
     sim.patch(clock_skew_s=25 * 3600)
     answer = sim.get("/devices")
     assert refusal(answer) == (401, "APIGW.0301")
     assert "must be updated" in answer.json()["error_msg"]
 
 
-def test_a_setting_limits_the_life_of_tokens(sim):
+def test_a_setting_limits_the_life_of_tokens(sim: Sim) -> None:
     sim.patch(token_ttl_s=0)
     token = sim.login().headers["X-Subject-Token"]
     assert sim.get("/devices", headers={"X-Auth-Token": token}).status_code == 401
 
 
-def test_a_token_without_a_project_is_refused(sim):
+def test_a_token_without_a_project_is_refused(sim: Sim) -> None:
     scope = {"domain": {"name": "demo-domain"}}
     auth = {"identity": sim.login_identity(), "scope": scope}
     token = sim.login(auth=auth).headers["X-Subject-Token"]
@@ -99,17 +103,17 @@ def test_a_token_without_a_project_is_refused(sim):
     )
 
 
-def test_a_token_of_another_project_is_refused(sim):
+def test_a_token_of_another_project_is_refused(sim: Sim) -> None:
     assert refusal(sim.get(f"/v5/iot/{'a' * 32}/devices")) == (403, "IOTDA.000004")
 
 
-def test_tokens_survive_a_reset(sim):
+def test_tokens_survive_a_reset(sim: Sim) -> None:
     sim.reset()
     assert sim.get("/devices").status_code == 200
 
 
 @pytest.mark.parametrize("algorithm", [ORDINARY, DERIVED])
-def test_both_signature_algorithms_are_accepted(sim, algorithm):
+def test_both_signature_algorithms_are_accepted(sim: Sim, algorithm: Any) -> None:
     assert signed(sim, algorithm).status_code == 200
 
 
@@ -117,26 +121,32 @@ def test_both_signature_algorithms_are_accepted(sim, algorithm):
     ("algorithm", "code"), [(ORDINARY, "APIGW.0301"), (DERIVED, "IOTDA.000002")]
 )
 @pytest.mark.parametrize("wrong", [{"sk": "guess"}, {"ak": "guess"}])
-def test_a_wrong_key_is_refused(sim, algorithm, code, wrong):
+def test_a_wrong_key_is_refused(
+    sim: Sim, algorithm: Any, code: str, wrong: dict[str, Any]
+) -> None:
     assert refusal(signed(sim, algorithm, **wrong)) == (401, code)
 
 
 @pytest.mark.parametrize("wrong", [{"region": "eu-west-0"}, {"service": "iam"}])
-def test_a_derived_signature_for_another_scope_is_refused(sim, wrong):
+def test_a_derived_signature_for_another_scope_is_refused(
+    sim: Sim, wrong: dict[str, Any]
+) -> None:
     assert refusal(signed(sim, DERIVED, **wrong)) == (401, "IOTDA.000002")
 
 
 @pytest.mark.parametrize(
     ("minutes", "status"), [(14, 200), (-14, 200), (16, 401), (-16, 401)]
 )
-def test_a_signature_is_valid_for_fifteen_minutes(sim, minutes, status):
+def test_a_signature_is_valid_for_fifteen_minutes(
+    sim: Sim, minutes: Any, status: int
+) -> None:
     assert (
         signed(sim, at=datetime.now(UTC) + timedelta(minutes=minutes)).status_code
         == status
     )
 
 
-def test_a_skewed_clock_refuses_signatures_and_shows_in_the_date(sim):
+def test_a_skewed_clock_refuses_signatures_and_shows_in_the_date(sim: Sim) -> None:
     sim.patch(clock_skew_s=1200)
     answer = signed(sim)
     assert answer.status_code == 401
@@ -147,7 +157,7 @@ def test_a_skewed_clock_refuses_signatures_and_shows_in_the_date(sim):
 
 
 @pytest.mark.parametrize("part", ["query", "header", "body"])
-def test_a_request_changed_after_signing_is_refused(sim, part):
+def test_a_request_changed_after_signing_is_refused(sim: Sim, part: str) -> None:
     url = sim.api + sim.root + "/devices?limit=1"
     headers = sign("GET", url)
     if part == "header":
@@ -164,7 +174,7 @@ def test_a_request_changed_after_signing_is_refused(sim, part):
 @pytest.mark.parametrize(
     "header", ["SDK-HMAC-SHA256 nonsense", "Basic ZGVtbw==", "none"]
 )
-def test_an_unreadable_authorization_header_is_refused(sim, header):
+def test_an_unreadable_authorization_header_is_refused(sim: Sim, header: str) -> None:
     assert refusal(sim.get("/devices", headers={"Authorization": header}))[0] == 401
 
 
@@ -179,26 +189,26 @@ def test_an_unreadable_authorization_header_is_refused(sim, header):
     ],
 )
 def test_each_kind_of_host_answers_in_its_own_way(
-    sim, host_kind, algorithm, status, code
-):
+    sim: Sim, host_kind: str, algorithm: Any, status: int, code: str | None
+) -> None:
     sim.patch(host_kind=host_kind)
     answer = signed(sim, algorithm)
     assert (answer.status_code, answer.json().get("error_code")) == (status, code)
 
 
-def test_iam_accepts_the_ordinary_signature_on_every_kind_of_host(sim):
+def test_iam_accepts_the_ordinary_signature_on_every_kind_of_host(sim: Sim) -> None:
     sim.patch(host_kind="instance")
     assert signed(sim, path="/v3/projects").status_code == 200
 
 
-def test_another_project_is_refused_with_a_valid_signature(sim):
+def test_another_project_is_refused_with_a_valid_signature(sim: Sim) -> None:
     assert refusal(signed(sim, path=f"/v5/iot/{'a' * 32}/devices")) == (
         403,
         "IOTDA.000021",
     )
 
 
-def test_a_placeholder_as_project_id_is_an_invalid_input(sim):
+def test_a_placeholder_as_project_id_is_an_invalid_input(sim: Sim) -> None:
     assert refusal(signed(sim, path="/v5/iot/%7Bproject_id%7D/devices")) == (
         400,
         "IOTDA.000006",
@@ -208,7 +218,9 @@ def test_a_placeholder_as_project_id_is_an_invalid_input(sim):
 @pytest.mark.parametrize(
     ("given", "status"), [("mine", 200), ("other", 403), (None, 200)]
 )
-def test_another_instance_id_is_refused(sim, given, status):
+def test_another_instance_id_is_refused(
+    sim: Sim, given: str | None, status: int
+) -> None:
     sim.patch(instance_id="mine")
     headers = {"X-Auth-Token": sim.token} | ({"Instance-Id": given} if given else {})
     assert sim.get("/devices", headers=headers).status_code == status

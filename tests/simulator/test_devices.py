@@ -1,33 +1,37 @@
+from typing import Any
+
 import pytest
 
+from tests.simulator.conftest import Sim
 
-def listed(sim, query):
+
+def listed(sim: Any, query: Any) -> list[Any]:
     return [
         device["device_id"]
         for device in sim.get(f"/devices?limit=50&{query}").json()["devices"]
     ]
 
 
-def test_only_the_details_of_a_device_contain_secrets(sim):
+def test_only_the_details_of_a_device_contain_secrets(sim: Sim) -> None:
     device = sim.get("/devices?limit=1").json()["devices"][0]
     assert "auth_info" not in device
     shown = sim.get(f"/devices/{device['device_id']}").json()
     assert {"auth_info", "create_time", "active_time", "modules"} <= set(shown)
 
 
-def test_the_details_contain_the_secret_in_clear_text(sim):
+def test_the_details_contain_the_secret_in_clear_text(sim: Sim) -> None:
     assert (
         len(sim.get(f"/devices/{sim.known.online}").json()["auth_info"]["secret"]) == 32
     )
 
 
-def test_an_unknown_device_is_not_found(sim):
+def test_an_unknown_device_is_not_found(sim: Sim) -> None:
     answer = sim.get("/devices/unknown")
     assert (answer.status_code, answer.json()["error_code"]) == (404, "IOTDA.014000")
 
 
 @pytest.mark.parametrize("field", ["product_id", "app_id", "node_id", "device_name"])
-def test_devices_are_filtered_by_one_field(sim, field):
+def test_devices_are_filtered_by_one_field(sim: Sim, field: str) -> None:
     device = sim.get("/devices?limit=1").json()["devices"][0]
     rows = sim.get("/devices", headers=None).json()["devices"]
     found = sim.session.get(
@@ -40,20 +44,20 @@ def test_devices_are_filtered_by_one_field(sim, field):
     assert found["page"]["count"] < 60 == len(rows) * 6
 
 
-def test_filters_are_combined(sim):
+def test_filters_are_combined(sim: Sim) -> None:
     device = sim.device(sim.known.online)
     both = f"product_id={device['product_id']}&node_id={device['node_id']}"
     assert listed(sim, both) == [sim.known.online]
     assert listed(sim, f"app_id={sim.known.space}&product_id={'0' * 24}") == []
 
 
-def test_the_children_of_a_gateway_are_listed(sim):
+def test_the_children_of_a_gateway_are_listed(sim: Sim) -> None:
     children = listed(sim, f"gateway_id={sim.known.gateway}")
     assert len(children) == 4
     assert sim.known.gateway not in children
 
 
-def test_grandchildren_are_listed_only_on_request(sim):
+def test_grandchildren_are_listed_only_on_request(sim: Sim) -> None:
     new = {
         "product_id": sim.known.product,
         "node_id": "grandchild",
@@ -66,7 +70,7 @@ def test_grandchildren_are_listed_only_on_request(sim):
     )
 
 
-def test_the_start_time_is_inclusive_and_the_end_time_exclusive(sim):
+def test_the_start_time_is_inclusive_and_the_end_time_exclusive(sim: Sim) -> None:
     when = sim.device(sim.known.online)["create_time"]
     assert sim.known.online in listed(sim, f"start_time={when}")
     assert sim.known.online not in listed(sim, f"end_time={when}")
@@ -82,12 +86,14 @@ def test_the_start_time_is_inclusive_and_the_end_time_exclusive(sim):
         ("app_id=nowhere", 403, "IOTDA.001000"),
     ],
 )
-def test_an_invalid_filter_is_refused(sim, query, status, code):
+def test_an_invalid_filter_is_refused(
+    sim: Sim, query: str, status: int, code: str
+) -> None:
     answer = sim.get(f"/devices?{query}")
     assert (answer.status_code, answer.json()["error_code"]) == (status, code)
 
 
-def test_a_device_is_frozen_and_unfrozen(sim):
+def test_a_device_is_frozen_and_unfrozen(sim: Sim) -> None:
     answer = sim.post(f"/devices/{sim.known.online}/freeze")
     assert (answer.status_code, answer.content, sim.status(sim.known.online)) == (
         204,
@@ -109,36 +115,36 @@ def test_a_device_is_frozen_and_unfrozen(sim):
     ],
 )
 def test_a_freeze_or_unfreeze_in_the_wrong_state_is_refused(
-    sim, act, which, status, code
-):
+    sim: Sim, act: str, which: str, status: int, code: str
+) -> None:
     answer = sim.post(f"/devices/{getattr(sim.known, which)}/{act}")
     assert (answer.status_code, answer.json()["error_code"]) == (status, code)
 
 
-def test_a_setting_accepts_a_repeated_freeze(sim):
+def test_a_setting_accepts_a_repeated_freeze(sim: Sim) -> None:
     sim.patch(repeat_freeze="ok")
     assert sim.post(f"/devices/{sim.known.frozen}/freeze").status_code == 204
 
 
-def test_a_setting_accepts_a_repeated_unfreeze(sim):
+def test_a_setting_accepts_a_repeated_unfreeze(sim: Sim) -> None:
     sim.patch(repeat_unfreeze="ok")
     assert sim.post(f"/devices/{sim.known.online}/unfreeze").status_code == 204
 
 
 @pytest.mark.parametrize("status", ["offline", "inactive", "online"])
-def test_a_setting_selects_the_status_after_an_unfreeze(sim, status):
+def test_a_setting_selects_the_status_after_an_unfreeze(sim: Sim, status: str) -> None:
     sim.patch(after_unfreeze=status)
     sim.post(f"/devices/{sim.known.frozen}/unfreeze")
     assert sim.status(sim.known.frozen) == status.upper()
 
 
-def test_a_device_that_never_connected_is_inactive_after_an_unfreeze(sim):
+def test_a_device_that_never_connected_is_inactive_after_an_unfreeze(sim: Sim) -> None:
     for act in ("freeze", "unfreeze"):
         sim.post(f"/devices/{sim.known.inactive}/{act}")
     assert sim.status(sim.known.inactive) == "INACTIVE"
 
 
-def test_an_encoded_slash_is_part_of_the_id(sim):
+def test_an_encoded_slash_is_part_of_the_id(sim: Sim) -> None:
     sim.get("/devices/a%2Fb%20c")
     assert (
         sim.journal()[0].items()
@@ -147,12 +153,12 @@ def test_an_encoded_slash_is_part_of_the_id(sim):
 
 
 @pytest.mark.parametrize("device_id", ["a%2Fb", "a%20b", "x" * 129, "a%0A"])
-def test_an_invalid_device_id_is_refused(sim, device_id):
+def test_an_invalid_device_id_is_refused(sim: Sim, device_id: str) -> None:
     answer = sim.get(f"/devices/{device_id}")
     assert (answer.status_code, answer.json()["error_code"]) == (400, "IOTDA.000006")
 
 
-def test_an_unknown_path_or_method_is_not_found(sim):
+def test_an_unknown_path_or_method_is_not_found(sim: Sim) -> None:
     for method, path in [
         ("DELETE", "/devices"),
         ("GET", "/nonsense"),
@@ -163,12 +169,12 @@ def test_an_unknown_path_or_method_is_not_found(sim):
         assert (answer.status_code, answer.json()["error_code"]) == (404, "APIGW.0101")
 
 
-def test_every_response_has_a_request_id(sim):
+def test_every_response_has_a_request_id(sim: Sim) -> None:
     for path in ("/devices", "/devices/unknown", "/nonsense"):
         assert len(sim.get(path).headers["X-Request-Id"]) == 32
 
 
-def test_products_and_spaces_are_listed_and_shown(sim):
+def test_products_and_spaces_are_listed_and_shown(sim: Sim) -> None:
     products = sim.get("/products?limit=50").json()["products"]
     assert len(products) == 10
     assert sim.get(f"/products/{sim.known.product}").json()["service_capabilities"]
@@ -180,7 +186,7 @@ def test_products_and_spaces_are_listed_and_shown(sim):
     assert sim.get(f"/apps/{sim.known.space}").json()["app_name"] == "plant-north"
 
 
-def test_products_are_filtered_by_space_and_name(sim):
+def test_products_are_filtered_by_space_and_name(sim: Sim) -> None:
     rows = sim.get(f"/products?app_id={sim.known.space}").json()["products"]
     assert {row["app_id"] for row in rows} == {sim.known.space}
     assert (
@@ -189,7 +195,7 @@ def test_products_are_filtered_by_space_and_name(sim):
     )
 
 
-def test_an_unknown_product_is_404_and_an_unknown_space_403(sim):
+def test_an_unknown_product_is_404_and_an_unknown_space_403(sim: Sim) -> None:
     assert sim.get("/products/none").status_code == 404
     answer = sim.get("/apps/none")
     assert (answer.status_code, answer.json()["error_code"]) == (403, "IOTDA.001000")

@@ -1,7 +1,11 @@
+from typing import Any
+
 import pytest
 
+from tests.simulator.conftest import Sim
 
-def test_the_journal_records_a_request_and_what_it_changed(sim):
+
+def test_the_journal_records_a_request_and_what_it_changed(sim: Sim) -> None:
     one = sim.known.free[0]
     answer = sim.bind(one, sim.known.full, "unknown")
     entry = sim.journal()[0]
@@ -23,7 +27,7 @@ def test_the_journal_records_a_request_and_what_it_changed(sim):
     )
 
 
-def test_the_journal_records_refused_requests(sim):
+def test_the_journal_records_refused_requests(sim: Sim) -> None:
     sim.post(f"/devices/{sim.known.child}/freeze")
     sim.get("/devices", headers={})
     sim.get("/nonsense")
@@ -38,7 +42,7 @@ def test_the_journal_records_refused_requests(sim):
     ]
 
 
-def test_entries_are_numbered_in_order(sim):
+def test_entries_are_numbered_in_order(sim: Sim) -> None:
     for path in ("/devices", "/products", "/apps"):
         sim.get(path)
     first, *rest = sim.journal()
@@ -50,7 +54,7 @@ def test_entries_are_numbered_in_order(sim):
     assert len(sim.journal(operation="")) == 3
 
 
-def test_the_journal_contains_no_secret(sim):
+def test_the_journal_contains_no_secret(sim: Sim) -> None:
     sim.login()
     sim.get(f"/devices/{sim.known.online}")
     text = str(sim.journal())
@@ -61,7 +65,7 @@ def test_the_journal_contains_no_secret(sim):
 
 
 @pytest.mark.parametrize("act", ["freeze", "unfreeze"])
-def test_a_repeated_request_applies_nothing(sim, act):
+def test_a_repeated_request_applies_nothing(sim: Sim, act: str) -> None:
     sim.patch(repeat_freeze="ok", repeat_unfreeze="ok")
     which = sim.known.online if act == "freeze" else sim.known.frozen
     for _ in range(2):
@@ -69,7 +73,7 @@ def test_a_repeated_request_applies_nothing(sim, act):
     assert [entry["applied"] for entry in sim.journal()] == [[which], []]
 
 
-def test_the_journal_agrees_with_the_bindings(sim):
+def test_the_journal_agrees_with_the_bindings(sim: Sim) -> None:
     for ids in (sim.known.free[:4], sim.known.free[2:6], [sim.known.full, "unknown"]):
         sim.bind(*ids)
     before = {row["target_id"] for row in bindings_after(sim)}
@@ -79,13 +83,13 @@ def test_the_journal_agrees_with_the_bindings(sim):
     assert len(before) == 3 + len(changed)
 
 
-def bindings_after(sim):
+def bindings_after(sim: Any) -> Any:
     return sim._control("GET", "/bindings", query={"policy_id": sim.known.policy})[
         "bindings"
     ]
 
 
-def test_the_journal_can_be_cleared(sim):
+def test_the_journal_can_be_cleared(sim: Sim) -> None:
     sim.get("/devices")
     sim._control("DELETE", "/journal")
     assert sim.journal() == []

@@ -1,4 +1,8 @@
+from typing import Any
+
 import pytest
+
+from tests.simulator.conftest import Sim
 
 STATEMENT = [
     {
@@ -9,13 +13,13 @@ STATEMENT = [
 ]
 
 
-def create(sim, **changes):
+def create(sim: Any, **changes: Any) -> Any:
     return sim.post(
         "/device-policies", {"policy_name": "mine", "statement": STATEMENT} | changes
     )
 
 
-def test_a_policy_is_created_in_the_default_space(sim):
+def test_a_policy_is_created_in_the_default_space(sim: Sim) -> None:
     answer = create(sim)
     policy = answer.json()
     assert (answer.status_code, policy["app_id"], policy["statement"]) == (
@@ -27,7 +31,9 @@ def test_a_policy_is_created_in_the_default_space(sim):
 
 
 @pytest.mark.parametrize("status", [200, 201, 202])
-def test_a_setting_selects_the_status_of_a_created_policy(sim, status):
+def test_a_setting_selects_the_status_of_a_created_policy(
+    sim: Sim, status: int
+) -> None:
     sim.patch(create_policy_status=status)
     assert create(sim).status_code == status
 
@@ -47,27 +53,27 @@ def test_a_setting_selects_the_status_of_a_created_policy(sim, status):
         {"statement": None},
     ],
 )
-def test_an_invalid_policy_is_refused(sim, changes):
+def test_an_invalid_policy_is_refused(sim: Sim, changes: dict[str, Any]) -> None:
     answer = create(sim, **changes)
     assert (answer.status_code, answer.json()["error_code"]) == (400, "IOTDA.000006")
 
 
-def test_unknown_keys_are_ignored(sim):
+def test_unknown_keys_are_ignored(sim: Sim) -> None:
     assert create(sim, colour="red").status_code == 201
 
 
-def test_a_name_is_unique_in_its_space(sim):
+def test_a_name_is_unique_in_its_space(sim: Sim) -> None:
     create(sim)
     assert create(sim).json()["error_code"] == "IOTDA.015202"
     assert create(sim, app_id=sim.known.other_space).status_code == 201
 
 
-def test_the_number_of_policies_is_limited(sim):
+def test_the_number_of_policies_is_limited(sim: Sim) -> None:
     sim.patch(policies=13)
     assert create(sim).status_code == 403
 
 
-def test_a_list_of_policies_has_no_statements(sim):
+def test_a_list_of_policies_has_no_statements(sim: Sim) -> None:
     page = sim.get("/device-policies?limit=50").json()
     assert page["page"]["count"] == len(page["policies"]) == 13
     assert "statement" not in page["policies"][0]
@@ -75,7 +81,7 @@ def test_a_list_of_policies_has_no_statements(sim):
     assert named["page"]["count"] == 4
 
 
-def test_an_update_changes_only_the_given_fields(sim):
+def test_an_update_changes_only_the_given_fields(sim: Sim) -> None:
     policy = sim.call(
         "PUT", f"/device-policies/{sim.known.policy}", {"policy_name": "renamed"}
     ).json()
@@ -83,7 +89,7 @@ def test_an_update_changes_only_the_given_fields(sim):
     assert policy["statement"][0]["effect"] == "DENY"
 
 
-def test_deleting_a_policy_unbinds_its_targets(sim):
+def test_deleting_a_policy_unbinds_its_targets(sim: Sim) -> None:
     answer = sim.call("DELETE", f"/device-policies/{sim.known.policy}")
     assert answer.status_code == 204
     assert (
@@ -94,13 +100,13 @@ def test_deleting_a_policy_unbinds_its_targets(sim):
     )
 
 
-def test_a_setting_selects_the_status_of_a_deleted_policy(sim):
+def test_a_setting_selects_the_status_of_a_deleted_policy(sim: Sim) -> None:
     sim.patch(delete_policy_status=200)
     assert sim.call("DELETE", f"/device-policies/{sim.known.policy}").status_code == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_an_unknown_policy_is_not_found(sim, method):
+def test_an_unknown_policy_is_not_found(sim: Sim, method: str) -> None:
     sim.patch(unknown_policy_code="IOTDA.777")
     answer = sim.call(method, "/device-policies/" + "0" * 24, {})
     assert (answer.status_code, answer.json()["error_code"]) == (404, "IOTDA.777")

@@ -1,6 +1,7 @@
 """Properties that hold for any input."""
 
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import requests
@@ -9,10 +10,11 @@ from hypothesis import strategies as st
 
 from iotda_admin.simulator.api.paging import Window
 from iotda_admin.simulator.state.records import LAST, RecordList, marker
+from tests.simulator.conftest import Sim
 
 from .signing import sign
 
-SHARED_SIMULATOR = {
+SHARED_SIMULATOR: dict[str, Any] = {
     "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 }
 
@@ -23,8 +25,8 @@ class Item:
 
 
 @given(st.sets(st.integers(0, 200)), st.sets(st.integers(0, 200)))
-def test_records_stay_in_order(added, removed):
-    records = RecordList()
+def test_records_stay_in_order(added: Any, removed: Any) -> None:
+    records = RecordList[Item]()
     for number in added:
         records.add(Item(number))
     for number in added & removed:
@@ -38,7 +40,9 @@ def test_records_stay_in_order(added, removed):
     st.integers(0, 60),
     st.one_of(st.just(LAST), st.integers(0, 220)),
 )
-def test_a_window_contains_the_requested_records(numbers, limit, offset, below):
+def test_a_window_contains_the_requested_records(
+    numbers: Any, limit: int, offset: int, below: Any
+) -> None:
     records = RecordList([Item(number) for number in sorted(numbers)])
     found = [item.record_id for item in records.window(below, offset, limit)]
     newest_first = sorted(
@@ -48,7 +52,7 @@ def test_a_window_contains_the_requested_records(numbers, limit, offset, below):
 
 
 @given(st.integers(0, LAST), st.integers(1, 50), st.integers(0, 500))
-def test_a_window_is_read_from_text(record, limit, offset):
+def test_a_window_is_read_from_text(record: int, limit: int, offset: int) -> None:
     given_as_text = {
         "limit": str(limit),
         "offset": str(offset),
@@ -65,7 +69,9 @@ def test_a_window_is_read_from_text(record, limit, offset):
     derived=st.booleans(),
 )
 @settings(max_examples=60, **SHARED_SIMULATOR)
-def test_signatures_of_the_vendors_sdk_are_valid(sim, query, name, derived):
+def test_signatures_of_the_vendors_sdk_are_valid(
+    sim: Sim, query: Any, name: str, derived: bool
+) -> None:
     # HTTP clients remove "." and ".." from a path.
     path = f"{sim.root}/devices/{quote(name.replace('.', '_'), safe='')}"
     url = f"{sim.api}{path}?{urlencode(query, quote_via=quote, safe='~')}"
@@ -106,7 +112,7 @@ JUNK = st.recursive(
     ),
 )
 @settings(max_examples=150, **SHARED_SIMULATOR)
-def test_no_body_causes_an_internal_error(sim, body, path):
+def test_no_body_causes_an_internal_error(sim: Sim, body: Any, path: Any) -> None:
     policy = f"/device-policies/{sim.known.policy}"
     places = {
         "tasks": "/batchtasks",

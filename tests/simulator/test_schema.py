@@ -54,7 +54,9 @@ class Strict(NoExtraKeys):
         ({"unknown": 1}, "number", 1),
     ],
 )
-def test_a_document_that_matches_its_schema_is_parsed(given, name, value):
+def test_a_document_that_matches_its_schema_is_parsed(
+    given: dict[str, Any], name: str, value: Any
+) -> None:
     assert getattr(parse(Model, {"number": 1} | given), name) == value
 
 
@@ -76,22 +78,24 @@ def test_a_document_that_matches_its_schema_is_parsed(given, name, value):
         ({"table": []}, "table: must be dict"),
     ],
 )
-def test_an_error_names_the_field_and_what_it_must_be(given, message):
+def test_an_error_names_the_field_and_what_it_must_be(
+    given: dict[str, Any], message: str
+) -> None:
     with pytest.raises(SchemaError, match=f"^{message}"):
         parse(Model, {"number": 1} | given)
 
 
 @pytest.mark.parametrize("document", [[], "text", None, 1])
-def test_a_document_must_be_an_object(document):
+def test_a_document_must_be_an_object(document: Any) -> None:
     with pytest.raises(SchemaError, match="body: must be an object"):
         parse(Model, document)
 
 
-def test_a_required_field_must_be_given():
+def test_a_required_field_must_be_given() -> None:
     with pytest.raises(SchemaError, match="number: is required"):
         parse(Model, {})
 
 
-def test_a_strict_schema_refuses_unknown_keys():
+def test_a_strict_schema_refuses_unknown_keys() -> None:
     with pytest.raises(SchemaError, match="typo: is unknown"):
         parse(Strict, {"typo": 1})

@@ -1,6 +1,10 @@
 """The vendor's unmodified SDK as a client."""
 
+from typing import Any
+
 import pytest
+
+from tests.simulator.conftest import Sim
 
 from .signing import temporary_home
 
@@ -18,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 @pytest.fixture(params=["ordinary", "derived"])
-def client(request, sim):
+def client(request: pytest.FixtureRequest, sim: Sim) -> Any:
     credentials = BasicCredentials("DEMOAK", "DEMOSK", sim.known.project_id)
     builder = v5.IoTDAClient.new_builder().with_http_config(HttpConfig(timeout=(5, 5)))
     if request.param == "ordinary":
@@ -34,12 +38,13 @@ def client(request, sim):
     )
 
 
-def bind_body(*ids):
+def bind_body(*ids: Any) -> Any:
     return v5.BindDevicePolicy(target_type="device", target_ids=list(ids))
 
 
-def test_the_sdk_walks_every_device(client):
-    seen, marker = [], None
+def test_the_sdk_walks_every_device(client: Any) -> None:
+    seen: list[Any] = []
+    marker = None
     while rows := (
         answer := client.list_devices(v5.ListDevicesRequest(limit=25, marker=marker))
     ).devices:
@@ -47,7 +52,7 @@ def test_the_sdk_walks_every_device(client):
     assert len(set(seen)) == len(seen) == answer.page.count == 60
 
 
-def test_the_sdk_filters_by_a_name_that_needs_encoding(sim, client):
+def test_the_sdk_filters_by_a_name_that_needs_encoding(sim: Sim, client: Any) -> None:
     sim._control(
         "PATCH", f"/devices/{sim.known.online}", {"device_name": "a b&c/d+e~*漢"}
     )
@@ -57,7 +62,7 @@ def test_the_sdk_filters_by_a_name_that_needs_encoding(sim, client):
     assert [row.device_id for row in rows] == [sim.known.online]
 
 
-def test_the_sdk_shows_freezes_and_unfreezes(sim, client):
+def test_the_sdk_shows_freezes_and_unfreezes(sim: Sim, client: Any) -> None:
     known = sim.known.online
     assert client.show_device(v5.ShowDeviceRequest(device_id=known)).status == "ONLINE"
     assert (
@@ -70,7 +75,7 @@ def test_the_sdk_shows_freezes_and_unfreezes(sim, client):
     )
 
 
-def test_the_sdk_reads_an_error(sim, client):
+def test_the_sdk_reads_an_error(sim: Sim, client: Any) -> None:
     with pytest.raises(ClientRequestException) as caught:
         client.freeze_device(v5.FreezeDeviceRequest(device_id=sim.known.child))
     assert (caught.value.status_code, caught.value.error_code) == (403, "IOTDA.014038")
@@ -80,7 +85,7 @@ def test_the_sdk_reads_an_error(sim, client):
     )
 
 
-def test_the_sdk_binds_and_unbinds(sim, client):
+def test_the_sdk_binds_and_unbinds(sim: Sim, client: Any) -> None:
     one, policy = sim.known.free[0], sim.known.policy
     body = bind_body(one, sim.known.full)
     bound = client.bind_device_policy(
@@ -97,7 +102,7 @@ def test_the_sdk_binds_and_unbinds(sim, client):
     assert answer.success_targets == [one]
 
 
-def test_the_sdk_is_refused_with_21_ids(sim, client):
+def test_the_sdk_is_refused_with_21_ids(sim: Sim, client: Any) -> None:
     body = bind_body(*(f"n{n}" for n in range(21)))
     with pytest.raises(ClientRequestException, match=r"IOTDA\.000006"):
         client.bind_device_policy(
@@ -105,14 +110,14 @@ def test_the_sdk_is_refused_with_21_ids(sim, client):
         )
 
 
-def test_the_sdk_lists_targets(sim, client):
+def test_the_sdk_lists_targets(sim: Sim, client: Any) -> None:
     body = v5.ShowTargetsInDevicePolicyRequestBody(target_type="device", limit=2)
     request = v5.ShowTargetsInDevicePolicyRequest(policy_id=sim.known.policy, body=body)
     answer = client.show_targets_in_device_policy(request)
     assert (len(answer.targets), answer.page.count) == (2, 3)
 
 
-def test_the_sdk_creates_and_deletes_a_policy(client):
+def test_the_sdk_creates_and_deletes_a_policy(client: Any) -> None:
     statement = v5.Statement(
         effect="DENY", actions=["iotda:devices:publish"], resources=["topic:/a/#"]
     )
@@ -127,7 +132,7 @@ def test_the_sdk_creates_and_deletes_a_policy(client):
     assert made.policy_id not in [row.policy_id for row in rows]
 
 
-def test_the_sdk_freezes_by_a_batch_task(sim, client):
+def test_the_sdk_freezes_by_a_batch_task(sim: Sim, client: Any) -> None:
     sim.patch(task_delay_s=0, task_speed=1e6)
     body = v5.CreateBatchTask(
         task_name="all", task_type="freezeDevices", targets=sim.known.free
@@ -141,7 +146,7 @@ def test_the_sdk_freezes_by_a_batch_task(sim, client):
     )
 
 
-def test_the_sdk_finds_its_project(sim, monkeypatch):
+def test_the_sdk_finds_its_project(sim: Sim, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUAWEICLOUD_SDK_IAM_ENDPOINT", sim.api)
     builder = v5.IoTDAClient.new_builder().with_credentials(
         BasicCredentials("DEMOAK", "DEMOSK")
@@ -150,6 +155,6 @@ def test_the_sdk_finds_its_project(sim, monkeypatch):
     assert client.list_devices(v5.ListDevicesRequest(limit=1)).page.count == 60
 
 
-def test_the_sdk_lists_products_and_spaces(client):
+def test_the_sdk_lists_products_and_spaces(client: Any) -> None:
     assert client.list_products(v5.ListProductsRequest(limit=50)).page.count == 10
     assert len(client.show_applications(v5.ShowApplicationsRequest()).applications) == 4

@@ -1,15 +1,19 @@
 """Lists can be stale; the details of a device are not."""
 
+from typing import Any
+
 import pytest
+
+from tests.simulator.conftest import Sim
 
 
 @pytest.fixture
-def sim(sim):
+def sim(sim: Sim) -> Sim:
     sim.patch(stale_list_ms=1e6)
     return sim
 
 
-def in_list(sim, device_id):
+def in_list(sim: Any, device_id: Any) -> Any:
     rows = (
         sim.get("/devices?limit=50").json()["devices"]
         + sim.get("/devices?offset=50").json()["devices"]
@@ -17,7 +21,7 @@ def in_list(sim, device_id):
     return next(row["status"] for row in rows if row["device_id"] == device_id)
 
 
-def test_lists_show_a_freeze_late(sim):
+def test_lists_show_a_freeze_late(sim: Sim) -> None:
     sim.post(f"/devices/{sim.known.online}/freeze")
     assert sim.get(f"/devices/{sim.known.online}").json()["status"] == "FROZEN"
     assert in_list(sim, sim.known.online) == "ONLINE"
@@ -25,8 +29,8 @@ def test_lists_show_a_freeze_late(sim):
     assert in_list(sim, sim.known.online) == "FROZEN"
 
 
-def test_list_targets_shows_a_binding_late(sim):
-    def targets():
+def test_list_targets_shows_a_binding_late(sim: Sim) -> None:
+    def targets() -> Any:
         return sim.post(f"/device-policies/{sim.known.policy}/list-targets").json()[
             "page"
         ]["count"]
