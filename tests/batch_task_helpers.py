@@ -1,4 +1,4 @@
-"""What the tests of batch tasks share."""
+"""Helpers of the tests of batch tasks."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ from tests.operation_helpers import (
 
 
 def poll_tasks_now() -> None:
-    """Time passes until the tasks are to be looked at, and the worker looks once."""
+    """Make all batch tasks due, and poll them once."""
     make_everything_due()
     batch_tasks.poll_due_tasks()
 
 
 def run_until_finished(operation: Operation) -> dict[str, int]:
-    """The worker until nothing is left to do."""
+    """Run the worker until the operation ends, and return its counts."""
     for _round in range(8):
         run_workers()
         poll_tasks_now()
@@ -38,7 +38,7 @@ def created_tasks(cloud: Cloud) -> list[dict[str, Any]]:
 def set_task_result(
     cloud: Cloud, operation: Operation, rows: list[tuple[str, str, str]], **facts: Any
 ) -> None:
-    """From here on the platform shows this of the operation's task, over the wire."""
+    """Make IoTDA report these rows for the operation's task."""
     task = {
         "task_id": operation.chunks.get(by_task=True).task_id,
         "task_type": "freezeDevices",

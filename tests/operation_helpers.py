@@ -1,4 +1,4 @@
-"""What the tests of asking for a change share."""
+"""Helpers of the tests that create operations."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -43,7 +43,7 @@ def create(
 
 
 def change_form(**more: Any) -> dict[str, Any]:
-    """A form as it is sent: reason, ticket and key, and what belongs to the one view."""
+    """Return the data of a change form: reason, ticket, key and the view's fields."""
     return {"reason": "billing dispute", "ticket": "INC-1", "key": KEY, **more}
 
 
@@ -60,7 +60,7 @@ def bind_form(policy: str, *ids: str, **more: Any) -> dict[str, Any]:
 
 
 def write_requests(cloud: Cloud) -> list[dict[str, Any]]:
-    """The requests that could have changed the platform, applied or not."""
+    """Return the write requests in the journal, applied or not."""
     return [
         entry for entry in cloud.journal() if entry["operation"] in WRITE_OPERATIONS
     ]
@@ -80,24 +80,24 @@ def target_error_codes(operation: Operation) -> dict[str, str]:
 
 
 def run_workers() -> None:
-    """What the worker does, here: all that is due, in every operation."""
+    """Execute all due chunks of every operation, as a worker does."""
     execute_due_chunks(connection.client())
 
 
 def make_iotda_unreachable(settings: Any) -> None:
-    """From here on nobody listens where IoTDA should be."""
+    """Make every call to IoTDA fail from now on."""
     settings.IOTDA_ENDPOINT = "http://127.0.0.1:9"
     connection.client.cache_clear()
 
 
 def make_everything_due() -> None:
-    """Until everything that waits is due."""
+    """End all waits of chunks and operations."""
     Chunk.objects.update(due_at=timezone.now())
     Operation.objects.update(held_until=None)
 
 
 def reconcile_now() -> None:
-    """Time passes until an unanswered change may be read back, and the worker looks once."""
+    """Make unanswered changes due for read-back, and reconcile them once."""
     reconciliation.recover_stalled()
     Chunk.objects.filter(state=Chunk.State.UNKNOWN).update(due_at=timezone.now())
     reconciliation.reconcile_due()

@@ -1,4 +1,4 @@
-"""bin/bench: prints a table and one line of JSON; its exit status is 1 where a goal is missed."""
+"""Measure the product; print a table and a line of JSON; exit with 1 on a missed goal."""
 
 import argparse
 import sys
@@ -25,16 +25,14 @@ def parser() -> argparse.ArgumentParser:
         says="the largest of three sizes",
     )
     limited = add(commands, "ratelimit", n=20_000, conc=16, latency=20)
-    limited.add_argument("--rate", type=int, default=200, help="calls a second")
-    limited.add_argument(
-        "--burst", type=int, help="calls at once; the rate if not given"
-    )
+    limited.add_argument("--rate", type=int, default=200, help="calls per second")
+    limited.add_argument("--burst", type=int, help="calls at once (default: the rate)")
     frozen = add(commands, "freeze", n=10_000, conc=8, latency=10)
     frozen.add_argument(
         "--task-speed",
         type=float,
         default=2000,
-        help="devices a second in a batch task",
+        help="devices per second in a batch task",
     )
     idling = add(commands, "idle", n=100, conc=1, latency=0, says="simulated devices")
     idling.add_argument("--seconds", type=float, default=30)
@@ -66,10 +64,13 @@ def add(
     command.add_argument("--n", type=int, default=n, help=says)
     command.add_argument("--conc", type=int, default=conc, help="calls in flight")
     command.add_argument(
-        "--latency-ms", type=float, default=latency, help="of the simulated platform"
+        "--latency-ms", type=float, default=latency, help="latency of the simulator"
     )
     command.add_argument(
-        "--rounds", type=int, default=3, help="of which the medians are told"
+        "--rounds",
+        type=int,
+        default=3,
+        help="rounds, of which the medians are reported",
     )
     command.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     return command
@@ -112,14 +113,16 @@ def main(words: list[str] | None = None) -> int:
     asked = parser().parse_args(words)
     if asked.command == "audit":  # it needs no platform
         sizes = [asked.n // 100, asked.n // 10, asked.n]
-        return tell(audit.run(kind=asked.database, sizes=sizes, rounds=asked.rounds))
+        return print_report(
+            audit.run(kind=asked.database, sizes=sizes, rounds=asked.rounds)
+        )
     with staged(
         room_for(asked.n), asked.database, TARGETS_LIMIT=max(asked.n, 100)
     ) as stage:
-        return tell(measure(stage, asked))
+        return print_report(measure(stage, asked))
 
 
-def tell(report: Report) -> int:
+def print_report(report: Report) -> int:
     print(report.as_text())
     print(report.as_json())
     return 0 if report.met else 1

@@ -106,15 +106,15 @@ def trails(kind: str, sizes: Sequence[int]) -> Iterator[dict[int, Trail]]:
 
 def run(*, kind: str, sizes: Sequence[int], rounds: int) -> Report:
     with trails(kind, sizes) as made:
-        pages = asked_in_turns(made, rounds * 3)
+        pages = measure_in_turns(made, rounds * 3)
         alone = {
             size: {name: made[size].probe(*words) for name, words in ALONE.items()}
             for size in sizes
         }
-    return told(kind, rounds, pages, alone)
+    return make_report(kind, rounds, pages, alone)
 
 
-def asked_in_turns(made: dict[int, Trail], rounds: int) -> Pages:
+def measure_in_turns(made: dict[int, Trail], rounds: int) -> Pages:
     """Each question of all sizes one after the other: what else the machine does is the same for all."""
     with ExitStack() as stack:
         readers = {
@@ -123,14 +123,14 @@ def asked_in_turns(made: dict[int, Trail], rounds: int) -> Pages:
         samples: dict[int, Any] = {size: defaultdict(list) for size in made}
         for name in ALL * rounds:
             for size, reader in readers.items():
-                samples[size][name].append(asked(reader, name))
+                samples[size][name].append(ask_probe(reader, name))
     return {
         size: {name: middle(some) for name, some in found.items()}
         for size, found in samples.items()
     }
 
 
-def asked(reader: subprocess.Popen[str], name: str) -> dict[str, Any]:
+def ask_probe(reader: subprocess.Popen[str], name: str) -> dict[str, Any]:
     assert reader.stdin
     assert reader.stdout
     reader.stdin.write(f"{name}\n")
@@ -146,7 +146,7 @@ def middle(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def told(kind: str, rounds: int, pages: Pages, alone: Figures) -> Report:
+def make_report(kind: str, rounds: int, pages: Pages, alone: Figures) -> Report:
     sizes = list(pages)
     few, many = sizes[0], sizes[-1]
     steep = {

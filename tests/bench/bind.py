@@ -7,9 +7,9 @@ from tests.bench import identity
 from tests.bench.controls import naive
 from tests.bench.goals import Goal, Report
 from tests.bench.peers import BIND_PEERS
-from tests.bench.product import Asked, Product, peak
+from tests.bench.product import MeasuredOperation, Product, peak
 from tests.bench.stage import CAN_BE_BOUND, WARM, Stage
-from tests.bench.turns import Turn, called, medians, tell
+from tests.bench.turns import Turn, add_turns, called, medians
 
 LOOPED = 200  # targets for the loop, whose time is counted a target
 CONTROLLED = 2000
@@ -46,7 +46,7 @@ def run(
         "latency_ms": latency_ms,
         "rounds": rounds,
     }
-    report = tell(Report("bind", facts), turns)
+    report = add_turns(Report("bind", facts), turns)
     a_target = medians(turns)
     report.goals = goals(
         a_target.pop("product"), a_target, conc, latency_ms, stage.kind
@@ -139,7 +139,7 @@ def measured(
         )
 
 
-def bind(product: Product, policy: str, ids: Sequence[str]) -> Asked:
+def bind(product: Product, policy: str, ids: Sequence[str]) -> MeasuredOperation:
     page = f"/policies/{policy}/bind/"
     fields = {
         "act": "bind",

@@ -11,9 +11,9 @@ from iotda_admin.iotda import AkSk, Client, walk
 from tests.bench.goals import Goal, Report
 from tests.bench.identity import Identity, compare, sent
 from tests.bench.peers import sdk_freeze_pool
-from tests.bench.product import SETTINGS, Asked, Product, peak
+from tests.bench.product import SETTINGS, MeasuredOperation, Product, peak
 from tests.bench.stage import CAN_BE_FROZEN, WARM, Stage
-from tests.bench.turns import Turn, called, tell
+from tests.bench.turns import Turn, add_turns, called
 
 TASK, PAGE = 30_000, 50
 
@@ -42,10 +42,11 @@ def run(
         "latency_ms": latency_ms,
         "task_speed": task_speed,
     }
-    report = tell(Report("freeze", {**facts, "rounds": rounds}), turns)
+    report = add_turns(Report("freeze", {**facts, "rounds": rounds}), turns)
     report.figures["calls_used"] = used
     report.notes += [
-        f"calls of round {number}: {told(one)}" for number, one in enumerate(used, 1)
+        f"calls of round {number}: {calls_text(one)}"
+        for number, one in enumerate(used, 1)
     ]
     report.goals = goals(n, [turn.calls for turn in turns if turn.name == "product"])
     report.goals += [
@@ -95,7 +96,7 @@ def measured(
         return Turn("product", len(ids), asked.seconds, same, *calls, asked, *peaks)
 
 
-def freeze(product: Product, ids: Sequence[str]) -> Asked:
+def freeze(product: Product, ids: Sequence[str]) -> MeasuredOperation:
     return product.ask(
         "admin", "/devices/", "/devices/selection.freeze/", target=ids, key=uuid4().hex
     )
@@ -132,7 +133,7 @@ def calls_used(stage: Stage) -> dict[str, int]:
         one for one in calls if one[0] == "ListDevices"
     ]  # our own look at the end
     shown = [query for name, query in calls if name == "ShowBatchTask"]
-    pages = sum(turned(query) for query in shown)
+    pages = sum(is_page_turn(query) for query in shown)
     create = sum(name == "CreateBatchTask" for name, _query in calls)
     others = len(calls) - len(listed) - len(shown) - create
     return {
@@ -143,10 +144,10 @@ def calls_used(stage: Stage) -> dict[str, int]:
     }
 
 
-def turned(query: str) -> bool:
+def is_page_turn(query: str) -> bool:
     asked = parse_qs(query)
     return "marker" in asked or asked.get("offset", ["0"]) != ["0"]
 
 
-def told(used: dict[str, int]) -> str:
+def calls_text(used: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in used.items())

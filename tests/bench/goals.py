@@ -1,4 +1,4 @@
-"""Goals, and how a command's figures are told: a table for people, one line of JSON for machines."""
+"""Goals, and the report of a command: a table and one line of JSON."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ class Report:
     figures: dict[str, Any] = field(default_factory=dict)
     identity: Identity = NOTHING
     goals: list[Goal] = field(default_factory=list)
-    # Something known to be bad, measured the same way: it has to miss, or the measure tells nothing.
+    # A known bad solution, measured the same way, has to miss its goals.
     control: str = ""
     controls: list[Goal] = field(default_factory=list)
 
@@ -84,7 +84,7 @@ class Report:
             *self.notes,
             "",
         ]
-        lines += [f"  {told(goal)}" for goal in self.goals]
+        lines += [f"  {goal_text(goal)}" for goal in self.goals]
         counts = ", ".join(
             f"{name} {count}" for name, count in vars(self.identity).items()
         )
@@ -92,7 +92,7 @@ class Report:
         lines.append(
             f"  {mark(self.control_fails)} the control misses its goal: {self.control}"
         )
-        lines += [f"       {told(goal)}" for goal in self.controls]
+        lines += [f"       {goal_text(goal)}" for goal in self.controls]
         return "\n".join(lines)
 
 
@@ -100,12 +100,12 @@ def mark(good: bool) -> str:
     return "ok  " if good else "MISS"
 
 
-def told(goal: Goal) -> str:
+def goal_text(goal: Goal) -> str:
     return f"{mark(goal.met)} {goal.name}: {goal.value:.4g} (goal {goal.sign} {goal.limit:g})"
 
 
 def columns(table: Sequence[Sequence[str]]) -> list[str]:
-    """The first column to the left, figures to the right."""
+    """Align the first column to the left, the figures to the right."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     rows = (zip(row, widths, strict=True) for row in table)
     return [
@@ -118,7 +118,7 @@ def columns(table: Sequence[Sequence[str]]) -> list[str]:
 
 
 def slope(seconds: Mapping[int, float]) -> float:
-    """How the time grows with the size: 1 is in proportion."""
+    """Return how the time grows with the size; 1 is linear."""
     return linear_regression(
         [log(n) for n in seconds], [log(s) for s in seconds.values()]
     ).slope

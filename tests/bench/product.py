@@ -47,7 +47,7 @@ SETTINGS = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class MeasuredOperation:
     """One operation: from before the form was sent until its end was committed."""
 
     operation: int
@@ -94,7 +94,9 @@ class Product(Deployment):
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         return list(self.connection.execute(sql).fetchall())
 
-    def ask(self, user: str, page: str, path: str, **fields: object) -> Asked:
+    def ask(
+        self, user: str, page: str, path: str, **fields: object
+    ) -> MeasuredOperation:
         """Send the form, and wait until the operation's end is in the database."""
         browser = Browser(self.base, user)
         form = browser.form(page) | {
@@ -117,7 +119,7 @@ class Product(Deployment):
             time.sleep(POLL)
         seconds = time.monotonic() - began
         used = cpu(self.worker.pid) - worker, cpu(self.web.pid) - web
-        return Asked(
+        return MeasuredOperation(
             operation,
             wall,
             seconds,
@@ -133,7 +135,7 @@ class Product(Deployment):
         ]
         return min([at for at in writes if at >= since], default=since)
 
-    def outcomes(self, asked: Asked) -> dict[str, str]:
+    def outcomes(self, asked: MeasuredOperation) -> dict[str, str]:
         return dict(
             self.rows(
                 f"select target_id, state from operations_target where operation_id={asked.operation}"

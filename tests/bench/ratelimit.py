@@ -6,7 +6,7 @@ from tests.bench.bind import measured, peer, targets
 from tests.bench.goals import Goal, Report
 from tests.bench.peers import CHUNK
 from tests.bench.stage import Stage
-from tests.bench.turns import Turn, tell
+from tests.bench.turns import Turn, add_turns
 
 
 def run(
@@ -34,7 +34,7 @@ def run(
         "conc": conc,
         "latency_ms": latency_ms,
     }
-    report = tell(Report("ratelimit", {**facts, "rounds": rounds}), turns)
+    report = add_turns(Report("ratelimit", {**facts, "rounds": rounds}), turns)
     least = (ceil(n / CHUNK) - burst) / rate
     report.goals = goals([turn for turn in turns if turn.name == "product"], least)
     report.control = "the SDK in a thread pool, which knows of no limit"

@@ -132,7 +132,7 @@ def test_audit() -> None:
         }
     # As a trail that is long enough shows it: how long a page takes here is nothing to test.
     pages[300]["control"]["seconds"], pages[6000]["control"]["seconds"] = 0.001, 0.02
-    report = audit.told("sqlite", 1, pages, alone)
+    report = audit.make_report("sqlite", 1, pages, alone)
     found = said(report, "milliseconds", "slopes", "alone")
     # Each question finds something to show, so that it measures something; except the one that must not.
     assert {name for name in FEW if not found["rows"][name]} == {"apart"}
@@ -194,7 +194,7 @@ def test_a_missed_goal_a_passing_control_or_a_lost_target_fails_the_run(
     report = Report(
         "x", {}, [["t"]], identity=identity, goals=[goal], controls=[control]
     )
-    assert bench.tell(report) == status
+    assert bench.print_report(report) == status
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_missed_goal_a_passing_control_or_a_lost_target_fails_the_run(
     ],
 )
 def test_a_poll_is_distinguished_from_a_page(query: str, page: bool) -> None:
-    assert freeze.turned(query) == page
+    assert freeze.is_page_turn(query) == page
 
 
 def test_a_slope_is_the_slope_of_the_logarithms() -> None:

@@ -37,7 +37,7 @@ def made(size: str) -> dict[str, Any]:
 
 
 class Reader:
-    """AnyUser who asks one question after the other, in the browser's way."""
+    """A user who sends one query after the other, as a browser does."""
 
     def __init__(self) -> None:
         self.client, self.rows = Client(), 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.bench.goals import Report
 from tests.bench.identity import NOTHING, Identity
-from tests.bench.product import Asked
+from tests.bench.product import MeasuredOperation
 from tests.cloud import Cloud
 
 PRODUCT = "product"
@@ -22,7 +22,7 @@ class Turn:
     identity: Identity
     calls: int  # of any kind
     throttled: int  # of those, refused for the rate
-    asked: Asked | None = None
+    asked: MeasuredOperation | None = None
     worker_peak: int = 0
     web_peak: int = 0
 
@@ -46,7 +46,7 @@ def medians(turns: Iterable[Turn]) -> dict[str, float]:
     }
 
 
-def tell(report: Report, turns: list[Turn]) -> Report:
+def add_turns(report: Report, turns: list[Turn]) -> Report:
     """Put the figures of all rounds, and the comparison with the platform, into the report."""
     sides, a_target = by_name(turns), medians(turns)
     report.identity = sum((turn.identity for turn in sides[PRODUCT]), NOTHING)

@@ -1,6 +1,6 @@
-"""bin/chaos kill9 | wire | schedules | races | celery | fuzz | audit.
+"""Attack the product and compare its records with the journal of the simulator.
 
-The exit status is 0 only if nothing is wrong.
+The exit status is 0 only if no violation was found and the control found some.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests import redis_server
-from tests.chaos.forks import Child, collect, tell
+from tests.chaos.forks import Child, collect, send_result
 from tests.chaos.report import Findings, report
 from tests.chaos.stage import stage
 
@@ -27,7 +27,7 @@ DEVICES = {
     "fuzz": 60,
     "audit": 0,
 }
-# A command whose attack has another name.
+# Commands whose module has another name.
 MODULES = {"audit": "tampering", "celery": "celery_engine"}
 CONTROL_POINTS = 10
 
@@ -50,23 +50,25 @@ def main() -> int:
     commands.choices["celery"].add_argument("--kills", type=int, default=2)
     commands.choices["fuzz"].add_argument("--n", type=int, default=100_000)
     commands.choices["fuzz"].add_argument(
-        "--only", type=int, help="this one input, told in full"
+        "--only", type=int, help="send only this input and print it in full"
     )
     commands.choices["audit"].add_argument("--n", type=int, default=1000)
     commands.choices["wire"].add_argument("--faults", nargs="*", default=[])
     options = vars(parser.parse_args())
-    # Told to end, each process still ends what it has started.
+    # On SIGTERM each process still ends the processes it has started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     return globals()[options["command"]](options)
 
 
 def side_by_side(options: dict[str, Any], **shares: list[Any]) -> Findings:
-    """The same command in several processes, each with its share."""
+    """Run the command in several processes, each with its share."""
     parts = [
         dict(zip(shares, values, strict=True))
         for values in zip(*shares.values(), strict=True)
     ]
-    children = [Child(tell, part, "run", {**options, **share}) for share in parts]
+    children = [
+        Child(send_result, part, "run", {**options, **share}) for share in parts
+    ]
     found = Findings()
     try:
         for child in children:
@@ -78,8 +80,8 @@ def side_by_side(options: dict[str, Any], **shares: list[Any]) -> Findings:
 
 
 def part(act: str, options: dict[str, Any]) -> Findings:
-    """One process with its own stage. Nothing of the product is loaded before."""
-    # Not every device can be a target of its own.
+    """Run one part with its own stage; only then is the product imported."""
+    # Only directly connected devices can be targets.
     devices = max(DEVICES[options["command"]], 2 * options.get("targets", 0))
     with stage(options["database"], devices) as own:
         name = MODULES.get(options["command"], options["command"])
@@ -89,7 +91,7 @@ def part(act: str, options: dict[str, Any]) -> Findings:
 
 
 def alone(act: str, options: dict[str, Any]) -> Findings:
-    child = Child(tell, part, act, options)
+    child = Child(send_result, part, act, options)
     try:
         return collect(child)
     finally:
@@ -111,7 +113,7 @@ def kill9(options: dict[str, Any]) -> int:
     figures = facts(options, started)
     control = alone("control", options | {"points": min(points, CONTROL_POINTS)})
     few = found.numbers["mid_batch"] < 0.3 * points
-    problems = ["fewer than 30 % of the points were in mid-batch"] if few else []
+    problems = ["fewer than 30 % of the kills were during a batch"] if few else []
     title = f"kill9 on {options['database']}, seed {options['seed']}, {figures['seconds']} s"
     return report(title, figures, found, control, problems)
 
@@ -187,7 +189,7 @@ def celery(options: dict[str, Any]) -> int:
         figures = facts(options, started)
         control = alone("control", options)
     few = found.numbers["mid_batch"] < options["kills"]
-    problems = ["not every kill was in mid-batch"] if few else []
+    problems = ["not every kill was during a batch"] if few else []
     title = f"Celery on {options['database']}, {options['targets']:,} targets, {figures['seconds']} s"
     return report(title, figures, found, control, problems)
 

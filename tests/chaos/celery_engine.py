@@ -1,4 +1,4 @@
-"""kill -9 of two Celery workers in mid-batch, with their child processes; beat goes on."""
+"""kill -9 of two Celery workers and their children during a batch; beat runs on."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from tests.cloud import ROOT
 KEY = "f" * 32
 WORKERS = 2
 PATIENCE = 15.0
-# No target moved for so long: nothing more will happen.
+# Seconds without progress after which the run ends.
 STANDSTILL = 60.0
 CONTROL_STANDSTILL = 12.0
 # How long a call takes, and how many are under way. A few targets go slowly, else they are done too soon.
@@ -31,7 +31,7 @@ def run(stage: Stage, options: dict[str, Any]) -> Findings:
 
 
 def control(stage: Stage, options: dict[str, Any]) -> Findings:
-    """The same without the jobs: nothing reconciles what a dead worker has left."""
+    """Run the same without the periodic jobs, so that no one reconciles."""
     few = options | {"targets": min(400, options["targets"]), "kills": 1}
     return Attack(stage, few, "tests.chaos.celery_alone", CONTROL_STANDSTILL).run()
 
@@ -58,9 +58,9 @@ class Attack:
     def run(self) -> Findings:
         self.cloud.switch(latency_ms=self.latency_ms)
         change, before = self.change(), Platform((), self.bound())
-        self.desk(product.ask, change.verb, change.ids, change.policy, KEY)
+        self.desk(product.create_operation, change.verb, change.ids, change.policy, KEY)
         started = time.monotonic()
-        self.desk(product.start, KEY)
+        self.desk(product.dispatch_operation, KEY)
         try:
             self.start("beat", "--pidfile=", f"--schedule={self.folder}/schedule")
             self.start_workers()
@@ -122,7 +122,7 @@ class Attack:
 
     def until_begun(self, n: int) -> bool:
         deadline = time.monotonic() + STANDSTILL
-        while self.desk(product.begun, KEY) < n:
+        while self.desk(product.count_answered, KEY) < n:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.05)
@@ -137,7 +137,7 @@ class Attack:
         self.found.violations += truth.at_death(change, look, self.journal(), before)
 
     def journal(self) -> list[dict[str, Any]]:
-        """Once the platform has carried out all that the dead one had sent."""
+        """Return the journal after all calls of the killed workers are carried out."""
         deadline = time.monotonic() + PATIENCE
         while truth.still_under_way(entries := self.cloud.journal("BindDevicePolicy")):
             assert time.monotonic() < deadline, "the platform does not end a call"
@@ -145,10 +145,10 @@ class Attack:
         return entries
 
     def rest(self) -> product.Records:
-        """Until it has ended, or nothing moves any more."""
+        """Wait until the operation ends or makes no more progress."""
         last, since = -1, time.monotonic()
         while last < self.targets and time.monotonic() - since < self.standstill:
-            if (settled := self.desk(product.settled, KEY)) != last:
+            if (settled := self.desk(product.count_with_outcome, KEY)) != last:
                 last, since = settled, time.monotonic()
             time.sleep(0.1)
         return self.desk(product.records, KEY)
@@ -182,7 +182,7 @@ class Attack:
 
 
 def kill_groups(processes: "list[subprocess.Popen[bytes]]") -> None:
-    """kill -9, the child processes too."""
+    """Kill the processes and their children with SIGKILL."""
     for process in processes:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

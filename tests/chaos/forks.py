@@ -1,6 +1,6 @@
-"""Children of a process that has everything loaded: a fork costs milliseconds, a start a second.
+"""Fork children of a process that has imported everything: far quicker than a start.
 
-A process that forks has no connections and no threads; each child makes its own.
+The parent has no connections and no threads; each child opens its own.
 """
 
 import os
@@ -34,12 +34,12 @@ class Child:
             os.kill(self.pid, signal.SIGKILL)
 
     def end(self) -> None:
-        """Let it close what it has opened, if it still lives."""
+        """Let a running child close what it has opened, and end."""
         if not self.ended():
             os.kill(self.pid, signal.SIGTERM)
 
     def wait(self) -> bool:
-        """Whether it was killed, by whom ever; False if it came to its end first."""
+        """Wait for the child; return whether it was killed before its end."""
         if self.status is None:
             self.status = os.waitpid(self.pid, 0)[1]
         self.pipe.close()
@@ -60,13 +60,13 @@ def live(act: Callable[..., None], *args: Any) -> None:
         os._exit(code)
 
 
-def tell(pipe: Connection, act: Callable[..., Any], *args: Any) -> None:
+def send_result(pipe: Connection, act: Callable[..., Any], *args: Any) -> None:
     pipe.send(act(*args))
 
 
-def called(act: Callable[..., Any], *args: Any) -> Any:
-    """What a function gives that runs in a process of its own."""
-    return collect(Child(tell, act, *args))
+def call_in_child(act: Callable[..., Any], *args: Any) -> Any:
+    """Return the result of a function that runs in a child."""
+    return collect(Child(send_result, act, *args))
 
 
 def collect(child: Child) -> Any:
@@ -79,7 +79,7 @@ def collect(child: Child) -> Any:
 
 
 class Helper:
-    """A child that lives on and does what it is asked: its connections stay its own."""
+    """A child that runs the functions sent to it, with its own connections."""
 
     def __init__(self) -> None:
         self.child = Child(serve)

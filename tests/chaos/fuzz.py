@@ -58,7 +58,7 @@ DEVICE_COMMANDS = [verb.command for verb in all_verbs() if isinstance(verb, Devi
 
 
 def run(stage: Stage, options: dict[str, Any]) -> Findings:
-    product.quiet()
+    product.disable_logging()
     settings.BATCH_TASK_ABOVE = 15
     fuzz = Fuzz(stage.cloud, options["seed"])
     if options.get("only") is not None:
@@ -70,7 +70,7 @@ def run(stage: Stage, options: dict[str, Any]) -> Findings:
 
 def control(stage: Stage, options: dict[str, Any]) -> Findings:
     """The same with four addresses that are wrong; each has to be found."""
-    product.quiet()
+    product.disable_logging()
     settings.ROOT_URLCONF = "tests.chaos.planted"
     set_urlconf(None)
     fuzz = Fuzz(stage.cloud, options["seed"])
@@ -103,8 +103,8 @@ class Fuzz:
             ClientHandler(enforce_csrf_checks=False),
             ClientHandler(enforce_csrf_checks=True),
         ]
-        self.cookies = dict.fromkeys(people(cloud), "") | {"anonymous": ""}
-        set_the_scene(cloud)
+        self.cookies = dict.fromkeys(create_users(cloud), "") | {"anonymous": ""}
+        create_operations(cloud)
         self.next_beat = 0.0
         self.beat()
         found = site()
@@ -334,7 +334,7 @@ def environment(made: Input, cookie: str) -> dict[str, Any]:
 
 
 # --- The scene
-def people(cloud: Cloud) -> list[str]:
+def create_users(cloud: Cloud) -> list[str]:
     """Each role with every resource space; two also in one, one in none; and who may do everything."""
     here = cloud.known_ids["space"]
     wanted = {f"fuzz {role}": (role, [EVERY_SPACE]) for role in ROLES}
@@ -356,7 +356,7 @@ def sign_in(name: str) -> str:
     return client.cookies[settings.SESSION_COOKIE_NAME].value
 
 
-def set_the_scene(cloud: Cloud) -> None:
+def create_operations(cloud: Cloud) -> None:
     """Operations that ended, failed, got no answer, wait; each with text of a user."""
     known, free = cloud.known_ids, list(cloud.free(10))
     actor = Actor(User.objects.get(username="root"), "admin", "web")

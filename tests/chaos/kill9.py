@@ -1,4 +1,4 @@
-"""kill -9 of a process that does the worker's or the web server's job, at named and at random moments."""
+"""kill -9 of a worker or web process, at named and at random moments."""
 
 import random
 import time
@@ -15,10 +15,11 @@ from tests.chaos.report import Findings
 from tests.chaos.stage import Stage
 from tests.chaos.truth import Change, Platform
 
-PATIENCE = 10.0
+# Generous: a loaded machine may take long to start a process.
+PATIENCE = 60.0
 WRITES = [*truth.CALLS, truth.TASK]
 READS = ["ShowDevice", "ShowTargetsInDevicePolicy", "ShowBatchTask", "ListBatchTasks"]
-# The platform works through batch tasks fast, and some freezes go by them.
+# Batch tasks are fast, and some freezes use them.
 FAST = {"task_delay_s": 0.02, "task_speed": 2000}
 BY_TASK_ABOVE = 12
 VERBS = [
@@ -41,11 +42,11 @@ class Plan:
     name: str
     step: tuple[str, str, int] | None = None
     holds: dict[str, Any] | None = None
-    spoilt: bool = False  # one target is none: its chunk has to be split
+    spoilt: bool = False  # one target ID is invalid: its chunk has to be split
 
 
 def plans(chance: random.Random) -> Iterator[Plan]:
-    """Half at random moments, half at named ones, all of them in turn."""
+    """Yield random and named moments in turn."""
     while True:
         for step, side in MOMENTS:
             yield Plan("worker", f"{side} {step}", (step, side, chance.randint(1, 4)))
@@ -87,12 +88,28 @@ def run(stage: Stage, options: dict[str, Any]) -> Findings:
     return findings
 
 
+# Killed while IoTDA holds back the answer of an applied call: nothing is random here.
+CONTROL = Plan(
+    "worker",
+    "during a call, after applying",
+    holds={"operation": list(truth.CALLS), "nth": 1, "moment": "after"},
+)
+
+
+# Killed while IoTDA holds back the answer of an applied call: nothing is random here.
+CONTROL = Plan(
+    "worker",
+    "during a call, after applying",
+    holds={"operation": list(truth.CALLS), "nth": 1, "moment": "after"},
+)
+
+
 def control(stage: Stage, options: dict[str, Any]) -> Findings:
-    """The same with intents off: what was sent is recorded after it was answered."""
+    """Run the same with one transaction around calls and records: it has to fail."""
     attack = Attack(stage, options["seed"], intents=False)
     findings = Findings()
     while findings.numbers["points"] < options["points"] and not findings.violations:
-        attack.point(Plan("worker", "at random"), findings)
+        attack.point(CONTROL, findings)
     return findings
 
 
@@ -110,7 +127,7 @@ class Attack:
         self.policies = sorted({row["policy_id"] for row in self.bindings()})
         frozen = [id for id, status in self.devices.items() if status == "FROZEN"]
         self.platform = Platform(frozen, self.bound())
-        # How long a process is let live: until about half of them die before their end.
+        # Seconds a process runs, adapted so that about half of them are killed in time.
         self.life = {"worker": 0.15, "web": 0.1, "recovery": 0.1}
 
     def bindings(self) -> list[dict[str, Any]]:
@@ -122,7 +139,7 @@ class Attack:
         return {(row["policy_id"], row["target_id"]) for row in self.bindings()}
 
     def point(self, plan: Plan, findings: Findings) -> None:
-        """One process killed, unless it was quicker; in any case the records have to be right afterwards."""
+        """Kill one process and check the records; it may have finished first."""
         self.number += 1
         key = f"{self.seed & 0xFFFFFFFF:08x}{self.number:024x}"
         change = self.change(plan)
@@ -130,13 +147,15 @@ class Attack:
         self.cloud.switch(latency_ms=self.chance.choice([0, 2, 5, 10]), **FAST)
         self.cloud.call("DELETE", "journal")
         if plan.role != "web":
-            self.desk(product.ask, change.verb, change.ids, change.policy, key)
+            self.desk(
+                product.create_operation, change.verb, change.ids, change.policy, key
+            )
         if plan.role == "recovery":
             self.leave_unknown(change)
         killed = self.kill(plan, change, key)
         self.cloud.heal()
         entries = self.rest()
-        looks = self.desk(look_and_settle, plan, change, key)
+        looks = self.desk(read_records_and_finish, plan, change, key)
         self.check(plan, change, looks, entries, before, killed, findings)
 
     def change(self, plan: Plan) -> Change:
@@ -152,14 +171,14 @@ class Attack:
         return Change(verb, self.some(verb, n, policy), policy)
 
     def some(self, verb: str, n: int, policy: str = "") -> tuple[str, ...]:
-        """Mostly those that the verb would change."""
+        """Return mostly devices that the verb would change."""
         ids = self.chance.sample(sorted(self.devices), len(self.devices))
         ids.sort(key=lambda id: self.platform.has_effect(Change(verb, (), policy), id))
         keep = int(n * 0.9) or 1
         return tuple(ids[:keep] + self.chance.sample(ids[keep:], n - keep))
 
     def leave_unknown(self, change: Change) -> None:
-        """Answers are lost, so that there is something to read back."""
+        """Lose answers, so that targets have to be read back."""
         self.cloud.fault(
             WRITES, "drop", match={"p": 0.7, "seed": self.number}, moment="after"
         )
@@ -181,7 +200,7 @@ class Attack:
                 name: value for name, value in plan.holds.items() if name != "moment"
             }
             self.fault(match, "hang", moment=plan.holds.get("moment", "before"))
-        child = Child(live, plan, change, key, self.intents)
+        child = Child(run_until_killed, plan, change, key, self.intents)
         try:
             child.pipe.recv()
         except EOFError:
@@ -221,7 +240,7 @@ class Attack:
         return True
 
     def rest(self) -> list[dict[str, Any]]:
-        """The journal, once the platform has carried out all that the dead one had sent."""
+        """Return the journal after all calls of the killed process are carried out."""
         assert self.until(lambda: not truth.still_under_way(self.cloud.journal()))
         return self.cloud.journal()
 
@@ -263,7 +282,7 @@ class Attack:
         findings.moments[plan.name] += 1
 
     def compare(self) -> list[str]:
-        """The journal must tell the platform's state, or all that was held against it proves nothing."""
+        """Compare the journal with the simulator's state, on which all checks rely."""
         devices = self.desk(product.direct_devices)
         has = {
             ("", id) for id, status in devices.items() if status == "FROZEN"
@@ -275,22 +294,26 @@ class Attack:
         ]
 
 
-def look_and_settle(plan: Plan, change: Change, key: str) -> list[product.Records]:
-    """The looks at one operation: as it was left, then as it is settled."""
+def read_records_and_finish(
+    plan: Plan, change: Change, key: str
+) -> list[product.Records]:
+    """Return the records of one operation: after the kill, then at each later step."""
     looks = [product.records(key)]
     if plan.role == "web":
-        # A form whose answer was lost is sent again: one operation, whatever became of the first try.
+        # The browser repeats a form without an answer: still one operation.
         product.send_form_again(change.verb, change.ids, change.policy, key)
-    return looks + [look for (look,) in product.settle([key])]
+    return looks + [look for (look,) in product.run_until_finished([key])]
 
 
-def live(pipe: Connection, plan: Plan, change: Change, key: str, intents: bool) -> None:
-    """What the child does until it is killed."""
-    product.quiet()
+def run_until_killed(
+    pipe: Connection, plan: Plan, change: Change, key: str, intents: bool
+) -> None:
+    """Run the worker's or the web server's job in a child until it is killed."""
+    product.disable_logging()
     connection.client.cache_clear()
     page = product.browser() if plan.role == "web" else None
     if plan.role == "recovery":
-        product.let_time_pass()
+        product.expire_leases_and_waits()
     if plan.step:
         die_at(*plan.step)
     pipe.send("ready")

@@ -1,6 +1,6 @@
-"""Named moments of a worker's life, and dying at one of them: a real SIGKILL by the process itself.
+"""Named moments in the work of a process, and a real SIGKILL at one of them.
 
-What a transaction does is read off its statements, so no moment needs a hook in the product.
+The SQL statements show what a transaction does, so the product needs no hooks.
 """
 
 import os
@@ -35,7 +35,7 @@ SETTLED = {"ok", "already", "failed", "unknown"}
 
 
 class DeathPoint:
-    """Dies at the nth such moment."""
+    """Kills its own process at the nth such moment."""
 
     def __init__(self, step: str, side: str, nth: int) -> None:
         self.step, self.side, self.left = step, side, nth
@@ -64,7 +64,7 @@ def step_of(sql: str, params: Any) -> str:
 
 
 def set_to(sql: str, params: Any) -> set[Any]:
-    """The values that an UPDATE sets, without those it asks for."""
+    """Return the values that an UPDATE sets, without those of its WHERE clause."""
     assigned = sql.partition(" WHERE ")[0]
     return set((params or ())[: assigned.count("%s")])
 
@@ -111,7 +111,7 @@ class Watch:
 
 
 def die_at(step: str, side: str, nth: int) -> None:
-    """From here on this process runs towards its end."""
+    """Make this process kill itself at the nth such moment."""
     death = DeathPoint(step, side, nth)
     watch = Watch(death)
 
@@ -147,7 +147,7 @@ def open_connections() -> list[Any]:
 def around_call(
     death: DeathPoint, call: Any, client: Any, operation: Any, args: Any, more: Any
 ) -> Any:
-    """Only writes count."""
+    """Count the moments of write calls only."""
     if operation.write:
         death.comes("call", "before")
     try:

@@ -1,4 +1,4 @@
-"""The product's addresses and four that are wrong: the fuzz has to find each of them."""
+"""The product's URLs plus four faulty ones, each of which the fuzz has to find."""
 
 import time
 from typing import Any

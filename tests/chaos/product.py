@@ -40,12 +40,12 @@ from tests.operation_helpers import change_form, create, run_workers
 SIMULATED_LOGIN = ("demo-domain", "demo-user", "demo-password")
 LONG_AGO = timedelta(hours=1)
 ROUNDS = 60
-# The platform works through a batch task in real time, not in ours.
+# The simulator runs a batch task in real time.
 FOLLOW_PAUSE = 0.03
 
 
 @dataclass
-class Part:
+class RecordedChunk:
     """A chunk, as recorded."""
 
     state: str
@@ -55,7 +55,7 @@ class Part:
 
 @dataclass
 class Records:
-    """All that is recorded of one operation. Empty: there is no such operation."""
+    """The records of one operation; empty if there is no such operation."""
 
     found: int = 0
     pk: int = 0
@@ -63,7 +63,7 @@ class Records:
     state: str = ""
     targets: dict[str, str] = field(default_factory=dict)
     codes: dict[str, str] = field(default_factory=dict)
-    chunks: dict[int, Part] = field(default_factory=dict)
+    chunks: dict[int, RecordedChunk] = field(default_factory=dict)
 
     def chunks_in(self, state: str) -> int:
         return sum(chunk.state == state for chunk in self.chunks.values())
@@ -84,7 +84,7 @@ def warm_up() -> None:
 
 
 def direct_devices() -> dict[str, str]:
-    """Every device that can be frozen, with its status at the platform."""
+    """Return every device that can be frozen, with its status at IoTDA."""
     found = walk(connection.client().list_devices)
     return {d.device_id: d.status for d in found if d.gateway_id in ("", d.device_id)}
 
@@ -93,28 +93,28 @@ def actor(name: str = "admin") -> Actor:
     return Actor(User.objects.get(username=name), name, "chaos")
 
 
-def ask(verb: str, ids: Sequence[str], policy: str, key: str) -> int:
+def create_operation(verb: str, ids: Sequence[str], policy: str, key: str) -> int:
     """Record the operation; send nothing."""
     return create(verb, ids, actor(), key, reason="chaos", policy_id=policy).pk
 
 
-def start(key: str) -> None:
-    """One chunk is sent at once, as in the request that asked for it."""
+def dispatch_operation(key: str) -> None:
+    """Dispatch an operation: one chunk is sent at once, as in a web request."""
     services.dispatch(Operation.objects.get(form_key=key), connection.client())
 
 
-def ask_and_start(verb: str, ids: Sequence[str], key: str) -> bool:
+def create_and_dispatch(verb: str, ids: Sequence[str], key: str) -> bool:
     """Record and send without waiting; return False if another operation is in the way."""
     try:
-        ask(verb, ids, "", key)
+        create_operation(verb, ids, "", key)
     except services.Conflict:
         return False
-    start(key)
+    dispatch_operation(key)
     return True
 
 
 @dataclass
-class Past:
+class TargetChange:
     """One change of one target."""
 
     verb: str
@@ -123,15 +123,15 @@ class Past:
     settled_at: datetime
 
 
-def history(prefix: str) -> list[Past]:
-    """In the order they were sent."""
+def history(prefix: str) -> list[TargetChange]:
+    """Return the changes in the order they were sent."""
     targets = Target.objects.filter(operation__form_key__startswith=prefix).order_by(
         "chunk__sent_at"
     )
     facts = targets.values_list(
         "operation__verb", "state", "chunk__sent_at", "settled_at"
     )
-    return [Past(*row) for row in facts]
+    return [TargetChange(*row) for row in facts]
 
 
 def drop_the_index() -> None:
@@ -139,7 +139,7 @@ def drop_the_index() -> None:
         cursor.execute("drop index one_intent_in_flight")
 
 
-def look_away() -> None:
+def skip_conflict_check() -> None:
     """The control of the races: services look for no conflict, and the index is gone."""
     services.check_conflicts = lambda *_: None
 
@@ -153,7 +153,7 @@ def browser() -> Browser:
 def send_form(
     page: Browser, verb: str, ids: Sequence[str], policy: str, key: str
 ) -> int:
-    """The form of a page, as a browser sends it; its status."""
+    """Send the form of a page as a browser does, and return the status."""
     if verb.startswith("device."):
         path, form = (
             f"/devices/{ids[0]}/{verb.rpartition('.')[2]}/",
@@ -173,20 +173,20 @@ def send_form_again(verb: str, ids: Sequence[str], policy: str, key: str) -> int
 
 
 def run_worker() -> None:
-    """What the worker does until nothing is due: sends, and settles what nobody answered."""
+    """Do the worker's work until nothing is due: send, and reconcile."""
     run_workers()
-    sweep()
+    run_periodic_jobs()
 
 
-def sweep() -> None:
-    """The worker's other jobs that belong to operations, each once."""
+def run_periodic_jobs() -> None:
+    """Run each of the worker's periodic jobs on operations once."""
     for path in settings.WORKER_JOBS:
         if path.startswith("iotda_admin.operations."):
             import_string(path)()
 
 
-def let_time_pass() -> None:
-    """Leases run out, waits are over."""
+def expire_leases_and_waits() -> None:
+    """Let all leases run out and end all waits."""
     past = timezone.now() - LONG_AGO
     open_chunks = Chunk.objects.exclude(state=Chunk.State.DONE)
     open_chunks.update(due_at=past)
@@ -195,13 +195,13 @@ def let_time_pass() -> None:
 
 
 def records(key: str) -> Records:
-    """One consistent look."""
+    """Return one consistent snapshot of an operation."""
     with transaction.atomic():
         rows = list(Operation.objects.filter(form_key=key))
         if not rows:
             return Records()
         chunks = {
-            pk: Part(state, attempts)
+            pk: RecordedChunk(state, attempts)
             for pk, state, attempts in rows[0].chunks.values_list(
                 "pk", "state", "attempts"
             )
@@ -221,19 +221,19 @@ def records(key: str) -> Records:
     return result
 
 
-def begun(key: str) -> int:
-    """How many targets no longer wait for an answer."""
+def count_answered(key: str) -> int:
+    """Return how many targets no longer wait for an answer."""
     targets = Target.objects.filter(operation__form_key=key)
     return targets.exclude(state__in=[Target.State.PENDING, Target.State.SENT]).count()
 
 
-def settled(key: str) -> int:
+def count_with_outcome(key: str) -> int:
     return Target.objects.filter(
         operation__form_key=key, settled_at__isnull=False
     ).count()
 
 
-def settle(keys: Sequence[str], pause: float = 0.0) -> list[list[Records]]:
+def run_until_finished(keys: Sequence[str], pause: float = 0.0) -> list[list[Records]]:
     """Time passes and a fresh worker works until all of these have ended; check after each step."""
     looks = [[records(key) for key in keys]]
     for _round in range(ROUNDS):
@@ -241,7 +241,7 @@ def settle(keys: Sequence[str], pause: float = 0.0) -> list[list[Records]]:
             break
         followed = any(look.chunks_in("followed") for look in looks[-1])
         time.sleep(pause or (FOLLOW_PAUSE if followed else 0))
-        let_time_pass()
+        expire_leases_and_waits()
         run_worker()
         looks.append([records(key) for key in keys])
     return looks
@@ -253,14 +253,14 @@ def run_all(
     auth: str,
     pause: float,
 ) -> list[list[Records]]:
-    """All of these are asked for and started at once, then worked on until they have ended."""
+    """Create and dispatch all of these, then run the worker until they end."""
     log_in_with(auth)
     for (verb, ids, policy), key in zip(wanted, keys, strict=True):
-        ask(verb, ids, policy, key)
-        start(key)
+        create_operation(verb, ids, policy, key)
+        dispatch_operation(key)
     asked_for = [records(key) for key in keys]
     run_worker()
-    return [asked_for, *settle(keys, pause)]
+    return [asked_for, *run_until_finished(keys, pause)]
 
 
 def log_in_with(auth: str) -> None:
@@ -274,12 +274,12 @@ INVENTORY: list[tuple[str, Any]] = []
 
 
 def keep_inventory() -> None:
-    """As it was read from a fresh platform."""
+    """Remember the inventory of a fresh simulator."""
     INVENTORY[:] = Device.objects.values_list("pk", "status")
 
 
 def restore_inventory() -> None:
-    """All devices as they were read; of no device is known which policies it has."""
+    """Restore the devices of the inventory, and forget all bindings."""
     for status in {status for _id, status in INVENTORY}:
         Device.objects.filter(
             pk__in=[id for id, was in INVENTORY if was == status]
@@ -287,8 +287,10 @@ def restore_inventory() -> None:
     Binding.objects.all().delete()
 
 
-def make_undone(undone: Sequence[tuple[Sequence[str], str]], mirrored: bool) -> None:
-    """Frozen, or bound to the policy; behind our own door's back."""
+def prepare_changes_to_undo(
+    undone: Sequence[tuple[Sequence[str], str]], mirrored: bool
+) -> None:
+    """Freeze or bind the targets directly at IoTDA, without an operation."""
     client = connection.client()
     for ids, policy in undone:
         if policy:
@@ -305,7 +307,7 @@ def make_undone(undone: Sequence[tuple[Sequence[str], str]], mirrored: bool) -> 
 
 
 def freeze_by_task_above(devices: int) -> None:
-    """More devices than this are given to the platform as a batch task."""
+    """Freeze more devices than this with a batch task."""
     settings.BATCH_TASK_ABOVE = devices
 
 
@@ -315,7 +317,7 @@ def set_deadline(seconds: float) -> None:
 
 
 def time_calls(seconds: list[float]) -> None:
-    """From here on, how long each call of the client takes, less what the machine itself was late."""
+    """Record the duration of each call from now on, less the delays of the machine."""
     call = BaseClient._call
 
     def timed(client: BaseClient, *args: Any, **more: Any) -> Any:
@@ -330,7 +332,7 @@ def time_calls(seconds: list[float]) -> None:
 
 
 def raw_bind(policy: str, ids: Sequence[str], seconds: float) -> requests.Response:
-    """As a script would do it that has no client of ours but the signature."""
+    """Bind as a simple script does, with only our signature."""
     path = f"/v5/iot/{settings.IOTDA_PROJECT_ID}/device-policies/{policy}/bind"
     with requests.Session() as http:
         http.trust_env = False
@@ -343,7 +345,7 @@ def raw_bind(policy: str, ids: Sequence[str], seconds: float) -> requests.Respon
 
 @contextmanager
 def intents_off() -> Iterator[None]:
-    """The control of kill9: nothing is committed before the calls were made, for all is one transaction."""
+    """Control of kill9: commit nothing before the calls are made."""
     whole = transaction.atomic()
     whole._from_testcase = True  # type: ignore[attr-defined]  # durable blocks may be inside
     with whole:
@@ -351,18 +353,18 @@ def intents_off() -> Iterator[None]:
 
 
 def every_error_is_a_failure() -> None:
-    """The control of the schedules: what an SDK's caller makes of an exception."""
+    """Control of the schedules: record every error as failed, as SDK callers do."""
     result_writer.classify = lambda *_, **__: ErrorAction.FAIL  # type: ignore[attr-defined]
     for name in [verb.name for verb in all_verbs()]:
         type(get_verb(name)).stops = lambda *_: False  # type: ignore[method-assign]
 
 
 def close_connections() -> None:
-    """This thread's; nobody else does it outside a request."""
+    """Close the connections of this thread, which runs outside a request."""
     connections.close_all()
 
 
-def quiet() -> None:
+def disable_logging() -> None:
     """Hundreds of lost answers are expected here."""
     logging.disable(
         logging.CRITICAL if not os.environ.get("CHAOS_LOG") else logging.NOTSET

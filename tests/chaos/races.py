@@ -1,4 +1,4 @@
-"""Many at once: one form sent twenty times, one device fought over, one operation and four workers."""
+"""Concurrency: one form sent twenty times, one contested device, four workers."""
 
 import itertools
 import os
@@ -19,7 +19,7 @@ import requests
 
 from iotda_admin.rate import connection
 from tests.chaos import product, truth
-from tests.chaos.forks import Child, called
+from tests.chaos.forks import Child, call_in_child
 from tests.chaos.report import Findings
 from tests.chaos.stage import Stage
 from tests.cloud import ROOT
@@ -38,7 +38,7 @@ def run(stage: Stage, options: dict[str, Any]) -> Findings:
 
 
 def control(stage: Stage, options: dict[str, Any]) -> Findings:
-    """The fight once more, with nothing that keeps two intents on one target apart."""
+    """Change one device again, without the check and the index against conflicts."""
     findings = Findings()
     stage.desk(product.drop_the_index)
     one_device(stage, min(options["rounds"], 20), findings, guarded=False)
@@ -124,7 +124,7 @@ def one_device(
     stage.cloud.reset(60, repeat_freeze="ok", repeat_unfreeze="ok", latency_ms=1)
     device = stage.cloud.known_ids["online"]
     prefix = f"fight {time.monotonic_ns()}"
-    refused = called(fight, device, rounds, prefix, guarded)
+    refused = call_in_child(fight, device, rounds, prefix, guarded)
     looks = stage.desk(product.history, prefix)
     entries = stage.cloud.journal()
     wrong = contradictions(
@@ -140,9 +140,9 @@ def one_device(
 
 def fight(device: str, rounds: int, prefix: str, guarded: bool) -> int:
     """Return how many requests conflicted with another one before all succeeded."""
-    product.quiet()
+    product.disable_logging()
     if not guarded:
-        product.look_away()
+        product.skip_conflict_check()
     gate = threading.Barrier(FIGHTERS)
     connection.client()
 
@@ -150,7 +150,7 @@ def fight(device: str, rounds: int, prefix: str, guarded: bool) -> int:
         gate.wait()
         refused = 0
         for n in range(rounds):
-            while not product.ask_and_start(
+            while not product.create_and_dispatch(
                 VERBS[(side + n) % 2], [device], f"{prefix} {side} {n}"
             ):
                 refused += 1
@@ -164,7 +164,7 @@ def fight(device: str, rounds: int, prefix: str, guarded: bool) -> int:
 
 def contradictions(
     device: str,
-    looks: Sequence[product.Past],
+    looks: Sequence[product.TargetChange],
     entries: list[dict[str, Any]],
     frozen: bool,
 ) -> list[str]:
@@ -205,13 +205,13 @@ def one_operation(stage: Stage, findings: Findings) -> None:
     old = truth.Platform((), [(policy, id) for id in stage.cloud.bound(policy)])
     stage.cloud.call("DELETE", "journal")
     stage.desk(
-        product.ask,
+        product.create_operation,
         change.verb,
         change.ids,
         policy,
         key := f"workers {time.monotonic_ns()}",
     )
-    workers = [Child(work) for _n in range(WORKERS)]
+    workers = [Child(run_worker_process) for _n in range(WORKERS)]
     for worker in workers:
         worker.wait()
     look: product.Records = stage.desk(product.records, key)
@@ -232,6 +232,6 @@ def one_operation(stage: Stage, findings: Findings) -> None:
     findings.violations += [f"{WORKERS} workers: {line}" for line in wrong]
 
 
-def work(_pipe: Connection) -> None:
-    product.quiet()
+def run_worker_process(_pipe: Connection) -> None:
+    product.disable_logging()
     product.run_worker()

@@ -1,4 +1,4 @@
-"""What a run found: a table for people, one line of JSON for machines, an exit status for both."""
+"""The report of a run: a table, one line of JSON and an exit status."""
 
 import json
 from collections import Counter
@@ -10,7 +10,7 @@ SHOWN = 20
 
 @dataclass
 class Findings:
-    """Of one part of a run; parts are added up."""
+    """The findings of one part of a run; parts are added up."""
 
     numbers: Counter[str] = field(default_factory=Counter)
     moments: Counter[str] = field(default_factory=Counter)
@@ -35,7 +35,10 @@ def report(
     control: Findings,
     problems: list[str],
 ) -> int:
-    """problems: what else keeps the run from having passed, e.g. too few points."""
+    """Print the report and return the exit status.
+
+    problems: other reasons why the run did not pass, such as too few points.
+    """
     print(f"\n{title}")
     rows: dict[str, Any] = {
         **found.numbers,
@@ -47,7 +50,10 @@ def report(
     print(f"  {'violations':<46} {len(found.violations):>10,}")
     print(f"  control: {control_line(control)}")
     if not control.violations:
-        problems = [*problems, "the control found nothing, so this run proves nothing"]
+        problems = [
+            *problems,
+            "the control found no violation, so this run proves nothing",
+        ]
     for line in [*found.violations[:SHOWN], *problems]:
         print(f"  !! {line}")
     passed = not found.violations and not problems
@@ -66,5 +72,5 @@ def report(
 
 def control_line(control: Findings) -> str:
     if not control.violations:
-        return "PASSED, and it must not"
-    return f"fails as it must, {len(control.violations)} violations, the first: {control.violations[0]}"
+        return "passed, but it has to fail"
+    return f"fails as expected: {len(control.violations)} violations, the first: {control.violations[0]}"

@@ -202,7 +202,11 @@ class Attack:
         """Apply what will be undone. The inventory knows it, or has not read it yet."""
         self.desk(product.restore_inventory)
         undone = [change for change in changes if not truth.EXPECTED[change.verb]]
-        self.desk(product.make_undone, [(c.ids, c.policy) for c in undone], mirrored)
+        self.desk(
+            product.prepare_changes_to_undo,
+            [(c.ids, c.policy) for c in undone],
+            mirrored,
+        )
         platform = Platform((), self.at_start)
         platform.read(self.cloud.journal())
         self.cloud.call("DELETE", "journal")

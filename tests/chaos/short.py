@@ -1,4 +1,4 @@
-"""The short forms, as the suite runs them: the commands themselves, with little to do."""
+"""Run a bin/chaos command in its short form, as the test suite does."""
 
 import json
 import os
@@ -10,7 +10,10 @@ from tests.cloud import ROOT
 
 
 def chaos(*words: str) -> dict[str, Any]:
-    """What the command found. It passed only if nothing contradicts the journal and the control failed."""
+    """Run a command that has to pass, and return its findings.
+
+    It passes if no record contradicts the journal and its control fails.
+    """
     server = os.environ.get("DATABASE_URL", "")
     database = "postgres" if server.startswith("postgres") else "sqlite"
     command = [
@@ -24,7 +27,7 @@ def chaos(*words: str) -> dict[str, Any]:
         database,
     ]
     done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=300
+        command, cwd=ROOT, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stdout + done.stderr
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

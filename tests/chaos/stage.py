@@ -1,4 +1,4 @@
-"""What one part of a run has to itself: a simulated platform, a database, a folder."""
+"""The stage of one part of a run: its own simulator, database and folder."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
-from tests.chaos.forks import Helper, called
+from tests.chaos.forks import Helper, call_in_child
 from tests.cloud import Cloud
 
 # kill -9 takes nothing that was handed to the system; only a power cut would, and none is tried here.
@@ -26,7 +26,7 @@ class Stage:
 
 @contextmanager
 def stage(database: str, devices: int) -> Iterator[Stage]:
-    """Loads Django: what imports the product comes after it."""
+    """Start the simulator and load Django; the product is imported afterwards."""
     fast = MEMORY if os.access(MEMORY, os.W_OK) else None
     with (
         TemporaryDirectory(prefix="chaos-", dir=fast) as folder,
@@ -48,7 +48,7 @@ def stage(database: str, devices: int) -> Iterator[Stage]:
             django.setup()
             from tests.chaos import product
 
-            called(product.prepare)
+            call_in_child(product.prepare)
             product.warm_up()
             desk = Helper()
             yield Stage(cloud, database, desk)

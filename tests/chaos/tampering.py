@@ -34,7 +34,7 @@ TARGET = ["target_id", "target_name", "outcome", "code", "message"]
 
 
 def run(stage: Stage, options: dict[str, Any]) -> Findings:
-    product.quiet()
+    product.disable_logging()
     findings = Findings()
     stage.desk(empty_trail)
     append_concurrently(findings)
@@ -44,7 +44,7 @@ def run(stage: Stage, options: dict[str, Any]) -> Findings:
 
 def control(stage: Stage, options: dict[str, Any]) -> Findings:
     """Without an expected head a deleted tail is not found; without the lock writers collide."""
-    product.quiet()
+    product.disable_logging()
     findings = Findings()
     if stage.database == "postgres":
         append_concurrently(findings, locked=False)

@@ -1,4 +1,4 @@
-"""What really happened, from the simulator's journal, and what of our records contradicts it."""
+"""Compare our records with the simulator's journal, which is the truth."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tests.chaos.product import Records
 
-# The write calls, and what their targets are like afterwards.
+# The write calls, and whether their targets are frozen or bound afterwards.
 CALLS = {
     "FreezeDevice": True,
     "UnfreezeDevice": False,
     "BindDevicePolicy": True,
     "UnbindDevicePolicy": False,
 }
-# What the platform does by itself, after it has been given a batch task.
+# The changes that IoTDA makes while it runs a batch task.
 TASK = "CreateBatchTask"
 WORKS = {"freezeDevices": True, "unfreezeDevices": False}
 WANTED = CALLS | WORKS
@@ -28,8 +28,8 @@ EXPECTED = {
 SUCCEEDED = ("ok", "already")
 SETTLED = (*SUCCEEDED, "failed", "skipped", "cancelled")
 NOT_DONE = ("failed", "skipped", "cancelled", "pending")
-# What no target of a chunk in that state may be.
-AMISS = {
+# Target states that contradict the state of their chunk.
+CONTRADICTIONS = {
     "pending": {"sent", "unknown"},
     "sent": {"pending", "unknown"},
     "done": {"pending", "sent"},
@@ -42,7 +42,7 @@ type Entry = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Change:
-    """What one operation asked for."""
+    """The change that one operation requests."""
 
     verb: str
     ids: tuple[str, ...]
@@ -53,7 +53,7 @@ class Change:
 
 
 class Platform:
-    """The platform's state: what it was, and what its journal says was applied since."""
+    """The state of IoTDA: the initial state plus the changes in the journal."""
 
     def __init__(
         self, frozen: Collection[str], bound: Iterable[tuple[str, str]]
@@ -75,7 +75,7 @@ class Platform:
 
 
 def of(change: Change, entries: Iterable[Entry]) -> list[Entry]:
-    """The write requests of one change, and what the platform did of it by itself."""
+    """Return the journal entries of one change: write requests and task steps."""
     ids, expected = set(change.ids), EXPECTED[change.verb]
     return [
         entry
@@ -99,7 +99,7 @@ def applied(entries: Iterable[Entry]) -> set[str]:
 
 
 def still_under_way(entries: Iterable[Entry]) -> bool:
-    """A call that the platform has taken and not yet carried out, though its sender may be dead."""
+    """Return whether IoTDA has accepted a call that it has not carried out yet."""
     calls = (entry for entry in entries if entry["operation"] not in WORKS)
     return any(
         entry["status"] is None and entry["fault"] in (None, "latency")
@@ -108,7 +108,7 @@ def still_under_way(entries: Iterable[Entry]) -> bool:
 
 
 def identity(change: Change, look: "Records") -> list[str]:
-    """requested = the sum of all states, and a chunk agrees with its targets."""
+    """Check that all requested targets are recorded and agree with their chunks."""
     if not look.found:
         return []
     wrong = []
@@ -118,7 +118,7 @@ def identity(change: Change, look: "Records") -> list[str]:
         wrong.append(f"{len(change.ids)} requested, {len(look.targets)} recorded")
     for chunk in look.chunks.values():
         states = Counter(look.targets[id] for id in chunk.targets)
-        if set(states) & AMISS.get(chunk.state, set()):
+        if set(states) & CONTRADICTIONS.get(chunk.state, set()):
             wrong.append(f"a chunk is {chunk.state}, its targets are {dict(states)}")
     return wrong
 
@@ -126,7 +126,7 @@ def identity(change: Change, look: "Records") -> list[str]:
 def at_death(
     change: Change, look: "Records", entries: Iterable[Entry], before: Platform
 ) -> list[str]:
-    """Nothing may have been applied that is not recorded as sent, nothing be called ok that was not."""
+    """Check that applied targets are recorded as sent, and ok ones were applied."""
     recorded = {id for id, state in look.targets.items() if state not in NOT_DONE}
     done = applied(of(change, entries))
     hidden = [
@@ -173,13 +173,13 @@ def in_the_end(
 
 
 def sent_blindly(change: Change, mine: list[Entry]) -> list[str]:
-    """What was applied is never sent again, whatever became of the answer."""
+    """Check that no applied target was sent again."""
     done: set[str] = set()
     again: set[str] = set()
     for entry in mine:
         if entry["operation"] not in WORKS and entry["status"] not in NOT_EXECUTED:
             again |= done & set(entry["target_ids"])
-        # A task that was taken on is carried out, sooner or later.
+        # An accepted task is carried out sooner or later.
         taken_on = entry["operation"] == TASK and entry["applied"]
         done |= set(entry["target_ids"] if taken_on else entry["applied"])
     return [

@@ -11,7 +11,7 @@ import requests
 
 from iotda_admin.rate import connection
 from tests.chaos import product, truth
-from tests.chaos.forks import called
+from tests.chaos.forks import call_in_child
 from tests.chaos.report import Findings
 from tests.chaos.stage import Stage
 from tests.chaos.truth import Change, Platform
@@ -162,8 +162,8 @@ class Attack:
         change, platform = self.begin(case)
         before = Platform((), platform.has)
         key = f"{self.number:032x}"
-        self.desk(product.ask, change.verb, change.ids, change.policy, key)
-        seen: Seen = called(send, change, key, self.cloud.control)
+        self.desk(product.create_operation, change.verb, change.ids, change.policy, key)
+        seen: Seen = call_in_child(send, change, key, self.cloud.control)
         entries = self.cloud.journal()
         platform.read(entries)
         wrong = (
@@ -202,7 +202,7 @@ class Attack:
 
     def naive(self, case: Case, findings: Findings) -> None:
         change, _platform = self.begin(case)
-        said, seconds, megabytes = called(naive_bind, change)
+        said, seconds, megabytes = call_in_child(naive_bind, change)
         done = truth.applied(self.cloud.journal())
         wrong = [
             f"{id} called a success, never applied"
@@ -233,18 +233,18 @@ def status(name: str) -> int:
 
 def send(change: Change, key: str, control: str) -> Seen:
     """In a fresh process: one chunk sent as a request does it, then read back until it has ended."""
-    product.quiet()
+    product.disable_logging()
     seen = Seen()
     product.set_deadline(DEADLINE)
     product.time_calls(seen.seconds)
     connection.client()
     product.records(key)  # the database's connection is not the call's
     with Memory() as memory:
-        product.start(key)
+        product.dispatch_operation(key)
     seen.megabytes = memory.megabytes
     seen.looks.append(product.records(key))
     wait_until_landed(control)
-    seen.looks += [look for (look,) in product.settle([key])]
+    seen.looks += [look for (look,) in product.run_until_finished([key])]
     return seen
 
 

@@ -37,7 +37,7 @@ def record_operation(actor: Actor, inventory: Cloud) -> Callable[..., Operation]
 def start_operation(
     record_operation: Callable[..., Operation],
 ) -> Callable[..., Operation]:
-    """Asks and starts."""
+    """Create and dispatch an operation."""
 
     def start_operation(verb: str, *ids: str, **more: Any) -> Operation:
         operation = record_operation(verb, *ids, **more)
@@ -49,7 +49,7 @@ def start_operation(
 
 @pytest.fixture(scope="module")
 def prepared(cloud_process: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the users and the inventory, made once; the platform is the same after each reset."""
+    """Create a folder with users and inventory once; each reset keeps them valid."""
     cloud_process.reset()
     folder = tmp_path_factory.mktemp("deployment")
     Deployment(folder, cloud_process).prepare()
@@ -66,7 +66,7 @@ def deployment(cloud: Cloud, prepared: Path, tmp_path: Path) -> Iterator[Deploym
 
 @pytest.fixture
 def platform(inventory: Cloud, settings: Settings) -> Cloud:
-    """Four targets go by a task, and that takes no time."""
+    """Use a batch task from four targets on; it takes no time."""
     settings.BATCH_TASK_ABOVE = 3
     inventory.switch(task_speed=1e6, task_delay_s=0)
     return inventory
@@ -81,7 +81,7 @@ def devices(platform: Cloud) -> Sequence[str]:
 def finished(
     start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
 ) -> Operation:
-    """An operation whose task has frozen all devices, and that nobody has looked at yet."""
+    """Return an operation whose task has frozen all devices and was not polled yet."""
     operation = start_operation("device.freeze", *devices)
     run_workers()
     assert {platform.status(id) for id in devices} == {"FROZEN"}

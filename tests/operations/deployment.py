@@ -22,7 +22,8 @@ call_command("migrate", verbosity=0)
 call_command("demo_users")
 call_command("sync")
 """
-PATIENCE = 20
+# Generous: a loaded machine may take long to start a process.
+PATIENCE = 60
 
 
 class Deployment:
