@@ -1,4 +1,4 @@
-"""A platform and users that put into every string what would do harm on a page, in a table, in a log."""
+"""Store harmful text in every string from IoTDA and users, for pages and exports."""
 
 from dataclasses import dataclass, field
 from itertools import batched
@@ -80,7 +80,7 @@ class Poisoned:
 
 
 def store_poison(cloud: Cloud) -> Poisoned:
-    """All of it at once. The platform's strings come over the wire, those of people by their forms."""
+    """Store all payloads: those of IoTDA by its API, those of users by services."""
     direct = (
         Device.objects.filter(gateway_id=F("pk"))
         .order_by("pk")
@@ -173,7 +173,7 @@ def request_change(
 
 
 def failing_binds(cloud: Cloud, state: Poisoned, who: list[User]) -> None:
-    """Of each target IoTDA says why not, in words of its own."""
+    """Bind targets that IoTDA rejects with a payload as message."""
     for start_at in (0, 20):
         ids, said = (
             state.devices[start_at : start_at + 20],

@@ -1,4 +1,4 @@
-"""What is taken away as a file: a spreadsheet runs none of it, and nothing of it is lost."""
+"""Exported files contain no formulas and lose no data."""
 
 import csv
 import io

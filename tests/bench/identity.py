@@ -1,4 +1,4 @@
-"""What really happened, held against what was recorded. A figure without this does not count."""
+"""Compare the records with the simulator: a figure counts only if they agree."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""What the product is measured against. None of them records anything."""
+"""The peers of the comparison. None of them records results."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""The short form of bin/bench: that it measures what it says. How fast things are, the long form tells."""
+"""The short form of bin/bench: checks the measurements, not the speed."""
 
 import json
 import os

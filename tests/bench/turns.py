@@ -1,4 +1,4 @@
-"""One round of one side, and what all rounds together say."""
+"""One round of one peer, and the summary of all rounds."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -104,7 +104,7 @@ def figures(turns: list[Turn]) -> dict[str, Any]:
 
 
 def phases(turns: list[Turn]) -> str:
-    """Where the product's time went."""
+    """Return how the product's time is distributed."""
     asked = [turn.asked for turn in turns if turn.asked]
     post, calls = median(one.post for one in asked), median(one.calls for one in asked)
     total = median(one.seconds for one in asked)

@@ -1,4 +1,4 @@
-"""Freeze and unfreeze what was ticked: first shown, then changed, exactly that."""
+"""Freeze and unfreeze the selected devices after a confirmation."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A device's page: read from the platform at this moment, and from the inventory where that fails."""
+"""The page of a device: read from IoTDA, or from the inventory if that fails."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A real browser before a real server: one Chromium for each test process, which forgets all in between."""
+"""A real browser and server: one Chromium per test process, cleared between tests."""
 
 import os
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Django's own pages under our headers: nothing of them is blocked, and nothing is said on the console."""
+"""Django's admin works under our headers, without messages on the console."""
 
 from django.contrib.auth.models import Group, User
 

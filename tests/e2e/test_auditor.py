@@ -1,4 +1,4 @@
-"""From a ticket to who, what, why and how each target ended: in four clicks, and with the keys alone."""
+"""An auditor follows a ticket to its operation, by mouse and by keyboard."""
 
 import csv
 import re

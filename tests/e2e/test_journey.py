@@ -1,4 +1,4 @@
-"""The job that the product exists for, as a person does it."""
+"""The main tasks of a support agent, in a browser."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The whole job with the keys alone, and a focus that is never lost."""
+"""The main tasks with the keyboard only; the focus is never lost."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Each page in each of its states: usable by everybody, on a telephone too."""
+"""Each page in each of its states is accessible, on a phone too."""
 
 from typing import Any
 

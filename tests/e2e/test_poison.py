@@ -1,4 +1,4 @@
-"""What the platform and people write stays text: nothing runs, nothing is drawn, no report of the CSP."""
+"""Text from IoTDA and users is escaped: no script runs, no CSP report appears."""
 
 from html import unescape
 from typing import Any

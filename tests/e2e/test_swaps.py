@@ -1,4 +1,4 @@
-"""What happens between two pages: swaps, history, polling, and answers that nobody hopes for."""
+"""htmx swaps, history, polling and error responses."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""The product as it is deployed: web and worker as processes of their own, with a database of their own."""
+"""The product as deployed: web server and worker processes with their own database."""
 
 import json
 import os

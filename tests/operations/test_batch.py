@@ -1,4 +1,4 @@
-"""Above a threshold the platform's batch task does it: which path is taken, and how a task is followed."""
+"""When a batch task is used, and how it is polled."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor

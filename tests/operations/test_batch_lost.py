@@ -1,4 +1,4 @@
-"""A batch task that was refused, or whose creation nobody answered: never two for the same devices."""
+"""Rejected batch tasks, and tasks whose creation was not answered."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Each device of a batch task has its own outcome, whatever the task tells."""
+"""Each device of a batch task has its own outcome."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Sending no more of an operation that is under way."""
+"""Cancel the unsent targets of a running operation."""
 
 import re
 from collections.abc import Callable

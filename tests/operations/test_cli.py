@@ -344,7 +344,7 @@ def test_with_no_wait_the_operation_is_left_to_the_worker(
 def test_an_interrupted_command_leaves_a_clean_state(
     start: Callable[..., Any], inventory: Cloud, number: Any, status: int
 ) -> None:
-    # All ten would take five seconds: it is told long before.
+    # All ten calls would take five seconds; the interrupt comes long before.
     inventory.fault("FreezeDevice", "latency", seconds=1)
     env = {"IOTDA_IN_FLIGHT": "2", "IOTDA_DEADLINE": "10"}
     process = start("freeze", *inventory.free(10), *WHY, env=env)

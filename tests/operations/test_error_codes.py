@@ -1,4 +1,4 @@
-"""Every code of the platform that we have read of has its meaning and a next step; no other is guessed at."""
+"""Every documented error code has a meaning and a next step."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Many chunks: claimed once, fenced, stopped, split, and counted at every step."""
+"""Chunks are leased once, fenced, stopped, split, and counted at every step."""
 
 import time
 from collections.abc import Callable
@@ -378,7 +378,7 @@ def test_an_executor_waits_for_its_calls_before_it_returns(
     inventory: Cloud,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Else the change could be made after it was looked up, and was recorded as not applied."""
+    """Otherwise a change could be applied after it was read back as not applied."""
     monkeypatch.setattr(executor, "HEARTBEAT_SECONDS", 0.1)
     monkeypatch.setattr(executor, "SHUTDOWN_SECONDS", 0)
     operation = record_operation("device.freeze", *inventory.free(1))

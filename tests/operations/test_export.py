@@ -1,4 +1,4 @@
-"""What one takes away from an operation: its failures as a table, and its summary for a ticket."""
+"""The CSV file and the ticket summary of an operation."""
 
 import csv
 import html

@@ -1,4 +1,4 @@
-"""What one does with an operation afterwards: retry what failed, undo what it changed, and nothing else."""
+"""Retry failed targets, and undo the changes of an operation."""
 
 import re
 from collections.abc import Callable
@@ -47,13 +47,13 @@ def me(actor: Actor) -> Client:
 
 
 def offered(text: str) -> dict[str, bool]:
-    """The groups that can be chosen, and whether they are."""
+    """Return the groups of a form, and whether each is preselected."""
     boxes = re.findall(r'name="group" value="([^"]*)"\s+(checked)?', text)
     return {name: bool(checked) for name, checked in boxes}
 
 
 def form(client: Any, url: Any, **more: Any) -> dict[str, Any]:
-    """The form as the page gives it, with what is ticked there."""
+    """Return the form of the page with its preselected groups."""
     text = client.get(url).text
     ticked = [name for name, checked in offered(text).items() if checked]
     seen = re.search(r'name="seen" value="(\w+)"', text)
@@ -90,7 +90,7 @@ def partial(start_operation: Callable[..., Operation], inventory: Cloud) -> Any:
 def broken(
     start_operation: Callable[..., Operation], inventory: Cloud, settings: Settings
 ) -> Any:
-    """A freeze that reached nobody: IoTDA could not be read."""
+    """A freeze that was not sent, because IoTDA was unreachable."""
     inventory.fault("ShowDevice", "drop")
     operation = start_operation("device.freeze", *inventory.free(2))
     while outcome_counts(operation) != {"failed": 2}:

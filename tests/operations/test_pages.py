@@ -32,7 +32,7 @@ POLLING = 'hx-trigger="load delay:'
 
 @pytest.fixture
 def unknown(start_operation: Callable[..., Operation], inventory: Cloud) -> Any:
-    """A freeze that was applied and not answered, and may be looked at now."""
+    """A freeze that was applied and not answered, and is due for read-back."""
     inventory.fault("FreezeDevice", "drop", match={"times": 1}, moment="after")
     operation = start_operation("device.freeze", inventory.free(1)[0])
     Chunk.objects.update(due_at=timezone.now())

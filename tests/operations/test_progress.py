@@ -1,4 +1,4 @@
-"""What the page of a running operation says: how far it is, what it waits for, how long it still takes."""
+"""The progress, waits and estimated time on the page of a running operation."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta

@@ -30,7 +30,7 @@ from tests.operation_helpers import (
 def waits_after(
     seconds: Any, record_operation: Callable[..., Operation], *ids: Any
 ) -> Any:
-    """Whether a worker finds something to send so long after it was recorded."""
+    """Return whether a worker finds work this long after it was recorded."""
     record_operation("device.freeze", *ids)
     Chunk.objects.update(due_at=timezone.now() - timedelta(seconds=seconds))
     return work_waits()
@@ -353,7 +353,7 @@ def test_of_two_unapplied_attempts_the_later_one_is_sent(
 def test_an_unanswered_chunk_of_a_stopped_process_is_sent_again(
     record_operation: Callable[..., Operation], inventory: Cloud
 ) -> None:
-    """Its call may have waited for its turn: perhaps the platform was never asked."""
+    """Its call may have waited for the rate limit and never reached IoTDA."""
     operation = record_operation("device.freeze", *inventory.free(1))
     stopped = Unreachable("Stopped.", code=SENDER_LOST, maybe_applied=True)
     write_results([ChunkResult(lease_chunk(operation.chunks.get()), error=stopped)])
@@ -365,7 +365,7 @@ def test_an_unanswered_chunk_of_a_stopped_process_is_sent_again(
 
 @pytest.fixture
 def frozen_by_others(inventory: Cloud) -> Any:
-    """At the console, as the inventory knows since its last reading."""
+    """Freeze a device at the console; the inventory already has this status."""
     (device,) = inventory.free(1)
     connection.client().freeze_device(device)
     Device.objects.filter(pk=device).update(status="FROZEN")

@@ -146,7 +146,7 @@ def test_a_losing_concurrent_change_names_the_operation_in_flight(
     inventory: Cloud,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The look beforehand is only for courtesy: the database itself keeps the rule."""
+    """The check before is for the message; the database enforces the rule."""
     (device,) = inventory.free(1)
     record_operation("device.freeze", device)
     monkeypatch.setattr(services, "CHECKED_FIRST", 0)

@@ -1,4 +1,4 @@
-"""A change without a clear answer is unknown until the platform was read back; it is never sent again."""
+"""A change without a clear answer is unknown until read back, and not sent again."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -403,7 +403,7 @@ def test_the_page_explains_an_unknown_outcome(
 def unanswered(
     start_operation: Callable[..., Operation], inventory: Cloud
 ) -> tuple[Any, ...]:
-    """Three devices that were frozen, but nobody heard of it."""
+    """Three devices that were frozen without an answer."""
     ids = sorted(inventory.free(3))
     inventory.fault("FreezeDevice", "drop", moment="after")
     operation = start_operation("device.freeze", *ids)

@@ -1,4 +1,4 @@
-"""bind and unbind from the command line: which policy is meant, and how sure one is of a whole space."""
+"""bind and unbind on the command line: policy names, and confirming a whole space."""
 
 from collections.abc import Callable
 from typing import Any

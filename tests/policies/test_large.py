@@ -1,4 +1,4 @@
-"""Very many targets: pasted or uploaded, looked at first, and refused beyond the limit."""
+"""Very many targets: pasted or uploaded, checked first, rejected beyond the limit."""
 
 from typing import Any
 
