@@ -302,7 +302,7 @@ def test_binding_a_whole_space_requires_its_name(page: Page, stage: Stage) -> No
     assert stage.cloud.bound(known["policy"], "app") == set()
 
     page.get_by_label("Type this to confirm").fill(
-        page.locator("#space_name-hint").inner_text()
+        page.locator('label[for="space_name"] bdi').inner_text()
     )
     page.get_by_role("button", name="Bind", exact=True).click()
     expect(page.locator(".counts [data-state=ok] b")).to_have_text("1")
