@@ -58,7 +58,10 @@ def device(request: HttpRequest, device_id: str) -> HttpResponse:
     deleted = not row.app_id and bool(history)
     if deleted:
         user = request.user
-        visible = any(covers_operation(user, target.operation) for target in history)
+        seen = [each for each in history if covers_operation(user, each.operation)]
+        # The name comes from what the user may see, as the rest of the page does.
+        row.name = seen[0].name if seen else ""
+        visible = bool(seen)
     else:
         visible = can_see_space(request.user, row.app_id)
     if not visible:
@@ -79,8 +82,7 @@ def known_device(device_id: str, history: Sequence[Target], *, gone: bool) -> De
     row = Device.objects.filter(pk=device_id).first()
     if row is None and gone and not history:
         raise Http404(_("IoTDA knows no device with this ID."))
-    name = history[0].name if history else ""
-    return row or Device(device_id=device_id, name=name)
+    return row or Device(device_id=device_id)
 
 
 def require_permission(request: HttpRequest, verb: DeviceVerb) -> None:

@@ -106,6 +106,7 @@ def test_the_page_of_a_deleted_device_shows_its_history(
     page = policyadmin.get(f"/devices/{device_id}/")
     assert page.status_code == 404
     assert "IoTDA no longer knows this device." in page.text
+    assert Operation.objects.get().targets.get().name in page.text
     assert str(Operation.objects.get()) in page.text
 
 
