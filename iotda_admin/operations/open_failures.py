@@ -1,6 +1,7 @@
 """Open failures: targets that failed or are unknown, until they are resolved."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from itertools import batched
 
 from django.db import connection
 from django.db.models import BooleanField, Exists, OuterRef, Q, QuerySet
@@ -13,8 +14,7 @@ from iotda_admin.operations.models import Operation, Target
 
 # `resolved_by` of a failure ends so if a later operation failed on its target too.
 FAILED_AGAIN = ", which failed again"
-# Up to this many targets of an operation, their earlier failures are found by key.
-FEW = 1000
+TARGETS_PER_STATEMENT = 1000
 
 
 def in_states(*states: str, alias: str = "operations_target") -> Q | RawSQL:
@@ -57,13 +57,15 @@ def resolve_earlier(operation: Operation, counts: Mapping[str, int]) -> None:
 
     Where the same change failed again, only the later failure stays open.
     """
-    resolved = mark_resolved(
-        earlier_failures(operation, Target.DONE, counts), str(operation)
-    )
-    again = mark_resolved(
-        earlier_failures(operation, Target.FAILURES, counts),
-        f"{operation}{FAILED_AGAIN}",
-    )
+    resolved = again = 0
+    earlier = Operation.objects.filter(pk__lt=operation.pk).order_by()
+    if any(counts.get(state) for state in Target.DONE):
+        own = operation.targets.filter(state__in=Target.DONE)
+        resolved = resolve_same_subjects(own, earlier, str(operation))
+    if any(counts.get(state) for state in Target.FAILURES):
+        own = operation.targets.filter(state__in=Target.FAILURES)
+        same_verb = earlier.filter(verb=operation.verb)
+        again = resolve_same_subjects(own, same_verb, f"{operation}{FAILED_AGAIN}")
     if resolved or again:
         record_event(
             "failure.solved",
@@ -77,27 +79,22 @@ def resolve_earlier(operation: Operation, counts: Mapping[str, int]) -> None:
         )
 
 
-def earlier_failures(
-    operation: Operation, states: Sequence[str], counts: Mapping[str, int]
-) -> QuerySet[Target]:
-    """Return earlier open failures on the targets that ended here in these states."""
-    number = sum(counts.get(state, 0) for state in states)
-    own = operation.targets.filter(state__in=states).order_by()
-    earlier = Operation.objects.filter(pk__lt=operation.pk).order_by()
-    if states == Target.FAILURES:
-        earlier = earlier.filter(verb=operation.verb)
-    if not number:
-        return Target.objects.none()
-    if number > FEW:
-        # Open failures are fewer than these targets: look each of them up.
-        own = own.filter(target_id=OuterRef("target_id"), subject=OuterRef("subject"))
-        return unresolved_failures().filter(Exists(own), operation__in=earlier)
-    ids, subjects = zip(*own.values_list("target_id", "subject"), strict=True)
-    # Not as subqueries: PostgreSQL has no statistics of new rows and takes minutes.
-    return Target.objects.filter(
-        state__in=Target.FAILURES,
-        resolved_at=None,
-        target_id__in=values_subquery(ids),
-        subject__in=values_subquery(subjects),
-        operation__in=earlier,
-    )
+def resolve_same_subjects(
+    own: QuerySet[Target], operations: QuerySet[Operation], by: str
+) -> int:
+    """Resolve the open failures of these operations on the subjects of `own`."""
+    keys = own.order_by().values_list("target_id", "subject")
+    resolved = 0
+    # By value, not as a subquery of `own`: PostgreSQL has no statistics of new rows
+    # and compares each with each, which takes minutes for thousands.
+    for group in batched(list(keys), TARGETS_PER_STATEMENT):
+        ids, subjects = zip(*group, strict=True)
+        failures = Target.objects.filter(
+            state__in=Target.FAILURES,
+            resolved_at=None,
+            target_id__in=values_subquery(ids),
+            subject__in=values_subquery(subjects),
+            operation__in=operations,
+        )
+        resolved += mark_resolved(failures, by)
+    return resolved

@@ -38,28 +38,37 @@ def why(operation: Any) -> str:
     return operation.targets.get().resolved_by
 
 
-@pytest.mark.parametrize("few", [0, 1000])
 def test_a_later_successful_operation_resolves_a_failure(
-    start_operation: Callable[..., Operation],
-    failed: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    few: int,
+    start_operation: Callable[..., Operation], failed: Any
 ) -> None:
-    monkeypatch.setattr(open_failures, "FEW", few)
     later = start_operation("device.freeze", failed.targets.get().target_id)
     assert why(failed) == str(later)
     assert Event.objects.get(kind="failure.solved").operation == later.pk
 
 
-@pytest.mark.parametrize("few", [0, 1000])
-def test_an_operation_resolves_no_other_failures(
+def test_a_large_operation_resolves_failures_in_several_statements(
     start_operation: Callable[..., Operation],
-    failed: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    few: int,
     inventory: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(open_failures, "FEW", few)
+    monkeypatch.setattr(open_failures, "TARGETS_PER_STATEMENT", 2)
+    devices = inventory.free(3)
+    inventory.fault(
+        "FreezeDevice", "status", status=400, error_code="IOTDA.000006", error_msg="No."
+    )
+    earlier = start_operation("device.freeze", *devices)
+    run_workers()
+    inventory.heal()
+    later = start_operation("device.freeze", *devices)
+    run_workers()
+    reasons = earlier.targets.values_list("resolved_by", flat=True)
+    assert list(reasons) == [str(later)] * 3
+    assert Event.objects.get(kind="failure.solved").detail == {"solved": 3, "again": 0}
+
+
+def test_an_operation_resolves_no_other_failures(
+    start_operation: Callable[..., Operation], failed: Any, inventory: Cloud
+) -> None:
     start_operation("policy.bind", failed.targets.get().target_id, policy="policy")
     start_operation("device.freeze", inventory.free(2)[1])
     assert why(failed) == ""
