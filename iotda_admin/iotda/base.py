@@ -18,7 +18,6 @@ from .documents import Json
 from .errors import IotdaError, Throttled
 from .listing import ListingPage, PageQuery
 from .responses import Endpoint
-from .signing import canonical_query
 from .sockets import Budget, time_budget
 from .transport import WIRE_ERRORS, RawResponse, Transport
 
@@ -72,7 +71,6 @@ class BaseClient:
         deadline: float = 20.0,
         pool_size: int = 16,
         proxy: str = "",
-        ca_bundle: str = "",
         observer: Observer | None = None,
         rate_limiter: RateLimiter | None = None,
     ) -> None:
@@ -95,10 +93,7 @@ class BaseClient:
         self._rate_limiter = rate_limiter
         self._check: Callable[[], None] = lambda: None
         self._transport = Transport(
-            connect_timeout=connect_timeout,
-            pool_size=pool_size,
-            proxy=proxy,
-            ca_bundle=ca_bundle,
+            connect_timeout=connect_timeout, pool_size=pool_size, proxy=proxy
         )
 
     def checking(self, check: Callable[[], None]) -> Self:
@@ -127,10 +122,11 @@ class BaseClient:
         def build(doc: Json) -> ListingPage[T]:
             return ListingPage.from_json(doc, key, row, page.limit)
 
-        query = {**filters, **page.to_json()}
+        query = page.to_json() | filters
         return self._call(Endpoint(name), "GET", path, build, query=query)[0]
 
-    def _acknowledged(self, endpoint: Endpoint, method: str, path: str) -> Ack:
+    def _acknowledged(self, name: str, method: str, path: str) -> Ack:
+        endpoint = Endpoint(name, write=True, bodiless=True)
         _, response = self._call(endpoint, method, path, lambda doc: None)
         return Ack(response.status, response.request_id)
 
@@ -141,15 +137,16 @@ class BaseClient:
         path: str,
         build: Callable[[Json], T],
         *,
-        query: Mapping[str, object] | None = None,
+        query: Mapping[str, int | str] | None = None,
         body: Json | None = None,
     ) -> tuple[T, RawResponse]:
-        url = self._base + path
-        if query:
-            pairs = ((key, str(value)) for key, value in query.items())
-            url = f"{url}?{canonical_query(pairs)}"
         request = requests.Request(
-            method, url, headers=self._headers, json=body, auth=self._auth
+            method,
+            self._base + path,
+            headers=self._headers,
+            params=query,
+            json=body,
+            auth=self._auth,
         )
         started = monotonic()
         try:

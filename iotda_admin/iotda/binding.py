@@ -11,15 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from .documents import (
-    Json,
-    Malformed,
-    get_text,
-    need,
-    need_rows,
-    need_strings,
-    need_text,
-)
+from .documents import FromJson, Json, Malformed, get_text, need, need_list, need_rows
 
 # Anomalies kept of one result: a body may name thousands of unknown ids.
 ANOMALY_LIMIT = 50
@@ -34,18 +26,10 @@ class BindState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class TargetFailure:
+class TargetFailure(FromJson):
     target_id: str
     error_code: str  # IOTDA.015204: has 5 policies; other codes are not documented
-    error_msg: str
-
-    @classmethod
-    def from_json(cls, doc: Json) -> Self:
-        return cls(
-            need(doc, "target_id", str),
-            need_text(doc, "error_code"),
-            get_text(doc, "error_msg"),
-        )
+    error_msg: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +62,7 @@ class BindResult:
         result = cls(
             need(doc, "policy_id", str),
             get_text(doc, "target_type"),
-            need_strings(doc, "success_targets"),
+            tuple(need_list(doc, "success_targets", str)),
             need_rows(doc, "failure_targets", TargetFailure.from_json),
         )
         if result.policy_id != policy_id:
@@ -97,9 +81,7 @@ class BindResult:
         An id that was not sent, or that is named twice, becomes an anomaly.
         """
         succeeded = set(self.success_targets)
-        failed: dict[str, TargetFailure] = {}
-        for failure in self.failure_targets:
-            failed.setdefault(failure.target_id, failure)
+        failed = {row.target_id: row for row in reversed(self.failure_targets)}
         by_id = {
             sent: _outcome(sent in succeeded, failed.get(sent)) for sent in sent_ids
         }
@@ -107,22 +89,22 @@ class BindResult:
 
     def _anomalies(self, by_id: dict[str, BindOutcome]) -> list[str]:
         failures = [failure.target_id for failure in self.failure_targets]
-        named = Counter(self.success_targets) + Counter(failures)
         both = set(self.success_targets) & set(failures)
+        named = Counter([*self.success_targets, *failures])
         found = [f"not sent: {extra[:128]!a}" for extra in named if extra not in by_id]
-        found += [f"both bound and refused: {sent}" for sent in by_id if sent in both]
-        found += [
-            f"named more than once: {sent}"
-            for sent in by_id
-            if named[sent] > 1 and sent not in both
-        ]
-        found += [f"not named: {sent}" for sent in by_id if not named[sent]]
+        for sent in by_id:
+            if sent in both:
+                found.append(f"both bound and refused: {sent}")
+            elif named[sent] > 1:
+                found.append(f"named more than once: {sent}")
+            elif not named[sent]:
+                found.append(f"not named: {sent}")
         return found[:ANOMALY_LIMIT]
 
 
 def _outcome(succeeded: bool, failure: TargetFailure | None) -> BindOutcome:
-    if succeeded and failure is None:
-        return BindOutcome(BindState.OK)
-    if failure is not None and not succeeded:
+    if succeeded == (failure is not None):
+        return BindOutcome(BindState.UNKNOWN)
+    if failure:
         return BindOutcome(BindState.FAILED, failure.error_code, failure.error_msg)
-    return BindOutcome(BindState.UNKNOWN)
+    return BindOutcome(BindState.OK)

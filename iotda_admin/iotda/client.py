@@ -17,7 +17,6 @@ class Client(DeviceCalls, PolicyCalls, TaskCalls):
     pool_size        the number of connections, and so of concurrent calls; further
                      calls wait within their deadline
     proxy            http://host:port; the environment's proxy variables are ignored
-    ca_bundle        a file of CAs to trust instead of certifi's
     observer         called after each method call, in its thread; its exceptions are
                      logged and dropped
     rate_limiter     called before each request to IoTDA; the deadline does not count

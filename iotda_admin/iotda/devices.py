@@ -11,8 +11,6 @@ from .documents import FromJson, Json, need_rows
 from .listing import FIRST_PAGE, ListingPage, PageQuery
 from .responses import Endpoint
 
-NO_CONTENT = frozenset({204})
-
 
 @dataclass(frozen=True, slots=True)
 class Tag(FromJson):
@@ -92,18 +90,16 @@ class DeviceCalls(BaseClient):
         a frozen one (assumed: Huawei's page of that code could not be read). 204 is the
         one documented success; another 2xx raises BadResponse: read the device back.
         """
-        return self._switch("FreezeDevice", f"{_device_path(device_id)}/freeze")
+        path = f"{_device_path(device_id)}/freeze"
+        return self._acknowledged("FreezeDevice", "POST", path)
 
     def unfreeze_device(self, device_id: str) -> Ack:
         """Allow a device to connect again; the success is as in `freeze_device`.
 
         Raises Rejected with IOTDA.014040 if the device is not frozen.
         """
-        return self._switch("UnfreezeDevice", f"{_device_path(device_id)}/unfreeze")
-
-    def _switch(self, name: str, path: str) -> Ack:
-        endpoint = Endpoint(name, write=True, done=NO_CONTENT, bodiless=True)
-        return self._acknowledged(endpoint, "POST", path)
+        path = f"{_device_path(device_id)}/unfreeze"
+        return self._acknowledged("UnfreezeDevice", "POST", path)
 
     def delete_device(self, device_id: str) -> Ack:
         """Delete a device for good. The success is 204.
@@ -111,8 +107,7 @@ class DeviceCalls(BaseClient):
         Raises Rejected with `not_found` if it does not exist, and with IOTDA.014024 for
         a gateway that has child devices.
         """
-        endpoint = Endpoint("DeleteDevice", write=True, done=NO_CONTENT, bodiless=True)
-        return self._acknowledged(endpoint, "DELETE", _device_path(device_id))
+        return self._acknowledged("DeleteDevice", "DELETE", _device_path(device_id))
 
     def list_products(self, page: PageQuery = FIRST_PAGE) -> ListingPage[ProductInfo]:
         """Return one page of the products (at most 1,000 per instance)."""

@@ -6,8 +6,8 @@ them otherwise: escape them for display. Times stay text. Unknown keys are ignor
 
 import json
 from collections.abc import Callable
-from dataclasses import MISSING, Field, fields
-from typing import Any, Never, Self, get_args
+from dataclasses import MISSING, Field, dataclass, fields
+from typing import Any, Never, Self, cast, get_args
 
 Json = dict[str, Any]
 
@@ -77,11 +77,16 @@ def code_and_message(document: Json) -> tuple[str, str]:
 
 def need[T](document: Json, key: str, kind: type[T]) -> T:
     """Return a required value; raise Malformed if it is missing or of another type."""
-    value = document.get(key)
-    # bool is a subclass of int.
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+    value: Any = document.get(key)
+    if type(value) is not kind:  # isinstance would accept a bool as an int
         raise Malformed(f"{key} is missing or not {kind.__name__}")
     return value
+
+
+def get[T](document: Json, key: str, kind: type[T]) -> T:
+    """Return a value, the empty one of its type if it is absent or of another type."""
+    value: Any = document.get(key)
+    return value if type(value) is kind else kind()
 
 
 def need_text(document: Json, key: str) -> str:
@@ -94,8 +99,7 @@ def need_text(document: Json, key: str) -> str:
 
 def get_text(document: Json, key: str) -> str:
     """Return a string; "" if it is absent, null or of another type."""
-    value = document.get(key)
-    return clean_text(value) if isinstance(value, str) else ""
+    return clean_text(get(document, key, str))
 
 
 def clean_text(value: str) -> str:
@@ -103,42 +107,20 @@ def clean_text(value: str) -> str:
     return value.encode("utf-8", "replace").decode().replace("\x00", "")
 
 
-def get_number(document: Json, key: str) -> int:
-    """Return an integer; 0 if it is absent, null or of another type."""
-    value = document.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
-
-
-def need_strings(document: Json, key: str) -> tuple[str, ...]:
-    """Return a required list of strings; raise Malformed otherwise."""
+def need_list[T](document: Json, key: str, kind: type[T]) -> list[T]:
+    """Return a required list of values of one type; raise Malformed otherwise."""
     values = need(document, key, list)
-    if not all(isinstance(value, str) for value in values):
-        raise Malformed(f"{key} contains something that is not str")
-    return tuple(values)
+    if any(type(value) is not kind for value in values):
+        raise Malformed(f"{key} contains something that is not {kind.__name__}")
+    return values
 
 
 def need_rows[T](document: Json, key: str, build: Callable[[Json], T]) -> tuple[T, ...]:
     """Build each object of a required list; raise Malformed if one is not an object."""
-    return tuple(build(_object(row, key)) for row in need(document, key, list))
+    return tuple(map(build, need_list(document, key, dict)))
 
 
-def get_rows[T](document: Json, key: str, build: Callable[[Json], T]) -> tuple[T, ...]:
-    """Build each object of a list; () if it is absent or empty."""
-    return need_rows(document, key, build) if document.get(key) else ()
-
-
-def get_section(document: Json, key: str) -> Json:
-    """Return a nested object; {} if it is absent, null or of another type."""
-    value: Any = document.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _object(row: Any, key: str) -> Json:
-    if not isinstance(row, dict):
-        raise Malformed(f"{key} contains something that is not an object")
-    return row
-
-
+@dataclass(frozen=True, slots=True)
 class FromJson:
     """A dataclass with a document's keys as its fields; their types say how to read it.
 
@@ -148,23 +130,18 @@ class FromJson:
     other          a nested object, a FromJson
     """
 
-    __slots__ = ()
-
     @classmethod
     def from_json(cls, document: Json) -> Self:
-        own: Any = cls  # a dataclass, which Self cannot say
-        return cls(**{field.name: _value(document, field) for field in fields(own)})
+        return cls(**{field.name: _value(document, field) for field in fields(cls)})
 
 
 def _value(document: Json, field: Field[Any]) -> Any:
-    key, kind = field.name, field.type
+    key, kind = field.name, cast(Any, field.type)
     if kind is str:
         read = need_text if field.default is MISSING else get_text
         return read(document, key)
-    if kind is int:
-        return get_number(document, key)
-    if kind is bool:
-        return document.get(key) is True
+    if kind in (int, bool):
+        return get(document, key, kind)
     if rows := get_args(kind):
-        return get_rows(document, key, rows[0].from_json)
-    return kind.from_json(get_section(document, key))  # type: ignore[union-attr]
+        return need_rows(document, key, rows[0].from_json) if document.get(key) else ()
+    return kind.from_json(get(document, key, dict))

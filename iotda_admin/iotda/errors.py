@@ -19,6 +19,7 @@ Decide by the facts, not by the class::
 """
 
 import unicodedata
+from dataclasses import KW_ONLY, dataclass
 
 MESSAGE_LIMIT = 512
 CODE_LIMIT = 64
@@ -43,6 +44,7 @@ def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:
     return " ".join("".join(kept).split())[:limit]
 
 
+@dataclass(eq=False)
 class IotdaError(Exception):
     """The base of all errors of a call.
 
@@ -57,29 +59,22 @@ class IotdaError(Exception):
     clock_skew_s   our clock minus the platform's in seconds, for refused credentials
     """
 
-    def __init__(
-        self,
-        message: str = "",
-        *,
-        operation: str = "",
-        code: str = "",
-        status: int | None = None,
-        request_id: str = "",
-        retryable: bool = False,
-        maybe_applied: bool = False,
-        retry_after: float | None = None,
-        clock_skew_s: float | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.message = one_line(message)
-        self.operation = operation
-        self.code = one_line(code, CODE_LIMIT)
-        self.status = status
-        self.request_id = one_line(request_id, REQUEST_ID_LIMIT)
-        self.retryable = retryable and not maybe_applied
-        self.maybe_applied = maybe_applied
-        self.retry_after = retry_after
-        self.clock_skew_s = clock_skew_s
+    message: str = ""
+    _: KW_ONLY
+    operation: str = ""
+    code: str = ""
+    status: int | None = None
+    request_id: str = ""
+    retryable: bool = False
+    maybe_applied: bool = False
+    retry_after: float | None = None
+    clock_skew_s: float | None = None
+
+    def __post_init__(self) -> None:
+        self.message = one_line(self.message)
+        self.code = one_line(self.code, CODE_LIMIT)
+        self.request_id = one_line(self.request_id, REQUEST_ID_LIMIT)
+        self.retryable = self.retryable and not self.maybe_applied
 
     @property
     def not_found(self) -> bool:
@@ -91,12 +86,9 @@ class IotdaError(Exception):
 
     def __str__(self) -> str:
         """Return one line for logs and the audit trail: no headers, no secrets."""
-        parts = [
-            self.operation or "IoTDA",
-            self.code or (str(self.status) if self.status else ""),
-            self.message,
-        ]
-        line = ": ".join(part for part in parts if part)
+        code = self.code or str(self.status or "")
+        parts = (self.operation or "IoTDA", code, self.message)
+        line = ": ".join(filter(None, parts))
         return f"{line} (request {self.request_id})" if self.request_id else line
 
     def __repr__(self) -> str:

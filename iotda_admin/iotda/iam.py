@@ -13,7 +13,7 @@ from requests.auth import AuthBase
 from . import responses
 from .arguments import checked_endpoint, checked_header
 from .auth import TOKEN_HEADER
-from .documents import Json, Malformed, get_section, get_text
+from .documents import Json, get, get_text
 from .errors import IotdaError, Rejected, Throttled, Unreachable
 from .sockets import current_budget, time_budget
 from .transport import WIRE_ERRORS, Transport
@@ -41,7 +41,7 @@ class PasswordToken(AuthBase):
     iam_endpoint  https://iam.{region}.myhuaweicloud.com
     user, domain  the names of the IAM user and of its account, not a HUAWEI ID
     project_id    the scope
-    connect_timeout, deadline, proxy, ca_bundle  as for `Client`
+    connect_timeout, deadline, proxy  as for `Client`
 
     Safe to share between threads: one thread fetches a token, and all that wait get it
     or its error. IAM's time counts against the deadline of the call that needs the
@@ -61,7 +61,6 @@ class PasswordToken(AuthBase):
         connect_timeout: float = 5.0,
         deadline: float = 10.0,
         proxy: str = "",
-        ca_bundle: str = "",
     ) -> None:
         endpoint = checked_endpoint(iam_endpoint)
         self._url = f"{endpoint}/v3/auth/tokens?nocatalog=true"
@@ -78,7 +77,6 @@ class PasswordToken(AuthBase):
             connect_timeout=connect_timeout,
             pool_size=1,
             proxy=proxy,
-            ca_bundle=ca_bundle,
             secrets=(password, json.dumps(password)[1:-1]),
         )
         self._lock = threading.Lock()
@@ -99,13 +97,15 @@ class PasswordToken(AuthBase):
 
     def _token_other_than(self, refused: str) -> _Token:
         """Return a token; one thread fetches it while the others wait for the lock."""
-        started, budget = monotonic(), current_budget()
+        started = monotonic()
         try:
-            wait = budget.left() if budget else self._deadline
-            if not self._lock.acquire(timeout=wait):
+            if not self._lock.acquire(timeout=current_budget().left()):
                 raise TimeoutError
         except TimeoutError as exc:
-            raise _no_token("no token in time") from exc
+            name = CREATE_TOKEN.name
+            raise Unreachable(
+                "no token in time", operation=name, retryable=True
+            ) from exc
         try:
             token = self._token
             if token and token.value != refused and datetime.now(UTC) < token.renew_at:
@@ -135,14 +135,11 @@ class PasswordToken(AuthBase):
                 response = self._transport.send(self._transport.prepare(request))
             except WIRE_ERRORS as exc:
                 raise responses.wire_error(exc, CREATE_TOKEN, budget) from exc
-        value = response.headers.get("X-Subject-Token", "")
 
         def build(document: Json) -> _Token:
-            try:
-                checked_header(value, "X-Subject-Token")
-            except ValueError as exc:
-                raise Malformed(str(exc)) from exc
-            expires_at = get_text(get_section(document, "token"), "expires_at")
+            name = "X-Subject-Token"
+            value = checked_header(response.headers.get(name, ""), name)
+            expires_at = get_text(get(document, "token", dict), "expires_at")
             return _Token(value, _renew_at(expires_at))
 
         return responses.build_from(CREATE_TOKEN, response, build)
@@ -150,10 +147,6 @@ class PasswordToken(AuthBase):
     def close(self) -> None:
         """Close the connections to IAM."""
         self._transport.close()
-
-
-def _no_token(reason: str) -> Unreachable:
-    return Unreachable(reason, operation=CREATE_TOKEN.name, retryable=True)
 
 
 def _renew_at(expires_at: str) -> datetime:

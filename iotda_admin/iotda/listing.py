@@ -5,17 +5,19 @@ IoTDA lists the newest row first. `marker` means "only rows older than this one"
 rows need the marker of an earlier page.
 """
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice, pairwise
 
-from .documents import Json, get_section, get_text, need, need_rows
+from .documents import Json, get, get_text, need, need_rows
 from .errors import BadResponse
 
 PAGE_LIMIT = 50
 OFFSET_LIMIT = 500
 PAGES_PER_WINDOW = OFFSET_LIMIT // PAGE_LIMIT + 1  # reachable by offset alone
-MARKER_LENGTH = 24
+MARKER = re.compile("[0-9a-f]{24}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +38,16 @@ class PageQuery:
             raise ValueError(f"limit must be 1 to {PAGE_LIMIT}, not {self.limit}")
         if not 0 <= self.offset <= OFFSET_LIMIT:
             raise ValueError(f"offset must be 0 to {OFFSET_LIMIT}, not {self.offset}")
-        if self.marker and (
-            len(self.marker) != MARKER_LENGTH
-            or set(self.marker) - set("0123456789abcdef")
-        ):
+        if self.marker and not MARKER.fullmatch(self.marker):
             raise ValueError("marker must be 24 lower-case hexadecimal digits")
 
     def to_json(self) -> dict[str, int | str]:
-        query: dict[str, int | str] = {"limit": self.limit, "offset": self.offset}
-        return {**query, "marker": self.marker} if self.marker else query
+        query: dict[str, int | str] = {
+            "limit": self.limit,
+            "marker": self.marker,
+            "offset": self.offset,
+        }
+        return {key: value for key, value in query.items() if value != ""}
 
 
 FIRST_PAGE = PageQuery()
@@ -74,7 +77,7 @@ class ListingPage[T]:
     def from_json(
         cls, doc: Json, key: str, build: Callable[[Json], T], limit: int
     ) -> "ListingPage[T]":
-        page = get_section(doc, "page")
+        page = get(doc, "page", dict)
         return cls(
             need_rows(doc, key, build),
             need(page, "count", int),
@@ -92,65 +95,27 @@ def walk[T](fetch_page: FetchPage[T]) -> Iterator[T]:
     Raises BadResponse if a full page has no marker, or the marker of the page before:
     the rows so far would pass for the whole listing.
     """
-    query: PageQuery | None = FIRST_PAGE
+    for page, _ in _pages(fetch_page, FIRST_PAGE):
+        yield from page.items
+
+
+def _pages[T](
+    fetch_page: FetchPage[T], query: PageQuery | None
+) -> Iterator[tuple[ListingPage[T], PageQuery | None]]:
+    """Yield the page of `query` and all later ones, each with the next page's query."""
     while query:
         page = fetch_page(query)
-        yield from page.items
         query = _after(page, query)
+        yield page, query
 
 
 def _after[T](page: ListingPage[T], query: PageQuery) -> PageQuery | None:
     """Return the query of the next page, None after the last one."""
     if page.is_last:
         return None
-    if len(page.marker) != MARKER_LENGTH or page.marker == query.marker:
+    if page.marker == query.marker or not MARKER.fullmatch(page.marker):
         raise BadResponse("a full page has no marker for the next one", retryable=True)
-    return replace(query, marker=page.marker, offset=0)
-
-
-class _Window[T]:
-    """Pages at the offsets 0, 50, … after one marker, all requested at once."""
-
-    def __init__(
-        self,
-        pool: ThreadPoolExecutor,
-        fetch_page: FetchPage[T],
-        marker: str,
-        pages: int,
-    ) -> None:
-        self.fetch_page = fetch_page
-        self.queries = [
-            PageQuery(marker=marker, offset=PAGE_LIMIT * number)
-            for number in range(pages)
-        ]
-        # The last page first: the next window needs its marker.
-        futures = [pool.submit(fetch_page, query) for query in reversed(self.queries)]
-        self.futures: list[Future[ListingPage[T]]] = futures[::-1]
-
-    def next_query(self) -> PageQuery | None:
-        return _after(self.futures[-1].result(), self.queries[-1])
-
-    def pages(self) -> list[ListingPage[T]] | None:
-        """Return the pages up to the last one, or None if the listing changed.
-
-        A deleted row moves the later ones to earlier offsets, perhaps into a page that
-        was already read: one would be missed. All counts of a window are taken after
-        one marker, so they differ only if rows came or went.
-        """
-        pages = [future.result() for future in self.futures]
-        if len({page.count for page in pages}) > 1:
-            return None
-        short = next(
-            (number for number, page in enumerate(pages) if page.is_last),
-            len(pages) - 1,
-        )
-        if any(page.items for page in pages[short + 1 :]):
-            return None
-        return pages[: short + 1]
-
-    def cancel(self) -> None:
-        for future in self.futures:
-            future.cancel()
+    return PageQuery(marker=page.marker)
 
 
 def walk_windows[T](
@@ -167,60 +132,62 @@ def walk_windows[T](
     first = fetch_page(FIRST_PAGE)
     yield from first.items
     seen = len(first.items)
-    with ThreadPoolExecutor(in_flight, thread_name_prefix="iotda-list") as pool:
-        try:
-            for items in _windows(pool, fetch_page, first):
-                rows = {key(item): item for item in items}
-                seen += len(rows)
-                yield from rows.values()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    pool = ThreadPoolExecutor(in_flight, thread_name_prefix="iotda-list")
+    try:
+        for pages in _windows(pool, fetch_page, first):
+            rows = {key(item): item for page in pages for item in page.items}
+            seen += len(rows)
+            yield from rows.values()
+    finally:
+        pool.shutdown(cancel_futures=True)
     if seen < first.count:
-        _check_whole(fetch_page, first.count, seen)
-
-
-def _check_whole[T](fetch_page: FetchPage[T], count: int, seen: int) -> None:
-    """Raise BadResponse unless rows were deleted since the first page.
-
-    Rows added meanwhile can make it refuse a complete listing: a retry helps.
-    """
-    now = fetch_page(PageQuery(limit=1)).count
-    if seen < min(count, now):
-        raise BadResponse(
-            f"the list ended after {seen} rows of {min(count, now)}", retryable=True
-        )
+        # Rows may have been deleted since the first page. Rows added meanwhile can make
+        # it refuse a complete listing: a retry helps.
+        count = min(first.count, fetch_page(PageQuery(limit=1)).count)
+        if seen < count:
+            message = f"the list ended after {seen} rows of {count}"
+            raise BadResponse(message, retryable=True)
 
 
 def _windows[T](
     pool: ThreadPoolExecutor, fetch_page: FetchPage[T], first: ListingPage[T]
-) -> Iterator[list[T]]:
+) -> Iterator[list[ListingPage[T]]]:
+    """Yield the pages of each window; request the next window meanwhile."""
     left = first.count - len(first.items)
 
-    def open_window(query: PageQuery | None) -> _Window[T] | None:
+    def open_window(query: PageQuery | None) -> dict[PageQuery, Future[ListingPage[T]]]:
+        """Request the pages at the offsets 0, 50, … after one marker, all at once."""
+        if query is None:
+            return {}
         # The count only limits the requests; a full last page always has a next one.
         pages = min(PAGES_PER_WINDOW, max(1, -(-left // PAGE_LIMIT)))
-        return _Window(pool, fetch_page, query.marker, pages) if query else None
+        # The last page first: the next window needs its marker.
+        offsets = reversed(range(0, pages * PAGE_LIMIT, PAGE_LIMIT))
+        queries = [replace(query, offset=offset) for offset in offsets]
+        return {query: pool.submit(fetch_page, query) for query in queries}
 
     window = open_window(_after(first, FIRST_PAGE))
     while window:
-        left -= PAGE_LIMIT * len(window.queries)
-        # Fetched while this window is collected and used.
-        following = open_window(window.next_query())
-        pages = window.pages()
-        if pages is None:
-            if following:
-                following.cancel()
-            pages, query = _one_by_one(window)
-            following = open_window(query)
-        yield [row for page in pages for row in page.items]
+        left -= PAGE_LIMIT * len(window)
+        queries = list(window)
+        following = open_window(_after(window[queries[0]].result(), queries[0]))
+        pages = [future.result() for future in reversed(window.values())]
+        if _changed(pages):
+            for future in following.values():
+                future.cancel()
+            read = list(islice(_pages(fetch_page, queries[-1]), len(queries)))
+            pages = [page for page, _ in read]
+            following = open_window(read[-1][1])
+        yield pages
         window = following
 
 
-def _one_by_one[T](window: _Window[T]) -> tuple[list[ListingPage[T]], PageQuery | None]:
-    """Read the window by markers; return its pages and the next query."""
-    pages: list[ListingPage[T]] = []
-    query: PageQuery | None = window.queries[0]
-    while query and len(pages) < len(window.queries):
-        pages.append(window.fetch_page(query))
-        query = _after(pages[-1], query)
-    return pages, query
+def _changed[T](pages: Sequence[ListingPage[T]]) -> bool:
+    """Return whether the listing changed while the pages of a window were read.
+
+    A deleted row moves the later ones to earlier offsets, perhaps into a page that was
+    already read: one would be missed. All counts of a window are taken after one
+    marker, so they differ only if rows came or went.
+    """
+    gap = any(page.is_last and after.items for page, after in pairwise(pages))
+    return gap or len({page.count for page in pages}) > 1

@@ -7,7 +7,7 @@ from typing import Literal, Self, get_args
 from .arguments import checked, checked_choice, checked_list
 from .base import BaseClient
 from .binding import BindResult
-from .documents import FromJson, Json, clean_text, need, need_strings
+from .documents import FromJson, Json, clean_text, need, need_list
 from .listing import FIRST_PAGE, ListingPage, PageQuery
 from .responses import Endpoint
 
@@ -15,7 +15,6 @@ from .responses import Endpoint
 BIND_LIMIT = 20
 
 PolicyTargetType = Literal["device", "product", "app"]
-POLICY_TARGET_TYPES: tuple[PolicyTargetType, ...] = get_args(PolicyTargetType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +34,8 @@ class PolicyStatement:
     def from_json(cls, doc: Json) -> Self:
         return cls(
             clean_text(need(doc, "effect", str)),
-            tuple(map(clean_text, need_strings(doc, "actions"))),
-            tuple(map(clean_text, need_strings(doc, "resources"))),
+            tuple(map(clean_text, need_list(doc, "actions", str))),
+            tuple(map(clean_text, need_list(doc, "resources", str))),
         )
 
     def to_json(self) -> Json:
@@ -96,8 +95,9 @@ class PolicyCalls(BaseClient):
         A target has at most 5 policies; one more fails with IOTDA.015204. The result
         for a target that has the policy already is not documented.
         """
-        path = f"{_policy_path(policy_id)}/bind"
-        return self._bind("BindDevicePolicy", path, policy_id, target_type, target_ids)
+        return self._bind(
+            "BindDevicePolicy", "bind", policy_id, target_type, target_ids
+        )
 
     def unbind_device_policy(
         self,
@@ -106,8 +106,8 @@ class PolicyCalls(BaseClient):
         target_ids: Collection[str],
     ) -> BindResult:
         """Unbind a policy; limits and result are those of `bind_device_policy`."""
-        name, path = "UnbindDevicePolicy", f"{_policy_path(policy_id)}/unbind"
-        return self._bind(name, path, policy_id, target_type, target_ids)
+        name = "UnbindDevicePolicy"
+        return self._bind(name, "unbind", policy_id, target_type, target_ids)
 
     def show_targets_in_device_policy(
         self,
@@ -119,7 +119,7 @@ class PolicyCalls(BaseClient):
         """Return one page of a policy's targets. A read, although the API uses POST."""
         body: Json = page.to_json()
         if target_type is not None:
-            body["target_type"] = _known_type(target_type)
+            body["target_type"] = _checked_type(target_type)
 
         def build(doc: Json) -> ListingPage[PolicyTarget]:
             rows_of = PolicyTarget.from_json
@@ -132,18 +132,21 @@ class PolicyCalls(BaseClient):
     def _bind(
         self,
         name: str,
-        path: str,
+        action: str,
         policy_id: str,
         target_type: PolicyTargetType,
         target_ids: Collection[str],
     ) -> BindResult:
         ids = checked_list(target_ids, BIND_LIMIT, "target id")
-        body: Json = {"target_type": _known_type(target_type), "target_ids": ids}
+        body: Json = {"target_type": _checked_type(target_type), "target_ids": ids}
 
         def build(doc: Json) -> BindResult:
             return BindResult.from_json(doc, policy_id, target_type)
 
-        endpoint = Endpoint(name, write=True)
+        endpoint, path = (
+            Endpoint(name, write=True),
+            f"{_policy_path(policy_id)}/{action}",
+        )
         result, response = self._call(endpoint, "POST", path, build, body=body)
         return replace(result, status=response.status, request_id=response.request_id)
 
@@ -152,5 +155,5 @@ def _policy_path(policy_id: str) -> str:
     return f"/device-policies/{checked(policy_id, 'policy id')}"
 
 
-def _known_type(target_type: str) -> str:
-    return checked_choice(target_type, POLICY_TARGET_TYPES, "target_type")
+def _checked_type(target_type: str) -> str:
+    return checked_choice(target_type, get_args(PolicyTargetType), "target_type")

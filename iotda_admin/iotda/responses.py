@@ -3,7 +3,7 @@
 No exception of another library leaves the client.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,7 +19,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from .documents import ERROR_KEYS, Json, Malformed, code_and_message, parse_document
+from .documents import ERROR_KEYS, Json, code_and_message, parse_document
 from .errors import (
     BadResponse,
     IotdaError,
@@ -44,13 +44,11 @@ class Endpoint:
 
     name      the API's name of the call
     write     whether it changes something on the platform
-    done      the HTTP statuses that mean success
-    bodiless  whether a success may come without a document
+    bodiless  whether its success is a 204 without a document, else any 2xx with one
     """
 
     name: str
     write: bool = False
-    done: Collection[int] = range(200, 300)
     bodiless: bool = False
 
 
@@ -77,9 +75,9 @@ def wire_error(exc: Exception, endpoint: Endpoint, budget: Budget) -> IotdaError
 
 
 def _reason(exc: BaseException, budget: Budget) -> str:
-    kinds = [type(link) for link in _links(exc)]
-    for causes, reason in _REASONS:
-        if any(issubclass(kind, causes) for kind in kinds):
+    links = _links(exc)
+    for cause, reason in _REASONS.items():
+        if any(isinstance(link, cause) for link in links):
             return reason
     if budget.spent:
         return "no complete answer in time"
@@ -88,15 +86,16 @@ def _reason(exc: BaseException, budget: Budget) -> str:
     return "connection failed"
 
 
-_REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
-    ((NoFreeConnection,), "all connections are busy"),
-    ((ProxyError,), "the proxy cannot be used"),
-    ((NameResolutionError,), "the host name is not known"),
-    ((NewConnectionError,), "connection refused or no route"),
-    ((ConnectTimeoutError,), "no connection in time"),
-    ((SSLError,), "no trusted TLS connection"),
-    ((ReadTimeoutError, TimeoutError), "no complete answer in time"),
-)
+_REASONS: dict[type[BaseException], str] = {
+    NoFreeConnection: "all connections are busy",
+    ProxyError: "the proxy cannot be used",
+    NameResolutionError: "the host name is not known",
+    NewConnectionError: "connection refused or no route",
+    ConnectTimeoutError: "no connection in time",
+    SSLError: "no trusted TLS connection",
+    ReadTimeoutError: "no complete answer in time",
+    TimeoutError: "no complete answer in time",
+}
 
 
 def _links(exc: BaseException) -> list[BaseException]:
@@ -104,14 +103,11 @@ def _links(exc: BaseException) -> list[BaseException]:
 
     urllib3 and requests wrap in three ways: `reason`, an argument, or the cause.
     """
-    found: list[BaseException] = []
-    link: BaseException | None = exc
-    while link is not None and link not in found:
-        found.append(link)
+    found = [exc]
+    for link in found:
         wrapped = (getattr(link, "reason", None), *link.args, link.__cause__)
-        link = next(
-            (inner for inner in wrapped if isinstance(inner, BaseException)), None
-        )
+        inner = (each for each in wrapped if isinstance(each, BaseException))
+        found.extend(each for each in inner if each not in found)
     return found
 
 
@@ -137,12 +133,12 @@ def document_of(endpoint: Endpoint, response: RawResponse) -> Json:
     """
     if response.status >= 400:
         raise _refusal(endpoint, response)
-    if response.status not in endpoint.done:
+    if response.status not in ([204] if endpoint.bodiless else range(200, 300)):
         redirect = 300 <= response.status < 400
         what = "a redirect, never followed" if redirect else "not a documented status"
         message = f"HTTP {response.status} is {what}"
         raise bad_response(endpoint, response, message, retryable=False)
-    if endpoint.bodiless and not response.body:
+    if endpoint.bodiless:
         return {}
     document, problem = parse_document(response.body)
     if problem:
@@ -157,11 +153,14 @@ def document_of(endpoint: Endpoint, response: RawResponse) -> Json:
 def build_from[T](
     endpoint: Endpoint, response: RawResponse, build: Callable[[Json], T]
 ) -> T:
-    """Build an object from the response's document; raise Rejected or BadResponse."""
+    """Build an object from the response's document; raise Rejected or BadResponse.
+
+    A ValueError of `build` is a document without a required field.
+    """
     document = document_of(endpoint, response)
     try:
         return build(document)
-    except Malformed as exc:
+    except ValueError as exc:
         raise bad_response(endpoint, response, str(exc)) from exc
 
 

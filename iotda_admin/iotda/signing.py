@@ -70,17 +70,20 @@ def authorization(
         )
     )
     date = signed["x-sdk-date"]
+    algorithm, secret, stamp = SDK_ALGORITHM, key.secret_key, date
+    owner = f"Access={key.access_key}"
+    if key.region:
+        scope = f"{date[:8]}/{key.region}/{SERVICE}"
+        algorithm, secret, stamp = (
+            DERIVED_ALGORITHM,
+            _derived(key, scope),
+            f"{date}\n{scope}",
+        )
+        owner = f"Credential={key.access_key}/{scope}"
     digest = hashlib.sha256(canonical.encode()).hexdigest()
-    if not key.region:
-        signature = _hmac_hex(key.secret_key, f"{SDK_ALGORITHM}\n{date}\n{digest}")
-        owner = f"{SDK_ALGORITHM} Access={key.access_key}"
-        return f"{owner}, SignedHeaders={names}, Signature={signature}"
-    scope = f"{date[:8]}/{key.region}/{SERVICE}"
-    signature = _hmac_hex(
-        _derived(key, scope), f"{DERIVED_ALGORITHM}\n{date}\n{scope}\n{digest}"
-    )
-    owner = f"{DERIVED_ALGORITHM} Credential={key.access_key}/{scope}"
-    return f"{owner}, SignedHeaders={names}, Signature={signature}"
+    message = f"{algorithm}\n{stamp}\n{digest}"
+    signature = hmac.new(secret.encode(), message.encode(), "sha256").hexdigest()
+    return f"{algorithm} {owner}, SignedHeaders={names}, Signature={signature}"
 
 
 def _payload_hash(signed: Mapping[str, str], body: bytes) -> str:
@@ -96,7 +99,3 @@ def _derived(key: Key, scope: str) -> str:
     """
     extracted = hmac.digest(key.access_key.encode(), key.secret_key.encode(), "sha256")
     return hmac.digest(extracted, scope.encode() + b"\x01", "sha256").hex()
-
-
-def _hmac_hex(key: str, message: str) -> str:
-    return hmac.new(key.encode(), message.encode(), "sha256").hexdigest()

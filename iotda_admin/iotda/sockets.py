@@ -8,10 +8,12 @@ the name lookup has a timeout. So nothing has to watch or interrupt a call.
 
 import socket
 import ssl
-import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
-from queue import Empty, SimpleQueue
+from contextvars import ContextVar
+from dataclasses import dataclass
+from threading import Thread
 from time import monotonic
 from typing import Any
 
@@ -26,22 +28,16 @@ from urllib3.exceptions import (
 # The platform closes idle connections, and a request on one that closes at that moment
 # looks like a lost response. Assumed: it keeps them longer than this.
 IDLE_LIMIT_S = 15.0
-CONNECT_TIMEOUT_S = 5.0  # where the caller sets none
 
-AddressInfo = tuple[int, int, int, str, Any]
-Addresses = Sequence[AddressInfo]
+type Addresses = Sequence[tuple[int, int, int, str, Any]]  # as getaddrinfo returns them
 
 
+@dataclass(slots=True)
 class Budget:
     """The time left for one call, and whether its first byte may have been sent."""
 
-    __slots__ = ("ends", "sent")
-
-    def __init__(self, seconds: float, outer: "Budget | None" = None) -> None:
-        self.ends = monotonic() + seconds
-        if outer is not None:
-            self.ends = min(self.ends, outer.ends)
-        self.sent = False
+    ends: float
+    sent: bool = False
 
     def left(self) -> float:
         """Return the seconds left; raise TimeoutError if there are none."""
@@ -55,53 +51,44 @@ class Budget:
         return monotonic() >= self.ends
 
 
-class _Current(threading.local):
-    budget: Budget | None = None
+_current: ContextVar[Budget] = ContextVar("budget")  # each thread has its own
 
 
-_current = _Current()
-
-
-def current_budget() -> Budget | None:
-    """Return the budget of the call that this thread makes."""
-    return _current.budget
+def current_budget() -> Budget:
+    """Return the budget of the call that this thread makes; it needs a time_budget."""
+    return _current.get()
 
 
 @contextmanager
 def time_budget(seconds: float) -> Iterator[Budget]:
     """Limit this thread's block to `seconds`, or to an outer budget that ends first."""
-    outer = _current.budget
-    _current.budget = budget = Budget(seconds, outer)
+    ends = monotonic() + seconds
+    outer = _current.get(None)
+    budget = Budget(min(ends, outer.ends) if outer else ends)
+    token = _current.set(budget)
     try:
         yield budget
     finally:
-        _current.budget = outer
+        _current.reset(token)
 
 
 def _limit(sock: socket.socket) -> None:
-    budget = _current.budget
-    if budget is not None:
-        sock.settimeout(budget.left())
+    sock.settimeout(current_budget().left())
 
 
 class TimedSocket(socket.socket):
-    """A plain socket that never blocks longer than the thread's budget."""
+    """A plain socket that never blocks longer than the thread's budget.
+
+    http.client reads with recv_into and writes with sendall.
+    """
 
     ended = False  # the peer closed its side, and we read the end
-
-    def recv(self, *args: Any) -> bytes:
-        _limit(self)
-        return super().recv(*args)
 
     def recv_into(self, *args: Any) -> int:
         _limit(self)
         count = super().recv_into(*args)
         self.ended = not count
         return count
-
-    def send(self, *args: Any) -> int:
-        _limit(self)
-        return super().send(*args)
 
     def sendall(self, *args: Any) -> None:
         _limit(self)  # CPython treats the timeout of sendall as a total
@@ -128,32 +115,24 @@ class TimedTLS(ssl.SSLSocket):
         super().do_handshake(block)
 
 
-def _resolve(host: str, port: int, answer: SimpleQueue[Addresses | OSError]) -> None:
-    try:
-        answer.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    except OSError as exc:
-        answer.put(exc)
-
-
 def lookup(host: str, port: int, timeout: float) -> Addresses:
     """Run getaddrinfo with a timeout in seconds.
 
     It cannot be interrupted, so a slow one is abandoned in its own thread.
     """
-    kind, literal = socket.SOCK_STREAM, socket.AI_NUMERICHOST
+    answer: Future[Addresses] = Future()
+
+    def resolve() -> None:
+        try:
+            answer.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except OSError as exc:
+            answer.set_exception(exc)
+
+    Thread(target=resolve, daemon=True).start()
     try:
-        return socket.getaddrinfo(host, port, type=kind, flags=literal)
-    except socket.gaierror:
-        pass  # a name, not an address
-    answer: SimpleQueue[Addresses | OSError] = SimpleQueue()
-    threading.Thread(target=_resolve, args=(host, port, answer), daemon=True).start()
-    try:
-        found = answer.get(timeout=timeout)
-    except Empty:
+        return answer.result(timeout)
+    except TimeoutError:
         raise socket.gaierror(socket.EAI_AGAIN, "name lookup took too long") from None
-    if isinstance(found, OSError):
-        raise found
-    return found
 
 
 def dial(host: str, port: int, timeout: float) -> TimedSocket:
@@ -187,9 +166,9 @@ class TimedConnection(HTTPConnection):
         return monotonic() - self.last_used < IDLE_LIMIT_S and super().is_connected
 
     def _new_conn(self) -> socket.socket:
-        budget, limit = _current.budget, float(self.timeout or 0) or CONNECT_TIMEOUT_S
         try:
-            limit = min(limit, budget.left()) if budget else limit
+            # `Transport` sets a timeout for each connection.
+            limit = min(float(self.timeout or 0), current_budget().left())
             return dial(self._dns_host, self.port, limit)
         except socket.gaierror as exc:
             raise NameResolutionError(self.host, self, exc) from exc
@@ -201,8 +180,7 @@ class TimedConnection(HTTPConnection):
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is None:
             self.connect()
-        if _current.budget is not None:
-            _current.budget.sent = True  # from here on the peer may have the request
+        current_budget().sent = True  # from here on the peer may have the request
         super().request(*args, **kwargs)
 
     def getresponse(self) -> Any:

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal, Self, get_args
+from typing import Literal, get_args
 
 from .arguments import checked, checked_choice, checked_list
 from .base import Ack, BaseClient
-from .documents import FromJson, Json, get_section, get_text, need, need_text
+from .documents import FromJson, Json, need
 from .listing import FIRST_PAGE, ListingPage, PageQuery
 from .responses import Endpoint
 
@@ -16,6 +16,7 @@ RUNNING_TASK_LIMIT = 10  # tasks that run at once in a resource space
 TASK_FINISHED = frozenset({"Success", "Fail", "PartialSuccess", "Stopped"})
 
 TaskType = Literal["freezeDevices", "unfreezeDevices"]
+TASK_TYPES: tuple[TaskType, ...] = get_args(TaskType)
 
 _TASK_NAME = re.compile(r"[A-Za-z0-9_\u4e00-\u9fff]{1,128}")
 
@@ -25,11 +26,8 @@ class TaskProgress(FromJson):
     """Numbers of targets; 0 for a number that the response omits."""
 
     total: int
-    processing: int
     success: int
     fail: int
-    waitting: int  # the API's spelling
-    fail_wait_retry: int
     stopped: int
     removed: int
 
@@ -56,7 +54,15 @@ class BatchTaskInfo(FromJson):
 
 
 @dataclass(frozen=True, slots=True)
-class TaskTarget:
+class TaskError(FromJson):
+    """Why a target failed; empty if it did not."""
+
+    error_code: str = ""
+    error_msg: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskTarget(FromJson):
     """One target of a batch task.
 
     status  Waitting Processing Success Fail FailWaitRetry Stopped Removed
@@ -64,20 +70,8 @@ class TaskTarget:
 
     target: str  # the device id
     status: str
-    output: str
-    error_code: str
-    error_msg: str
-
-    @classmethod
-    def from_json(cls, doc: Json) -> Self:
-        error = get_section(doc, "error")
-        return cls(
-            need_text(doc, "target"),
-            need_text(doc, "status"),
-            get_text(doc, "output"),
-            get_text(error, "error_code"),
-            get_text(error, "error_msg"),
-        )
+    error: TaskError
+    output: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +98,7 @@ class TaskCalls(BaseClient):
             )
         body: Json = {
             "task_name": task_name,
-            "task_type": _known_type(task_type),
+            "task_type": checked_choice(task_type, TASK_TYPES, "task_type"),
             "targets": checked_list(targets, BATCH_TARGET_LIMIT, "target id"),
         }
         endpoint, build = (
@@ -141,12 +135,8 @@ class TaskCalls(BaseClient):
             page,
             "batchtasks",
             BatchTaskInfo.from_json,
-            task_type=_known_type(task_type),
+            task_type=checked_choice(task_type, TASK_TYPES, "task_type"),
         )
-
-
-def _known_type(task_type: str) -> str:
-    return checked_choice(task_type, get_args(TaskType), "task_type")
 
 
 def _details(doc: Json, task: BatchTaskInfo, limit: int) -> ListingPage[TaskTarget]:

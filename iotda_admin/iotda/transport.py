@@ -17,7 +17,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 from urllib3.util.ssl_ import create_urllib3_context
 
-from .sockets import Budget, TimedConnection, TimedTLS, current_budget
+from .sockets import TimedConnection, TimedTLS, current_budget
 
 # Bytes of a body after decompression. A page of 50 devices has about 30 kB.
 BODY_LIMIT = 8 * 1024 * 1024
@@ -71,7 +71,6 @@ def _tls_context(ca_bundle: str) -> ssl.SSLContext:
     """Return one context per bundle: parsing the bundle takes about 20 ms."""
     context = create_urllib3_context()
     context.sslsocket_class = TimedTLS
-    context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(ca_bundle)
     return context
 
@@ -79,8 +78,8 @@ def _tls_context(ca_bundle: str) -> ssl.SSLContext:
 class _Adapter(HTTPAdapter):
     """urllib3's pools with our connections in them."""
 
-    def __init__(self, pool_size: int, ca_bundle: str) -> None:
-        self._tls = _tls_context(ca_bundle or DEFAULT_CA_BUNDLE_PATH)
+    def __init__(self, pool_size: int) -> None:
+        self._tls = _tls_context(DEFAULT_CA_BUNDLE_PATH)
         super().__init__(pool_maxsize=pool_size, max_retries=0, pool_block=True)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -109,8 +108,7 @@ class Transport:
         *,
         connect_timeout: float,
         pool_size: int,
-        proxy: str = "",
-        ca_bundle: str = "",
+        proxy: str,
         secrets: Collection[str] = (),
     ) -> None:
         self._secrets = secrets
@@ -120,8 +118,8 @@ class Transport:
         self._session = _Session()
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.proxies = {"http": proxy, "https": proxy} if proxy else {}
-        adapter = _Adapter(pool_size, ca_bundle)
+        self._session.proxies = {"all": proxy}
+        adapter = _Adapter(pool_size)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
 
@@ -134,36 +132,26 @@ class Transport:
 
         Raises one of WIRE_ERRORS.
         """
-        budget = current_budget()
-        if budget is None:
-            raise RuntimeError("send needs a time_budget around it")
-        if not self._slots.acquire(timeout=budget.left()):
+        if not self._slots.acquire(timeout=current_budget().left()):
             raise NoFreeConnection("all connections are busy")
         try:
-            return self._exchange(request, budget)
+            response = self._session.send(
+                request,
+                stream=True,
+                timeout=(self._connect_timeout, current_budget().left()),
+                allow_redirects=False,
+            )
+            with response:
+                body = self._masked(_read(response), request)
         finally:
             self._slots.release()
-
-    def _exchange(
-        self, request: requests.PreparedRequest, budget: Budget
-    ) -> RawResponse:
-        response = self._session.send(
-            request,
-            stream=True,
-            timeout=(self._connect_timeout, budget.left()),
-            allow_redirects=False,
-        )
-        with response:
-            body = self._masked(_read(response), request)
         return RawResponse(response.status_code, response.headers, body)
 
     def _masked(self, body: bytes, request: requests.PreparedRequest) -> bytes:
         """Mask our credentials: a gateway may echo them, and messages are stored."""
         sent = [request.headers.get(name, "") for name in SECRET_HEADERS]
         for secret in filter(None, [*sent, *self._secrets]):
-            raw = secret.encode() if isinstance(secret, str) else secret
-            if raw in body:
-                body = body.replace(raw, b"***")
+            body = body.replace(str(secret).encode(), b"***")
         return body
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from iotda_admin.iotda import AkSk, Unreachable, sockets
+from iotda_admin.iotda import AkSk, Unreachable, sockets, transport
 from tests.iotda.wire import Wire
 from tests.operations.deployment import until
 
@@ -178,6 +178,12 @@ def tls_wire(certificate: tuple[Any, ...]) -> Iterator[Any]:
     server.close()
 
 
+@pytest.fixture
+def trusted(certificate: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make new clients trust the certificate."""
+    monkeypatch.setattr(transport, "DEFAULT_CA_BUNDLE_PATH", certificate[1])
+
+
 def in_time(call: Any, deadline: Any = HASTE) -> Any:
     with Stopwatch() as watch, pytest.raises(Unreachable) as caught:
         call()
@@ -186,9 +192,9 @@ def in_time(call: Any, deadline: Any = HASTE) -> Any:
 
 
 def test_a_trusted_certificate_is_accepted(
-    tls_wire: Any, client_for: Callable[..., Any], certificate: tuple[Any, ...]
+    tls_wire: Any, client_for: Callable[..., Any], trusted: None
 ) -> None:
-    client = client_for(tls_wire.url, ca_bundle=certificate[1])
+    client = client_for(tls_wire.url)
     for _ in range(3):
         client.list_devices()
     assert tls_wire.connections == 1
@@ -203,12 +209,10 @@ def test_nothing_is_sent_to_an_untrusted_host(
 
 
 def test_nothing_is_sent_if_the_certificate_names_another_host(
-    tls_wire: Any, client_for: Callable[..., Any], certificate: tuple[Any, ...]
+    tls_wire: Any, client_for: Callable[..., Any], trusted: None
 ) -> None:
     url = tls_wire.url.replace("localhost", "127.0.0.1")
-    error = in_time(
-        lambda: client_for(url, ca_bundle=certificate[1]).freeze_device("d1"), 5
-    )
+    error = in_time(lambda: client_for(url).freeze_device("d1"), 5)
     assert (error.message, error.maybe_applied) == ("no trusted TLS connection", False)
 
 
@@ -227,19 +231,19 @@ def test_a_silent_handshake_ends_in_time_and_sends_nothing(
 def test_a_dripped_response_over_tls_ends_in_time(
     tls_wire: Any,
     client_for: Callable[..., Any],
-    certificate: tuple[Any, ...],
+    trusted: None,
     start: Any,
 ) -> None:
     tls_wire.answer = w.drip(start, b" ")
-    client = client_for(tls_wire.url, ca_bundle=certificate[1], deadline=HASTE)
+    client = client_for(tls_wire.url, deadline=HASTE)
     assert in_time(lambda: client.freeze_device("d1")).maybe_applied
 
 
 def test_a_truncated_response_over_tls_is_lost(
-    tls_wire: Any, client_for: Callable[..., Any], certificate: tuple[Any, ...]
+    tls_wire: Any, client_for: Callable[..., Any], trusted: None
 ) -> None:
     tls_wire.answer = w.then_close(b"HTTP/1.1 204 No Content\r\nX-Requ")
-    client = client_for(tls_wire.url, ca_bundle=certificate[1])
+    client = client_for(tls_wire.url)
     assert in_time(lambda: client.freeze_device("d1"), 5).maybe_applied
 
 

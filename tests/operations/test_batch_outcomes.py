@@ -8,7 +8,6 @@ from django.test import Client
 
 from devices.models import Device
 from iotda_admin.inventory.models import SyncRun
-from iotda_admin.iotda.responses import Endpoint
 from iotda_admin.operations.execution import batch_tasks
 from iotda_admin.operations.models import Operation
 from iotda_admin.rate import connection
@@ -176,9 +175,8 @@ def test_the_devices_of_a_deleted_task_are_read_back(
     finished: Operation, platform: Cloud
 ) -> None:
     task_id = finished.chunks.get().task_id
-    delete = Endpoint("DeleteBatchTask", write=True, bodiless=True)
     client = connection.client()
-    client._acknowledged(delete, "DELETE", f"/batchtasks/{task_id}")
+    client._acknowledged("DeleteBatchTask", "DELETE", f"/batchtasks/{task_id}")
     poll_tasks_now()
     assert outcome_counts(finished) == {"unknown": 8}
     reconcile_now()

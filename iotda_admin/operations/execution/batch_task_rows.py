@@ -77,15 +77,14 @@ def known_rows(
 
 def parse_row(row: TaskTarget, verb: Verb) -> TargetOutcome | None:
     """Return the outcome of a row; None if it has not ended or has an unknown status."""
+    code, message = row.error.error_code, row.error.error_msg or row.output
     match row.status:
         case "Success":
             return TargetOutcome(State.OK)
-        case "Fail" if row.error_code and row.error_code == verb.already_code:
-            return TargetOutcome(State.ALREADY, row.error_code, row.error_msg)
+        case "Fail" if code and code == verb.already_code:
+            return TargetOutcome(State.ALREADY, code, row.error.error_msg)
         case "Fail":
-            message = row.error_msg or row.output
-            return TargetOutcome(State.FAILED, row.error_code, message)
+            return TargetOutcome(State.FAILED, code, message)
         case "Stopped" | "Removed":
-            message = row.error_msg or row.output
             return TargetOutcome(State.FAILED, TASK_STOPPED, message)
     return None
