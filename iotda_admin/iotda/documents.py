@@ -83,7 +83,7 @@ def need[T](document: Json, key: str, kind: type[T]) -> T:
     return value
 
 
-def get[T](document: Json, key: str, kind: type[T]) -> T:
+def get_value[T](document: Json, key: str, kind: type[T]) -> T:
     """Return a value, the empty one of its type if it is absent or of another type."""
     value: Any = document.get(key)
     return value if type(value) is kind else kind()
@@ -99,7 +99,7 @@ def need_text(document: Json, key: str) -> str:
 
 def get_text(document: Json, key: str) -> str:
     """Return a string; "" if it is absent, null or of another type."""
-    return clean_text(get(document, key, str))
+    return clean_text(get_value(document, key, str))
 
 
 def clean_text(value: str) -> str:
@@ -141,7 +141,7 @@ def _value(document: Json, field: Field[Any]) -> Any:
         read = need_text if field.default is MISSING else get_text
         return read(document, key)
     if kind in (int, bool):
-        return get(document, key, kind)
+        return get_value(document, key, kind)
     if rows := get_args(kind):
         return need_rows(document, key, rows[0].from_json) if document.get(key) else ()
-    return kind.from_json(get(document, key, dict))
+    return kind.from_json(get_value(document, key, dict))

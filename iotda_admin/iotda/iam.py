@@ -13,7 +13,7 @@ from requests.auth import AuthBase
 from . import responses
 from .arguments import checked_endpoint, checked_header
 from .auth import TOKEN_HEADER
-from .documents import Json, get, get_text
+from .documents import Json, get_text, get_value
 from .errors import IotdaError, Rejected, Throttled, Unreachable
 from .sockets import current_budget, time_budget
 from .transport import WIRE_ERRORS, Transport
@@ -139,7 +139,7 @@ class PasswordToken(AuthBase):
         def build(document: Json) -> _Token:
             name = "X-Subject-Token"
             value = checked_header(response.headers.get(name, ""), name)
-            expires_at = get_text(get(document, "token", dict), "expires_at")
+            expires_at = get_text(get_value(document, "token", dict), "expires_at")
             return _Token(value, _renew_at(expires_at))
 
         return responses.build_from(CREATE_TOKEN, response, build)

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 
-from .documents import Json, get, get_text, need, need_rows
+from .documents import Json, get_text, get_value, need, need_rows
 from .errors import BadResponse
 
 PAGE_LIMIT = 50
@@ -77,7 +77,7 @@ class ListingPage[T]:
     def from_json(
         cls, doc: Json, key: str, build: Callable[[Json], T], limit: int
     ) -> "ListingPage[T]":
-        page = get(doc, "page", dict)
+        page = get_value(doc, "page", dict)
         return cls(
             need_rows(doc, key, build),
             need(page, "count", int),
