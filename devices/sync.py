@@ -1,28 +1,40 @@
 """Syncs resource spaces, products and devices."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Model
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from devices.models import Device, Product, Space
 from iotda_admin.inventory.mirror import Mirror, batched_listing
-from iotda_admin.iotda import Client, DeviceInfo
+from iotda_admin.iotda import Client, DeviceInfo, IotdaError
 from iotda_admin.rate.retries import retrying
 
 
 class Spaces(Mirror):
     order = 1
     model = Space
+    title = _("Resource spaces")
     key = ["app_id"]
     fields = ["name", "default"]
 
     def pages(self, client: Client) -> Iterator[list[Model]]:
+        read_at = timezone.now()
         spaces = retrying(client.show_applications)()
         yield [
-            Space(app_id=space.app_id, name=space.app_name, default=space.default_app)
+            Space(
+                app_id=space.app_id,
+                name=space.app_name,
+                default=space.default_app,
+                read_at=read_at,
+            )
             for space in spaces
         ]
 
@@ -30,6 +42,7 @@ class Spaces(Mirror):
 class Products(Mirror):
     order = 2
     model = Product
+    title = _("Products")
     key = ["product_id"]
     fields = [
         "name",
@@ -43,8 +56,12 @@ class Products(Mirror):
     def pages(self, client: Client) -> Iterator[list[Model]]:
         for page in batched_listing(client.list_products, attrgetter("product_id")):
             yield [
-                Product(product_id=product.product_id, **copied(product, self.fields))
-                for product in page
+                Product(
+                    product_id=product.product_id,
+                    read_at=read_at,
+                    **copied(product, self.fields),
+                )
+                for product, read_at in page
             ]
 
 
@@ -57,20 +74,37 @@ DEVICE_FIELDS = [
 class Devices(Mirror):
     order = 3
     model = Device
+    title = _("Devices")
     key = ["device_id"]
     fields = [*DEVICE_FIELDS, "name", "tags"]
 
     def pages(self, client: Client) -> Iterator[list[Model]]:
         for page in batched_listing(client.list_devices, attrgetter("device_id")):
-            yield [device_row(device) for device in page]
+            yield [device_row(device, read_at) for device, read_at in page]
+
+    def find(self, client: Client, rows: Sequence[Device]) -> list[Model]:
+        with ThreadPoolExecutor(settings.INVENTORY_IN_FLIGHT) as pool:
+            ids = [row.device_id for row in rows]
+            return list(filter(None, pool.map(partial(find_device, client), ids)))
 
 
-def device_row(device: DeviceInfo) -> Device:
+def find_device(client: Client, device_id: str) -> Device | None:
+    """Read one device; return None if IoTDA says that it does not exist."""
+    read_at = timezone.now()
+    try:
+        return device_row(retrying(client.show_device)(device_id), read_at)
+    except IotdaError as error:
+        if error.not_found:
+            return None
+        raise
+
+
+def device_row(device: DeviceInfo, read_at: datetime | None = None) -> Device:
     return Device(
         device_id=device.device_id,
         name=device.device_name,
         tags=[[tag.tag_key, tag.tag_value] for tag in device.tags],
-        read_at=timezone.now(),
+        read_at=read_at or timezone.now(),
         **copied(device, DEVICE_FIELDS),
     )
 

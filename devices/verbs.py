@@ -335,7 +335,7 @@ class DeletedInventory(DeviceInventory):
     """A deleted device leaves the inventory."""
 
     def apply(self, operation: Operation, ids: Sequence[str]) -> None:
-        known_devices(ids).delete()
+        Devices().remove(known_devices(ids))
 
 
 class Delete(DeviceVerb):

@@ -1,14 +1,16 @@
 """Syncs policies and their bindings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from operator import attrgetter
 
 from django.db.models import Model
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.inventory.mirror import Mirror, batched_listing
 from iotda_admin.iotda import (
@@ -29,32 +31,35 @@ REREAD_LIMIT = 4 * PAGE_LIMIT
 class Policies(Mirror):
     order = 4
     model = Policy
+    title = _("Policies")
     key = ["policy_id"]
     fields = ["name", "app_id", "statements", "create_time", "update_time"]
 
     def pages(self, client: Client) -> Iterator[list[Model]]:
         # The list leaves the statements out, so each policy is read by itself: there are at most 50.
-        show = retrying(client.show_device_policy)
-        for page in batched_listing(
-            client.list_device_policies, attrgetter("policy_id")
-        ):
-            rows: list[Model] = []
-            for policy in page:
-                # Deleted since it was listed: it is just not there any more.
-                with unless_gone():
-                    rows.append(policy_row(show(policy.policy_id)))
-            yield rows
+        listing = client.list_device_policies
+        for page in batched_listing(listing, attrgetter("policy_id")):
+            yield read_policies(client, [policy.policy_id for policy, _at in page])
+
+    def find(self, client: Client, rows: Sequence[Policy]) -> list[Model]:
+        return read_policies(client, [row.policy_id for row in rows])
 
 
 class Bindings(Mirror):
     order = 5
     model = Binding
+    title = _("Policy bindings")
     key = ["policy_id", "target_type", "target_id"]
     fields = []
 
-    def pages(self, client: Client) -> Iterator[list[Model]]:
-        for policy in Policy.objects.all():
-            targets = partial(client.show_targets_in_device_policy, policy.policy_id)
+    def pages(
+        self, client: Client, policy_ids: Iterable[str] | None = None
+    ) -> Iterator[list[Model]]:
+        """Yield the bindings of these policies, or of all."""
+        if policy_ids is None:
+            policy_ids = list(Policy.objects.values_list("pk", flat=True))
+        for policy_id in policy_ids:
+            targets = partial(client.show_targets_in_device_policy, policy_id)
             # Deleted since the policies were listed: it has no targets any more.
             with unless_gone():
                 for page in batched_listing(
@@ -62,12 +67,20 @@ class Bindings(Mirror):
                 ):
                     yield [
                         Binding(
-                            policy=policy,
+                            policy_id=policy_id,
                             target_type=target.target_type,
                             target_id=target.target_id,
+                            read_at=read_at,
                         )
-                        for target in page
+                        for target, read_at in page
                     ]
+
+    def find(self, client: Client, rows: Sequence[Binding]) -> list[Model]:
+        """List the targets of their policies again: IoTDA cannot be asked for one."""
+        wanted = {self.key_of(row) for row in rows}
+        policy_ids = dict.fromkeys(row.policy_id for row in rows)
+        listed = chain.from_iterable(self.pages(client, policy_ids))
+        return [row for row in listed if self.key_of(row) in wanted]
 
 
 @contextmanager
@@ -80,7 +93,17 @@ def unless_gone() -> Iterator[None]:
             raise
 
 
-def policy_row(policy: DevicePolicy) -> Policy:
+def read_policies(client: Client, policy_ids: Iterable[str]) -> list[Model]:
+    """Read policies by themselves; leave out those that do not exist."""
+    show, rows = retrying(client.show_device_policy), list[Model]()
+    for policy_id in policy_ids:
+        read_at = timezone.now()
+        with unless_gone():
+            rows.append(policy_row(show(policy_id), read_at))
+    return rows
+
+
+def policy_row(policy: DevicePolicy, read_at: datetime | None = None) -> Policy:
     return Policy(
         policy_id=policy.policy_id,
         name=policy.policy_name,
@@ -88,7 +111,7 @@ def policy_row(policy: DevicePolicy) -> Policy:
         statements=[rule.to_json() for rule in policy.statement],
         create_time=policy.create_time,
         update_time=policy.update_time,
-        read_at=timezone.now(),
+        read_at=read_at or timezone.now(),
     )
 
 
@@ -123,6 +146,7 @@ def refresh_bindings(client: Client, policy_id: str) -> None:
                         policy_id=policy_id,
                         target_type=target.target_type,
                         target_id=target.target_id,
+                        read_at=started,
                     )
                     for target in islice(found, REREAD_LIMIT)
                 ]

@@ -42,7 +42,7 @@ from iotda_admin.operations.web.forms import TargetsForm
 from policies.cli import add_policy_arguments, policy_fields
 from policies.forms import PolicyForm
 from policies.models import Binding, Policy, TargetType
-from policies.sync import refresh_bindings
+from policies.sync import Bindings, refresh_bindings
 from policies.targets import bound_targets, known_targets, resolve_targets
 
 log = logging.getLogger(__name__)
@@ -105,11 +105,13 @@ class BindingInventory(VerbInventory):
             with connection.cursor() as cursor:
                 cursor.executemany(UPSERT_BINDING, [(*about, id, now) for id in ids])
         else:
-            Binding.objects.filter(
-                policy=operation.policy_id,
-                target_type=operation.target_type,
-                target_id__in=ids,
-            ).delete()
+            Bindings().remove(
+                Binding.objects.filter(
+                    policy=operation.policy_id,
+                    target_type=operation.target_type,
+                    target_id__in=ids,
+                )
+            )
 
 
 class PolicyVerb(Verb):

@@ -20,7 +20,7 @@ from devices.models import Device, Product, Space
 from iotda_admin.access.actor import Actor
 from iotda_admin.access.models import EVERY_SPACE, Grant
 from iotda_admin.audit import triggers
-from iotda_admin.inventory.models import SyncRun
+from iotda_admin.inventory.models import MirrorState, SyncRun
 from iotda_admin.inventory.sync import run_sync
 from iotda_admin.rate import connection
 from policies.models import Binding, Policy
@@ -33,7 +33,15 @@ settings.register_profile(
 settings.load_profile("loaded")
 
 HTMX = {"HX-Request": "true"}
-MIRRORED: list[type[Model]] = [Space, Product, Device, Policy, Binding, SyncRun]
+MIRRORED: list[type[Model]] = [
+    Space,
+    Product,
+    Device,
+    Policy,
+    Binding,
+    SyncRun,
+    MirrorState,
+]
 READ: list[Model] = []
 # Where a script runs the tests in its background they ignore Ctrl-C, and so would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -42,3 +42,40 @@ class SyncRun(models.Model):
         """Return the start of the last complete sync; the inventory holds until then."""
         last = cls.objects.filter(state=cls.State.DONE).first()
         return last.started_at if last else None
+
+
+class MirrorState(models.Model):
+    """How old one part of the inventory is: the table of a mirror."""
+
+    table = models.CharField(max_length=64, primary_key=True)
+    # The start of its last complete sync, and why the sync after that failed.
+    fresh_at = models.DateTimeField(null=True)
+    error = models.CharField(max_length=600, blank=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.table} of {self.fresh_at}"
+
+    @classmethod
+    def newest(cls) -> datetime | None:
+        """Return when the last sync began that read any of the parts."""
+        known = cls.objects.exclude(fresh_at=None).order_by("-fresh_at")
+        return known.values_list("fresh_at", flat=True).first()
+
+
+class RemovedRow(models.Model):
+    """A row of a mirror that an operation removed while a sync was running."""
+
+    table = models.CharField(max_length=64)
+    # The values of the mirror's key, as JSON.
+    key = models.TextField()
+    removed_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        default_permissions = ()
+        indexes = [models.Index(fields=["table", "removed_at"])]
+
+    def __str__(self) -> str:
+        return f"{self.key} of {self.table}"

@@ -7,8 +7,8 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from iotda_admin.inventory.mirror import mirrors
-from iotda_admin.inventory.models import SyncRun
+from iotda_admin.inventory.mirror import Mirror, mirrors
+from iotda_admin.inventory.models import MirrorState, RemovedRow, SyncRun
 from iotda_admin.iotda import Client, IotdaError
 from iotda_admin.rate.connection import client as configured_client
 
@@ -60,21 +60,43 @@ def fail_silent_runs(seconds: float = SILENCE_SECONDS) -> None:
 
 
 def run_sync(run: SyncRun, client: Client) -> bool:
-    """Sync all mirrors. Return False if it failed or another worker has the run."""
+    """Sync all mirrors, also after one has failed.
+
+    Return False if one failed or another worker has the run.
+    """
     if not claim_run(run):
         return False
+    failed = {}
     try:
         for mirror in mirrors():
-            mirror.refresh(client, lambda rows: record_progress(run, rows))
-    except IotdaError as error:
-        log.warning("sync failed: %s", error)
-        finish_run(run, State.FAILED, error.message)
-        return False
+            if error := sync_mirror(mirror, run, client):
+                failed[mirror.title] = error
     except BaseException:
         finish_run(run, State.FAILED, "The sync failed because of a bug; see the log.")
         raise
-    finish_run(run, State.DONE)
+    # Parts that failed for the same reason are named together.
+    reasons = {
+        error: [str(title) for title in failed if failed[title] == error]
+        for error in failed.values()
+    }
+    text = " ".join(
+        f"{', '.join(titles)}: {error}" for error, titles in reasons.items()
+    )
+    finish_run(run, State.FAILED if failed else State.DONE, text)
     return run.state == State.DONE
+
+
+def sync_mirror(mirror: Mirror, run: SyncRun, client: Client) -> str:
+    """Sync one mirror, and record how old it is. Return why it failed, or nothing."""
+    started, error = timezone.now(), ""
+    try:
+        mirror.refresh(client, lambda rows: record_progress(run, rows))
+    except IotdaError as failure:
+        log.warning("sync of %s failed: %s", mirror.table, failure)
+        error = failure.message
+    facts = {"error": error[:600]} if error else {"error": "", "fresh_at": started}
+    MirrorState.objects.update_or_create(table=mirror.table, defaults=facts)
+    return error
 
 
 def claim_run(run: SyncRun) -> bool:
@@ -101,5 +123,6 @@ def finish_run(run: SyncRun, state: State, error: str = "") -> None:
         state=state, finished_at=timezone.now(), error=error[:600]
     )
     run.refresh_from_db()
+    RemovedRow.objects.filter(removed_at__lt=run.started_at or timezone.now()).delete()
     keep = SyncRun.objects.values_list("pk", flat=True)[:200]
     SyncRun.objects.exclude(pk__in=list(keep)).delete()

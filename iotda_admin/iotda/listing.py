@@ -16,7 +16,9 @@ from .errors import BadResponse
 
 PAGE_LIMIT = 50
 OFFSET_LIMIT = 500
-PAGES_PER_WINDOW = OFFSET_LIMIT // PAGE_LIMIT + 1  # reachable by offset alone
+# Two pages of a window share a row: if it is not the same in both, the listing changed.
+STEP = PAGE_LIMIT - 1
+PAGES_PER_WINDOW = OFFSET_LIMIT // STEP + 1  # reachable by offset alone
 MARKER = re.compile("[0-9a-f]{24}")
 
 
@@ -119,75 +121,75 @@ def _after[T](page: ListingPage[T], query: PageQuery) -> PageQuery | None:
 
 
 def walk_windows[T](
-    fetch_page: FetchPage[T], *, key: Callable[[T], str], in_flight: int = 8
+    fetch_page: FetchPage[T], *, key: Callable[[T], object], in_flight: int = 8
 ) -> Iterator[T]:
     """Yield all rows, newest first, with up to `in_flight` concurrent requests.
 
-    One marker reaches eleven pages (a window). `key` identifies a row; a row in two
-    pages of a window is yielded once. A window in which the listing changed is read
-    again one page after the other. It keeps at most two windows (1,100 rows) in memory.
-    An error of fetch_page ends the walk. Raises BadResponse (retryable) if the listing
-    ends before its count.
+    One marker reaches eleven pages (a window). `key` identifies a row. A window in
+    which the listing changed is read again one page after the other, so a row that is
+    there from the first request to the last is not missed. `page.count` only limits
+    the requests: it may be wrong. It keeps at most two windows (1,080 rows) in memory.
+    An error of fetch_page ends the walk.
     """
     first = fetch_page(FIRST_PAGE)
     yield from first.items
-    seen = len(first.items)
     pool = ThreadPoolExecutor(in_flight, thread_name_prefix="iotda-list")
     try:
-        for pages in _windows(pool, fetch_page, first):
-            rows = {key(item): item for page in pages for item in page.items}
-            seen += len(rows)
-            yield from rows.values()
+        yield from _windows(pool, fetch_page, first, key)
     finally:
         pool.shutdown(cancel_futures=True)
-    if seen < first.count:
-        # Rows may have been deleted since the first page. Rows added meanwhile can make
-        # it refuse a complete listing: a retry helps.
-        count = min(first.count, fetch_page(PageQuery(limit=1)).count)
-        if seen < count:
-            message = f"the list ended after {seen} rows of {count}"
-            raise BadResponse(message, retryable=True)
 
 
 def _windows[T](
-    pool: ThreadPoolExecutor, fetch_page: FetchPage[T], first: ListingPage[T]
-) -> Iterator[list[ListingPage[T]]]:
-    """Yield the pages of each window; request the next window meanwhile."""
+    pool: ThreadPoolExecutor,
+    fetch_page: FetchPage[T],
+    first: ListingPage[T],
+    key: Callable[[T], object],
+) -> Iterator[T]:
+    """Yield the rows of each window; request the next window meanwhile."""
     left = first.count - len(first.items)
 
     def open_window(query: PageQuery | None) -> dict[PageQuery, Future[ListingPage[T]]]:
-        """Request the pages at the offsets 0, 50, … after one marker, all at once."""
+        """Request the pages at the offsets 0, 49, … after one marker, all at once."""
         if query is None:
             return {}
         # The count only limits the requests; a full last page always has a next one.
-        pages = min(PAGES_PER_WINDOW, max(1, -(-left // PAGE_LIMIT)))
+        pages = min(PAGES_PER_WINDOW, max(1, -(-left // STEP)))
         # The last page first: the next window needs its marker.
-        offsets = reversed(range(0, pages * PAGE_LIMIT, PAGE_LIMIT))
-        queries = [replace(query, offset=offset) for offset in offsets]
+        queries = [replace(query, offset=STEP * n) for n in reversed(range(pages))]
         return {query: pool.submit(fetch_page, query) for query in queries}
 
     window = open_window(_after(first, FIRST_PAGE))
     while window:
-        left -= PAGE_LIMIT * len(window)
+        left -= STEP * len(window)
         queries = list(window)
         following = open_window(_after(window[queries[0]].result(), queries[0]))
-        pages = [future.result() for future in reversed(window.values())]
-        if _changed(pages):
+        rows = _joined([each.result() for each in reversed(window.values())], key)
+        if rows is None:
             for future in following.values():
                 future.cancel()
             read = list(islice(_pages(fetch_page, queries[-1]), len(queries)))
-            pages = [page for page, _ in read]
+            rows = [row for page, _ in read for row in page.items]
             following = open_window(read[-1][1])
-        yield pages
+        yield from rows
         window = following
 
 
-def _changed[T](pages: Sequence[ListingPage[T]]) -> bool:
-    """Return whether the listing changed while the pages of a window were read.
+def _joined[T](
+    pages: Sequence[ListingPage[T]], key: Callable[[T], object]
+) -> list[T] | None:
+    """Return the rows of a window, or None if the listing changed meanwhile.
 
-    A deleted row moves the later ones to earlier offsets, perhaps into a page that was
-    already read: one would be missed. All counts of a window are taken after one
-    marker, so they differ only if rows came or went.
+    After a marker rows can only go: new ones come before it. A row that went moves the
+    later ones to earlier offsets, so that two pages no longer share a row.
     """
-    gap = any(page.is_last and after.items for page, after in pairwise(pages))
-    return gap or len({page.count for page in pages}) > 1
+    rows = list(pages[0].items)
+    for before, page in pairwise(pages):
+        shared = page.items[:1]
+        if before.is_last:
+            if shared:
+                return None
+        elif not shared or key(shared[0]) != key(before.items[-1]):
+            return None
+        rows += page.items[1:]
+    return rows

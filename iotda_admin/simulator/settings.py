@@ -45,6 +45,8 @@ class Settings(NoExtraKeys):
     echo_targets: Literal["create", "always"] = "create"
     create_task_status: Literal[200, 201, 202] = 201  # assumed
     empty_page_marker: Literal["absent", "empty", "echo"] = "absent"  # assumed
+    # Added to each page's count. Real lists lag behind, or are capped.
+    count_error: int = 0
     count_after_marker: bool = (
         False  # assumed: page.count is the total, whatever the marker
     )

@@ -1,11 +1,14 @@
 """The button that syncs the inventory, and the line that shows its age."""
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from iotda_admin.access.models import Grant
 from iotda_admin.inventory import sync
-from iotda_admin.inventory.models import SyncRun
+from iotda_admin.inventory.models import MirrorState, SyncRun
 from tests.cloud import Cloud
 from tests.conftest import HTMX
 
@@ -84,4 +87,16 @@ def test_the_error_of_the_last_sync_is_escaped(
     )
     text = viewer.get("/inventory/").text
     assert "The last sync failed: &lt;script&gt;no" in text
+    assert "Inventory synced just now" in text
+
+
+def test_the_line_says_which_part_was_not_synced_and_how_old_it_is(
+    viewer: Client, inventory: Cloud
+) -> None:
+    SyncRun.objects.create(state="failed", finished_at=timezone.now(), error="x")
+    MirrorState.objects.filter(table__in=["devices_device", "devices_product"]).update(
+        fresh_at=timezone.now() - timedelta(hours=3), error="IoTDA refused it."
+    )
+    text = viewer.get("/inventory/").text
+    assert "Products, Devices: not synced, 3\xa0hours old. IoTDA refused it." in text
     assert "Inventory synced just now" in text

@@ -14,9 +14,10 @@ from django.utils import timezone
 from devices.models import Device, Product, Space
 from devices.sync import Devices, store_device
 from iotda_admin.inventory import sync
-from iotda_admin.inventory.models import SyncRun
+from iotda_admin.inventory.models import MirrorState, SyncRun
 from iotda_admin.rate import connection
 from policies.models import Binding, Policy
+from policies.sync import Bindings
 from tests.cloud import Cloud
 
 
@@ -94,14 +95,41 @@ def test_a_throttled_sync_waits(inventory: Cloud) -> None:
 
 def test_a_sync_does_not_overwrite_newer_rows(inventory: Cloud) -> None:
     device = inventory.known_ids["online"]
-    started = timezone.now() - timedelta(seconds=5)
+    long_ago = timezone.now() - timedelta(seconds=5)
     inventory.call("PATCH", f"devices/{device}", json={"status": "FROZEN"})
     store_device(connection.client().show_device(device))
-    Devices().save(
-        [Device(device_id=device, node_id="n", status="ONLINE", node_type="GATEWAY")],
-        started,
+    older = Device(
+        device_id=device,
+        node_id="n",
+        status="ONLINE",
+        node_type="GATEWAY",
+        read_at=long_ago,
     )
+    Devices().save_newer([older])
     assert Device.objects.get(pk=device).status == "FROZEN"
+
+
+def test_a_sync_stores_no_row_that_an_operation_removed_meanwhile(
+    inventory: Cloud,
+) -> None:
+    row, binding = Device.objects.first(), Binding.objects.first()
+    row.read_at = binding.read_at = timezone.now()
+    SyncRun.objects.create(
+        state="running", started_at=timezone.now(), alive_at=timezone.now()
+    )
+    Devices().remove(Device.objects.filter(pk=row.pk))
+    Bindings().remove(Binding.objects.filter(pk=binding.pk))
+    Devices().save_newer([row])
+    binding.pk = None
+    Bindings().save_newer([binding])
+    assert not Device.objects.filter(pk=row.pk).exists()
+    assert not Binding.objects.filter(
+        policy=binding.policy_id, target_id=binding.target_id
+    ).exists()
+    # IoTDA has it again.
+    row.read_at = timezone.now()
+    Devices().save_newer([row])
+    assert Device.objects.filter(pk=row.pk).exists()
 
 
 def test_only_one_sync_runs_at_a_time(inventory: Cloud) -> None:
@@ -193,15 +221,54 @@ def test_no_secret_of_a_device_reaches_a_page_or_the_database(
     assert [secret for secret in secrets if secret in page or secret in stored] == []
 
 
-def test_an_incomplete_list_deletes_nothing(inventory: Cloud) -> None:
-    page = {
-        "devices": [{"device_id": "d1", "status": "ONLINE"}],
-        "page": {"count": 1000, "marker": "f" * 24},
-    }
+def test_a_list_that_ends_too_early_deletes_nothing(inventory: Cloud) -> None:
+    page = {"devices": [], "page": {"count": 0, "marker": ""}}
     inventory.fault("ListDevices", "status", status=200, body=page)
+    assert sync_again()
+    assert Device.objects.count() == 60
+    # It asked for the devices, and deletes none of those that it did not ask for.
+    assert {entry["operation"] for entry in inventory.journal("ShowDevice")}
+
+
+def test_a_device_is_deleted_although_the_count_is_always_too_high(
+    inventory: Cloud,
+) -> None:
+    device = inventory.free(1)[0]
+    inventory.call("DELETE", f"devices/{device}")
+    inventory.switch(count_error=1)
+    assert sync_again()
+    assert Device.objects.count() == 59
+
+
+def test_syncs_complete_while_devices_are_replaced(inventory: Cloud) -> None:
+    inventory.reset(devices=200)
+    inventory.fault("ListDevices", "list_mutates")
+    assert [sync_again() for _ in range(10)] == [True] * 10
+    inventory.heal()
+    assert sync_again()
+    assert Device.objects.count() == 200
+
+
+def test_a_failed_listing_does_not_keep_the_others_from_their_sync(
+    inventory: Cloud,
+) -> None:
+    inventory.fault(
+        "ListDevices",
+        "status",
+        status=403,
+        error_code="IOTDA.000022",
+        error_msg="no permission",
+    )
+    policy = inventory.known_ids["policy"]
+    inventory.call("DELETE", f"policies/{policy}")
+    before = MirrorState.objects.get(table="devices_device").fresh_at
     assert not sync_again()
-    assert "ended after 1 rows of 1000" in SyncRun.objects.first().error
-    assert Device.objects.count() >= 60
+    assert not Policy.objects.filter(pk=policy).exists()
+    assert SyncRun.objects.first().error.startswith("Devices: ")
+    states = MirrorState.objects.in_bulk()
+    assert states["devices_device"].fresh_at == before
+    assert "no permission" in states["devices_device"].error
+    assert states["policies_binding"].fresh_at > before
 
 
 def test_a_value_that_is_too_long_does_not_stop_a_sync(inventory: Cloud) -> None:

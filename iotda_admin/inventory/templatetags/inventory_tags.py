@@ -1,14 +1,16 @@
 """The age of the inventory."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import template
 from django.utils.timesince import timesince
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 from iotda_admin.access.scope import user_spaces
-from iotda_admin.inventory.models import SyncRun
+from iotda_admin.inventory.mirror import mirrors
+from iotda_admin.inventory.models import MirrorState, SyncRun
 
 register = template.Library()
 
@@ -17,7 +19,7 @@ register = template.Library()
 def freshness(context: template.Context) -> dict[str, Any]:
     """Show how old the inventory is, with a button to sync it."""
     last = SyncRun.objects.first()
-    fresh_at = SyncRun.fresh_at()
+    fresh_at = MirrorState.newest() or SyncRun.fresh_at()
     age = (
         timesince(fresh_at)
         if fresh_at and now() - fresh_at > timedelta(minutes=1)
@@ -37,5 +39,26 @@ def freshness(context: template.Context) -> dict[str, Any]:
         if last and user_spaces(context["request"].user) is None
         else 0,
         "failed": last is not None and last.state == SyncRun.State.FAILED,
+        "failed_parts": failed_parts(),
         "request": context["request"],
     }
+
+
+def failed_parts() -> list[str]:
+    """Say what the last sync could not read and how old it is, once for each reason."""
+    failed = MirrorState.objects.exclude(error="").in_bulk()
+    titles: dict[tuple[str, datetime | None], list[str]] = {}
+    for mirror in mirrors():
+        if state := failed.get(mirror.table):
+            same = titles.setdefault((state.error, state.fresh_at), [])
+            same.append(str(mirror.title))
+    texts = []
+    for (error, fresh_at), parts in titles.items():
+        text = (
+            _("%(parts)s: not synced, %(age)s old. %(error)s")
+            if fresh_at
+            else _("%(parts)s: not synced yet. %(error)s")
+        )
+        age = timesince(fresh_at) if fresh_at else ""
+        texts.append(text % {"parts": ", ".join(parts), "age": age, "error": error})
+    return texts

@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from itertools import batched
+from operator import attrgetter
 from typing import Any
 
 from django.conf import settings
@@ -239,9 +240,8 @@ class TaskPoll:
             return retrying(show, attempts=10, timeout=40.0)(page)
 
         rows = []
-        # The key makes each row unique: parse_task_rows decides about repeated targets.
         for row in walk_windows(
-            fetch, key=lambda row: str(id(row)), in_flight=settings.INVENTORY_IN_FLIGHT
+            fetch, key=attrgetter("target"), in_flight=settings.INVENTORY_IN_FLIGHT
         ):
             rows.append(row)
             self.heartbeat()

@@ -69,7 +69,7 @@ def page[Item: Record](
         if settings.count_after_marker
         else len(records)
     )
-    about: dict[str, Any] = {"count": count}
+    about: dict[str, Any] = {"count": max(0, count + settings.count_error)}
     if items:
         about["marker"] = marker(items[-1].record_id)
     elif settings.empty_page_marker == "empty":
