@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import transaction
-from django.http import HttpRequest
 from django.utils import timezone
 
 from iotda_admin.audit.record import record_event, record_request_event
@@ -19,40 +18,28 @@ CARRIED_OVER = ("assignee_id", "assignee_name", "note", "ticket")
 
 
 @transaction.atomic
-def assign(
-    request: HttpRequest, selection: FailureSelection, done: str, **fields: object
-) -> None:
+def assign(selection: FailureSelection, done: str, **fields: Any) -> None:
     """Set fields of the assignments; `done` says in the summary what was done."""
     save_assignments(selection.keys, **fields)
-    record_selection(
-        "failure.noted",
-        request,
-        selection,
-        done,
-        reason=fields.get("note"),
-        ticket=fields.get("ticket"),
-    )
+    reason, ticket = fields.get("note", ""), fields.get("ticket", "")
+    record_selection("failure.noted", selection, done, reason=reason, ticket=ticket)
 
 
 @transaction.atomic
-def resolve_by_hand(
-    request: HttpRequest, selection: FailureSelection, reason: str
-) -> None:
-    now, name = timezone.now(), request.user.get_username()
+def resolve_by_hand(selection: FailureSelection, reason: str) -> None:
+    now, name = timezone.now(), selection.request.user.get_username()
     save_assignments(selection.keys, closed_at=now)
     open_ones = Target.objects.filter(pk__in=selection.keys, resolved_at=None)
     open_ones.update(resolved_at=now, resolved_by=f"{name}: {reason}"[:200])
-    record_selection(
-        "failure.solved", request, selection, "resolved by hand", reason=reason
-    )
+    record_selection("failure.solved", selection, "resolved by hand", reason=reason)
 
 
 @transaction.atomic
-def reopen(request: HttpRequest, selection: FailureSelection) -> None:
+def reopen(selection: FailureSelection) -> None:
     save_assignments(selection.keys, closed_at=None)
     targets = Target.objects.filter(pk__in=selection.keys)
     targets.update(resolved_at=None, resolved_by="")
-    record_selection("failure.noted", request, selection, "reopened")
+    record_selection("failure.noted", selection, "reopened")
 
 
 def save_assignments(targets: Iterable[int], **fields: object) -> None:
@@ -66,31 +53,28 @@ def save_assignments(targets: Iterable[int], **fields: object) -> None:
 
 
 def record_selection(
-    kind: str,
-    request: HttpRequest,
-    selection: FailureSelection,
-    done: str,
-    **columns: object,
+    kind: str, selection: FailureSelection, done: str, **columns: Any
 ) -> None:
-    targets = selection.targets
-    if len({target.operation_id for target in targets}) == 1:
-        columns |= {
-            "operation": targets[0].operation_id,
-            "verb": targets[0].operation.verb,
-        }
-    set_columns = {name: value for name, value in columns.items() if value}
-    record_request_event(kind, request, **failure_columns(targets, done), **set_columns)
+    columns |= failure_columns(selection.targets, done)
+    operation, *others = {target.operation for target in selection.targets}
+    if not others:
+        columns |= {"operation": operation.pk, "verb": operation.verb}
+    record_request_event(kind, selection.request, **columns)
 
 
 def failure_columns(targets: Sequence[Target], done: str) -> dict[str, Any]:
     """Return the columns of an event about failures; `done` ends its summary."""
-    number, operations = len(targets), {target.operation_id for target in targets}
+    number, operations = len(targets), operation_numbers(targets)
     return {
         "space": space_of(operations),
         "targets": [(target.target_id, target.name) for target in targets],
         "summary": f"{number:,} failure{'s' * (number != 1)} {done}",
-        "detail": {"operations": sorted(operations)[:100]},
+        "detail": {"operations": operations[:100]},
     }
+
+
+def operation_numbers(targets: Sequence[Target]) -> list[int]:
+    return sorted({target.operation_id for target in targets})
 
 
 def carry_over(source: str = "worker") -> None:
@@ -104,15 +88,16 @@ def carry_over(source: str = "worker") -> None:
     for each in assignments.order_by("pk")[:BATCH_SIZE]:
         number = each.target.resolved_by.removesuffix(FAILED_AGAIN).removeprefix("OP-")
         if number.isdigit():
-            key = [int(number), *(getattr(each, name) for name in CARRIED_OVER)]
-            alike[tuple(key)].append(each)
-    for (number, *values), group in alike.items():
-        move_to(number, group, dict(zip(CARRIED_OVER, values, strict=True)), source)
+            values = [getattr(each, name) for name in CARRIED_OVER]
+            alike[int(number), *values].append(each)
+    for (operation, *values), group in alike.items():
+        fields = dict(zip(CARRIED_OVER, values, strict=True))
+        move_to(operation, group, fields, source)
 
 
 @transaction.atomic
 def move_to(
-    number: int, group: Sequence[Assignment], fields: dict[str, Any], source: str
+    operation: int, group: Sequence[Assignment], fields: dict[str, Any], source: str
 ) -> None:
     """Move assignments with equal fields to failures of an operation without any."""
     # The worker and a retry may run at the same time: each moves what it could lock.
@@ -120,7 +105,7 @@ def move_to(
     keys = {each.pk for each in locked.select_for_update(skip_locked=True)}
     moved = [each.target for each in group if each.pk in keys]
     later = Target.objects.filter(
-        operation=number,
+        operation=operation,
         target_id__in=[target.target_id for target in moved],
         assignment=None,
     ).select_related("operation")
@@ -129,20 +114,19 @@ def move_to(
         [Assignment(target=target, **fields) for target in found], ignore_conflicts=True
     )
     Assignment.objects.filter(pk__in=keys).delete()
-    if found:
-        name = fields["assignee_name"]
-        taken = f"taken by {name}" if name else "noted"
-        done = f"failed again in {found[0].operation}, {taken} as before"
-        earlier = sorted({target.operation_id for target in moved})
-        columns = failure_columns(found, done) | {
-            "detail": {"operations": earlier[:100]}
-        }
-        record_event(
-            "failure.noted",
-            source=source,
-            operation=number,
-            verb=found[0].operation.verb,
-            reason=fields["note"],
-            ticket=fields["ticket"],
-            **columns,
-        )
+    if not found:
+        return
+    name = fields["assignee_name"]
+    taken = f"taken by {name}" if name else "noted"
+    done = f"failed again in {found[0].operation}, {taken} as before"
+    columns = failure_columns(found, done)
+    columns["detail"] = {"operations": operation_numbers(moved)[:100]}
+    record_event(
+        "failure.noted",
+        source=source,
+        operation=operation,
+        verb=found[0].operation.verb,
+        reason=fields["note"],
+        ticket=fields["ticket"],
+        **columns,
+    )

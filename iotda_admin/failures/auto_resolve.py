@@ -10,6 +10,7 @@ from django.db.models import Q
 from iotda_admin.audit.record import record_event
 from iotda_admin.failures.assignments import carry_over, failure_columns
 from iotda_admin.failures.models import AutoResolveProgress
+from iotda_admin.failures.queries import by_operation
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.operations.error_codes import DEVICE_MISSING
 from iotda_admin.operations.models import Operation, Target
@@ -26,19 +27,16 @@ GONE = "inventory: the target no longer exists"
 def resolve_by_inventory() -> None:
     """Compare open failures with a new sync, one batch per call of the worker."""
     carry_over()
-    synced_at = SyncRun.fresh_at()
-    progress = AutoResolveProgress.objects.first()
-    if synced_at and (
-        progress is None or progress.fresh_at < synced_at or progress.reached
-    ):
-        resolve_batch(synced_at)
+    if synced_at := SyncRun.fresh_at():
+        progress, _new = AutoResolveProgress.objects.get_or_create(
+            pk=1, defaults={"fresh_at": synced_at, "reached": ABOVE_ALL}
+        )
+        if progress.fresh_at < synced_at or progress.reached:
+            resolve_batch(synced_at)
 
 
 @transaction.atomic
 def resolve_batch(synced_at: datetime) -> None:
-    AutoResolveProgress.objects.get_or_create(
-        pk=1, defaults={"fresh_at": synced_at, "reached": ABOVE_ALL}
-    )
     progress = AutoResolveProgress.objects.select_for_update(skip_locked=True).first()
     if progress is None:  # Another worker holds it.
         return
@@ -47,11 +45,8 @@ def resolve_batch(synced_at: datetime) -> None:
     targets = failures_before(progress.fresh_at, progress.reached)
     progress.reached = targets[-1].pk if len(targets) == BATCH_SIZE else 0
     progress.save()
-    by_operation: dict[Operation, list[Target]] = defaultdict(list)
-    for target in targets:
-        by_operation[target.operation].append(target)
-    resolved: dict[str, list[Target]] = {AS_REQUESTED: [], GONE: []}
-    for operation, group in by_operation.items():
+    resolved = defaultdict(list)
+    for operation, group in by_operation(targets).items():
         for target, reason in reasons(operation, group):
             resolved[reason].append(target)
     for reason, group in resolved.items():
@@ -86,6 +81,6 @@ def resolve(targets: Sequence[Target], reason: str) -> None:
     rows = Target.objects.filter(
         pk__in=[target.pk for target in targets], resolved_at=None
     )
-    if targets and mark_resolved(rows, reason):
+    if mark_resolved(rows, reason):
         columns = failure_columns(targets, f"resolved by the {reason}")
         record_event("failure.solved", source="worker", **columns)

@@ -1,10 +1,10 @@
 from typing import Any
 
 from django import forms
-from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from iotda_admin.access.scope import AnyUser
 from iotda_admin.operations.verbs import all_verbs
 
 ME, NOBODY = "me", "nobody"
@@ -28,7 +28,6 @@ class FailureFilterForm(forms.Form):
         label=_("Retry"),
         required=False,
         choices=[
-            ("", _("All")),
             ("retry", _("Can help")),
             ("hopeless", _("Cannot help")),
         ],
@@ -53,7 +52,7 @@ class FailureFilterForm(forms.Form):
             return {ME: _("me"), NOBODY: _("nobody")}.get(value, value)
         return dict(getattr(self.fields[name], "choices", [])).get(value, value)
 
-    def filters(self, user: User | AnonymousUser) -> Q:
+    def filters(self, user: AnyUser) -> Q:
         values, found = self.values, Q()
         if assignee := values.get("owner"):
             found &= {

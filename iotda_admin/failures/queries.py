@@ -1,7 +1,7 @@
 """The open failures that a user may see, grouped by cause."""
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -28,11 +28,12 @@ SAMPLE_SIZE = 20
 class FailureGroup:
     """Failures with one cause. All unknown outcomes are one group, whatever their code."""
 
+    rows: QuerySet[Target]
     state: str
     code: str
     count: int
     help: ErrorHelp
-    messages: Sequence[str] = ()
+    messages: Sequence[str]
 
     @property
     def query(self) -> dict[str, str]:
@@ -67,9 +68,13 @@ def in_group(rows: QuerySet[Target], state: str, code: str) -> QuerySet[Target]:
         # Through their keys: no index has unknown targets in the order of the page.
         unknown = rows.filter(state=State.UNKNOWN).order_by("-error_code", "-pk")
         keys = unknown.values_list("pk", flat=True)[: COUNT_LIMIT + 1]
-        return rows.filter(pk__in=list(keys))
-    code = "" if code == "-" else code.replace("\0", "")
-    return rows.filter(state=State.FAILED, error_code=code)
+        return rows.filter(pk__in=list(keys), state=State.UNKNOWN)
+    return rows.filter(state=State.FAILED, error_code=error_code(code))
+
+
+def error_code(code: str) -> str:
+    """Return the error code that the query parameter of a group names."""
+    return "" if code == "-" else code.replace("\0", "")
 
 
 def distinct_codes(rows: QuerySet[Target]) -> Iterator[str]:
@@ -83,38 +88,41 @@ def distinct_codes(rows: QuerySet[Target]) -> Iterator[str]:
 
 def failure_groups(rows: QuerySet[Target]) -> list[FailureGroup]:
     """Group by cause: unknown outcomes first, those that no retry can help last."""
-    groups: list[FailureGroup] = []
-    unknown = 0
+    counts: Counter[tuple[str, str]] = Counter()
     for code in islice(distinct_codes(rows), CODES_SHOWN):
         alike = rows.filter(error_code=code).order_by("-pk")
-        counts = Counter(alike.values_list("state", flat=True)[: COUNT_LIMIT + 1])
-        unknown += counts[State.UNKNOWN]
-        if counts[State.FAILED]:
-            groups.append(make_group(alike, State.FAILED, code, counts[State.FAILED]))
-    if unknown:
-        alike = in_group(rows, State.UNKNOWN, "")
-        groups.append(make_group(alike, State.UNKNOWN, "", unknown))
+        states = alike.values_list("state", flat=True)[: COUNT_LIMIT + 1]
+        for state, count in Counter(states).items():
+            counts[state, code if state == State.FAILED else ""] += count
+    groups = [failure_group(rows, *cause, count) for cause, count in counts.items()]
     return sorted(
         groups, key=lambda g: (g.state == State.FAILED, g.help.hopeless, -g.count)
     )
 
 
-def failure_group(rows: QuerySet[Target], state: str, code: str) -> FailureGroup:
-    """Return the group of one state or code; it may be empty."""
-    alike = in_group(rows, state, code)
-    code = "" if code == "-" else code
-    return make_group(alike, state or State.FAILED, code, count_up_to_limit(alike))
-
-
-def make_group(
-    alike: QuerySet[Target], state: str, code: str, count: int
+def failure_group(
+    rows: QuerySet[Target], state: str, code: str, count: int | None = None
 ) -> FailureGroup:
-    rows = alike.filter(state=state).order_by("-pk").select_related("chunk")
-    sample = list(rows[:SAMPLE_SIZE])
+    """Return the group of one state or code; it may be empty. Count it unless given."""
+    alike = in_group(rows, state, code)
+    sample = list(alike.order_by("-pk").select_related("chunk")[:SAMPLE_SIZE])
     messages = dict.fromkeys(filter(None, (each.error_message for each in sample)))
-    status = sample[0].chunk.http_status if sample else None
-    help = explain_target(state, code, status)
-    return FailureGroup(state, code, count, help, list(messages)[:3])
+    state, code = state or State.FAILED, error_code(code)
+    return FailureGroup(
+        alike,
+        state,
+        code,
+        count_up_to_limit(alike) if count is None else count,
+        explain_target(state, code, sample[0].chunk.http_status if sample else None),
+        list(messages)[:3],
+    )
+
+
+def by_operation(failures: Iterable[Target]) -> dict[Operation, list[Target]]:
+    groups: dict[Operation, list[Target]] = defaultdict(list)
+    for target in failures:
+        groups[target.operation].append(target)
+    return groups
 
 
 def count_open_failures(visible: QuerySet[Operation]) -> int:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, QueryDict
+from django.urls import reverse
 
+from iotda_admin.core.pagination import valid_key
 from iotda_admin.failures.forms import FailureFilterForm
 from iotda_admin.failures.queries import COUNT_LIMIT, filter_failures, in_group
 from iotda_admin.operations.models import Target
@@ -17,20 +19,33 @@ FIELDS = ("query", "all", "upto", "only", "target")
 
 @dataclass(frozen=True, slots=True)
 class FailureSelection:
-    """hidden: form fields that select the same again, without failures added since.
+    """The failures that a request selects.
 
-    back: the query of the list
+    query: the query of the list
+    hidden: more form fields that select the same again, without failures added since
     more: whether more failures match than one request takes
     """
 
+    request: HttpRequest
+    query: QueryDict
     targets: Sequence[Target]
-    hidden: Sequence[tuple[str, str]]
-    back: str
+    hidden: Sequence[tuple[str, object]]
     more: bool = False
 
     @property
     def keys(self) -> list[int]:
         return [target.pk for target in self.targets]
+
+    @property
+    def back(self) -> str:
+        """Return the URL of the list."""
+        return reverse("failures:failures", query=self.query)
+
+    @property
+    def sent(self) -> QueryDict | None:
+        """Return the fields of the form if it was sent, not only opened."""
+        form = self.request.POST
+        return form if {"save", "key"} & set(form) else None
 
 
 def selected_failures(
@@ -39,29 +54,24 @@ def selected_failures(
     """Return what a request selects: open failures, or those resolved by hand."""
     sent = request.POST if request.method == "POST" else request.GET
     query = QueryDict(sent.get("query", "")[:2000], mutable=True)
-    back = f"?{query.urlencode()}" if query else ""
-    hidden = [("query", query.urlencode())]
     if "all" in sent and "only" not in sent:
         rows = matching_failures(request, query)
         newest = rows.values_list("pk", flat=True).first() or 0
         upto = next(iter(whole_numbers([sent.get("upto", "")])), newest)
         found = load(rows.filter(pk__lte=upto))
-        hidden += [("all", "1"), ("upto", str(upto))]
-        return FailureSelection(
-            found[:COUNT_LIMIT], hidden, back, len(found) > COUNT_LIMIT
-        )
+        hidden = [("all", 1), ("upto", upto)]
+        more = len(found) > COUNT_LIMIT
+        return FailureSelection(request, query, found[:COUNT_LIMIT], hidden, more)
     keys = whole_numbers(sent.getlist("only") or sent.getlist("target"))
-    rows = Target.objects.filter(
-        pk__in=keys[:COUNT_LIMIT], operation__in=visible(request)
-    )
-    found = load(rows)
+    chosen = Target.objects.filter(pk__in=keys[:COUNT_LIMIT])
+    found = load(chosen.filter(operation__in=visible(request)))
     if len(found) < len(keys):
         # Reject the whole request if the user may not see one of them.
         raise Http404
     matches = is_resolved_by_hand if resolved else is_open
     targets = [target for target in found if matches(target)]
-    hidden += [("target", str(target.pk)) for target in targets]
-    return FailureSelection(targets, hidden, back)
+    hidden = [("target", target.pk) for target in targets]
+    return FailureSelection(request, query, targets, hidden)
 
 
 def is_open(target: Target) -> bool:
@@ -86,8 +96,6 @@ def load(rows: QuerySet[Target]) -> list[Target]:
 
 
 def whole_numbers(values: Sequence[str]) -> list[int]:
-    return [
-        int(value)
-        for value in dict.fromkeys(values)
-        if value.isascii() and value.isdigit() and len(value) < 19
-    ]
+    """Return the values that can be keys of the failures, each once."""
+    key = Target._meta.pk
+    return [int(value) for value in dict.fromkeys(values) if valid_key(key, value)]

@@ -7,12 +7,10 @@ from urllib.parse import quote, urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
-from django.db.models import QuerySet
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_safe
 
 from iotda_admin.access.actor import actor_of
@@ -26,7 +24,6 @@ from iotda_admin.failures.queries import (
     failure_group,
     failure_groups,
     filter_failures,
-    in_group,
 )
 from iotda_admin.failures.retry import MAX_OPERATIONS, plan_retries, send_retries
 from iotda_admin.failures.selection import (
@@ -41,7 +38,7 @@ from iotda_admin.operations.web.forms import ChangeForm
 from iotda_admin.operations.web.views import SEE, visible
 
 type View = Callable[[HttpRequest], HttpResponse]
-type SelectionView = Callable[[HttpRequest, FailureSelection], HttpResponse]
+type SelectionView = Callable[[FailureSelection], HttpResponse]
 # Proxies may reject longer URLs; the sign-in page's URL quotes this one.
 URL_LENGTH = 3900
 
@@ -60,7 +57,8 @@ def failures(request: HttpRequest) -> HttpResponse:
     else:
         rows = filter_failures(visible(request), form.filters(request.user))
         if state == Target.State.UNKNOWN or code:
-            template, more = "failures/group.html", group(request, rows, state, code)
+            group = failure_group(rows, state, code)
+            template, more = "failures/group.html", group_context(request, group)
         else:
             can = form.values.get("can", "")
             groups = [each for each in failure_groups(rows) if matches(each, can)]
@@ -72,16 +70,10 @@ def matches(group: FailureGroup, can: str) -> bool:
     return not can or (group.help.retryable if can == "retry" else group.help.hopeless)
 
 
-def group(
-    request: HttpRequest, rows: QuerySet[Target], state: str, code: str
-) -> dict[str, Any]:
-    alike = in_group(rows, state, code).select_related("operation", "assignment")
-    page = paginate(alike, request, descending=True)
-    return {
-        "group": failure_group(rows, state, code),
-        "page": page,
-        "upto": page.items[0].pk if page.items else 0,
-    }
+def group_context(request: HttpRequest, group: FailureGroup) -> dict[str, Any]:
+    rows = group.rows.select_related("operation", "assignment")
+    page = paginate(rows, request, descending=True)
+    return {"group": group, "page": page}
 
 
 def resolved_by_hand(request: HttpRequest) -> dict[str, Any]:
@@ -91,15 +83,12 @@ def resolved_by_hand(request: HttpRequest) -> dict[str, Any]:
     return {"page": paginate(rows, request, descending=True)}
 
 
-def created_retries(request: HttpRequest) -> list[dict[str, Any]]:
+def created_retries(request: HttpRequest) -> list[tuple[Operation, str]]:
     """Return the operations that a retry on this page has just created."""
     keys = whole_numbers(request.GET.get("asked", "").split(",")[:20])
     created = list(visible(request).filter(pk__in=keys))
     counts = target_counts_by_operation(created)
-    return [
-        {"operation": each, "counts": format_counts(counts[each.pk])}
-        for each in created
-    ]
+    return [(each, format_counts(counts[each.pk])) for each in created]
 
 
 def action(
@@ -118,14 +107,13 @@ def action(
             if not selection.targets:
                 text = _("Nothing was changed. Select at least one failure.")
                 messages.warning(request, text)
-                return back(selection)
-            url = f"{request.path}?{selection_query(request)}"
-            opened = request.method == "POST" and not {"save", "key"} & set(
-                request.POST
-            )
-            if form and opened and len(quote(url)) < URL_LENGTH:
+                return redirect(selection.back)
+            fields = {name: request.POST.getlist(name) for name in FIELDS}
+            url = f"{request.path}?{urlencode(fields, doseq=True)}"
+            opened = form and request.method == "POST" and not selection.sent
+            if opened and len(quote(url)) < URL_LENGTH:
                 return redirect(url)
-            return view(request, selection)
+            return view(selection)
 
         @require_http_methods(["GET", "HEAD", "POST"])
         @wraps(view)
@@ -140,124 +128,97 @@ def action(
     return decorate
 
 
-def selection_query(request: HttpRequest) -> str:
-    return urlencode(
-        [(name, value) for name in FIELDS for value in request.POST.getlist(name)]
-    )
-
-
-def back(selection: FailureSelection, asked: str = "") -> HttpResponse:
-    query = f"{'&' if selection.back else '?'}asked={asked}" if asked else ""
-    return redirect(reverse("failures:failures") + selection.back + query)
-
-
-def done(
-    request: HttpRequest, selection: FailureSelection, one: str, many: str
-) -> HttpResponse:
+def done(selection: FailureSelection, one: str, many: str) -> HttpResponse:
     number = len(selection.targets)
-    messages.success(request, (one if number == 1 else many) % {"n": number})
-    return back(selection)
+    text = (one if number == 1 else many) % {"n": number}
+    messages.success(selection.request, text)
+    return redirect(selection.back)
 
 
 @action()
-def take(request: HttpRequest, selection: FailureSelection) -> HttpResponse:
-    name = request.user.get_username()
-    fields = {"assignee_id": request.user.pk, "assignee_name": name}
-    assignments.assign(request, selection, f"taken by {name}", **fields)
+def take(selection: FailureSelection) -> HttpResponse:
+    user = selection.request.user
+    name = user.get_username()
+    assignments.assign(
+        selection, f"taken by {name}", assignee_id=user.pk, assignee_name=name
+    )
     one, many = _("Assigned to you."), _("%(n)d failures are assigned to you.")
-    return done(request, selection, one, many)
+    return done(selection, one, many)
 
 
 @action()
-def give_back(request: HttpRequest, selection: FailureSelection) -> HttpResponse:
-    fields = {"assignee_id": None, "assignee_name": ""}
-    assignments.assign(request, selection, "given back", **fields)
+def give_back(selection: FailureSelection) -> HttpResponse:
+    assignments.assign(selection, "given back", assignee_id=None, assignee_name="")
     one, many = _("No longer assigned."), _("%(n)d failures are no longer assigned.")
-    return done(request, selection, one, many)
+    return done(selection, one, many)
 
 
 @action(form=True)
-def note(request: HttpRequest, selection: FailureSelection) -> HttpResponse:
-    sent = "save" in request.POST
-    initial = common_values(selection.targets)
-    form = NoteForm(request.POST if sent else None, initial=initial)
+def note(selection: FailureSelection) -> HttpResponse:
+    found = [
+        getattr(target, "assignment", None) or Assignment()
+        for target in selection.targets
+    ]
+    form = NoteForm(selection.sent, initial=common_values(found, "note", "ticket"))
     if not form.is_valid():
-        return show_form(request, "failures/note.html", selection, form)
+        return show_form("failures/note.html", selection, form)
     if changed := {name: form.cleaned_data[name] for name in form.changed_data}:
-        assignments.assign(request, selection, "noted", **changed)
-    return done(request, selection, _("Saved."), _("Saved for %(n)d failures."))
+        assignments.assign(selection, "noted", **changed)
+    return done(selection, _("Saved."), _("Saved for %(n)d failures."))
 
 
-def common_values(targets: Sequence[Target]) -> dict[str, str]:
-    """Return the note and the ticket if all assignments have the same."""
-    found = [getattr(target, "assignment", None) or Assignment() for target in targets]
-    values = {
-        name: {getattr(each, name) for each in found} for name in ("note", "ticket")
-    }
-    return {name: each.pop() for name, each in values.items() if len(each) == 1}
+def common_values(rows: Sequence[Model], *fields: str) -> dict[str, str]:
+    """Return the fields that have the same value in all rows."""
+    values = {name: {getattr(row, name) for row in rows} for name in fields}
+    return {name: found.pop() for name, found in values.items() if len(found) == 1}
 
 
 @action(form=True)
-def solve(request: HttpRequest, selection: FailureSelection) -> HttpResponse:
-    form = ResolveForm(request.POST if "save" in request.POST else None)
+def solve(selection: FailureSelection) -> HttpResponse:
+    form = ResolveForm(selection.sent)
     if not form.is_valid():
-        return show_form(request, "failures/solve.html", selection, form)
-    assignments.resolve_by_hand(request, selection, form.cleaned_data["reason"])
-    one, many = _("Resolved."), _("%(n)d failures are resolved.")
-    return done(request, selection, one, many)
+        return show_form("failures/solve.html", selection, form)
+    assignments.resolve_by_hand(selection, form.cleaned_data["reason"])
+    return done(selection, _("Resolved."), _("%(n)d failures are resolved."))
 
 
 @action(resolved=True)
-def reopen(request: HttpRequest, selection: FailureSelection) -> HttpResponse:
-    assignments.reopen(request, selection)
-    one, many = _("Reopened."), _("%(n)d failures are reopened.")
-    return done(request, selection, one, many)
+def reopen(selection: FailureSelection) -> HttpResponse:
+    assignments.reopen(selection)
+    return done(selection, _("Reopened."), _("%(n)d failures are reopened."))
 
 
 @action(form=True)
-def retry(request: HttpRequest, selection: FailureSelection) -> HttpResponse:
+def retry(selection: FailureSelection) -> HttpResponse:
+    request = selection.request
     number = len({target.operation_id for target in selection.targets})
     if number > MAX_OPERATIONS:
-        messages.warning(request, too_many_operations(number))
-        return back(selection)
-    plans = plan_retries(selection.targets, request.user)
-    possible = [each for each in plans if each.ids]
+        text = _(
+            "These come from %(n)d operations. Select fewer: up to %(most)d are retried at once."
+        )
+        messages.warning(request, text % {"n": number, "most": MAX_OPERATIONS})
+        return redirect(selection.back)
+    retries = plan_retries(selection.targets, request.user)
+    possible = [each for each in retries if each.targets]
+    operations = [each.plan.of for each in possible]
     form = ChangeForm(
-        request.POST if "key" in request.POST else None,
-        initial=common_reason([each.operation for each in possible]),
+        selection.sent, initial=common_values(operations, "reason", "ticket")
     )
     if not form.is_valid() or not possible:
-        number = sum(len(each.ids) for each in plans)
-        more = {"retries": plans, "number": number}
-        return show_form(request, "failures/retry.html", selection, form, **more)
-    values = {name: form.cleaned_data[name] for name in ("key", "reason", "ticket")}
-    created, rejected = send_retries(possible, actor=actor_of(request), **values)
+        number = sum(len(each.targets) for each in possible)
+        more = {"retries": retries, "number": number}
+        return show_form("failures/retry.html", selection, form, **more)
+    created, rejected = send_retries(possible, actor_of(request), form.cleaned_data)
     for message in rejected:
         messages.error(request, message)
-    return back(selection, asked=",".join(str(each.pk) for each in created))
-
-
-def too_many_operations(number: int) -> str:
-    return ngettext(
-        "These come from %(n)d operation.",
-        "These come from %(n)d operations. Select fewer: up to %(most)d are retried at once.",
-        number,
-    ) % {"n": number, "most": MAX_OPERATIONS}
-
-
-def common_reason(operations: Sequence[Operation]) -> dict[str, str]:
-    """Return the reason and the ticket if all operations have the same."""
-    found = {(each.reason, each.ticket) for each in operations}
-    reason, ticket = found.pop() if len(found) == 1 else ("", "")
-    return {"reason": reason, "ticket": ticket}
+    if created:
+        selection.query["asked"] = ",".join(str(each.pk) for each in created)
+    return redirect(selection.back)
 
 
 def show_form(
-    request: HttpRequest,
-    template: str,
-    selection: FailureSelection,
-    form: Any,
-    **more: Any,
+    template: str, selection: FailureSelection, form: Any, **more: Any
 ) -> HttpResponse:
     context = {"selection": selection, "form": form, **more}
-    return render(request, template, context, status=422 if form.is_bound else 200)
+    status = 422 if form.is_bound else 200
+    return render(selection.request, template, context, status=status)
