@@ -1,7 +1,8 @@
 """The most targets that a user may change with one operation."""
 
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 
+from iotda_admin.access.roles import permission_named
 from iotda_admin.access.scope import AnyUser
 
 
@@ -13,16 +14,9 @@ def target_limit(user: AnyUser, permission: str) -> int | None:
     """
     if user.is_superuser:
         return None
-    app, _dot, codename = permission.partition(".")
-    roles = Group.objects.filter(
-        user=user.pk,
-        permissions__content_type__app_label=app,
-        permissions__codename=codename,
-    )
+    rows = Permission.objects.filter(permission_named(permission))
+    roles = Group.objects.filter(user=user.pk, permissions__in=rows)
     limits = list(roles.values_list("limit__targets", flat=True))
-    own = {"content_type__app_label": app, "codename": codename}
-    if None in limits or (
-        user.is_authenticated and user.user_permissions.filter(**own).exists()
-    ):
+    if None in limits or rows.filter(user=user.pk).exists():
         return None
     return max(limits, default=None)

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.apps import apps as current_apps
 from django.db import transaction
+from django.db.models import Q
 from django.utils.functional import Promise
 
 # The roles, and the most targets of one operation of each; None: no limit.
@@ -49,6 +50,16 @@ def declare_permission(
     PERMISSIONS[label] = declared
 
 
+def permission_named(label: str) -> Q:
+    """Return the condition that a permission has this label."""
+    app_label, _dot, codename = label.partition(".")
+    return Q(content_type__app_label=app_label, codename=codename)
+
+
+def permission_label(permission: Any) -> str:
+    return f"{permission.content_type.app_label}.{permission.codename}"
+
+
 @transaction.atomic
 def create_permissions(apps: Any = current_apps, **_: Any) -> None:
     """Create the permissions that are new, and give only these to their roles.
@@ -66,7 +77,7 @@ def create_permissions(apps: Any = current_apps, **_: Any) -> None:
         apps.get_model("auth", name) for name in ("Permission", "Group")
     )
     rows = Permission.objects.select_related("content_type")
-    existing = {f"{row.content_type.app_label}.{row.codename}": row for row in rows}
+    existing = {permission_label(row): row for row in rows}
     missing = PERMISSIONS.keys() - existing.keys()
     if missing and not Group.objects.exists():
         create_roles(apps)

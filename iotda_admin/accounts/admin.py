@@ -1,5 +1,7 @@
 """Users and roles in Django's admin, for superusers only. Every change is audited."""
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django import forms
@@ -9,13 +11,12 @@ from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import BadRequest
 from django.db import transaction
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Space
 from iotda_admin.access.models import EVERY_SPACE, Grant, RoleLimit
-from iotda_admin.access.roles import PERMISSIONS
+from iotda_admin.access.roles import PERMISSIONS, permission_named
 from iotda_admin.audit.record import deferred_events
 
 # No name is longer than this.
@@ -25,21 +26,18 @@ INLINE_ROWS = 250
 
 
 class GrantForm(forms.ModelForm):  # type: ignore[type-arg]
-    app_id = forms.ChoiceField(label=_("Resource space"))
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        field, own = self.fields["app_id"], self.instance.app_id
-        assert isinstance(field, forms.ChoiceField)
-        spaces = [(space.pk, f"{space} · {space.pk}") for space in Space.objects.all()]
-        known = {EVERY_SPACE, *(pk for pk, _name in spaces)}
-        gone = [(own, own)] if own and own not in known else []
-        field.choices = [
-            ("", "---------"),
-            (EVERY_SPACE, _("Every resource space")),
-            *spaces,
-            *gone,
-        ]
+        names: dict[str, Any] = {
+            "": "---------",
+            EVERY_SPACE: _("Every resource space"),
+        }
+        names |= {each.pk: f"{each} · {each.pk}" for each in Space.objects.all()}
+        # The space of this row may no longer exist.
+        names.setdefault(self.instance.app_id, self.instance.app_id)
+        self.fields["app_id"] = forms.ChoiceField(
+            label=_("Resource space"), choices=names
+        )
 
     class Meta:
         model = Grant
@@ -112,7 +110,6 @@ class AccountAdmin(SuperuserOnly, UserAdmin):  # type: ignore[type-arg]
         "last_login",
     )
     list_filter = ("is_active", "is_superuser", "groups")
-    filter_horizontal = ("groups",)
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         (_("Person"), {"fields": ("first_name", "last_name", "email")}),
@@ -131,8 +128,8 @@ class AccountAdmin(SuperuserOnly, UserAdmin):  # type: ignore[type-arg]
             kwargs |= {
                 "label": _("Roles"),
                 "widget": FilteredSelectMultiple(_("roles"), is_stacked=False),
+                "help_text": _("A user has the permissions of all of these roles."),
             }
-            kwargs["help_text"] = _("A user has the permissions of all of these roles.")
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     @admin.display(description=_("roles"))
@@ -158,16 +155,10 @@ class RoleAdmin(SuperuserOnly, GroupAdmin):
     ) -> Any:
         """Offer only the permissions that this product uses."""
         if db_field.name == "permissions":
-            kwargs["queryset"] = declared_permissions()
+            ours = reduce(or_, map(permission_named, PERMISSIONS))
+            rows = Permission.objects.select_related("content_type")
+            kwargs["queryset"] = rows.filter(ours)
         return super().formfield_for_manytomany(db_field, request, **kwargs)
-
-
-def declared_permissions() -> Any:
-    ours = Q(pk__in=[])
-    for label in PERMISSIONS:
-        app, _dot, codename = label.partition(".")
-        ours |= Q(content_type__app_label=app, codename=codename)
-    return Permission.objects.filter(ours).select_related("content_type")
 
 
 admin.site.unregister([User, Group])

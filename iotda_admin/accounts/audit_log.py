@@ -5,7 +5,7 @@ unlink. They do not report `QuerySet.update`, `bulk_create` and SQL. Events neve
 password or its hash.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.models import Group, Permission, User
@@ -20,6 +20,7 @@ from django.db.models.signals import (
 
 from devices.models import Space
 from iotda_admin.access.models import EVERY_SPACE, Grant, RoleLimit
+from iotda_admin.access.roles import permission_label
 from iotda_admin.accounts import current_request, sessions
 
 # The recorded fields of each model, besides its links.
@@ -37,11 +38,11 @@ AUDITED_FIELDS: dict[type[Model], tuple[str, ...]] = {
     Grant: ("app_id",),
     RoleLimit: ("targets",),
 }
-# For each link table: the model that owns the links, and their name at both ends.
-AUDITED_LINKS: dict[type[Model], tuple[type[Model], str, str]] = {
-    User.groups.through: (User, "groups", "user_set"),
-    User.user_permissions.through: (User, "user_permissions", "user_set"),
-    Group.permissions.through: (Group, "permissions", "group_set"),
+# The name of the links of each link table.
+AUDITED_LINKS: dict[type[Model], str] = {
+    User.groups.through: "groups",
+    User.user_permissions.through: "user_permissions",
+    Group.permissions.through: "permissions",
 }
 
 # The most users that the event of a deleted role lists in its detail.
@@ -57,9 +58,10 @@ def record_change(
 
     Only readers of `space` see the event. `others` are further users it concerns.
     """
-    kind, name = ("user", "username") if isinstance(owner, User) else ("role", "name")
+    kind = "user" if isinstance(owner, User) else "role"
     # After a rename, a search for either name finds the event.
-    names = dict.fromkeys([str(owner), *filter(None, changes.get(name, []))])
+    renamed = changes.get("username") or changes.get("name") or []
+    names = dict.fromkeys([str(owner), *filter(None, renamed)])
     text = "; ".join(
         f"{name}: {plain_value(old)} → {plain_value(new)}"
         for name, (old, new) in changes.items()
@@ -87,21 +89,13 @@ def plain_value(value: Any) -> str:
     return str(value)
 
 
-def stored_values(instance: Model) -> dict[str, Any]:
-    columns = [
-        *AUDITED_FIELDS[type(instance)],
-        *(["password"] if isinstance(instance, User) else []),
-    ]
-    rows = type(instance)._default_manager.filter(pk=instance.pk).values(*columns)
-    return rows.first() or {} if instance.pk else {}
-
-
 def remember_values(
     instance: Model, update_fields: Iterable[str] | None = None, **_: Any
 ) -> None:
     # Each sign-in saves last_login; that is not a change.
     if set(update_fields or []) != {"last_login"}:
-        instance._before = stored_values(instance)  # type: ignore[attr-defined]
+        stored = type(instance)._default_manager.filter(pk=instance.pk).values()
+        instance._before = stored.first() or {}  # type: ignore[attr-defined]
 
 
 def record_save(
@@ -112,12 +106,11 @@ def record_save(
 ) -> None:
     if not hasattr(instance, "_before"):
         return
-    old = instance.__dict__.pop("_before")
-    changes = {
-        name: [old.get(name), getattr(instance, name)]
-        for name in AUDITED_FIELDS[sender]
-        if old.get(name) != getattr(instance, name) and (old or getattr(instance, name))
-    }
+    old, changes = instance.__dict__.pop("_before"), {}
+    for name in AUDITED_FIELDS[sender]:
+        was, now = old.get(name), getattr(instance, name)
+        if was != now and (old or now):
+            changes[name] = [was, now]
     if isinstance(instance, User) and old:
         if password_changed(instance, old["password"], update_fields):
             changes["password"] = ["kept secret", "changed"]
@@ -137,32 +130,30 @@ def password_changed(user: User, old: str, update_fields: Iterable[str] | None) 
     return user.password != old and not rehashed
 
 
-def record_deletion(sender: type[Model], instance: Model, **_: Any) -> None:
+def record_deletion(instance: Model, **_: Any) -> None:
     """Record the deletion of a user or role, with its links: they send no signal."""
-    changes = {name: [getattr(instance, name), None] for name in AUDITED_FIELDS[sender]}
-    for owner, name, _other_end in AUDITED_LINKS.values():
-        if owner is sender:
-            links = getattr(instance, name)
-            if held := row_labels(links.model, set(links.values_list("pk", flat=True))):
-                changes[name] = [held, []]
-    losers = (
-        sorted(instance.user_set.values_list("username", flat=True))
-        if isinstance(instance, Group)
-        else []
-    )
+    changes = removed_values(instance)
+    for name in AUDITED_LINKS.values():
+        if hasattr(instance, name) and (held := row_labels(getattr(instance, name))):
+            changes[name] = [held, []]
+    losers = []
+    if isinstance(instance, Group):
+        losers = sorted(instance.user_set.values_list("username", flat=True))
     if losers:
-        more = (
-            [f"… (+{len(losers) - NAMED_USERS})"] if len(losers) > NAMED_USERS else []
-        )
-        changes["users"] = [losers[:NAMED_USERS] + more, []]
+        named = losers[:NAMED_USERS]
+        if more := len(losers) - len(named):
+            named.append(f"… (+{more})")
+        changes["users"] = [named, []]
     record_change(instance, changes, others=losers)
 
 
-def record_removal(sender: type[Model], instance: Model, **_: Any) -> None:
-    record_row_change(
-        instance,
-        {name: [getattr(instance, name), None] for name in AUDITED_FIELDS[sender]},
-    )
+def record_removal(instance: Model, **_: Any) -> None:
+    record_row_change(instance, removed_values(instance))
+
+
+def removed_values(instance: Model) -> Changes:
+    names = AUDITED_FIELDS[type(instance)]
+    return {name: [getattr(instance, name), None] for name in names}
 
 
 def record_row_change(instance: Model, changes: Changes) -> None:
@@ -172,17 +163,13 @@ def record_row_change(instance: Model, changes: Changes) -> None:
             record_change(instance.group, {"limit": changes["targets"]})
         case Grant():
             old, new = changes["app_id"]
-            now = set(
-                Grant.objects.filter(user=instance.user_id).values_list(
-                    "app_id", flat=True
-                )
-            )
+            now = set(instance.user.grants.values_list("app_id", flat=True))
             was = (now - {new}) | ({old} - {None})
-            space = next(iter(was | now)) if len(was | now) == 1 else EVERY_SPACE
+            space, *others = was | now
             record_change(
                 instance.user,
                 {"spaces": [labels_of_spaces(was), labels_of_spaces(now)]},
-                space,
+                EVERY_SPACE if others else space,
             )
         case _:
             record_change(instance, changes)
@@ -202,48 +189,32 @@ def record_link_change(
     instance: Model,
     action: str,
     reverse: bool,
+    model: type[Model],
     pk_set: set[Any] | None,
     **_: Any,
 ) -> None:
+    """Record added or removed links of each owner; without `pk_set`, all are removed."""
     if action not in ("post_add", "pre_remove", "pre_clear"):
         return
-    _model, name, _other_end = AUDITED_LINKS[sender]
-    for owner, moved in owners_of_links(sender, instance, reverse, pk_set):
-        now = set(getattr(owner, name).values_list("pk", flat=True))
-        moved = now if moved is None else moved & now
-        old, new = (now - moved, now) if action == "post_add" else (now, now - moved)
+    name, owners, moved = AUDITED_LINKS[sender], [instance], pk_set
+    if reverse:
+        of_instance = {name: instance} if pk_set is None else {"pk__in": pk_set}
+        owners, moved = model._default_manager.filter(**of_instance), {instance.pk}
+    for owner in owners:
+        links = getattr(owner, name)
+        others = links.none() if moved is None else links.exclude(pk__in=moved)
+        old, new = row_labels(others), row_labels(links)
+        if action != "post_add":
+            old, new = new, old
         if old != new:
-            record_change(
-                owner,
-                {
-                    name: [
-                        row_labels(getattr(owner, name).model, pks)
-                        for pks in (old, new)
-                    ]
-                },
-            )
+            record_change(owner, {name: [old, new]})
 
 
-def owners_of_links(
-    sender: type[Model], instance: Model, reverse: bool, pk_set: set[Any] | None
-) -> Iterator[tuple[Model, set[Any] | None]]:
-    """Yield each owner whose links change, and the linked ids; None: all of them."""
-    model, _name, other_end = AUDITED_LINKS[sender]
-    if not reverse:
-        yield instance, pk_set
-        return
-    everyone = getattr(instance, other_end).all()
-    found = everyone if pk_set is None else model._default_manager.filter(pk__in=pk_set)
-    yield from ((owner, {instance.pk}) for owner in found)
-
-
-def row_labels(model: type[Model], pks: set[Any]) -> list[str]:
-    if model is Permission:
-        rows = Permission.objects.filter(pk__in=pks).values_list(
-            "content_type__app_label", "codename"
-        )
-        return sorted(".".join(row) for row in rows)
-    return sorted(map(str, model._default_manager.filter(pk__in=pks)))
+def row_labels(rows: Any) -> list[str]:
+    """Return the labels of permissions, or the names of roles."""
+    if rows.model is Permission:
+        return sorted(map(permission_label, rows.select_related("content_type")))
+    return sorted(map(str, rows.all()))
 
 
 # One receiver per model: with a receiver for all, Django loads every row that it deletes.

@@ -16,12 +16,9 @@ class ScopedBackend(ModelBackend):
             return set(super().get_all_permissions(user_obj, obj))
         if not hasattr(user_obj, "_perm_cache"):
             held = Q(user=user_obj.pk) | Q(group__user=user_obj.pk)
-            rows = (
-                Permission.objects.filter(held)
-                .order_by()
-                .values_list("content_type__app_label", "codename")
-            )
-            user_obj._perm_cache = {f"{app}.{codename}" for app, codename in rows}
+            rows = Permission.objects.filter(held).order_by()
+            labels = rows.values_list("content_type__app_label", "codename")
+            user_obj._perm_cache = set(map(".".join, labels))
         permissions: set[str] = user_obj._perm_cache
         return permissions
 

@@ -25,18 +25,15 @@ def count_attempt(name: str, address: str) -> int:
     It runs before the password is checked, so that simultaneous attempts count too.
     """
     now = timezone.now()
-    rows = [
-        current_row(account, client_network(address), now)
-        for account in (name_digest(name), "")
-    ]
-    locked = max(
-        (row for row in rows if row.locked), key=lambda row: row.until, default=None
-    )
-    if locked is None:
+    network = client_network(address)
+    rows = [current_row(each, network, now) for each in (name_digest(name), "")]
+    all_locked = [row for row in rows if row.locked]
+    if not all_locked:
         for row in rows:
             row.tries += 1
             row.save()
         return 0
+    locked = max(all_locked, key=lambda row: row.until)
     if not locked.told:
         LoginTries.objects.filter(pk=locked.pk).update(told=True)
         record_lockout(name, address, locked)
@@ -53,11 +50,11 @@ def current_row(account: str, address: str, now: datetime) -> LoginTries:
 
 
 def record_lockout(name: str, address: str, locked: LoginTries) -> None:
-    known = User.objects.filter(username=name).first()
+    known = User.objects.filter(username=name if locked.account else "").first()
     record_event(
         "login.throttled",
-        actor_id=known.pk if known and locked.account else None,
-        actor_name=name if known and locked.account else "",
+        actor_id=known.pk if known else None,
+        actor_name=name if known else "",
         source="web",
         address=address,
         outcome="denied",

@@ -50,40 +50,26 @@ class RecordDenied(Middleware):
     """Record each denied request in the audit trail, whatever denied it."""
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> None:
-        if isinstance(exception, PermissionDenied) or self.is_elsewhere(
-            request, exception
-        ):
-            detail = {"method": request.method, "path": request.path[:500]}
+        match, path = request.resolver_match, request.path[:500]
+        ids = match.kwargs if match else {}
+        # A user with limited spaces requested an object that was not found. The answer
+        # does not say whether it exists in another space. Many such attempts are worth
+        # an auditor's attention.
+        elsewhere = (
+            isinstance(exception, Http404)
+            and ids
+            and user_spaces(request.user) is not None
+        )
+        if elsewhere or isinstance(exception, PermissionDenied):
+            named = [ids.get(name) for name in ("device_id", "target_id", "policy_id")]
             record_request_event(
                 "denied",
                 request,
                 outcome="denied",
-                summary=request.path[:500],
-                targets=targets_in_url(request),
+                summary=path,
+                # A search for these finds the event.
+                targets=[(each,) for each in named if each],
                 # The URL can name an object of any space: show it only to those who see all.
-                space="*" if names_an_object(request) else "",
-                detail=detail,
+                space="*" if ids else "",
+                detail={"method": request.method, "path": path},
             )
-
-    def is_elsewhere(self, request: HttpRequest, exception: Exception) -> bool:
-        """Return whether a user with limited spaces requested an object that was not found.
-
-        The answer does not say whether it exists in another space. Many such attempts
-        are worth an auditor's attention.
-        """
-        scoped = names_an_object(request) and user_spaces(request.user) is not None
-        return isinstance(exception, Http404) and scoped
-
-
-def targets_in_url(request: HttpRequest) -> list[tuple[str]]:
-    """Return the ids in the URL, so that a search for them finds the event."""
-    kwargs = request.resolver_match.kwargs if request.resolver_match else {}
-    return [
-        (kwargs[name],)
-        for name in ("device_id", "target_id", "policy_id")
-        if kwargs.get(name)
-    ]
-
-
-def names_an_object(request: HttpRequest) -> bool:
-    return bool(request.resolver_match and request.resolver_match.kwargs)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.contrib.auth.decorators import permission_required
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import Promise
@@ -15,18 +15,13 @@ from django.views.decorators.http import require_safe
 
 from devices.models import Space
 from iotda_admin.access.models import EVERY_SPACE
-from iotda_admin.access.roles import PERMISSIONS
+from iotda_admin.access.roles import PERMISSIONS, permission_label
 from iotda_admin.access.scope import AnyUser, can_see_space
 from iotda_admin.core.http import render
 from iotda_admin.core.pagination import paginate
 
-
-@dataclass(frozen=True, slots=True)
-class HeldPermission:
-    """A permission of a user, and the most targets of one operation; None: no limit."""
-
-    name: str | Promise
-    limit: int | None
+# The name of a permission of a user, and the most targets of one operation; None: no limit.
+type HeldPermission = tuple[str | Promise, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +56,16 @@ def permission_overview(request: HttpRequest) -> HttpResponse:
 
 def users_with_permission(label: str) -> QuerySet[User]:
     """Return all users, or those who can use this permission in some space."""
-    links = (
+    users = User.objects.prefetch_related(
         "groups__permissions__content_type",
         "groups__limit",
         "user_permissions__content_type",
         "grants",
     )
-    users = User.objects.prefetch_related(*links)
     if not label:
         return users
-    app, _dot, codename = label.partition(".")
-    rows = Permission.objects.filter(content_type__app_label=app, codename=codename)
-    held = Q(groups__permissions__in=rows) | Q(user_permissions__in=rows)
-    ids = User.objects.filter(
-        Q(is_superuser=True) | held & ~Q(grants=None), is_active=True
-    ).values("pk")
-    return users.filter(pk__in=ids)
+    in_some_space = Q(is_superuser=True) | ~Q(grants=None)
+    return users.filter(pk__in=User.objects.with_perm(label).filter(in_some_space))
 
 
 def user_access(user: User, names: dict[str, str], reader: AnyUser) -> UserAccess:
@@ -92,21 +81,18 @@ def user_access(user: User, names: dict[str, str], reader: AnyUser) -> UserAcces
 
 
 def held_permissions(user: User) -> Iterator[HeldPermission]:
-    own = permission_labels(user.user_permissions.all())
+    own = set(map(permission_label, user.user_permissions.all()))
     by_role = [
-        (getattr(group, "limit", None), permission_labels(group.permissions.all()))
-        for group in user.groups.all()
+        (
+            getattr(role, "limit", None),
+            set(map(permission_label, role.permissions.all())),
+        )
+        for role in user.groups.all()
     ]
     for label, declared in PERMISSIONS.items():
-        limits = [
-            limit.targets if limit else None for limit, held in by_role if label in held
-        ]
+        limits = [limit for limit, held in by_role if label in held]
         if user.is_superuser or label in own or None in limits:
-            yield HeldPermission(declared.name, None)
+            yield declared.name, None
         elif limits:
-            limit = max(limit for limit in limits if limit is not None)
-            yield HeldPermission(declared.name, limit if declared.limited else None)
-
-
-def permission_labels(permissions: QuerySet[Permission]) -> set[str]:
-    return {f"{each.content_type.app_label}.{each.codename}" for each in permissions}
+            limit = max(limit.targets for limit in limits if limit)
+            yield declared.name, limit if declared.limited else None

@@ -13,7 +13,7 @@ from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.translation import ngettext_lazy
+from django.utils.translation import ngettext
 
 from iotda_admin.core.middleware import Middleware
 
@@ -25,20 +25,6 @@ SAVE_EVERY_SECONDS = 30
 # Pages poll these by themselves; polling does not keep a session alive.
 POLLED = {"inventory:freshness", "operations:operation"}
 
-# Why a session ended, for the sign-in page.
-END_MESSAGES = {
-    "idle": ngettext_lazy(
-        "You were signed out after %(n)d minute without any action.",
-        "You were signed out after %(n)d minutes without any action.",
-        "n",
-    ),
-    "age": ngettext_lazy(
-        "You were signed out: a session ends %(n)d hour after it began.",
-        "You were signed out: a session ends %(n)d hours after it began.",
-        "n",
-    ),
-}
-
 
 class SessionLimits(Middleware):
     """Sign out users whose session has exceeded a limit."""
@@ -47,8 +33,7 @@ class SessionLimits(Middleware):
         if not request.user.is_authenticated:
             return
         now = int(time.time())
-        ended = exceeded_limit(request.session, now)
-        if ended:
+        if ended := exceeded_limit(request.session, now):
             request.session_ended = ended  # type: ignore[attr-defined]
             logout(request)
         elif not is_poll(request) and now - request.session[SEEN] >= SAVE_EVERY_SECONDS:
@@ -95,20 +80,31 @@ def end_user_sessions(user: User) -> None:
     It decodes every session, because only its data names the user; call it rarely.
     """
     alive = Session.objects.filter(expire_date__gt=timezone.now()).iterator()
-    theirs = [
-        each.pk for each in alive if each.get_decoded().get(SESSION_KEY) == str(user.pk)
-    ]
+    key = str(user.pk)
+    theirs = [each.pk for each in alive if each.get_decoded().get(SESSION_KEY) == key]
     for some in batched(theirs, 500):
         Session.objects.filter(pk__in=some).delete()
 
 
 def end_message(ended: str) -> str:
-    numbers = {"idle": settings.SESSION_IDLE_MINUTES, "age": settings.SESSION_HOURS}
-    return (
-        str(END_MESSAGES[ended] % {"n": numbers[ended]})
-        if ended in END_MESSAGES
-        else ""
-    )
+    """Return why a session ended, for the sign-in page."""
+    if ended == "idle":
+        n = settings.SESSION_IDLE_MINUTES
+        text = ngettext(
+            "You were signed out after %(n)d minute without any action.",
+            "You were signed out after %(n)d minutes without any action.",
+            n,
+        )
+    elif ended == "age":
+        n = settings.SESSION_HOURS
+        text = ngettext(
+            "You were signed out: a session ends %(n)d hour after it began.",
+            "You were signed out: a session ends %(n)d hours after it began.",
+            n,
+        )
+    else:
+        return ""
+    return text % {"n": n}
 
 
 def prune_sessions() -> None:

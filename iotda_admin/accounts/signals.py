@@ -13,7 +13,13 @@ from django.http import HttpRequest
 
 from iotda_admin.access.actor import address_of
 from iotda_admin.accounts import sessions
-from iotda_admin.audit.record import record_event
+from iotda_admin.audit.record import record_event, record_request_event
+
+# Why a session ended, if the user did not sign out.
+END_SUMMARIES = {
+    "idle": "after a time without an action",
+    "age": "at the end of the session",
+}
 
 
 @receiver(user_logged_in)
@@ -25,18 +31,8 @@ def record_login(request: HttpRequest, user: User, **_: Any) -> None:
 @receiver(user_logged_out)
 def record_logout(request: HttpRequest, user: User | None, **_: Any) -> None:
     if user is not None:
-        ended = getattr(request, "session_ended", "")
-        summary = {
-            "idle": "after a time without an action",
-            "age": "at the end of the session",
-        }.get(ended, "")
-        record_event(
-            "logout",
-            actor=user,
-            source="web",
-            address=address_of(request),
-            summary=summary,
-        )
+        summary = END_SUMMARIES.get(getattr(request, "session_ended", ""), "")
+        record_request_event("logout", request, summary=summary)
 
 
 @receiver(user_login_failed)
