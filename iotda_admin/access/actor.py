@@ -56,7 +56,9 @@ def role_of(user: AnonymousUser | User) -> str:
     if not user.is_authenticated:
         return ""
     names = sorted(user.groups.values_list("name", flat=True))
-    return ", ".join([*(["superuser"] if user.is_superuser else []), *names])[:100]
+    if user.is_superuser:
+        names.insert(0, "superuser")
+    return ", ".join(names)[:100]
 
 
 def address_of(request: HttpRequest) -> str:

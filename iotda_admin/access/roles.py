@@ -73,19 +73,16 @@ def create_permissions(apps: Any = current_apps, **_: Any) -> None:
         apps.get_model("access", "RoleLimit")
     except LookupError:
         return  # Only some of the migrations have run.
-    Permission, Group = (
-        apps.get_model("auth", name) for name in ("Permission", "Group")
-    )
-    rows = Permission.objects.select_related("content_type")
+    rows = apps.get_model("auth", "Permission").objects.select_related("content_type")
     existing = {permission_label(row): row for row in rows}
-    missing = PERMISSIONS.keys() - existing.keys()
-    if missing and not Group.objects.exists():
+    if PERMISSIONS.keys() - existing.keys():
         create_roles(apps)
-    for label in missing:
-        create_permission(apps, label)
-    for label in PERMISSIONS.keys() & existing.keys():
-        existing[label].name = str(PERMISSIONS[label].name)
-        existing[label].save(update_fields=["name"])
+    for label, declared in PERMISSIONS.items():
+        if label in existing:
+            existing[label].name = str(declared.name)
+            existing[label].save(update_fields=["name"])
+        else:
+            create_permission(apps, label)
 
 
 def create_permission(apps: Any, label: str) -> None:
@@ -107,10 +104,14 @@ def create_permission(apps: Any, label: str) -> None:
 
 
 def create_roles(apps: Any) -> None:
+    """Create the roles in a database without any group."""
     Group = apps.get_model("auth", "Group")
+    if Group.objects.exists():
+        return
     RoleLimit = apps.get_model("access", "RoleLimit")
     groups = Group.objects.bulk_create(Group(name=role) for role in ROLES)
-    limits = [(group, ROLES[group.name]) for group in groups]
     RoleLimit.objects.bulk_create(
-        RoleLimit(group=group, targets=limit) for group, limit in limits if limit
+        RoleLimit(group=group, targets=ROLES[group.name])
+        for group in groups
+        if ROLES[group.name]
     )

@@ -10,14 +10,14 @@ from django.contrib.admin.widgets import FilteredSelectMultiple
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import BadRequest
-from django.db import transaction
+from django.db.models import ManyToManyField
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Space
 from iotda_admin.access.models import EVERY_SPACE, Grant, RoleLimit
 from iotda_admin.access.roles import PERMISSIONS, permission_named
-from iotda_admin.audit.record import deferred_events
+from iotda_admin.operations.audit_log import audited_transaction
 
 # No name is longer than this.
 SEARCH_LENGTH = 150
@@ -91,7 +91,7 @@ class SuperuserOnly:
         self, request: HttpRequest, *args: Any, **kwargs: Any
     ) -> HttpResponse:
         try:
-            with transaction.atomic(), deferred_events():
+            with audited_transaction():
                 return super().changeform_view(request, *args, **kwargs)  # type: ignore[misc,no-any-return]
         except OverflowError as error:
             # A forged key that is too large for the database.
@@ -117,20 +117,17 @@ class AccountAdmin(SuperuserOnly, UserAdmin):  # type: ignore[type-arg]
         (_("Times"), {"fields": ("last_login", "date_joined")}),
     )
     readonly_fields = ("last_login", "date_joined")
+    # Of the links, the page shows only the groups.
+    formfield_overrides = {
+        ManyToManyField: {
+            "label": _("Roles"),
+            "widget": FilteredSelectMultiple(_("roles"), is_stacked=False),
+            "help_text": _("A user has the permissions of all of these roles."),
+        }
+    }
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("groups")
-
-    def formfield_for_manytomany(
-        self, db_field: Any, request: Any = None, **kwargs: Any
-    ) -> Any:
-        if db_field.name == "groups":
-            kwargs |= {
-                "label": _("Roles"),
-                "widget": FilteredSelectMultiple(_("roles"), is_stacked=False),
-                "help_text": _("A user has the permissions of all of these roles."),
-            }
-        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     @admin.display(description=_("roles"))
     def roles(self, user: User) -> str:
@@ -143,7 +140,7 @@ class AccountAdmin(SuperuserOnly, UserAdmin):  # type: ignore[type-arg]
     def user_change_password(
         self, request: HttpRequest, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        with transaction.atomic(), deferred_events():
+        with audited_transaction():
             return super().user_change_password(request, *args, **kwargs)
 
 

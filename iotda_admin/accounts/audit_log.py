@@ -5,7 +5,7 @@ unlink. They do not report `QuerySet.update`, `bulk_create` and SQL. Events neve
 password or its hash.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Any
 
 from django.contrib.auth.models import Group, Permission, User
@@ -90,24 +90,21 @@ def plain_value(value: Any) -> str:
 
 
 def remember_values(
-    instance: Model, update_fields: Iterable[str] | None = None, **_: Any
+    instance: Model, update_fields: Set[str] | None = None, **_: Any
 ) -> None:
     # Each sign-in saves last_login; that is not a change.
-    if set(update_fields or []) != {"last_login"}:
+    if update_fields != {"last_login"}:
         stored = type(instance)._default_manager.filter(pk=instance.pk).values()
         instance._before = stored.first() or {}  # type: ignore[attr-defined]
 
 
 def record_save(
-    sender: type[Model],
-    instance: Model,
-    update_fields: Iterable[str] | None = None,
-    **_: Any,
+    instance: Model, update_fields: Set[str] | None = None, **_: Any
 ) -> None:
     if not hasattr(instance, "_before"):
         return
     old, changes = instance.__dict__.pop("_before"), {}
-    for name in AUDITED_FIELDS[sender]:
+    for name in AUDITED_FIELDS[type(instance)]:
         was, now = old.get(name), getattr(instance, name)
         if was != now and (old or now):
             changes[name] = [was, now]
@@ -121,12 +118,12 @@ def record_save(
         record_row_change(instance, changes)
 
 
-def password_changed(user: User, old: str, update_fields: Iterable[str] | None) -> bool:
+def password_changed(user: User, old: str, update_fields: Set[str] | None) -> bool:
     """Return whether it changed; a new hash of the same password does not count.
 
     Django hashes it again at a sign-in after the hasher was changed.
     """
-    rehashed = set(update_fields or []) == {"password"} and user._password is None  # type: ignore[attr-defined]
+    rehashed = update_fields == {"password"} and user._password is None  # type: ignore[attr-defined]
     return user.password != old and not rehashed
 
 
@@ -196,7 +193,8 @@ def record_link_change(
     """Record added or removed links of each owner; without `pk_set`, all are removed."""
     if action not in ("post_add", "pre_remove", "pre_clear"):
         return
-    name, owners, moved = AUDITED_LINKS[sender], [instance], pk_set
+    name, moved = AUDITED_LINKS[sender], pk_set
+    owners: Iterable[Model] = [instance]
     if reverse:
         of_instance = {name: instance} if pk_set is None else {"pk__in": pk_set}
         owners, moved = model._default_manager.filter(**of_instance), {instance.pk}

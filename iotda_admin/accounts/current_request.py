@@ -5,7 +5,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
 
-from iotda_admin.access.actor import system_user
+from iotda_admin.access.actor import address_of, system_user
 from iotda_admin.audit.record import record_event, record_request_event
 from iotda_admin.core.middleware import Middleware
 
@@ -24,6 +24,12 @@ class CurrentRequest(Middleware):
             return self.get_response(request)
         finally:
             current_request.reset(before)
+
+
+def client_address() -> str:
+    """Return the address of the client; empty on the command line."""
+    request = current_request.get()
+    return address_of(request) if request else ""
 
 
 def record_account_event(kind: str, **facts: Any) -> None:

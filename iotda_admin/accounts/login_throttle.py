@@ -96,7 +96,8 @@ def client_network(address: str) -> str:
         ip = ipaddress.ip_address(address)
     except ValueError:
         return address
-    if ip.version == 4 or ip.ipv4_mapped:
-        # An IPv4 address in IPv6 form is one client; all of them share one /64 network.
-        return str(ip if ip.version == 4 else ip.ipv4_mapped)
+    # An IPv4 address in IPv6 form is one client; all of them share one /64 network.
+    one_client = ip if ip.version == 4 else ip.ipv4_mapped
+    if one_client:
+        return str(one_client)
     return str(ipaddress.ip_network((ip, 64), strict=False).network_address)

@@ -49,7 +49,7 @@ def permission_overview(request: HttpRequest) -> HttpResponse:
         "page": page,
         "rows": [user_access(user, names, request.user) for user in page.items],
         "selected": label,
-        "choices": [(label, each.name) for label, each in PERMISSIONS.items()],
+        "choices": PERMISSIONS,
     }
     return render(request, "accounts/permission_overview.html", context, part="list")
 

@@ -13,6 +13,7 @@ from django.http import HttpRequest
 
 from iotda_admin.access.actor import address_of
 from iotda_admin.accounts import sessions
+from iotda_admin.accounts.current_request import client_address
 from iotda_admin.audit.record import record_event, record_request_event
 
 # Why a session ended, if the user did not sign out.
@@ -36,9 +37,7 @@ def record_logout(request: HttpRequest, user: User | None, **_: Any) -> None:
 
 
 @receiver(user_login_failed)
-def record_failed_login(
-    credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any
-) -> None:
+def record_failed_login(credentials: dict[str, Any], **_: Any) -> None:
     # Users type passwords as names by mistake, so only names of accounts are stored.
     name = str(credentials.get("username", ""))
     known = User.objects.filter(username=name).exists()
@@ -46,7 +45,7 @@ def record_failed_login(
         "login.failed",
         actor_name=name if known else "",
         source="web",
-        address=address_of(request) if request else "",
+        address=client_address(),
         outcome="denied",
         detail={} if known else {"account": "unknown"},
     )

@@ -4,16 +4,14 @@ from typing import Any
 from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import LoginView, PasswordChangeView, redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from iotda_admin.access.actor import address_of
 from iotda_admin.accounts import sessions
 from iotda_admin.accounts.forms import OwnPasswordForm, SignInForm
-from iotda_admin.audit.record import deferred_events
+from iotda_admin.operations.audit_log import audited_transaction
 
 
 class ThrottledFormMixin:
@@ -47,11 +45,8 @@ class OwnPasswordView(ThrottledFormMixin, PasswordChangeView):
     def get_success_url(self) -> str:
         return f"{reverse('accounts:password')}?changed=1"
 
-    def get_form_kwargs(self) -> dict[str, Any]:
-        return super().get_form_kwargs() | {"address": address_of(self.request)}
-
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
-        with transaction.atomic(), deferred_events():
+        with audited_transaction():
             return super().form_valid(form)
 
 

@@ -104,12 +104,10 @@ def move_to(
     locked = Assignment.objects.filter(pk__in=[each.pk for each in group])
     keys = {each.pk for each in locked.select_for_update(skip_locked=True)}
     moved = [each.target for each in group if each.pk in keys]
-    later = Target.objects.filter(
-        operation=operation,
-        target_id__in=[target.target_id for target in moved],
-        assignment=None,
-    ).select_related("operation")
-    found = list(later) if any(fields.values()) else []
+    ids = [target.target_id for target in moved]
+    later = Target.objects.filter(operation=operation, target_id__in=ids)
+    free = later.filter(assignment=None).select_related("operation")
+    found = list(free) if any(fields.values()) else []
     Assignment.objects.bulk_create(
         [Assignment(target=target, **fields) for target in found], ignore_conflicts=True
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, QueryDict
 from django.urls import reverse
 
@@ -13,8 +13,9 @@ from iotda_admin.failures.queries import COUNT_LIMIT, filter_failures, in_group
 from iotda_admin.operations.models import Target
 from iotda_admin.operations.web.views import visible
 
-# The fields of a request that select.
+# The fields of a request that select, and those without which nothing is selected.
 FIELDS = ("query", "all", "upto", "only", "target")
+SELECTING = {"all", "only", "target"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +64,18 @@ def selected_failures(
         more = len(found) > COUNT_LIMIT
         return FailureSelection(request, query, found[:COUNT_LIMIT], hidden, more)
     keys = whole_numbers(sent.getlist("only") or sent.getlist("target"))
-    chosen = Target.objects.filter(pk__in=keys[:COUNT_LIMIT])
-    found = load(chosen.filter(operation__in=visible(request)))
-    if len(found) < len(keys):
+    chosen = Target.objects.filter(
+        pk__in=keys[:COUNT_LIMIT], operation__in=visible(request)
+    )
+    if chosen.count() < len(keys):
         # Reject the whole request if the user may not see one of them.
         raise Http404
-    matches = is_resolved_by_hand if resolved else is_open
-    targets = [target for target in found if matches(target)]
+    # Only failures resolved by hand can be reopened, not by an operation or a sync.
+    by_hand = Q(assignment__closed_at__isnull=False)
+    in_list = by_hand if resolved else Q(resolved_at=None)
+    targets = load(chosen.filter(in_list, state__in=Target.FAILURES))
     hidden = [("target", target.pk) for target in targets]
     return FailureSelection(request, query, targets, hidden)
-
-
-def is_open(target: Target) -> bool:
-    return target.state in Target.FAILURES and target.resolved_at is None
-
-
-def is_resolved_by_hand(target: Target) -> bool:
-    """Only these can be reopened; others are over by an operation or a sync."""
-    assignment = getattr(target, "assignment", None)
-    return target.state in Target.FAILURES and bool(assignment and assignment.closed_at)
 
 
 def matching_failures(request: HttpRequest, query: QueryDict) -> QuerySet[Target]:

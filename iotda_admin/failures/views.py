@@ -7,7 +7,8 @@ from urllib.parse import quote, urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
-from django.db.models import Model
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
@@ -28,6 +29,7 @@ from iotda_admin.failures.queries import (
 from iotda_admin.failures.retry import MAX_OPERATIONS, plan_retries, send_retries
 from iotda_admin.failures.selection import (
     FIELDS,
+    SELECTING,
     FailureSelection,
     selected_failures,
     whole_numbers,
@@ -49,38 +51,36 @@ def failures(request: HttpRequest) -> HttpResponse:
     form = FailureFilterForm(request.GET)
     state = request.GET.get("state", "")
     code = request.GET.get("code", "").replace("\0", "")
-    context = {"form": form, "state": state, "code": code}
-    context["created"] = created_retries(request)
+    created = created_retries(request)
+    context = {"form": form, "state": state, "code": code, "created": created}
     # "solved" is in links from before.
     if state in ("resolved", "solved"):
-        template, more = "failures/solved.html", resolved_by_hand(request)
+        template = "failures/solved.html"
+        context["page"] = paginate(resolved_by_hand(request), request, descending=True)
+        return render(request, template, context, part="list")
+    rows = filter_failures(visible(request), form.filters(request.user))
+    if state == Target.State.UNKNOWN or code:
+        template = "failures/group.html"
+        group = failure_group(rows, state, code)
+        alike = group.rows.select_related("operation", "assignment")
+        context |= {"group": group, "page": paginate(alike, request, descending=True)}
     else:
-        rows = filter_failures(visible(request), form.filters(request.user))
-        if state == Target.State.UNKNOWN or code:
-            group = failure_group(rows, state, code)
-            template, more = "failures/group.html", group_context(request, group)
-        else:
-            can = form.values.get("can", "")
-            groups = [each for each in failure_groups(rows) if matches(each, can)]
-            template, more = "failures/failures.html", {"groups": groups}
-    return render(request, template, context | more, part="list")
+        template = "failures/failures.html"
+        can = form.values.get("can", "")
+        context["groups"] = [
+            each for each in failure_groups(rows) if matches(each, can)
+        ]
+    return render(request, template, context, part="list")
 
 
 def matches(group: FailureGroup, can: str) -> bool:
     return not can or (group.help.retryable if can == "retry" else group.help.hopeless)
 
 
-def group_context(request: HttpRequest, group: FailureGroup) -> dict[str, Any]:
-    rows = group.rows.select_related("operation", "assignment")
-    page = paginate(rows, request, descending=True)
-    return {"group": group, "page": page}
-
-
-def resolved_by_hand(request: HttpRequest) -> dict[str, Any]:
-    rows = Assignment.objects.filter(
+def resolved_by_hand(request: HttpRequest) -> QuerySet[Assignment]:
+    return Assignment.objects.filter(
         closed_at__isnull=False, target__operation__in=visible(request)
     ).select_related("target__operation")
-    return {"page": paginate(rows, request, descending=True)}
 
 
 def created_retries(request: HttpRequest) -> list[tuple[Operation, str]]:
@@ -101,29 +101,29 @@ def action(
     """
 
     def decorate(view: SelectionView) -> View:
-        @permission_required([SEE, "failures.change_care"], raise_exception=True)
+        @require_http_methods(["GET", "HEAD", "POST"])
+        @wraps(view)
         def with_selection(request: HttpRequest) -> HttpResponse:
+            posted, fields = request.method == "POST", request.POST
+            if not posted and not (form and SELECTING & set(request.GET)):
+                return redirect("failures:failures")
+            if not request.user.has_perms([SEE, "failures.change_care"]):
+                raise PermissionDenied
             selection = selected_failures(request, resolved=resolved)
             if not selection.targets:
                 text = _("Nothing was changed. Select at least one failure.")
                 messages.warning(request, text)
                 return redirect(selection.back)
-            fields = {name: request.POST.getlist(name) for name in FIELDS}
-            url = f"{request.path}?{urlencode(fields, doseq=True)}"
-            opened = form and request.method == "POST" and not selection.sent
+            query = urlencode(
+                {name: fields.getlist(name) for name in FIELDS}, doseq=True
+            )
+            url = f"{request.path}?{query}"
+            opened = form and posted and not selection.sent
             if opened and len(quote(url)) < URL_LENGTH:
                 return redirect(url)
             return view(selection)
 
-        @require_http_methods(["GET", "HEAD", "POST"])
-        @wraps(view)
-        def decorated(request: HttpRequest) -> HttpResponse:
-            named = form and {"all", "only", "target"} & set(request.GET)
-            if request.method != "POST" and not named:
-                return redirect("failures:failures")
-            return with_selection(request)
-
-        return decorated
+        return with_selection
 
     return decorate
 
@@ -142,15 +142,17 @@ def take(selection: FailureSelection) -> HttpResponse:
     assignments.assign(
         selection, f"taken by {name}", assignee_id=user.pk, assignee_name=name
     )
-    one, many = _("Assigned to you."), _("%(n)d failures are assigned to you.")
-    return done(selection, one, many)
+    return done(
+        selection, _("Assigned to you."), _("%(n)d failures are assigned to you.")
+    )
 
 
 @action()
 def give_back(selection: FailureSelection) -> HttpResponse:
     assignments.assign(selection, "given back", assignee_id=None, assignee_name="")
-    one, many = _("No longer assigned."), _("%(n)d failures are no longer assigned.")
-    return done(selection, one, many)
+    return done(
+        selection, _("No longer assigned."), _("%(n)d failures are no longer assigned.")
+    )
 
 
 @action(form=True)

@@ -5,15 +5,7 @@ from django.contrib.auth.models import Group, User
 from django.core.management.base import BaseCommand, CommandError
 
 from iotda_admin.access.models import EVERY_SPACE, Grant
-
-# The role of each login.
-DEMO_USERS = {
-    "viewer": "viewer",
-    "operator": "operator",
-    "policyadmin": "policy admin",
-    "auditor": "auditor",
-    "admin": "admin",
-}
+from iotda_admin.access.roles import ROLES
 
 
 class Command(BaseCommand):
@@ -23,7 +15,8 @@ class Command(BaseCommand):
         password = os.environ.get("DEMO_PASSWORD")
         if not password:
             raise CommandError("DEMO_PASSWORD is not set.")
-        for login, role in DEMO_USERS.items():
+        for role in ROLES:
+            login = role.replace(" ", "")
             user, _made = User.objects.get_or_create(username=login)
             user.is_staff = user.is_superuser = login == "admin"
             user.set_password(password)
