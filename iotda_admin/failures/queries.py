@@ -69,10 +69,10 @@ def in_group(rows: QuerySet[Target], state: str, code: str) -> QuerySet[Target]:
         unknown = rows.filter(state=State.UNKNOWN).order_by("-error_code", "-pk")
         keys = unknown.values_list("pk", flat=True)[: COUNT_LIMIT + 1]
         return rows.filter(pk__in=list(keys), state=State.UNKNOWN)
-    return rows.filter(state=State.FAILED, error_code=error_code(code))
+    return rows.filter(state=State.FAILED, error_code=stored_code(code))
 
 
-def error_code(code: str) -> str:
+def stored_code(code: str) -> str:
     """Return the error code that the query parameter of a group names."""
     return "" if code == "-" else code.replace("\0", "")
 
@@ -107,7 +107,7 @@ def failure_group(
     alike = in_group(rows, state, code)
     sample = list(alike.order_by("-pk").select_related("chunk")[:SAMPLE_SIZE])
     messages = dict.fromkeys(filter(None, (each.error_message for each in sample)))
-    state, code = state or State.FAILED, error_code(code)
+    state, code = state or State.FAILED, stored_code(code)
     return FailureGroup(
         alike,
         state,
