@@ -9,16 +9,16 @@ import gzip
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 from django.utils import timezone
 
 from iotda_admin.audit.canonical import canonical_json
 from iotda_admin.audit.chain import (
+    COLUMNS,
     HASHED_COLUMNS,
     Head,
     UnknownKey,
@@ -28,7 +28,12 @@ from iotda_admin.audit.chain import (
 )
 from iotda_admin.audit.models import Anchor, Event
 from iotda_admin.audit.record import record_event
-from iotda_admin.audit.rows import chain_start, event_rows_after, targets_of_events
+from iotda_admin.audit.rows import (
+    ROWS_PER_QUERY,
+    chain_start,
+    event_rows_after,
+    targets_of_events,
+)
 
 # Only whole segments of this many events are archived, so files never overlap.
 SEGMENT_SIZE = 10_000
@@ -38,8 +43,9 @@ class DamagedArchive(Exception):
     """A file is incomplete or was changed; the message names the file and the event."""
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
+    """The events of one file."""
+
     first: int
     last: int
 
@@ -117,16 +123,12 @@ def write_segment(segment: Segment, path: Path) -> None:
 
 
 def segment_lines(segment: Segment) -> Iterator[str]:
-    after = segment.first - 1
-    while after < segment.last and (rows := event_rows_after(after)):
-        rows = [row for row in rows if row[0] <= segment.last]
-        targets = targets_of_events(after, rows[-1][0])
-        for *row, hash in rows:
-            event = dict(zip(HASHED_COLUMNS, row, strict=True))
-            yield canonical_json(
-                {**event, "targets": targets.get(row[0], []), "hash": hash}
-            )
-        after = rows[-1][0]
+    for after in range(segment.first - 1, segment.last, ROWS_PER_QUERY):
+        last = min(after + ROWS_PER_QUERY, segment.last)
+        targets = targets_of_events(after, last)
+        for row in event_rows_after(after, last - after):
+            event = dict(zip(COLUMNS, row, strict=True))
+            yield canonical_json({**event, "targets": targets[row[0]]})
 
 
 def check_file(path: Path, before: Head) -> Head:
@@ -156,12 +158,10 @@ def check_archive(folder: Path) -> Head:
 
 def next_head(event: dict[str, Any], before: Head) -> Head:
     row = [event[name] for name in HASHED_COLUMNS]
-    if (
-        row[0] != before.seq + 1
-        or event_hash(before.hash, row, event["targets"]) != event["hash"]
-    ):
-        raise ValueError(f"event {row[0]} was changed")
-    return Head(row[0], event["hash"])
+    head = Head(before.seq + 1, event_hash(before.hash, row, event["targets"]))
+    if head != (event["id"], event["hash"]):
+        raise ValueError(f"event {event['id']} was changed")
+    return head
 
 
 def delete_archived(last: int) -> None:

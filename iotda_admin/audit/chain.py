@@ -8,7 +8,7 @@ write access to the database is not enough to forge a new chain.
 import hashlib
 import hmac
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -16,12 +16,13 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Field
+from django.db.models import Field, Model
 from django.utils import timezone
 
 from iotda_admin.audit.canonical import canonical_json, storable
 from iotda_admin.audit.models import Event, Outcome, ReasonWord
 from iotda_admin.audit.search.words import reason_words
+from iotda_admin.core.bulk_sql import insert_statement
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +32,17 @@ WRITER_LOCK = 0x10D7A
 # The head is logged once in this many events, to keep it outside the database.
 LOGGED_EVERY = 1000
 
-FIELDS: "list[Field[Any, Any]]" = list(Event._meta.concrete_fields)
+FIELDS = Event._meta.concrete_fields
 COLUMNS = [field.attname for field in FIELDS]
-LENGTHS = {f.attname: f.max_length for f in FIELDS if f.max_length}
-BLANK: dict[str, Any] = {f.attname: None if f.null else "" for f in FIELDS}
+BLANK = {field.attname: field.get_default() for field in FIELDS}
 # All columns but the hash, in the order in which they are hashed.
 HASHED_COLUMNS = COLUMNS[:-1]
-AT, KIND, REASON = (COLUMNS.index(name) for name in ("at", "kind", "reason"))
-OUTSIDE_HOURS, DETAIL = (COLUMNS.index(name) for name in ("outside_hours", "detail"))
+AT, KIND, REASON, OUTSIDE_HOURS, DETAIL = map(
+    COLUMNS.index, ("at", "kind", "reason", "outside_hours", "detail")
+)
+# The columns of a target, without its own id and that of its event.
+TARGET_FIELDS = Outcome._meta.concrete_fields[2:]
+TARGET_COLUMNS = [field.attname for field in TARGET_FIELDS]
 # Kinds that introduce a reason; the other events of an operation repeat it.
 KINDS_WITH_REASON = {
     Event.Kind.OPERATION_REQUESTED,
@@ -55,6 +59,9 @@ class EventTarget(NamedTuple):
     outcome: str = ""
     code: str = ""
     message: str = ""
+
+    def as_stored(self) -> list[str]:
+        return list(map(stored_value, self, TARGET_FIELDS))
 
 
 class NewEvent(NamedTuple):
@@ -84,8 +91,8 @@ def append_events(events: Sequence[NewEvent]) -> None:
         before = end = chain_head()
         rows, outcomes, words = [], [], []
         for event in events:
-            targets = [truncate_target(target) for target in event.targets]
-            row = [*event_row(end.seq + 1, event.columns)]
+            targets = [target.as_stored() for target in event.targets]
+            row = event_row(end.seq + 1, event.columns)
             end = Head(end.seq + 1, event_hash(end.hash, canonical_row(row), targets))
             row[AT] = connection.ops.adapt_datetimefield_value(row[AT])
             rows.append((*row, end.hash))
@@ -93,11 +100,7 @@ def append_events(events: Sequence[NewEvent]) -> None:
             if event.columns["kind"] in KINDS_WITH_REASON:
                 words += [(word, end.seq) for word in reason_words(row[REASON])]
         insert_event_rows(Event, COLUMNS, rows)
-        insert_event_rows(
-            Outcome,
-            ["event_id", "target_id", "target_name", "outcome", "code", "message"],
-            outcomes,
-        )
+        insert_event_rows(Outcome, ["event_id", *TARGET_COLUMNS], outcomes)
         insert_event_rows(ReasonWord, ["word", "event_id"], words)
         if before.seq // LOGGED_EVERY < end.seq // LOGGED_EVERY:
             transaction.on_commit(lambda: log.info("Audit head %s", end))
@@ -123,10 +126,11 @@ def log_head() -> None:
     log.info("Audit head %s", chain_head())
 
 
-def event_row(seq: int, columns: dict[str, Any]) -> Iterable[Any]:
+def event_row(seq: int, columns: dict[str, Any]) -> list[Any]:
     """Return the columns of an event to insert, without its hash."""
     now = timezone.now()
-    own = {
+    row = BLANK | columns
+    row |= {
         "id": seq,
         "at": now,
         # Failed logins count too, although they have no user.
@@ -135,19 +139,12 @@ def event_row(seq: int, columns: dict[str, Any]) -> Iterable[Any]:
         "key_id": key_id(settings.AUDIT_KEY),
         "detail": canonical_json(storable(columns.get("detail") or {})),
     }
-    row = BLANK | columns | own
-    for name in HASHED_COLUMNS:
-        value = row[name]
-        yield (
-            storable(value)[: LENGTHS.get(name)]
-            if isinstance(value, str) and name != "detail"
-            else value
-        )
+    return [stored_value(row[field.attname], field) for field in FIELDS[:-1]]
 
 
-def truncate_target(target: EventTarget) -> EventTarget:
-    id, name, outcome, code, message = map(storable, target)
-    return EventTarget(id[:128], name[:256], outcome[:10], code[:64], message[:512])
+def stored_value(value: Any, field: "Field[Any, Any]") -> Any:
+    """Return a value as its column can store it: a text is shortened."""
+    return storable(value)[: field.max_length] if isinstance(value, str) else value
 
 
 def canonical_row(row: Sequence[Any]) -> list[Any]:
@@ -158,9 +155,7 @@ def canonical_row(row: Sequence[Any]) -> list[Any]:
     return canonical
 
 
-def event_hash(
-    before: str, row: Sequence[Any], targets: Sequence[Sequence[str]]
-) -> str:
+def event_hash(before: str, row: Sequence[Any], targets: Sequence[Any]) -> str:
     """Return the hash over the previous hash, the columns and the targets."""
     data = f"{before}\n{canonical_json(row)}\n{canonical_json(targets) if targets else ''}".encode()
     key = key_with_id(row[-1])
@@ -176,9 +171,7 @@ class UnknownKey(Exception):
 
 
 def key_with_id(id: str) -> bytes:
-    if not id:
-        return b""
-    for key in (settings.AUDIT_KEY, *settings.AUDIT_OLD_KEYS):
+    for key in ("", settings.AUDIT_KEY, *settings.AUDIT_OLD_KEYS):
         if key_id(key) == id:
             return str(key).encode()
     raise UnknownKey(id)
@@ -187,11 +180,8 @@ def key_with_id(id: str) -> bytes:
 @cache
 def key_id(key: str) -> str:
     """Return an id for a key that does not reveal the key."""
-    return (
-        hashlib.sha256(f"iotda-admin audit key {key}".encode()).hexdigest()[:8]
-        if key
-        else ""
-    )
+    digest = hashlib.sha256(f"iotda-admin audit key {key}".encode()).hexdigest()
+    return digest[:8] if key else ""
 
 
 def is_outside_working_hours(at: datetime) -> bool:
@@ -200,24 +190,15 @@ def is_outside_working_hours(at: datetime) -> bool:
     return local.weekday() not in days or not start <= local.time() < end
 
 
-def insert_event_rows(
-    model: Any, names: Sequence[str], rows: Sequence[Sequence[Any]]
-) -> None:
+def insert_event_rows(model: type[Model], columns: list[str], rows: list[Any]) -> None:
     """Insert rows without creating model objects, which would take most of the time."""
     if not rows:
         return
-    quote = connection.ops.quote_name
-    columns, marks = (
-        ", ".join(quote(name) for name in names),
-        ", ".join(["%s"] * len(names)),
-    )
+    table = model._meta.db_table
     with connection.cursor() as cursor:
-        cursor.executemany(
-            f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({marks})",  # noqa: S608
-            rows,
-        )
+        cursor.executemany(insert_statement(table, columns), rows)
         # A foreign trigger or rule can drop rows without an error.
         if cursor.rowcount != len(rows):
             raise DatabaseError(
-                f"{model._meta.db_table}: inserted {cursor.rowcount} of {len(rows)} rows"
+                f"{table}: inserted {cursor.rowcount} of {len(rows)} rows"
             )

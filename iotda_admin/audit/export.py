@@ -15,16 +15,15 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 
 from iotda_admin.access.scope import user_spaces
-from iotda_admin.audit.chain import HASHED_COLUMNS, chain_head
+from iotda_admin.audit.chain import HASHED_COLUMNS, TARGET_COLUMNS, chain_head
 from iotda_admin.audit.models import Outcome
 from iotda_admin.audit.record import record_request_event
-from iotda_admin.audit.rows import event_rows
+from iotda_admin.audit.rows import Rows, event_rows
 from iotda_admin.audit.search.filters import AuditFilterForm
 from iotda_admin.audit.search.indexes import Span
 from iotda_admin.audit.search.query import TrailSearch
 from iotda_admin.core import csv_export
 
-TARGET = ["target_id", "target_name", "outcome", "code", "message"]
 # The columns of an event in the CSV file, before and after those of a target.
 BEFORE = [
     "id", "at", "kind", "actor_name", "role", "source", "address", "operation", "verb",
@@ -40,7 +39,7 @@ COLUMNS = [
 decode_json = json.JSONDecoder().decode
 encode_json = json.JSONEncoder(ensure_ascii=False).encode
 
-type EventRows = Iterator[tuple[tuple[Any, ...], list[tuple[Any, ...]]]]
+type EventRows = Iterator[tuple[tuple[Any, ...], Rows]]
 
 
 def export_csv(request: HttpRequest, form: AuditFilterForm) -> StreamingHttpResponse:
@@ -55,14 +54,9 @@ def export_json_lines(
 ) -> StreamingHttpResponse:
     """Return JSON lines, oldest first: an event per line, with all that is hashed."""
     search, until = record_export(request, form, "JSON lines")
-    rows = json_line_rows(search, Span(high=until, newest_first=False))
-    return StreamingHttpResponse(
-        csv_export.in_pieces(rows),
-        content_type="application/jsonl",
-        headers={
-            "Content-Disposition": f'attachment; filename="{file_name(form, "jsonl")}"'
-        },
-    )
+    lines = json_line_rows(search, Span(high=until, newest_first=False))
+    name = file_name(form, "jsonl")
+    return csv_export.file_response(name, "application/jsonl", lines)
 
 
 def record_export(
@@ -88,10 +82,8 @@ def file_name(form: AuditFilterForm, extension: str) -> str:
     names = ("ticket", "target", "policy", "actor", "code")
     values = [str(form.active[name]) for name in names if name in form.active]
     parts = ["audit", *values, f"{timezone.now().astimezone(UTC):%Y%m%d-%H%M}Z"]
-    return (
-        "-".join(re.sub(r"[^A-Za-z0-9]+", "-", part).strip("-")[:40] for part in parts)
-        + f".{extension}"
-    )
+    safe = [re.sub(r"[^A-Za-z0-9]+", "-", part).strip("-")[:40] for part in parts]
+    return f"{'-'.join(safe)}.{extension}"
 
 
 def csv_rows(search: TrailSearch, span: Span) -> Iterator[Sequence[Any]]:
@@ -104,7 +96,7 @@ def csv_rows(search: TrailSearch, span: Span) -> Iterator[Sequence[Any]]:
         event[at] = f"{event[at].replace(' ', 'T')}Z"
         event[outside] = bool(event[outside])
         before, after = event[: len(BEFORE)], event[len(BEFORE) :]
-        for target in targets or [("",) * len(TARGET)]:
+        for target in targets or [("",) * len(TARGET_COLUMNS)]:
             yield (*before, *target, *after)
 
 
@@ -126,7 +118,7 @@ def events_with_targets(
         rows = (
             Outcome.objects.filter(**id_range(ids), **filters)
             .order_by(f"{order}event_id", "id")
-            .values_list("event_id", *TARGET)
+            .values_list("event_id", *TARGET_COLUMNS)
         )
         groups = groupby(rows.iterator(chunk_size=2000), itemgetter(0))
         seq, group = next(groups, (0, iter(())))
@@ -142,13 +134,13 @@ def id_range(ids: list[int]) -> dict[str, Any]:
     """Return the condition on events; a range if there are no gaps, which is faster."""
     low, high = min(ids), max(ids)
     if high - low < len(ids):
-        return {"event_id__gte": low, "event_id__lte": high}
-    return {"event_id__in": ids}
+        return {"event__gte": low, "event__lte": high}
+    return {"event__in": ids}
 
 
-def canonical_rows(columns: list[str], ids: list[int]) -> list[tuple[Any, ...]]:
+def canonical_rows(columns: list[str], ids: list[int]) -> Rows:
     """Return events in the order of their ids, in the form that is hashed."""
     order = "DESC" if ids[0] > ids[-1] else ""
     # Parameters, because the driver caches each statement by its text.
     marks = ", ".join(["%s"] * len(ids))
-    return event_rows(columns, f"WHERE id IN ({marks}) ORDER BY id {order}", *ids)
+    return event_rows(columns, f"WHERE id IN ({marks}) ORDER BY id {order}", ids)

@@ -5,14 +5,16 @@ than hashing them.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from django.db import connection, transaction
 
-from iotda_admin.audit.chain import HASHED_COLUMNS, Head
-from iotda_admin.audit.models import Anchor
+from iotda_admin.audit.chain import COLUMNS, TARGET_COLUMNS, Head
+from iotda_admin.audit.models import Anchor, Outcome
+
+type Rows = list[tuple[Any, ...]]
 
 # The most rows in memory.
 ROWS_PER_QUERY = 2000
@@ -69,37 +71,24 @@ def chain_start() -> Head:
     return Head(*(anchors.first() or (0, "")))
 
 
-def event_rows_after(seq: int, limit: int = ROWS_PER_QUERY) -> list[tuple[Any, ...]]:
-    columns = [*HASHED_COLUMNS, "hash"]
-    return event_rows(columns, f"WHERE id > %s ORDER BY id LIMIT {limit}", seq)
+def event_rows_after(seq: int, limit: int = ROWS_PER_QUERY) -> Rows:
+    return event_rows(COLUMNS, f"WHERE id > %s ORDER BY id LIMIT {limit}", [seq])
 
 
-def event_rows(
-    columns: Sequence[str], condition: str, *params: Any
-) -> list[tuple[Any, ...]]:
+def event_rows(columns: list[str], condition: str, params: list[int]) -> Rows:
     canonical = CANONICAL_SQL[connection.vendor] | {"previous_hash": PREVIOUS_HASH}
     quote = connection.ops.quote_name
     names = ", ".join(canonical.get(name, quote(name)) for name in columns)
-    return query(f"SELECT {names} FROM audit_event {condition}", *params)  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {names} FROM audit_event {condition}", params)  # noqa: S608
+        return cursor.fetchall()
 
 
-def words_of_events(first: int, last: int) -> list[tuple[Any, ...]]:
-    sql = "SELECT event_id, word FROM audit_reasonword WHERE event_id BETWEEN %s AND %s"
-    return query(sql, first, last)
-
-
-def targets_of_events(after: int, last: int) -> dict[int, list[Sequence[str]]]:
-    sql = """
-        SELECT event_id, target_id, target_name, outcome, code, message FROM audit_outcome
-        WHERE event_id > %s AND event_id <= %s ORDER BY event_id, id
-    """
-    targets: dict[int, list[Sequence[str]]] = defaultdict(list)
-    for seq, *target in query(sql, after, last):
+def targets_of_events(after: int, last: int) -> dict[int, list[list[str]]]:
+    rows = Outcome.objects.filter(event__gt=after, event__lte=last)
+    targets = defaultdict(list)
+    for seq, *target in rows.order_by("event_id", "id").values_list(
+        "event_id", *TARGET_COLUMNS
+    ):
         targets[seq].append(target)
     return targets
-
-
-def query(sql: str, *params: Any) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return list(cursor.fetchall())

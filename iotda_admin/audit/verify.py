@@ -3,8 +3,7 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -24,17 +23,17 @@ from iotda_admin.audit.chain import (
 )
 from iotda_admin.audit.models import Anchor, Event, Outcome, ReasonWord
 from iotda_admin.audit.rows import (
+    ROWS_PER_QUERY,
+    Rows,
     chain_start,
     event_rows_after,
     read_snapshot,
     targets_of_events,
-    words_of_events,
 )
 from iotda_admin.audit.search.words import reason_words
 from iotda_admin.audit.triggers import triggers_intact
 
 CHANGED = "was changed"
-UNREADABLE = "cannot be read"
 WRONG_HASH = "does not have the expected hash"
 NO_EVENT = "has a target, but there is no such event"
 # Tables with rows of events. Rows for a future event would later be blamed on that event.
@@ -50,108 +49,73 @@ WITHOUT_KEY = (
 HEAD = re.compile(r"0:|[0-9]{1,18}:[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyResult:
-    """What was verified, and the first event that was tampered with, if any."""
-
-    events: int
-    outcomes: int
-    head: Head
-    broken_at: int | None = None
-    why: str = ""
-
-
 class BrokenChain(Exception):
-    def __init__(self, seq: int, why: str) -> None:
-        super().__init__(seq, why)
-        self.seq, self.why = seq, why
+    """The first event that was tampered with, and what is wrong with it."""
 
 
-def verify_trail(expect: str = "") -> VerifyResult:
+def verify_trail(expect: str = "") -> "Verification":
     """Follow the chain from its start in the database to its end.
 
     ``expect`` is a head noted earlier, which finds a deleted tail. Raises ValueError if
     it is not a head. Memory does not grow with the trail.
     """
     with read_snapshot():
-        reader = ChainReader(chain_start(), expect)
+        verification = Verification(parse_head(expect or "0:"))
         try:
-            reader.check_all()
+            verification.check_all()
         except BrokenChain as broken:
-            return reader.result(broken.seq, broken.why)
-        return reader.result()
+            verification.broken_at, verification.why = broken.args
+        return verification
 
 
-class ChainReader:
-    """Follows the chain and counts what it has verified."""
+class Verification:
+    """What was verified, and the first event that was tampered with, if any."""
 
-    def __init__(self, end: Head, expect: str) -> None:
-        self.end, self.events, self.outcomes, self.key = end, 0, 0, ""
+    def __init__(self, expected: Head) -> None:
+        self.events = self.outcomes = 0
+        self.broken_at: int | None = None
+        self.why = ""
+        # The last event that was verified, and the id of its key.
+        self.head, self.key = chain_start(), ""
+        self.expected = expected
         self.current_key = key_id(settings.AUDIT_KEY)
         # The first event that only an expected head could prove.
         self.unproved = 0
-        self.expected = parse_head(expect) if expect else None
         self.anchors = dict(Anchor.objects.values_list("last", "hash"))
         self.recorded_anchors: set[int] = set()
 
-    def result(self, broken_at: int | None = None, why: str = "") -> VerifyResult:
-        return VerifyResult(self.events, self.outcomes, self.end, broken_at, why)
-
     def check_all(self) -> None:
-        start = self.end.seq
+        start = self.head.seq
         if Event.objects.filter(id__lte=start).exists():
             raise BrokenChain(start, "is not the start: there are events before it")
         self.check_expected_anchor(start)
-        while rows := self.next_rows():
-            rows, targets = self.with_targets(rows)
+        while True:
+            # Before the events, so that a new event is never seen without its parts,
+            # even inside a transaction of the caller.
+            strays = parts_after(self.head.seq)
+            rows, targets = events_after(self.head.seq)
+            if not rows:
+                break
             for *row, hash in rows:
                 self.check(row, hash, targets.pop(row[0], ()))
             for seq in sorted(targets):
                 raise BrokenChain(seq, NO_EVENT)
             check_reason_words(rows)
+        if strays:
+            raise BrokenChain(*min(strays))
         for model, why in PARTS:
             if model.objects.filter(event__lte=start).exists():
                 raise BrokenChain(start, why)
         self.check_end()
 
-    def next_rows(self) -> list[tuple[Any, ...]]:
-        # Before the events, so that a new event is never seen without its parts, even
-        # inside a transaction of the caller.
-        strays = [
-            (seq, why)
-            for model, why in PARTS
-            for seq in model.objects.filter(event__gt=self.end.seq)
-            .order_by("event")
-            .values_list("event", flat=True)[:1]
-        ]
-        rows = readable(event_rows_after, self.end.seq)
-        if rows is None:
-            # One event at a time, to find the one that the database cannot read.
-            rows = readable(event_rows_after, self.end.seq, 1)
-        if rows is None:
-            raise BrokenChain(self.end.seq + 1, UNREADABLE)
-        if strays and not rows:
-            raise BrokenChain(*min(strays))
-        return rows
-
-    def with_targets(
-        self, rows: list[tuple[Any, ...]]
-    ) -> tuple[list[tuple[Any, ...]], dict[int, Any]]:
-        """Return the rows with their targets; only the first row if a target is unreadable."""
-        for some in (rows, rows[:1]):
-            targets = readable(targets_of_events, self.end.seq, some[-1][0])
-            if targets is not None:
-                return some, targets
-        raise BrokenChain(rows[0][0], UNREADABLE)
-
     def check(self, row: list[Any], hash: str, targets: Any) -> None:
         seq, key = row[0], row[-1]
-        if seq != self.end.seq + 1:
-            raise BrokenChain(self.end.seq + 1, "is missing")
+        if seq != self.head.seq + 1:
+            raise BrokenChain(self.head.seq + 1, "is missing")
         if key != self.key or key != self.current_key:
             self.check_key(seq, key)
         try:
-            right = event_hash(self.end.hash, row, targets)
+            right = event_hash(self.head.hash, row, targets)
         except UnknownKey as error:
             raise BrokenChain(
                 seq, f"was written with an unknown key ({error}): see AUDIT_OLD_KEYS"
@@ -162,9 +126,9 @@ class ChainReader:
             raise BrokenChain(seq, CHANGED)
         if row[KIND] == Event.Kind.AUDIT_PRUNED:
             self.check_anchor(seq, row)
-        if self.expected and self.expected.seq == seq and self.expected.hash != hash:
+        if self.expected.seq == seq and self.expected.hash != hash:
             raise BrokenChain(seq, WRONG_HASH)
-        self.end, self.key = Head(seq, hash), key
+        self.head, self.key = Head(seq, hash), key
         self.events += 1
         self.outcomes += len(targets)
 
@@ -178,19 +142,19 @@ class ChainReader:
             raise BrokenChain(seq, "was written without the key")
         if self.current_key and self.key == self.current_key != key:
             raise BrokenChain(seq, "was written with an old key after the current one")
-        proved = self.expected is not None and self.expected.seq >= seq
-        if self.current_key and not key and not proved:
+        if self.current_key and not key and self.expected.seq < seq:
             self.unproved = self.unproved or seq
 
     def check_expected_anchor(self, start: int) -> None:
         """Check an expected head in the archived part, of which only ends are known."""
-        if self.expected and 0 < self.expected.seq <= start:
-            if self.expected.seq not in self.anchors:
-                raise BrokenChain(self.expected.seq, "is archived: expect a newer head")
-            if self.anchors[self.expected.seq] != self.expected.hash:
-                raise BrokenChain(self.expected.seq, WRONG_HASH)
+        seq, hash = self.expected
+        if 0 < seq <= start:
+            if seq not in self.anchors:
+                raise BrokenChain(seq, "is archived: expect a newer head")
+            if self.anchors[seq] != hash:
+                raise BrokenChain(seq, WRONG_HASH)
 
-    def check_anchor(self, seq: int, row: Sequence[Any]) -> None:
+    def check_anchor(self, seq: int, row: list[Any]) -> None:
         """Check the anchor that an event about archiving records."""
         detail = json.loads(row[DETAIL])
         self.recorded_anchors.add(detail["last"])
@@ -198,8 +162,8 @@ class ChainReader:
             raise BrokenChain(seq, "records an archived segment with another end")
 
     def check_end(self) -> None:
-        if self.expected and self.expected.seq > self.end.seq:
-            raise BrokenChain(self.end.seq + 1, "is missing: the tail was deleted")
+        if self.expected.seq > self.head.seq:
+            raise BrokenChain(self.head.seq + 1, "is missing: the tail was deleted")
         # Only the last anchor: events that record earlier ones can be archived.
         last = max(self.anchors, default=None)
         if last is not None and last not in self.recorded_anchors:
@@ -209,23 +173,35 @@ class ChainReader:
                 1, f"is missing: the trail is empty, although there are {evidence}"
             )
         if self.current_key and self.events and self.key != self.current_key:
-            raise BrokenChain(self.end.seq, "was not written with AUDIT_KEY")
+            raise BrokenChain(self.head.seq, "was not written with AUDIT_KEY")
         if self.unproved:
             raise BrokenChain(self.unproved, WITHOUT_KEY)
         if not triggers_intact():
             raise BrokenChain(
-                self.end.seq,
+                self.head.seq,
                 "is unprotected: database triggers are missing or not ours. Run migrate",
             )
 
 
-def readable[T](read: Callable[..., T], *args: int) -> T | None:
-    """Return what a query reads, or None if the database cannot read a value."""
-    try:
-        with transaction.atomic():
-            return read(*args)
-    except (DatabaseError, UnicodeError):
-        return None
+def parts_after(seq: int) -> list[tuple[int, str]]:
+    """Return the first target and the first word of later events, if there are any."""
+    return [
+        (first, why)
+        for model, why in PARTS
+        for first in model.objects.filter(event__gt=seq)
+        .order_by("event")
+        .values_list("event", flat=True)[:1]
+    ]
+
+
+def events_after(seq: int) -> tuple[Rows, dict[int, Any]]:
+    """Return the next events, and the targets of each."""
+    # One event at a time finds the one that the database cannot read.
+    for limit in (ROWS_PER_QUERY, 1):
+        with suppress(DatabaseError, UnicodeError), transaction.atomic():
+            rows = event_rows_after(seq, limit)
+            return rows, targets_of_events(seq, rows[-1][0]) if rows else {}
+    raise BrokenChain(seq + 1, "cannot be read")
 
 
 def evidence_of_events() -> str:
@@ -236,14 +212,16 @@ def evidence_of_events() -> str:
     return "users who have signed in" if signed_in else ""
 
 
-def check_reason_words(rows: Sequence[Sequence[Any]]) -> None:
+def check_reason_words(rows: Rows) -> None:
     """Check the search index, which no hash covers because it is derived from events."""
-    indexed: dict[int, set[str]] = defaultdict(set)
-    for seq, word in words_of_events(rows[0][0], rows[-1][0]):
+    indexed = defaultdict(set)
+    first, last = rows[0][0], rows[-1][0]
+    words = ReasonWord.objects.filter(event__gte=first, event__lte=last)
+    for seq, word in words.values_list("event_id", "word"):
         indexed[seq].add(word)
     for row in rows:
-        words = reason_words(row[REASON]) if row[KIND] in KINDS_WITH_REASON else set()
-        if words != indexed.get(row[0], set()):
+        expected = row[REASON] if row[KIND] in KINDS_WITH_REASON else ""
+        if reason_words(expected) != indexed[row[0]]:
             raise BrokenChain(row[0], "has wrong words in the search index")
 
 
@@ -253,5 +231,5 @@ def parse_head(text: str) -> Head:
         raise ValueError(
             f"A head is written as NUMBER:HASH with all of the hash, not {text!r}."
         )
-    seq, _colon, hash = text.strip().partition(":")
+    seq, hash = text.strip().split(":")
     return Head(int(seq), hash)

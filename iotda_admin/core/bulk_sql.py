@@ -17,14 +17,13 @@ def insert_rows(
     template: Model, names: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
     """Insert `rows`, the values of the fields `names`; the rest is as in `template`."""
-    meta, ops = template._meta, connection.ops
+    meta = template._meta
     varying: list[Field[Any, Any]] = [meta.get_field(name) for name in names]  # type: ignore[misc]
     constant = [
         f for f in meta.concrete_fields if not f.primary_key and f not in varying
     ]
     fields = [*varying, *constant]
-    columns = ", ".join(ops.quote_name(str(field.column)) for field in fields)
-    table = ops.quote_name(meta.db_table)
+    columns = [str(field.column) for field in fields]
     tail = tuple(
         f.get_db_prep_save(f.pre_save(template, True), connection) for f in constant
     )
@@ -32,14 +31,24 @@ def insert_rows(
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             # The driver's own method: Django does not convert its errors by itself.
-            copying = cursor.copy(f"COPY {table} ({columns}) FROM STDIN")
+            into = table_with_columns(meta.db_table, columns)
+            copying = cursor.copy(f"COPY {into} FROM STDIN")
             with connection.wrap_database_errors, copying as copy:
                 for row in complete:
                     copy.write_row(row)
         else:
-            marks = ", ".join(["%s"] * len(fields))
-            sql = f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608
+            sql = insert_statement(meta.db_table, columns)
             cursor.executemany(sql, complete)  # type: ignore[arg-type]
+
+
+def insert_statement(table: str, columns: Sequence[str]) -> str:
+    marks = ", ".join(["%s"] * len(columns))
+    return f"INSERT INTO {table_with_columns(table, columns)} VALUES ({marks})"  # noqa: S608
+
+
+def table_with_columns(table: str, columns: Sequence[str]) -> str:
+    quote = connection.ops.quote_name
+    return f"{quote(table)} ({', '.join(map(quote, columns))})"
 
 
 def update_rows(

@@ -21,16 +21,18 @@ def csv_response(
     name: str, columns: Sequence[str], rows: Iterable[Sequence[object]], /
 ) -> StreamingHttpResponse:
     """Stream a CSV file of any length."""
-    response = StreamingHttpResponse(
-        in_pieces(csv_lines(columns, rows)), content_type="text/csv; charset=utf-8"
+    return file_response(name, "text/csv; charset=utf-8", csv_lines(columns, rows))
+
+
+def file_response(
+    name: str, content_type: str, lines: Iterable[str], /
+) -> StreamingHttpResponse:
+    """Stream a file. Lines are joined, because each piece has a fixed cost."""
+    return StreamingHttpResponse(
+        map("".join, batched(lines, LINES_PER_PIECE)),
+        content_type=content_type,
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
-
-
-def in_pieces(lines: Iterable[str]) -> Iterator[str]:
-    """Join lines, because each streamed piece has a fixed cost."""
-    return map("".join, batched(lines, LINES_PER_PIECE))
 
 
 class Echo:

@@ -192,7 +192,7 @@ def beside(sql: Any, act: Any) -> Any:
 
 @pytest.mark.django_db(transaction=True)
 def test_archiving_during_verification_neither_fails_nor_waits(tmp_path: Path) -> None:
-    with beside("FROM audit_outcome", lambda: archived(tmp_path)):
+    with beside('"audit_outcome"."target_id"', lambda: archived(tmp_path)):
         finding = verify_trail()
     assert (finding.broken_at, finding.events, chain_start().seq) == (None, 12, 10)
 

@@ -145,7 +145,7 @@ def append(end: Head, drafts: list[Draft]) -> Head:
     rows, outcomes, words = [], [], []
     for facts, targets in drafts:
         seq = end.seq + 1
-        row = [*chain.event_row(seq, facts)]
+        row = chain.event_row(seq, facts)
         row[chain.AT] = BEGAN + timedelta(seconds=60 * seq)
         row[chain.OUTSIDE_HOURS] = chain.is_outside_working_hours(row[chain.AT])
         end = Head(seq, chain.event_hash(end.hash, chain.canonical_row(row), targets))
@@ -155,11 +155,7 @@ def append(end: Head, drafts: list[Draft]) -> Head:
         if facts["kind"] == "operation.asked":
             words += [(word, seq) for word in reason_words(facts["reason"])]
     put(Event, chain.COLUMNS, rows)
-    put(
-        Outcome,
-        ["event_id", "target_id", "target_name", "outcome", "code", "message"],
-        outcomes,
-    )
+    put(Outcome, ["event_id", *chain.TARGET_COLUMNS], outcomes)
     put(ReasonWord, ["word", "event_id"], words)
     return end
 

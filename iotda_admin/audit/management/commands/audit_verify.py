@@ -7,10 +7,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from iotda_admin.audit.archive import DamagedArchive, check_archive
-from iotda_admin.audit.verify import VerifyResult, verify_trail
+from iotda_admin.audit.verify import Verification, verify_trail
 
 
-def verify_or_stop(expect: str, consequence: str = "") -> VerifyResult:
+def verify_or_stop(expect: str, consequence: str = "") -> Verification:
     """Verify the trail; end the command if the trail or `expect` is wrong."""
     try:
         result = verify_trail(expect)
