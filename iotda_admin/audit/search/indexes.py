@@ -4,7 +4,6 @@ A search walks along the ids of one filter and checks those events against the o
 so it reads as little of the trail as possible.
 """
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
@@ -29,11 +28,7 @@ class Span:
 
     def after(self, id: int) -> "Span":
         """Return the rest of the span once it has been read up to an id."""
-        return (
-            replace(self, high=min(self.high, id))
-            if self.newest_first
-            else replace(self, low=max(self.low, id))
-        )
+        return replace(self, **{"high" if self.newest_first else "low": id})
 
 
 class IdSource(Protocol):
@@ -50,12 +45,9 @@ class IndexedIds(NamedTuple):
         found: set[int] = set()
         order = f"-{self.key}" if span.newest_first else self.key
         for rows in self.rows:
-            part = rows.filter(
-                **{f"{self.key}__gt": span.low, f"{self.key}__lt": span.high}
-            )
-            found.update(
-                part.order_by(order).values_list(self.key, flat=True).distinct()[:limit]
-            )
+            inside = {f"{self.key}__gt": span.low, f"{self.key}__lt": span.high}
+            ids = rows.filter(**inside).values_list(self.key, flat=True).distinct()
+            found.update(ids.order_by(order)[:limit])
         return sorted(found, reverse=span.newest_first)[:limit]
 
 
@@ -65,22 +57,18 @@ class KnownIds(NamedTuple):
     sorted_ids: Sequence[int]
 
     def ids(self, span: Span, limit: int) -> list[int]:
-        part = self.sorted_ids[
-            bisect_right(self.sorted_ids, span.low) : bisect_left(
-                self.sorted_ids, span.high
-            )
-        ]
-        return [*(reversed(part) if span.newest_first else part)][:limit]
+        ids = [id for id in self.sorted_ids if span.low < id < span.high]
+        return ids[: -limit - 1 : -1] if span.newest_first else ids[:limit]
 
 
 class Filter(NamedTuple):
     """One filter: as a source of event ids, and as a condition on an event.
 
-    The source implies the condition. Each of them may be None.
+    The source implies the condition.
     """
 
-    source: IdSource | None
-    condition: Any
+    source: IdSource | None = None
+    condition: Any = None
 
 
 def by_column(column: str, *values: Any) -> Filter:
@@ -109,7 +97,3 @@ def by_target(column: str, value: str) -> IndexedIds:
 def unindexed(column: Any) -> Any:
     """Keep the database from walking along the index of a column to check a few events."""
     return Coalesce(column, Value(""), output_field=CharField())
-
-
-def all_event_ids() -> IndexedIds:
-    return IndexedIds([Event.objects.all()])

@@ -5,15 +5,12 @@ the trail is. The most selective filter leads: a bounded number of its events is
 against the other filters.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import chain, repeat
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, Window
-from django.db.models.functions import RowNumber
+from django.db.models import Exists, OuterRef, Q
 
 from iotda_admin.access.scope import AnyUser, user_spaces
 from iotda_admin.audit import hooks
@@ -23,9 +20,9 @@ from iotda_admin.audit.search.indexes import (
     END_ID,
     Filter,
     IdSource,
+    IndexedIds,
     KnownIds,
     Span,
-    all_event_ids,
     by_column,
     by_target,
     by_ticket,
@@ -37,7 +34,8 @@ from iotda_admin.audit.search.words import events_with_words, reason_matcher
 MAX_SEARCHED = 20_000
 # The first ids of each filter, which show how selective it is.
 PROBE_SIZE = 500
-BATCH_SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
+# The first batch is small; each next one is twice as large.
+FIRST_BATCH, LARGEST_BATCH = 64, 4096
 EXPORT_BATCH = 2048
 # A clock can be set back by this much.
 CLOCK_SLACK = timedelta(minutes=10)
@@ -57,18 +55,18 @@ class TrailSearch:
     """The events that match the filters and that the user may see."""
 
     def __init__(self, form: AuditFilterForm, user: AnyUser) -> None:
-        self.valid = form.is_valid()
-        self.filters = form.active if self.valid else {}
+        self.valid, self.filters = form.is_valid(), form.active
         self.target_filters = target_filters(self.filters)
         reason = self.filters.get("reason", "")
-        self.matches_reason = reason_matcher(reason) if reason else None
+        self.matches_reason = reason_matcher(reason)
         self.criteria = [
             *event_filters(self.filters),
             *by_same_target(self.target_filters),
             *by_reason(reason),
             *by_scope(user),
         ]
-        self.bounds = span_between(self.filters.get("since"), self.filters.get("until"))
+        self.since, self.until = self.filters.get("since"), self.filters.get("until")
+        self.bounds = span_between(self.since, self.until)
 
     def page(self, span: Span, size: int) -> SearchPage:
         """Return the next matching events; the number of events checked is bounded."""
@@ -89,32 +87,24 @@ class TrailSearch:
             if matching := self.matching(ids):
                 yield matching
 
-    def batches(
-        self, span: Span, largest: int = BATCH_SIZES[-1]
-    ) -> Iterator[list[int]]:
+    def batches(self, span: Span, largest: int = LARGEST_BATCH) -> Iterator[list[int]]:
         if not self.valid:
             return
-        span = Span(
-            max(span.low, self.bounds.low),
-            min(span.high, self.bounds.high),
-            span.newest_first,
-        )
+        low, high = max(span.low, self.bounds.low), min(span.high, self.bounds.high)
+        span = Span(low, high, span.newest_first)
         self.leader = self.most_selective(span)
-        for size in (
-            min(each, largest) for each in chain(BATCH_SIZES, repeat(largest))
-        ):
-            ids = self.leader.ids(span, size)
-            if ids:
-                yield ids
+        size = min(FIRST_BATCH, largest)
+        while ids := self.leader.ids(span, size):
+            yield ids
             if len(ids) < size:
                 return
-            span = span.after(ids[-1])
+            span, size = span.after(ids[-1]), min(2 * size, largest)
 
     def most_selective(self, span: Span) -> IdSource:
         """Return the source whose next ids reach furthest."""
         sources = [each.source for each in self.criteria if each.source]
         if len(sources) < 2:
-            return sources[0] if sources else all_event_ids()
+            return sources[0] if sources else IndexedIds([Event.objects.all()])
 
         def reach(source: IdSource) -> tuple[int, int]:
             ids = source.ids(span, PROBE_SIZE)
@@ -128,10 +118,9 @@ class TrailSearch:
         conditions = [
             condition
             for source, condition in self.criteria
-            if condition is not None and source is not self.leader
+            if condition and source is not self.leader
         ]
-        timed = self.filters.keys() & {"since", "until"}
-        if not conditions and not timed and not self.matches_reason:
+        if not conditions and not self.filters.keys() & {"since", "until", "reason"}:
             return ids
         rows = Event.objects.filter(*conditions, id__in=ids).order_by()
         matching = {
@@ -142,9 +131,9 @@ class TrailSearch:
         return [id for id in ids if id in matching]
 
     def matches(self, at: datetime, reason: str) -> bool:
-        since, until = self.filters.get("since"), self.filters.get("until")
-        in_time = not (since and at < since) and not (until and at >= until)
-        return in_time and (self.matches_reason is None or self.matches_reason(reason))
+        if (self.since and at < self.since) or (self.until and at >= self.until):
+            return False
+        return self.matches_reason(reason)
 
 
 def by_same_target(filters: dict[str, str]) -> list[Filter]:
@@ -152,17 +141,16 @@ def by_same_target(filters: dict[str, str]) -> list[Filter]:
     if not filters:
         return []
     same_target = Exists(Outcome.objects.filter(event=OuterRef("pk"), **filters))
-    first, *others = [by_target(*item) for item in filters.items()]
-    if not others:
-        return [Filter(first, same_target)]
-    sources = [Filter(source, None) for source in (first, *others)]
-    return [*sources, Filter(None, same_target)]
+    sources = [by_target(*item) for item in filters.items()]
+    if len(sources) == 1:
+        return [Filter(sources[0], same_target)]
+    return [*map(Filter, sources), Filter(condition=same_target)]
 
 
 def by_reason(text: str) -> list[Filter]:
     """Return the events that may match, unless every word is common or there is none."""
     ids = events_with_words(text)
-    return [] if ids is None else [Filter(KnownIds(ids), None)]
+    return [] if ids is None else [Filter(KnownIds(ids))]
 
 
 def by_scope(user: AnyUser) -> Iterator[Filter]:
@@ -175,7 +163,7 @@ def by_scope(user: AnyUser) -> Iterator[Filter]:
         spaces = user_spaces(user)
         visible = Q() if spaces is None else own_events_in_spaces(spaces)
     if visible:
-        yield Filter(None, visible)
+        yield Filter(condition=visible)
 
 
 def visible_events(user: AnyUser) -> Q:
@@ -264,16 +252,3 @@ def span_between(since: datetime | None, until: datetime | None) -> Span:
         too_late, inside = by_time.filter(at__gte=until), by_time.filter(at__lt=until)
         high = max(too_late.first() or END_ID, (inside.last() or 0) + 1)
     return Span(low, high)
-
-
-def first_targets(
-    event_ids: Iterable[int], filters: dict[str, str], count: int
-) -> dict[int, list[Outcome]]:
-    """Return the first targets of each event, only those that match the filters."""
-    number = Window(RowNumber(), partition_by="event_id", order_by="id")
-    rows = Outcome.objects.filter(event_id__in=list(event_ids), **filters)
-    numbered = rows.annotate(number=number).filter(number__lte=count)
-    targets: dict[int, list[Outcome]] = defaultdict(list)
-    for row in numbered.order_by("event_id", "id"):
-        targets[row.event_id].append(row)
-    return targets
