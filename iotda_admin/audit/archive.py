@@ -158,9 +158,10 @@ def check_archive(folder: Path) -> Head:
 
 def next_head(event: dict[str, Any], before: Head) -> Head:
     row = [event[name] for name in HASHED_COLUMNS]
-    head = Head(before.seq + 1, event_hash(before.hash, row, event["targets"]))
-    if head != (event["id"], event["hash"]):
-        raise ValueError(f"event {event['id']} was changed")
+    head = Head(event["id"], event["hash"])
+    hash = event_hash(before.hash, row, event["targets"])
+    if head != Head(before.seq + 1, hash):
+        raise ValueError(f"event {head.seq} was changed")
     return head
 
 

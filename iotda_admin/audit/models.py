@@ -134,9 +134,6 @@ class Event(AppendOnlyModel):
             ),
         ]
 
-    def __str__(self) -> str:
-        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.kind} {self.actor_name}"
-
 
 class Outcome(AppendOnlyModel):
     """One target of an event, with its outcome. The hash of the event covers it."""
@@ -173,9 +170,6 @@ class Outcome(AppendOnlyModel):
             ),
         ]
 
-    def __str__(self) -> str:
-        return f"{self.target_id} {self.outcome}"
-
 
 class ReasonWord(models.Model):
     """A word of a reason, to search by. Derived from the event, so not hashed."""
@@ -201,9 +195,6 @@ class ReasonWord(models.Model):
             ),
         ]
 
-    def __str__(self) -> str:
-        return self.word
-
 
 class Anchor(AppendOnlyModel):
     """The last event of an archived and deleted segment. The chain continues from its hash."""
@@ -216,6 +207,3 @@ class Anchor(AppendOnlyModel):
     class Meta:
         default_permissions = ()
         ordering = ["last"]
-
-    def __str__(self) -> str:
-        return f"{self.last}:{self.hash}"

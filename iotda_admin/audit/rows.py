@@ -81,7 +81,7 @@ def event_rows(columns: list[str], condition: str, params: list[int]) -> Rows:
     names = ", ".join(canonical.get(name, quote(name)) for name in columns)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {names} FROM audit_event {condition}", params)  # noqa: S608
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def targets_of_events(after: int, last: int) -> dict[int, list[list[str]]]:

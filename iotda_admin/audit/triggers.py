@@ -120,16 +120,14 @@ def postgresql_triggers() -> list[tuple[str, str]]:
     triggers = []
     for table, deletable in DELETABLE.items():
         for action in trigger_actions():
-            each, function = "ROW", "audit_refuse"
-            body = f" BEGIN {REFUSE} END "
-            if action == "truncate":
-                each = "STATEMENT"
-            elif action == "delete":
+            each = "STATEMENT" if action == "truncate" else "ROW"
+            function, allowed = "audit_refuse", ""
+            if action == "delete":
                 function = f"{table}_refuse"
-                body = f" BEGIN IF {deletable} THEN RETURN OLD; END IF; {REFUSE} END "
+                allowed = f"IF {deletable} THEN RETURN OLD; END IF; "
             trigger = (
                 f"CREATE TRIGGER {table}_{action} BEFORE {action.upper()} ON {table}"
                 f" FOR EACH {each} EXECUTE FUNCTION {function}()"
             )
-            triggers.append((trigger, body))
+            triggers.append((trigger, f" BEGIN {allowed}{REFUSE} END "))
     return triggers

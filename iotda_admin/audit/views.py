@@ -1,14 +1,13 @@
 from collections.abc import Callable
-from functools import wraps
-from typing import Any
 
-from django.contrib.auth.decorators import permission_required
+from django.contrib.auth.decorators import permission_required, user_passes_test
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from iotda_admin.access.scope import AnyUser
 from iotda_admin.audit.chain import chain_head
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.pages import trail_page
@@ -20,24 +19,19 @@ from iotda_admin.audit.triggers import triggers_intact
 from iotda_admin.core.http import render
 from iotda_admin.core.pagination import paginate
 
-type View = Callable[..., HttpResponseBase]
+type Export = Callable[[HttpRequest, AuditFilterForm], HttpResponseBase]
 
 
-def trail_reader_required(view: View) -> View:
+def can_read_trail(user: AnyUser) -> bool:
     """Admit users who may read the audit trail, or at least their own operations."""
-
-    @wraps(view)
-    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        permissions = ("audit.view_event", "operations.view_own_operation")
-        if not any(map(request.user.has_perm, permissions)):
-            raise PermissionDenied
-        return view(request, *args, **kwargs)
-
-    return checked
+    permissions = ("audit.view_event", "operations.view_own_operation")
+    if not any(map(user.has_perm, permissions)):
+        raise PermissionDenied
+    return True
 
 
 @require_safe
-@trail_reader_required
+@user_passes_test(can_read_trail)
 def event_list(request: HttpRequest) -> HttpResponse:
     form = AuditFilterForm(request.GET)
     if form.is_valid() and (text := request.GET.get("q", "").replace("\0", "").strip()):
@@ -64,7 +58,7 @@ def redirect_to_filters(form: AuditFilterForm, **more: str) -> HttpResponse:
 
 
 @require_safe
-@trail_reader_required
+@user_passes_test(can_read_trail)
 def event_detail(request: HttpRequest, seq: int) -> HttpResponse:
     event = get_object_or_404(Event, visible_events(request.user), pk=seq)
     previous = Event.objects.filter(pk=seq - 1).values_list("hash", flat=True).first()
@@ -84,17 +78,11 @@ def frequent_codes(request: HttpRequest) -> HttpResponse:
     return render(request, "audit/codes.html", context)
 
 
-def export_view(
-    export_events: Callable[[HttpRequest, AuditFilterForm], HttpResponseBase],
-) -> View:
-    """Return a view that exports the events; if a filter is invalid, it shows the page."""
-
-    @require_safe
-    @permission_required("audit.export_event", raise_exception=True)
-    def view(request: HttpRequest) -> HttpResponseBase:
-        form = AuditFilterForm(request.GET)
-        if form.is_valid() and not request.GET.get("q"):
-            return export_events(request, form)
-        return redirect(f"{reverse('audit:events')}?{request.GET.urlencode()}")
-
-    return view
+@require_safe
+@permission_required("audit.export_event", raise_exception=True)
+def event_export(request: HttpRequest, export: Export) -> HttpResponseBase:
+    """Export the events; if a filter is invalid, show the page."""
+    form = AuditFilterForm(request.GET)
+    if form.is_valid() and not request.GET.get("q"):
+        return export(request, form)
+    return redirect(f"{reverse('audit:events')}?{request.GET.urlencode()}")

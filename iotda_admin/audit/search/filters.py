@@ -29,47 +29,15 @@ OUTCOMES = [
 SOURCES = [("web", _("Web")), ("cli", _("Command line")), ("worker", _("Worker"))]
 
 
-class DateTimeFilter(forms.DateTimeField):
-    """A time; without an offset it is in the reader's time zone."""
-
-    def __init__(self, *, label: Any) -> None:
-        super().__init__(label=label, required=False, widget=forms.DateTimeInput)
-
-    def to_python(self, value: Any) -> datetime | None:
-        at: datetime | None = super().to_python(value)
-        # The first and the last year can overflow in UTC.
-        if at and not 1970 <= at.year < 9000:
-            raise ValidationError(self.error_messages["invalid"], code="invalid")
-        return at
+def validate_year(at: datetime) -> None:
+    # The first and the last year can overflow in UTC.
+    if not 1970 <= at.year < 9000:
+        raise ValidationError(_("Enter a valid date/time."))
 
 
-class TimeZoneFilter(forms.CharField):
-    def clean(self, value: Any) -> Any:
-        name = super().clean(value)
-        if name and zone_named(name) is None:
-            raise ValidationError(_("Unknown time zone."))
-        return name
-
-
-class OperationNumberFilter(forms.RegexField):
-    def __init__(self) -> None:
-        invalid = {"invalid": _("Write an operation number like OP-12.")}
-        super().__init__(
-            r"\A(?i:OP-)?[0-9]{1,18}\Z",
-            label=_("Operation"),
-            required=False,
-            error_messages=invalid,
-        )
-
-    def clean(self, value: Any) -> Any:
-        text = super().clean(value)
-        return int(text[3:] if text[:1] in ("o", "O") else text) if text else None
-
-
-def choice_filter(label: Any, empty: Any, choices: Any) -> forms.ChoiceField:
-    return forms.ChoiceField(
-        label=label, required=False, choices=[("", empty), *choices]
-    )
+def validate_zone(name: str) -> None:
+    if zone_named(name) is None:
+        raise ValidationError(_("Unknown time zone."))
 
 
 def verb_name_choices() -> list[tuple[str, Any]]:
@@ -82,34 +50,49 @@ def verb_name_choices() -> list[tuple[str, Any]]:
 class AuditFilterForm(forms.Form):
     """One field per filter. While a filter is invalid, nothing is found."""
 
-    ticket = forms.CharField(label=_("Ticket"), required=False, max_length=64)
-    actor = forms.CharField(label=_("Person"), required=False, max_length=150)
-    kind = choice_filter(_("Event"), _("Any event"), Event.Kind.choices)
-    verb = forms.ChoiceField(
-        label=_("Change"), required=False, choices=verb_name_choices
+    ticket = forms.CharField(label=_("Ticket"), max_length=64)
+    actor = forms.CharField(label=_("Person"), max_length=150)
+    kind = forms.ChoiceField(
+        label=_("Event"), choices=[("", _("Any event")), *Event.Kind.choices]
     )
-    target = forms.CharField(label=_("Target ID"), required=False, max_length=128)
-    policy = forms.CharField(label=_("Policy"), required=False, max_length=128)
-    outcome = choice_filter(_("Outcome"), _("Any outcome"), OUTCOMES)
-    code = forms.CharField(label=_("Error code"), required=False, max_length=64)
-    reason = forms.CharField(
-        label=_("Words of the reason"), required=False, max_length=200
+    verb = forms.ChoiceField(label=_("Change"), choices=verb_name_choices)
+    target = forms.CharField(label=_("Target ID"), max_length=128)
+    policy = forms.CharField(label=_("Policy"), max_length=128)
+    outcome = forms.ChoiceField(
+        label=_("Outcome"), choices=[("", _("Any outcome")), *OUTCOMES]
     )
-    operation = OperationNumberFilter()
-    source = choice_filter(_("Source"), _("Any source"), SOURCES)
-    since = DateTimeFilter(label=_("From"))
-    until = DateTimeFilter(label=_("Before"))
-    zone = TimeZoneFilter(label=_("Time zone"), required=False, max_length=64)
-    outside = forms.BooleanField(label=_("Outside working hours"), required=False)
-    whole = forms.BooleanField(label=_("A whole resource space"), required=False)
+    code = forms.CharField(label=_("Error code"), max_length=64)
+    reason = forms.CharField(label=_("Words of the reason"), max_length=200)
+    operation = forms.RegexField(
+        r"\A(?i:OP-)?[0-9]{1,18}\Z",
+        label=_("Operation"),
+        error_messages={"invalid": _("Write an operation number like OP-12.")},
+    )
+    source = forms.ChoiceField(
+        label=_("Source"), choices=[("", _("Any source")), *SOURCES]
+    )
+    # Without an offset a time is in the reader's time zone.
+    since = forms.DateTimeField(label=_("From"), validators=[validate_year])
+    until = forms.DateTimeField(label=_("Before"), validators=[validate_year])
+    zone = forms.CharField(
+        label=_("Time zone"), max_length=64, validators=[validate_zone]
+    )
+    outside = forms.BooleanField(label=_("Outside working hours"))
+    whole = forms.BooleanField(label=_("A whole resource space"))
 
     def __init__(self, data: QueryDict) -> None:
         super().__init__(data)
+        for field in self.fields.values():
+            field.required = False
         # A shared link keeps its time zone, so that its times stay the same.
         named = zone_named(data.get("zone", ""))
         self.time_zone: ZoneInfo = named or timezone.get_current_timezone()
         with timezone.override(self.time_zone):
             self.full_clean()
+
+    def clean_operation(self) -> int | None:
+        number = self.cleaned_data["operation"].upper().removeprefix("OP-")
+        return int(number) if number else None
 
     def clean_reason(self) -> str:
         text: str = self.cleaned_data["reason"]
@@ -138,14 +121,14 @@ class AuditFilterForm(forms.Form):
         match field:
             case forms.ChoiceField():
                 return dict(field.choices)[value]  # type: ignore[arg-type]
-            case DateTimeFilter():
-                return (
-                    f"{value.astimezone(self.time_zone):%Y-%m-%d %H:%M}"
-                    f" {self.time_zone.key}"
-                )
-            case OperationNumberFilter():
+            case forms.DateTimeField():
+                at = value.astimezone(self.time_zone)
+                return f"{at:%Y-%m-%d %H:%M} {self.time_zone.key}"
+            case forms.RegexField():
                 return f"OP-{value}"
-        return "" if value is True else value
+            case forms.BooleanField():
+                return ""
+        return value
 
     def query(self, **more: str) -> str:
         """Return a query string that gives every reader the same events."""

@@ -28,7 +28,9 @@ class Span:
 
     def after(self, id: int) -> "Span":
         """Return the rest of the span once it has been read up to an id."""
-        return replace(self, **{"high" if self.newest_first else "low": id})
+        if self.newest_first:
+            return replace(self, high=id)
+        return replace(self, low=id)
 
 
 class IdSource(Protocol):
@@ -58,7 +60,7 @@ class KnownIds(NamedTuple):
 
     def ids(self, span: Span, limit: int) -> list[int]:
         ids = [id for id in self.sorted_ids if span.low < id < span.high]
-        return ids[: -limit - 1 : -1] if span.newest_first else ids[:limit]
+        return sorted(ids, reverse=span.newest_first)[:limit]
 
 
 class Filter(NamedTuple):

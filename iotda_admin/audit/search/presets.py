@@ -1,7 +1,6 @@
 """Links to frequent searches, and the most frequent error codes."""
 
 from collections import Counter
-from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import urlencode
 
@@ -26,14 +25,14 @@ class PresetSearch(NamedTuple):
 
 
 def preset_searches() -> list[PresetSearch]:
-    quarter = f"{quarter_start(timezone.localtime()):%Y-%m-%dT%H:%M}"
-    zone = timezone.get_current_timezone_name()
+    now = timezone.localtime()
+    quarter = now.month - (now.month - 1) % 3
     binds = {
         "verb": "policy.bind",
         "whole": "on",
         "kind": "operation.asked",
-        "since": quarter,
-        "zone": zone,
+        "since": f"{now.year}-{quarter:02}-01T00:00",
+        "zone": timezone.get_current_timezone_name(),
     }
     holders = f"{reverse('accounts:rights')}?right=policies.bind_policy"
     return [
@@ -49,11 +48,6 @@ def preset_searches() -> list[PresetSearch]:
 
 def trail_url(**filters: str) -> str:
     return f"{reverse('audit:events')}?{urlencode(filters)}"
-
-
-def quarter_start(now: datetime) -> datetime:
-    month = now.month - (now.month - 1) % 3
-    return now.replace(month=month, day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def working_hours_text() -> str:

@@ -60,13 +60,11 @@ def source_label(source: str) -> Any:
 @register.filter
 def event_summary(event: Event) -> str:
     """Return the summary of an event; for a changed account, with the changes."""
-    changes = changes_of(event)
+    changes = [f"{label}: {text}" for label, text in changes_of(event)]
     if not changes:
         return event.summary
     account_type = ACCOUNT_TYPES.get(event.detail.get("what"), "")
-    return f"{account_type} {event.detail.get('name', '')}: " + "; ".join(
-        f"{label}: {text}" for label, text in changes
-    )
+    return f"{account_type} {event.detail.get('name', '')}: {'; '.join(changes)}"
 
 
 @register.simple_tag
@@ -115,5 +113,5 @@ def value_text(value: Any) -> str:
 @register.filter
 def local_input(form: AuditFilterForm, name: str) -> str:
     """Return the time of a filter as an input of type datetime-local takes it."""
-    at = getattr(form, "cleaned_data", {}).get(name)
+    at = form.cleaned_data.get(name)
     return f"{at.astimezone(form.time_zone):%Y-%m-%dT%H:%M}" if at else ""

@@ -50,11 +50,8 @@ class Command(BaseCommand):
         self.stdout.write(f"Head {result.head}")
         # After the trail, so that the files reach at least to its start.
         if archive:
-            self.verify_archive(archive)
-
-    def verify_archive(self, folder: Path) -> None:
-        try:
-            end = check_archive(folder)
-        except DamagedArchive as error:
-            raise CommandError(str(error)) from error
-        self.stdout.write(f"{end.seq:,} archived events verified.")
+            try:
+                end = check_archive(archive)
+            except DamagedArchive as error:
+                raise CommandError(str(error)) from error
+            self.stdout.write(f"{end.seq:,} archived events verified.")
