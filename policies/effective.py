@@ -19,29 +19,27 @@ THROUGH = {
 
 def policies_on_target(kind: str, target_id: str, user: AnyUser) -> dict[str, Any]:
     """Return them by the inventory: IoTDA has no call for it."""
-    bound = Binding.objects.filter(target_type=kind, target_id=target_id)
-    shown = bound.filter(policy__in=visible_policies(user)).select_related("policy")
-    rows = list(shown.order_by("policy__name", "policy"))
-    return {"bindings": rows, "own": bound.count(), "limit": POLICIES_PER_TARGET}
+    return describe_bindings(Q(target_type=kind, target_id=target_id), kind, user)
 
 
 def effective_policies(device: Device, user: AnyUser) -> dict[str, Any]:
-    wanted = (
+    through = (
         Q(target_type=TargetType.DEVICE, target_id=device.device_id)
         | Q(target_type=TargetType.PRODUCT, target_id=device.product_id)
         | Q(target_type=TargetType.SPACE, target_id=device.app_id)
     )
-    bindings = (
-        Binding.objects.filter(wanted)
-        .select_related("policy")
-        .order_by("target_type", "policy__name")
-    )
-    policies = visible_policies(user).filter(pk__in=[b.policy_id for b in bindings])
-    shown = set(policies.values_list("pk", flat=True))
-    rows = [
-        (b, THROUGH[TargetType(b.target_type)])
-        for b in bindings
-        if b.policy_id in shown
-    ]
-    own = sum(binding.target_type == TargetType.DEVICE for binding in bindings)
-    return {"bindings": rows, "own": own, "limit": POLICIES_PER_TARGET}
+    context = describe_bindings(through, TargetType.DEVICE, user)
+    for binding in context["bindings"]:
+        binding.through = THROUGH[binding.target_type]
+    return context
+
+
+def describe_bindings(through: Q, kind: str, user: AnyUser) -> dict[str, Any]:
+    """Return the bindings that the user may see, and the number on the target itself."""
+    bound = Binding.objects.filter(through)
+    shown = bound.filter(policy__in=visible_policies(user)).select_related("policy")
+    return {
+        "bindings": shown.order_by("target_type", "policy__name", "policy"),
+        "own": bound.filter(target_type=kind).count(),
+        "limit": POLICIES_PER_TARGET,
+    }

@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -23,8 +23,7 @@ class PolicyField(forms.ModelChoiceField):  # type: ignore[type-arg]
         if value and not is_id(str(value)):
             message = self.error_messages["invalid_choice"]
             raise ValidationError(message, code="invalid_choice")
-        policy: Policy | None = super().to_python(value)
-        return policy
+        return cast(Policy | None, super().to_python(value))
 
 
 class PolicyForm(TargetsForm):
@@ -55,9 +54,8 @@ class PolicyForm(TargetsForm):
         """Without a user, as from the command line, all resource spaces are in scope."""
         super().__init__(*args, **kwargs)
         self.user = user
-        policy = self.fields["policy"]
-        assert isinstance(policy, PolicyField)
-        policy.queryset = visible_policies(user) if user else Policy.objects.all()
+        if user:
+            self.fields["policy"].queryset = visible_policies(user)  # type: ignore[attr-defined]
         for field in self.fields.values():
             if isinstance(field, ReadIdsField):
                 field.kind = str(self["target_type"].value())

@@ -1,19 +1,23 @@
 """The multi-select of the bind form: find targets, select them, show conflicts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from django.db.models import Count, Q, QuerySet
 from django.http import QueryDict
 
-from devices.models import Device, Product, Space
+from devices.models import Device
 from iotda_admin.access.scope import AnyUser, in_scope, user_spaces
 from iotda_admin.core.bulk_sql import values_subquery
 from iotda_admin.operations.web.forms import valid_ids
 from policies.models import POLICIES_PER_TARGET, Binding, TargetType
-from policies.targets import known_targets
+from policies.targets import MODELS, known_targets
 
 FOUND_SHOWN = CHOSEN_SHOWN = 50
+# The column of a device that names the target it belongs to.
+REACHES = {TargetType.PRODUCT: "product_id__in", TargetType.SPACE: "app_id__in"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,26 +26,25 @@ class Choice:
 
     id: str
     name: str
-    status: str = ""
-    policies: int = 0
-    has_policy: bool = False
-    known: bool = True
+    status: str
+    policies: int
+    has_policy: bool
+    known: bool
 
     @property
     def full(self) -> bool:
         return self.policies >= POLICIES_PER_TARGET and not self.has_policy
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Picker:
+    """The selected targets of a policy change, and the search for more."""
+
     target_type: str
     query: str
-    found: Sequence[Choice]
-    more: bool
-    # The first of what was chosen, and the ids of all of it.
-    chosen: Sequence[Choice]
     ids: Sequence[str]
-    devices_reached: int | None
+    policy_id: str
+    user: AnyUser
 
     @property
     def chosen_ids(self) -> set[str]:
@@ -56,6 +59,83 @@ class Picker:
     def text(self) -> str:
         return "\n".join(self.ids)
 
+    @cached_property
+    def matches(self) -> list[Any]:
+        """At most one more than is shown, to know whether there are more."""
+        if self.target_type == TargetType.DEVICE and not self.query:
+            return []
+        like = Q(pk__icontains=self.query) | Q(name__icontains=self.query)
+        if self.target_type == TargetType.DEVICE:
+            like |= Q(node_id__icontains=self.query)
+        rows = MODELS[TargetType(self.target_type)]._default_manager.filter(like)
+        return list(in_scope(rows, self.user)[: FOUND_SHOWN + 1])
+
+    @property
+    def more(self) -> bool:
+        return len(self.matches) > FOUND_SHOWN
+
+    @cached_property
+    def found(self) -> list[Choice]:
+        rows = {row.pk: row for row in self.matches[:FOUND_SHOWN]}
+        return self.describe(list(rows), rows)
+
+    @cached_property
+    def chosen(self) -> list[Choice]:
+        """The first of the selected targets; IoTDA may know more than the inventory."""
+        ids = self.ids[:CHOSEN_SHOWN]
+        known = in_scope(known_targets(self.target_type, ids), self.user)
+        return self.describe(ids, known.in_bulk())
+
+    def describe(self, ids: Sequence[str], rows: Mapping[str, Any]) -> list[Choice]:
+        # Do not reveal the number of policies of targets outside the user's spaces.
+        counted = ids if user_spaces(self.user) is None else list(rows)
+        counts = {id: (n, own > 0) for id, n, own in self.policy_counts(counted)}
+        return [
+            Choice(
+                id,
+                str(rows.get(id, id)),
+                getattr(rows.get(id), "status", ""),
+                *counts.get(id, (0, False)),
+                known=id in rows,
+            )
+            for id in ids
+        ]
+
+    def policy_counts(self, ids: Sequence[str]) -> QuerySet[Any, Any]:
+        """Return the number of policies of each target, and whether this is one of them."""
+        bindings = Binding.objects.filter(
+            target_type=self.target_type, target_id__in=values_subquery(ids)
+        )
+        own = Count("pk", filter=Q(policy=self.policy_id))
+        by_target = bindings.order_by().values_list("target_id")
+        return by_target.annotate(policies=Count("pk"), own=own)
+
+    @cached_property
+    def devices_reached(self) -> int | None:
+        """How many devices a product or a whole space brings under the policy."""
+        if self.target_type == TargetType.DEVICE or not self.ids:
+            return None
+        column = REACHES[TargetType(self.target_type)]
+        reached = Device.objects.filter(**{column: values_subquery(self.ids)})
+        return in_scope(reached, self.user).count()
+
+    def summary(self, ids: Sequence[str]) -> dict[str, int]:
+        """Return what is known of very many targets before anything is sent."""
+        rows, total = (
+            in_scope(known_targets(self.target_type, ids), self.user),
+            len(ids),
+        )
+        if user_spaces(self.user) is not None:
+            ids = list(rows.values_list("pk", flat=True))
+        known, counts = rows.count(), self.policy_counts(ids)
+        return {
+            "total": total,
+            "known": known,
+            "unknown": total - known,
+            "having": counts.filter(own__gt=0).count(),
+            "full": counts.filter(own=0, policies__gte=POLICIES_PER_TARGET).count(),
+        }
+
 
 def read(
     data: QueryDict, policy_id: str, user: AnyUser, more: Iterable[str] = ()
@@ -65,147 +145,13 @@ def read(
     more: IDs that the form has read besides.
     """
     pressed, _colon, value = data.get("act", "").partition(":")
-    target_type = (
-        value if pressed == "kind" else data.get("target_type", TargetType.DEVICE)
-    )
+    target_type = value if pressed == "kind" else data.get("target_type", "")
     if target_type not in TargetType.values:
         target_type = TargetType.DEVICE
-    chosen = [] if pressed == "kind" else valid_ids([*data.getlist("target"), *more])
+    if pressed == "kind":
+        return Picker(target_type, "", [], policy_id, user)
+    chosen = [*data.getlist("target"), *more]
     if pressed == "add":
-        chosen = valid_ids(
-            [*chosen, value] if target_type != TargetType.SPACE else [value]
-        )
-    query = (
-        "" if pressed == "kind" else data.get("q", "").replace("\0", "").strip()[:128]
-    )
-    found = search(target_type, query, user)
-    shown = describe_choices(target_type, chosen[:CHOSEN_SHOWN], policy_id, user)
-    return Picker(
-        target_type,
-        query,
-        annotated(target_type, found[:FOUND_SHOWN], policy_id),
-        len(found) > FOUND_SHOWN,
-        list(shown.values()),
-        chosen,
-        reached(target_type, chosen, user),
-    )
-
-
-def search(target_type: str, query: str, user: AnyUser) -> list[Choice]:
-    """Return at most one more than is shown, to know whether there are more."""
-    if target_type == TargetType.DEVICE:
-        if not query:
-            return []
-        like = (
-            Q(device_id__icontains=query)
-            | Q(node_id__icontains=query)
-            | Q(name__icontains=query)
-        )
-        return [
-            as_choice(row)
-            for row in in_scope(Device.objects.filter(like), user)[: FOUND_SHOWN + 1]
-        ]
-    rows: QuerySet[Product] | QuerySet[Space]
-    if target_type == TargetType.PRODUCT:
-        rows = Product.objects.filter(
-            Q(product_id__icontains=query) | Q(name__icontains=query)
-        )
-    else:
-        rows = Space.objects.filter(
-            Q(app_id__icontains=query) | Q(name__icontains=query)
-        )
-    return [as_choice(row) for row in in_scope(rows, user)[: FOUND_SHOWN + 1]]
-
-
-def as_choice(row: Device | Product | Space) -> Choice:
-    return Choice(row.pk, str(row), getattr(row, "status", ""))
-
-
-def describe_choices(
-    target_type: str, ids: Sequence[str], policy_id: str, user: AnyUser
-) -> dict[str, Choice]:
-    """Return each ID with what the inventory knows; IoTDA may know other IDs."""
-    known = {
-        row.pk: as_choice(row)
-        for row in in_scope(known_targets(target_type, ids), user)
-    }
-    told = annotated(
-        target_type,
-        [known.get(id) or Choice(id, id, known=False) for id in ids],
-        policy_id,
-    )
-    if user_spaces(user) is not None:
-        # Do not reveal the number of policies of targets outside the user's spaces.
-        told = [
-            choice if choice.known else Choice(choice.id, choice.id, known=False)
-            for choice in told
-        ]
-    return {choice.id: choice for choice in told}
-
-
-def annotated(
-    target_type: str, choices: Sequence[Choice], policy_id: str
-) -> list[Choice]:
-    """With the number of policies each has by our records, and whether this one is among them."""
-    ids = [choice.id for choice in choices]
-    bindings = Binding.objects.filter(
-        target_type=target_type, target_id__in=values_subquery(ids)
-    ).order_by()
-    counts = dict(bindings.values_list("target_id").annotate(Count("pk")))
-    having = (
-        set(bindings.filter(policy=policy_id).values_list("target_id", flat=True))
-        if policy_id
-        else set()
-    )
-    return [
-        Choice(c.id, c.name, c.status, counts.get(c.id, 0), c.id in having, c.known)
-        for c in choices
-    ]
-
-
-def reached(target_type: str, ids: Sequence[str], user: AnyUser) -> int | None:
-    """How many devices a product or a whole space brings under the policy."""
-    if target_type == TargetType.DEVICE or not ids:
-        return None
-    column = "product_id" if target_type == TargetType.PRODUCT else "app_id"
-    return in_scope(
-        Device.objects.filter(**{f"{column}__in": values_subquery(ids)}), user
-    ).count()
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What is known of very many targets before anything is sent."""
-
-    total: int
-    known: int
-    having: int
-    full: int
-    duplicates: int
-
-    @property
-    def unknown(self) -> int:
-        return self.total - self.known
-
-
-def summary(
-    target_type: str,
-    ids: Sequence[str],
-    policy_id: str,
-    duplicates: int,
-    user: AnyUser,
-) -> Summary:
-    known, total = in_scope(known_targets(target_type, ids), user), len(ids)
-    if user_spaces(user) is not None:
-        ids = list(known.values_list("pk", flat=True))
-    bindings = Binding.objects.filter(
-        target_type=target_type, target_id__in=values_subquery(ids)
-    ).order_by()
-    having = bindings.filter(policy=policy_id)
-    others = bindings.exclude(target_id__in=having.values("target_id"))
-    full = (
-        others.values("target_id")
-        .annotate(n=Count("pk"))
-        .filter(n__gte=POLICIES_PER_TARGET)
-    )
-    return Summary(total, known.count(), having.count(), full.count(), duplicates)
+        chosen = [value] if target_type == TargetType.SPACE else [*chosen, value]
+    query = data.get("q", "").replace("\0", "").strip()[:128]
+    return Picker(target_type, query, valid_ids(chosen), policy_id, user)

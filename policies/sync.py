@@ -19,6 +19,7 @@ from iotda_admin.iotda import (
     Client,
     DevicePolicy,
     IotdaError,
+    PolicyTarget,
     walk,
 )
 from iotda_admin.rate.retries import retrying
@@ -65,15 +66,7 @@ class Bindings(Mirror):
                 for page in batched_listing(
                     targets, attrgetter("target_type", "target_id")
                 ):
-                    yield [
-                        Binding(
-                            policy_id=policy_id,
-                            target_type=target.target_type,
-                            target_id=target.target_id,
-                            read_at=read_at,
-                        )
-                        for target, read_at in page
-                    ]
+                    yield [binding_row(policy_id, *each) for each in page]
 
     def find(self, client: Client, rows: Sequence[Binding]) -> list[Model]:
         """List the targets of their policies again: IoTDA cannot be asked for one."""
@@ -115,6 +108,15 @@ def policy_row(policy: DevicePolicy, read_at: datetime | None = None) -> Policy:
     )
 
 
+def binding_row(policy_id: str, target: PolicyTarget, read_at: datetime) -> Binding:
+    return Binding(
+        policy_id=policy_id,
+        target_type=target.target_type,
+        target_id=target.target_id,
+        read_at=read_at,
+    )
+
+
 def store_policy(policy: DevicePolicy) -> Policy:
     """Store a policy that was just read."""
     row = policy_row(policy)
@@ -140,17 +142,8 @@ def refresh_bindings(client: Client, policy_id: str) -> None:
             found = walk(
                 lambda page: first.result() if page == FIRST_PAGE else targets(page)
             )
-            Bindings().save(
-                [
-                    Binding(
-                        policy_id=policy_id,
-                        target_type=target.target_type,
-                        target_id=target.target_id,
-                        read_at=started,
-                    )
-                    for target in islice(found, REREAD_LIMIT)
-                ]
-            )
+            few_found = islice(found, REREAD_LIMIT)
+            Bindings().save([binding_row(policy_id, t, started) for t in few_found])
             gone = bindings.filter(read_at__lt=started)
             if next(found, None) is None and gone.exists():
                 gone.delete()

@@ -7,8 +7,9 @@ from django.db.models import QuerySet
 from devices.models import Device, Product, Space
 from iotda_admin.core.bulk_sql import values_subquery
 from iotda_admin.iotda import Client
+from iotda_admin.operations.models import Operation
 from iotda_admin.operations.requests import OperationRequest, TargetSpec
-from policies.models import Binding, Policy, TargetType
+from policies.models import Binding, TargetType
 from policies.sync import refresh_bindings
 
 MODELS = {
@@ -26,12 +27,19 @@ def known_targets(
     return rows
 
 
-def bound_targets(policy_id: str, target_type: str, ids: Sequence[str]) -> set[str]:
-    """Return those of the targets that have the policy, by our records."""
-    bound = Binding.objects.filter(
-        policy=policy_id, target_type=target_type, target_id__in=values_subquery(ids)
+def bindings_of(
+    about: Operation | OperationRequest, ids: Sequence[str]
+) -> QuerySet[Binding]:
+    """Return the known bindings of these targets to the policy of a change."""
+    return Binding.objects.filter(
+        policy=about.policy_id,
+        target_type=about.target_type,
+        target_id__in=values_subquery(ids),
     )
-    return set(bound.values_list("target_id", flat=True))
+
+
+def bound_targets(about: Operation | OperationRequest, ids: Sequence[str]) -> set[str]:
+    return set(bindings_of(about, ids).values_list("target_id", flat=True))
 
 
 def resolve_targets(
@@ -43,19 +51,10 @@ def resolve_targets(
     """
     refresh_bindings(client, request.policy_id)
     rows = known_targets(request.target_type, request.ids).order_by()
-    known = {
-        id: (name, space)
-        for id, name, space in rows.values_list("pk", "name", "app_id")
-    }
-    have = bound_targets(request.policy_id, request.target_type, request.ids)
+    known = {id: about for id, *about in rows.values_list("pk", "name", "app_id")}
+    have = bound_targets(request, request.ids)
     return [
         TargetSpec(id, name, (id in have) == bound, space)
         for id in request.ids
         for name, space in [known.get(id, ("", ""))]
     ]
-
-
-def policy_space(policy_id: str) -> str:
-    """Return the resource space of a known policy; empty if it is unknown or has none."""
-    found = Policy.objects.filter(pk=policy_id).values_list("app_id", flat=True)
-    return next(iter(found), "")

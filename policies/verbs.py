@@ -2,7 +2,7 @@
 
 import logging
 from argparse import ArgumentParser
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -20,7 +20,6 @@ from django.utils.translation import gettext_lazy as _
 from devices.models import Space
 from iotda_admin.iotda import (
     BIND_LIMIT,
-    BindResult,
     Client,
     IotdaError,
     PolicyTargetType,
@@ -41,9 +40,14 @@ from iotda_admin.operations.verbs import (
 from iotda_admin.operations.web.forms import TargetsForm
 from policies.cli import add_policy_arguments, policy_fields
 from policies.forms import PolicyForm
-from policies.models import Binding, Policy, TargetType
+from policies.models import Policy, TargetType
 from policies.sync import Bindings, refresh_bindings
-from policies.targets import bound_targets, known_targets, resolve_targets
+from policies.targets import (
+    bindings_of,
+    bound_targets,
+    known_targets,
+    resolve_targets,
+)
 
 log = logging.getLogger(__name__)
 
@@ -53,21 +57,15 @@ UPSERT_BINDING = """
     ON CONFLICT (policy_id, target_type, target_id)
     DO UPDATE SET read_at = excluded.read_at
 """
-BINDERS = ("policy admin", "admin")
-BIND_PERMISSION = VerbPermission(
-    "policies.bind_policy",
-    _("Can bind and unbind policies"),
-    roles=BINDERS,
-    model="binding",
+bind_permission = partial(
+    VerbPermission, roles=("policy admin", "admin"), model="binding"
 )
-BIND_SPACE_PERMISSION = VerbPermission(
-    "policies.bind_space",
-    _("Can bind and unbind policies on a whole resource space"),
-    roles=BINDERS,
-    model="binding",
+BIND_PERMISSION = bind_permission(
+    "policies.bind_policy", _("Can bind and unbind policies")
 )
-
-type Call = Callable[[str, PolicyTargetType, Sequence[str]], BindResult]
+BIND_SPACE_PERMISSION = bind_permission(
+    "policies.bind_space", _("Can bind and unbind policies on a whole resource space")
+)
 
 
 class BindingInventory(VerbInventory):
@@ -85,16 +83,15 @@ class BindingInventory(VerbInventory):
             return set()
         if isinstance(about, OperationRequest) and about.policy_space is not None:
             return {about.policy_space} - {""}
-        spaces = Policy.objects.filter(pk=about.policy_id)
-        known = list(spaces.values_list("app_id", flat=True))
-        return {app_id for app_id in known if app_id} if known else {""}
+        policy = Policy.objects.filter(pk=about.policy_id).first()
+        return {policy.app_id} - {""} if policy else {""}
 
     def standing(
         self, ids: Sequence[str], about: Operation, before: datetime | None = None
     ) -> Mapping[str, bool]:
         if before:
             return {}
-        have = bound_targets(about.policy_id, about.target_type, ids)
+        have = bound_targets(about, ids)
         return {id: (id in have) == self.bound for id in ids}
 
     def apply(self, operation: Operation, ids: Sequence[str]) -> None:
@@ -105,13 +102,7 @@ class BindingInventory(VerbInventory):
             with connection.cursor() as cursor:
                 cursor.executemany(UPSERT_BINDING, [(*about, id, now) for id in ids])
         else:
-            Bindings().remove(
-                Binding.objects.filter(
-                    policy=operation.policy_id,
-                    target_type=operation.target_type,
-                    target_id__in=ids,
-                )
-            )
+            Bindings().remove(bindings_of(operation, ids))
 
 
 class PolicyVerb(Verb):
@@ -130,8 +121,7 @@ class PolicyVerb(Verb):
     bound: ClassVar[bool]
 
     def permission_for(self, target_type: str) -> str:
-        whole_space = target_type == TargetType.SPACE
-        return self.permissions[1 if whole_space else 0].label
+        return self.permissions[target_type == TargetType.SPACE].label
 
     def subject(self, about: Operation | OperationRequest, target_id: str) -> str:
         return f"{about.policy_id} on {about.target_type} {target_id}"
@@ -144,8 +134,7 @@ class PolicyVerb(Verb):
     ) -> str:
         if about.target_type != TargetType.SPACE:
             return ""
-        names = Space.objects.filter(pk=ids[0]).values_list("name", flat=True)
-        return names.first() or ids[0]
+        return str(Space.objects.filter(pk=ids[0]).first() or ids[0])
 
     def request_from(self, form: TargetsForm) -> OperationRequest:
         policy = form.cleaned_data["policy"]
@@ -168,12 +157,10 @@ class PolicyVerb(Verb):
         refresh_bindings(client, about.policy_id)
         return self.inventory.standing(ids, about)
 
-    def call(self, client: Client) -> Call:
-        raise NotImplementedError
-
     def send(self, client: Client, request: VerbRequest) -> VerbAnswer:
         operation, ids = request.operation, request.ids
-        answer = self.call(client)(operation.policy_id, type_of(operation), ids)
+        call = client.bind_device_policy if self.bound else client.unbind_device_policy
+        answer = call(operation.policy_id, type_of(operation), ids)
         found = answer.outcomes(ids)
         if found.anomalies:
             anomalies = "; ".join(found.anomalies)
@@ -196,12 +183,12 @@ class PolicyVerb(Verb):
         How IoTDA answers for them is not documented (assumed: success or any failure code).
         If a refusal may mean that, IoTDA is asked for the targets of the policy.
         """
-        failed = {id: o for id, o in outcomes.items() if o.state == State.FAILED}
-        doubtful = [
-            id
-            for id, outcome in failed.items()
-            if outcome.code not in CODES or request.stood_before.get(id)
-        ]
+        doubtful = {
+            id: outcome
+            for id, outcome in outcomes.items()
+            if outcome.state == State.FAILED
+            and (outcome.code not in CODES or request.stood_before.get(id))
+        }
         if not doubtful:
             return {}
         with suppress(IotdaError):
@@ -209,8 +196,8 @@ class PolicyVerb(Verb):
                 client, request.operation, doubtful, seconds=settings.IOTDA_DEADLINE
             )
             return {
-                id: TargetOutcome(State.ALREADY, failed[id].code, failed[id].message)
-                for id in doubtful
+                id: replace(outcome, state=State.ALREADY)
+                for id, outcome in doubtful.items()
                 if standing.get(id)
             }
         return {}
@@ -224,7 +211,7 @@ class PolicyVerb(Verb):
         self,
         client: Client,
         operation: Operation,
-        ids: Sequence[str],
+        ids: Collection[str],
         *,
         seconds: float = inf,
         heartbeat: Callable[[], None] = lambda: None,
@@ -283,9 +270,6 @@ class Bind(PolicyVerb):
     bulk_url = "policies:bind_selection"
     bulk_label = _("Bind a policy")
 
-    def call(self, client: Client) -> Call:
-        return client.bind_device_policy
-
 
 class Unbind(PolicyVerb):
     name = "policy.unbind"
@@ -300,6 +284,3 @@ class Unbind(PolicyVerb):
     summary = (
         "Unbinds a device policy from devices, products or a whole resource space."
     )
-
-    def call(self, client: Client) -> Call:
-        return client.unbind_device_policy

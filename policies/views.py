@@ -1,15 +1,14 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from django.contrib.auth.decorators import permission_required
 from django.db.models import Count
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from devices.models import Device, Product, Space
+from devices.models import Device, Space
 from iotda_admin.access.actor import actor_of
 from iotda_admin.access.scope import AnyUser, can_see_space, in_scope, user_spaces
 from iotda_admin.core.http import render
@@ -68,7 +67,7 @@ def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
     except IotdaError as refusal:
         error = refusal
         row = known_policy(request.user, policy_id, gone=refusal.not_found)
-    if not can_see_policy(request.user, row):
+    if row.app_id and not can_see_space(request.user, row.app_id):
         raise Http404
     bound = visible_bindings(request.user).filter(policy=policy_id)
     page = paginate(bound, request)
@@ -88,10 +87,6 @@ def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
     )
 
 
-def can_see_policy(user: AnyUser, policy: Policy) -> bool:
-    return not policy.app_id or can_see_space(user, policy.app_id)
-
-
 def known_policy(user: AnyUser, policy_id: str, *, gone: bool) -> Policy:
     row = Policy.objects.filter(pk=policy_id).first()
     if row is None and (gone or user_spaces(user) is not None):
@@ -100,22 +95,15 @@ def known_policy(user: AnyUser, policy_id: str, *, gone: bool) -> Policy:
 
 
 def named(bindings: Sequence[Binding]) -> list[tuple[Binding, str]]:
-    """Each binding with its target's name."""
-    names: dict[tuple[str, str], str] = {}
-    for kind, model in [
-        (TargetType.DEVICE, Device),
-        (TargetType.PRODUCT, Product),
-        (TargetType.SPACE, Space),
-    ]:
-        ids = [b.target_id for b in bindings if b.target_type == kind]
-        names |= {
-            (kind, id): name
-            for id, name in model._default_manager.filter(pk__in=ids).values_list(
-                "pk", "name"
-            )
-        }
+    """Return each binding with its target's name."""
+    names = {}
+    for kind in {binding.target_type for binding in bindings}:
+        ids = [each.target_id for each in bindings if each.target_type == kind]
+        for id, name in known_targets(kind, ids).values_list("pk", "name"):
+            names[kind, id] = name
     return [
-        (b, names.get((b.target_type, b.target_id)) or b.target_id) for b in bindings
+        (each, names.get((each.target_type, each.target_id)) or each.target_id)
+        for each in bindings
     ]
 
 
@@ -153,79 +141,36 @@ def bind(request: HttpRequest, policy_id: str = "") -> HttpResponse:
 
     It works the same without JavaScript.
     """
-    data = request.POST if request.method == "POST" else QueryDict()
-    form = PolicyForm(data, request.FILES, user=request.user)
+    data, refusal = request.POST, None
+    form = PolicyForm(data or None, request.FILES, user=request.user)
     confirmed = data.get("act") == "bind"
-    if confirmed and not form.is_valid():
-        sent = repeated_operation(request, form, "policy.bind")
-        if sent:
-            return operation_response(request, sent)
-    refusal = None
-    if confirmed and form.is_valid():
+    if confirmed:
         try:
-            change = get_verb("policy.bind").request_from(form)
-            operation = submit(change, actor_of(request), client())
-            return operation_response(request, operation)
+            if operation := submit_form(request, form, "policy.bind"):
+                return operation_response(request, operation)
         except OperationRejected as error:
             refusal = error
+    else:
+        form.lenient()
     if policy_id:
         get_object_or_404(visible_policies(request.user), pk=policy_id)
-    policy_id = data.get("policy", "") or policy_id
-    policy_id = policy_id if is_id(policy_id) else ""
+    context = bind_context(request, form, data.get("policy", "") or policy_id)
+    context["refusal"] = refusal
     status = refusal.status if refusal else form.status if confirmed else 200
-    if not confirmed:
-        form = form.lenient() if data else PolicyForm(user=request.user)
-    context = bind_context(request, form, data, policy_id) | {"refusal": refusal}
     return render(request, "policies/bind.html", context, part="form", status=status)
 
 
-def repeated_operation(
-    request: HttpRequest, form: PolicyForm, verb: str, policy_id: str = ""
-) -> Operation | None:
-    """Return the operation that the same form created before.
-
-    The policy or the targets may be gone meanwhile, so the form may be invalid by now.
-    """
-    form.is_valid()
-    said = getattr(form, "cleaned_data", {})
-    actor = actor_of(request)
-    sent = find_by_key(said.get("key", ""), actor) if said.get("key") else None
-    if sent is None or not {"reason", "target_type"} <= said.keys():
-        return None
-    change = form.request_for(
-        get_verb(verb),
-        form.targets(),
-        said["target_type"],
-        policy_id=policy_id or form.data.get("policy", ""),
-    )
-    if sent.input_digest != change.digest:
-        return None
-    dispatch(sent, client())
-    return sent
-
-
 def bind_context(
-    request: HttpRequest, form: PolicyForm, data: QueryDict, policy_id: str
-) -> dict[str, Any]:
-    user, policies = request.user, visible_policies(request.user)
-    policy = policies.filter(pk=policy_id).first()
+    request: HttpRequest, form: PolicyForm, policy_id: str
+) -> dict[str, object]:
+    policies = visible_policies(request.user)
+    policy = policies.filter(pk=policy_id).first() if is_id(policy_id) else None
     # Do not reveal the bindings of a policy outside the user's spaces.
-    policy_id = policy.pk if policy else ""
-    choices = picker.read(data, policy_id, user)
-    read_ids = form.read_ids() if form.is_bound else []
-    chosen = OperationRequest.preview(
-        "policy.bind",
-        [*choices.ids, *read_ids],
-        target_type=choices.target_type,
-        policy_id=policy_id,
-    )
-    decision = authorize(user, chosen)
-    summary = None
-    if read_ids and not form.unreadable:
-        summary = picker.summary(
-            choices.target_type, form.targets(), policy_id, form.duplicates, user
-        )
-    many = choices.text if choices.many else ""
+    choices = picker.read(request.POST, policy.pk if policy else "", request.user)
+    read_ids, many = form.read_ids(), choices.text if choices.many else ""
+    preview = preview_of("policy.bind", choices, read_ids)
+    decision = authorize(request.user, preview)
+    summarized = read_ids and not form.unreadable
     return {
         "form": form,
         "policy": policy,
@@ -234,9 +179,48 @@ def bind_context(
         "forbidden": decision.message,
         "picker": choices,
         "text": "\n".join(filter(None, [many, form.text])),
-        "summary": summary,
+        "summary": choices.summary(form.targets()) if summarized else None,
         "kinds": TargetType.choices,
     }
+
+
+def submit_form(
+    request: HttpRequest, form: PolicyForm, verb_name: str
+) -> Operation | None:
+    """Return the operation that the form requests; None if the form is invalid.
+
+    The same form sent twice leads to its operation. The policy or the targets may be
+    gone meanwhile, so the form may be invalid by now.
+    """
+    verb, actor = get_verb(verb_name), actor_of(request)
+    if form.is_valid():
+        return submit(verb.request_from(form), actor, client())
+    said = form.cleaned_data
+    if not {"key", "reason", "ticket", "target_type"} <= said.keys():
+        return None
+    change = form.request_for(
+        verb,
+        form.targets(),
+        said["target_type"],
+        policy_id=form.data.get("policy", ""),
+    )
+    sent = find_by_key(change.key, actor)
+    if sent is None or sent.input_digest != change.digest:
+        return None
+    dispatch(sent, client())
+    return sent
+
+
+def preview_of(
+    verb: str, choices: picker.Picker, read_ids: Iterable[str] = (), **about: str
+) -> OperationRequest:
+    return OperationRequest.preview(
+        verb,
+        [*choices.ids, *read_ids],
+        target_type=choices.target_type,
+        policy_id=choices.policy_id,
+        **about,
+    )
 
 
 def labelled_policies(policies: Iterable[Policy]) -> list[tuple[Policy, str]]:
@@ -253,57 +237,31 @@ def labelled_policies(policies: Iterable[Policy]) -> list[tuple[Policy, str]]:
 @permission_required("policies.bind_policy", raise_exception=True)
 def unbind(request: HttpRequest, policy_id: str) -> HttpResponse:
     """Show exactly what will lose the policy, then unbind exactly that."""
-    data = (request.POST if request.method == "POST" else request.GET).copy()
+    posted, refusal = request.method == "POST", None
+    data = (request.POST if posted else request.GET).copy()
     data["policy"] = policy_id
-    confirmed = request.method == "POST" and "key" in data
     form = PolicyForm(data, request.FILES, user=request.user)
-    if confirmed and not form.is_valid():
-        sent = repeated_operation(request, form, "policy.unbind", policy_id)
-        if sent:
-            return operation_response(request, sent)
+    confirmed = posted and "key" in data
+    if confirmed:
+        try:
+            if operation := submit_form(request, form, "policy.unbind"):
+                return operation_response(request, operation)
+        except OperationRejected as error:
+            refusal = error
     policy = get_object_or_404(visible_policies(request.user), pk=policy_id)
     choices = picker.read(data, policy_id, request.user, form.read_ids())
-    context = {"policy": policy, "form": form, "picker": choices}
-    if not confirmed:
-        return unbind_preview(request, context)
-    if not form.is_valid():
-        return unbind_response(request, context, form.status)
-    try:
-        change = get_verb("policy.unbind").request_from(form)
-        operation = submit(change, actor_of(request), client())
-    except OperationRejected as refusal:
-        return unbind_response(request, context | {"refusal": refusal}, refusal.status)
-    return operation_response(request, operation)
-
-
-def unbind_preview(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
-    policy, choices = context["policy"], context["picker"]
-    if request.method != "POST" and not choices.chosen:
+    if not posted and not choices.chosen:
         return redirect(policy)
-    context["form"].lenient()
-    preview = unbind_request(policy, choices)
-    decision = authorize(request.user, preview)
-    if not decision.allowed:
-        record_denied(preview, actor_of(request), decision)
-    return unbind_response(request, context, 200 if decision.allowed else 403)
-
-
-def unbind_request(policy: Policy, choices: picker.Picker) -> OperationRequest:
-    return OperationRequest.preview(
-        "policy.unbind",
-        choices.ids,
-        target_type=choices.target_type,
-        policy_id=policy.pk,
-        policy_name=policy.name,
-    )
-
-
-def unbind_response(
-    request: HttpRequest, context: dict[str, Any], status: int
-) -> HttpResponse:
-    preview = unbind_request(context["policy"], context["picker"])
+    context = {"policy": policy, "form": form, "picker": choices, "refusal": refusal}
+    preview = preview_of("policy.unbind", choices, policy_name=policy.name)
     decision = authorize(request.user, preview)
     context |= {"outside": decision.outside, "forbidden": decision.message}
+    status = refusal.status if refusal else form.status
+    if not confirmed:
+        form.lenient()
+        status = 200 if decision.allowed else 403
+        if not decision.allowed:
+            record_denied(preview, actor_of(request), decision)
     return render(
         request, "policies/unbind.html", context, part="dialog", status=status
     )

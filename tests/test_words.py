@@ -17,7 +17,6 @@ DELIBERATE = {
     "failures": VIEW,
     "freshness": "the view refreshes what the template tag draws",
     "reopen": "the view of the change of the same name",
-    "retry": VIEW,
     "run_job": "the same step of either engine of the workers",
 }
 

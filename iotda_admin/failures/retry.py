@@ -60,7 +60,7 @@ def plan_retry(operation: Operation, selected: set[str], user: AnyUser) -> Retry
         reason = _(
             "Retry a whole resource space on the page of its operation: you have to type its name."
         )
-    elif operation.targets.filter(state__in=Target.IN_FLIGHT).exists():
+    elif plan.running:
         reason = _("This operation is still running. Wait until it ends.")
     if reason:
         return Retry(plan, [], [(reason, "", len(selected))])

@@ -43,6 +43,7 @@ from .policies import (
     BIND_LIMIT,
     DevicePolicy,
     PolicyStatement,
+    PolicyTarget,
     PolicyTargetType,
 )
 from .tasks import (
@@ -79,6 +80,7 @@ __all__ = [
     "PageQuery",
     "PasswordToken",
     "PolicyStatement",
+    "PolicyTarget",
     "PolicyTargetType",
     "RateLimiter",
     "Rejected",

@@ -18,7 +18,7 @@ from django.utils.datastructures import MultiValueDict
 from iotda_admin.access.actor import command_line_actor
 from iotda_admin.operations.cli.id_source import given_ids
 from iotda_admin.operations.cli.report import as_document, as_lines, printable
-from iotda_admin.operations.cli.watch import Bar, Interruption, follow
+from iotda_admin.operations.cli.watch import Bar, Interruption, Watch, follow
 from iotda_admin.operations.counts import overall_outcome
 from iotda_admin.operations.execution.wakeups import notify_workers
 from iotda_admin.operations.models import Operation
@@ -156,8 +156,7 @@ class VerbCommand(BaseCommand):
         try:
             iotda = client()
             form = self.valid_form(key, self.ids(options), options)
-            request = self.verb.request_from(form)
-            request = self.verb.resolve(iotda, request)
+            request = self.verb.resolve(iotda, self.verb.request_from(form))
             return create_operation(request, command_line_actor())
         except (OperationRejected, ImproperlyConfigured) as refusal:
             raise Refused(refusal) from None
@@ -165,16 +164,13 @@ class VerbCommand(BaseCommand):
             raise Refused(f"The database cannot be used: {error}") from error
 
     def ids(self, options: dict[str, Any]) -> list[str]:
-        given = given_ids(
-            options["ids"], options["file"], options.get("target_type", "device")
-        )
-        if given.complaints:
-            raise Refused("\n".join(given.complaints))
-        if given.duplicates:
+        kind = options.get("target_type", "device")
+        ids, duplicates = given_ids(options["ids"], options["file"], kind)
+        if duplicates:
             self.stderr.write(
-                f"{given.duplicates} named more than once: each ID counts once.", str
+                f"{duplicates} named more than once: each ID counts once.", str
             )
-        return given.ids
+        return ids
 
     def valid_form(
         self, key: str, ids: Sequence[str], options: dict[str, Any]
@@ -221,11 +217,7 @@ class VerbCommand(BaseCommand):
         bar = Bar(self.stderr)
         try:
             follow(
-                operation,
-                client(),
-                patience,
-                show=bar.show,
-                interrupted=interruption.happened,
+                Watch(operation, patience, bar.show, interruption.happened), client()
             )
         except KeyboardInterrupt:
             # Interrupted twice. Calls under way have a lease: the worker reads them back.
@@ -238,12 +230,11 @@ class VerbCommand(BaseCommand):
     ) -> int:
         """Print the outcome and return the exit status."""
         operation.refresh_from_db()
-        text = (
-            json.dumps(as_document(operation))
-            if options["json"]
-            else as_text(operation, self.verb.past)
-        )
-        self.stdout.write(text)
+        if options["json"]:
+            lines = [json.dumps(as_document(operation))]
+        else:
+            lines = [printable(line) for line in as_lines(operation, self.verb.past)]
+        self.stdout.write("\n".join(lines))
         if operation.finished_at is None:
             self.stderr.write(
                 f"{operation} goes on without this command, as long as a worker runs (manage.py worker)."
@@ -252,10 +243,6 @@ class VerbCommand(BaseCommand):
             )
             return interruption.status or (1 if options["wait"] else 0)
         return 0 if overall_outcome(operation).good else 1
-
-
-def as_text(operation: Operation, past: str) -> str:
-    return "\n".join(map(printable, as_lines(operation, past)))
 
 
 def not_blank(text: str) -> str:

@@ -6,6 +6,8 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
+from math import inf
 from types import FrameType
 from typing import Any, Self
 
@@ -27,57 +29,40 @@ LOOK_SECONDS = 0.5
 PAUSE_SECONDS = 0.2
 BAR = 20
 
-type Show = Callable[[Operation, dict[str, int], Progress], None]
 
+def follow(watch: "Watch", client: Client) -> None:
+    """Do a worker's job in this process, with or without a worker beside it.
 
-def follow(
-    operation: Operation,
-    client: Client,
-    patience: float,
-    *,
-    show: Show,
-    interrupted: Callable[[], bool],
-) -> None:
-    """Wait until it ends, is interrupted, or makes no progress for too long."""
-    watch = Watch(operation, patience, show, interrupted)
+    End with the operation, if interrupted, or after too long without progress.
+    """
     while not watch.over():
-        work(operation, client, watch)
+        execute_due_chunks(
+            client,
+            lambda: watch.over() or State.PENDING not in watch.counts,
+            hurried=watch.interrupted,
+        )
+        reconciliation.expire_leases()
+        if not watch.over():
+            reconciliation.reconcile_operation(watch.operation.pk, client)
+            batch_tasks.poll_due_tasks(client, watch.operation.pk)
         watch.look()
         if not watch.ended:
             time.sleep(PAUSE_SECONDS)
 
 
-def work(operation: Operation, client: Client, watch: "Watch") -> None:
-    """Do a worker's job in this process, with or without a worker beside it."""
-    execute_due_chunks(
-        client, lambda: watch.over() or not watch.pending, hurried=watch.interrupted
-    )
-    reconciliation.expire_leases()
-    if not watch.over():
-        reconciliation.reconcile_operation(operation.pk, client)
-        batch_tasks.poll_due_tasks(client, operation.pk)
-
-
+@dataclass
 class Watch:
     """Reads the rows at intervals, however often it is called."""
 
-    def __init__(
-        self,
-        operation: Operation,
-        patience: float,
-        show: Show,
-        interrupted: Callable[[], bool],
-    ) -> None:
-        self.operation, self.patience, self.show, self.interrupted = (
-            operation,
-            patience,
-            show,
-            interrupted,
-        )
-        self.counts: dict[str, int] = {}
-        self.done = 0
-        self.looked = self.moved = float("-inf")
-        self.ended = False
+    operation: Operation
+    patience: float
+    show: Callable[[Operation, dict[str, int], Progress], None]
+    interrupted: Callable[[], bool]
+    counts: dict[str, int] = field(default_factory=dict)
+    done: int = 0
+    looked: float = -inf
+    moved: float = -inf
+    ended: bool = False
 
     def over(self) -> bool:
         if time.monotonic() - self.looked > LOOK_SECONDS:
@@ -89,18 +74,13 @@ class Watch:
     def look(self) -> None:
         self.looked = time.monotonic()
         counts = target_counts(self.operation)
-        waiting = counts.get(State.PENDING, 0) + counts.get(State.SENT, 0)
-        progress = operation_progress(self.operation, sum(counts.values()), waiting)
+        progress = operation_progress(self.operation, counts)
         if (counts, progress.done) != (self.counts, self.done):
             self.counts, self.done, self.moved = counts, progress.done, self.looked
         self.show(self.operation, counts, progress)
         self.ended = not Operation.objects.filter(
             pk=self.operation.pk, finished_at=None
         ).exists()
-
-    @property
-    def pending(self) -> int:
-        return self.counts.get(State.PENDING, 0)
 
 
 class Interruption:
@@ -117,9 +97,10 @@ class Interruption:
 
     def __enter__(self) -> Self:
         # A signal that is ignored already, as by nohup, stays ignored.
-        before = {number: signal.getsignal(number) for number in self.SIGNALS}
         self.before = {
-            number: how for number, how in before.items() if how is not signal.SIG_IGN
+            number: how
+            for number in self.SIGNALS
+            if (how := signal.getsignal(number)) is not signal.SIG_IGN
         }
         for number in self.before:
             signal.signal(number, self.interrupt)
@@ -162,11 +143,8 @@ class Bar:
             for state in (State.FAILED, State.UNKNOWN)
             if state in counts
         ]
-        self.draw(
-            ", ".join([line, *waits(progress), *trouble])[
-                : shutil.get_terminal_size().columns - 1
-            ]
-        )
+        columns = shutil.get_terminal_size().columns
+        self.draw(", ".join([line, *waits(progress), *trouble])[: columns - 1])
 
     def close(self) -> None:
         self.draw("")
@@ -178,13 +156,10 @@ class Bar:
 
 
 def waits(progress: Progress) -> list[str]:
-    if progress.held_until:
-        left = format_duration(
-            max(1.0, (progress.held_until - timezone.now()).total_seconds())
-        )
-        return [
-            f"IoTDA cannot be reached: again in {left}"
-            if progress.unreached
-            else f"IoTDA asks to wait {left}"
-        ]
-    return [f"about {progress.wait} left"] if progress.wait else []
+    if not progress.held_until:
+        return [f"about {progress.wait} left"] if progress.wait else []
+    left = progress.held_until - timezone.now()
+    wait = format_duration(max(1.0, left.total_seconds()))
+    if progress.unreached:
+        return [f"IoTDA cannot be reached: again in {wait}"]
+    return [f"IoTDA asks to wait {wait}"]

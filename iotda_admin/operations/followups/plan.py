@@ -5,8 +5,8 @@ records: it leaves out what a later operation has changed, unless the actor sele
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, ClassVar
 
@@ -106,19 +106,27 @@ class FollowUpPlan:
         self.verb = get_verb(self.verb_name(operation))
         later = later_changes(operation, exclude)
         groups: dict[str, TargetGroup] = {}
-        for target, subject, state, code, status in self.rows():
+        found = operation.targets.filter(state__in=self.states).order_by("pk")
+        columns = found.values_list(
+            "target_id", "name", "subject", "state", "error_code", "chunk__http_status"
+        )
+        rows = columns.iterator(chunk_size=2000)
+        for id, name, subject, state, code, status in rows:
             group = self.classify_target(state, code, status)
             since = later.get(subject)
             if since and group.selection != Selection.EXCLUDED:
                 group = self.classify_change(since)
             group = groups.setdefault(group.key, group)
-            group.targets.append(target)
-            group.since |= {since.operation} if since else set()
+            group.targets.append(TargetSpec(id, name))
+            if since:
+                group.since.add(since.operation)
         self.groups = sorted(
             groups.values(), key=lambda group: (group.selection, -len(group.targets))
         )
 
-    def verb_name(self, operation: Operation) -> str:
+    @staticmethod
+    def verb_name(operation: Operation) -> str:
+        """Return the name of the verb that it requests; empty for none."""
         raise NotImplementedError
 
     def classify_target(self, state: str, code: str, status: int | None) -> TargetGroup:
@@ -135,14 +143,6 @@ class FollowUpPlan:
             return TargetGroup("wanted since", REQUESTED_SINCE, Selection.SELECTABLE)
         return TargetGroup("changed since", CHANGED_SINCE, Selection.SELECTABLE)
 
-    def rows(self) -> Iterator[tuple[TargetSpec, str, str, str, int | None]]:
-        found = self.of.targets.filter(state__in=self.states).order_by("pk")
-        columns = found.values_list(
-            "target_id", "name", "subject", "state", "error_code", "chunk__http_status"
-        )
-        for id, name, *rest in columns.iterator(chunk_size=2000):
-            yield TargetSpec(id, name), *rest  # type: ignore[misc]
-
     def chosen(self, keys: Sequence[str]) -> list[TargetSpec]:
         return [
             target
@@ -150,6 +150,16 @@ class FollowUpPlan:
             if group.key in keys
             for target in group.targets
         ]
+
+    @property
+    def running(self) -> bool:
+        """Return whether some outcomes are still to come."""
+        return self.of.targets.filter(state__in=Target.IN_FLIGHT).exists()
+
+    @property
+    def initial(self) -> dict[str, str]:
+        """The values with which the form opens."""
+        return {"ticket": self.of.ticket}
 
     @property
     def preselected(self) -> list[str]:
@@ -225,17 +235,18 @@ class FollowUp:
     ticket: str
     key: str
 
-    def request(self, targets: Sequence[TargetSpec]) -> OperationRequest:
-        followed: dict[str, Any] = {self.plan.link: self.plan.of}
+    def request(self) -> OperationRequest:
+        of = self.plan.of
+        followed: dict[str, Any] = {self.plan.link: of}
         return OperationRequest(
             self.plan.verb.name,
-            targets,
+            self.targets,
             reason=self.reason,
             ticket=self.ticket,
             key=self.key,
-            target_type=self.plan.of.target_type,
-            policy_id=self.plan.of.policy_id,
-            policy_name=self.plan.of.policy_name,
+            target_type=of.target_type,
+            policy_id=of.policy_id,
+            policy_name=of.policy_name,
             **followed,
         )
 
@@ -247,16 +258,14 @@ def create_follow_up(follow_up: FollowUp, actor: Actor, client: Client) -> Opera
     """
     plan = follow_up.plan
     expect_fingerprint(follow_up.seen, plan)
-    request = follow_up.request(follow_up.targets)
+    request = follow_up.request()
     if earlier := find_operation(request, actor):
         return earlier
     standing = plan.verb.standing_now(client, plan.of, request.ids)
-    request = follow_up.request(
-        [
-            TargetSpec(target.id, target.name, standing.get(target.id))
-            for target in request.targets
-        ]
-    )
+    targets = [
+        each._replace(stood_before=standing.get(each.id)) for each in request.targets
+    ]
+    request = replace(request, targets=targets)
     check_request(request, actor)
     try:
         with audited_transaction(durable=True):

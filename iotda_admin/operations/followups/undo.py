@@ -22,7 +22,8 @@ class UndoPlan(FollowUpPlan):
     link = "undo_of"
     states = (State.OK, State.ALREADY, State.UNKNOWN)
 
-    def verb_name(self, operation: Operation) -> str:
+    @staticmethod
+    def verb_name(operation: Operation) -> str:
         return get_verb(operation.verb).inverse
 
     def classify_target(self, state: str, code: str, status: int | None) -> TargetGroup:

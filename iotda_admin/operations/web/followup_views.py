@@ -1,10 +1,8 @@
 """The pages to cancel, retry or undo an operation."""
 
-from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.decorators import permission_required
-from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -13,6 +11,7 @@ from django.views.decorators.http import require_http_methods
 from django_htmx.http import reswap, retarget, trigger_client_event
 
 from iotda_admin.access.actor import actor_of
+from iotda_admin.access.scope import AnyUser
 from iotda_admin.core.http import render, wants_fragment
 from iotda_admin.operations.counts import UNSUCCESSFUL
 from iotda_admin.operations.execution.lifecycle import cancel_operation
@@ -22,8 +21,7 @@ from iotda_admin.operations.followups.plan import (
     PlanOutdated,
     create_follow_up,
 )
-from iotda_admin.operations.followups.retry import NOT_DONE, RetryPlan
-from iotda_admin.operations.followups.undo import UndoPlan
+from iotda_admin.operations.followups.retry import NOT_DONE
 from iotda_admin.operations.followups.undo_status import fully_undone
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.permissions import visible_operations
@@ -44,28 +42,27 @@ from iotda_admin.operations.web.views import (
 )
 from iotda_admin.rate.connection import client
 
-type PlanOf = Callable[[Operation, Operation | None], FollowUpPlan]
-
 
 def available_follow_ups(
-    user: User | AnonymousUser, operation: Operation, counts: dict[str, int]
+    user: AnyUser, operation: Operation, counts: dict[str, int]
 ) -> dict[str, Any]:
     """Return the follow-ups that the views would allow this user."""
     verb = get_verb(operation.verb)
-    waiting = any(counts.get(state) for state in Target.IN_FLIGHT)
-    again = not waiting and any(counts.get(state) for state in NOT_DONE)
-    changed = counts.get(Target.State.OK, 0) if not waiting else 0
-    undoable = bool(changed and verb.inverse)
+    ended = not counts.keys() & set(Target.IN_FLIGHT)
+    changed = counts.get(Target.State.OK, 0)
+    undoable = ended and changed and verb.inverse
     back = undoable and may_ask(user, get_verb(verb.inverse), operation)
     nothing_left = fully_undone(operation, changed) if back else None
     return {
         "cancel": operation.running
-        and bool(counts.get(Target.State.PENDING))
+        and Target.State.PENDING in counts
         and can_check_operation(user, operation),
-        "retry": again and may_ask(user, verb, operation),
+        "retry": ended
+        and counts.keys() & set(NOT_DONE)
+        and may_ask(user, verb, operation),
         "undo": back and not nothing_left,
         "undone": nothing_left,
-        "failures": any(counts.get(state) for state in UNSUCCESSFUL),
+        "failures": counts.keys() & set(UNSUCCESSFUL),
     }
 
 
@@ -100,87 +97,54 @@ def confirm(request: HttpRequest, row: Operation, status: int = 200) -> HttpResp
     response = render(
         request, "operations/cancel.html", context, part="dialog", status=status
     )
-    return (
+    if request.method == "POST":
         reswap(retarget(response, "#dialog-body"), "innerHTML")
-        if request.method == "POST"
-        else response
-    )
+    return response
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @permission_required(SEE, raise_exception=True)
-def retry(request: HttpRequest, number: int) -> HttpResponse:
-    row = visible_or_404(request, number)
-    return follow_up_page(
-        request,
-        row,
-        row.verb,
-        RetryPlan,
-        {"reason": row.reason, "ticket": row.ticket},
-    )
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-@permission_required(SEE, raise_exception=True)
-def undo(request: HttpRequest, number: int) -> HttpResponse:
-    row = visible_or_404(request, number)
-    inverse = get_verb(row.verb).inverse
-    if not inverse:
-        raise Http404
-    return follow_up_page(request, row, inverse, UndoPlan, {"ticket": row.ticket})
-
-
-def follow_up_page(
-    request: HttpRequest,
-    row: Operation,
-    verb: str,
-    plan_of: PlanOf,
-    initial: dict[str, str],
+def follow_up(
+    request: HttpRequest, number: int, plan_of: type[FollowUpPlan]
 ) -> HttpResponse:
     """Show exactly what will be changed, then change exactly that."""
+    row = visible_or_404(request, number)
+    verb = plan_of.verb_name(row)
+    if not verb:
+        raise Http404
     if not may_ask(request.user, get_verb(verb), row):
         raise PermissionDenied
-    actor, asked = actor_of(request), request.method == "POST"
-    plan = plan_of(row, None)
+    posted, plan = request.method == "POST", plan_of(row)
     # After the plan: an operation that this form already created must not be a conflict.
-    if asked and (earlier := find_by_key(key_of(request), actor)):
+    if posted and (earlier := find_by_key(key_of(request), actor_of(request))):
         plan = plan_of(row, earlier)
-    form = FollowUpForm(request.POST if asked else None, plan=plan, initial=initial)
-    if not asked or not form.is_valid():
-        return show(request, plan, form, status=422 if asked else 200)
+    form = FollowUpForm(request.POST if posted else None, plan=plan)
+    if not form.is_valid():
+        return show(request, plan, form, status=422 if posted else 200)
     try:
-        if row.targets.filter(state__in=Target.IN_FLIGHT).exists():
-            raise PlanOutdated(
-                _("This operation is still running. Wait for its end, or cancel it.")
-            )
-        said = form.cleaned_data
-        follow_up = FollowUp(
-            plan,
-            plan.chosen(said["group"]),
-            said["seen"],
-            said["reason"],
-            said["ticket"],
-            said["key"],
-        )
-        operation = create_follow_up(follow_up, actor, client())
+        operation = send_follow_up(request, plan, form.cleaned_data)
     except OperationRejected as refusal:
-        return show(
-            request, plan_of(row, None), form, status=refusal.status, refusal=refusal
-        )
+        return show(request, plan_of(row), form, status=refusal.status, refusal=refusal)
     dispatch(operation, client())
     return operation_response(request, operation)
 
 
-def seen_by(user: User | AnonymousUser, plan: FollowUpPlan) -> set[int]:
+def send_follow_up(
+    request: HttpRequest, plan: FollowUpPlan, said: dict[str, Any]
+) -> Operation:
+    if plan.running:
+        message = _("This operation is still running. Wait for its end, or cancel it.")
+        raise PlanOutdated(message)
+    asked = {name: said[name] for name in ("seen", "reason", "ticket", "key")}
+    chosen = FollowUp(plan, plan.chosen(said["group"]), **asked)
+    return create_follow_up(chosen, actor_of(request), client())
+
+
+def seen_by(user: AnyUser, plan: FollowUpPlan) -> set[int]:
     """Return the named later operations that the user may open."""
     numbers = {number for group in plan.groups for number in group.since_first}
-    return (
-        set(
-            visible_operations(user).filter(pk__in=numbers).values_list("pk", flat=True)
-        )
-        if numbers
-        else set()
-    )
+    seen = visible_operations(user).filter(pk__in=numbers)
+    return set(seen.values_list("pk", flat=True))
 
 
 def key_of(request: HttpRequest) -> str:
@@ -196,7 +160,7 @@ def show(
     form: FollowUpForm,
     *,
     status: int,
-    **more: Any,
+    refusal: OperationRejected | None = None,
 ) -> HttpResponse:
     context = {
         "operation": plan.of,
@@ -204,8 +168,7 @@ def show(
         "plan": plan,
         "undoing": plan.link == "undo_of",
         "seen": seen_by(request.user, plan),
-        "running": plan.of.targets.filter(state__in=Target.IN_FLIGHT).exists(),
         "form": form,
-        **more,
+        "refusal": refusal,
     }
     return render(request, "operations/follow_up.html", context, status=status)

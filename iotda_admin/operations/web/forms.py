@@ -1,13 +1,14 @@
 """The fields of every form that changes IoTDA: reason, ticket and idempotency key."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from django import forms
 from django.conf import settings
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import ValidationError
+from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -20,8 +21,9 @@ from iotda_admin.operations.verbs import Verb
 if TYPE_CHECKING:
     from iotda_admin.operations.followups.plan import FollowUpPlan
 
-# The fields in which a form names its targets.
-IDS = ("target", "pasted", "upload")
+# The fields in which a form names its targets; all but the selected ones are read.
+READ = ("pasted", "upload")
+IDS = ("target", *READ)
 NOT_COMPLETE = gettext_lazy("This form was not complete. Open it again.")
 
 
@@ -69,15 +71,10 @@ class ChangeForm(forms.Form):
         self, verb: Verb, ids: Iterable[str], target_type: str, **about: Any
     ) -> OperationRequest:
         """Return what this valid form requests for these targets."""
-        said = self.cleaned_data
+        said = {name: self.cleaned_data[name] for name in ("reason", "ticket", "key")}
+        targets = [TargetSpec(id) for id in ids]
         return OperationRequest(
-            verb.name,
-            [TargetSpec(id) for id in ids],
-            reason=said["reason"],
-            ticket=said["ticket"],
-            key=said["key"],
-            target_type=target_type,
-            **about,
+            verb.name, targets, target_type=target_type, **said, **about
         )
 
 
@@ -91,11 +88,9 @@ class IdsField(forms.Field):
 
     def validate(self, value: list[str]) -> None:
         super().validate(value)
-        problems = [InvalidId(0, id) for id in value if not is_id(id)]
-        if problems:
-            raise ValidationError(
-                describe_invalid_ids(problems[:PROBLEMS_KEPT], len(problems))
-            )
+        if problems := [InvalidId(0, id) for id in value if not is_id(id)]:
+            first = problems[:PROBLEMS_KEPT]
+            raise ValidationError(describe_invalid_ids(first, len(problems)))
 
 
 class ReadIdsField(forms.Field):
@@ -105,17 +100,15 @@ class ReadIdsField(forms.Field):
     kind = "device"
     duplicates = 0
 
-    def read_ids(self, source: Any) -> list[str]:
+    def read_ids(self, read: Callable[..., Found], source: Any) -> list[str]:
         try:
-            found = self.read(source, settings.TARGETS_LIMIT)
+            found = read(source, limit=settings.TARGETS_LIMIT, kind=self.kind)
         except TooManyIds:
             message = _(
                 "These are more than %(limit)s IDs. Use several operations for more."
             )
-            limit = intcomma(settings.TARGETS_LIMIT)
-            raise ValidationError(
-                message, code="too_many", params={"limit": limit}
-            ) from None
+            limit = {"limit": intcomma(settings.TARGETS_LIMIT)}
+            raise ValidationError(message, "too_many", limit) from None
         except UnreadableFile as error:
             raise ValidationError(str(error)) from error
         self.duplicates = found.duplicates
@@ -123,27 +116,18 @@ class ReadIdsField(forms.Field):
             raise ValidationError(describe_invalid_ids(found.problems, found.wrong))
         return found.ids
 
-    def read(self, source: Any, limit: int) -> Found:
-        raise NotImplementedError
-
 
 class PastedIdsField(ReadIdsField):
     widget = forms.Textarea
 
     def to_python(self, value: Any) -> list[str]:
-        return self.read_ids(value or "")
-
-    def read(self, source: str, limit: int) -> Found:
-        return read_id_text(source, limit=limit, kind=self.kind)
+        return self.read_ids(read_id_text, value or "")
 
 
 class UploadedIdsField(ReadIdsField, forms.FileField):
     def to_python(self, data: Any) -> list[str]:  # type: ignore[override]
         upload = forms.FileField.to_python(self, data)
-        return self.read_ids(upload.file) if upload else []
-
-    def read(self, source: Any, limit: int) -> Found:
-        return read_id_file(source, limit=limit, kind=self.kind)
+        return self.read_ids(read_id_file, upload.file) if upload else []
 
 
 def describe_invalid_ids(problems: Sequence[InvalidId], total: int) -> list[str]:
@@ -159,15 +143,13 @@ def describe_invalid_ids(problems: Sequence[InvalidId], total: int) -> list[str]
 
 def describe_invalid_id(problem: InvalidId) -> str:
     # ascii(): a look-alike letter or an invisible character shows itself.
-    value = ascii(problem.value)[1:-1]
-    value = value if len(value) <= 60 else value[:60] + "…"
-    if problem.line:
-        where = _("Line %(line)d: “%(value)s” is not an ID.") % {
-            "line": problem.line,
-            "value": value,
-        }
-    else:
-        where = _("“%(value)s” is not an ID.") % {"value": value}
+    value = Truncator(ascii(problem.value)[1:-1]).chars(61)
+    message = (
+        _("Line %(line)d: “%(value)s” is not an ID.")
+        if problem.line
+        else _("“%(value)s” is not an ID.")
+    )
+    where = message % {"line": problem.line, "value": value}
     return f"{where} " + _("IDs have 1 to 128 letters, digits, _ or -.")
 
 
@@ -182,22 +164,19 @@ class TargetsForm(ChangeForm):
 
     def targets(self) -> list[str]:
         """Return the selected, then the pasted, then the uploaded IDs, each once."""
-        return list(
-            dict.fromkeys([*(self.cleaned_data.get("target") or []), *self.read_ids()])
-        )
+        selected = self.cleaned_data.get("target", [])
+        return list(dict.fromkeys([*selected, *self.read_ids()]))
 
     def read_ids(self) -> list[str]:
         self.is_valid()  # it is what reads them
         read = getattr(self, "cleaned_data", {})
-        return [id for name in ("pasted", "upload") for id in read.get(name) or []]
+        return [*read.get("pasted", []), *read.get("upload", [])]
 
     @property
     def duplicates(self) -> int:
         """Return how many pasted or uploaded IDs are duplicates."""
         read = self.read_ids()
-        within = sum(
-            getattr(self.fields[name], "duplicates", 0) for name in ("pasted", "upload")
-        )
+        within = sum(getattr(self.fields[name], "duplicates", 0) for name in READ)
         return within + len(read) - len(set(read))
 
     def clean(self) -> dict[str, Any]:
@@ -209,15 +188,12 @@ class TargetsForm(ChangeForm):
     @property
     def unreadable(self) -> bool:
         """Return whether some pasted or uploaded text is rejected."""
-        return bool({"pasted", "upload"} & set(self.errors))
+        return any(name in self.errors for name in READ)
 
     @property
     def status(self) -> int:
         """Return the HTTP status of the response to an invalid form."""
-        too_many = self.has_error("pasted", "too_many") or self.has_error(
-            "upload", "too_many"
-        )
-        return 413 if too_many else 422
+        return 413 if any(self.has_error(name, "too_many") for name in READ) else 422
 
     @property
     def text(self) -> str:
@@ -228,7 +204,7 @@ class TargetsForm(ChangeForm):
 
     def lenient(self) -> Self:
         """Validate for a preview: fields that are still empty are no errors yet."""
-        for name in set(self.errors) - {"pasted", "upload"}:
+        for name in set(self.errors) - set(READ):
             del self.errors[name]
         return self
 
@@ -252,10 +228,9 @@ class FollowUpForm(ChangeForm):
 
     def __init__(self, *args: Any, plan: "FollowUpPlan", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.plan = plan
+        self.plan, self.initial = plan, plan.initial
         group = self.fields["group"]
-        assert isinstance(group, forms.MultipleChoiceField)
-        group.choices = [(each.key, each.key) for each in plan.possible]
+        group.choices = [(each.key, each.key) for each in plan.possible]  # type: ignore[attr-defined]
         group.initial = plan.preselected
 
     def clean_group(self) -> list[str]:

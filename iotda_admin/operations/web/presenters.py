@@ -21,12 +21,11 @@ TILES = (State.OK, State.ALREADY, State.FAILED, State.UNKNOWN)
 def result_context(operation: Operation) -> dict[str, Any]:
     """Return the context of the result fragment, on any page."""
     counts = target_counts(operation)
-    total = sum(counts.values())
-    waiting = counts.get(State.PENDING, 0) + counts.get(State.SENT, 0)
+    progress, total = operation_progress(operation, counts), sum(counts.values())
+    waiting = total - progress.answered
+    shown = SHOWN_MEANWHILE if waiting else TARGETS_SHOWN
     # Read nothing slow for a page that is polled in a second.
-    good = operation.targets.filter(
-        state__in=[] if waiting else [State.OK, State.ALREADY]
-    )
+    good = operation.targets.filter(state__in=[] if waiting else Target.DONE)
     return {
         "verb": get_verb(operation.verb),
         "counts": counts,
@@ -35,23 +34,17 @@ def result_context(operation: Operation) -> dict[str, Any]:
         ],
         "total": total,
         "waiting": waiting,
-        "progress": operation_progress(operation, total, waiting),
-        "causes": failure_causes(
-            operation, SHOWN_MEANWHILE if waiting else TARGETS_SHOWN
-        )
-        if troubled(counts)
+        "progress": progress,
+        "causes": failure_causes(operation, shown)
+        if counts.keys() & set(UNSUCCESSFUL)
         else [],
         "good": list(good[:TARGETS_SHOWN]),
         "good_count": 0
         if waiting
-        else counts.get(State.OK, 0) + counts.get(State.ALREADY, 0),
+        else sum(counts.get(state, 0) for state in Target.DONE),
         "open": operation.finished_at is None,
         "links": operation_links(operation),
     }
-
-
-def troubled(counts: dict[str, int]) -> bool:
-    return any(counts.get(state) for state in UNSUCCESSFUL)
 
 
 def target_history(target_type: str, target_id: str) -> list[Target]:

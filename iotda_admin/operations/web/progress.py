@@ -27,11 +27,7 @@ class BatchTaskProgress:
 
     done: int
     total: int
-    recorded: int
-
-    @property
-    def unrecorded(self) -> int:
-        return max(0, self.done - self.recorded)
+    unrecorded: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +53,22 @@ class Progress:
     @property
     def wait(self) -> str:
         """Return the remaining time in words, unless it is short."""
-        return (
-            format_duration(self.seconds_left)
-            if self.seconds_left > SHORT_SECONDS and not self.held_until
-            else ""
-        )
+        short = self.seconds_left <= SHORT_SECONDS
+        return "" if short or self.held_until else format_duration(self.seconds_left)
 
     @property
     def rate(self) -> float:
         return settings.IOTDA_RATE
 
 
-def operation_progress(operation: Operation, total: int, waiting: int) -> Progress:
-    if not waiting:
+def operation_progress(operation: Operation, counts: dict[str, int]) -> Progress:
+    total = sum(counts.values())
+    answered = total - sum(counts.get(state, 0) for state in Target.IN_FLIGHT)
+    if answered == total:
         return Progress(total, None, None, False, False, 0.0, False, 3)
     at_rate, at_pace = estimate_time_left(operation)
     return Progress(
-        answered=total - waiting,
+        answered=answered,
         followed=batch_task_progress(operation),
         held_until=next_send_at(operation),
         unreached=operation.strikes > 0,
@@ -91,23 +86,19 @@ def batch_task_progress(operation: Operation) -> BatchTaskProgress | None:
         return None
     targets = Target.objects.filter(chunk__in=chunks)
     total, open_ = targets.count(), targets.filter(state=Target.State.SENT).count()
-    return BatchTaskProgress(done, total, total - open_)
+    return BatchTaskProgress(done, total, max(0, done + open_ - total))
 
 
 def next_send_at(operation: Operation) -> datetime | None:
     """Return when the next chunk may be sent, if it must wait."""
     if not operation.running:
         return None
-    now, pending = timezone.now(), operation.chunks.filter(state=Chunk.State.PENDING)
-    held = (
-        operation.held_until
-        if operation.held_until and operation.held_until > now
-        else None
-    )
-    if not held and pending.filter(due_at__lte=now).exists():
+    pending = operation.chunks.filter(state=Chunk.State.PENDING)
+    first: datetime | None = pending.aggregate(first=Min("due_at"))["first"]
+    if first is None:
         return None
-    first = pending.aggregate(first=Min("due_at"))["first"]
-    return max(first, held or first) if first else None
+    until = max(first, operation.held_until or first)
+    return until if until > timezone.now() else None
 
 
 def waits_for_batch_task(operation: Operation) -> bool:
@@ -117,16 +108,17 @@ def waits_for_batch_task(operation: Operation) -> bool:
 
 
 def estimate_time_left(operation: Operation) -> tuple[float, float]:
-    """About how long the calls take that are still to be made: at the rate, if nobody else makes any, and as
-    fast as it went just now."""
+    """Estimate how long the remaining calls take: at the rate, and at the recent pace.
+
+    The rate holds only if no other operation makes calls.
+    """
     left = operation.chunks.filter(state=Chunk.State.PENDING, by_task=False).count()
-    return estimate_seconds(
-        left * get_verb(operation.verb).calls
-    ), left * seconds_per_chunk(operation)
+    at_rate = estimate_seconds(left * get_verb(operation.verb).calls)
+    return at_rate, left * seconds_per_chunk(operation)
 
 
 def seconds_per_chunk(operation: Operation) -> float:
-    """How long a chunk took of late, with all that were under way beside it; 0.0 where too few have ended."""
+    """Return the recent time from one answered chunk to the next; 0.0 for too few."""
     now = timezone.now()
     since = now - timedelta(seconds=PACE_SECONDS)
     ended = operation.chunks.filter(by_task=False, answered_at__gte=since)
@@ -143,7 +135,5 @@ def format_duration(seconds: float) -> str:
         return _("%(n)d s") % {"n": round(seconds)}
     if minutes < 90:
         return _("%(n)d min") % {"n": minutes}
-    return _("%(hours)d h %(minutes)d min") % {
-        "hours": minutes // 60,
-        "minutes": minutes % 60,
-    }
+    hours, minutes = divmod(minutes, 60)
+    return _("%(hours)d h %(minutes)d min") % {"hours": hours, "minutes": minutes}

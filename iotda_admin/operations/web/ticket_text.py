@@ -16,37 +16,27 @@ def render_ticket_text(
     operation: Operation, counts: dict[str, int], causes: Sequence[Cause], url: str
 ) -> str:
     total = sum(counts.values())
-    verb = " ".join(
-        filter(None, [str(get_verb(operation.verb).title), operation.policy_name])
-    )
+    verb = f"{get_verb(operation.verb).title} {operation.policy_name}".rstrip()
     targets = ngettext("%(n)d target", "%(n)d targets", total) % {"n": total}
-    who = " ".join(
-        filter(None, [operation.actor_name, operation.role and f"({operation.role})"])
-    )
-    lines = [
+    role = operation.role and f" ({operation.role})"
+    header = [
         f"{operation}: {verb}, {targets} · {operation.get_state_display()}",
         _("Asked by %(who)s on %(when)s UTC")
-        % {"who": who, "when": f"{operation.created_at:%Y-%m-%d %H:%M:%S}"},
+        % {
+            "who": operation.actor_name + role,
+            "when": f"{operation.created_at:%Y-%m-%d %H:%M:%S}",
+        },
         _("Reason: %(reason)s") % {"reason": operation.reason},
-        *(
-            [_("Ticket: %(ticket)s") % {"ticket": operation.ticket}]
-            if operation.ticket
-            else []
-        ),
-        *(
-            [_("Policy: %(id)s") % {"id": operation.policy_id}]
-            if operation.policy_id
-            else []
-        ),
+        operation.ticket and _("Ticket: %(ticket)s") % {"ticket": operation.ticket},
+        operation.policy_id and _("Policy: %(id)s") % {"id": operation.policy_id},
         ", ".join(
             f"{state.label}: {counts[state]}"
             for state in Target.State
             if counts.get(state)
         ),
     ]
-    for cause in causes:
-        lines += ["", *describe_cause(cause)]
-    return "\n".join([*lines, "", url])
+    lines = [line for cause in causes for line in ["", *describe_cause(cause)]]
+    return "\n".join([*filter(None, header), *lines, "", url])
 
 
 def describe_cause(cause: Cause) -> list[str]:
@@ -56,7 +46,7 @@ def describe_cause(cause: Cause) -> list[str]:
     ]
     lines += [f"  “{message}”" for message in cause.messages]
     lines += [f"  {format_target(target)}" for target in cause.targets[:IDS_SHOWN]]
-    if (more := cause.count - min(cause.count, IDS_SHOWN)) > 0:
+    if (more := cause.count - IDS_SHOWN) > 0:
         lines.append(
             "  " + ngettext("and %(n)d more", "and %(n)d more", more) % {"n": more}
         )

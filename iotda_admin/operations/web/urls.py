@@ -1,6 +1,9 @@
 from django.urls import path
 
-from iotda_admin.operations.web import followup_views, views
+from iotda_admin.operations.followups.retry import RetryPlan
+from iotda_admin.operations.followups.undo import UndoPlan
+from iotda_admin.operations.web import views
+from iotda_admin.operations.web.followup_views import cancel, follow_up
 
 app_name = "operations"
 urlpatterns = [
@@ -9,7 +12,7 @@ urlpatterns = [
     path("<int:number>/targets/", views.targets, name="targets"),
     path("<int:number>/failures.csv", views.failures, name="failures"),
     path("<int:number>/check/", views.check, name="check"),
-    path("<int:number>/cancel/", followup_views.cancel, name="cancel"),
-    path("<int:number>/retry/", followup_views.retry, name="retry"),
-    path("<int:number>/undo/", followup_views.undo, name="undo"),
+    path("<int:number>/cancel/", cancel, name="cancel"),
+    path("<int:number>/retry/", follow_up, {"plan_of": RetryPlan}, name="retry"),
+    path("<int:number>/undo/", follow_up, {"plan_of": UndoPlan}, name="undo"),
 ]

@@ -5,8 +5,8 @@ from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
-from django.shortcuts import redirect
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST, require_safe
 
 from iotda_admin.audit.record import record_request_event
@@ -45,10 +45,7 @@ def may_ask(user: User | AnonymousUser, verb: Verb, about: Operation) -> bool:
 
 
 def visible_or_404(request: HttpRequest, number: int) -> Operation:
-    operation = visible(request).filter(pk=number).first()
-    if operation is None:
-        raise Http404
-    return operation
+    return get_object_or_404(visible(request), pk=number)
 
 
 @require_safe
