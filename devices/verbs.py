@@ -22,11 +22,11 @@ from devices.targets import (
 )
 from iotda_admin.inventory.sync import request_sync as ask_for_reading
 from iotda_admin.iotda import (
-    Ack,
     Client,
     DeviceInfo,
     IotdaError,
     Rejected,
+    Response,
     TaskType,
     Throttled,
     Unauthorized,
@@ -252,7 +252,7 @@ class FreezeSwitch(DeviceVerb):
         task_id, ack = client.create_batch_task(name, self.task_type, ids)
         return VerbAnswer({}, ack.status, ack.request_id, task_id)
 
-    def call(self, client: Client, request: VerbRequest) -> Ack:
+    def call(self, client: Client, request: VerbRequest) -> Response:
         raise NotImplementedError
 
 
@@ -291,7 +291,7 @@ class Freeze(FreezeSwitch):
         "n",
     )
 
-    def call(self, client: Client, request: VerbRequest) -> Ack:
+    def call(self, client: Client, request: VerbRequest) -> Response:
         return client.freeze_device(*request.ids)
 
 
@@ -322,7 +322,7 @@ class Unfreeze(FreezeSwitch):
         "%(shown)s is not frozen", "%(shown)s are not frozen", "n"
     )
 
-    def call(self, client: Client, request: VerbRequest) -> Ack:
+    def call(self, client: Client, request: VerbRequest) -> Response:
         (device_id,) = request.ids
         ack = client.unfreeze_device(device_id)
         # Only IoTDA knows the new status (offline, never connected).

@@ -1,7 +1,7 @@
 """Gauges for Prometheus, read from the database on each request."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,21 +34,25 @@ class Gauges(Collector):
 def gauges() -> Iterator[GaugeMetricFamily]:
     # Only the last day: counting all rows would take longer every day.
     day = timezone.now() - timedelta(days=1)
-    recent = Operation.objects.filter(created_at__gte=day)
-    yield by_state("operations_last_day", "Operations of the last 24 hours", recent)
-    targets = Target.objects.filter(operation__created_at__gte=day)
     yield by_state(
-        "targets_last_day", "Targets of the operations of the last 24 hours", targets
+        "operations_last_day",
+        "Operations of the last 24 hours",
+        Operation.objects.filter(created_at__gte=day),
     )
-    open_chunks = Chunk.objects.filter(state__in=Chunk.OPEN)
     yield by_state(
-        "chunks_open", "Chunks that wait, are sent, or are to be read back", open_chunks
+        "targets_last_day",
+        "Targets of the operations of the last 24 hours",
+        Target.objects.filter(operation__created_at__gte=day),
     )
-    unresolved = Target.objects.filter(state__in=Target.FAILURES, resolved_at=None)
+    yield by_state(
+        "chunks_open",
+        "Chunks that wait, are sent, or are to be read back",
+        Chunk.objects.filter(state__in=Chunk.OPEN),
+    )
     yield by_state(
         "failures_open",
         "Targets that failed or are unknown, and are not resolved",
-        unresolved,
+        Target.objects.filter(state__in=Target.FAILURES, resolved_at=None),
     )
     yield one(
         "workers", "Workers with a recent heartbeat", workers.live_workers().count()
@@ -69,10 +73,7 @@ def gauges() -> Iterator[GaugeMetricFamily]:
 
 def by_state(name: str, says: str, rows: QuerySet[Any]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(f"iotda_admin_{name}", says, labels=["state"])
-    counts: Iterable[tuple[str, int]] = (
-        rows.order_by().values_list("state").annotate(Count("pk"))
-    )
-    for state, count in counts:
+    for state, count in rows.order_by().values_list("state").annotate(Count("pk")):
         family.add_metric([state], count)
     return family
 

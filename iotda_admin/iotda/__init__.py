@@ -16,7 +16,7 @@ It needs requests and the standard library::
 """
 
 from .auth import AkSk, StaticToken
-from .base import Ack, CallRecord, RateLimiter
+from .base import CallRecord, RateLimiter
 from .binding import BindOutcome, BindResult, BindState, TargetFailure
 from .client import Client
 from .devices import DeviceInfo, Tag
@@ -55,6 +55,7 @@ from .tasks import (
     TaskTarget,
     TaskType,
 )
+from .transport import Response
 
 __all__ = [
     "BATCH_TARGET_LIMIT",
@@ -62,7 +63,6 @@ __all__ = [
     "FIRST_PAGE",
     "PAGE_LIMIT",
     "RUNNING_TASK_LIMIT",
-    "Ack",
     "AkSk",
     "BadResponse",
     "BatchTaskInfo",
@@ -84,6 +84,7 @@ __all__ = [
     "PolicyTargetType",
     "RateLimiter",
     "Rejected",
+    "Response",
     "StaticToken",
     "Tag",
     "TargetFailure",

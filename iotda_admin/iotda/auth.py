@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
@@ -12,22 +12,18 @@ from . import signing
 from .arguments import checked_choice, checked_header
 
 TOKEN_HEADER = "X-Auth-Token"  # noqa: S105 - a header's name
-SIGNED_HEADERS = ("Content-Type", "Instance-Id", "X-Project-Id")
+SIGNED_HEADERS = (
+    "Host",
+    "Content-Type",
+    "Instance-Id",
+    "X-Project-Id",
+    "X-Sdk-Date",
+    "X-Security-Token",
+)
 
 # Part of the host of a standard or enterprise instance. Such a host refuses the
 # ordinary signature with IOTDA.000002.
 INSTANCE_LABEL = ".iotda-app."
-
-
-@runtime_checkable
-class Renewable(Protocol):
-    """Credentials that can be replaced after a refusal."""
-
-    def renew(self, refused: requests.PreparedRequest) -> None:
-        """Get other credentials than those of `refused`; raise IotdaError if it fails.
-
-        The next request uses them.
-        """
 
 
 class StaticToken(AuthBase):
@@ -84,11 +80,9 @@ class AkSk(AuthBase):
         request.url = parts._replace(query=signing.canonical_query(pairs)).geturl()
         request.headers["Host"] = parts.netloc.rpartition("@")[2]
         request.headers["X-Sdk-Date"] = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-        present = [name for name in SIGNED_HEADERS if name in request.headers]
-        names = ["Host", "X-Sdk-Date", *present]
         if self.security_token:
             request.headers["X-Security-Token"] = self.security_token
-            names.append("X-Security-Token")
+        signed = {name: request.headers.get(name, "") for name in SIGNED_HEADERS}
         body = request.body or b""
         region = self.region_for(parts.hostname or "")
         request.headers["Authorization"] = signing.authorization(
@@ -96,7 +90,7 @@ class AkSk(AuthBase):
             str(request.method),
             parts.path or "/",
             pairs,
-            {name: str(request.headers[name]) for name in names},
+            {name: str(value) for name, value in signed.items() if value},
             body.encode() if isinstance(body, str) else bytes(body),
         )
         return request

@@ -13,23 +13,16 @@ from requests.auth import AuthBase
 
 from . import responses
 from .arguments import checked, checked_endpoint, checked_header
-from .auth import AkSk, Renewable
+from .auth import AkSk
 from .documents import Json
 from .errors import IotdaError, Throttled
+from .iam import PasswordToken
 from .listing import ListingPage, PageQuery
 from .responses import Endpoint
 from .sockets import Budget, time_budget
-from .transport import WIRE_ERRORS, RawResponse, Transport
+from .transport import WIRE_ERRORS, Response, Transport
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Ack:
-    """A write that was executed and returns no document."""
-
-    status: int  # HTTP
-    request_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +118,9 @@ class BaseClient:
         query = page.to_json() | filters
         return self._call(Endpoint(name), "GET", path, build, query=query)[0]
 
-    def _acknowledged(self, name: str, method: str, path: str) -> Ack:
+    def _acknowledged(self, name: str, method: str, path: str) -> Response:
         endpoint = Endpoint(name, write=True, bodiless=True)
-        _, response = self._call(endpoint, method, path, lambda doc: None)
-        return Ack(response.status, response.request_id)
+        return self._call(endpoint, method, path, lambda doc: None)[1]
 
     def _call[T](
         self,
@@ -139,7 +131,7 @@ class BaseClient:
         *,
         query: Mapping[str, int | str] | None = None,
         body: Json | None = None,
-    ) -> tuple[T, RawResponse]:
+    ) -> tuple[T, Response]:
         request = requests.Request(
             method,
             self._base + path,
@@ -159,7 +151,7 @@ class BaseClient:
         self._observe(endpoint, response.status, started)
         return built, response
 
-    def _send(self, endpoint: Endpoint, request: requests.Request) -> RawResponse:
+    def _send(self, endpoint: Endpoint, request: requests.Request) -> Response:
         """Send a request; repeat it once if credentials are refused and renewable.
 
         A request with refused credentials was not executed, so the repeat is safe for
@@ -169,7 +161,7 @@ class BaseClient:
         with time_budget(self._deadline) as budget:
             prepared, response = self._exchange(endpoint, request, budget)
             refused = responses.is_unauthorized(endpoint, response)
-            if refused and isinstance(self._auth, Renewable):
+            if refused and isinstance(self._auth, PasswordToken):
                 budget.sent = False
                 self._auth.renew(prepared)
                 _, response = self._exchange(endpoint, request, budget)
@@ -177,21 +169,17 @@ class BaseClient:
 
     def _exchange(
         self, endpoint: Endpoint, request: requests.Request, budget: Budget
-    ) -> tuple[requests.PreparedRequest, RawResponse]:
-        self._wait_for_rate(endpoint, budget)
+    ) -> tuple[requests.PreparedRequest, Response]:
+        started = monotonic()
+        if self._rate_limiter is not None:
+            self._rate_limiter.acquire(endpoint.name)
+        budget.ends += monotonic() - started  # the deadline does not count this wait
+        self._check()
         try:
             prepared = self._transport.prepare(request)
             return prepared, self._transport.send(prepared)
         except WIRE_ERRORS as exc:
             raise responses.wire_error(exc, endpoint, budget) from exc
-
-    def _wait_for_rate(self, endpoint: Endpoint, budget: Budget) -> None:
-        """Wait for the rate limiter; its time does not count against the deadline."""
-        started = monotonic()
-        if self._rate_limiter is not None:
-            self._rate_limiter.acquire(endpoint.name)
-        budget.ends += monotonic() - started
-        self._check()
 
     def _report_throttling(self, endpoint: Endpoint, error: IotdaError) -> None:
         # The rate limiter's own error has no status; IAM's has another operation.

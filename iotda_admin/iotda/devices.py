@@ -6,10 +6,11 @@ A missing field without a default raises BadResponse.
 from dataclasses import dataclass
 
 from .arguments import checked
-from .base import Ack, BaseClient
+from .base import BaseClient
 from .documents import FromJson, Json, need_rows
 from .listing import FIRST_PAGE, ListingPage, PageQuery
 from .responses import Endpoint
+from .transport import Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class DeviceCalls(BaseClient):
         path = _device_path(device_id)
         return self._call(Endpoint("ShowDevice"), "GET", path, DeviceInfo.from_json)[0]
 
-    def freeze_device(self, device_id: str) -> Ack:
+    def freeze_device(self, device_id: str) -> Response:
         """Prevent a directly connected device from connecting.
 
         Raises Rejected with IOTDA.014038 for a child device, and with IOTDA.014039 for
@@ -93,7 +94,7 @@ class DeviceCalls(BaseClient):
         path = f"{_device_path(device_id)}/freeze"
         return self._acknowledged("FreezeDevice", "POST", path)
 
-    def unfreeze_device(self, device_id: str) -> Ack:
+    def unfreeze_device(self, device_id: str) -> Response:
         """Allow a device to connect again; the success is as in `freeze_device`.
 
         Raises Rejected with IOTDA.014040 if the device is not frozen.
@@ -101,7 +102,7 @@ class DeviceCalls(BaseClient):
         path = f"{_device_path(device_id)}/unfreeze"
         return self._acknowledged("UnfreezeDevice", "POST", path)
 
-    def delete_device(self, device_id: str) -> Ack:
+    def delete_device(self, device_id: str) -> Response:
         """Delete a device for good. The success is 204.
 
         Raises Rejected with `not_found` if it does not exist, and with IOTDA.014024 for

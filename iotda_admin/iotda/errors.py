@@ -56,7 +56,7 @@ class IotdaError(Exception):
     status         the HTTP status, None without a response
     request_id     the X-Request-Id header, "" without one; Huawei's support needs it
     retry_after    seconds that IoTDA asks to wait (at most 3600), None if it did not
-    clock_skew_s   our clock minus the platform's in seconds, for refused credentials
+    clock_skew_s   our clock minus the platform's in seconds, None if it gave no time
     """
 
     message: str = ""

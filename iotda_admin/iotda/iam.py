@@ -92,7 +92,10 @@ class PasswordToken(AuthBase):
         return request
 
     def renew(self, refused: requests.PreparedRequest) -> None:
-        """Get another token than that of `refused` for the next request."""
+        """Get another token than that of `refused` for the next request.
+
+        Raises IotdaError if that fails.
+        """
         self._token_other_than(str(refused.headers.get(TOKEN_HEADER, "")))
 
     def _token_other_than(self, refused: str) -> _Token:

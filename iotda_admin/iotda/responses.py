@@ -29,7 +29,7 @@ from .errors import (
     Unreachable,
 )
 from .sockets import Budget
-from .transport import BODY_LIMIT, NoFreeConnection, RawResponse, TooLarge
+from .transport import BODY_LIMIT, NoFreeConnection, Response, TooLarge
 
 # Huawei documents these for the device side; assumed for the application side.
 RATE_CODES = frozenset({"IOTDA.021101", "IOTDA.021102"})
@@ -111,8 +111,8 @@ def _links(exc: BaseException) -> list[BaseException]:
     return found
 
 
-def bad_response(
-    endpoint: Endpoint, response: RawResponse, message: str, **facts: Any
+def _bad_response(
+    endpoint: Endpoint, response: Response, message: str, **facts: Any
 ) -> BadResponse:
     """Return the error of an unusable response; a read is retryable by default."""
     facts.setdefault("retryable", not endpoint.write)
@@ -126,71 +126,67 @@ def bad_response(
     )
 
 
-def document_of(endpoint: Endpoint, response: RawResponse) -> Json:
-    """Return the response's document, {} for none where that is allowed.
-
-    Raises Rejected or BadResponse.
-    """
+def _document_of(endpoint: Endpoint, response: Response) -> Json:
+    """Return the response's document, {} for none where that is allowed."""
     if response.status >= 400:
         raise _refusal(endpoint, response)
     if response.status not in ([204] if endpoint.bodiless else range(200, 300)):
         redirect = 300 <= response.status < 400
         what = "a redirect, never followed" if redirect else "not a documented status"
         message = f"HTTP {response.status} is {what}"
-        raise bad_response(endpoint, response, message, retryable=False)
+        raise _bad_response(endpoint, response, message, retryable=False)
     if endpoint.bodiless:
         return {}
     document, problem = parse_document(response.body)
     if problem:
-        raise bad_response(endpoint, response, problem)
+        raise _bad_response(endpoint, response, problem)
     if not ERROR_KEYS.isdisjoint(document):
         code, message = code_and_message(document)
         message = message or "an error under a success status"
-        raise bad_response(endpoint, response, message, code=code)
+        raise _bad_response(endpoint, response, message, code=code)
     return document
 
 
 def build_from[T](
-    endpoint: Endpoint, response: RawResponse, build: Callable[[Json], T]
+    endpoint: Endpoint, response: Response, build: Callable[[Json], T]
 ) -> T:
     """Build an object from the response's document; raise Rejected or BadResponse.
 
     A ValueError of `build` is a document without a required field.
     """
-    document = document_of(endpoint, response)
+    document = _document_of(endpoint, response)
     try:
         return build(document)
     except ValueError as exc:
-        raise bad_response(endpoint, response, str(exc)) from exc
+        raise _bad_response(endpoint, response, str(exc)) from exc
 
 
-def _refusal(endpoint: Endpoint, response: RawResponse) -> Rejected:
+def _refusal(endpoint: Endpoint, response: Response) -> Rejected:
     document, _ = parse_document(response.body)
     code, message = code_and_message(document)
     retry_after = _retry_after(response)
-    facts: dict[str, Any] = {
-        "operation": endpoint.name,
-        "code": code,
-        "status": response.status,
-        "request_id": response.request_id or str(document.get("request_id", "")),
-        "retry_after": retry_after,
-    }
-    message = message or f"HTTP status {response.status}"
     unavailable = response.status == 503 and retry_after is not None
+    lost = False
     if response.status == 429 or code in RATE_CODES or unavailable:
-        return Throttled(message, retryable=True, **facts)
-    if response.status == 401 or code in TOKEN_CODES:
-        return Unauthorized(message, clock_skew_s=_clock_skew(response), **facts)
-    lost = response.status >= 500
-    return Rejected(
-        message,
-        retryable=lost and not endpoint.write,
+        kind: type[Rejected] = Throttled
+    elif response.status == 401 or code in TOKEN_CODES:
+        kind = Unauthorized
+    else:
+        kind, lost = Rejected, response.status >= 500
+    return kind(
+        message or f"HTTP status {response.status}",
+        operation=endpoint.name,
+        code=code,
+        status=response.status,
+        request_id=response.request_id or str(document.get("request_id", "")),
+        retryable=kind is Throttled or (lost and not endpoint.write),
         maybe_applied=lost and endpoint.write,
-        **facts,
+        retry_after=retry_after,
+        clock_skew_s=_clock_skew(response),
     )
 
 
-def is_unauthorized(endpoint: Endpoint, response: RawResponse) -> bool:
+def is_unauthorized(endpoint: Endpoint, response: Response) -> bool:
     """Return whether the response refuses the credentials."""
     return response.status in (401, 403) and isinstance(
         _refusal(endpoint, response), Unauthorized
@@ -204,7 +200,7 @@ def _date(value: str | None) -> datetime | None:
         return None
 
 
-def _retry_after(response: RawResponse) -> float | None:
+def _retry_after(response: Response) -> float | None:
     """Return the seconds of Retry-After: a number, or a date minus the Date header."""
     value = response.headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
@@ -216,6 +212,6 @@ def _retry_after(response: RawResponse) -> float | None:
     return min(max((at - now).total_seconds(), 0.0), RETRY_AFTER_LIMIT_S)
 
 
-def _clock_skew(response: RawResponse) -> float | None:
+def _clock_skew(response: Response) -> float | None:
     theirs = _date(response.headers.get("Date"))
     return (datetime.now(UTC) - theirs).total_seconds() if theirs else None

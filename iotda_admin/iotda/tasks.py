@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from .arguments import checked, checked_choice, checked_list
-from .base import Ack, BaseClient
+from .base import BaseClient
 from .documents import FromJson, Json, need
 from .listing import FIRST_PAGE, ListingPage, PageQuery
 from .responses import Endpoint
+from .transport import Response
 
 BATCH_TARGET_LIMIT = 30_000  # device ids in one task
 RUNNING_TASK_LIMIT = 10  # tasks that run at once in a resource space
@@ -85,7 +86,7 @@ class BatchTaskPage:
 class TaskCalls(BaseClient):
     def create_batch_task(
         self, task_name: str, task_type: TaskType, targets: Collection[str]
-    ) -> tuple[str, Ack]:
+    ) -> tuple[str, Response]:
         """Start a task for 1 to BATCH_TARGET_LIMIT devices; return its id.
 
         The name has 1 to 128 letters, Chinese characters, digits and ``_``. The task
@@ -106,7 +107,7 @@ class TaskCalls(BaseClient):
             BatchTaskInfo.from_json,
         )
         task, response = self._call(endpoint, "POST", "/batchtasks", build, body=body)
-        return task.task_id, Ack(response.status, response.request_id)
+        return task.task_id, response
 
     def show_batch_task(
         self, task_id: str, page: PageQuery = FIRST_PAGE

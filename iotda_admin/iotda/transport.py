@@ -37,7 +37,7 @@ class NoFreeConnection(TimeoutError):
 
 
 @dataclass(frozen=True, slots=True)
-class RawResponse:
+class Response:
     """A whole response, before anything was parsed."""
 
     status: int
@@ -127,7 +127,7 @@ class Transport:
         """Encode and sign the request; may fetch a token from IAM."""
         return self._session.prepare_request(request)
 
-    def send(self, request: requests.PreparedRequest) -> RawResponse:
+    def send(self, request: requests.PreparedRequest) -> Response:
         """Send one request within the thread's budget.
 
         Raises one of WIRE_ERRORS.
@@ -145,7 +145,7 @@ class Transport:
                 body = self._masked(_read(response), request)
         finally:
             self._slots.release()
-        return RawResponse(response.status_code, response.headers, body)
+        return Response(response.status_code, response.headers, body)
 
     def _masked(self, body: bytes, request: requests.PreparedRequest) -> bytes:
         """Mask our credentials: a gateway may echo them, and messages are stored."""

@@ -35,7 +35,7 @@ class TokenBucket:
     ) -> None:
         self.name, self._clock, self._sleep = name, clock, sleep
         self._turn = threading.Lock()
-        self._waiting: deque[object] = deque()
+        self._waiting: deque[None] = deque()
         # `_turn` guards the attributes below, except the count of pauses.
         self._slots: deque[float] = deque()
         self._block_size, self._last_slot = 1, -inf
@@ -64,8 +64,7 @@ class TokenBucket:
 
     def _slot(self, limit: RateLimit, ends: float) -> float:
         """Return the time of this thread's slot."""
-        ticket = object()
-        self._waiting.append(ticket)
+        self._waiting.append(None)  # only their number matters
         try:
             if not self._turn.acquire(timeout=max(0.0, ends - self._clock())):
                 raise SlotTooFar(len(self._waiting) * limit.interval)
@@ -74,7 +73,7 @@ class TokenBucket:
             finally:
                 self._turn.release()
         finally:
-            self._waiting.remove(ticket)
+            self._waiting.pop()
 
     def _sleep_until(self, moment: float) -> None:
         early = moment - self._clock()

@@ -14,10 +14,9 @@ def retrying[**P, T](
 
     It waits as long as IoTDA asks, or else exponentially longer after each attempt.
     """
-    retry: Callable[[Callable[P, T]], Callable[P, T]] = stamina.retry(
-        on=_wait, attempts=attempts, timeout=timeout, wait_max=20.0
+    return stamina.retry(on=_wait, attempts=attempts, timeout=timeout, wait_max=20.0)(
+        read
     )
-    return retry(read)
 
 
 def _wait(error: Exception) -> bool | float:

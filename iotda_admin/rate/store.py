@@ -104,12 +104,13 @@ def _execute(sql: str, name: str, limit: RateLimit, **numbers: float) -> float |
     if caller.vendor == "sqlite" and caller.in_atomic_block:
         # SQLite has one writer, and it is the caller: this would be a deadlock.
         raise StoreUnavailable("inside a transaction")
+    far = FAR_SECONDS + limit.tolerance + limit.interval
     params: dict[str, str | float] = {
         "name": name,
         "tolerance": limit.tolerance,
+        "far": far,
         **numbers,
     }
-    params["far"] = FAR_SECONDS + limit.tolerance + limit.interval
     try:
         with _lock, _open_connection().cursor() as cursor:
             cursor.execute(_complete(sql, caller.vendor), params)
@@ -149,10 +150,6 @@ def _options(opened: BaseDatabaseWrapper) -> dict[str, Any]:
             "init_command": "PRAGMA synchronous=NORMAL;",
         }
     options.pop("pool", None)
-    limits = (
-        f"-c lock_timeout={TIMEOUT_SECONDS}s -c statement_timeout={TIMEOUT_SECONDS}s"
-    )
-    return options | {
-        "connect_timeout": TIMEOUT_SECONDS,
-        "options": f"{options.get('options', '')} {limits} -c synchronous_commit=off",
-    }
+    limits = "-c lock_timeout={0}s -c statement_timeout={0}s -c synchronous_commit=off"
+    flags = f"{options.get('options', '')} {limits.format(TIMEOUT_SECONDS)}"
+    return options | {"connect_timeout": TIMEOUT_SECONDS, "options": flags}
