@@ -1,11 +1,11 @@
 """Credentials: they edit a request and know no client; no repr shows a secret."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
-import requests
+from requests import PreparedRequest
 from requests.auth import AuthBase
 
 from . import signing
@@ -36,15 +36,12 @@ class StaticToken(AuthBase):
     def __init__(self, token: str) -> None:
         self._token = checked_header(token, "the token")
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
         request.headers[TOKEN_HEADER] = self._token
         return request
 
-    def __repr__(self) -> str:
-        return "StaticToken(…)"
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AkSk(AuthBase):
     """An access key pair. It signs each request and is never renewed.
 
@@ -59,9 +56,9 @@ class AkSk(AuthBase):
     """
 
     access_key: str
-    secret_key: str = field(repr=False)
+    secret_key: str
     region: str = ""
-    security_token: str = field(default="", repr=False)
+    security_token: str = ""
     signature: Literal["auto", "sdk", "derived"] = "auto"
 
     def __post_init__(self) -> None:
@@ -72,7 +69,7 @@ class AkSk(AuthBase):
             checked_header(self.security_token, "the security token")
         checked_choice(self.signature, ("auto", "sdk", "derived"), "signature")
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
         parts = urlsplit(str(request.url))
         pairs = parse_qsl(parts.query, keep_blank_values=True)
         # Send exactly the query that is signed: requests encodes a space as + and does

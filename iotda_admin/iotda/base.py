@@ -159,25 +159,24 @@ class BaseClient:
         repeat at once.
         """
         with time_budget(self._deadline) as budget:
-            prepared, response = self._exchange(endpoint, request, budget)
+            response = self._exchange(endpoint, request, budget)
             refused = responses.is_unauthorized(endpoint, response)
             if refused and isinstance(self._auth, PasswordToken):
                 budget.sent = False
-                self._auth.renew(prepared)
-                _, response = self._exchange(endpoint, request, budget)
+                self._auth.renew(response.request)
+                response = self._exchange(endpoint, request, budget)
             return response
 
     def _exchange(
         self, endpoint: Endpoint, request: requests.Request, budget: Budget
-    ) -> tuple[requests.PreparedRequest, Response]:
+    ) -> Response:
         started = monotonic()
         if self._rate_limiter is not None:
             self._rate_limiter.acquire(endpoint.name)
         budget.ends += monotonic() - started  # the deadline does not count this wait
         self._check()
         try:
-            prepared = self._transport.prepare(request)
-            return prepared, self._transport.send(prepared)
+            return self._transport.send(request)
         except WIRE_ERRORS as exc:
             raise responses.wire_error(exc, endpoint, budget) from exc
 

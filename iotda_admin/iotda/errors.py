@@ -36,11 +36,11 @@ def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:
     It has no line breaks, no control and no invisible characters.
     """
     # Cut first: a megabyte of message must not cost a megabyte of work.
-    kept = (
-        " " if char.isspace() else char
+    kept = [
+        char
         for char in text[: limit * 4]
         if char.isspace() or unicodedata.category(char)[0] != "C"
-    )
+    ]
     return " ".join("".join(kept).split())[:limit]
 
 
@@ -90,9 +90,6 @@ class IotdaError(Exception):
         parts = (self.operation or "IoTDA", code, self.message)
         line = ": ".join(filter(None, parts))
         return f"{line} (request {self.request_id})" if self.request_id else line
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self}>"
 
 
 class Unreachable(IotdaError):

@@ -3,11 +3,11 @@
 import copy
 import json
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
-import requests
+from requests import PreparedRequest, Request
 from requests.auth import AuthBase
 
 from . import responses
@@ -29,9 +29,9 @@ REFUSAL_HOLD_S = 30.0
 CREATE_TOKEN = responses.Endpoint("CreateToken")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Token:
-    value: str = field(repr=False)
+    value: str
     renew_at: datetime
 
 
@@ -62,16 +62,13 @@ class PasswordToken(AuthBase):
         deadline: float = 10.0,
         proxy: str = "",
     ) -> None:
-        endpoint = checked_endpoint(iam_endpoint)
-        self._url = f"{endpoint}/v3/auth/tokens?nocatalog=true"
+        url = f"{checked_endpoint(iam_endpoint)}/v3/auth/tokens?nocatalog=true"
         person = {"name": user, "password": password, "domain": {"name": domain}}
-        self._body: Json = {
-            "auth": {
-                "identity": {"methods": ["password"], "password": {"user": person}},
-                "scope": {"project": {"id": project_id}},
-            }
+        login = {
+            "identity": {"methods": ["password"], "password": {"user": person}},
+            "scope": {"project": {"id": project_id}},
         }
-        self._login = f"{domain}/{user}"
+        self._request = Request("POST", url, json={"auth": login})
         self._deadline = deadline
         self._transport = Transport(
             connect_timeout=connect_timeout,
@@ -84,14 +81,11 @@ class PasswordToken(AuthBase):
         self._error: IotdaError | None = None
         self._error_until = 0.0
 
-    def __repr__(self) -> str:
-        return f"PasswordToken({self._login}, …)"
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
         request.headers[TOKEN_HEADER] = self._token_other_than("").value
         return request
 
-    def renew(self, refused: requests.PreparedRequest) -> None:
+    def renew(self, refused: PreparedRequest) -> None:
         """Get another token than that of `refused` for the next request.
 
         Raises IotdaError if that fails.
@@ -132,10 +126,9 @@ class PasswordToken(AuthBase):
         return self._token
 
     def _request_token(self) -> _Token:
-        request = requests.Request("POST", self._url, json=self._body)
         with time_budget(self._deadline) as budget:
             try:
-                response = self._transport.send(self._transport.prepare(request))
+                response = self._transport.send(self._request)
             except WIRE_ERRORS as exc:
                 raise responses.wire_error(exc, CREATE_TOKEN, budget) from exc
 

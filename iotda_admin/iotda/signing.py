@@ -7,7 +7,7 @@ tests compare them.
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 SDK_ALGORITHM = "SDK-HMAC-SHA256"
@@ -15,12 +15,12 @@ DERIVED_ALGORITHM = "V11-HMAC-SHA256"
 SERVICE = "iotdm"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Key:
     """An access key pair; with a `region` it makes the derived signature."""
 
     access_key: str
-    secret_key: str = field(repr=False)
+    secret_key: str
     region: str = ""
 
 
@@ -55,16 +55,16 @@ def authorization(
     """
     signed = {
         name.lower(): value.strip()
-        for name, value in headers.items()
+        for name, value in sorted(headers.items(), key=lambda item: item[0].lower())
         if "_" not in name
     }
-    names = ";".join(sorted(signed))
+    names = ";".join(signed)
     canonical = "\n".join(
         (
             method.upper(),
             canonical_path(path),
             canonical_query(query),
-            "".join(f"{name}:{signed[name]}\n" for name in sorted(signed)),
+            "".join(f"{name}:{value}\n" for name, value in signed.items()),
             names,
             _payload_hash(signed, body),
         )

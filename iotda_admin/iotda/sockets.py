@@ -137,12 +137,10 @@ def lookup(host: str, port: int, timeout: float) -> Addresses:
 
 def dial(host: str, port: int, timeout: float) -> TimedSocket:
     """Connect within `timeout` seconds in all, however many addresses the name has."""
-    ends = monotonic() + timeout
-    error: OSError = OSError("the name has no address")
+    budget = Budget(monotonic() + timeout)
+    error = OSError("the name has no address")
     for family, kind, proto, _, address in lookup(host, port, timeout):
-        left = ends - monotonic()
-        if left <= 0:
-            raise TimeoutError("connect timeout")
+        left = budget.left()
         sock = TimedSocket(family, kind, proto)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

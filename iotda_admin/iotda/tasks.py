@@ -17,7 +17,6 @@ RUNNING_TASK_LIMIT = 10  # tasks that run at once in a resource space
 TASK_FINISHED = frozenset({"Success", "Fail", "PartialSuccess", "Stopped"})
 
 TaskType = Literal["freezeDevices", "unfreezeDevices"]
-TASK_TYPES: tuple[TaskType, ...] = get_args(TaskType)
 
 _TASK_NAME = re.compile(r"[A-Za-z0-9_\u4e00-\u9fff]{1,128}")
 
@@ -99,7 +98,7 @@ class TaskCalls(BaseClient):
             )
         body: Json = {
             "task_name": task_name,
-            "task_type": checked_choice(task_type, TASK_TYPES, "task_type"),
+            "task_type": checked_choice(task_type, get_args(TaskType), "task_type"),
             "targets": checked_list(targets, BATCH_TARGET_LIMIT, "target id"),
         }
         endpoint, build = (
@@ -118,9 +117,16 @@ class TaskCalls(BaseClient):
         whole gives the reason in `status_desc` and may have no targets.
         """
 
+        key = "task_details"
+
         def build(doc: Json) -> BatchTaskPage:
             task = BatchTaskInfo.from_json(need(doc, "batchtask", dict))
-            return BatchTaskPage(task, _details(doc, task, page.limit))
+            # A task that has not finished may omit its targets (assumed).
+            details = ListingPage[TaskTarget]((), 0, "", page.limit)
+            if task.finished or key in doc:
+                row = TaskTarget.from_json
+                details = ListingPage.from_json(doc, key, row, page.limit)
+            return BatchTaskPage(task, details)
 
         path = f"/batchtasks/{checked(task_id, 'task id')}"
         endpoint, query = Endpoint("ShowBatchTask"), page.to_json()
@@ -136,12 +142,5 @@ class TaskCalls(BaseClient):
             page,
             "batchtasks",
             BatchTaskInfo.from_json,
-            task_type=checked_choice(task_type, TASK_TYPES, "task_type"),
+            task_type=checked_choice(task_type, get_args(TaskType), "task_type"),
         )
-
-
-def _details(doc: Json, task: BatchTaskInfo, limit: int) -> ListingPage[TaskTarget]:
-    """Return the targets; a task that has not finished may omit them (assumed)."""
-    if "task_details" not in doc and not task.finished:
-        return ListingPage((), 0, "", limit)
-    return ListingPage.from_json(doc, "task_details", TaskTarget.from_json, limit)

@@ -3,13 +3,14 @@
 import ssl
 import threading
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
+from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPSConnection
@@ -36,13 +37,14 @@ class NoFreeConnection(TimeoutError):
     """All connections were busy until the deadline."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)  # all but the status may have secrets
 class Response:
-    """A whole response, before anything was parsed."""
+    """A whole response, before anything was parsed, and its request."""
 
     status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)  # may contain device secrets
+    headers: Mapping[str, str]
+    body: bytes
+    request: PreparedRequest
 
     @property
     def request_id(self) -> str:
@@ -123,31 +125,28 @@ class Transport:
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
 
-    def prepare(self, request: requests.Request) -> requests.PreparedRequest:
-        """Encode and sign the request; may fetch a token from IAM."""
-        return self._session.prepare_request(request)
+    def send(self, request: requests.Request) -> Response:
+        """Sign and send a request within the thread's budget.
 
-    def send(self, request: requests.PreparedRequest) -> Response:
-        """Send one request within the thread's budget.
-
-        Raises one of WIRE_ERRORS.
+        To sign it may fetch a token from IAM. Raises one of WIRE_ERRORS.
         """
+        prepared = self._session.prepare_request(request)
         if not self._slots.acquire(timeout=current_budget().left()):
             raise NoFreeConnection("all connections are busy")
         try:
             response = self._session.send(
-                request,
+                prepared,
                 stream=True,
                 timeout=(self._connect_timeout, current_budget().left()),
                 allow_redirects=False,
             )
             with response:
-                body = self._masked(_read(response), request)
+                body = self._masked(_read(response), prepared)
         finally:
             self._slots.release()
-        return Response(response.status_code, response.headers, body)
+        return Response(response.status_code, response.headers, body, prepared)
 
-    def _masked(self, body: bytes, request: requests.PreparedRequest) -> bytes:
+    def _masked(self, body: bytes, request: PreparedRequest) -> bytes:
         """Mask our credentials: a gateway may echo them, and messages are stored."""
         sent = [request.headers.get(name, "") for name in SECRET_HEADERS]
         for secret in filter(None, [*sent, *self._secrets]):

@@ -4,7 +4,6 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from math import inf
 
 from iotda_admin.rate import store
@@ -27,13 +26,8 @@ class TokenBucket:
     soon, and a pause that one process meets reaches all within a block.
     """
 
-    def __init__(
-        self,
-        name: str,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self.name, self._clock, self._sleep = name, clock, sleep
+    def __init__(self, name: str) -> None:
+        self.name = name
         self._turn = threading.Lock()
         self._waiting: deque[None] = deque()
         # `_turn` guards the attributes below, except the count of pauses.
@@ -44,7 +38,7 @@ class TokenBucket:
 
     def take(self, limit: RateLimit, timeout: float) -> None:
         """Wait for a slot; raise SlotTooFar if that would take over `timeout` s."""
-        ends = self._clock() + timeout
+        ends = time.monotonic() + timeout
         behind = len(self._waiting) * limit.interval - limit.tolerance
         if behind > timeout:
             raise SlotTooFar(behind)
@@ -56,7 +50,7 @@ class TokenBucket:
     def pause(self, limit: RateLimit, seconds: float) -> None:
         """Void all slots and share the pause that IoTDA asks for."""
         self._pauses += 1
-        self._local_next = max(self._local_next, self._clock() + seconds)
+        self._local_next = max(self._local_next, time.monotonic() + seconds)
         try:
             store.pause_slots(self.name, limit, seconds)
         except StoreUnavailable as error:
@@ -66,7 +60,7 @@ class TokenBucket:
         """Return the time of this thread's slot."""
         self._waiting.append(None)  # only their number matters
         try:
-            if not self._turn.acquire(timeout=max(0.0, ends - self._clock())):
+            if not self._turn.acquire(timeout=max(0.0, ends - time.monotonic())):
                 raise SlotTooFar(len(self._waiting) * limit.interval)
             try:
                 return self._next_slot(limit, ends)
@@ -76,9 +70,9 @@ class TokenBucket:
             self._waiting.pop()
 
     def _sleep_until(self, moment: float) -> None:
-        early = moment - self._clock()
+        early = moment - time.monotonic()
         if early > 0:
-            self._sleep(early)
+            time.sleep(early)
 
     def _next_slot(self, limit: RateLimit, ends: float) -> float:
         if self._known_pauses != self._pauses:
@@ -86,16 +80,16 @@ class TokenBucket:
             self._slots.clear()
         while self._slots:
             slot = self._slots.popleft()
-            if slot + SLOT_LIFETIME_SECONDS >= self._clock():
+            if slot + SLOT_LIFETIME_SECONDS >= time.monotonic():
                 return slot
         self._sleep_until(min(self._last_slot, ends))
         self._slots.extend(self._reserve_block(limit, ends))
         return self._slots.popleft()
 
     def _reserve_block(self, limit: RateLimit, ends: float) -> list[float]:
-        now = self._clock()
+        now = time.monotonic()
         if now < self._store_retry_at:
-            return self._local_slot(limit, ends)
+            return [self._local_slot(limit, ends)]
         # The last block's slots were used as they came due: a larger one will be, too.
         size = self._block_size * 2 if now - self._last_slot < BLOCK_SECONDS else 1
         self._block_size = min(limit.block, max(size, len(self._waiting)))
@@ -106,9 +100,9 @@ class TokenBucket:
                 "cannot reach the shared rate limit (%s): this process limits itself",
                 error,
             )
-            self._store_retry_at = self._clock() + STORE_RETRY_SECONDS
-            return self._local_slot(limit, ends)
-        now = self._clock()
+            self._store_retry_at = time.monotonic() + STORE_RETRY_SECONDS
+            return [self._local_slot(limit, ends)]
+        now = time.monotonic()
         slots = [
             now + max(0.0, wait + number * limit.interval)
             for number in range(self._block_size)
@@ -116,11 +110,11 @@ class TokenBucket:
         self._last_slot = self._local_next = slots[-1]
         return slots
 
-    def _local_slot(self, limit: RateLimit, ends: float) -> list[float]:
+    def _local_slot(self, limit: RateLimit, ends: float) -> float:
         """Return a slot without the store: at the rate, without a burst."""
-        now = self._clock()
+        now = time.monotonic()
         slot = max(now, self._local_next)
         if slot > ends:
             raise SlotTooFar(slot - now)
         self._last_slot, self._local_next = slot, slot + limit.interval
-        return [slot]
+        return slot

@@ -6,6 +6,7 @@ row would stay locked for all until it ends.
 
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
@@ -53,12 +54,11 @@ class StoreUnavailable(Exception):
     """The database is locked, unreachable or full."""
 
 
+@dataclass(eq=False)
 class SlotTooFar(Exception):
     """The next slot is `seconds` away, more than the caller waits; it is not taken."""
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"the next slot is {seconds:.1f} s away")
-        self.seconds = seconds
+    seconds: float
 
 
 _lock = threading.Lock()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from iotda_admin.rate import limiter as limiter_module
 from iotda_admin.rate import store
 from iotda_admin.rate.limiter import (
     SLOT_LIFETIME_SECONDS,
@@ -22,18 +23,23 @@ class Time:
     def __init__(self) -> None:
         self.now = 1000.0
 
+    def monotonic(self) -> float:
+        return self.now
+
     def sleep(self, seconds: Any) -> None:
         self.now += seconds
 
 
 @pytest.fixture
-def time() -> Time:
-    return Time()
+def time(monkeypatch: pytest.MonkeyPatch) -> Time:
+    time = Time()
+    monkeypatch.setattr(limiter_module, "time", time)
+    return time
 
 
 @pytest.fixture
 def limiter(paced: Callable[..., Any], time: Time) -> TokenBucket:
-    return TokenBucket("test", clock=lambda: time.now, sleep=time.sleep)
+    return TokenBucket("test")
 
 
 def tat() -> Any:
