@@ -4,17 +4,18 @@ import logging
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Protocol, Self
 from urllib.parse import urlsplit
 
-import requests
+from requests import Request
 from requests.auth import AuthBase
 
 from . import responses
 from .arguments import checked, checked_endpoint, checked_header
 from .auth import AkSk
-from .documents import Json
+from .documents import Build, Json
 from .errors import IotdaError, Throttled
 from .iam import PasswordToken
 from .listing import ListingPage, PageQuery
@@ -109,12 +110,10 @@ class BaseClient:
         path: str,
         page: PageQuery,
         key: str,
-        row: Callable[[Json], T],
+        row: Build[T],
         **filters: str,
     ) -> ListingPage[T]:
-        def build(doc: Json) -> ListingPage[T]:
-            return ListingPage.from_json(doc, key, row, page.limit)
-
+        build = partial(ListingPage.from_json, key, row, page.limit)
         query = page.to_json() | filters
         return self._call(Endpoint(name), "GET", path, build, query=query)[0]
 
@@ -127,12 +126,12 @@ class BaseClient:
         endpoint: Endpoint,
         method: str,
         path: str,
-        build: Callable[[Json], T],
+        build: Build[T],
         *,
         query: Mapping[str, int | str] | None = None,
         body: Json | None = None,
     ) -> tuple[T, Response]:
-        request = requests.Request(
+        request = Request(
             method,
             self._base + path,
             headers=self._headers,
@@ -151,7 +150,7 @@ class BaseClient:
         self._observe(endpoint, response.status, started)
         return built, response
 
-    def _send(self, endpoint: Endpoint, request: requests.Request) -> Response:
+    def _send(self, endpoint: Endpoint, request: Request) -> Response:
         """Send a request; repeat it once if credentials are refused and renewable.
 
         A request with refused credentials was not executed, so the repeat is safe for
@@ -168,10 +167,10 @@ class BaseClient:
             return response
 
     def _exchange(
-        self, endpoint: Endpoint, request: requests.Request, budget: Budget
+        self, endpoint: Endpoint, request: Request, budget: Budget
     ) -> Response:
         started = monotonic()
-        if self._rate_limiter is not None:
+        if self._rate_limiter:
             self._rate_limiter.acquire(endpoint.name)
         budget.ends += monotonic() - started  # the deadline does not count this wait
         self._check()
@@ -183,7 +182,7 @@ class BaseClient:
     def _report_throttling(self, endpoint: Endpoint, error: IotdaError) -> None:
         # The rate limiter's own error has no status; IAM's has another operation.
         if (
-            self._rate_limiter is not None
+            self._rate_limiter
             and isinstance(error, Throttled)
             and error.status is not None
             and error.operation == endpoint.name
@@ -191,7 +190,7 @@ class BaseClient:
             self._rate_limiter.throttled(endpoint.name, error.retry_after)
 
     def _observe(self, endpoint: Endpoint, status: int | None, started: float) -> None:
-        if self._observer is None:
+        if not self._observer:
             return
         try:
             self._observer(CallRecord(endpoint.name, status, monotonic() - started))

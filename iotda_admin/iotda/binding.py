@@ -57,7 +57,7 @@ class BindResult:
     request_id: str = ""
 
     @classmethod
-    def from_json(cls, doc: Json, policy_id: str, target_type: str) -> Self:
+    def from_json(cls, policy_id: str, target_type: str, doc: Json) -> Self:
         """Build the result; both lists are required, policy and type must match."""
         result = cls(
             need(doc, "policy_id", str),

@@ -10,6 +10,7 @@ from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, Never, Self, cast, get_args
 
 Json = dict[str, Any]
+type Build[T] = Callable[[Json], T]  # makes an object of a document
 
 # ShowDevice returns a device's credentials. The parser drops them, so that no object,
 # log line, traceback or error report of ours can show them.
@@ -115,7 +116,7 @@ def need_list[T](document: Json, key: str, kind: type[T]) -> list[T]:
     return values
 
 
-def need_rows[T](document: Json, key: str, build: Callable[[Json], T]) -> tuple[T, ...]:
+def need_rows[T](document: Json, key: str, build: Build[T]) -> tuple[T, ...]:
     """Build each object of a required list; raise Malformed if one is not an object."""
     return tuple(map(build, need_list(document, key, dict)))
 

@@ -14,7 +14,7 @@ from . import responses
 from .arguments import checked_endpoint, checked_header
 from .auth import TOKEN_HEADER
 from .documents import Json, get_text, get_value
-from .errors import IotdaError, Rejected, Throttled, Unreachable
+from .errors import IotdaError, Rejected, Unreachable
 from .sockets import current_budget, time_budget
 from .transport import WIRE_ERRORS, Transport
 
@@ -119,8 +119,8 @@ class PasswordToken(AuthBase):
         try:
             self._token = self._request_token()
         except IotdaError as exc:
-            refused = isinstance(exc, Rejected) and not isinstance(exc, Throttled)
-            hold = REFUSAL_HOLD_S if refused and (exc.status or 500) < 500 else 0
+            refused = isinstance(exc, Rejected) and not exc.retryable
+            hold = REFUSAL_HOLD_S if refused else 0
             self._error, self._error_until = exc, monotonic() + hold
             raise
         return self._token

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 
-from .documents import Json, get_text, get_value, need, need_rows
+from .documents import Build, Json, get_text, get_value, need, need_rows
 from .errors import BadResponse
 
 PAGE_LIMIT = 50
@@ -77,7 +77,7 @@ class ListingPage[T]:
 
     @classmethod
     def from_json(
-        cls, doc: Json, key: str, build: Callable[[Json], T], limit: int
+        cls, key: str, build: Build[T], limit: int, doc: Json
     ) -> "ListingPage[T]":
         page = get_value(doc, "page", dict)
         return cls(

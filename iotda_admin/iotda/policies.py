@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, Self, get_args
 
 from .arguments import checked, checked_choice, checked_list
@@ -121,10 +122,8 @@ class PolicyCalls(BaseClient):
         if target_type is not None:
             body["target_type"] = _checked_type(target_type)
 
-        def build(doc: Json) -> ListingPage[PolicyTarget]:
-            rows_of = PolicyTarget.from_json
-            return ListingPage.from_json(doc, "targets", rows_of, page.limit)
-
+        row = PolicyTarget.from_json
+        build = partial(ListingPage.from_json, "targets", row, page.limit)
         endpoint = Endpoint("ShowTargetsInDevicePolicy")
         path = f"{_policy_path(policy_id)}/list-targets"
         return self._call(endpoint, "POST", path, build, body=body)[0]
@@ -140,9 +139,7 @@ class PolicyCalls(BaseClient):
         ids = checked_list(target_ids, BIND_LIMIT, "target id")
         body: Json = {"target_type": _checked_type(target_type), "target_ids": ids}
 
-        def build(doc: Json) -> BindResult:
-            return BindResult.from_json(doc, policy_id, target_type)
-
+        build = partial(BindResult.from_json, policy_id, target_type)
         endpoint, path = (
             Endpoint(name, write=True),
             f"{_policy_path(policy_id)}/{action}",

@@ -3,7 +3,6 @@
 No exception of another library leaves the client.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,7 +18,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from .documents import ERROR_KEYS, Json, code_and_message, parse_document
+from .documents import ERROR_KEYS, Build, Json, code_and_message, parse_document
 from .errors import (
     BadResponse,
     IotdaError,
@@ -147,9 +146,7 @@ def _document_of(endpoint: Endpoint, response: Response) -> Json:
     return document
 
 
-def build_from[T](
-    endpoint: Endpoint, response: Response, build: Callable[[Json], T]
-) -> T:
+def build_from[T](endpoint: Endpoint, response: Response, build: Build[T]) -> T:
     """Build an object from the response's document; raise Rejected or BadResponse.
 
     A ValueError of `build` is a document without a required field.

@@ -125,7 +125,7 @@ class TaskCalls(BaseClient):
             details = ListingPage[TaskTarget]((), 0, "", page.limit)
             if task.finished or key in doc:
                 row = TaskTarget.from_json
-                details = ListingPage.from_json(doc, key, row, page.limit)
+                details = ListingPage.from_json(key, row, page.limit, doc)
             return BatchTaskPage(task, details)
 
         path = f"/batchtasks/{checked(task_id, 'task id')}"

@@ -63,6 +63,9 @@ class _TLSPool(HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 
+_POOLS = {"http": _Pool, "https": _TLSPool}
+
+
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Never follow: requests would send body and X-Auth-Token to another host."""
@@ -86,20 +89,16 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._tls, **kwargs)
-        _use_our_pools(self.poolmanager)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, ssl_context=self._tls, **kwargs)
-        _use_our_pools(manager)
+        manager.pool_classes_by_scheme = _POOLS
         return manager
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Rely on the context; requests would parse the bundle for each connection."""
         conn.cert_reqs = "CERT_REQUIRED"
-
-
-def _use_our_pools(manager: Any) -> None:
-    manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
 
 
 class Transport:
