@@ -35,9 +35,6 @@ class CallRecord:
     seconds: float  # the whole call, with the rate limiter's wait and a token's renewal
 
 
-type Observer = Callable[[CallRecord], None]
-
-
 class RateLimiter(Protocol):
     """Limits the rate of requests to IoTDA; requests to IAM bypass it."""
 
@@ -65,7 +62,7 @@ class BaseClient:
         deadline: float = 20.0,
         pool_size: int = 16,
         proxy: str = "",
-        observer: Observer | None = None,
+        observer: Callable[[CallRecord], None] | None = None,
         rate_limiter: RateLimiter | None = None,
     ) -> None:
         endpoint = checked_endpoint(endpoint)

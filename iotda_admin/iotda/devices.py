@@ -4,10 +4,11 @@ A missing field without a default raises BadResponse.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from .arguments import checked
 from .base import BaseClient
-from .documents import FromJson, Json, need_rows
+from .documents import FromJson, need_rows
 from .listing import FIRST_PAGE, ListingPage, PageQuery
 from .responses import Endpoint
 from .transport import Response
@@ -117,10 +118,7 @@ class DeviceCalls(BaseClient):
 
     def show_applications(self) -> tuple[Application, ...]:
         """Return all resource spaces (at most 10 per instance). Not paged."""
-
-        def build(doc: Json) -> tuple[Application, ...]:
-            return need_rows(doc, "applications", Application.from_json)
-
+        build = partial(need_rows, key="applications", build=Application.from_json)
         return self._call(Endpoint("ShowApplications"), "GET", "/apps", build)[0]
 
 

@@ -95,14 +95,9 @@ class PasswordToken(AuthBase):
     def _token_other_than(self, refused: str) -> _Token:
         """Return a token; one thread fetches it while the others wait for the lock."""
         started = monotonic()
-        try:
-            if not self._lock.acquire(timeout=current_budget().left()):
-                raise TimeoutError
-        except TimeoutError as exc:
+        if not self._lock.acquire(timeout=max(0.0, current_budget().ends - started)):
             name = CREATE_TOKEN.name
-            raise Unreachable(
-                "no token in time", operation=name, retryable=True
-            ) from exc
+            raise Unreachable("no token in time", operation=name, retryable=True)
         try:
             token = self._token
             if token and token.value != refused and datetime.now(UTC) < token.renew_at:

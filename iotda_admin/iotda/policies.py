@@ -16,6 +16,7 @@ from .responses import Endpoint
 BIND_LIMIT = 20
 
 PolicyTargetType = Literal["device", "product", "app"]
+TARGET_TYPES = get_args(PolicyTargetType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,9 @@ class PolicyCalls(BaseClient):
         """Return one page of a policy's targets. A read, although the API uses POST."""
         body: Json = page.to_json()
         if target_type is not None:
-            body["target_type"] = _checked_type(target_type)
+            body["target_type"] = checked_choice(
+                target_type, TARGET_TYPES, "target_type"
+            )
 
         row = PolicyTarget.from_json
         build = partial(ListingPage.from_json, "targets", row, page.limit)
@@ -137,7 +140,10 @@ class PolicyCalls(BaseClient):
         target_ids: Collection[str],
     ) -> BindResult:
         ids = checked_list(target_ids, BIND_LIMIT, "target id")
-        body: Json = {"target_type": _checked_type(target_type), "target_ids": ids}
+        body: Json = {
+            "target_type": checked_choice(target_type, TARGET_TYPES, "target_type"),
+            "target_ids": ids,
+        }
 
         build = partial(BindResult.from_json, policy_id, target_type)
         endpoint, path = (
@@ -150,7 +156,3 @@ class PolicyCalls(BaseClient):
 
 def _policy_path(policy_id: str) -> str:
     return f"/device-policies/{checked(policy_id, 'policy id')}"
-
-
-def _checked_type(target_type: str) -> str:
-    return checked_choice(target_type, get_args(PolicyTargetType), "target_type")

@@ -17,6 +17,7 @@ RUNNING_TASK_LIMIT = 10  # tasks that run at once in a resource space
 TASK_FINISHED = frozenset({"Success", "Fail", "PartialSuccess", "Stopped"})
 
 TaskType = Literal["freezeDevices", "unfreezeDevices"]
+TASK_TYPES = get_args(TaskType)
 
 _TASK_NAME = re.compile(r"[A-Za-z0-9_\u4e00-\u9fff]{1,128}")
 
@@ -98,7 +99,7 @@ class TaskCalls(BaseClient):
             )
         body: Json = {
             "task_name": task_name,
-            "task_type": checked_choice(task_type, get_args(TaskType), "task_type"),
+            "task_type": checked_choice(task_type, TASK_TYPES, "task_type"),
             "targets": checked_list(targets, BATCH_TARGET_LIMIT, "target id"),
         }
         endpoint, build = (
@@ -142,5 +143,5 @@ class TaskCalls(BaseClient):
             page,
             "batchtasks",
             BatchTaskInfo.from_json,
-            task_type=checked_choice(task_type, get_args(TaskType), "task_type"),
+            task_type=checked_choice(task_type, TASK_TYPES, "task_type"),
         )

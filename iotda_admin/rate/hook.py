@@ -9,7 +9,7 @@ from iotda_admin.core import metrics
 from iotda_admin.iotda import Throttled
 from iotda_admin.rate import store
 from iotda_admin.rate.limiter import TokenBucket
-from iotda_admin.rate.limits import ACCOUNT, account_limit
+from iotda_admin.rate.limits import account_limit
 from iotda_admin.rate.store import SlotTooFar, StoreUnavailable
 
 # The pause when IoTDA throttles a call without a Retry-After.
@@ -20,7 +20,7 @@ class SharedRateLimiter:
     """The client's `RateLimiter`, with metrics. IOTDA_RATE = 0 turns it off."""
 
     def __init__(self) -> None:
-        self._bucket = TokenBucket(ACCOUNT)
+        self._bucket = TokenBucket()
 
     def acquire(self, operation: str) -> None:
         """Wait for a slot, at most IOTDA_DEADLINE seconds.
@@ -64,6 +64,6 @@ def estimate_seconds(calls: int) -> float:
         return 0.0
     limit = account_limit()
     try:
-        return store.seconds_until_slot(ACCOUNT, limit, calls)
+        return store.seconds_until_slot(limit, calls)
     except StoreUnavailable:
         return (calls - 1) * limit.interval

@@ -26,8 +26,7 @@ class TokenBucket:
     soon, and a pause that one process meets reaches all within a block.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self) -> None:
         self._turn = threading.Lock()
         self._waiting: deque[None] = deque()
         # `_turn` guards the attributes below, except the count of pauses.
@@ -52,7 +51,7 @@ class TokenBucket:
         self._pauses += 1
         self._local_next = max(self._local_next, time.monotonic() + seconds)
         try:
-            store.pause_slots(self.name, limit, seconds)
+            store.pause_slots(limit, seconds)
         except StoreUnavailable as error:
             log.warning("cannot share the pause of %.1f s: %s", seconds, error)
 
@@ -94,7 +93,7 @@ class TokenBucket:
         size = self._block_size * 2 if now - self._last_slot < BLOCK_SECONDS else 1
         self._block_size = min(limit.block, max(size, len(self._waiting)))
         try:
-            wait = store.reserve_slots(self.name, limit, self._block_size, ends - now)
+            wait = store.reserve_slots(limit, self._block_size, ends - now)
         except StoreUnavailable as error:
             log.warning(
                 "cannot reach the shared rate limit (%s): this process limits itself",

@@ -18,10 +18,14 @@ BLOCK_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """`rate` calls a second on average, and at most `burst` calls at once."""
+    """`rate` calls a second on average, and at most `burst` calls at once.
+
+    The limits of one `name` are one row of the store.
+    """
 
     rate: float
     burst: float
+    name: str = ACCOUNT
 
     @property
     def interval(self) -> float:

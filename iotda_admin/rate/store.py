@@ -65,27 +65,27 @@ _lock = threading.Lock()
 _connection: BaseDatabaseWrapper | None = None
 
 
-def reserve_slots(name: str, limit: RateLimit, count: int, timeout: float) -> float:
+def reserve_slots(limit: RateLimit, count: int, timeout: float) -> float:
     """Reserve `count` slots.
 
     Return the seconds until the first is due, negative within the burst. Raises
     SlotTooFar if that is more than `timeout`, and StoreUnavailable.
     """
     cost = count * limit.interval
-    ahead = _execute(RESERVE, name, limit, cost=cost, timeout=max(0.0, timeout))
+    ahead = _execute(RESERVE, limit, cost=cost, timeout=max(0.0, timeout))
     if ahead is None:
-        raise SlotTooFar(seconds_until_slot(name, limit))
+        raise SlotTooFar(seconds_until_slot(limit))
     return ahead - cost - limit.tolerance
 
 
-def pause_slots(name: str, limit: RateLimit, seconds: float) -> None:
+def pause_slots(limit: RateLimit, seconds: float) -> None:
     """Allow no slot for `seconds`, and no burst right after it."""
-    _execute(PAUSE, name, limit, ahead=seconds + limit.tolerance)
+    _execute(PAUSE, limit, ahead=seconds + limit.tolerance)
 
 
-def seconds_until_slot(name: str, limit: RateLimit, calls: int = 1) -> float:
+def seconds_until_slot(limit: RateLimit, calls: int = 1) -> float:
     """Return the seconds until the last of `calls` calls, if nothing else calls."""
-    ahead = _execute(PEEK, name, limit) or 0.0
+    ahead = _execute(PEEK, limit) or 0.0
     return max(0.0, ahead + (calls - 1) * limit.interval - limit.tolerance)
 
 
@@ -99,14 +99,14 @@ def close_connection() -> None:
         _connection = None
 
 
-def _execute(sql: str, name: str, limit: RateLimit, **numbers: float) -> float | None:
+def _execute(sql: str, limit: RateLimit, **numbers: float) -> float | None:
     caller = connections[DEFAULT_DB_ALIAS]
     if caller.vendor == "sqlite" and caller.in_atomic_block:
         # SQLite has one writer, and it is the caller: this would be a deadlock.
         raise StoreUnavailable("inside a transaction")
     far = FAR_SECONDS + limit.tolerance + limit.interval
     params: dict[str, str | float] = {
-        "name": name,
+        "name": limit.name,
         "tolerance": limit.tolerance,
         "far": far,
         **numbers,

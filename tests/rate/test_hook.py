@@ -31,7 +31,7 @@ def refused(cloud: Cloud) -> list[Any]:
 
 
 def used_up(seconds: Any) -> None:
-    store.pause_slots(ACCOUNT, account_limit(), seconds)
+    store.pause_slots(account_limit(), seconds)
 
 
 def test_four_threads_stay_within_what_the_platform_allows(
@@ -120,7 +120,7 @@ def test_a_call_inside_a_transaction_does_not_lock_the_row(
     with transaction.atomic():
         list_devices()
         if database.vendor == "postgresql":
-            assert store.reserve_slots(ACCOUNT, account_limit(), 1, 1) < 1
+            assert store.reserve_slots(account_limit(), 1, 1) < 1
 
 
 def test_calls_inside_a_transaction_are_sent(

@@ -16,7 +16,7 @@ from iotda_admin.rate.limits import RateLimit
 from iotda_admin.rate.models import Limit
 from iotda_admin.rate.store import SlotTooFar
 
-LIMIT = RateLimit(rate=200, burst=200)
+LIMIT = RateLimit(rate=200, burst=200, name="test")
 
 
 class Time:
@@ -39,7 +39,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
 
 @pytest.fixture
 def limiter(paced: Callable[..., Any], time: Time) -> TokenBucket:
-    return TokenBucket("test")
+    return TokenBucket()
 
 
 def tat() -> Any:
@@ -88,7 +88,7 @@ def test_a_pause_voids_reserved_slots(limiter: TokenBucket) -> None:
 
 
 def test_at_a_low_rate_a_block_has_one_slot(limiter: TokenBucket) -> None:
-    slow = RateLimit(rate=10, burst=10)
+    slow = RateLimit(rate=10, burst=10, name="test")
     for _ in range(5):
         limiter.take(slow, 10)
         assert not limiter._slots

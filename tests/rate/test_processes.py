@@ -11,7 +11,7 @@ import pytest
 from django.db import connection as database
 
 from iotda_admin.rate import store
-from iotda_admin.rate.limits import ACCOUNT, RateLimit
+from iotda_admin.rate.limits import RateLimit
 from tests.cloud import ROOT, Cloud
 
 
@@ -61,7 +61,7 @@ def test_two_processes_share_one_rate(cloud: Cloud, busy: Callable[..., Any]) ->
 def test_a_pause_applies_to_other_processes(
     cloud: Cloud, busy: Callable[..., Any]
 ) -> None:
-    store.pause_slots(ACCOUNT, RateLimit(50, 20), 30)
+    store.pause_slots(RateLimit(50, 20), 30)
     (report,) = busy(processes=1, calls=3, threads=1)
     assert report["answers"] == {"refused": 3}
     assert cloud.journal("ListDevices") == []
