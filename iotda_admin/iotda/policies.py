@@ -97,9 +97,8 @@ class PolicyCalls(BaseClient):
         A target has at most 5 policies; one more fails with IOTDA.015204. The result
         for a target that has the policy already is not documented.
         """
-        return self._bind(
-            "BindDevicePolicy", "bind", policy_id, target_type, target_ids
-        )
+        name = "BindDevicePolicy"
+        return self._bind(name, "bind", policy_id, target_type, target_ids)
 
     def unbind_device_policy(
         self,
@@ -124,7 +123,6 @@ class PolicyCalls(BaseClient):
             body["target_type"] = checked_choice(
                 target_type, TARGET_TYPES, "target_type"
             )
-
         row = PolicyTarget.from_json
         build = partial(ListingPage.from_json, "targets", row, page.limit)
         endpoint = Endpoint("ShowTargetsInDevicePolicy")
@@ -139,17 +137,13 @@ class PolicyCalls(BaseClient):
         target_type: PolicyTargetType,
         target_ids: Collection[str],
     ) -> BindResult:
-        ids = checked_list(target_ids, BIND_LIMIT, "target id")
         body: Json = {
             "target_type": checked_choice(target_type, TARGET_TYPES, "target_type"),
-            "target_ids": ids,
+            "target_ids": checked_list(target_ids, BIND_LIMIT, "target id"),
         }
-
         build = partial(BindResult.from_json, policy_id, target_type)
-        endpoint, path = (
-            Endpoint(name, write=True),
-            f"{_policy_path(policy_id)}/{action}",
-        )
+        endpoint = Endpoint(name, write=True)
+        path = f"{_policy_path(policy_id)}/{action}"
         result, response = self._call(endpoint, "POST", path, build, body=body)
         return replace(result, status=response.status, request_id=response.request_id)
 

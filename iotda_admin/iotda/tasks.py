@@ -102,10 +102,8 @@ class TaskCalls(BaseClient):
             "task_type": checked_choice(task_type, TASK_TYPES, "task_type"),
             "targets": checked_list(targets, BATCH_TARGET_LIMIT, "target id"),
         }
-        endpoint, build = (
-            Endpoint("CreateBatchTask", write=True),
-            BatchTaskInfo.from_json,
-        )
+        endpoint = Endpoint("CreateBatchTask", write=True)
+        build = BatchTaskInfo.from_json
         task, response = self._call(endpoint, "POST", "/batchtasks", build, body=body)
         return task.task_id, response
 
@@ -117,7 +115,6 @@ class TaskCalls(BaseClient):
         Raises Rejected with `not_found` if it does not exist. A task that failed as a
         whole gives the reason in `status_desc` and may have no targets.
         """
-
         key = "task_details"
 
         def build(doc: Json) -> BatchTaskPage:
