@@ -98,3 +98,8 @@ class Device(models.Model):
     @property
     def frozen(self) -> bool:
         return self.status == self.Status.FROZEN
+
+
+def status_subject(device_id: str) -> str:
+    """Return the subject of operations that change the status of a device."""
+    return f"status of {device_id}"

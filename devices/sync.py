@@ -12,10 +12,13 @@ from django.db.models import Model
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from devices.models import Device, Product, Space
+from devices.models import Device, Product, Space, status_subject
+from iotda_admin.inventory.drift import Drift
 from iotda_admin.inventory.mirror import Mirror, batched_listing
 from iotda_admin.iotda import Client, DeviceInfo, IotdaError
 from iotda_admin.rate.retries import retrying
+
+FROZEN = Device.Status.FROZEN
 
 
 class Spaces(Mirror):
@@ -82,10 +85,41 @@ class Devices(Mirror):
         for page in batched_listing(client.list_devices, attrgetter("device_id")):
             yield [device_row(device, read_at) for device, read_at in page]
 
+    def drifts(self, rows: Sequence[Device], *, deleted: bool = False) -> list[Drift]:
+        if deleted:
+            return [drift_of(row, "deleted", row.status) for row in rows]
+        listed = {row.device_id: row for row in rows}
+        stored = Device.objects.filter(pk__in=list(listed)).order_by()
+        frozen = set(stored.filter(status=FROZEN).values_list("pk", flat=True))
+        drifts = [
+            drift_of(listed[id], "unfrozen", FROZEN)
+            for id in frozen
+            if listed[id].status != FROZEN
+        ]
+        new = [row.pk for row in rows if row.status == FROZEN and row.pk not in frozen]
+        # Without a status we do not know what it was before.
+        known = Device.objects.filter(pk__in=new).exclude(status="").order_by()
+        for id, status in known.values_list("pk", "status"):
+            drifts.append(drift_of(listed[id], "frozen", status))
+        return drifts
+
     def find(self, client: Client, rows: Sequence[Device]) -> list[Model]:
         with ThreadPoolExecutor(settings.INVENTORY_IN_FLIGHT) as pool:
             ids = [row.device_id for row in rows]
             return list(filter(None, pool.map(partial(find_device, client), ids)))
+
+
+def drift_of(row: Device, change: str, before: str) -> Drift:
+    return Drift(
+        change,
+        status_subject(row.device_id),
+        "device",
+        row.device_id,
+        row.name,
+        row.app_id,
+        before=before,
+        after="" if change == "deleted" else row.status,
+    )
 
 
 def find_device(client: Client, device_id: str) -> Device | None:

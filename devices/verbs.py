@@ -12,7 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
-from devices.models import Device
+from devices.models import Device, status_subject
 from devices.sync import Devices, device_row
 from devices.targets import (
     DeviceSelection,
@@ -111,7 +111,7 @@ class DeviceVerb(Verb):
         return 0
 
     def subject(self, about: Operation | OperationRequest, target_id: str) -> str:
-        return f"status of {target_id}"
+        return status_subject(target_id)
 
     def resolve(self, client: Client, request: OperationRequest) -> OperationRequest:
         return replace(request, targets=resolve_devices(request.ids))

@@ -17,6 +17,7 @@ from iotda_admin.access.actor import actor_of
 from iotda_admin.access.scope import AnyUser, can_see_space, in_scope
 from iotda_admin.core.http import render, wants_fragment
 from iotda_admin.core.pagination import paginate
+from iotda_admin.inventory.drift import drift_history
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.counts import overall_outcome
 from iotda_admin.operations.models import Operation, Target
@@ -72,6 +73,7 @@ def device(request: HttpRequest, device_id: str) -> HttpResponse:
         "error": error,
         "gone": error is not None and error.not_found,
         "history": history,
+        "drifts": drift_history("device", device_id),
     }
     status = 200 if error is None else page_status(error)
     return render(request, "devices/device.html", context, status=status)

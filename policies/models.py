@@ -68,3 +68,8 @@ class Binding(models.Model):
 
     def __str__(self) -> str:
         return f"{self.policy_id} on {self.target_type} {self.target_id}"
+
+
+def binding_subject(policy_id: str, target_type: str, target_id: str) -> str:
+    """Return the subject of operations that bind or unbind a policy."""
+    return f"{policy_id} on {target_type} {target_id}"

@@ -12,6 +12,8 @@ from django.db.models import Model
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from devices.models import Device, Product, Space
+from iotda_admin.inventory.drift import Drift
 from iotda_admin.inventory.mirror import Mirror, batched_listing
 from iotda_admin.iotda import (
     FIRST_PAGE,
@@ -23,7 +25,7 @@ from iotda_admin.iotda import (
     walk,
 )
 from iotda_admin.rate.retries import retrying
-from policies.models import Binding, Policy
+from policies.models import Binding, Policy, binding_subject
 
 # Up to here, what a policy is bound to is read again before a change of it: at most four calls.
 REREAD_LIMIT = 4 * PAGE_LIMIT
@@ -68,12 +70,56 @@ class Bindings(Mirror):
                 ):
                     yield [binding_row(policy_id, *each) for each in page]
 
+    def drifts(self, rows: Sequence[Binding], *, deleted: bool = False) -> list[Drift]:
+        """Compare with the stored bindings; all rows of a listing have one policy."""
+        if not deleted:
+            stored = Binding.objects.filter(
+                policy__in={row.policy_id for row in rows},
+                target_id__in=[row.target_id for row in rows],
+            )
+            known = set(stored.order_by().values_list(*self.key))
+            rows = [row for row in rows if self.key_of(row) not in known]
+        policies = Policy.objects.in_bulk({row.policy_id for row in rows})
+        names = target_names(rows)
+        drifts = []
+        for row in rows:
+            name, space = names.get((row.target_type, row.target_id), ("", ""))
+            policy = policies.get(row.policy_id)
+            drifts.append(
+                Drift(
+                    "unbound" if deleted else "bound",
+                    binding_subject(row.policy_id, row.target_type, row.target_id),
+                    row.target_type,
+                    row.target_id,
+                    name,
+                    space,
+                    row.policy_id,
+                    policy.name if policy else "",
+                )
+            )
+        return drifts
+
     def find(self, client: Client, rows: Sequence[Binding]) -> list[Model]:
         """List the targets of their policies again: IoTDA cannot be asked for one."""
         wanted = {self.key_of(row) for row in rows}
         policy_ids = dict.fromkeys(row.policy_id for row in rows)
         listed = chain.from_iterable(self.pages(client, policy_ids))
         return [row for row in listed if self.key_of(row) in wanted]
+
+
+def target_names(rows: Iterable[Binding]) -> dict[tuple[str, str], tuple[str, str]]:
+    """Return the name and the resource space of each target, by its type and id."""
+    ids: dict[str, set[str]] = {}
+    for row in rows:
+        ids.setdefault(row.target_type, set()).add(row.target_id)
+    models = {"device": Device, "product": Product, "app": Space}
+    return {
+        (target_type, pk): (name, space)
+        for target_type, model in models.items()
+        for pk, name, space in model._default_manager.filter(
+            pk__in=ids.get(target_type, ())
+        ).values_list("pk", "name", "app_id")
+    }
 
 
 @contextmanager

@@ -40,7 +40,7 @@ from iotda_admin.operations.verbs import (
 from iotda_admin.operations.web.forms import TargetsForm
 from policies.cli import add_policy_arguments, policy_fields
 from policies.forms import PolicyForm
-from policies.models import Policy, TargetType
+from policies.models import Policy, TargetType, binding_subject
 from policies.sync import Bindings, refresh_bindings
 from policies.targets import (
     bindings_of,
@@ -124,7 +124,7 @@ class PolicyVerb(Verb):
         return self.permissions[target_type == TargetType.SPACE].label
 
     def subject(self, about: Operation | OperationRequest, target_id: str) -> str:
-        return f"{about.policy_id} on {about.target_type} {target_id}"
+        return binding_subject(about.policy_id, about.target_type, target_id)
 
     def one_at_a_time(self, about: Operation | OperationRequest) -> bool:
         return about.target_type == TargetType.SPACE

@@ -64,6 +64,7 @@ class Event(AppendOnlyModel):
         OPERATION_ENDED = "operation.ended", _("Ended")
         FAILURE_NOTED = "failure.noted", _("Failure noted")
         FAILURE_RESOLVED = "failure.solved", _("Failure resolved")
+        DRIFT = "drift", _("Changed outside IoTDA Admin")
         DENIED = "denied", _("Not allowed")
         LOGIN = "login", _("Signed in")
         LOGIN_FAILED = "login.failed", _("Sign-in failed")

@@ -14,7 +14,8 @@ from django.utils import timezone
 from django.utils.module_loading import autodiscover_modules
 
 from iotda_admin.core.bulk_sql import insert_rows
-from iotda_admin.inventory.models import RemovedRow, SyncRun
+from iotda_admin.inventory.drift import Drift, record_drift
+from iotda_admin.inventory.models import MirrorState, RemovedRow, SyncRun
 from iotda_admin.iotda import Client, FetchPage, ListingPage, PageQuery, walk_windows
 from iotda_admin.rate.retries import retrying
 
@@ -49,8 +50,11 @@ class Mirror:
     def refresh(self, client: Client, progress: Callable[[int], None]) -> None:
         """Store the whole listing, and delete the rows that IoTDA no longer has."""
         started = timezone.now()
+        # What the first sync finds is no change.
+        synced = MirrorState.objects.filter(table=self.table).exclude(fresh_at=None)
+        compare = synced.exists()
         for rows in self.pages(client):
-            self.save_newer(rows)
+            self.save_newer(rows, compare=compare)
             progress(len(rows))
         self.delete_missing(client, started, progress)
 
@@ -68,8 +72,12 @@ class Mirror:
             found = self.find(client, rows)
             self.save_newer(found)
             there = {self.key_of(row) for row in found}
-            gone = [row.pk for row in rows if self.key_of(row) not in there]
-            left_out.filter(pk__in=gone, read_at__lt=asked_at).delete()
+            gone = [row for row in rows if self.key_of(row) not in there]
+            drifts = self.drifts(gone, deleted=True)
+            with transaction.atomic():
+                pks = [row.pk for row in gone]
+                left_out.filter(pk__in=pks, read_at__lt=asked_at).delete()
+                record_drift(drifts)
             progress(0)
             if there:
                 return
@@ -81,6 +89,13 @@ class Mirror:
         return list(
             {key: row for row in listed if (key := self.key_of(row)) in keys}.values()
         )
+
+    def drifts(self, rows: Sequence[Any], *, deleted: bool = False) -> list[Drift]:
+        """Return how these rows, not saved yet, differ from what is stored.
+
+        `deleted`: IoTDA no longer has them.
+        """
+        return []
 
     def save(self, rows: Sequence[Model]) -> None:
         """Insert or update rows that were read just now."""
@@ -94,10 +109,16 @@ class Mirror:
             batch_size=BATCH_SIZE,
         )
 
-    def save_newer(self, rows: Sequence[Model]) -> None:
-        """Insert or update rows, except those that are known from a later time."""
+    def save_newer(self, rows: Sequence[Model], *, compare: bool = False) -> None:
+        """Insert or update rows, except those that are known from a later time.
+
+        With `compare`, record what changed without an operation of ours.
+        """
         with transaction.atomic():
-            self.save(self.without_newer(rows))
+            newer = self.without_newer(rows)
+            drifts = self.drifts(newer) if compare else []
+            self.save(newer)
+            record_drift(drifts)
 
     def without_newer(self, rows: Sequence[Any]) -> list[Model]:
         """Return the rows, each once, that are newer than what is stored or removed."""

@@ -9,6 +9,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from iotda_admin.access.scope import user_spaces
+from iotda_admin.inventory.drift import CHANGES
 from iotda_admin.inventory.mirror import mirrors
 from iotda_admin.inventory.models import MirrorState, SyncRun
 
@@ -42,6 +43,11 @@ def freshness(context: template.Context) -> dict[str, Any]:
         "failed_parts": failed_parts(),
         "request": context["request"],
     }
+
+
+@register.filter
+def drift_label(change: str) -> str:
+    return str(CHANGES.get(change, change))
 
 
 def failed_parts() -> list[str]:

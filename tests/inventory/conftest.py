@@ -1,0 +1,3 @@
+from tests.operations.conftest import record_operation, start_operation
+
+__all__ = ["record_operation", "start_operation"]
