@@ -80,7 +80,7 @@ class Bindings(Mirror):
             known = set(stored.order_by().values_list(*self.key))
             rows = [row for row in rows if self.key_of(row) not in known]
         policies = Policy.objects.in_bulk({row.policy_id for row in rows})
-        names = target_names(rows)
+        names = names_of_targets(rows)
         drifts = []
         for row in rows:
             name, space = names.get((row.target_type, row.target_id), ("", ""))
@@ -107,7 +107,7 @@ class Bindings(Mirror):
         return [row for row in listed if self.key_of(row) in wanted]
 
 
-def target_names(rows: Iterable[Binding]) -> dict[tuple[str, str], tuple[str, str]]:
+def names_of_targets(rows: Iterable[Binding]) -> dict[tuple[str, str], tuple[str, str]]:
     """Return the name and the resource space of each target, by its type and id."""
     ids: dict[str, set[str]] = {}
     for row in rows:

@@ -112,9 +112,9 @@ def test_the_page_of_the_device_shows_a_drift(
     sync_again()
     assert "Frozen outside IoTDA Admin" in viewer.get(f"/devices/{device}/").text
     other = Device.objects.exclude(app_id=Device.objects.get(pk=device).app_id).first()
-    stranger: Any = Client()
-    stranger.force_login(make_user("operator", other.app_id))
-    assert stranger.get(f"/devices/{device}/").status_code == 404
+    other_user: Any = Client()
+    other_user.force_login(make_user("operator", other.app_id))
+    assert other_user.get(f"/devices/{device}/").status_code == 404
 
 
 def test_the_audit_trail_is_filtered_by_drift(
