@@ -1,4 +1,7 @@
-"""Measure the product; print a table and a line of JSON; exit with 1 on a missed goal."""
+"""Measure the product; print a table and a line of JSON.
+
+Exits with 1 on a missed goal.
+"""
 
 import argparse
 import sys

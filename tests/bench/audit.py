@@ -1,4 +1,5 @@
-"""bin/bench audit: whether a long trail is read as quickly as a short one, and what verifying it costs."""
+"""bin/bench audit: time of the pages of a long and a short trail, and the cost of
+verifying it."""
 
 import json
 import os
@@ -19,7 +20,7 @@ from tests.bench.product import SETTINGS
 from tests.bench.questions import ALL
 from tests.cloud import ROOT
 
-# Each in a process of its own, so that one's memory does not hide another's.
+# Each runs in its own process, to measure its memory alone.
 ALONE = {
     "CSV": ("export", "csv"),
     "JSON lines": ("export", "jsonl"),
@@ -27,7 +28,7 @@ ALONE = {
 }
 MEGABYTE = 1_000_000
 
-# They look at so many rows and no more: they grow until there are as many.
+# These read a limited number of rows; their time grows up to that number.
 BOUNDED = {
     "apart": "two filters that never meet",
     "error codes": "the codes of the newest 10,000 failures",
@@ -67,13 +68,13 @@ class Trail:
         return found
 
     @contextmanager
-    def reading(self) -> Iterator[subprocess.Popen[str]]:
+    def start_reader(self) -> Iterator[subprocess.Popen[str]]:
         command = [sys.executable, "-m", "tests.bench.trail_probe", "questions"]
         with subprocess.Popen(
             command, cwd=ROOT, env=self.env, text=True, stdin=-1, stdout=-1
         ) as reader:
             yield reader
-            reader.communicate()  # no more questions: it ends
+            reader.communicate()  # ends its input, so it exits
 
     def process(self, *words: str) -> str:
         command = [sys.executable, *words]
@@ -84,7 +85,7 @@ class Trail:
 
 @contextmanager
 def trails(kind: str, sizes: Sequence[int]) -> Iterator[dict[int, Trail]]:
-    """One for each size, each the beginning of the next."""
+    """Make a trail of each size; each is the beginning of the next."""
     home, kept = Path(tempfile.mkdtemp(prefix="bench-")), database(kind)
     home.chmod(0o755)
     try:
@@ -115,10 +116,11 @@ def run(*, kind: str, sizes: Sequence[int], rounds: int) -> Report:
 
 
 def measure_in_turns(made: dict[int, Trail], rounds: int) -> Pages:
-    """Each question of all sizes one after the other: what else the machine does is the same for all."""
+    """Ask each question of all sizes in turn, so that other load affects all alike."""
     with ExitStack() as stack:
         readers = {
-            size: stack.enter_context(trail.reading()) for size, trail in made.items()
+            size: stack.enter_context(trail.start_reader())
+            for size, trail in made.items()
         }
         samples: dict[int, Any] = {size: defaultdict(list) for size in made}
         for name in ALL * rounds:

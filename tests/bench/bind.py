@@ -1,4 +1,4 @@
-"""bin/bench bind: one policy on many devices, from the form to the last recorded outcome."""
+"""bin/bench bind: one policy on many devices, from form to last recorded outcome."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from tests.bench.product import MeasuredOperation, Product, peak
 from tests.bench.stage import CAN_BE_BOUND, WARM, Stage
 from tests.bench.turns import Turn, add_turns, called, medians
 
-LOOPED = 200  # targets for the loop, whose time is counted a target
+LOOPED = 200  # targets of the loop; its time is counted per target
 CONTROLLED = 2000
 
 
@@ -61,7 +61,7 @@ def run(
 def goals(
     a_target: float, peers: dict[str, float], conc: int, latency_ms: float, kind: str
 ) -> list[Goal]:
-    """Seconds a target against those of the peers; the product records everything, they record nothing."""
+    """Compare the seconds per target with the peers, which record nothing."""
     floor = 1.30 if kind == "postgres" else 1.10 if latency_ms >= 50 else 1.20
     found = []
     if "raw" in peers:
@@ -91,7 +91,7 @@ def goals(
 
 
 def targets(stage: Stage, count: int) -> list[str]:
-    """Without those that the product is warmed up with."""
+    """Return the measured targets, without those of the warm-up."""
     return stage.ids(WARM + count, CAN_BE_BOUND)[WARM:]
 
 
@@ -118,7 +118,7 @@ def measured(
     settings: dict[str, Any] | None = None,
     **simulated: float,
 ) -> Turn:
-    """The product, warmed up with a few other targets."""
+    """Measure the product after a warm-up with a few other targets."""
     stage.reset()
     policy = stage.cloud.known_ids["policy"]
     with stage.product(IOTDA_IN_FLIGHT=conc, **settings or {}) as product:

@@ -1,4 +1,4 @@
-"""Runs what is known to be bad, on the product's tables and with its client."""
+"""Run known bad solutions on the product's tables with its client."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from tests.cloud import ROOT
 def naive(
     stage: Stage, way: str, ids: Sequence[str], conc: int, **simulated: float
 ) -> float:
-    """Return the seconds; naive.py has the ways."""
+    """Return the seconds that a function of naive.py takes."""
     stage.reset(**simulated)
     policy = stage.cloud.known_ids["policy"]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Where a measured product keeps its records: a database for each round, copied from a prepared one."""
+"""The database of a measured product: one per round, copied from a prepared one."""
 
 import getpass
 import os
@@ -19,7 +19,7 @@ FILE = "iotda-admin.sqlite3"
 
 
 class Sqlite:
-    """The database is a file in the product's folder, so a copy of the folder is a copy of it."""
+    """A database in the product's folder, copied with the folder."""
 
     def url(self, folder: Path) -> str:
         return f"sqlite:///{folder / FILE}"
@@ -73,7 +73,7 @@ class Postgres:
 
 
 class Cluster(Postgres):
-    """A server of our own, as .ci/run makes one. PostgreSQL refuses to run as root."""
+    """Our own server, as in .ci/run. PostgreSQL refuses to run as root."""
 
     def __init__(self) -> None:
         tools = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))

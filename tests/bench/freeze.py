@@ -1,4 +1,4 @@
-"""bin/bench freeze: calls used, and the time until each device has a recorded outcome."""
+"""bin/bench freeze: calls used, and the time until each outcome is recorded."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -103,7 +103,7 @@ def freeze(product: Product, ids: Sequence[str]) -> MeasuredOperation:
 
 
 def frozen(stage: Stage, ids: Sequence[str], said: Mapping[str, str]) -> Identity:
-    """What was frozen before and was not asked for stays out of it."""
+    """Compare the frozen devices with the records, without those frozen before."""
     stage.cloud.switch(latency_ms=0)
     auth = AkSk(
         SETTINGS["IOTDA_AK"], SETTINGS["IOTDA_SK"], region=SETTINGS["IOTDA_REGION"]
@@ -123,7 +123,10 @@ def frozen(stage: Stage, ids: Sequence[str], said: Mapping[str, str]) -> Identit
 
 
 def calls_used(stage: Stage) -> dict[str, int]:
-    """A poll asks for a task's state and the first page; what turns pages reads outcomes."""
+    """Count the calls by kind.
+
+    A poll reads a task's state and its first page; further pages read outcomes.
+    """
     calls = [
         (entry["operation"], entry["query"])
         for entry in stage.cloud.journal()
@@ -131,7 +134,7 @@ def calls_used(stage: Stage) -> dict[str, int]:
     ]
     listed = [
         one for one in calls if one[0] == "ListDevices"
-    ]  # our own look at the end
+    ]  # our own query at the end
     shown = [query for name, query in calls if name == "ShowBatchTask"]
     pages = sum(is_page_turn(query) for query in shown)
     create = sum(name == "CreateBatchTask" for name, _query in calls)

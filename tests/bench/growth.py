@@ -1,4 +1,4 @@
-"""bin/bench bind-growth: whether ten times the targets take ten times as long, and what memory they cost."""
+"""bin/bench bind-growth: how time and memory grow with the number of targets."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -69,7 +69,7 @@ def not_steeper(seconds: dict[int, float]) -> Goal:
 
 
 def not_flatter(seconds: dict[int, float]) -> Goal:
-    """A fixed cost that outweighs the targets would hide what one of them costs."""
+    """Return the goal that no fixed cost hides the cost of a target."""
     return Goal("that slope, from below", slope(seconds), ">=", 0.85)
 
 

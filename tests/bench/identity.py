@@ -14,9 +14,11 @@ ENDED = SUCCEEDED | {"failed", "skipped", "cancelled"}
 class Identity:
     """All of these must be 0."""
 
-    missing: int  # asked for, and it does not stand so at the platform
-    unrecorded: int  # without a recorded outcome, or applied and not recorded as such
-    wrong: int  # recorded as done, and it is not so
+    missing: int  # requested, but not applied by the platform
+    unrecorded: (
+        int  # without a recorded outcome, or applied but not recorded as applied
+    )
+    wrong: int  # recorded as done, but not applied
     twice: int  # changed by more than one call
 
     @property
@@ -41,8 +43,11 @@ def compare(
     sent: Counter[str],
     said: Mapping[str, str],
 ) -> Identity:
-    """applied: what the platform has; sent: how often each target was in a call that was carried out;
-    said: the outcome that was recorded for each target."""
+    """Compare the recorded outcomes (`said`) with the platform.
+
+    `applied` are the targets that the platform changed; `sent` counts the calls that
+    changed each target.
+    """
     asked, applied = set(asked), set(applied)
     done = {id for id, state in said.items() if state in SUCCEEDED}
     ended = {id for id, state in said.items() if state in ENDED}

@@ -1,4 +1,4 @@
-"""bin/bench idle: the share of a core that a worker uses while there is no work."""
+"""bin/bench idle: the share of a core that an idle worker uses."""
 
 import time
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from tests.bench.stage import Stage
 LIMIT_PERCENT = 0.5
 # The worker has started and read the inventory's state by then.
 WARM_UP_SECONDS = 5.0
-# What the control does: the query of a worker that polls, 50 times a second.
+# The control: a worker that polls with this query 50 times a second.
 POLLING = """
 import time, django
 django.setup()
@@ -49,7 +49,7 @@ def run(
 
 
 def goal(percents: Sequence[float]) -> Goal:
-    """By the worst round."""
+    """Compare the worst round with the limit."""
     return Goal("percent of a core", max(percents), "<=", LIMIT_PERCENT)
 
 

@@ -1,4 +1,4 @@
-"""bin/bench input: how long a form with very many ids takes until it is answered, pasted and as a file."""
+"""bin/bench input: the response time of a form with many ids, pasted and uploaded."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -46,7 +46,10 @@ def run(stage: Stage, *, n: int, rounds: int, latency_ms: float) -> Report:
 def send(
     stage: Stage, way: str, n: int, latency_ms: float, **settings: object
 ) -> tuple[float, int, int]:
-    """Seconds, targets recorded, and bytes that the web server needed more. No worker runs beside it."""
+    """Return the seconds, the targets recorded, and the extra memory of the web server.
+
+    No worker runs.
+    """
     stage.reset(latency_ms=latency_ms)
     product = stage.copy(**settings)
     try:

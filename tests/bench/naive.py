@@ -1,4 +1,4 @@
-"""Controls: runners as one writes them first, inside the product's own processes and on its own tables."""
+"""Controls: simple executors in the product's processes, on its tables."""
 
 import json
 import sys
@@ -25,7 +25,7 @@ def asked(ids: Sequence[str], policy: str) -> Operation:
 
 
 def save_each(chunk: Chunk) -> None:
-    """One save() a target."""
+    """Save each target by itself."""
     targets = sent(chunk)
     for target in targets:
         target.state = Target.State.OK
@@ -33,7 +33,7 @@ def save_each(chunk: Chunk) -> None:
 
 
 def count_all(chunk: Chunk) -> None:
-    """After each call, all targets are loaded to see how many are left."""
+    """Load all targets after each call to count those left."""
     ids = [target.pk for target in sent(chunk)]
     Target.objects.filter(pk__in=ids).update(state=Target.State.OK)
     sum(

@@ -1,4 +1,4 @@
-"""The peers of the comparison. None of them records results."""
+"""The peers of the comparison; none of them records results."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -23,16 +23,18 @@ with temporary_home():
 
 CHUNK = 20
 
-# Seconds, and the outcome of each target as far as the peer learnt it.
+# Seconds, and the outcome of each target as the peer knows it.
 Run = tuple[float, dict[str, str]]
 
 
 def raw(cloud: Cloud, policy: str, ids: Sequence[str], conc: int) -> Run:
-    """The floor: ready-made requests on keep-alive sockets, the answers hardly looked at. Signed, so that the
-    simulator has the same work with them as with everybody else's."""
+    """Send prepared requests on keep-alive sockets: the lowest possible time.
+
+    They are signed, so that the simulator does the same work as for the others.
+    """
     url = f"{cloud.api}/v5/iot/{cloud.known_ids['project_id']}/device-policies/{policy}/bind"
     ready = [(some, packed(url, some)) for some in batched(ids, CHUNK)]
-    # In a thread of its own: the browser's tests leave a loop running in the main one.
+    # In another thread: the browser tests leave an event loop running in the main one.
     with ThreadPoolExecutor(1) as aside:
         began = perf_counter()
         done = aside.submit(
@@ -101,13 +103,13 @@ def sdk_freeze(client: Any, ids: Sequence[str]) -> list[str]:
 
 
 def sdk_loop(cloud: Cloud, policy: str, ids: Sequence[str], conc: int) -> Run:
-    """What one writes first: one id a call, one call after the other."""
+    """Bind one id per call, one call after the other."""
     client = sdk(cloud, 1)
     return timed(lambda: [sdk_bind(client, policy, [id]) for id in ids])
 
 
 def sdk_pool(cloud: Cloud, policy: str, ids: Sequence[str], conc: int) -> Run:
-    """What one writes who has read the documents."""
+    """Bind the most ids per call, with concurrent calls."""
     client = sdk(cloud, conc)
     return pooled(
         conc, lambda some: sdk_bind(client, policy, some), batched(ids, CHUNK)

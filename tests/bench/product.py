@@ -1,4 +1,5 @@
-"""The product under measure: gunicorn and the worker as the README starts them, asked by a form over HTTP."""
+"""The measured product: gunicorn and a worker as the README starts them, used over
+HTTP."""
 
 import os
 import re
@@ -14,7 +15,7 @@ from tests.operations.deployment import Browser, Deployment
 PATIENCE = 600
 POLL = 0.005
 WRITES = {"BindDevicePolicy", "FreezeDevice", "CreateBatchTask"}
-# With its event in the audit trail: that belongs to the record.
+# Includes the event in the audit trail, which is part of the record.
 ENDED = """
 select 1 from operations_operation where id={0} and finished_at is not null
 and exists (select 1 from audit_event where operation={0} and kind='operation.ended')
@@ -26,7 +27,7 @@ call_command("collectstatic", interactive=False, verbosity=0)
 call_command("demo_users")
 call_command("sync")
 """
-# Nothing that .env or the shell says of a real deployment may count here.
+# Override the settings of a real deployment in .env or the shell.
 SETTINGS = {
     "DJANGO_SETTINGS_MODULE": "iotda_admin.settings",
     "HTTPS": "False",
@@ -42,20 +43,20 @@ SETTINGS = {
     "IOTDA_INSTANCE_ID": "",
     "IOTDA_PROXY": "",
     "IOTDA_RATE": "0",
-    "INVENTORY_REFRESH": "86400",  # no reading of the whole platform in between
+    "INVENTORY_REFRESH": "86400",  # no sync in between
 }
 
 
 @dataclass(frozen=True)
 class MeasuredOperation:
-    """One operation: from before the form was sent until its end was committed."""
+    """One operation, from before the form is sent until its end is committed."""
 
     operation: int
     began: float
     seconds: float
     post: float
-    calls: float  # from the first call's arrival until the last outcome was recorded
-    worker_cpu: float  # seconds of processor time, which tell more than the clock where cores are shared
+    calls: float  # from the first call until the last outcome is recorded
+    worker_cpu: float  # processor seconds, more exact than the clock on shared cores
     web_cpu: float
 
 
@@ -129,7 +130,7 @@ class Product(Deployment):
         )
 
     def first_call(self, since: float) -> float:
-        """When the first change arrived: what is read before belongs to the asking."""
+        """Return when the first change arrived; earlier reads belong to the request."""
         writes = [
             one["time"] for one in self.cloud.journal() if one["operation"] in WRITES
         ]
@@ -151,13 +152,13 @@ def number_in(location: str, status: int) -> str:
 
 
 def peak(pid: int) -> int:
-    """The most memory that a process, or one of its children, has had at once, in bytes."""
+    """Return the peak memory of a process or one of its children, in bytes."""
     own = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     return max([int(own[1]) * 1024 if own else 0, *map(peak, children(pid))])
 
 
 def cpu(pid: int) -> float:
-    """Seconds that a process and its children have computed."""
+    """Return the processor seconds of a process and its children."""
     user, system = (
         Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
     )

@@ -1,9 +1,9 @@
 """The queries on the trail, and the events that they find."""
 
-# Only the first events match: they are the furthest away.
+# Only the first events match; they are the slowest to find.
 NEEDLES = 15
 DEVICE, TICKET, CODE, WORD = "needle_device", "NEEDLE-1", "IOTDA.014016", "needle"
-# Only ever signs in and out.
+# This user only signs in and out.
 WATCHER = "watcher"
 
 POLICIES = [(f"{n:024x}", f"policy {n}") for n in range(3)]
@@ -55,6 +55,6 @@ QUESTIONS: dict[str, dict[str, str]] = {
     "whole space binds of a time": A_DAY
     | {"whole": "on", "verb": "policy.bind", "kind": "operation.asked"},
 }
-# Two that are frequent each and never meet: what the bound on one page is for.
+# Two frequent filters without a common event, for the limit of rows read for a page.
 APART = {"actor": WATCHER, "verb": "device.freeze"}
 ALL = [*QUESTIONS, "one event", "error codes", "apart", "control"]

@@ -1,4 +1,4 @@
-"""bin/bench ratelimit: the platform allows so many calls a second; nothing may be lost, nor time wasted."""
+"""bin/bench ratelimit: no target is lost and no time wasted under a rate limit."""
 
 from math import ceil
 
@@ -43,7 +43,7 @@ def run(
 
 
 def goals(turns: list[Turn], least: float) -> list[Goal]:
-    """By the worst round."""
+    """Compare the worst round with the limits."""
     return [
         Goal("lost targets", max(turn.identity.lost for turn in turns), "<=", 0),
         Goal(
@@ -52,7 +52,7 @@ def goals(turns: list[Turn], least: float) -> list[Goal]:
             "<=",
             0.02,
         ),
-        # Of the calls alone, as the formula is; what recording the form takes is told beside it.
+        # Only the calls, as in the formula; the table has the time of the form.
         Goal(
             "time against (calls - burst) / rate",
             max(calls_seconds(turn) for turn in turns) / least,
@@ -63,5 +63,8 @@ def goals(turns: list[Turn], least: float) -> list[Goal]:
 
 
 def calls_seconds(turn: Turn) -> float:
-    """From the first call to the last recorded outcome; a peer that records nothing makes calls only."""
+    """Return the seconds from the first call to the last recorded outcome.
+
+    A peer records nothing: its calls are all it does.
+    """
     return turn.asked.calls if turn.asked else turn.seconds

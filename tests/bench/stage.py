@@ -1,4 +1,4 @@
-"""The stage of one command: a simulator of its own, and a prepared product that each round begins from."""
+"""The stage of one command: its own simulator and a prepared product."""
 
 import shutil
 import tempfile
@@ -12,7 +12,7 @@ from tests.bench.product import Product
 from tests.cloud import Cloud
 
 WARM = 40
-# Devices that take any policy; those that can be frozen and are not.
+# Devices that take any policy; direct devices that are not frozen.
 CAN_BE_BOUND = "device_id not in (select target_id from policies_binding where target_type='device')"
 CAN_BE_FROZEN = "gateway_id=device_id and status<>'FROZEN'"
 
@@ -33,7 +33,7 @@ class Stage:
         shutil.rmtree(self.home)
 
     def reset(self, **settings: Any) -> None:
-        """The platform as it was in the beginning."""
+        """Reset the platform to its first state."""
         self.cloud.reset(self.devices, **settings)
 
     def folder(self) -> Path:
@@ -54,7 +54,7 @@ class Stage:
         return found
 
     def copy(self, **settings: object) -> Product:
-        """The product as it was prepared, not yet started."""
+        """Return a copy of the prepared product, not yet started."""
         folder = self.folder()
         shutil.copytree(self.prepared.folder, folder, dirs_exist_ok=True)
         self.database.copy(self.prepared.folder, folder)
@@ -80,5 +80,5 @@ def staged(*args: Any, **settings: Any) -> Iterator[Stage]:
 
 
 def room_for(targets: int) -> int:
-    """Devices to simulate, so that so many can be bound or frozen."""
+    """Return how many devices to simulate for this number of targets."""
     return int(1.35 * targets) + 200

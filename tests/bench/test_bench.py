@@ -24,7 +24,7 @@ from tests.bench.goals import Goal, Report, slope
 from tests.bench.identity import NOTHING, Identity, compare
 from tests.bench.stage import staged
 
-# The vendor's own affair.
+# The vendor's SDK calls it; we cannot change that.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:datetime.datetime.utcnow:DeprecationWarning"
 )
@@ -39,7 +39,7 @@ def stage() -> Iterator[Any]:
         if os.environ.get("DATABASE_URL", "").startswith("postgres")
         else "sqlite"
     )
-    # Without collecting and compressing static files, which takes longer than all of this.
+    # Collecting and compressing static files would take longer than these tests.
     with staged(
         500, kind, DJANGO_SETTINGS_MODULE="tests.settings", TARGETS_LIMIT=1000
     ) as stage:
@@ -47,7 +47,7 @@ def stage() -> Iterator[Any]:
 
 
 def said(report: Any, *more: Any) -> Any:
-    """What a machine reads; complete, and what people read is there too."""
+    """Return the JSON of the report; check that it is complete and has a table."""
     found = json.loads(report.as_json())
     assert found.keys() >= SAME | set(more)
     assert report.command in report.as_text()
@@ -130,11 +130,11 @@ def test_audit() -> None:
             name: trail_probe.WHAT[what](*how)
             for name, (what, *how) in audit.ALONE.items()
         }
-    # As a trail that is long enough shows it: how long a page takes here is nothing to test.
+    # Times as of a long trail; the time of a page is not tested here.
     pages[300]["control"]["seconds"], pages[6000]["control"]["seconds"] = 0.001, 0.02
     report = audit.make_report("sqlite", 1, pages, alone)
     found = said(report, "milliseconds", "slopes", "alone")
-    # Each question finds something to show, so that it measures something; except the one that must not.
+    # Each question finds rows, except the one that must not.
     assert {name for name in FEW if not found["rows"][name]} == {"apart"}
     assert alone[6000]["verify"]["bad"] == []
     assert alone[6000]["verify"]["rows"] >= 6000

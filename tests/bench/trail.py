@@ -1,4 +1,4 @@
-"""A long trail as years of use would leave it: a valid chain, made with the product's own functions."""
+"""A long trail, as after years of use: a valid chain, made by the product."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -40,7 +40,7 @@ type Draft = tuple[dict[str, Any], list[EventTarget]]
 
 
 def fill(size: int) -> None:
-    """Make the trail so long; what is there already stays, so that it can grow."""
+    """Extend the trail to this size."""
     have = chain.chain_head()
     drafts = islice(events(), have.seq, size)
     while some := list(islice(drafts, TOGETHER)):
@@ -48,14 +48,14 @@ def fill(size: int) -> None:
             have = append(have, some)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            # In a test there is a transaction around it, in which nothing can be vacuumed.
+            # A test runs in a transaction, which cannot vacuum.
             cursor.execute(
                 "ANALYZE" if connection.in_atomic_block else "VACUUM ANALYZE"
             )
 
 
 def events() -> Iterator[Draft]:
-    """The same trail each time, however much of it is taken."""
+    """Yield the events of the trail, the same each time."""
     number = 0
     while True:
         number += 1
@@ -141,7 +141,7 @@ def ended(rng: Random, target: EventTarget, needle: bool) -> EventTarget:
 
 
 def append(end: Head, drafts: list[Draft]) -> Head:
-    """As audit.chain does it, with times of its own."""
+    """Append as audit.chain does, with chosen times."""
     rows, outcomes, words = [], [], []
     for facts, targets in drafts:
         seq = end.seq + 1

@@ -1,6 +1,8 @@
-"""One measurement of the trail in a process of its own: `python -m tests.bench.trail_probe WHAT [SIZE]`.
+"""One measurement of the trail in its own process.
 
-Prints a line of JSON. A fresh process for each, so that the memory of one does not hide another's.
+    python -m tests.bench.trail_probe WHAT [SIZE]
+
+Prints a line of JSON. Each runs in a new process, to measure its memory alone.
 """
 
 import json
@@ -37,7 +39,7 @@ def made(size: str) -> dict[str, Any]:
 
 
 class Reader:
-    """A user who sends one query after the other, as a browser does."""
+    """A user who sends queries one after the other, as a browser does."""
 
     def __init__(self) -> None:
         self.client, self.rows = Client(), 0
@@ -73,14 +75,14 @@ class Reader:
 
 
 def questions() -> None:
-    """As many as are asked for on standard input, so that several sizes can be asked in turns."""
+    """Answer the questions of standard input, so that several sizes can take turns."""
     reader = Reader()
     for line in sys.stdin:
         print(json.dumps(reader.answer(line.strip())), flush=True)
 
 
 def like_before(text: str) -> Q:
-    """What this page did before it had filters: any of these, anywhere, and how many."""
+    """Search any column for a text and count, as the page did before it had filters."""
     return (
         Q(reason__icontains=text)
         | Q(ticket__icontains=text)
@@ -89,7 +91,7 @@ def like_before(text: str) -> Q:
 
 
 def taken(how: str) -> dict[str, Any]:
-    """An export, read as a browser would."""
+    """Read an export as a browser does."""
     request = RequestFactory().get("/audit/export")
     request.user = User.objects.get_or_create(username="measured", is_superuser=True)[0]
     written: Callable[..., Any] = {
@@ -114,7 +116,7 @@ def verified() -> dict[str, Any]:
     seconds = time.perf_counter() - began
     bad = [] if finding.broken_at is None else [finding.broken_at]
     return {
-        # An event and each of its targets are a row.
+        # The event and each of its targets is a row.
         "rows": finding.events + finding.outcomes,
         "events": finding.events,
         "seconds": seconds,

@@ -21,7 +21,7 @@ class Turn:
     seconds: float
     identity: Identity
     calls: int  # of any kind
-    throttled: int  # of those, refused for the rate
+    throttled: int  # of those, refused by the rate limit
     asked: MeasuredOperation | None = None
     worker_peak: int = 0
     web_peak: int = 0
@@ -39,7 +39,7 @@ def by_name(turns: Iterable[Turn]) -> dict[str, list[Turn]]:
 
 
 def medians(turns: Iterable[Turn]) -> dict[str, float]:
-    """Seconds a target."""
+    """Return the seconds per target."""
     return {
         name: median(turn.a_target for turn in some)
         for name, some in by_name(turns).items()
@@ -47,7 +47,7 @@ def medians(turns: Iterable[Turn]) -> dict[str, float]:
 
 
 def add_turns(report: Report, turns: list[Turn]) -> Report:
-    """Put the figures of all rounds, and the comparison with the platform, into the report."""
+    """Add the figures of all rounds and the comparison with the platform."""
     sides, a_target = by_name(turns), medians(turns)
     report.identity = sum((turn.identity for turn in sides[PRODUCT]), NOTHING)
     report.figures = {"sides": {name: figures(some) for name, some in sides.items()}}
@@ -104,7 +104,7 @@ def figures(turns: list[Turn]) -> dict[str, Any]:
 
 
 def phases(turns: list[Turn]) -> str:
-    """Return how the product's time is distributed."""
+    """Return the parts of the product's time."""
     asked = [turn.asked for turn in turns if turn.asked]
     post, calls = median(one.post for one in asked), median(one.calls for one in asked)
     total = median(one.seconds for one in asked)
@@ -125,7 +125,7 @@ def phases(turns: list[Turn]) -> str:
 
 
 def called(cloud: Cloud) -> tuple[int, int]:
-    """Calls that arrived at the platform, and those of them that it refused for the rate."""
+    """Return the calls at the platform, and those that its rate limit refused."""
     statuses = [
         entry["status"] for entry in cloud.journal() if entry["path"].startswith("/v5/")
     ]

@@ -1,4 +1,4 @@
-"""Random requests over all routes, by every role: no fault, nothing slow, nothing comes back unescaped."""
+"""Random requests to all routes by every role: no error, no slow or unescaped page."""
 
 import re
 import sys
@@ -42,15 +42,15 @@ from tests.operation_helpers import WRITE_OPERATIONS, create, run_workers
 from tests.samples import SAMPLES
 
 SLOW = 1.0  # seconds
-# The worker's turn, after so many requests.
+# The worker runs after this many requests.
 TURN = 250
-# The worker's sign of life, in seconds.
-BEAT = 5.0
+# Seconds between the heartbeats of the worker.
+HEARTBEAT_SECONDS = 5.0
 CONTROL = 300
-# What the planted addresses ask for.
+# The parameters of the planted addresses.
 PLANTED = ["after", "q", "next"]
 ROLES = ["viewer", "operator", "policy admin", "auditor", "admin"]
-# Not the quote that closes an attribute of which the value was cut off right there.
+# Not the quote that closes an attribute whose value was cut off there.
 UNESCAPED = re.compile(rb"<qzfuzz|qzfuzz'|qzfuzz\"(?:['\"]|&#x27;|&#39;)")
 OURS = ("", "127.0.0.1", "localhost", "localhost:8000")
 VERBS = {sample.request: sample.verb for sample in SAMPLES}
@@ -69,12 +69,12 @@ def run(stage: Stage, options: dict[str, Any]) -> Findings:
 
 
 def control(stage: Stage, options: dict[str, Any]) -> Findings:
-    """The same with four addresses that are wrong; each has to be found."""
+    """Fuzz four faulty addresses; each must be found."""
     product.disable_logging()
     settings.ROOT_URLCONF = "tests.chaos.planted"
     set_urlconf(None)
     fuzz = Fuzz(stage.cloud, options["seed"])
-    # The others are looked at by the run itself.
+    # The run itself checks the others.
     fuzz.dice.narrow(("/planted/", "/slow/"), PLANTED)
     fuzz.requests(range(CONTROL))
     return fuzz.findings
@@ -83,7 +83,7 @@ def control(stage: Stage, options: dict[str, Any]) -> Findings:
 @dataclass
 class Answer:
     status: int
-    # Less the time that the machine had no processor for us.
+    # Without the time that we waited for a processor.
     seconds: float
     waited: float
     html: bool
@@ -105,15 +105,15 @@ class Fuzz:
         ]
         self.cookies = dict.fromkeys(create_users(cloud), "") | {"anonymous": ""}
         create_operations(cloud)
-        self.next_beat = 0.0
-        self.beat()
+        self.next_heartbeat = 0.0
+        self.send_heartbeat()
         found = site()
         self.crawl(found)
         self.dice = Dice(found, sorted(self.cookies), ids())
         self.reached: Counter[str] = Counter()
 
     def crawl(self, found: Site) -> None:
-        """Every page that a superuser can read, for what its forms and links have."""
+        """Collect the forms and links of every page, as a superuser."""
         for path in [
             route for route in found.routes if not PARAMETER.search(route)
         ] + own_pages():
@@ -123,7 +123,7 @@ class Fuzz:
         for form in [
             some[0] for some in found.forms.values() if some[0].method == "POST"
         ]:
-            # What comes next, as nothing says why.
+            # The page after it, without a reason.
             for action in [action for action in form.actions if "logout" not in action]:
                 self.learn(found, action, encoded(form.fields + form.choices))
 
@@ -139,22 +139,22 @@ class Fuzz:
         for turn, number in enumerate(numbers):
             if turn % TURN == 0:
                 run_workers()
-            self.beat()
+            self.send_heartbeat()
             self.one(number)
         self.afterwards()
 
-    def beat(self) -> None:
-        """By the clock: on a slow machine a turn takes longer than a worker may be silent."""
-        if time.monotonic() > self.next_beat:
+    def send_heartbeat(self) -> None:
+        """Record a heartbeat if due. A turn on a slow machine takes longer."""
+        if time.monotonic() > self.next_heartbeat:
             workers.record_heartbeat()
-            self.next_beat = time.monotonic() + BEAT
+            self.next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
 
     def one(self, number: int) -> None:
         made = self.dice.input(self.seed, number)
         answer = self.send(made)
         self.findings.at_most("longest_by_the_clock_s", answer.seconds + answer.waited)
         if answer.slow:
-            # What it waited for may have been another process on a busy machine: alone and once more.
+            # Another process may have slowed it down: send it once more, alone.
             self.findings.numbers["slow_at_first"] += 1
             answer.seconds = min(answer.seconds, self.send(made).seconds)
         self.findings.numbers["inputs"] += 1
@@ -180,7 +180,7 @@ class Fuzz:
             self.cookies[made.who] = sign_in(made.who)
         if not made.path.startswith("/admin"):
             return self.answered(made)
-        # What is done to users and roles is undone, so that those who ask stay who they are.
+        # Changes of users and roles are undone, so that the senders keep their roles.
         with transaction.atomic():
             answer = self.answered(made)
             if not db.needs_rollback:
@@ -205,7 +205,7 @@ class Fuzz:
                 else response.content
             )
         except Exception:
-            # A streamed answer that breaks off, or what no middleware caught.
+            # A streamed response broke off, or no middleware caught the error.
             return Answer(599, 0.0, 0.0, False, b"", {}, traceback.format_exc())
         finally:
             waited = waiting() - before
@@ -263,7 +263,7 @@ class Fuzz:
 
 
 def waiting() -> float:
-    """How long this thread has waited for a processor, as far as the system tells."""
+    """Return how long this thread has waited for a processor, if the system knows."""
     try:
         return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
     except (OSError, IndexError):
@@ -323,7 +323,7 @@ def environment(made: Input, cookie: str) -> dict[str, Any]:
         "wsgi.run_once": False,
     }
     for name, value in made.headers.items():
-        # No server takes these into a header; all else it hands on byte by byte.
+        # No server accepts these in a header; it passes on all other bytes.
         spoken = (
             re.sub("[\r\n\0]", "", value).encode("utf-8", "replace").decode("latin-1")
         )
@@ -335,19 +335,19 @@ def environment(made: Input, cookie: str) -> dict[str, Any]:
 
 # --- The scene
 def create_users(cloud: Cloud) -> list[str]:
-    """Each role with every resource space; two also in one, one in none; and who may do everything."""
+    """Create users of each role and some of one or no space, and a superuser."""
     here = cloud.known_ids["space"]
-    wanted = {f"fuzz {role}": (role, [EVERY_SPACE]) for role in ROLES}
-    wanted |= {
+    grants = {f"fuzz {role}": (role, [EVERY_SPACE]) for role in ROLES}
+    grants |= {
         f"fuzz {role} here": (role, [here]) for role in ("operator", "policy admin")
     }
-    wanted["fuzz viewer nowhere"] = ("viewer", [])
-    for name, (role, spaces) in wanted.items():
+    grants["fuzz viewer nowhere"] = ("viewer", [])
+    for name, (role, spaces) in grants.items():
         user = User.objects.create(username=name, password="!")
         user.groups.add(Group.objects.get(name=role))
         Grant.objects.bulk_create([Grant(user=user, app_id=each) for each in spaces])
     User.objects.create(username="root", password="!", is_staff=True, is_superuser=True)
-    return [*wanted, "root"]
+    return [*grants, "root"]
 
 
 def sign_in(name: str) -> str:
@@ -357,7 +357,7 @@ def sign_in(name: str) -> str:
 
 
 def create_operations(cloud: Cloud) -> None:
-    """Operations that ended, failed, got no answer, wait; each with text of a user."""
+    """Create operations that ended, failed, are unknown or pending, with text."""
     known, free = cloud.known_ids, list(cloud.free(10))
     actor = Actor(User.objects.get(username="root"), "admin", "web")
 
@@ -388,7 +388,7 @@ def create_operations(cloud: Cloud) -> None:
 
 
 def ids() -> dict[str, list[str]]:
-    """By the names that routes give their parts."""
+    """Return IDs by the names of route parameters."""
     devices = list(Device.objects.order_by("pk").values_list("pk", flat=True)[:25])
     policies = list(Policy.objects.order_by("pk").values_list("pk", flat=True))
     things = [

@@ -1,4 +1,4 @@
-"""One random request. The same seed and number give the same one, whatever was asked before."""
+"""One random request, the same for the same seed and number."""
 
 import json
 import random
@@ -91,7 +91,7 @@ class Input:
     type: str = ""
     body: bytes = b""
     csrf: bool = False
-    # Where it came from: a route, a form, a link.
+    # Its origin: a route, a form or a link.
     route: str = ""
 
     def __str__(self) -> str:
@@ -105,7 +105,7 @@ class Input:
 
 
 class Dice:
-    """Makes the requests of one seed."""
+    """Make the requests of one seed."""
 
     def __init__(
         self, site: Site, people: Sequence[str], ids: dict[str, list[str]]
@@ -114,7 +114,7 @@ class Dice:
         self.every_id = [id for some in ids.values() for id in some]
         self.names = site.names
         self.kinds = [self.route] * 5 + [self.form] * 4 + [self.link]
-        # Django's admin has as many addresses as all the rest.
+        # Django's admin has as many addresses as the rest together.
         self.own_routes = [
             route for route in site.routes if not route.startswith("/admin")
         ]
@@ -124,7 +124,7 @@ class Dice:
         self.form_kinds, self.link_kinds = sorted(site.forms), sorted(site.links)
 
     def narrow(self, addresses: tuple[str, ...], names: list[str]) -> None:
-        """Send to these addresses alone, and ask with these names."""
+        """Use only these addresses and parameter names."""
         self.own_routes = self.their_routes = [
             r for r in self.own_routes if r.startswith(addresses)
         ]
@@ -155,7 +155,7 @@ class Dice:
         made = Input(
             "", self.among(METHODS), PARAMETER.sub(self.argument, route), route=route
         )
-        # What the regular expressions of Django's admin escape.
+        # Characters that the regular expressions of Django's admin escape.
         made.path = made.path.replace("\\", "")
         if self.once_in(2):
             made.query = self.query(self.pairs())
@@ -242,7 +242,7 @@ class Dice:
         return pairs
 
     def kept(self, name: str, value: str) -> str:
-        """A form that is filled in, so that it comes as far as can be."""
+        """Fill in a form, so that it passes validation."""
         if name in ("reason", "typed", "note"):
             return value or "because"
         if name == "key":

@@ -1,4 +1,4 @@
-"""What there is to send to: every route, from the resolver, and the forms and links of the pages."""
+"""The routes of the resolver, and the forms and links of pages."""
 
 import re
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from tests.cloud import ROOT
 
-# A part of a route that is given by who asks: its name.
+# The name of a parameter of a route.
 PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\(\?P<(\w+)>[^)]*\)")
 SOURCES = ("iotda_admin", "devices", "policies")
-# Names that a view asks for, and fields of forms.
+# Parameters that views read, and fields of forms.
 ASKED_FOR = re.compile(
     r"(?:GET|POST|data|query|params)(?:\.get(?:list)?\(|\[)\"(\w+)\""
 )
 FIELD = re.compile(r"^    (\w+) = (?:forms\.)?[A-Z]\w+\(", re.MULTILINE)
 COOKIE = re.compile(r"COOKIES(?:\.get\(|\[)\"(\w+)\"|COOKIE\w* = \"(\w+)\"")
-# Any number of pages differ in nothing but an id.
+# Many pages differ only in an id.
 AN_ID = re.compile(r"(?<=/)[\w-]*\d[\w-]*(?=/)")
 KEPT = 40
 TOKEN = "csrfmiddlewaretoken"
@@ -30,17 +30,17 @@ class Form:
     method: str
     actions: list[str]
     fields: list[tuple[str, str]] = field(default_factory=list)
-    # What else may be chosen.
+    # The other choices.
     choices: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass
 class Site:
     routes: list[str]
-    # By what they do, so that forms of every page are not sent more often than the rest.
+    # By purpose, so that a form of every page is not sent more often than the rest.
     forms: dict[str, list[Form]] = field(default_factory=dict)
     links: dict[str, list[str]] = field(default_factory=dict)
-    # Of each field or parameter, what the pages had in it.
+    # The values of each field or parameter on the pages.
     values: dict[str, list[str]] = field(default_factory=dict)
     cookies: list[str] = field(default_factory=list)
 

@@ -29,7 +29,7 @@ def chromium() -> Iterator[Browser]:
     if path is None:
         missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         missing("Chromium is not installed (on Debian: apt-get install chromium)")
-    # Playwright keeps an event loop in this thread; Django would take it for an asynchronous view.
+    # Playwright runs an event loop in this thread; Django would refuse queries there.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
@@ -46,8 +46,10 @@ def visitors(chromium: Browser, live_server: LiveServer) -> Iterator[Visitors]:
 
 @pytest.fixture
 def open_page(visitors: Visitors, live_server: LiveServer) -> Iterator[OpenPage]:
-    """A page of a browser that knows nobody, signed in as the role that is named. Noise on its console
-    fails the test."""
+    """Return a function that opens a page in a fresh browser, signed in with a role.
+
+    Messages on its console fail the test.
+    """
     heard: list[str] = []
 
     def open_page(role: str = "", **options: Any) -> Page:
@@ -76,13 +78,13 @@ def sign_in(context: BrowserContext, url: str, role: str) -> None:
 
 @pytest.fixture
 def stage(live_server: LiveServer, inventory: Cloud, open_page: OpenPage) -> Stage:
-    """Everything together: the platform, what was read from it, and pages to look at it."""
+    """Return the platform with a synced inventory, and pages to see it."""
     return Stage(inventory, open_page)
 
 
 @pytest.fixture
 def worker(inventory: Cloud) -> Iterator[Worker]:
-    """The real worker process, on the test's database and platform. Not started yet."""
+    """Return a worker process for the test's database and platform, not yet started."""
     worker = Worker(inventory)
     yield worker
     worker.stop()

@@ -1,4 +1,4 @@
-"""Not collected as a test: `python -m tests.e2e.shots` runs it, because it needs the same stage."""
+"""Takes the pictures, for `python -m tests.e2e.shots`; pytest does not collect it."""
 
 import os
 from pathlib import Path
@@ -22,7 +22,7 @@ def test_take_screenshots(stage: Stage, tour: Any, size: str) -> None:
     for name, page in tour(stage):
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
-            page.wait_for_timeout(200)  # what moves has come to rest
+            page.wait_for_timeout(200)  # animations have ended
             path = Path(os.environ["SHOTS"]) / f"{name}-{size}-{scheme}.png"
             page.screenshot(path=path, full_page=True, caret="initial")
         page.emulate_media(color_scheme="light")

@@ -77,7 +77,7 @@ class Stage:
         policy: str = "",
         kind: str = "device",
     ) -> Operation:
-        """Create an operation by services; with several chunks it waits for a worker."""
+        """Create an operation; one of several chunks waits for a worker."""
         names = dict(Device.objects.filter(pk__in=ids).values_list("pk", "name"))
         operation = create(
             verb,
@@ -96,20 +96,20 @@ class Stage:
 
 @dataclass
 class Visitors:
-    """Browser contexts that are used again: a new one starts processes and fetches every file again."""
+    """Reused browser contexts: a new one starts processes and reloads all files."""
 
     browser: Browser
     url: str
     known: list[tuple[dict[str, Any], BrowserContext]] = field(default_factory=list)
     here: list[BrowserContext] = field(default_factory=list)
-    # What Chromium calls the pages that stay.
+    # Chromium's IDs of the pages that stay.
     kept: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.wire: CDPSession = self.browser.new_browser_cdp_session()
 
     def take(self, **options: Any) -> BrowserContext:
-        """One that nobody has in this test."""
+        """Return a context that is not in use in this test."""
         free = (
             context
             for said, context in self.known
@@ -124,7 +124,7 @@ class Visitors:
             base_url=self.url, reduced_motion="reduce", **options
         )
         self.known.append((options, context))
-        # While it is open, the process that draws the site's pages lives on.
+        # An open page keeps the renderer process of the site alive.
         known = self.open_pages()
         context.new_page().goto("/healthz")
         self.kept |= self.open_pages() - known
@@ -135,7 +135,7 @@ class Visitors:
         return {target["targetId"] for target in targets if target["type"] == "page"}
 
     def leave(self) -> None:
-        """Nothing of this test is left for the next."""
+        """Remove all state of this test."""
         self.shut(page for context in self.here for page in context.pages[1:])
         for context in self.here:
             context.pages[0].evaluate("() => localStorage.clear()")
@@ -144,13 +144,16 @@ class Visitors:
         self.here.clear()
 
     def shut(self, pages: Iterable[Page]) -> None:
-        """Chromium forgets that it was asked to close a page if a navigation commits at that moment, and
-        Page.close() could wait endlessly: repeat it until they are gone."""
+        """Close pages, again and again until they are gone.
+
+        Chromium forgets to close a page if a navigation commits at that moment, and
+        Page.close() would wait forever.
+        """
         left, until = list(pages), time.monotonic() + PATIENCE
         while left := [page for page in left if not page.is_closed()]:
             assert time.monotonic() < until, f"{left} cannot be closed"
             for target in self.open_pages() - self.kept:
-                with suppress(Error):  # gone meanwhile
+                with suppress(Error):  # already closed
                     self.wire.send("Target.closeTarget", {"targetId": target})
             self.here[0].pages[0].wait_for_timeout(2)
 
@@ -186,7 +189,7 @@ class Worker:
 
 
 def database_url() -> str:
-    """Where the tests' own database lives."""
+    """Return the URL of the tests' database."""
     at = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{at['NAME']}"
@@ -194,7 +197,7 @@ def database_url() -> str:
 
 
 def noise(page: Page, heard: list[str]) -> None:
-    """Writes down what the console says; that an answer was not a 200 is no fault of the page."""
+    """Record messages of the console, except for responses that are not a 200."""
 
     def hear(message: object) -> None:
         text = getattr(message, "text", str(message))

@@ -26,8 +26,8 @@ def test_the_user_admin_works_under_the_content_security_policy(stage: Stage) ->
     for path in PAGES:
         answer = page.goto(path.format(user=admin.pk, group=Group.objects.first().pk))
         assert answer.status == 200
-    # What was still on its way when the page was left, nobody has blocked.
+    # A request that was cancelled by leaving the page is not blocked.
     assert [url for url, why in failed if why != "net::ERR_ABORTED"] == []
-    # The widget that moves groups between two lists is a script of Django's.
+    # A script of Django's moves groups between the two lists.
     page.goto(f"/admin/auth/user/{admin.pk}/change/")
     page.locator(".selector-chosen select").first.wait_for()

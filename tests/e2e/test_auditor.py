@@ -16,7 +16,7 @@ TICKET = "INC-4711"
 
 @pytest.fixture
 def asked(stage: Stage) -> list[Any]:
-    """One device takes the policy, the other has all it may have."""
+    """Bind a policy to two devices; one already has the most policies allowed."""
     ids = [stage.cloud.free(1)[0], stage.cloud.known_ids["full"]]
     stage.ask(
         "policy.bind",
@@ -75,7 +75,7 @@ def test_an_auditor_finds_an_operation_without_a_mouse(
     tab_to(page, 'a[href="/audit/"]')
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Audit")
-    # The browser has said by now where the reader is.
+    # The browser has sent its time zone by now.
     expect(page.locator("thead")).to_contain_text("Asia/Shanghai (UTC+08:00)")
     page.keyboard.press("/")
     page.keyboard.type(f"{TICKET}\n")

@@ -27,7 +27,7 @@ def find(page: Page, text: str) -> None:
 
 
 def bind_three(page: Page, stage: Stage) -> None:
-    """Two devices that may still be bound, and one that has all the policies it may have."""
+    """Bind two devices, and one that already has the most policies allowed."""
     page.goto(f"/policies/{stage.cloud.known_ids['policy']}/bind/")
     for device in [*stage.cloud.free(2), stage.cloud.known_ids["full"]]:
         page.get_by_label("Find devices").fill(device)

@@ -17,7 +17,7 @@ def page(stage: Stage) -> Page:
 
 
 def tab_to(page: Page, query: str, key: str = "Tab") -> None:
-    """As often as it takes; what cannot be reached so cannot be used without a mouse."""
+    """Press Tab until the element has the focus; fail if it is never reached."""
     for _ in range(60):
         page.keyboard.press(key)
         if page.evaluate("query => document.activeElement.matches(query)", query):

@@ -12,16 +12,16 @@ from tests.e2e.tour import TOURS, policy
 
 tours = pytest.mark.parametrize("tour", TOURS, ids=lambda tour: tour.__name__)
 AXE = Axe().axe_script
-# What can differ in the dark.
+# Rules that depend on the colour theme.
 COLOURS = ["color-contrast", "link-in-text-block"]
 LOOK = {"resultTypes": ["violations"], "preload": False}
 BUT_COLOURS = LOOK | {"rules": {name: {"enabled": False} for name in COLOURS}}
 ONLY_COLOURS = LOOK | {"runOnly": COLOURS}
-# The rows of a long table come from one template: the first twenty stand for all.
+# The rows of a table come from one template: check only the first twenty.
 PART = {
     "exclude": [["tbody tr:nth-child(n + 21)"], [".picker-results li:nth-child(n + 8)"]]
 }
-# Texts by all that their contrast comes from; of each kind, the first on the page.
+# Texts by what determines their contrast; check the first of each kind.
 KINDS = """() => {
   const styles = each => each ? [getComputedStyle(each), ...styles(each.parentElement)] : []
   const behind = style => [style.backgroundColor, style.backgroundImage, style.opacity].join()
@@ -38,14 +38,14 @@ KINDS = """() => {
     if (speaks(each) && !kinds.has(kind(each))) kinds.set(kind(each), each)
   return kinds
 }"""
-# In one go: a page that asks for its news may put others in the place of what was found.
+# In one call: a page that polls may replace the elements found.
 NEW = f"""async ([seen, options]) => {{
   const kinds = ({KINDS})(), fresh = [...kinds.keys()].filter(kind => !seen.includes(kind))
   if (!fresh.length) return [fresh, {{violations: []}}]
   return [fresh, await axe.run({{include: fresh.map(kind => kinds.get(kind))}}, options)]
 }}"""
 SEEN: set[str] = set()
-# What runs out of its card, where nobody can scroll to it.
+# Elements that overflow their card and cannot be scrolled into view.
 CUT = """() => [...document.querySelectorAll(":is(.card, .table-card) :is(td bdi, dd)")]
   .filter(each => each.checkVisibility()
     && each.getBoundingClientRect().right > each.closest(".card, .table-card").getBoundingClientRect().right)
@@ -69,7 +69,7 @@ def test_no_page_has_axe_violations_or_scrolls_sideways(
 
 
 def too_wide(name: Any, page: Page) -> Any:
-    """On a telephone, of the same visit: walking all pages once more would cost half a minute."""
+    """Return what is too wide on a phone. A tour of its own would take 30 s."""
     as_it_was = page.viewport_size
     page.set_viewport_size({"width": TELEPHONE["viewport"]["width"], "height": 844})
     width, cut = page.evaluate(f"[document.documentElement.scrollWidth, ({CUT})()]")
@@ -83,7 +83,7 @@ def too_wide(name: Any, page: Page) -> Any:
 
 
 def in_both_themes(name: Any, page: Page) -> Any:
-    """The colours of what has not been looked at on a page before: most of it is on all of them."""
+    """Check the colours of elements not seen on earlier pages, in both themes."""
     found = []
     for scheme in ("dark", "light"):
         page.emulate_media(color_scheme=scheme)
@@ -102,7 +102,7 @@ def violations(results: Any) -> list[Any]:
 
 
 def test_no_page_scrolls_sideways_on_a_phone(stage: Stage) -> None:
-    """What a telephone says of itself, for one tour: each page has the same head."""
+    """Emulate a phone for one tour only: all pages have the same head."""
     stage.options = TELEPHONE
     widths = {
         name: page.evaluate("document.documentElement.scrollWidth")

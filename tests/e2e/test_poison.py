@@ -17,7 +17,7 @@ from tests.e2e.stage import Stage, noise
 from tests.poison import GROUPS, MARK, NAME_PREFIX, PAYLOADS, Poisoned, store_poison
 
 DRAWN = f"() => document.querySelectorAll('[{MARK}]').length"
-# Names that turn round the words beside them. What is text and nothing else can hold no element.
+# Names outside an element that isolates their direction or holds text only.
 LOOSE = f"""() => {{
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), loose = []
   while (texts.nextNode()) {{
@@ -27,7 +27,7 @@ LOOSE = f"""() => {{
   }}
   return loose
 }}"""
-# Beside what the console says of it.
+# Found besides the messages of the console.
 REPORT = """addEventListener("securitypolicyviolation", e => console.error("CSP", e.violatedDirective))"""
 
 
@@ -120,7 +120,7 @@ def test_no_page_runs_or_draws_injected_markup(state: Poisoned, stage: Stage) ->
 
 
 def by_hand(page: Page, state: Poisoned) -> None:
-    """What htmx fetches: a dialog, a search, a choice, a look before something is asked."""
+    """Open what htmx fetches: a dialog, a search, a choice, a preview."""
     page.goto("/devices/")
     page.locator(f"#act-{state.devices[0]}").click()
     expect(page.get_by_role("dialog")).to_be_visible()

@@ -122,7 +122,7 @@ def test_the_page_of_a_running_operation_polls_until_it_ends(
 
 @pytest.fixture
 def running(stage: Stage) -> Any:
-    """Three chunks; the first has failed."""
+    """Return an operation of three chunks; the first has failed."""
     policy = stage.cloud.known_ids["policy"]
     operation = stage.ask(
         "policy.bind",

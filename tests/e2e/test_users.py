@@ -1,4 +1,4 @@
-"""Users and roles in Django's admin, in a browser that obeys our content security policy."""
+"""Users and roles in Django's admin, under our content security policy."""
 
 from django.contrib.auth.models import Group, User
 from playwright.sync_api import expect

@@ -1,4 +1,4 @@
-"""Every page in each of its important states, for axe and for `python -m tests.e2e.shots`."""
+"""Every page in its important states, for axe and `python -m tests.e2e.shots`."""
 
 import re
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ type Views = Iterator[tuple[str, Page]]
 WHY = "Unpaid since March"
 
 
-def door(stage: Stage) -> Views:
+def signing_in(stage: Stage) -> Views:
     page = stage.open_page()
     page.goto("/nowhere")
     yield "nowhere-for-nobody", page
@@ -75,7 +75,7 @@ def lists(stage: Stage) -> Views:
         box.check()
     yield "devices-selected", page
     page.get_by_role("button", name=re.compile("^Freeze")).click()
-    # The next page: what is looked at in between is neither this one nor that.
+    # Wait for the next page; in between, the page is neither of the two.
     expect(page.get_by_label("Reason")).to_be_visible()
     yield "freeze-many", page
     page.goto("/devices/selection.paste/")
@@ -131,7 +131,7 @@ def device(stage: Stage) -> Views:
 
 
 def verbs(stage: Stage) -> Views:
-    """The page of every verb, before anything is sent."""
+    """Show the form of every verb."""
     page = stage.open_page("admin")
     known = known_objects(stage.cloud)
     for sample in SAMPLES:
@@ -310,7 +310,7 @@ def results(stage: Stage) -> Views:
 
 
 def following(stage: Stage) -> Views:
-    """What one does with an operation afterwards, and what it says while it runs."""
+    """Show follow-ups of an operation, and its states while it runs."""
     page = stage.open_page("admin")
     known, me = stage.cloud.known_ids, stage.user("admin")
     policy, free = known["policy"], stage.cloud.free(10)
@@ -398,7 +398,7 @@ def following(stage: Stage) -> Views:
 
 
 def bounds(stage: Stage) -> Views:
-    """Who may do what and where, and what is said beyond it."""
+    """Show pages of limited permissions, scopes and limits."""
     spaces = stage.cloud.known_ids["free_by_space"]
     home = Policy.objects.get(pk=stage.cloud.known_ids["policy"]).app_id
     ids = "\n".join([*spaces.pop(home)[:2], *next(iter(spaces.values()))[:2]])
@@ -428,7 +428,7 @@ def bounds(stage: Stage) -> Views:
 
 
 def failures(stage: Stage) -> Views:
-    """Failures, until they are resolved."""
+    """Show failures, from open to resolved."""
     page = stage.open_page("admin")
     known, me = stage.cloud.known_ids, stage.user("admin")
     page.goto("/failures/")
@@ -510,7 +510,7 @@ def oddities(stage: Stage) -> Views:
 
 
 TOURS = [
-    door,
+    signing_in,
     lists,
     device,
     freezing,
