@@ -37,8 +37,9 @@ class Cloud:
         self.http.trust_env = False
 
     def close(self) -> None:
+        self.http.close()
         self.process.terminate()
-        self.process.wait(10)
+        self.process.communicate(timeout=10)
 
     def call(self, method: str, path: str, **kwargs: Any) -> Any:
         response = self.http.request(

@@ -22,7 +22,7 @@ from iotda_admin.access.models import EVERY_SPACE, Grant
 from iotda_admin.audit import triggers
 from iotda_admin.inventory.models import MirrorState, SyncRun
 from iotda_admin.inventory.sync import run_sync
-from iotda_admin.rate import connection
+from iotda_admin.rate import connection, store
 from policies.models import Binding, Policy
 from tests.cloud import Cloud
 
@@ -77,6 +77,8 @@ def cloud(cloud_process: Cloud, settings: Settings) -> Iterator[Cloud]:
     yield cloud_process
     connection.client().close()
     connection.client.cache_clear()
+    # A database with an open session cannot be dropped at the end.
+    store.close_connection()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,7 @@ def echo() -> Iterator[str]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture
@@ -174,7 +175,7 @@ def crawl(browser: Browser) -> dict[str, str]:
 def places(loud: Loud, pages: dict[str, str]) -> dict[str, str]:
     """Return all stored, displayed and logged text, and the command lines."""
     found = {f"page {path}": text for path, text in pages.items()}
-    with sqlite3.connect(loud.folder / "iotda-admin.sqlite3") as database:
+    with closing(sqlite3.connect(loud.folder / "iotda-admin.sqlite3")) as database:
         for row in database.iterdump():
             table = row.split('"')[1] if '"' in row else ""
             # Django keeps the key of a session there, and nobody is shown that table.

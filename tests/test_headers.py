@@ -31,6 +31,8 @@ ALWAYS = {
 
 def lacking(answer: Any) -> Any:
     """Return the required headers that a response lacks."""
+    if answer.streaming:
+        answer.getvalue()  # closes the file
     wrong = [
         name for name, value in ALWAYS.items() if answer.headers.get(name) != value
     ]
@@ -94,6 +96,7 @@ def test_error_responses_have_the_headers(
     strict = Client(enforce_csrf_checks=True)
     settings.WHITENOISE_USE_FINDERS = True
     file = Client().get("/static/app.js")
+    file.getvalue()  # closes the file
     pasted = {"pasted": "x" * settings.DATA_UPLOAD_MAX_MEMORY_SIZE}
     fault = Client(raise_request_exception=False)
     fault.force_login(User.objects.get(username="viewer"))

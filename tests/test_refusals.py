@@ -1,4 +1,5 @@
 import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -121,7 +122,8 @@ def test_a_locked_database_is_a_503(
     transactional_db: None, operator: Client, inventory: Cloud, headers: Any
 ) -> None:
     device = inventory.known_ids["online"]
-    with sqlite3.connect(database.settings_dict["NAME"], isolation_level=None) as other:
+    path = database.settings_dict["NAME"]
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with database.cursor() as cursor:
             cursor.execute("PRAGMA busy_timeout = 1")

@@ -109,7 +109,7 @@ def sim_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sim]:
     )
     yield Sim(**json.loads(process.stdout.readline()))
     process.terminate()
-    process.wait(10)
+    process.communicate(timeout=10)
 
 
 @pytest.fixture

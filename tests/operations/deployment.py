@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,8 @@ class Deployment:
         ]
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with sqlite3.connect(
-            self.folder / "iotda-admin.sqlite3", timeout=10
-        ) as database:
+        path = self.folder / "iotda-admin.sqlite3"
+        with closing(sqlite3.connect(path, timeout=10)) as database:
             return database.execute(sql).fetchall()
 
     def start(self, *command: str) -> "subprocess.Popen[bytes]":

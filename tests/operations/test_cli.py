@@ -388,14 +388,14 @@ def test_a_second_interrupt_ends_the_command_at_once() -> None:
 def test_a_command_interrupted_before_recording_says_so(
     start: Callable[..., Any], inventory: Cloud
 ) -> None:
-    process = start("freeze", "-", *WHY, stdin=subprocess.PIPE)
-    until(lambda: reads_stdin(process.pid))
-    process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 130
-    assert (
-        process.stderr.read()
-        == "Interrupted: nothing was recorded and nothing was sent.\n"
-    )
+    with start("freeze", "-", *WHY, stdin=subprocess.PIPE) as process:
+        until(lambda: reads_stdin(process.pid))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert (
+            process.stderr.read()
+            == "Interrupted: nothing was recorded and nothing was sent.\n"
+        )
     assert not Operation.objects.exists()
 
 

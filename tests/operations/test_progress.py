@@ -1,6 +1,6 @@
 """The progress, waits and estimated time on the page of a running operation."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +12,6 @@ from pytest_django import Settings
 from iotda_admin.operations.error_codes import TASKS_FULL
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.web.progress import format_duration
-from iotda_admin.rate import store
 from tests.cloud import Cloud
 from tests.conftest import HTMX
 
@@ -20,13 +19,6 @@ from tests.conftest import HTMX
 @pytest.fixture
 def waiting(record_operation: Callable[..., Operation], inventory: Cloud) -> Any:
     return record_operation("device.freeze", *inventory.free(10))
-
-
-@pytest.fixture(autouse=True)
-def rate() -> Iterator[None]:
-    """The rate's own connection does not outlive the test's database."""
-    yield
-    store.close_connection()
 
 
 def page(client: Any, operation: Any) -> Any:

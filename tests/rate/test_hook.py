@@ -128,7 +128,6 @@ def test_calls_inside_a_transaction_are_sent(
 ) -> None:
     settings.IOTDA_RATE = 50
     assert list_devices()
-    store.close_connection()
 
 
 def test_a_locked_database_does_not_stop_a_call(
