@@ -46,8 +46,7 @@ def declare_permission(
     if unknown := set(roles) - set(ROLES):
         raise ValueError(f"{label}: no such role: {', '.join(sorted(unknown))}")
     model = model or label.rpartition("_")[2]
-    declared = DeclaredPermission(name, frozenset(roles), model, limited)
-    PERMISSIONS[label] = declared
+    PERMISSIONS[label] = DeclaredPermission(name, frozenset(roles), model, limited)
 
 
 def permission_named(label: str) -> Q:

@@ -39,10 +39,6 @@ class GrantForm(forms.ModelForm):  # type: ignore[type-arg]
             label=_("Resource space"), choices=names
         )
 
-    class Meta:
-        model = Grant
-        fields = ("app_id",)
-
 
 class BoundedInline(admin.TabularInline):  # type: ignore[type-arg]
     """Limit the rows, whatever number of rows the form claims to have."""
@@ -77,8 +73,7 @@ class SuperuserOnly:
 
     has_view_permission = has_add_permission = has_change_permission = (
         has_delete_permission
-    ) = allowed
-    has_module_permission = allowed
+    ) = has_module_permission = allowed
 
     def get_search_results(
         self, request: HttpRequest, queryset: Any, search_term: str

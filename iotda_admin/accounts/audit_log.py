@@ -69,7 +69,7 @@ def record_change(
     current_request.record_account_event(
         "account.changed",
         space=space,
-        summary=f"{kind} {owner}: {text}"[:500],
+        summary=f"{kind} {owner}: {text}",
         targets=[
             *((each, f"{kind} {each}") for each in names),
             *((each, f"user {each}") for each in others),
@@ -175,9 +175,8 @@ def record_row_change(instance: Model, changes: Changes) -> None:
 def labels_of_spaces(app_ids: set[str]) -> list[str]:
     """Name the spaces with their ids, because names can be reused."""
     spaces = Space.objects.filter(pk__in=app_ids)
-    names = {space.pk: f"{space} ({space.pk})" for space in spaces} | {
-        EVERY_SPACE: "every space"
-    }
+    names = {space.pk: f"{space} ({space.pk})" for space in spaces}
+    names[EVERY_SPACE] = "every space"
     return sorted(names.get(app_id, app_id) for app_id in app_ids)
 
 

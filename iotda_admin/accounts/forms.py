@@ -29,10 +29,9 @@ class SignInForm(AuthenticationForm):
     wait = 0
 
     def clean(self) -> dict[str, Any]:
-        name = self.cleaned_data.get("username")
-        if not name or not self.cleaned_data.get("password"):
+        if self.errors:
             return super().clean()
-        with counted_attempt(self, name):
+        with counted_attempt(self, self.cleaned_data["username"]):
             return super().clean()
 
 

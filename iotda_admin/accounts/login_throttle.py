@@ -35,7 +35,8 @@ def count_attempt(name: str, address: str) -> int:
         return 0
     locked = max(all_locked, key=lambda row: row.until)
     if not locked.told:
-        LoginTries.objects.filter(pk=locked.pk).update(told=True)
+        locked.told = True
+        locked.save()
         record_lockout(name, address, locked)
     return max(1, round((locked.until - now).total_seconds()))
 

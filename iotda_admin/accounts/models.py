@@ -24,9 +24,6 @@ class LoginTries(models.Model):
             )
         ]
 
-    def __str__(self) -> str:
-        return f"{self.tries} from {self.address}"
-
     @property
     def until(self) -> datetime:
         return self.since + timedelta(minutes=settings.LOGIN_MINUTES)

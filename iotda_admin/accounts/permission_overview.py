@@ -42,7 +42,6 @@ class UserAccess:
 @permission_required("audit.view_event", raise_exception=True)
 def permission_overview(request: HttpRequest) -> HttpResponse:
     label = request.GET.get("right", "")
-    label = label if label in PERMISSIONS else ""
     page = paginate(users_with_permission(label), request, key="username")
     names = dict(Space.objects.values_list("app_id", "name"))
     context = {
@@ -62,7 +61,7 @@ def users_with_permission(label: str) -> QuerySet[User]:
         "user_permissions__content_type",
         "grants",
     )
-    if not label:
+    if label not in PERMISSIONS:
         return users
     in_some_space = Q(is_superuser=True) | ~Q(grants=None)
     return users.filter(pk__in=User.objects.with_perm(label).filter(in_some_space))

@@ -6,7 +6,7 @@ from django.contrib.auth.views import LoginView, PasswordChangeView, redirect_to
 from django.core.exceptions import PermissionDenied
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.urls import reverse, reverse_lazy
 from django.views.decorators.http import require_safe
 
 from iotda_admin.accounts import sessions
@@ -41,9 +41,7 @@ class OwnPasswordView(ThrottledFormMixin, PasswordChangeView):
     http_method_names = ["get", "head", "post"]
     template_name = "accounts/password.html"
     form_class = OwnPasswordForm
-
-    def get_success_url(self) -> str:
-        return f"{reverse('accounts:password')}?changed=1"
+    success_url = reverse_lazy("accounts:password", query={"changed": 1})
 
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         with audited_transaction():

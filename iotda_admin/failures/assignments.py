@@ -64,17 +64,14 @@ def record_selection(
 
 def failure_columns(targets: Sequence[Target], done: str) -> dict[str, Any]:
     """Return the columns of an event about failures; `done` ends its summary."""
-    number, operations = len(targets), operation_numbers(targets)
+    number = len(targets)
+    operations = sorted({target.operation_id for target in targets})
     return {
         "space": space_of(operations),
         "targets": [(target.target_id, target.name) for target in targets],
         "summary": f"{number:,} failure{'s' * (number != 1)} {done}",
         "detail": {"operations": operations[:100]},
     }
-
-
-def operation_numbers(targets: Sequence[Target]) -> list[int]:
-    return sorted({target.operation_id for target in targets})
 
 
 def carry_over(source: str = "worker") -> None:
@@ -102,8 +99,8 @@ def move_to(
     """Move assignments with equal fields to failures of an operation without any."""
     # The worker and a retry may run at the same time: each moves what it could lock.
     locked = Assignment.objects.filter(pk__in=[each.pk for each in group])
-    keys = {each.pk for each in locked.select_for_update(skip_locked=True)}
-    moved = [each.target for each in group if each.pk in keys]
+    locked = locked.select_for_update(skip_locked=True, of=("self",))
+    moved = [each.target for each in locked.select_related("target")]
     ids = [target.target_id for target in moved]
     later = Target.objects.filter(operation=operation, target_id__in=ids)
     free = later.filter(assignment=None).select_related("operation")
@@ -111,14 +108,15 @@ def move_to(
     Assignment.objects.bulk_create(
         [Assignment(target=target, **fields) for target in found], ignore_conflicts=True
     )
-    Assignment.objects.filter(pk__in=keys).delete()
+    Assignment.objects.filter(target__in=moved).delete()
     if not found:
         return
     name = fields["assignee_name"]
     taken = f"taken by {name}" if name else "noted"
     done = f"failed again in {found[0].operation}, {taken} as before"
     columns = failure_columns(found, done)
-    columns["detail"] = {"operations": operation_numbers(moved)[:100]}
+    earlier = sorted({target.operation_id for target in moved})
+    columns["detail"] = {"operations": earlier[:100]}
     record_event(
         "failure.noted",
         source=source,

@@ -50,7 +50,11 @@ def resolve_batch(synced_at: datetime) -> None:
         for target, reason in reasons(operation, group):
             resolved[reason].append(target)
     for reason, group in resolved.items():
-        resolve(group, reason)
+        keys = [target.pk for target in group]
+        rows = Target.objects.filter(pk__in=keys, resolved_at=None)
+        if mark_resolved(rows, reason):
+            columns = failure_columns(group, f"resolved by the {reason}")
+            record_event("failure.solved", source="worker", **columns)
 
 
 def failures_before(synced_at: datetime, below: int) -> list[Target]:
@@ -75,12 +79,3 @@ def reasons(
         # If the failure is that IoTDA does not know the target, a user has to see it.
         elif target.target_id not in existing and target.error_code != DEVICE_MISSING:
             yield target, GONE
-
-
-def resolve(targets: Sequence[Target], reason: str) -> None:
-    rows = Target.objects.filter(
-        pk__in=[target.pk for target in targets], resolved_at=None
-    )
-    if mark_resolved(rows, reason):
-        columns = failure_columns(targets, f"resolved by the {reason}")
-        record_event("failure.solved", source="worker", **columns)

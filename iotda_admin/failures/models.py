@@ -39,9 +39,6 @@ class Assignment(models.Model):
             )
         ]
 
-    def __str__(self) -> str:
-        return f"assignment of {self.target_id}"
-
 
 class AutoResolveProgress(models.Model):
     """How far the open failures were compared with the last complete sync."""
@@ -53,6 +50,3 @@ class AutoResolveProgress(models.Model):
     class Meta:
         db_table = "failures_look"
         default_permissions = ()
-
-    def __str__(self) -> str:
-        return f"sync of {self.fresh_at:%Y-%m-%d %H:%M:%S} down to {self.reached}"

@@ -36,11 +36,16 @@ class Retry:
     targets: Sequence[TargetSpec]
     left_out: Sequence[tuple[Any, str, int]]
 
-    def follow_up(self, key: str, reason: str, ticket: str) -> FollowUp:
+    def follow_up(self, form: Mapping[str, str]) -> FollowUp:
         # One key per operation, so that a form sent twice returns the same operations.
-        own = hashlib.sha256(f"{key} {self.plan.of.pk}".encode()).hexdigest()[:32]
+        own = hashlib.sha256(f"{form['key']} {self.plan.of.pk}".encode())
         return FollowUp(
-            self.plan, self.targets, self.plan.fingerprint, reason, ticket, own
+            self.plan,
+            self.targets,
+            self.plan.fingerprint,
+            form["reason"],
+            form["ticket"],
+            own.hexdigest()[:32],
         )
 
 
@@ -78,9 +83,8 @@ def send_retries(
     """Return the new operations, and why others were rejected."""
     created, rejected = [], []
     for each in retries:
-        follow_up = each.follow_up(form["key"], form["reason"], form["ticket"])
         try:
-            created.append(create_follow_up(follow_up, actor, client()))
+            created.append(create_follow_up(each.follow_up(form), actor, client()))
         except OperationRejected as error:
             rejected.append(f"{each.plan.of}: {error}")
     if len(created) == 1:

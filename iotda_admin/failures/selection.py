@@ -13,8 +13,7 @@ from iotda_admin.failures.queries import COUNT_LIMIT, filter_failures, in_group
 from iotda_admin.operations.models import Target
 from iotda_admin.operations.web.views import visible
 
-# The fields of a request that select, and those without which nothing is selected.
-FIELDS = ("query", "all", "upto", "only", "target")
+# Fields of a request; without any of these, it selects nothing.
 SELECTING = {"all", "only", "target"}
 
 
@@ -23,14 +22,14 @@ class FailureSelection:
     """The failures that a request selects.
 
     query: the query of the list
-    hidden: more form fields that select the same again, without failures added since
+    fields: form fields that select the same again, without failures added since
     more: whether more failures match than one request takes
     """
 
     request: HttpRequest
     query: QueryDict
     targets: Sequence[Target]
-    hidden: Sequence[tuple[str, object]]
+    fields: Sequence[tuple[str, object]]
     more: bool = False
 
     @property
@@ -55,14 +54,15 @@ def selected_failures(
     """Return what a request selects: open failures, or those resolved by hand."""
     sent = request.POST if request.method == "POST" else request.GET
     query = QueryDict(sent.get("query", "")[:2000], mutable=True)
+    fields: list[tuple[str, object]] = [("query", query.urlencode())]
     if "all" in sent and "only" not in sent:
         rows = matching_failures(request, query)
-        newest = rows.values_list("pk", flat=True).first() or 0
-        upto = next(iter(whole_numbers([sent.get("upto", "")])), newest)
-        found = load(rows.filter(pk__lte=upto))
-        hidden = [("all", 1), ("upto", upto)]
+        if upto := valid_key(Target._meta.pk, sent.get("upto", "")):
+            rows = rows.filter(pk__lte=upto)
+        found = load(rows)
+        fields += [("all", 1), ("upto", found[0].pk if found else 0)]
         more = len(found) > COUNT_LIMIT
-        return FailureSelection(request, query, found[:COUNT_LIMIT], hidden, more)
+        return FailureSelection(request, query, found[:COUNT_LIMIT], fields, more)
     keys = whole_numbers(sent.getlist("only") or sent.getlist("target"))
     chosen = Target.objects.filter(
         pk__in=keys[:COUNT_LIMIT], operation__in=visible(request)
@@ -74,8 +74,8 @@ def selected_failures(
     by_hand = Q(assignment__closed_at__isnull=False)
     in_list = by_hand if resolved else Q(resolved_at=None)
     targets = load(chosen.filter(in_list, state__in=Target.FAILURES))
-    hidden = [("target", target.pk) for target in targets]
-    return FailureSelection(request, query, targets, hidden)
+    fields += [("target", target.pk) for target in targets]
+    return FailureSelection(request, query, targets, fields)
 
 
 def matching_failures(request: HttpRequest, query: QueryDict) -> QuerySet[Target]:

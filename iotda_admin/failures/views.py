@@ -28,16 +28,14 @@ from iotda_admin.failures.queries import (
 )
 from iotda_admin.failures.retry import MAX_OPERATIONS, plan_retries, send_retries
 from iotda_admin.failures.selection import (
-    FIELDS,
     SELECTING,
     FailureSelection,
     selected_failures,
     whole_numbers,
 )
-from iotda_admin.operations.counts import format_counts, target_counts_by_operation
-from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.models import Target
 from iotda_admin.operations.web.forms import ChangeForm
-from iotda_admin.operations.web.views import SEE, visible
+from iotda_admin.operations.web.views import SEE, visible, with_counts
 
 type View = Callable[[HttpRequest], HttpResponse]
 type SelectionView = Callable[[FailureSelection], HttpResponse]
@@ -83,12 +81,10 @@ def resolved_by_hand(request: HttpRequest) -> QuerySet[Assignment]:
     ).select_related("target__operation")
 
 
-def created_retries(request: HttpRequest) -> list[tuple[Operation, str]]:
+def created_retries(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the operations that a retry on this page has just created."""
     keys = whole_numbers(request.GET.get("asked", "").split(",")[:20])
-    created = list(visible(request).filter(pk__in=keys))
-    counts = target_counts_by_operation(created)
-    return [(each, format_counts(counts[each.pk])) for each in created]
+    return with_counts(list(visible(request).filter(pk__in=keys)))
 
 
 def action(
@@ -104,7 +100,7 @@ def action(
         @require_http_methods(["GET", "HEAD", "POST"])
         @wraps(view)
         def with_selection(request: HttpRequest) -> HttpResponse:
-            posted, fields = request.method == "POST", request.POST
+            posted = request.method == "POST"
             if not posted and not (form and SELECTING & set(request.GET)):
                 return redirect("failures:failures")
             if not request.user.has_perms([SEE, "failures.change_care"]):
@@ -114,10 +110,7 @@ def action(
                 text = _("Nothing was changed. Select at least one failure.")
                 messages.warning(request, text)
                 return redirect(selection.back)
-            query = urlencode(
-                {name: fields.getlist(name) for name in FIELDS}, doseq=True
-            )
-            url = f"{request.path}?{query}"
+            url = f"{request.path}?{urlencode(selection.fields)}"
             opened = form and posted and not selection.sent
             if opened and len(quote(url)) < URL_LENGTH:
                 return redirect(url)

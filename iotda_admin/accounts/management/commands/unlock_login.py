@@ -12,20 +12,16 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="the user name")
 
+    @transaction.atomic
     def handle(self, *args: Any, name: str, **options: Any) -> None:
-        with transaction.atomic():
-            locked = login_throttle.unlock_account(name)
-            if locked:
-                detail = {
-                    "what": "user",
-                    "name": name,
-                    "changes": {"sign-in": ["locked", "unlocked"]},
-                }
-                current_request.record_account_event(
-                    "account.changed",
-                    summary=f"user {name}: sign-in unlocked"[:500],
-                    targets=[(name, f"user {name}")],
-                    detail=detail,
-                )
-        unlocked, not_locked = f"{name} is unlocked.", f"{name} has no failed logins."
-        self.stdout.write(unlocked if locked else not_locked)
+        if not login_throttle.unlock_account(name):
+            self.stdout.write(f"{name} has no failed logins.")
+            return
+        changes = {"sign-in": ["locked", "unlocked"]}
+        current_request.record_account_event(
+            "account.changed",
+            summary=f"user {name}: sign-in unlocked",
+            targets=[(name, f"user {name}")],
+            detail={"what": "user", "name": name, "changes": changes},
+        )
+        self.stdout.write(f"{name} is unlocked.")
