@@ -101,9 +101,9 @@ def remember_values(
 def record_save(
     instance: Model, update_fields: Set[str] | None = None, **_: Any
 ) -> None:
-    if not hasattr(instance, "_before"):
+    old, changes = instance.__dict__.pop("_before", None), {}
+    if old is None:
         return
-    old, changes = instance.__dict__.pop("_before"), {}
     for name in AUDITED_FIELDS[type(instance)]:
         was, now = old.get(name), getattr(instance, name)
         if was != now and (old or now):

@@ -73,8 +73,7 @@ def clear_attempts(name: str, address: str) -> None:
 def unlock_account(name: str) -> int:
     """Unlock an account for all addresses; return the number of deleted rows."""
     rows = LoginTries.objects.filter(account=name_digest(name))
-    addresses = list(rows.values_list("address", flat=True))
-    LoginTries.objects.filter(account="", address__in=addresses).delete()
+    LoginTries.objects.filter(account="", address__in=rows.values("address")).delete()
     return rows.delete()[0]
 
 

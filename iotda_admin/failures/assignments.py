@@ -81,25 +81,25 @@ def carry_over(source: str = "worker") -> None:
     assignments = Assignment.objects.filter(
         target__resolved_by__endswith=FAILED_AGAIN, closed_at=None
     ).select_related("target")
-    alike: dict[tuple[Any, ...], list[Assignment]] = defaultdict(list)
+    alike: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for each in assignments.order_by("pk")[:BATCH_SIZE]:
         number = each.target.resolved_by.removesuffix(FAILED_AGAIN).removeprefix("OP-")
         if number.isdigit():
             values = [getattr(each, name) for name in CARRIED_OVER]
-            alike[int(number), *values].append(each)
-    for (operation, *values), group in alike.items():
+            alike[int(number), *values].append(each.pk)
+    for (operation, *values), keys in alike.items():
         fields = dict(zip(CARRIED_OVER, values, strict=True))
-        move_to(operation, group, fields, source)
+        move_to(operation, keys, fields, source)
 
 
 @transaction.atomic
 def move_to(
-    operation: int, group: Sequence[Assignment], fields: dict[str, Any], source: str
+    operation: int, keys: Sequence[int], fields: dict[str, Any], source: str
 ) -> None:
     """Move assignments with equal fields to failures of an operation without any."""
     # The worker and a retry may run at the same time: each moves what it could lock.
-    locked = Assignment.objects.filter(pk__in=[each.pk for each in group])
-    locked = locked.select_for_update(skip_locked=True, of=("self",))
+    same = Assignment.objects.filter(pk__in=keys)
+    locked = same.select_for_update(skip_locked=True, of=("self",))
     moved = [each.target for each in locked.select_related("target")]
     ids = [target.target_id for target in moved]
     later = Target.objects.filter(operation=operation, target_id__in=ids)

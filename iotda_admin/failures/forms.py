@@ -8,6 +8,7 @@ from iotda_admin.access.scope import AnyUser
 from iotda_admin.operations.verbs import all_verbs
 
 ME, NOBODY = "me", "nobody"
+ASSIGNEES = {ME: _("me"), NOBODY: _("nobody")}
 
 
 def verb_choices() -> list[tuple[str, Any]]:
@@ -42,15 +43,12 @@ class FailureFilterForm(forms.Form):
     @property
     def applied(self) -> list[tuple[str, Any, Any]]:
         """Return name, label and displayed value of each filter that is set."""
-        return [
-            (name, self.fields[name].label, self.display(name, value))
-            for name, value in self.values.items()
-        ]
-
-    def display(self, name: str, value: str) -> Any:
-        if name == "owner":
-            return {ME: _("me"), NOBODY: _("nobody")}.get(value, value)
-        return dict(getattr(self.fields[name], "choices", [])).get(value, value)
+        shown = []
+        for name, value in self.values.items():
+            field = self.fields[name]
+            choices = ASSIGNEES if name == "owner" else getattr(field, "choices", ())
+            shown.append((name, field.label, dict(choices).get(value, value)))
+        return shown
 
     def filters(self, user: AnyUser) -> Q:
         values, found = self.values, Q()

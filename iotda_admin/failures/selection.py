@@ -30,7 +30,7 @@ class FailureSelection:
     query: QueryDict
     targets: Sequence[Target]
     fields: Sequence[tuple[str, object]]
-    more: bool = False
+    more: bool
 
     @property
     def keys(self) -> list[int]:
@@ -61,27 +61,27 @@ def selected_failures(
             rows = rows.filter(pk__lte=upto)
         found = load(rows)
         fields += [("all", 1), ("upto", found[0].pk if found else 0)]
-        more = len(found) > COUNT_LIMIT
-        return FailureSelection(request, query, found[:COUNT_LIMIT], fields, more)
-    keys = whole_numbers(sent.getlist("only") or sent.getlist("target"))
-    chosen = Target.objects.filter(
-        pk__in=keys[:COUNT_LIMIT], operation__in=visible(request)
-    )
-    if chosen.count() < len(keys):
-        # Reject the whole request if the user may not see one of them.
-        raise Http404
-    # Only failures resolved by hand can be reopened, not by an operation or a sync.
-    by_hand = Q(assignment__closed_at__isnull=False)
-    in_list = by_hand if resolved else Q(resolved_at=None)
-    targets = load(chosen.filter(in_list, state__in=Target.FAILURES))
-    fields += [("target", target.pk) for target in targets]
-    return FailureSelection(request, query, targets, fields)
+    else:
+        keys = whole_numbers(sent.getlist("only") or sent.getlist("target"))
+        rows = Target.objects.filter(
+            pk__in=keys[:COUNT_LIMIT], operation__in=visible(request)
+        )
+        if rows.count() < len(keys):
+            # Reject the whole request if the user may not see one of them.
+            raise Http404
+        # Only failures resolved by hand can be reopened, not by an operation or a sync.
+        by_hand = Q(assignment__closed_at__isnull=False)
+        in_list = by_hand if resolved else Q(resolved_at=None)
+        found = load(rows.filter(in_list, state__in=Target.FAILURES))
+        fields += [("target", target.pk) for target in found]
+    more = len(found) > COUNT_LIMIT
+    return FailureSelection(request, query, found[:COUNT_LIMIT], fields, more)
 
 
 def matching_failures(request: HttpRequest, query: QueryDict) -> QuerySet[Target]:
     filters = FailureFilterForm(query).filters(request.user)
     rows = filter_failures(visible(request), filters)
-    return in_group(rows, query.get("state", ""), query.get("code", "")).order_by("-pk")
+    return in_group(rows, query.get("state", ""), query.get("code", ""))
 
 
 def load(rows: QuerySet[Target]) -> list[Target]:
