@@ -31,7 +31,7 @@ class Gauges(Collector):
         yield from found
 
 
-def gauges() -> Iterator[GaugeMetricFamily]:
+def counts_by_state() -> Iterator[GaugeMetricFamily]:
     # Only the last day: counting all rows would take longer every day.
     day = timezone.now() - timedelta(days=1)
     yield by_state(
@@ -54,6 +54,10 @@ def gauges() -> Iterator[GaugeMetricFamily]:
         "Targets that failed or are unknown, and are not resolved",
         Target.objects.filter(state__in=Target.FAILURES, resolved_at=None),
     )
+
+
+def gauges() -> Iterator[GaugeMetricFamily]:
+    yield from counts_by_state()
     yield one(
         "workers", "Workers with a recent heartbeat", workers.live_workers().count()
     )

@@ -59,31 +59,31 @@ def authorization(
         if "_" not in name
     }
     names = ";".join(signed)
-    canonical = "\n".join(
-        (
-            method.upper(),
-            canonical_path(path),
-            canonical_query(query),
-            "".join(f"{name}:{value}\n" for name, value in signed.items()),
-            names,
-            _payload_hash(signed, body),
-        )
+    lines = (
+        method.upper(),
+        canonical_path(path),
+        canonical_query(query),
+        *(f"{name}:{value}" for name, value in signed.items()),
+        "",
+        names,
+        _payload_hash(signed, body),
     )
-    date = signed["x-sdk-date"]
+    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    owner, signature = _signature(key, signed["x-sdk-date"], digest)
+    return f"{owner}, SignedHeaders={names}, Signature={signature}"
+
+
+def _signature(key: Key, date: str, digest: str) -> tuple[str, str]:
+    """Return the algorithm with the key's name, and the signature of a request."""
     algorithm, secret, stamp = SDK_ALGORITHM, key.secret_key, date
     owner = f"Access={key.access_key}"
     if key.region:
         scope = f"{date[:8]}/{key.region}/{SERVICE}"
-        algorithm, secret, stamp = (
-            DERIVED_ALGORITHM,
-            _derived(key, scope),
-            f"{date}\n{scope}",
-        )
-        owner = f"Credential={key.access_key}/{scope}"
-    digest = hashlib.sha256(canonical.encode()).hexdigest()
+        secret, stamp = _derived(key, scope), f"{date}\n{scope}"
+        algorithm, owner = DERIVED_ALGORITHM, f"Credential={key.access_key}/{scope}"
     message = f"{algorithm}\n{stamp}\n{digest}"
     signature = hmac.new(secret.encode(), message.encode(), "sha256").hexdigest()
-    return f"{algorithm} {owner}, SignedHeaders={names}, Signature={signature}"
+    return f"{algorithm} {owner}", signature
 
 
 def _payload_hash(signed: Mapping[str, str], body: bytes) -> str:
