@@ -10,7 +10,7 @@ from django.db import transaction
 from iotda_admin.audit.record import deferred_events, record_event
 from iotda_admin.operations.counts import format_counts
 from iotda_admin.operations.models import Chunk, Operation
-from iotda_admin.operations.verbs import TargetOutcome
+from iotda_admin.operations.verbs import Outcomes
 
 # The most targets that one event names.
 TARGETS_PER_EVENT = 1000
@@ -72,9 +72,8 @@ def record_operation_event(kind: str, operation: Operation, **columns: Any) -> N
 
 def record_chunk_event(
     kind: str,
-    operation: Operation,
     chunk: Chunk,
-    outcomes: Mapping[str, TargetOutcome],
+    outcomes: Outcomes,
     names: Mapping[str, str],
     **columns: Any,
 ) -> None:
@@ -82,10 +81,10 @@ def record_chunk_event(
     counts = Counter(str(outcome.state) for outcome in outcomes.values())
     record_operation_event(
         kind,
-        operation,
+        chunk.operation,
         chunk=chunk.number,
         attempt=chunk.attempts,
-        summary=describe_targets(operation, list(outcomes or names), names),
+        summary=describe_targets(chunk.operation, list(outcomes or names), names),
         outcome=format_counts(counts),
         targets=[
             (id, names.get(id, ""), str(outcome.state), outcome.code, outcome.message)

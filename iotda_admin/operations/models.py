@@ -1,6 +1,7 @@
 """An operation, its chunks, and the outcome of each target."""
 
 from collections.abc import Iterable
+from typing import Self
 
 from django.contrib.auth import get_user_model
 from django.db import models
@@ -112,6 +113,19 @@ def the_one(spaces: Iterable[str]) -> str:
     return found[0] or "*" if len(found) == 1 else "*"
 
 
+class ChunkQuerySet(models.QuerySet["Chunk"]):
+    def due(self, state: str) -> Self:
+        """Return the chunks in this state that are to be sent, read back or polled now."""
+        return self.filter(state=state, due_at__lte=timezone.now())
+
+    def with_tokens(self, tokens: Iterable[tuple[int, int]]) -> Self:
+        """Return the chunks that still have these fencing tokens, given by their keys."""
+        own = models.Q(pk__in=[])
+        for pk, token in tokens:
+            own |= models.Q(pk=pk, token=token)
+        return self.filter(own)
+
+
 class Chunk(models.Model):
     """The targets of one write request."""
 
@@ -151,6 +165,8 @@ class Chunk(models.Model):
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.CharField(max_length=512, blank=True)
 
+    objects = ChunkQuerySet.as_manager()
+
     class Meta:
         default_permissions = ()
         ordering = ["operation", "number"]
@@ -170,6 +186,9 @@ class Chunk(models.Model):
         return f"chunk {self.number} of OP-{self.operation_id}"
 
 
+ChunkState = Chunk.State
+
+
 class Target(models.Model):
     """One device, product or resource space of an operation."""
 
@@ -186,6 +205,8 @@ class Target(models.Model):
     IN_FLIGHT = (State.PENDING, State.SENT)
     DONE = (State.OK, State.ALREADY)
     FAILURES = (State.FAILED, State.UNKNOWN)
+    # Sent, and without a definite outcome.
+    UNDECIDED = (State.SENT, State.UNKNOWN)
 
     operation = models.ForeignKey(
         Operation, models.PROTECT, related_name="targets", db_index=False

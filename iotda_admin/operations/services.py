@@ -22,7 +22,7 @@ from iotda_admin.operations.execution.executor import (
     execute_chunk,
     execute_leased_chunk,
 )
-from iotda_admin.operations.execution.leases import lease_new_chunk
+from iotda_admin.operations.execution.leases import lease_locked_chunk
 from iotda_admin.operations.execution.wakeups import notify_workers
 from iotda_admin.operations.models import (
     Chunk,
@@ -90,7 +90,7 @@ def submit(request: OperationRequest, actor: Actor, client: Client) -> Operation
         with audited_transaction(durable=True):
             operation, chunks = record(resolved, actor)
             if len(chunks) == 1 and not chunks[0].by_task:
-                leased = lease_new_chunk(chunks[0], operation, decision.spaces)
+                leased = lease_locked_chunk(chunks[0], decision)
     except IntegrityError:
         operation = find_or_conflict(request, actor)
     if leased:

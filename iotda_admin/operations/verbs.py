@@ -74,11 +74,17 @@ class TargetOutcome:
     message: str = ""
 
 
+# By target ID.
+type Outcomes = Mapping[str, TargetOutcome]
+# Whether a target already was as requested; None: unknown.
+type StoodBefore = Mapping[str, bool | None]
+
+
 @dataclass(slots=True)
 class VerbRequest:
     """The targets of one operation that IoTDA is asked to change, or asked about.
 
-    stood_before  maps each target's ID to whether it already was as requested; None: unknown
+    stood_before  the targets, by ID
     seen          what IoTDA showed of the targets meanwhile; ``VerbInventory.store`` gets it
     heartbeat     to be called during a long read: it keeps the lease alive
     task_name     the name of the batch task, if the targets go as one
@@ -86,7 +92,7 @@ class VerbRequest:
     """
 
     operation: Operation
-    stood_before: Mapping[str, bool | None]
+    stood_before: StoodBefore
     seen: list[Any] = field(default_factory=list)
     heartbeat: Callable[[], None] = lambda: None
     task_name: str = ""
@@ -107,7 +113,7 @@ class VerbAnswer:
     With a ``task_id`` IoTDA has only accepted a batch task, and no target has ended yet.
     """
 
-    outcomes: Mapping[str, TargetOutcome]
+    outcomes: Outcomes
     status: int | None = None
     request_id: str = ""
     task_id: str = ""

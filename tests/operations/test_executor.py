@@ -21,7 +21,6 @@ from iotda_admin.operations.execution import executor, lifecycle, reconciliation
 from iotda_admin.operations.execution.leases import (
     heartbeat,
     lease_chunk,
-    requeue_unsent,
 )
 from iotda_admin.operations.execution.result_writer import (
     MAX_ATTEMPTS,
@@ -76,7 +75,7 @@ def test_the_counts_add_up_at_every_step(
     inventory.fault("BindDevicePolicy", "drop", match={"nth": 2})
     steps = [outcome_counts(operation)]
     for chunk in operation.chunks.all():
-        requeue_unsent([lease_chunk(chunk)])
+        write_results([ChunkResult(lease_chunk(chunk))])
         steps.append(outcome_counts(operation))
         executor.execute_chunk(chunk, client())
         steps.append(outcome_counts(operation))
@@ -172,7 +171,7 @@ def test_a_late_result_is_ignored_while_the_next_holder_sends(
 ) -> None:
     operation = record_operation("device.freeze", *inventory.free(1))
     first = lease_chunk(operation.chunks.get())
-    requeue_unsent([first])
+    write_results([ChunkResult(first)])
     second = lease_chunk(operation.chunks.get())
     write_results([ChunkResult(first, error=Rejected("no", status=404))])
     assert outcome_counts(operation) == {"sent": 1}

@@ -6,8 +6,7 @@ created again while it may exist.
 """
 
 import logging
-import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from itertools import batched
 from operator import attrgetter
@@ -17,6 +16,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from iotda_admin.core.bulk_sql import values_subquery
 from iotda_admin.iotda import (
@@ -46,9 +46,9 @@ from iotda_admin.operations.execution.lifecycle import (
     skip_pending,
 )
 from iotda_admin.operations.execution.reconciliation import (
-    READER_LEASE_SECONDS,
     RETRY_SECONDS,
     ReadBack,
+    ReaderLease,
     chunks_to_read_back,
 )
 from iotda_admin.operations.execution.result_writer import (
@@ -58,10 +58,11 @@ from iotda_admin.operations.execution.result_writer import (
     regroup_targets,
     seconds_from_now,
 )
-from iotda_admin.operations.models import Chunk, Operation, Target
+from iotda_admin.operations.models import Chunk, ChunkState, Operation, Target
 from iotda_admin.operations.verbs import (
+    Outcomes,
     State,
-    TargetOutcome,
+    StoodBefore,
     Verb,
     get_verb,
     task_name,
@@ -91,10 +92,8 @@ def poll_due_tasks(
     lost = chunks_to_read_back(by_task=True).filter(scope)
     for pk in dict.fromkeys(lost.values_list("operation", flat=True)):
         find_lost_tasks(pk, client or configured_client())
-    followed = Chunk.objects.filter(
-        scope, state=Chunk.State.FOLLOWED, due_at__lte=timezone.now()
-    )
-    for pk in list(followed.order_by("due_at").values_list("pk", flat=True)):
+    followed = Chunk.objects.due(ChunkState.FOLLOWED).filter(scope).order_by("due_at")
+    for pk in list(followed.values_list("pk", flat=True)):
         poll_task(pk, client or configured_client())
 
 
@@ -142,7 +141,7 @@ def adopt_task(chunk: Chunk, task_id: str) -> None:
     they were unknown.
     """
     Chunk.objects.filter(pk=chunk.pk).update(
-        state=Chunk.State.FOLLOWED,
+        state=ChunkState.FOLLOWED,
         task_id=task_id,
         due_at=timezone.now(),
         misses=0,
@@ -154,7 +153,7 @@ def adopt_task(chunk: Chunk, task_id: str) -> None:
         subject=OuterRef("subject"),
         state__in=Target.IN_FLIGHT,
     )
-    Target.objects.filter(~Exists(others), chunk=chunk, state=State.UNKNOWN).update(
+    chunk.targets.filter(~Exists(others), state=State.UNKNOWN).update(
         state=State.SENT, error_code="", error_message=""
     )
 
@@ -171,32 +170,34 @@ def poll_task(pk: int, client: Client) -> None:
 
 
 def lease_task(pk: int) -> "TaskPoll | None":
-    with transaction.atomic():
-        due = Chunk.objects.filter(
-            pk=pk, state=Chunk.State.FOLLOWED, due_at__lte=timezone.now()
-        )
-        chunk = due.select_for_update(skip_locked=True).first()
-        if chunk is None:
-            return None
-        chunk.token += 1
-        Chunk.objects.filter(pk=pk).update(
-            token=chunk.token, due_at=seconds_from_now(READER_LEASE_SECONDS)
-        )
-    return TaskPoll(chunk, Operation.objects.get(pk=chunk.operation_id))
+    poll = TaskPoll(Operation.objects.get(chunks=pk))
+    due = Chunk.objects.due(ChunkState.FOLLOWED).filter(pk=pk)
+    return poll if poll.lease_rows(due, 1) else None
 
 
 class TaskLeaseLost(Exception):
     """Raised when another worker has taken the task over; our results are ignored."""
 
 
-class TaskPoll:
-    """One poll of a batch task. Until it ends, `due_at` is the end of its lease."""
+class TaskPoll(ReaderLease):
+    """One poll of a batch task."""
 
-    def __init__(self, chunk: Chunk, operation: Operation) -> None:
-        self.chunk, self.operation = chunk, operation
+    state = ChunkState.FOLLOWED
+
+    def __init__(self, operation: Operation) -> None:
+        super().__init__(operation)
         self.verb = get_verb(operation.verb)
         self.finished = False
-        self.next_heartbeat = time.monotonic() + READER_LEASE_SECONDS / 4
+
+    @cached_property
+    def chunk(self) -> Chunk:
+        """The chunk as it was after it was leased."""
+        return self.operation.chunks.get(pk__in=self.tokens)
+
+    def update(self, **columns: Any) -> None:
+        """Update the chunk; raise TaskLeaseLost if another worker has it."""
+        if not self.own_chunks().update(token=F("token"), **columns):
+            raise TaskLeaseLost
 
     def run(self, client: Client) -> None:
         try:
@@ -211,14 +212,10 @@ class TaskPoll:
     def poll(self, client: Client) -> None:
         found = client.show_batch_task(self.chunk.task_id)
         self.finished = found.task.finished
-        columns = {
-            "task_done": ended_targets(found.task.task_progress),
-            "error_message": "",
-        }
+        self.update(task_done=ended_targets(found.task.task_progress), error_message="")
         if not self.finished:
-            self.update_chunk(due_at=self.next_poll(), **columns)
+            self.update(due_at=self.next_poll())
             return
-        self.update_chunk(**columns)
         rows = self.fetch_rows(client, found)
         targets = dict(self.chunk.targets.values_list("target_id", "stood_before"))
         outcomes = parse_task_rows(found.task, rows, self.verb, targets)
@@ -247,9 +244,7 @@ class TaskPoll:
             self.heartbeat()
         return rows
 
-    def record_all(
-        self, outcomes: TaskOutcomes, stood_before: Mapping[str, bool | None]
-    ) -> None:
+    def record_all(self, outcomes: TaskOutcomes, stood_before: StoodBefore) -> None:
         left = self.open_ids()
         ended = [item for item in outcomes.ended.items() if item[0] in left]
         for group in batched(ended, TARGETS_PER_TRANSACTION):
@@ -257,31 +252,33 @@ class TaskPoll:
             self.heartbeat()
         left -= dict(ended).keys()
         if left & set(outcomes.waiting) and self.chunk.misses + 1 < ROW_READS:
-            self.update_chunk(due_at=self.next_poll(), misses=self.chunk.misses + 1)
+            self.update(due_at=self.next_poll(), misses=self.chunk.misses + 1)
         else:
             self.finish()
 
     def open_ids(self) -> set[str]:
         return set(open_targets(self.chunk).values_list("target_id", flat=True))
 
-    def record(self, outcomes: Mapping[str, TargetOutcome]) -> None:
+    def record(self, outcomes: Outcomes) -> None:
         with audited_transaction():
             buffer = OutcomeBuffer(lock_operation(self.operation.pk))
-            self.update_chunk()
+            self.update()
             buffer.add(self.chunk, outcomes)
             buffer.write()
-            names = dict(target_names(self.chunk, outcomes))
+            ids = values_subquery(list(outcomes))
+            # Not by chunk: each statement would read all targets of a large one.
+            named = self.operation.targets.filter(target_id__in=ids)
+            names = dict(named.values_list("target_id", "name"))
             detail = {"batch_task": self.chunk.task_id}
             record_chunk_event(
-                "chunk.answered", self.operation, self.chunk, outcomes, names,
-                detail=detail,
-            )  # fmt: skip
+                "chunk.answered", self.chunk, outcomes, names, detail=detail
+            )
 
     def finish(self) -> None:
         """End the chunk; read back the targets whose outcome the task did not tell."""
         with audited_transaction():
             operation = lock_operation(self.operation.pk)
-            self.update_chunk(state=Chunk.State.DONE, misses=0)
+            self.update(state=ChunkState.DONE, misses=0)
             if left := len(self.open_ids()):
                 log.warning("%s: %d targets without outcome", self.chunk, left)
                 leave_to_reconciliation(self.chunk)
@@ -298,24 +295,11 @@ class TaskPoll:
         if unreadable and self.chunk.misses + 1 >= ROW_READS:
             self.finish()
             return
-        self.update_chunk(
+        self.update(
             due_at=seconds_from_now(max(RETRY_SECONDS, error.retry_after or 0)),
             misses=self.chunk.misses + unreadable,
             error_message=error.message[:512],
         )
-
-    def heartbeat(self) -> None:
-        if time.monotonic() > self.next_heartbeat:
-            self.update_chunk(due_at=seconds_from_now(READER_LEASE_SECONDS))
-            self.next_heartbeat = time.monotonic() + READER_LEASE_SECONDS / 4
-
-    def update_chunk(self, **columns: Any) -> None:
-        """Update the chunk; raise TaskLeaseLost if another worker has it."""
-        own = Chunk.objects.filter(
-            pk=self.chunk.pk, token=self.chunk.token, state=Chunk.State.FOLLOWED
-        )
-        if not own.update(token=F("token"), **columns):
-            raise TaskLeaseLost
 
 
 def ended_targets(progress: TaskProgress) -> int:
@@ -325,23 +309,14 @@ def ended_targets(progress: TaskProgress) -> int:
 
 def open_targets(chunk: Chunk) -> QuerySet[Target]:
     """Return the targets without an outcome; an earlier worker may have written some."""
-    return chunk.targets.filter(state__in=[State.SENT, State.UNKNOWN])
-
-
-def target_names(
-    chunk: Chunk, ids: Collection[str]
-) -> QuerySet[Target, tuple[str, str]]:
-    own = Target.objects.filter(
-        operation=chunk.operation_id, target_id__in=values_subquery(list(ids))
-    )
-    return own.values_list("target_id", "name")
+    return chunk.targets.filter(state__in=Target.UNDECIDED)
 
 
 def leave_to_reconciliation(chunk: Chunk) -> None:
     """Move the open targets of a task to unknown chunks of their own, to be read back."""
     template = Chunk(
-        operation_id=chunk.operation_id,
-        state=Chunk.State.UNKNOWN,
+        operation=chunk.operation,
+        state=ChunkState.UNKNOWN,
         attempts=chunk.attempts,
         sent_at=chunk.sent_at,
         answered_at=chunk.answered_at,

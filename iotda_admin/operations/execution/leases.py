@@ -5,11 +5,10 @@ over after its lease has expired raises the fencing token; results with an earli
 are ignored.
 """
 
-import random
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from math import inf
 
@@ -27,8 +26,8 @@ from iotda_admin.iotda import RUNNING_TASK_LIMIT
 from iotda_admin.operations.audit_log import audited_transaction, record_chunk_event
 from iotda_admin.operations.error_codes import NOT_ALLOWED
 from iotda_admin.operations.execution.lifecycle import lock_operation, stop_operation
-from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.permissions import authorize
+from iotda_admin.operations.models import Chunk, ChunkState, Operation, Target
+from iotda_admin.operations.permissions import Decision, authorize
 from iotda_admin.operations.verbs import State, Verb, VerbRequest, get_verb, task_name
 
 HEARTBEAT_SECONDS = 2.0
@@ -42,6 +41,10 @@ IDS_IN_EVENT = 20
 OPERATIONS_PER_LEASE = 32
 
 
+# The operations whose chunks may be sent, with the spaces where their actors may act.
+type AllowedOperations = Mapping[Operation, frozenset[str] | None]
+
+
 @dataclass(slots=True)
 class LeasedChunk:
     """A chunk that this process has committed as sent."""
@@ -49,8 +52,8 @@ class LeasedChunk:
     chunk: Chunk
     request: VerbRequest
     # On this process's monotonic clock. Do not send it later: it may be taken over.
-    valid_until: float = field(default=0.0)
-    names: Mapping[str, str] = field(default_factory=dict)
+    valid_until: float
+    names: Mapping[str, str]
 
     @property
     def operation(self) -> Operation:
@@ -59,17 +62,6 @@ class LeasedChunk:
     @property
     def verb(self) -> Verb:
         return get_verb(self.operation.verb)
-
-
-@dataclass(frozen=True, slots=True)
-class AuthorizedOperation:
-    """An operation whose actor still has the permission.
-
-    `spaces` are the resource spaces where the actor may act; None means all.
-    """
-
-    operation: Operation
-    spaces: frozenset[str] | None = None
 
 
 def lease_seconds(calls: int = 1) -> float:
@@ -101,7 +93,8 @@ class Schedule:
             return []
         refreshed = time.monotonic() > self.expires_at
         if refreshed:
-            self.refresh()
+            self.operations = operations_with_due_chunks()
+            self.expires_at = time.monotonic() + SCHEDULE_SECONDS
         leased = lease_due_chunks(
             [each for each in self.operations if each.pk not in exclude], limit
         )
@@ -109,62 +102,45 @@ class Schedule:
             self.expires_at = 0.0
         return leased if leased or refreshed else self.lease(limit, exclude)
 
-    def refresh(self) -> None:
-        self.operations = operations_with_due_chunks()
-        self.expires_at = time.monotonic() + SCHEDULE_SECONDS
-
 
 def lease_due_chunks(operations: Sequence[Operation], limit: int) -> list[LeasedChunk]:
     """Lease up to `limit` due chunks of these operations, in equal shares."""
     with audited_transaction():
-        authorized = [each for each in map(reauthorize, operations) if each]
+        decisions = {each: reauthorize(each) for each in operations}
+        allowed = {each: by.spaces for each, by in decisions.items() if by.allowed}
         locked: list[Chunk] = []
-        for each in authorized:
-            share = chunk_share(each.operation, -(-limit // len(authorized)))
-            locked += lock_due_chunks(each.operation, share)
-        return mark_sent(within_task_limit(locked[:limit]), authorized, lease_seconds())
+        for operation in allowed:
+            share = chunk_share(operation, -(-limit // len(allowed)))
+            locked += lock_due_chunks(operation)[:share]
+        return mark_sent(within_task_limit(locked[:limit]), allowed, lease_seconds())
 
 
 def lease_chunk(chunk: Chunk) -> LeasedChunk | None:
     """Lease this chunk, unless another process has it."""
     operation = Operation.objects.get(pk=chunk.operation_id)
     with audited_transaction(durable=True):
-        seconds = lease_seconds(get_verb(operation.verb).calls)
-        authorized = reauthorize(operation)
-        leased = (
-            mark_sent(lock_chunk(chunk), [authorized], seconds) if authorized else []
-        )
-        return leased[0] if leased else None
+        decision = reauthorize(operation)
+        own = lock_due_chunks(operation).filter(pk=chunk.pk).first()
+        return lease_locked_chunk(own, decision) if own and decision.allowed else None
 
 
-def lease_new_chunk(
-    chunk: Chunk, operation: Operation, spaces: frozenset[str] | None
-) -> LeasedChunk:
-    """Lease a chunk in the transaction that records it."""
-    authorized = AuthorizedOperation(operation, spaces)
-    seconds = lease_seconds(get_verb(operation.verb).calls)
-    return mark_sent([chunk], [authorized], seconds)[0]
+def lease_locked_chunk(chunk: Chunk, decision: Decision) -> LeasedChunk:
+    """Lease one chunk in the transaction that has locked or recorded it."""
+    seconds = lease_seconds(get_verb(chunk.operation.verb).calls)
+    return mark_sent([chunk], {chunk.operation: decision.spaces}, seconds)[0]
+
+
+def sendable_operations() -> QuerySet[Operation]:
+    """Return the running operations that have due chunks and need not wait."""
+    due = Chunk.objects.due(ChunkState.PENDING).filter(operation=OuterRef("pk"))
+    return Operation.objects.filter(
+        Exists(due.order_by()), state=Operation.State.RUNNING
+    ).exclude(held_until__gt=timezone.now())
 
 
 def work_waits() -> bool:
     """Whether a chunk can be sent: cheap, for an idle worker to ask often."""
-    now = timezone.now()
-    free = Q(operation__held_until=None) | Q(operation__held_until__lte=now)
-    due = Chunk.objects.filter(free, state=Chunk.State.PENDING, due_at__lte=now)
-    return due.filter(operation__state=Operation.State.RUNNING).exists()
-
-
-def seconds_until_due() -> float:
-    """Until a chunk is to be sent or read again, or loses its lease; inf for never."""
-    sent = Q(state=Chunk.State.SENT)
-    moments = Chunk.objects.filter(state__in=Chunk.OPEN).aggregate(
-        due_at=Min("due_at", filter=~sent), lease_until=Min("lease_until", filter=sent)
-    )
-    now = timezone.now()
-    return min(
-        ((moment - now).total_seconds() for moment in moments.values() if moment),
-        default=inf,
-    )
+    return sendable_operations().exists()
 
 
 def operations_with_due_chunks() -> list[Operation]:
@@ -172,38 +148,36 @@ def operations_with_due_chunks() -> list[Operation]:
 
     It is random so that no operation waits for the end of a large one.
     """
-    now = timezone.now()
-    chunks = Chunk.objects.filter(operation=OuterRef("pk"))
-    due = chunks.filter(state=Chunk.State.PENDING, due_at__lte=now)
-    not_held = Q(held_until=None) | Q(held_until__lte=now)
-    running = Operation.objects.filter(
-        not_held, Exists(due), state=Operation.State.RUNNING
-    )
-    found = list(
-        running.annotate(answered=Exists(chunks.filter(state=Chunk.State.DONE)))
-    )
-    return random.sample(found, min(len(found), OPERATIONS_PER_LEASE))
+    done = Chunk.objects.filter(operation=OuterRef("pk"), state=ChunkState.DONE)
+    found = sendable_operations().annotate(answered=Exists(done))
+    return list(found.order_by("?")[:OPERATIONS_PER_LEASE])
 
 
-def reauthorize(operation: Operation) -> AuthorizedOperation | None:
+def seconds_until_due() -> float:
+    """Until a chunk is to be sent or read again, or loses its lease; inf for never."""
+    sent = Q(state=ChunkState.SENT)
+    moments = Chunk.objects.filter(state__in=Chunk.OPEN).aggregate(
+        due_at=Min("due_at", filter=~sent), lease_until=Min("lease_until", filter=sent)
+    )
+    first = min(filter(None, moments.values()), default=None)
+    return (first - timezone.now()).total_seconds() if first else inf
+
+
+def reauthorize(operation: Operation) -> Decision:
     """Authorize the actor again before each lease; stop the operation if denied."""
     by_command = operation.source == "cli" and operation.actor_id is None
     user = (
         None if by_command else load_actor_user(operation.actor_id) or AnonymousUser()
     )
     decision = authorize(user, operation)
-    if decision.allowed:
-        return AuthorizedOperation(operation, decision.spaces)
-    locked = lock_operation(operation.pk)
-    if locked.running:
-        reason = {
-            "permission": _("%(who)s no longer has the permission for this."),
-            "scope": _(
-                "%(who)s no longer has access to all resource spaces of the targets."
-            ),
-        }[decision.denied_by]
+    if not decision.allowed and (locked := lock_operation(operation.pk)).running:
+        reason = (
+            _("%(who)s no longer has access to all resource spaces of the targets.")
+            if decision.denied_by == "scope"
+            else _("%(who)s no longer has the permission for this.")
+        )
         stop_operation(locked, NOT_ALLOWED, reason % {"who": locked.actor_name})
-    return None
+    return decision
 
 
 def chunk_share(operation: Operation, share: int) -> int:
@@ -215,14 +189,12 @@ def chunk_share(operation: Operation, share: int) -> int:
     return share if answered and operation.strikes < OUTAGE_STRIKES else 1
 
 
-def lock_due_chunks(operation: Operation, limit: int) -> list[Chunk]:
-    """Lock due chunks that no other process has locked."""
+def lock_due_chunks(operation: Operation) -> QuerySet[Chunk]:
+    """Return due chunks, which the query locks, except those locked by others."""
     # All conditions are on the row itself: PostgreSQL checks those again once it has the
     # lock, but not a join. A stopped operation has no pending chunks.
-    due = Chunk.objects.filter(
-        operation=operation.pk, state=Chunk.State.PENDING, due_at__lte=timezone.now()
-    ).order_by("number")
-    return list(due.select_for_update(skip_locked=True)[:limit])
+    due = operation.chunks.due(ChunkState.PENDING).order_by("number")
+    return due.select_for_update(skip_locked=True)
 
 
 def within_task_limit(chunks: Sequence[Chunk]) -> list[Chunk]:
@@ -233,42 +205,43 @@ def within_task_limit(chunks: Sequence[Chunk]) -> list[Chunk]:
     """
     tasks = [chunk for chunk in chunks if chunk.by_task]
     if tasks:
-        started = (Chunk.State.SENT, Chunk.State.UNKNOWN, Chunk.State.FOLLOWED)
+        started = set(Chunk.OPEN) - {ChunkState.PENDING}
         running = Chunk.objects.filter(by_task=True, state__in=started).count()
         del tasks[: max(0, RUNNING_TASK_LIMIT - running)]
     return [chunk for chunk in chunks if chunk not in tasks]
 
 
-def lock_chunk(chunk: Chunk) -> list[Chunk]:
-    due = Chunk.objects.filter(
-        pk=chunk.pk, state=Chunk.State.PENDING, due_at__lte=timezone.now()
-    )
-    return list(due.select_for_update(skip_locked=True))
-
-
 def mark_sent(
-    chunks: Sequence[Chunk], authorized: Sequence[AuthorizedOperation], seconds: float
+    chunks: Sequence[Chunk], allowed: AllowedOperations, seconds: float
 ) -> list[LeasedChunk]:
     """Write that these locked chunks are sent, with a lease of so many seconds."""
     if not chunks:
         return []
     valid_until = time.monotonic() + seconds
     mark_chunks_sent(chunks, seconds)
-    targets = mark_targets_sent(chunks)
-    by_operation = {each.operation.pk: each for each in authorized}
+    names: dict[int, dict[str, str]] = defaultdict(dict)
+    stood_before: dict[int, dict[str, bool | None]] = defaultdict(dict)
+    pending = Target.objects.filter(chunk__in=chunks, state=State.PENDING)
+    columns = ("chunk", "target_id", "name", "stood_before")
+    for pk, id, name, stood in pending.order_by("pk").values_list(*columns):
+        names[pk][id], stood_before[pk][id] = name, stood
+    pending.update(state=State.SENT)
     leased = []
     for chunk in chunks:
-        own = targets[chunk.pk]
-        names = {id: name for id, name, _stood_before in own}
-        states = {id: stood_before for id, _name, stood_before in own}
-        request = build_request(chunk, by_operation[chunk.operation_id], states)
-        record_chunk_sent(chunk, request.operation, names)
-        leased.append(LeasedChunk(chunk, request, valid_until, names))
+        operation = chunk.operation
+        record_chunk_sent(chunk, names[chunk.pk])
+        request = VerbRequest(
+            operation,
+            stood_before[chunk.pk],
+            task_name=task_name(operation, chunk.number) if chunk.by_task else "",
+            spaces=allowed[operation],
+        )
+        leased.append(LeasedChunk(chunk, request, valid_until, names[chunk.pk]))
     return leased
 
 
 def mark_chunks_sent(chunks: Sequence[Chunk], seconds: float) -> None:
-    sent = {"state": Chunk.State.SENT, "sent_at": timezone.now()}
+    sent = {"state": ChunkState.SENT, "sent_at": timezone.now()}
     Chunk.objects.filter(pk__in=[chunk.pk for chunk in chunks]).update(
         token=F("token") + 1,
         attempts=F("attempts") + 1,
@@ -280,45 +253,20 @@ def mark_chunks_sent(chunks: Sequence[Chunk], seconds: float) -> None:
         vars(chunk).update(sent)
 
 
-def mark_targets_sent(
-    chunks: Sequence[Chunk],
-) -> Mapping[int, list[tuple[str, str, bool | None]]]:
-    """Return the id, name and earlier state of the sent targets, by chunk."""
-    pending = Target.objects.filter(chunk__in=chunks, state=State.PENDING)
-    targets: dict[int, list[tuple[str, str, bool | None]]] = defaultdict(list)
-    columns = ("chunk", "target_id", "name", "stood_before")
-    for chunk_id, *target in pending.order_by("pk").values_list(*columns):
-        targets[chunk_id].append(tuple(target))
-    pending.update(state=State.SENT)
-    return targets
-
-
-def record_chunk_sent(
-    chunk: Chunk, operation: Operation, names: Mapping[str, str]
-) -> None:
+def record_chunk_sent(chunk: Chunk, names: Mapping[str, str]) -> None:
     # Only the first targets of a batch task: the events of the outcomes name all of them.
     detail = {
         "targets": len(names),
         "ids": list(names)[:IDS_IN_EVENT],
         "by_task": chunk.by_task,
     }
-    record_chunk_event("chunk.sent", operation, chunk, {}, names, detail=detail)
-
-
-def build_request(
-    chunk: Chunk, authorized: AuthorizedOperation, targets: Mapping[str, bool | None]
-) -> VerbRequest:
-    operation = authorized.operation
-    name = task_name(operation, chunk.number) if chunk.by_task else ""
-    return VerbRequest(operation, targets, task_name=name, spaces=authorized.spaces)
+    record_chunk_event("chunk.sent", chunk, {}, names, detail=detail)
 
 
 def still_leased(leased_chunks: Iterable[LeasedChunk]) -> QuerySet[Chunk]:
     """Return the chunks that no other process has taken over."""
-    own = Q(pk__in=[])
-    for leased in leased_chunks:
-        own |= Q(pk=leased.chunk.pk, token=leased.chunk.token)
-    return Chunk.objects.filter(own, state=Chunk.State.SENT)
+    tokens = ((leased.chunk.pk, leased.chunk.token) for leased in leased_chunks)
+    return Chunk.objects.with_tokens(tokens).filter(state=ChunkState.SENT)
 
 
 def heartbeat(leased_chunks: Sequence[LeasedChunk]) -> None:
@@ -328,32 +276,15 @@ def heartbeat(leased_chunks: Sequence[LeasedChunk]) -> None:
     rows = still_leased(leased_chunks)
     rows.update(lease_until=lease_expiry(seconds))
     own = set(rows.values_list("pk", flat=True))
+    extended = [leased for leased in leased_chunks if leased.chunk.pk in own]
     for leased in leased_chunks:
         if leased.chunk.pk not in own:
             # Another worker took this chunk over; do not send it.
             leased.valid_until = 0.0
-    transaction.on_commit(lambda: confirm_leases(leased_chunks, own, valid_until))
 
-
-def confirm_leases(
-    leased_chunks: Sequence[LeasedChunk], own: Collection[int], valid_until: float
-) -> None:
-    """Use the extended leases only once they are committed."""
-    for leased in leased_chunks:
-        if leased.chunk.pk in own:
+    def confirm() -> None:
+        """Use the extended leases only once they are committed."""
+        for leased in extended:
             leased.valid_until = valid_until
 
-
-def requeue_unsent(leased_chunks: Sequence[LeasedChunk]) -> None:
-    """Undo the lease of chunks that were not sent; it does not count as an attempt."""
-    if not leased_chunks:
-        return
-    with transaction.atomic():
-        rows = still_leased(leased_chunks).select_for_update()
-        own = list(rows.values_list("pk", flat=True))
-        Target.objects.filter(chunk__in=own, state=State.SENT).update(
-            state=State.PENDING
-        )
-        Chunk.objects.filter(pk__in=own).update(
-            state=Chunk.State.PENDING, attempts=F("attempts") - 1, lease_until=None
-        )
+    transaction.on_commit(confirm)

@@ -17,7 +17,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from iotda_admin.core.bulk_sql import update_rows, values_subquery
+from iotda_admin.core.bulk_sql import values_subquery
 from iotda_admin.iotda import Client, IotdaError
 from iotda_admin.operations.audit_log import (
     TARGETS_PER_EVENT,
@@ -37,8 +37,14 @@ from iotda_admin.operations.execution.result_writer import (
     mark_already,
     seconds_from_now,
 )
-from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.verbs import State, TargetOutcome, VerbRequest, get_verb
+from iotda_admin.operations.models import Chunk, ChunkState, Operation, Target
+from iotda_admin.operations.verbs import (
+    Outcomes,
+    State,
+    TargetOutcome,
+    VerbRequest,
+    get_verb,
+)
 from iotda_admin.rate.connection import client as configured_client
 
 log = logging.getLogger(__name__)
@@ -50,13 +56,15 @@ RETRY_SECONDS = 15
 READER_LEASE_SECONDS = 60
 # The most chunks that one read serves: a policy's targets are listed once for all of them.
 CHUNKS_PER_READ = 200
-# Targets of other operations that may still change, except those that stay unknown.
-MAY_STILL_CHANGE = Q(state__in=[State.PENDING, State.SENT, State.UNKNOWN]) & ~Q(
-    error_code=CHANGED_SINCE
-)
 LATER = Q(pk__gt=OuterRef("pk"))
+# Targets that another operation may still change, even an earlier one, whose batch task
+# can be found again; but not those that stay unknown.
+MAY_STILL_CHANGE = Q(state__in=Target.IN_FLIGHT) & ~Q(pk=OuterRef("pk")) | Q(
+    state=State.UNKNOWN
+) & LATER & ~Q(error_code=CHANGED_SINCE)
 # A later operation changed the target, so IoTDA no longer shows what this one did.
 CHANGED_LATER = TargetOutcome(State.UNKNOWN, CHANGED_SINCE)
+FOUND_APPLIED = TargetOutcome(State.OK)
 FOUND_UNCHANGED = TargetOutcome(State.FAILED, NOT_APPLIED)
 
 
@@ -68,18 +76,19 @@ def recover_stalled() -> None:
 
 def expire_leases() -> None:
     """Mark chunks unknown whose sender has died: IoTDA may or may not have applied them."""
-    expired = Chunk.objects.filter(state=Chunk.State.SENT, lease_until__lt=Now())
-    for operation_id in sorted(set(expired.values_list("operation", flat=True))):
+    expired = Q(state=ChunkState.SENT, lease_until__lt=Now())
+    found = Chunk.objects.filter(expired).values_list("operation", flat=True)
+    for operation_id in sorted(set(found)):
         with audited_transaction():
-            operation = lock_operation(operation_id)
-            lost = list(expired.filter(operation=operation_id).select_for_update())
+            chunks = lock_operation(operation_id).chunks
+            lost = list(chunks.filter(expired).select_for_update())
             for chunk in lost:
-                record_sender_lost(chunk, operation)
+                record_sender_lost(chunk)
             Target.objects.filter(chunk__in=lost, state=State.SENT).update(
                 state=State.UNKNOWN
             )
-            Chunk.objects.filter(pk__in=[chunk.pk for chunk in lost]).update(
-                state=Chunk.State.UNKNOWN,
+            chunks.filter(pk__in=[chunk.pk for chunk in lost]).update(
+                state=ChunkState.UNKNOWN,
                 token=F("token") + 1,
                 lease_until=None,
                 due_at=first_read_back(),
@@ -88,14 +97,12 @@ def expire_leases() -> None:
         log.warning("OP-%s: %d leases expired, reading back", operation_id, len(lost))
 
 
-def record_sender_lost(chunk: Chunk, operation: Operation) -> None:
-    sent = Target.objects.filter(chunk=chunk, state=State.SENT).order_by("pk")
-    unknown = TargetOutcome(State.UNKNOWN, SENDER_LOST)
-    rows = sent.values_list("target_id", "name")
-    for group in batched(rows, TARGETS_PER_EVENT):
+def record_sender_lost(chunk: Chunk) -> None:
+    sent = chunk.targets.filter(state=State.SENT).order_by("pk")
+    for group in batched(sent.values_list("target_id", "name"), TARGETS_PER_EVENT):
         names = dict(group)
-        outcomes = dict.fromkeys(names, unknown)
-        record_chunk_event("chunk.unanswered", operation, chunk, outcomes, names)
+        outcomes = dict.fromkeys(names, TargetOutcome(State.UNKNOWN, SENDER_LOST))
+        record_chunk_event("chunk.unanswered", chunk, outcomes, names)
 
 
 def finish_completed() -> None:
@@ -114,8 +121,8 @@ def finish_completed() -> None:
 
 
 def chunks_to_read_back(*, by_task: bool = False) -> QuerySet[Chunk]:
-    unknown = Chunk.objects.filter(state=Chunk.State.UNKNOWN, by_task=by_task)
-    return unknown.filter(due_at__lte=timezone.now()).order_by("due_at")
+    due = Chunk.objects.due(ChunkState.UNKNOWN)
+    return due.filter(by_task=by_task).order_by("due_at")
 
 
 def reconcile_due(client: Client | None = None) -> None:
@@ -148,65 +155,76 @@ def reconcile_operation(
     read.record(found)
 
 
-class ReadBack:
-    """One read for several chunks of an operation, which only this process reads."""
+class ReaderLease:
+    """Chunks of an operation that only this process reads; `due_at` is the lease's end."""
 
-    def __init__(self, operation: Operation, *, by_task: bool = False) -> None:
-        self.operation, self.by_task = operation, by_task
+    # The chunks' state, until an outcome is recorded.
+    state = ChunkState.UNKNOWN
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
         self.tokens: dict[int, int] = {}
-        self.targets: dict[int, list[str]] = defaultdict(list)
-        self.stood_before: Mapping[str, bool] = {}
         self.next_heartbeat = time.monotonic() + READER_LEASE_SECONDS / 4
 
-    def lease(self, limit: int) -> bool:
-        """Lease up to `limit` due chunks; return False if there are none."""
+    def lease_rows(self, due: QuerySet[Chunk], limit: int) -> bool:
+        """Lease up to `limit` of these chunks; return False if there are none."""
         with transaction.atomic():
-            due = chunks_to_read_back(by_task=self.by_task)
-            rows = due.filter(operation=self.operation).select_for_update(
-                skip_locked=True
-            )
-            self.tokens = {
-                pk: token + 1 for pk, token in rows.values_list("pk", "token")[:limit]
-            }
+            own = due.filter(operation=self.operation)
+            rows = own.select_for_update(skip_locked=True).values_list("pk", "token")
+            self.tokens = {pk: token + 1 for pk, token in rows[:limit]}
             Chunk.objects.filter(pk__in=self.tokens).update(
                 token=F("token") + 1, due_at=seconds_from_now(READER_LEASE_SECONDS)
             )
+        return bool(self.tokens)
+
+    def own_chunks(self) -> QuerySet[Chunk]:
+        """Return the chunks that no other reader has taken over."""
+        own = self.operation.chunks.with_tokens(self.tokens.items())
+        return own.filter(state=self.state)
+
+    def update(self, **columns: Any) -> None:
+        self.own_chunks().update(**columns)
+
+    def heartbeat(self) -> None:
+        if time.monotonic() > self.next_heartbeat:
+            self.update(due_at=seconds_from_now(READER_LEASE_SECONDS))
+            self.next_heartbeat = time.monotonic() + READER_LEASE_SECONDS / 4
+
+
+class ReadBack(ReaderLease):
+    """One read for several chunks of an operation."""
+
+    def __init__(self, operation: Operation, *, by_task: bool = False) -> None:
+        super().__init__(operation)
+        self.by_task = by_task
+        self.targets: dict[int, list[str]] = defaultdict(list)
+        self.stood_before: Mapping[str, bool] = {}
+
+    def lease(self, limit: int) -> bool:
+        leased = self.lease_rows(chunks_to_read_back(by_task=self.by_task), limit)
         unknown = Target.objects.filter(chunk__in=self.tokens, state=State.UNKNOWN)
         for chunk_id, target_id in unknown.values_list("chunk", "target_id"):
             self.targets[chunk_id].append(target_id)
-        return bool(self.tokens)
+        return leased
 
     def inventory_before_loss(self) -> Mapping[str, bool]:
         """Return the inventory's states from before chunks were sent whose sender died.
 
         The state that the sender read itself was lost with it.
         """
-        rows = self.own_chunks().filter(error_code=SENDER_LOST)
-        lost = dict(rows.values_list("pk", "sent_at"))
-        sent = [sent_at for sent_at in lost.values() if sent_at]
+        lost = list(self.own_chunks().filter(error_code=SENDER_LOST))
+        sent = [chunk.sent_at for chunk in lost if chunk.sent_at]
         if not sent:
             return {}
-        ids = [id for pk in lost for id in self.targets[pk]]
+        ids = [id for chunk in lost for id in self.targets[chunk.pk]]
         inventory = get_verb(self.operation.verb).inventory
         return inventory.standing(ids, self.operation, before=min(sent))
 
     def ids(self) -> list[str]:
         return [id for ids in self.targets.values() for id in ids]
 
-    def own_chunks(self) -> QuerySet[Chunk]:
-        """Return the chunks that no other reader has taken over."""
-        own = Q(pk__in=[])
-        for pk, token in self.tokens.items():
-            own |= Q(pk=pk, token=token)
-        return Chunk.objects.filter(own, state=Chunk.State.UNKNOWN)
-
-    def heartbeat(self) -> None:
-        if time.monotonic() > self.next_heartbeat:
-            self.own_chunks().update(due_at=seconds_from_now(READER_LEASE_SECONDS))
-            self.next_heartbeat = time.monotonic() + READER_LEASE_SECONDS / 4
-
     def postpone(self, error: IotdaError) -> None:
-        self.own_chunks().update(
+        self.update(
             due_at=seconds_from_now(RETRY_SECONDS), error_message=error.message[:512]
         )
 
@@ -230,17 +248,15 @@ class ReadBack:
     ) -> None:
         ids = self.targets[chunk.pk]
         known = set(ids) & found.keys()
-        known -= also_targeted(chunk, ids, LATER & MAY_STILL_CHANGE)
-        known -= in_flight_elsewhere(chunk, ids)
+        known -= also_targeted(chunk, ids, MAY_STILL_CHANGE)
         changed = also_targeted(chunk, known, LATER & Q(state=State.OK))
-        outcomes = dict.fromkeys(changed, CHANGED_LATER)
-        outcomes |= {
-            id: TargetOutcome(State.OK)
+        outcomes = {
+            id: CHANGED_LATER if id in changed else FOUND_APPLIED
             for id in known
-            if found[id] and id not in outcomes
+            if id in changed or found[id]
         }
         missing = known - outcomes.keys()
-        columns: dict[str, Any] = {"state": Chunk.State.DONE}
+        columns: dict[str, Any] = {"state": ChunkState.DONE}
         if len(known) < len(ids):
             columns = {"due_at": seconds_from_now(RETRY_SECONDS)}
         elif missing and chunk.misses + 1 < READS_NEEDED:
@@ -252,25 +268,23 @@ class ReadBack:
             resend = requeue_targets(chunk, missing)
             outcomes |= dict.fromkeys(missing - resend, FOUND_UNCHANGED)
             if resend:
-                pending = Chunk.State.PENDING
+                pending = ChunkState.PENDING
                 columns = {"state": pending, "due_at": timezone.now(), "misses": 0}
         Chunk.objects.filter(pk=chunk.pk).update(**columns)
         self.add_outcomes(chunk, outcomes, buffer)
 
     def add_outcomes(
-        self, chunk: Chunk, outcomes: dict[str, TargetOutcome], buffer: OutcomeBuffer
+        self, chunk: Chunk, outcomes: Outcomes, buffer: OutcomeBuffer
     ) -> None:
-        rows = list(chunk.targets.values_list("target_id", "name", "stood_before"))
-        stood_before = {id: stood for id, _name, stood in rows} | dict(
-            self.stood_before
-        )
+        names, stood_before = {}, {}
+        for id, name, stood in chunk.targets.values_list(
+            "target_id", "name", "stood_before"
+        ):
+            names[id], stood_before[id] = name, self.stood_before.get(id, stood)
         outcomes = mark_already(outcomes, stood_before)
         buffer.add(chunk, outcomes)
         if outcomes:
-            names = {id: name for id, name, _stood in rows}
-            record_chunk_event(
-                "chunk.settled", buffer.operation, chunk, outcomes, names
-            )
+            record_chunk_event("chunk.settled", chunk, outcomes, names)
 
 
 def requeue_targets(chunk: Chunk, missing: set[str]) -> set[str]:
@@ -279,21 +293,13 @@ def requeue_targets(chunk: Chunk, missing: set[str]) -> set[str]:
     Only if the sender died, so that IoTDA may never have received the request, and no
     later operation has the target.
     """
-    if not may_resend(chunk):
+    if chunk.error_code != SENDER_LOST or chunk.attempts >= MAX_ATTEMPTS:
         return set()
     resend = missing - also_targeted(chunk, missing, LATER)
-    unknown = chunk.targets.filter(state=State.UNKNOWN).values_list("pk", "target_id")
-    if resend:
-        update_rows(
-            Target,
-            ["state"],
-            [(State.PENDING, pk) for pk, id in unknown if id in resend],
-        )
+    chunk.targets.filter(
+        state=State.UNKNOWN, target_id__in=values_subquery(list(resend))
+    ).update(state=State.PENDING)
     return resend
-
-
-def may_resend(chunk: Chunk) -> bool:
-    return chunk.error_code == SENDER_LOST and chunk.attempts < MAX_ATTEMPTS
 
 
 def also_targeted(chunk: Chunk, ids: Collection[str], others: Q) -> set[str]:
@@ -302,16 +308,5 @@ def also_targeted(chunk: Chunk, ids: Collection[str], others: Q) -> set[str]:
         others, target_id=OuterRef("target_id"), subject=OuterRef("subject")
     )
     # Not by chunk: PostgreSQL would read all 30,000 targets of a large one for each.
-    own = Target.objects.filter(
-        operation=chunk.operation_id, target_id__in=values_subquery(list(ids))
-    )
+    own = chunk.operation.targets.filter(target_id__in=values_subquery(list(ids)))
     return set(own.filter(Exists(rows)).values_list("target_id", flat=True))
-
-
-def in_flight_elsewhere(chunk: Chunk, ids: Collection[str]) -> set[str]:
-    """Return the targets that another operation may change, even an earlier one.
-
-    An earlier operation's batch task can be found again.
-    """
-    others = Q(state__in=Target.IN_FLIGHT) & ~Q(pk=OuterRef("pk"))
-    return also_targeted(chunk, ids, others)

@@ -9,11 +9,10 @@ from itertools import batched
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import F, Max, QuerySet
 from django.utils import timezone
 
-from iotda_admin.core.bulk_sql import insert_rows, update_rows
+from iotda_admin.core.bulk_sql import insert_rows, update_rows, values_subquery
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.audit_log import audited_transaction, record_chunk_event
 from iotda_admin.operations.error_codes import NOT_SENT
@@ -21,7 +20,6 @@ from iotda_admin.operations.execution.error_policy import ErrorAction, classify
 from iotda_admin.operations.execution.leases import (
     OUTAGE_STRIKES,
     LeasedChunk,
-    requeue_unsent,
     still_leased,
 )
 from iotda_admin.operations.execution.lifecycle import (
@@ -30,8 +28,15 @@ from iotda_admin.operations.execution.lifecycle import (
     skip_pending,
     stop_operation,
 )
-from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.verbs import State, TargetOutcome, VerbAnswer, get_verb
+from iotda_admin.operations.models import Chunk, ChunkState, Operation, Target
+from iotda_admin.operations.verbs import (
+    Outcomes,
+    State,
+    StoodBefore,
+    TargetOutcome,
+    VerbAnswer,
+    get_verb,
+)
 
 # How often a chunk is sent that does not reach IoTDA.
 MAX_ATTEMPTS = 3
@@ -41,8 +46,6 @@ MAX_OUTAGE_WAIT = 30.0
 TASK_POLL_SECONDS = 2
 # Before a batch task is sent again that IoTDA had no room for.
 TASKS_FULL_SECONDS = 20
-# Databases limit the parameters of a statement.
-IDS_PER_STATEMENT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +66,15 @@ def write_results(
     """
     by_operation = defaultdict(list)
     for result in results:
-        by_operation[result.leased.operation.pk].append(result)
+        by_operation[result.leased.operation].append(result)
     with audited_transaction():
-        for operation_id in sorted(by_operation):
-            own = by_operation[operation_id]
-            operation = lock_operation(operation_id)
+        for leased, own in sorted(by_operation.items(), key=lambda item: item[0].pk):
+            operation = lock_operation(leased.pk)
             # The spaces of an operation never change, so do not read them again.
-            operation.space = own[0].leased.operation.space
-            writer = OperationWriter(operation, inline)
-            writer.write(own)
-            if operation_id not in busy:
-                finish_operation(writer.operation)
+            operation.space = leased.space
+            OperationWriter(operation, inline).write(own)
+            if operation.pk not in busy:
+                finish_operation(operation)
 
 
 class OperationWriter:
@@ -83,8 +84,8 @@ class OperationWriter:
         self.operation, self.inline = operation, inline
         self.verb = get_verb(operation.verb)
         self.buffer = OutcomeBuffer(operation)
-        # Chunk ids with their X-Request-Id, by (any target unknown, HTTP status).
-        self.answered: dict[tuple[bool, int | None], list[tuple[str, int]]] = (
+        # X-Request-Ids with their chunks, by the new state of the chunks and HTTP status.
+        self.answered: dict[tuple[str, int | None], list[tuple[str, int]]] = (
             defaultdict(list)
         )
         # Code and message of an error that all further calls would meet as well.
@@ -118,49 +119,47 @@ class OperationWriter:
         elif result.error:
             self.write_error(leased, result.error)
         else:
-            requeue_unsent([leased])
+            requeue_chunk(leased.chunk, {}, wait=0, attempted=False)
 
     def write_answer(self, leased: LeasedChunk, answer: VerbAnswer) -> None:
-        outcomes = {
-            id: answer.outcomes.get(id, TargetOutcome(State.UNKNOWN))
-            for id in leased.request.ids
-        }
-        outcomes = mark_already(outcomes, leased.request.stood_before)
-        unclear = any(outcome.state == State.UNKNOWN for outcome in outcomes.values())
-        self.answered[unclear, answer.status].append(
+        unclear = TargetOutcome(State.UNKNOWN)
+        outcomes = mark_already(
+            {id: answer.outcomes.get(id, unclear) for id in leased.request.ids},
+            leased.request.stood_before,
+        )
+        kind, state = "chunk.answered", ChunkState.DONE
+        if any(outcome.state == State.UNKNOWN for outcome in outcomes.values()):
+            kind, state = "chunk.unanswered", ChunkState.UNKNOWN
+        self.answered[state, answer.status].append(
             (answer.request_id[:128], leased.chunk.pk)
         )
         self.strikes.append(False)
         self.buffer.add(leased.chunk, outcomes, whole=True)
-        kind = "chunk.unanswered" if unclear else "chunk.answered"
         detail = {"status": answer.status}
         self.record_event(kind, leased, outcomes, answer.request_id, detail)
 
     def write_answered_chunks(self) -> None:
-        now = timezone.now()
-        for (unclear, status), rows in self.answered.items():
-            columns = {"lease_until": None, "error_code": "", "error_message": ""}
-            if len(rows) == 1:
-                columns["request_id"] = rows[0][0]
+        for (state, status), rows in self.answered.items():
+            # One statement for all of them; only the request ids differ.
+            columns = {"request_id": rows[0][0]} if len(rows) == 1 else {}
             Chunk.objects.filter(pk__in=[pk for _request_id, pk in rows]).update(
-                state=Chunk.State.UNKNOWN if unclear else Chunk.State.DONE,
+                state=state,
                 due_at=first_read_back(),
-                answered_at=now,
+                lease_until=None,
+                answered_at=timezone.now(),
                 http_status=status,
+                error_code="",
+                error_message="",
                 **columns,
             )
             if len(rows) > 1:
-                with connection.cursor() as cursor:
-                    cursor.executemany(
-                        "UPDATE operations_chunk SET request_id = %s WHERE id = %s",
-                        rows,
-                    )
+                update_rows(Chunk, ["request_id"], rows)
 
     def write_task(self, leased: LeasedChunk, answer: VerbAnswer) -> None:
         """Write that IoTDA accepted the batch task; its targets stay sent until it ends."""
         release_lease(
             leased.chunk,
-            state=Chunk.State.FOLLOWED,
+            state=ChunkState.FOLLOWED,
             task_id=answer.task_id,
             due_at=seconds_from_now(TASK_POLL_SECONDS),
             answered_at=timezone.now(),
@@ -176,7 +175,9 @@ class OperationWriter:
     def write_error(self, leased: LeasedChunk, error: IotdaError) -> None:
         action = classify(error, self.verb, len(leased.request.ids))
         self.strikes.append(action in (ErrorAction.READ_BACK, ErrorAction.RETRY))
-        kind, outcomes = self.apply_error(action, leased, error)
+        kind, outcome = self.apply_error(action, leased.chunk, error)
+        outcomes = dict.fromkeys(leased.request.ids, outcome) if outcome else {}
+        self.buffer.add(leased.chunk, outcomes, whole=True)
         detail = {
             "status": error.status,
             "code": error.code,
@@ -185,16 +186,19 @@ class OperationWriter:
         self.record_event(kind, leased, outcomes, error.request_id, detail)
 
     def apply_error(
-        self, action: ErrorAction, leased: LeasedChunk, error: IotdaError
-    ) -> tuple[str, dict[str, TargetOutcome]]:
-        """Requeue, split or end the chunk; return the kind of event and the outcomes."""
-        chunk, columns = leased.chunk, error_columns(error)
+        self, action: ErrorAction, chunk: Chunk, error: IotdaError
+    ) -> tuple[str, TargetOutcome | None]:
+        """Requeue, split or end the chunk.
+
+        Return the kind of event, and the outcome of all its targets if they have one.
+        """
+        columns = error_columns(error)
         match action:
             case ErrorAction.READ_BACK:
-                columns |= {"state": Chunk.State.UNKNOWN, "due_at": first_read_back()}
+                columns |= {"state": ChunkState.UNKNOWN, "due_at": first_read_back()}
                 release_lease(chunk, **columns)
                 unknown = TargetOutcome(State.UNKNOWN, error.code, error.message)
-                return "chunk.unanswered", self.add_all(leased, unknown)
+                return "chunk.unanswered", unknown
             case ErrorAction.WAIT:
                 # The rate limit would reject the operation's other calls as well.
                 wait = error.retry_after or retry_delay(chunk.attempts)
@@ -209,41 +213,31 @@ class OperationWriter:
                 end_chunk(chunk, columns)
                 split_chunk(chunk)
             case _:
-                return self.fail_chunk(action, leased, error)
-        return "chunk.not_sent", {}
+                end_chunk(chunk, columns)
+                return self.failure(action, error)
+        return "chunk.not_sent", None
 
-    def fail_chunk(
-        self, action: ErrorAction, leased: LeasedChunk, error: IotdaError
-    ) -> tuple[str, dict[str, TargetOutcome]]:
-        end_chunk(leased.chunk, error_columns(error))
-        not_sent = action == ErrorAction.RETRY
-        code = error.code or (NOT_SENT if not_sent else "")
-        outcomes = self.add_all(
-            leased, TargetOutcome(State.FAILED, code, error.message)
-        )
+    def failure(
+        self, action: ErrorAction, error: IotdaError
+    ) -> tuple[str, TargetOutcome]:
+        """Return the event and outcome of an error that ends the chunk."""
         if action == ErrorAction.STOP:
             self.stop_reason = self.stop_reason or (error.code, error.message)
-        return "chunk.not_sent" if not_sent else "chunk.answered", outcomes
-
-    def add_all(
-        self, leased: LeasedChunk, outcome: TargetOutcome
-    ) -> dict[str, TargetOutcome]:
-        """Give all targets of the chunk this outcome."""
-        outcomes = dict.fromkeys(leased.request.ids, outcome)
-        self.buffer.add(leased.chunk, outcomes, whole=True)
-        return outcomes
+        kind, code = "chunk.answered", error.code
+        if action == ErrorAction.RETRY:
+            kind, code = "chunk.not_sent", error.code or NOT_SENT
+        return kind, TargetOutcome(State.FAILED, code, error.message)
 
     def record_event(
         self,
         kind: str,
         leased: LeasedChunk,
-        outcomes: Mapping[str, TargetOutcome],
+        outcomes: Outcomes,
         request_id: str,
         detail: Mapping[str, Any],
     ) -> None:
         record_chunk_event(
-            kind, leased.operation, leased.chunk, outcomes, leased.names,
-            upstream_id=request_id, detail=detail,
+            kind, leased.chunk, outcomes, leased.names, upstream_id=request_id, detail=detail
         )  # fmt: skip
 
     def count_strikes(self) -> None:
@@ -266,28 +260,21 @@ class OutcomeBuffer:
     def __init__(self, operation: Operation) -> None:
         self.operation = operation
         self.whole_chunks: dict[TargetOutcome, list[int]] = defaultdict(list)
-        self.parts: dict[TargetOutcome, list[list[str]]] = defaultdict(list)
+        self.single_targets: dict[TargetOutcome, list[str]] = defaultdict(list)
         # Targets that are now as the operation requested.
         self.succeeded: list[str] = []
 
-    def add(
-        self,
-        chunk: Chunk,
-        outcomes: Mapping[str, TargetOutcome],
-        *,
-        whole: bool = False,
-    ) -> None:
+    def add(self, chunk: Chunk, outcomes: Outcomes, *, whole: bool = False) -> None:
         """`whole`: these are all sent targets of the chunk."""
-        by_outcome: dict[TargetOutcome, list[str]] = defaultdict(list)
-        for id, outcome in outcomes.items():
-            by_outcome[outcome].append(id)
-            if outcome.state in (State.OK, State.ALREADY):
-                self.succeeded.append(id)
-        for outcome, ids in by_outcome.items():
-            if whole and len(by_outcome) == 1:
-                self.whole_chunks[outcome].append(chunk.pk)
-            else:
-                self.parts[outcome].append(ids)
+        different = set(outcomes.values())
+        if whole and len(different) == 1:
+            self.whole_chunks[different.pop()].append(chunk.pk)
+        else:
+            for id, outcome in outcomes.items():
+                self.single_targets[outcome].append(id)
+        self.succeeded += [
+            id for id, outcome in outcomes.items() if outcome.state in Target.DONE
+        ]
 
     def write(self) -> None:
         for outcome, chunks in self.whole_chunks.items():
@@ -296,28 +283,22 @@ class OutcomeBuffer:
             Target.objects.filter(chunk__in=chunks, state=State.SENT).update(
                 **outcome_columns(outcome)
             )
-        # Never change an outcome that is already written.
-        targets = Target.objects.filter(state__in=[State.SENT, State.UNKNOWN])
-        for outcome, parts in self.parts.items():
-            for ids in parts:
-                # Not by chunk: each statement would read all targets of a large one.
-                for group in batched(ids, IDS_PER_STATEMENT):
-                    targets.filter(
-                        operation=self.operation, target_id__in=group
-                    ).update(**outcome_columns(outcome))
+        for outcome, ids in self.single_targets.items():
+            # Not by chunk: each statement would read all targets of a large one.
+            # Never change an outcome that is already written.
+            self.operation.targets.filter(
+                state__in=Target.UNDECIDED, target_id__in=values_subquery(ids)
+            ).update(**outcome_columns(outcome))
         if self.succeeded:
             inventory = get_verb(self.operation.verb).inventory
             inventory.apply(self.operation, self.succeeded)
 
 
-def mark_already(
-    outcomes: Mapping[str, TargetOutcome], stood_before: Mapping[str, bool | None]
-) -> dict[str, TargetOutcome]:
+def mark_already(outcomes: Outcomes, stood_before: StoodBefore) -> Outcomes:
     """Replace ok by already for targets that were as requested before we sent anything."""
+    already = TargetOutcome(State.ALREADY)
     return {
-        id: TargetOutcome(State.ALREADY)
-        if outcome.state == State.OK and stood_before.get(id)
-        else outcome
+        id: already if outcome.state == State.OK and stood_before.get(id) else outcome
         for id, outcome in outcomes.items()
     }
 
@@ -345,7 +326,7 @@ def release_lease(chunk: Chunk, **columns: Any) -> None:
 
 
 def end_chunk(chunk: Chunk, columns: Mapping[str, Any]) -> None:
-    release_lease(chunk, state=Chunk.State.DONE, answered_at=timezone.now(), **columns)
+    release_lease(chunk, state=ChunkState.DONE, answered_at=timezone.now(), **columns)
 
 
 def seconds_from_now(seconds: float) -> datetime:
@@ -372,12 +353,12 @@ def requeue_chunk(
     due_at = seconds_from_now(wait)
     release_lease(
         chunk,
-        state=Chunk.State.PENDING,
+        state=ChunkState.PENDING,
         due_at=due_at,
         attempts=F("attempts") - int(not attempted),
         **columns,
     )
-    Target.objects.filter(chunk=chunk, state=State.SENT).update(state=State.PENDING)
+    chunk.targets.filter(state=State.SENT).update(state=State.PENDING)
     return due_at
 
 
@@ -387,7 +368,7 @@ def split_chunk(chunk: Chunk) -> None:
     if chunk.by_task:
         # This came from the inventory; now each target is read before it is changed.
         sent.update(stood_before=None)
-    template = Chunk(operation_id=chunk.operation_id, state=Chunk.State.PENDING)
+    template = Chunk(operation=chunk.operation, state=ChunkState.PENDING)
     regroup_targets(sent, template, State.PENDING, size=1)
 
 
@@ -395,7 +376,7 @@ def regroup_targets(
     targets: QuerySet[Target], template: Chunk, state: State, size: int
 ) -> None:
     """Move targets of an operation to new chunks of this size, like `template`."""
-    chunks = Chunk.objects.filter(operation=template.operation_id)
+    chunks = template.operation.chunks
     last = chunks.aggregate(last=Max("number"))["last"]
     pks = targets.order_by("pk").values_list("pk", flat=True)
     groups = list(enumerate(batched(pks, size), start=last + 1))
