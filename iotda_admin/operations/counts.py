@@ -26,41 +26,31 @@ def format_counts(counts: dict[str, int]) -> str:
 def target_counts_by_operation(
     operations: Sequence[Operation],
 ) -> dict[int, dict[str, int]]:
-    rows = (
-        Target.objects.filter(operation__in=operations)
-        .order_by()
-        .values_list("operation", "state")
-        .annotate(Count("pk"))
-    )
+    rows = Target.objects.filter(operation__in=operations).order_by()
     result: dict[int, dict[str, int]] = {operation.pk: {} for operation in operations}
-    for operation_id, state, count in rows:
+    counts = rows.values_list("operation", "state").annotate(Count("pk"))
+    for operation_id, state, count in counts:
         result[operation_id][state] = count
     return result
 
 
 @dataclass(frozen=True, slots=True)
 class OverallOutcome:
-    """The outcome of an operation as a whole."""
+    """The outcome of an operation as a whole.
 
-    counts: dict[str, int]
+    good         every target is as requested
+    http_status  502 if IoTDA could not be reached for any target; a partial failure is a
+                 normal answer
+    """
 
-    @property
-    def good(self) -> bool:
-        """Return whether every target is as requested."""
-        return not set(self.counts) - {State.OK, State.ALREADY}
-
-    @property
-    def http_status(self) -> int:
-        """502 if IoTDA could not be reached for any target; a partial failure is a normal answer."""
-        return 502 if set(self.counts) == {NOT_SENT} else 200
+    good: bool
+    http_status: int = 200
 
 
 def overall_outcome(operation: Operation) -> OverallOutcome:
     counts = target_counts(operation)
-    if set(counts) != {State.FAILED}:
-        return OverallOutcome(counts)
+    if counts.keys() != {State.FAILED}:
+        return OverallOutcome(good=counts.keys() <= set(Target.DONE))
     no_answer = Q(error_code=NOT_SENT) | Q(chunk__http_status__gte=500)
-    unreached = operation.targets.filter(no_answer, state=State.FAILED).count()
-    if unreached == sum(counts.values()):
-        return OverallOutcome({NOT_SENT: unreached})
-    return OverallOutcome(counts)
+    reached = operation.targets.exclude(no_answer).exists()
+    return OverallOutcome(good=False, http_status=200 if reached else 502)

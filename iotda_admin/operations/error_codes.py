@@ -25,12 +25,6 @@ NOT_DIRECT = "not_directly_connected"
 MOVED = "moved_elsewhere"
 TASK_STOPPED = "task_stopped"
 TASK_FAILED = "task_failed"
-OWN = frozenset(
-    {
-        NOT_SENT, NOT_APPLIED, CHANGED_SINCE, NO_ANSWER, SENDER_LOST, STOPPED, CANCELLED, NOT_ALLOWED,
-        NOT_DIRECT, MOVED, TASK_STOPPED, TASK_FAILED,
-    }
-)  # fmt: skip
 
 # IoTDA's codes that the program handles.
 DEVICE_MISSING = "IOTDA.014000"
@@ -54,14 +48,31 @@ UNKNOWN_CODE = ErrorHelp(
     _("Read IoTDA's message. Huawei Cloud support can look up the request ID."),
 )
 
+NOTHING_TO_DO = _("Nothing to do.")
+RETRY = _("Retry.")
+RETRY_LATER = _("Retry later.")
+CHECK_SPACE = _("Check the ID of the space.")
+RUN_CHECK = _("Tell an administrator to run `manage.py check_iotda`.")
 REPORT_BUG = _("This is a bug in IoTDA Admin. Report it with the request ID.")
 OPEN_TICKET = _("Open a Huawei Cloud ticket with the request ID.")
 PAGING = ErrorHelp(_("IoTDA rejected the requested page of a list."), REPORT_BUG)
 GATEWAY = ErrorHelp(
     _("The API gateway in front of IoTDA is misconfigured."), OPEN_TICKET
 )
+BEHIND_GATEWAY = ErrorHelp(
+    _(
+        "This device is behind a gateway. IoTDA freezes only directly connected devices."
+    ),
+    _("To disconnect all devices behind the gateway, freeze the gateway."),
+    hopeless=True,
+)
+RATE_LIMITED = ErrorHelp(
+    _("The IoTDA rate limit was reached. The call was not executed."),
+    RETRY_LATER,
+    retryable=True,
+)
 
-CODES: dict[str, ErrorHelp] = {
+OWN_CODES = {
     NOT_SENT: ErrorHelp(
         _("IoTDA could not be reached. Nothing was sent and nothing was changed."),
         _("Check that IoTDA is reachable, then retry."),
@@ -69,7 +80,7 @@ CODES: dict[str, ErrorHelp] = {
     ),
     NOT_APPLIED: ErrorHelp(
         _("IoTDA did not answer. Two later checks show that the change was not made."),
-        _("Retry."),
+        RETRY,
         retryable=True,
     ),
     CHANGED_SINCE: ErrorHelp(
@@ -97,13 +108,7 @@ CODES: dict[str, ErrorHelp] = {
         _("A user with the permission can retry these."),
         retryable=True,
     ),
-    NOT_DIRECT: ErrorHelp(
-        _(
-            "This device is behind a gateway. IoTDA freezes only directly connected devices."
-        ),
-        _("To disconnect all devices behind the gateway, freeze the gateway."),
-        hopeless=True,
-    ),
+    NOT_DIRECT: BEHIND_GATEWAY,
     MOVED: ErrorHelp(
         _(
             "Not sent, because the device was moved to a resource space outside the requester's access."
@@ -115,7 +120,7 @@ CODES: dict[str, ErrorHelp] = {
         _(
             "IoTDA's batch task was stopped before it reached this device. The device was not changed."
         ),
-        _("Retry."),
+        RETRY,
         retryable=True,
     ),
     TASK_FAILED: ErrorHelp(
@@ -123,6 +128,10 @@ CODES: dict[str, ErrorHelp] = {
         _("Read IoTDA's message, then retry."),
         retryable=True,
     ),
+}
+OWN = frozenset(OWN_CODES) | {SENDER_LOST}
+
+CODES = OWN_CODES | {
     # Devices
     DEVICE_MISSING: ErrorHelp(
         _("The device does not exist."),
@@ -130,18 +139,12 @@ CODES: dict[str, ErrorHelp] = {
             "Check the ID. The device may have been deleted, or belong to another project or instance."
         ),
     ),
-    "IOTDA.014038": ErrorHelp(
-        _(
-            "This device is behind a gateway. IoTDA freezes only directly connected devices."
-        ),
-        _("To disconnect all devices behind the gateway, freeze the gateway."),
-        hopeless=True,
-    ),
+    "IOTDA.014038": BEHIND_GATEWAY,
     "IOTDA.014039": ErrorHelp(
-        _("The device is already frozen."), _("Nothing to do."), hopeless=True
+        _("The device is already frozen."), NOTHING_TO_DO, hopeless=True
     ),
     "IOTDA.014040": ErrorHelp(
-        _("The device is not frozen."), _("Nothing to do."), hopeless=True
+        _("The device is not frozen."), NOTHING_TO_DO, hopeless=True
     ),
     "IOTDA.014016": ErrorHelp(
         _("The device is not online."),
@@ -177,7 +180,7 @@ CODES: dict[str, ErrorHelp] = {
         hopeless=True,
     ),
     "IOTDA.004003": ErrorHelp(
-        _("The device has no tag with this key."), _("Nothing to do."), hopeless=True
+        _("The device has no tag with this key."), NOTHING_TO_DO, hopeless=True
     ),
     "IOTDA.004004": ErrorHelp(
         _("The request contains the same tag twice."),
@@ -193,7 +196,7 @@ CODES: dict[str, ErrorHelp] = {
         _(
             "IoTDA no longer has the file of the batch task. It keeps files for one hour."
         ),
-        _("Retry."),
+        RETRY,
     ),
     "IOTDA.014602": ErrorHelp(
         _("IoTDA already has a file with this name."), REPORT_BUG
@@ -208,12 +211,8 @@ CODES: dict[str, ErrorHelp] = {
         _("Unbind a policy it no longer needs, then bind this one again."),
     ),
     # Resource spaces
-    "IOTDA.001000": ErrorHelp(
-        _("The resource space does not exist."), _("Check the ID of the space.")
-    ),
-    "IOTDA.001001": ErrorHelp(
-        _("The resource space ID is invalid."), _("Check the ID of the space.")
-    ),
+    "IOTDA.001000": ErrorHelp(_("The resource space does not exist."), CHECK_SPACE),
+    "IOTDA.001001": ErrorHelp(_("The resource space ID is invalid."), CHECK_SPACE),
     "IOTDA.001002": ErrorHelp(
         _("The IoTDA account has no access to this resource space."),
         _("Ask the cloud account's administrator for access."),
@@ -228,16 +227,16 @@ CODES: dict[str, ErrorHelp] = {
     ),
     "IOTDA.001007": ErrorHelp(
         _("The resource space belongs to another account."),
-        _("Check the ID of the space."),
+        CHECK_SPACE,
     ),
     # Any call
     "IOTDA.000002": ErrorHelp(
         _("IoTDA rejected the credentials of this installation."),
-        _("Tell an administrator to run `manage.py check_iotda`."),
+        RUN_CHECK,
     ),
     "IOTDA.000004": ErrorHelp(
         _("IoTDA rejected the token of this installation."),
-        _("Tell an administrator to run `manage.py check_iotda`."),
+        RUN_CHECK,
     ),
     "IOTDA.000006": ErrorHelp(
         _("IoTDA rejected a value in the request."),
@@ -279,14 +278,10 @@ CODES: dict[str, ErrorHelp] = {
         ),
         REPORT_BUG,
     ),
-    "IOTDA.021101": ErrorHelp(
-        _("The IoTDA rate limit was reached. The call was not executed."),
-        _("Retry later."),
-        retryable=True,
-    ),
+    "IOTDA.021101": RATE_LIMITED,
     "IOTDA.021102": ErrorHelp(
         _("The account's rate limit was reached. The call was not executed."),
-        _("Retry later."),
+        RETRY_LATER,
         retryable=True,
     ),
     "IOTDA.021105": ErrorHelp(
@@ -304,7 +299,7 @@ CODES: dict[str, ErrorHelp] = {
     "APIGW.0106": GATEWAY,
     "APIGW.0201": ErrorHelp(
         _("The API gateway could not forward the request to IoTDA."),
-        _("Retry later."),
+        RETRY_LATER,
         retryable=True,
     ),
     "APIGW.0301": ErrorHelp(
@@ -319,11 +314,7 @@ CODES: dict[str, ErrorHelp] = {
         _("The API gateway rejected the credentials of this installation."),
         _("Tell an administrator to check the keys and the server's clock."),
     ),
-    "APIGW.0308": ErrorHelp(
-        _("The IoTDA rate limit was reached. The call was not executed."),
-        _("Retry later."),
-        retryable=True,
-    ),
+    "APIGW.0308": RATE_LIMITED,
 }
 
 
@@ -337,15 +328,13 @@ STATUSES: dict[int, ErrorHelp] = {
         _("IoTDA cannot find the target. It may have been deleted."),
         _("Sync the inventory and check again."),
     ),
-    429: ErrorHelp(
-        _("The IoTDA rate limit was reached."), _("Retry later."), retryable=True
-    ),
+    429: ErrorHelp(_("The IoTDA rate limit was reached."), RETRY_LATER, retryable=True),
 }
 
 
 SERVER_FAULT = ErrorHelp(
     _("IoTDA had an internal error. Nothing was sent."),
-    _("Retry later."),
+    RETRY_LATER,
     retryable=True,
 )
 
@@ -365,10 +354,10 @@ def is_platform_code(code: str) -> bool:
 def explain_target(state: str, code: str, http_status: int | None) -> ErrorHelp:
     match state:
         case Target.State.CANCELLED:
-            return explain_code(CANCELLED)
+            return CODES[CANCELLED]
         case Target.State.SKIPPED:
-            return explain_code(NOT_ALLOWED if code == NOT_ALLOWED else STOPPED)
+            return CODES[NOT_ALLOWED if code == NOT_ALLOWED else STOPPED]
         case Target.State.UNKNOWN if code != CHANGED_SINCE:
             # Without a clear answer, the code does not explain the outcome.
-            return explain_code(NO_ANSWER)
+            return CODES[NO_ANSWER]
     return explain_code(code, http_status)

@@ -60,12 +60,12 @@ def resolve_earlier(operation: Operation, counts: Mapping[str, int]) -> None:
     resolved = again = 0
     earlier = Operation.objects.filter(pk__lt=operation.pk).order_by()
     if any(counts.get(state) for state in Target.DONE):
-        own = operation.targets.filter(state__in=Target.DONE)
-        resolved = resolve_same_subjects(own, earlier, str(operation))
+        done = operation.targets.filter(state__in=Target.DONE)
+        resolved = resolve_same_subjects(done, earlier, str(operation))
     if any(counts.get(state) for state in Target.FAILURES):
-        own = operation.targets.filter(state__in=Target.FAILURES)
-        same_verb = earlier.filter(verb=operation.verb)
-        again = resolve_same_subjects(own, same_verb, f"{operation}{FAILED_AGAIN}")
+        failed = operation.targets.filter(state__in=Target.FAILURES)
+        earlier = earlier.filter(verb=operation.verb)
+        again = resolve_same_subjects(failed, earlier, f"{operation}{FAILED_AGAIN}")
     if resolved or again:
         record_event(
             "failure.solved",

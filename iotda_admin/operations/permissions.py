@@ -4,8 +4,9 @@ An operation belongs to the resource spaces of all its targets. A user who may n
 of them may not see the operation.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db.models import Count, Exists, OuterRef, QuerySet
@@ -27,14 +28,14 @@ class Decision:
     """Whether a user may do what a request says, and if not, why.
 
     denied_by  "permission", "limit" or "scope"; empty if it is allowed
+    facts      what the audit trail tells about a denied request
     outside    the IDs that are not in the user's resource spaces
     spaces     the resource spaces in which the user may act; None: all
     """
 
     denied_by: str = ""
     message: str = ""
-    permission: str = ""
-    limit: int | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
     outside: Sequence[str] = ()
     spaces: frozenset[str] | None = None
 
@@ -55,18 +56,18 @@ def authorize(user: AnyUser | None, subject: OperationRequest | Operation) -> De
     permission = get_verb(subject.verb).permission_for(subject.target_type)
     if not user.has_perm(permission):
         message = _("Your role does not allow this.")
-        return Decision("permission", message, permission)
+        return Decision("permission", message, {"needs": permission})
     if isinstance(subject, Operation):
-        if covers_operation(user, subject):
-            return Decision(spaces=user_spaces(user))
-        return Decision("scope")
-    limit = target_limit(user, permission)
+        denied_by = "" if covers_operation(user, subject) else "scope"
+        return Decision(denied_by, spaces=user_spaces(user))
     if outside := targets_outside(subject, user):
-        return Decision("scope", outside_message(outside), limit=limit, outside=outside)
+        facts = {"outside": outside[:NAMED], "outside_count": len(outside)}
+        return Decision("scope", outside_message(outside), facts, outside)
+    limit = target_limit(user, permission)
     if limit is not None and len(subject.targets) > limit:
         message = limit_message(len(subject.targets), limit)
-        return Decision("limit", message, limit=limit)
-    return Decision(limit=limit, spaces=user_spaces(user))
+        return Decision("limit", message, {"cap": limit})
+    return Decision(spaces=user_spaces(user))
 
 
 def visible_operations(user: AnyUser) -> QuerySet[Operation]:
@@ -113,15 +114,15 @@ def covers_operation(user: AnyUser, operation: Operation) -> bool:
 
 def spaces_of_targets(request: OperationRequest) -> set[str]:
     """Return the resource spaces that a request touches; "" for unknown targets."""
-    verb = get_verb(request.verb)
-    spaces = {target.space for target in request.targets}
-    if None in spaces:
-        rows = verb.inventory.rows(request.target_type, request.ids).order_by()
+    inventory = get_verb(request.verb).inventory
+    spaces = {target.space or "" for target in request.targets}
+    if any(target.space is None for target in request.targets):
+        rows = inventory.rows(request.target_type, request.ids).order_by()
         counts = dict(rows.values_list("app_id").annotate(Count("pk")))
-        unknown = {""} if sum(counts.values()) < len(request.ids) else set()
-        spaces = {*counts, *unknown}
-    known = {space for space in spaces if space is not None}
-    return known | verb.inventory.other_spaces(request)
+        spaces = set(counts)
+        if sum(counts.values()) < len(request.ids):
+            spaces.add("")
+    return spaces | inventory.other_spaces(request)
 
 
 def targets_outside(request: OperationRequest, user: AnyUser) -> list[str]:
@@ -133,13 +134,11 @@ def targets_outside(request: OperationRequest, user: AnyUser) -> list[str]:
         return []
     inventory = get_verb(request.verb).inventory
     others = inventory.other_spaces(request)
-    about = (
-        []
-        if all(can_see_space(user, space) for space in others)
-        else [request.policy_id]
-    )
+    seen = all(can_see_space(user, space) for space in others)
     rows = in_scope(inventory.rows(request.target_type, request.ids), user)
-    return about + ids_missing_in(rows, request.ids)
+    known = set(rows.order_by().values_list("pk", flat=True))
+    outside = [id for id in request.ids if id not in known]
+    return outside if seen else [request.policy_id, *outside]
 
 
 def outside_message(ids: Sequence[str]) -> str:
@@ -157,8 +156,3 @@ def limit_message(count: int, limit: int) -> str:
         "%(count)s targets are more than the %(cap)s that your role may change at once."
     )
     return message % {"count": intcomma(count), "cap": intcomma(limit)}
-
-
-def ids_missing_in(known: QuerySet, ids: Iterable[str]) -> list[str]:  # type: ignore[type-arg]
-    found = set(known.order_by().values_list("pk", flat=True))
-    return [id for id in ids if id not in found]

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import batched
-from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError
@@ -32,7 +31,6 @@ from iotda_admin.operations.models import (
     the_one,
 )
 from iotda_admin.operations.permissions import (
-    NAMED,
     Decision,
     authorize,
     spaces_of_targets,
@@ -295,14 +293,6 @@ def record_targets(operation: Operation, request: OperationRequest) -> Sequence[
 def record_denied(request: OperationRequest, actor: Actor, decision: Decision) -> None:
     """Record a denied request, or a denied preview of one, in the audit trail."""
     operation = build_operation(request, actor)
-    reasons: dict[str, dict[str, Any]] = {
-        "permission": {"needs": decision.permission},
-        "limit": {"cap": decision.limit},
-        "scope": {
-            "outside": decision.outside[:NAMED],
-            "outside_count": len(decision.outside),
-        },
-    }
     names = {target.id: target.name for target in request.targets}
     # The targets that the denial is about come first: not all are named.
     named = list(dict.fromkeys([*decision.outside, *request.ids]))[:NAMED_TARGETS]
@@ -316,7 +306,7 @@ def record_denied(request: OperationRequest, actor: Actor, decision: Decision) -
         detail={
             "count": len(request.ids),
             "targets": request.ids[:20],
-            **reasons[decision.denied_by],
+            **decision.facts,
         },
     )
 

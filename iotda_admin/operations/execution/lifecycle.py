@@ -2,7 +2,7 @@
 
 from itertools import batched
 
-from django.db.models import Case, F, Value, When
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from iotda_admin.access.actor import Actor
@@ -13,7 +13,7 @@ from iotda_admin.operations.audit_log import (
     record_operation_event,
 )
 from iotda_admin.operations.counts import format_counts, target_counts
-from iotda_admin.operations.models import Chunk, Operation, Target
+from iotda_admin.operations.models import Chunk, ChunkState, Operation, Target
 from iotda_admin.operations.open_failures import resolve_earlier
 
 State = Target.State
@@ -30,7 +30,7 @@ def lock_operation(operation_id: int) -> Operation:
 
 def lock_pending_chunks(operation: Operation) -> None:
     """Lock the pending chunks; wait for processes that are leasing some of them."""
-    pending = Chunk.objects.filter(operation=operation, state=Chunk.State.PENDING)
+    pending = operation.chunks.filter(state=ChunkState.PENDING)
     list(pending.select_for_update().values_list("pk", flat=True))
 
 
@@ -82,11 +82,10 @@ def skip_pending(operation: Operation) -> None:
     cancelled = operation.state == Operation.State.CANCELLED
     state = State.CANCELLED if cancelled else State.SKIPPED
     lock_pending_chunks(operation)
-    record_skipped(operation, state)
-    Chunk.objects.filter(operation=operation, state=Chunk.State.PENDING).update(
-        state=Chunk.State.DONE
-    )
-    Target.objects.filter(operation=operation, state=State.PENDING).update(
+    pending = operation.targets.filter(state=State.PENDING)
+    record_skipped(operation, pending, state)
+    operation.chunks.filter(state=ChunkState.PENDING).update(state=ChunkState.DONE)
+    pending.update(
         state=state,
         error_code=operation.stop_code,
         error_message=operation.stop_message,
@@ -94,34 +93,29 @@ def skip_pending(operation: Operation) -> None:
     )
 
 
-def record_skipped(operation: Operation, state: str) -> None:
+def record_skipped(operation: Operation, pending: QuerySet[Target], state: str) -> None:
     """Record the outcome of each target that was never sent in the audit trail."""
-    rows = (
-        Target.objects.filter(operation=operation, state=State.PENDING)
-        .order_by("pk")
-        .values_list("target_id", "name")
-        .iterator(chunk_size=TARGETS_PER_EVENT)
-    )
-    for group in batched(rows, TARGETS_PER_EVENT):
-        outcome = (state, operation.stop_code, operation.stop_message)
+    rows = pending.order_by("pk").values_list("target_id", "name")
+    outcome = (state, operation.stop_code, operation.stop_message)
+    for group in batched(rows.iterator(TARGETS_PER_EVENT), TARGETS_PER_EVENT):
         record_operation_event(
             "chunk.dropped",
             operation,
             summary=describe_count(operation, len(group)),
             outcome=f"{len(group)} {state}",
-            targets=[(id, name, *outcome) for id, name in group],
+            targets=[(*target, *outcome) for target in group],
         )
 
 
 def finish_operation(operation: Operation) -> None:
-    """Record the end of the operation if no chunk is open; exactly one caller does so."""
-    if Chunk.objects.filter(operation=operation, state__in=Chunk.OPEN).exists():
+    """Record the end of a locked operation once, if no chunk is open."""
+    open_chunks = operation.chunks.filter(state__in=Chunk.OPEN)
+    if operation.finished_at or open_chunks.exists():
         return
-    unfinished = Operation.objects.filter(pk=operation.pk, finished_at=None)
-    running, done = Operation.State.RUNNING, Operation.State.DONE
-    state = Case(When(state=running, then=Value(done)), default=F("state"))
-    if not unfinished.update(finished_at=timezone.now(), state=state):
-        return
+    operation.finished_at = timezone.now()
+    if operation.running:
+        operation.state = Operation.State.DONE
+    operation.save(update_fields=["finished_at", "state"])
     counts = target_counts(operation)
     record_operation_event(
         "operation.ended",

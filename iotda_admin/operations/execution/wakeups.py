@@ -5,7 +5,6 @@ A wake-up carries no data and may get lost: a worker reads our rows every second
 
 import logging
 import time
-from typing import Protocol
 
 import psycopg
 from django.conf import settings
@@ -71,15 +70,6 @@ class WorkDetector:
         self.check_at = time.monotonic() + min(seconds_until_due(), IDLE_SECONDS)
 
 
-class Listener(Protocol):
-    def wait(self, seconds: float) -> None:
-        """Return at a wake-up, or after this many seconds."""
-
-
-def make_listener() -> Listener:
-    return PostgresListener() if connection.vendor == "postgresql" else SqliteListener()
-
-
 class SqliteListener:
     """Wakes at every commit of another connection."""
 
@@ -95,7 +85,7 @@ class SqliteListener:
 
 
 class PostgresListener:
-    """Listens on a session of its own, outside the pool; without one it only waits."""
+    """Wakes at a notification, to a session of its own; without one it only waits."""
 
     def __init__(self) -> None:
         self.session: psycopg.Connection | None = None
@@ -123,3 +113,8 @@ class PostgresListener:
         session.execute(f"LISTEN {CHANNEL}")
         self.pause = FIRST_RETRY_SECONDS
         return session
+
+
+def make_listener() -> SqliteListener | PostgresListener:
+    """Return an object whose `wait` returns at a wake-up, or after so many seconds."""
+    return PostgresListener() if connection.vendor == "postgresql" else SqliteListener()
