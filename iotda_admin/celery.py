@@ -1,5 +1,12 @@
 """Where Celery looks for the app: `celery -A iotda_admin worker`."""
 
-from iotda_admin.operations.execution.celery_app import app
+import os
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "iotda_admin.settings")
+django.setup()
+
+from iotda_admin.operations.execution.celery_app import app  # noqa: E402
 
 __all__ = ["app"]

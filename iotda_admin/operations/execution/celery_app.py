@@ -6,20 +6,13 @@ says that there may be work, so Celery may lose or repeat any.
 
 import fcntl
 import logging
-import os
 import threading
 import time
 from typing import Any
 
-import django
 from celery import Celery  # type: ignore[import-untyped]
-from django.apps import apps
 from django.conf import settings
 from django.utils.module_loading import import_string
-
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "iotda_admin.settings")
-if not apps.ready:
-    django.setup()
 
 from iotda_admin.operations.execution.executor import execute_due_chunks
 from iotda_admin.operations.execution.leases import work_waits
@@ -34,7 +27,23 @@ PUBLISH_SECONDS = 1.0
 FORGET_SECONDS = 600
 REDIS_TIMEOUTS = {"socket_connect_timeout": 1, "socket_timeout": 5}
 
+app = Celery("iotda_admin", broker=settings.CELERY_BROKER_URL)
+app.conf.update(
+    task_default_queue="iotda-admin",
+    worker_concurrency=4,
+    worker_prefetch_multiplier=1,
+    worker_hijack_root_logger=False,
+    broker_connection_retry_on_startup=True,
+    beat_schedule_filename=str(settings.DATA_DIR / "celerybeat-schedule"),
+    beat_schedule={"advance": {"task": "iotda_admin.advance", "schedule": 1.0}}
+    | {
+        path: {"task": "iotda_admin.run_job", "args": [path], "schedule": seconds}
+        for path, seconds in settings.WORKER_JOBS.items()
+    },
+)
 
+
+@app.task(bind=True, name="iotda_admin.advance", expires=FORGET_SECONDS)  # type: ignore[untyped-decorator]
 def advance(task: Any) -> None:
     """Send due chunks for a slice of time, in one process of each Celery worker."""
     with (settings.DATA_DIR / f"celery-{task.request.hostname}.lock").open("w") as lock:
@@ -49,6 +58,7 @@ def advance(task: Any) -> None:
         publish()
 
 
+@app.task(name="iotda_admin.run_job", expires=FORGET_SECONDS)  # type: ignore[untyped-decorator]
 def run_job(path: str) -> None:
     if path in settings.WORKER_JOBS:
         import_string(path)()
@@ -66,34 +76,6 @@ def publish() -> None:
         with app.connection_for_write(
             connect_timeout=1, transport_options=REDIS_TIMEOUTS
         ) as broker:
-            tasks["advance"].apply_async(
-                connection=broker, retry=False, expires=FORGET_SECONDS
-            )
+            advance.apply_async(connection=broker, retry=False)
     except Exception as error:
         log.warning("The broker of Celery cannot be reached: %s", error)
-
-
-app = Celery("iotda_admin", broker=settings.CELERY_BROKER_URL)
-tasks = {
-    "advance": app.task(advance, bind=True, name="iotda_admin.advance"),
-    "run_job": app.task(run_job, name="iotda_admin.run_job"),
-}
-options = {"options": {"expires": FORGET_SECONDS}}
-app.conf.update(
-    accept_content=["json"],
-    task_ignore_result=True,
-    task_acks_late=True,
-    task_default_queue="iotda-admin",
-    worker_concurrency=4,
-    worker_prefetch_multiplier=1,
-    worker_hijack_root_logger=False,
-    broker_connection_retry_on_startup=True,
-    beat_schedule_filename=str(settings.DATA_DIR / "celerybeat-schedule"),
-    beat_schedule={
-        "advance": {"task": "iotda_admin.advance", "schedule": 1.0, **options}
-    }
-    | {
-        path: {"task": "iotda_admin.run_job", "args": [path], "schedule": s, **options}
-        for path, s in settings.WORKER_JOBS.items()
-    },
-)
