@@ -1,8 +1,8 @@
 """Parses the rows of a finished batch task into the outcomes of its targets."""
 
 import logging
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection
 
 from iotda_admin.iotda import BatchTaskInfo, TaskProgress, TaskTarget
 from iotda_admin.operations.error_codes import TASK_FAILED, TASK_STOPPED
@@ -11,44 +11,35 @@ from iotda_admin.operations.verbs import State, TargetOutcome, Verb
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class TaskOutcomes:
-    """The outcomes of ended targets, and the targets shown as not ended.
-
-    Targets that the task does not mention, or contradicts itself about, are in neither.
-    """
-
-    ended: Mapping[str, TargetOutcome]
-    waiting: Collection[str]
-
-
 def parse_task_rows(
     task: BatchTaskInfo, rows: Collection[TaskTarget], verb: Verb, ids: Collection[str]
-) -> TaskOutcomes:
-    """Return what a finished task tells about the targets `ids`."""
+) -> dict[str, TargetOutcome | None]:
+    """Return what a finished task tells about the targets `ids`; None: not ended.
+
+    Targets that the task does not mention, or contradicts itself about, are missing.
+    """
     failed = task.status in ("Fail", "Stopped") and nothing_changed(task.task_progress)
     if not rows and failed:
         code = TASK_FAILED if task.status == "Fail" else TASK_STOPPED
-        error = TargetOutcome(State.FAILED, code, task.status_desc)
-        return TaskOutcomes(dict.fromkeys(ids, error), ())
-    found: dict[str, TargetOutcome | None] = {}
-    contradicted = set()
+        return dict.fromkeys(ids, TargetOutcome(State.FAILED, code, task.status_desc))
+    # By target and state: more than one state is a contradiction.
+    found: dict[str, dict[State | None, TargetOutcome | None]] = defaultdict(dict)
     for row in known_rows(task, rows, ids):
         outcome = parse_row(row, verb)
-        first = found.setdefault(row.target, outcome)
-        if (first and first.state) != (outcome and outcome.state):
-            contradicted.add(row.target)
-    if contradicted:
+        found[row.target].setdefault(outcome.state if outcome else None, outcome)
+    clear = {
+        id: outcome
+        for id, outcomes in found.items()
+        if len(outcomes) == 1
+        for outcome in outcomes.values()
+    }
+    if len(clear) < len(found):
         log.warning(
             "batch task %s contradicts itself about %d targets",
             task.task_id,
-            len(contradicted),
+            len(found) - len(clear),
         )
-    clear = {id: outcome for id, outcome in found.items() if id not in contradicted}
-    return TaskOutcomes(
-        {id: outcome for id, outcome in clear.items() if outcome},
-        {id for id, outcome in clear.items() if outcome is None},
-    )
+    return clear
 
 
 def nothing_changed(progress: TaskProgress) -> bool:

@@ -36,10 +36,7 @@ from iotda_admin.iotda import (
     walk_windows,
 )
 from iotda_admin.operations.audit_log import audited_transaction, record_chunk_event
-from iotda_admin.operations.execution.batch_task_rows import (
-    TaskOutcomes,
-    parse_task_rows,
-)
+from iotda_admin.operations.execution.batch_task_rows import parse_task_rows
 from iotda_admin.operations.execution.lifecycle import (
     finish_operation,
     lock_operation,
@@ -63,6 +60,7 @@ from iotda_admin.operations.verbs import (
     Outcomes,
     State,
     StoodBefore,
+    TargetOutcome,
     Verb,
     get_verb,
     task_name,
@@ -244,14 +242,15 @@ class TaskPoll(ReaderLease):
             self.heartbeat()
         return rows
 
-    def record_all(self, outcomes: TaskOutcomes, stood_before: StoodBefore) -> None:
-        left = self.open_ids()
-        ended = [item for item in outcomes.ended.items() if item[0] in left]
-        for group in batched(ended, TARGETS_PER_TRANSACTION):
+    def record_all(
+        self, outcomes: Mapping[str, TargetOutcome | None], stood_before: StoodBefore
+    ) -> None:
+        told = self.open_ids() & outcomes.keys()
+        ended = {id: found for id in told if (found := outcomes[id])}
+        for group in batched(ended.items(), TARGETS_PER_TRANSACTION):
             self.record(mark_already(dict(group), stood_before))
             self.heartbeat()
-        left -= dict(ended).keys()
-        if left & set(outcomes.waiting) and self.chunk.misses + 1 < ROW_READS:
+        if len(ended) < len(told) and self.chunk.misses + 1 < ROW_READS:
             self.update(due_at=self.next_poll(), misses=self.chunk.misses + 1)
         else:
             self.finish()

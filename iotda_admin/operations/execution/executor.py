@@ -10,7 +10,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from django.conf import settings
 from django.db import DatabaseError, OperationalError, close_old_connections
@@ -39,8 +39,7 @@ GROUP_SECONDS = 0.02
 
 def execute_chunk(chunk: Chunk, client: Client) -> None:
     """Send one chunk in this thread and record its result, unless another process has it."""
-    leased = lease_chunk(chunk)
-    if leased:
+    if leased := lease_chunk(chunk):
         execute_leased_chunk(leased, client)
 
 
@@ -77,11 +76,10 @@ def send_request(leased: LeasedChunk, client: Client) -> ChunkResult:
 
 def stops_operation(result: ChunkResult) -> bool:
     """Return whether recording this result will stop the operation."""
-    leased, error = result.leased, result.error
-    return (
-        error is not None
-        and classify(error, leased.verb, len(leased.request.ids)) is ErrorAction.STOP
-    )
+    if result.error is None:
+        return False
+    verb, ids = result.leased.verb, result.leased.request.ids
+    return classify(result.error, verb, len(ids)) is ErrorAction.STOP
 
 
 def execute_due_chunks(
@@ -109,8 +107,8 @@ class WorkerPool:
         self.client = client
         # Lease as many again in advance, so that no sender waits for the writer.
         self.size, self.capacity = size, 2 * size
-        self.to_send: queue.SimpleQueue[LeasedChunk | None] = queue.SimpleQueue()
-        self.results: queue.SimpleQueue[ChunkResult] = queue.SimpleQueue()
+        self.to_send = queue.SimpleQueue[LeasedChunk | None]()
+        self.results = queue.SimpleQueue[ChunkResult]()
         self.in_flight: dict[int, LeasedChunk] = {}
         # Operations with a rejection that the rest would meet as well.
         self.stopped: set[int] = set()
@@ -170,13 +168,15 @@ class WorkerPool:
         self, results: list[ChunkResult], room: int
     ) -> list[LeasedChunk]:
         """Record the results and lease up to `room` chunks, in one transaction."""
+        for result in results:
+            self.in_flight.pop(result.leased.chunk.pk, None)
         if any(result.error for result in results):
             # The operation may have to wait now, or may be stopped.
             self.schedule.expires_at = 0.0
         while True:
             try:
                 with audited_transaction(durable=True):
-                    write_results(results, busy=self.busy_operations(results))
+                    write_results(results, busy=self.busy_operations())
                     leased = self.schedule.lease(room, exclude=self.stopped)
                     self.extend_leases()
             except OperationalError as error:
@@ -190,33 +190,17 @@ class WorkerPool:
                 self.write_one_by_one(results)
                 results = []
             else:
-                for result in results:
-                    self.in_flight.pop(result.leased.chunk.pk, None)
-                self.forget_stopped()
+                # A stopped operation with nothing in flight here is recorded as stopped,
+                # unless its rejection came too late: then a later lease meets it again.
+                self.stopped &= self.busy_operations()
                 return leased
 
-    def forget_stopped(self) -> None:
-        """Forget stopped operations that have nothing in flight here.
-
-        Usually the rejection is recorded and has stopped the operation. One that was
-        too late to be recorded has not; a later lease then meets it again.
-        """
-        in_flight = {leased.operation.pk for leased in self.in_flight.values()}
-        self.stopped.difference_update(self.stopped - in_flight)
-
-    def busy_operations(self, results: Sequence[ChunkResult]) -> set[int]:
-        """Return the operations that have chunks in flight besides these results."""
-        back = {result.leased.chunk.pk for result in results}
-        return {
-            leased.operation.pk
-            for pk, leased in self.in_flight.items()
-            if pk not in back
-        }
+    def busy_operations(self) -> set[int]:
+        return {leased.operation.pk for leased in self.in_flight.values()}
 
     def write_one_by_one(self, results: list[ChunkResult]) -> None:
         """Write each result in its own transaction; the lease of one that fails expires."""
         for result in results:
-            self.in_flight.pop(result.leased.chunk.pk, None)
             try:
                 write_results([result])
             except Exception:
@@ -264,10 +248,5 @@ class WorkerPool:
             return
         message = "This process was stopped before the answer came."
         unanswered = Unreachable(message, code=SENDER_LOST, maybe_applied=True)
-        self.write_and_lease(
-            [
-                ChunkResult(leased, error=unanswered)
-                for leased in self.in_flight.values()
-            ],
-            0,
-        )
+        lost = self.in_flight.values()
+        self.write_and_lease([ChunkResult(each, error=unanswered) for each in lost], 0)

@@ -125,11 +125,11 @@ def chunks_to_read_back(*, by_task: bool = False) -> QuerySet[Chunk]:
     return due.filter(by_task=by_task).order_by("due_at")
 
 
-def reconcile_due(client: Client | None = None) -> None:
+def reconcile_due() -> None:
     """Read back all chunks that are due. The worker runs this every second."""
     due = chunks_to_read_back().values_list("operation", flat=True)
     for operation_id in dict.fromkeys(due):
-        reconcile_operation(operation_id, client or configured_client())
+        reconcile_operation(operation_id, configured_client())
 
 
 def reconcile_operation(

@@ -188,10 +188,7 @@ class OperationWriter:
     def apply_error(
         self, action: ErrorAction, chunk: Chunk, error: IotdaError
     ) -> tuple[str, TargetOutcome | None]:
-        """Requeue, split or end the chunk.
-
-        Return the kind of event, and the outcome of all its targets if they have one.
-        """
+        """Requeue, split or end the chunk; return the kind of event and the outcome."""
         columns = error_columns(error)
         match action:
             case ErrorAction.READ_BACK:
