@@ -1,6 +1,6 @@
 """The one entry point: every change of IoTDA is requested here and recorded before it is sent."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import batched
 
 from django.conf import settings
@@ -36,7 +36,7 @@ from iotda_admin.operations.permissions import (
     spaces_of_targets,
 )
 from iotda_admin.operations.requests import OperationRequest, TargetSpec
-from iotda_admin.operations.verbs import get_verb
+from iotda_admin.operations.verbs import StoodBefore, get_verb
 
 # Up to this number of targets, conflicts are looked for before IoTDA is read.
 CHECKED_FIRST = 1000
@@ -263,7 +263,7 @@ def record_targets(operation: Operation, request: OperationRequest) -> Sequence[
     """Write the targets in chunks: one write request each, or one batch task each."""
     verb = get_verb(operation.verb)
     by_task = verb.goes_by_task(len(request.targets))
-    stood: Mapping[str, bool | None] = (
+    stood: StoodBefore = (
         verb.inventory.standing(request.ids, operation)
         if by_task
         else {target.id: target.stood_before for target in request.targets}

@@ -40,7 +40,6 @@ from iotda_admin.operations.execution.batch_task_rows import parse_task_rows
 from iotda_admin.operations.execution.lifecycle import (
     finish_operation,
     lock_operation,
-    skip_pending,
 )
 from iotda_admin.operations.execution.reconciliation import (
     RETRY_SECONDS,
@@ -225,14 +224,12 @@ class TaskPoll(ReaderLease):
         return seconds_from_now(min(MAX_POLL_SECONDS, wait))
 
     def fetch_rows(self, client: Client, found: BatchTaskPage) -> list[TaskTarget]:
-        def show(page: PageQuery) -> ListingPage[TaskTarget]:
-            return client.show_batch_task(self.chunk.task_id, page).details
+        # A throttled page must not lose the hundreds of pages before it.
+        show = retrying(client.show_batch_task, attempts=10, timeout=40.0)
 
         def fetch(page: PageQuery) -> ListingPage[TaskTarget]:
-            if page == FIRST_PAGE:
-                return found.details
-            # A throttled page must not lose the hundreds of pages before it.
-            return retrying(show, attempts=10, timeout=40.0)(page)
+            first = page == FIRST_PAGE
+            return (found if first else show(self.chunk.task_id, page)).details
 
         rows = []
         for row in walk_windows(
@@ -282,8 +279,6 @@ class TaskPoll(ReaderLease):
                 log.warning("%s: %d targets without outcome", self.chunk, left)
                 leave_to_reconciliation(self.chunk)
             self.verb.inventory.batch_task_ended()
-            if not operation.running:
-                skip_pending(operation)
             finish_operation(operation)
 
     def postpone(self, error: IotdaError) -> None:

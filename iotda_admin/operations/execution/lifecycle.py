@@ -39,7 +39,6 @@ def stop_operation(operation: Operation, code: str, message: str) -> None:
     operation.state = Operation.State.STOPPED
     operation.stop_code, operation.stop_message = code[:64], message[:512]
     operation.save(update_fields=["state", "stop_code", "stop_message"])
-    skip_pending(operation)
     finish_operation(operation)
 
 
@@ -69,7 +68,6 @@ def cancel_operation(operation: Operation, actor: Actor) -> bool:
         )
         locked.state, locked.cancelled_by = Operation.State.CANCELLED, actor.username
         locked.save(update_fields=["state", "cancelled_by"])
-        skip_pending(locked)
         finish_operation(locked)
     return True
 
@@ -108,9 +106,15 @@ def record_skipped(operation: Operation, pending: QuerySet[Target], state: str) 
 
 
 def finish_operation(operation: Operation) -> None:
-    """Record the end of a locked operation once, if no chunk is open."""
-    open_chunks = operation.chunks.filter(state__in=Chunk.OPEN)
-    if operation.finished_at or open_chunks.exists():
+    """Record the end of a locked operation once, if no chunk is open.
+
+    Of an operation that was stopped or cancelled, skip what is pending before.
+    """
+    if operation.finished_at:
+        return
+    if not operation.running:
+        skip_pending(operation)
+    if operation.chunks.filter(state__in=Chunk.OPEN).exists():
         return
     operation.finished_at = timezone.now()
     if operation.running:

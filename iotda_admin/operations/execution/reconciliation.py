@@ -28,7 +28,6 @@ from iotda_admin.operations.error_codes import CHANGED_SINCE, NOT_APPLIED, SENDE
 from iotda_admin.operations.execution.lifecycle import (
     finish_operation,
     lock_operation,
-    skip_pending,
 )
 from iotda_admin.operations.execution.result_writer import (
     MAX_ATTEMPTS,
@@ -239,8 +238,6 @@ class ReadBack(ReaderLease):
             for chunk in self.own_chunks().select_for_update():
                 self.reconcile_chunk(chunk, found, buffer)
             buffer.write()
-            if not operation.running:
-                skip_pending(operation)
             finish_operation(operation)
 
     def reconcile_chunk(

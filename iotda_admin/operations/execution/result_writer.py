@@ -25,7 +25,6 @@ from iotda_admin.operations.execution.leases import (
 from iotda_admin.operations.execution.lifecycle import (
     finish_operation,
     lock_operation,
-    skip_pending,
     stop_operation,
 )
 from iotda_admin.operations.models import Chunk, ChunkState, Operation, Target
@@ -73,7 +72,8 @@ def write_results(
             # The spaces of an operation never change, so do not read them again.
             operation.space = leased.space
             OperationWriter(operation, inline).write(own)
-            if operation.pk not in busy:
+            # Stopped while these were in flight: do not leave requeued chunks pending.
+            if operation.pk not in busy or not operation.running:
                 finish_operation(operation)
 
 
@@ -106,9 +106,6 @@ class OperationWriter:
         self.count_strikes()
         if self.stop_reason and self.operation.running:
             stop_operation(self.operation, *self.stop_reason)
-        elif not self.operation.running:
-            # Stopped while these were in flight: do not leave requeued chunks pending.
-            skip_pending(self.operation)
 
     def write_result(self, result: ChunkResult) -> None:
         leased = result.leased
