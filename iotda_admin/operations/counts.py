@@ -9,25 +9,27 @@ from iotda_admin.operations.error_codes import NOT_SENT
 from iotda_admin.operations.models import Operation, Target
 
 State = Target.State
+# The numbers of targets by state.
+type Counts = dict[str, int]
 # In the order in which pages list them.
 UNSUCCESSFUL = (State.FAILED, State.UNKNOWN, State.SKIPPED, State.CANCELLED)
 
 
-def target_counts(operation: Operation) -> dict[str, int]:
+def target_counts(operation: Operation) -> Counts:
     """Return the number of targets by state; at any moment the sum is the number requested."""
     rows = operation.targets.order_by().values_list("state").annotate(Count("pk"))
     return dict(sorted(rows))
 
 
-def format_counts(counts: dict[str, int]) -> str:
+def format_counts(counts: Counts) -> str:
     return ", ".join(f"{count} {state}" for state, count in counts.items())
 
 
 def target_counts_by_operation(
     operations: Sequence[Operation],
-) -> dict[int, dict[str, int]]:
+) -> dict[int, Counts]:
     rows = Target.objects.filter(operation__in=operations).order_by()
-    result: dict[int, dict[str, int]] = {operation.pk: {} for operation in operations}
+    result: dict[int, Counts] = {operation.pk: {} for operation in operations}
     counts = rows.values_list("operation", "state").annotate(Count("pk"))
     for operation_id, state, count in counts:
         result[operation_id][state] = count

@@ -76,7 +76,9 @@ class TargetOutcome:
 
 # By target ID.
 type Outcomes = Mapping[str, TargetOutcome]
-# Whether a target already was as requested; None: unknown.
+# Which targets are as requested; those that nobody knows of are missing.
+type Standing = Mapping[str, bool]
+# Which targets already were as requested; None: unknown.
 type StoodBefore = Mapping[str, bool | None]
 
 
@@ -92,7 +94,7 @@ class VerbRequest:
     """
 
     operation: Operation
-    stood_before: StoodBefore
+    stood_before: dict[str, bool | None]
     seen: list[Any] = field(default_factory=list)
     heartbeat: Callable[[], None] = lambda: None
     task_name: str = ""
@@ -146,7 +148,7 @@ class VerbInventory:
 
     def standing(
         self, ids: Sequence[str], about: Operation, before: datetime | None = None
-    ) -> Mapping[str, bool]:
+    ) -> Standing:
         """Return which targets are already as the verb wants, by the last sync.
 
         With ``before``, only rows read before that moment count.
@@ -257,7 +259,7 @@ class Verb:
 
     def standing_now(
         self, client: Client, about: Operation, ids: Sequence[str]
-    ) -> Mapping[str, bool]:
+    ) -> Standing:
         """Return which targets already are as requested, for a follow-up of ``about``.
 
         It may read IoTDA; targets it cannot tell are missing.
@@ -272,7 +274,7 @@ class Verb:
         """
         raise NotImplementedError
 
-    def read_back(self, client: Client, request: VerbRequest) -> Mapping[str, bool]:
+    def read_back(self, client: Client, request: VerbRequest) -> Standing:
         """Read which targets now are as the operation requested. Write nothing."""
         raise NotImplementedError
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, Q, QuerySet
 from django.utils import timezone
 from django.utils.functional import cached_property
 
@@ -46,6 +46,7 @@ from iotda_admin.operations.execution.reconciliation import (
     ReadBack,
     ReaderLease,
     chunks_to_read_back,
+    targets_of_same_subject,
 )
 from iotda_admin.operations.execution.result_writer import (
     TASK_POLL_SECONDS,
@@ -145,11 +146,7 @@ def adopt_task(chunk: Chunk, task_id: str) -> None:
         error_code="",
         error_message="",
     )
-    others = Target.objects.filter(
-        target_id=OuterRef("target_id"),
-        subject=OuterRef("subject"),
-        state__in=Target.IN_FLIGHT,
-    )
+    others = targets_of_same_subject(Q(state__in=Target.IN_FLIGHT))
     chunk.targets.filter(~Exists(others), state=State.UNKNOWN).update(
         state=State.SENT, error_code="", error_message=""
     )

@@ -37,6 +37,10 @@ SHUTDOWN_SECONDS = 6.0
 GROUP_SECONDS = 0.02
 
 
+# Returns whether this process is to stop.
+type StopCheck = Callable[[], bool]
+
+
 def execute_chunk(chunk: Chunk, client: Client) -> None:
     """Send one chunk in this thread and record its result, unless another process has it."""
     if leased := lease_chunk(chunk):
@@ -84,8 +88,8 @@ def stops_operation(result: ChunkResult) -> bool:
 
 def execute_due_chunks(
     client: Client,
-    should_stop: Callable[[], bool] = lambda: False,
-    hurried: Callable[[], bool] = lambda: False,
+    should_stop: StopCheck = lambda: False,
+    hurried: StopCheck = lambda: False,
 ) -> None:
     """Send the due chunks of all operations until none is due or `should_stop`.
 
@@ -138,7 +142,7 @@ class WorkerPool:
                 self.stopped.add(leased.operation.pk)
             self.results.put(result)
 
-    def run(self, should_stop: Callable[[], bool]) -> None:
+    def run(self, should_stop: StopCheck) -> None:
         results: list[ChunkResult] = []
         while True:
             stopping = should_stop()
@@ -211,7 +215,7 @@ class WorkerPool:
             heartbeat(list(self.in_flight.values()))
             self.next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
 
-    def drain(self, hurried: Callable[[], bool]) -> None:
+    def drain(self, hurried: StopCheck) -> None:
         """Wait for all calls in flight.
 
         In a process that lives on, an abandoned call could still be sent after its

@@ -6,7 +6,6 @@ are ignored.
 """
 
 import time
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -41,10 +40,6 @@ IDS_IN_EVENT = 20
 OPERATIONS_PER_LEASE = 32
 
 
-# The operations whose chunks may be sent, with the spaces where their actors may act.
-type AllowedOperations = Mapping[Operation, frozenset[str] | None]
-
-
 @dataclass(slots=True)
 class LeasedChunk:
     """A chunk that this process has committed as sent."""
@@ -53,7 +48,7 @@ class LeasedChunk:
     request: VerbRequest
     # On this process's monotonic clock. Do not send it later: it may be taken over.
     valid_until: float
-    names: Mapping[str, str]
+    names: dict[str, str]
 
     @property
     def operation(self) -> Operation:
@@ -212,32 +207,33 @@ def within_task_limit(chunks: Sequence[Chunk]) -> list[Chunk]:
 
 
 def mark_sent(
-    chunks: Sequence[Chunk], allowed: AllowedOperations, seconds: float
+    chunks: Sequence[Chunk],
+    allowed: Mapping[Operation, frozenset[str] | None],
+    seconds: float,
 ) -> list[LeasedChunk]:
-    """Write that these locked chunks are sent, with a lease of so many seconds."""
+    """Write that these locked chunks are sent, with a lease of so many seconds.
+
+    `allowed` are their operations, with the spaces in which the actors may act.
+    """
     if not chunks:
         return []
     valid_until = time.monotonic() + seconds
     mark_chunks_sent(chunks, seconds)
-    names: dict[int, dict[str, str]] = defaultdict(dict)
-    stood_before: dict[int, dict[str, bool | None]] = defaultdict(dict)
+    leased = {}
+    for chunk in chunks:
+        operation = chunk.operation
+        task = task_name(operation, chunk.number) if chunk.by_task else ""
+        request = VerbRequest(operation, {}, task_name=task, spaces=allowed[operation])
+        leased[chunk.pk] = LeasedChunk(chunk, request, valid_until, {})
     pending = Target.objects.filter(chunk__in=chunks, state=State.PENDING)
     columns = ("chunk", "target_id", "name", "stood_before")
     for pk, id, name, stood in pending.order_by("pk").values_list(*columns):
-        names[pk][id], stood_before[pk][id] = name, stood
+        leased[pk].names[id] = name
+        leased[pk].request.stood_before[id] = stood
     pending.update(state=State.SENT)
-    leased = []
-    for chunk in chunks:
-        operation = chunk.operation
-        record_chunk_sent(chunk, names[chunk.pk])
-        request = VerbRequest(
-            operation,
-            stood_before[chunk.pk],
-            task_name=task_name(operation, chunk.number) if chunk.by_task else "",
-            spaces=allowed[operation],
-        )
-        leased.append(LeasedChunk(chunk, request, valid_until, names[chunk.pk]))
-    return leased
+    for each in leased.values():
+        record_chunk_sent(each.chunk, each.names)
+    return list(leased.values())
 
 
 def mark_chunks_sent(chunks: Sequence[Chunk], seconds: float) -> None:

@@ -7,7 +7,7 @@ the target was requested since.
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from itertools import batched
 from typing import Any
 
@@ -39,6 +39,7 @@ from iotda_admin.operations.execution.result_writer import (
 from iotda_admin.operations.models import Chunk, ChunkState, Operation, Target
 from iotda_admin.operations.verbs import (
     Outcomes,
+    Standing,
     State,
     TargetOutcome,
     VerbRequest,
@@ -197,7 +198,7 @@ class ReadBack(ReaderLease):
         super().__init__(operation)
         self.by_task = by_task
         self.targets: dict[int, list[str]] = defaultdict(list)
-        self.stood_before: Mapping[str, bool] = {}
+        self.stood_before: Standing = {}
 
     def lease(self, limit: int) -> bool:
         leased = self.lease_rows(chunks_to_read_back(by_task=self.by_task), limit)
@@ -206,7 +207,7 @@ class ReadBack(ReaderLease):
             self.targets[chunk_id].append(target_id)
         return leased
 
-    def inventory_before_loss(self) -> Mapping[str, bool]:
+    def inventory_before_loss(self) -> Standing:
         """Return the inventory's states from before chunks were sent whose sender died.
 
         The state that the sender read itself was lost with it.
@@ -227,7 +228,7 @@ class ReadBack(ReaderLease):
             due_at=seconds_from_now(RETRY_SECONDS), error_message=error.message[:512]
         )
 
-    def record(self, found: Mapping[str, bool]) -> None:
+    def record(self, found: Standing) -> None:
         """Record the outcomes that the read shows, except of chunks taken over meanwhile.
 
         `found` tells for each target whether it is as the operation requested.
@@ -241,7 +242,7 @@ class ReadBack(ReaderLease):
             finish_operation(operation)
 
     def reconcile_chunk(
-        self, chunk: Chunk, found: Mapping[str, bool], buffer: OutcomeBuffer
+        self, chunk: Chunk, found: Standing, buffer: OutcomeBuffer
     ) -> None:
         ids = self.targets[chunk.pk]
         known = set(ids) & found.keys()
@@ -301,9 +302,17 @@ def requeue_targets(chunk: Chunk, missing: set[str]) -> set[str]:
 
 def also_targeted(chunk: Chunk, ids: Collection[str], others: Q) -> set[str]:
     """Return the targets that other operations, those matching `others`, have as well."""
-    rows = Target.objects.filter(
-        others, target_id=OuterRef("target_id"), subject=OuterRef("subject")
-    )
     # Not by chunk: PostgreSQL would read all 30,000 targets of a large one for each.
     own = chunk.operation.targets.filter(target_id__in=values_subquery(list(ids)))
-    return set(own.filter(Exists(rows)).values_list("target_id", flat=True))
+    return set(
+        own.filter(Exists(targets_of_same_subject(others))).values_list(
+            "target_id", flat=True
+        )
+    )
+
+
+def targets_of_same_subject(others: Q) -> QuerySet[Target]:
+    """Return the subquery of the targets, matching `others`, with a target's subject."""
+    return Target.objects.filter(
+        others, target_id=OuterRef("target_id"), subject=OuterRef("subject")
+    )
