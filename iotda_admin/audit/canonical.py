@@ -43,13 +43,9 @@ def storable(value: Any) -> Any:
     """Return a value without what databases cannot store: NUL and lone surrogates."""
     match value:
         case str():
-            value = value.replace("\0", "")
-            return (
-                value if value.isascii() else value.encode("utf-8", "replace").decode()
-            )
+            return value.replace("\0", "").encode("utf-8", "replace").decode()
         case dict():
             return {storable(key): storable(item) for key, item in value.items()}
         case list() | tuple():
             return [storable(item) for item in value]
-        case _:
-            return value
+    return value

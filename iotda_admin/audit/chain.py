@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
+from itertools import zip_longest
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -51,24 +52,11 @@ KINDS_WITH_REASON = {
 }
 
 
-class EventTarget(NamedTuple):
-    """One target of an event, with its outcome."""
-
-    id: str
-    name: str = ""
-    outcome: str = ""
-    code: str = ""
-    message: str = ""
-
-    def as_stored(self) -> list[str]:
-        return list(map(stored_value, self, TARGET_FIELDS))
-
-
 class NewEvent(NamedTuple):
     """An event that is not in the chain yet."""
 
     columns: dict[str, Any]
-    targets: Sequence[EventTarget]
+    targets: Sequence[tuple[str, ...]]
 
 
 class Head(NamedTuple):
@@ -91,7 +79,7 @@ def append_events(events: Sequence[NewEvent]) -> None:
         before = end = chain_head()
         rows, outcomes, words = [], [], []
         for event in events:
-            targets = [target.as_stored() for target in event.targets]
+            targets = [stored_target(target) for target in event.targets]
             row = event_row(end.seq + 1, event.columns)
             end = Head(end.seq + 1, event_hash(end.hash, canonical_row(row), targets))
             row[AT] = connection.ops.adapt_datetimefield_value(row[AT])
@@ -145,6 +133,12 @@ def event_row(seq: int, columns: dict[str, Any]) -> list[Any]:
 def stored_value(value: Any, field: "Field[Any, Any]") -> Any:
     """Return a value as its column can store it: a text is shortened."""
     return storable(value)[: field.max_length] if isinstance(value, str) else value
+
+
+def stored_target(target: Sequence[str]) -> list[str]:
+    """Return all columns of a target, of which the last may be missing."""
+    columns = zip_longest(target, TARGET_FIELDS, fillvalue="")
+    return [stored_value(value, field) for value, field in columns]
 
 
 def canonical_row(row: Sequence[Any]) -> list[Any]:

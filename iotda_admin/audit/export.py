@@ -66,7 +66,7 @@ def record_export(
     head = chain_head()
     # The filters are shown only to readers who see all that was searched.
     spaces = user_spaces(request.user)
-    space = next(iter(spaces)) if spaces is not None and len(spaces) == 1 else "*"
+    space = min(spaces) if spaces and len(spaces) == 1 else "*"
     record_request_event(
         "export",
         request,
@@ -88,15 +88,15 @@ def file_name(form: AuditFilterForm, extension: str) -> str:
 
 def csv_rows(search: TrailSearch, span: Span) -> Iterator[Sequence[Any]]:
     columns = [*BEFORE, *AFTER]
-    at, outside = columns.index("at"), columns.index("outside_hours")
-    for row, targets in events_with_targets(
-        search, span, columns, search.target_filters
-    ):
-        event = list(row)
-        event[at] = f"{event[at].replace(' ', 'T')}Z"
-        event[outside] = bool(event[outside])
-        before, after = event[: len(BEFORE)], event[len(BEFORE) :]
-        for target in targets or [("",) * len(TARGET_COLUMNS)]:
+    no_target = [("",) * len(TARGET_COLUMNS)]
+    found = events_with_targets(search, span, columns, search.target_filters)
+    for row, targets in found:
+        event = dict(zip(columns, row, strict=True))
+        event["at"] = f"{event['at'].replace(' ', 'T')}Z"
+        event["outside_hours"] = bool(event["outside_hours"])
+        values = [*event.values()]
+        before, after = values[: len(BEFORE)], values[len(BEFORE) :]
+        for target in targets or no_target:
             yield (*before, *target, *after)
 
 

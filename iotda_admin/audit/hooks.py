@@ -1,13 +1,12 @@
 """What the audit trail needs to know about apps that import it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from django.db.models import Exists
 
 
-@dataclass(frozen=True, slots=True)
-class OperationHooks:
+class OperationHooks(NamedTuple):
     """The verbs of operations, and queries on them.
 
     ``exist`` tells whether there are any, which an empty trail contradicts.

@@ -9,7 +9,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpRequest
 
 from iotda_admin.access.actor import address_of, role_of
-from iotda_admin.audit.chain import EventTarget, NewEvent, append_events
+from iotda_admin.audit.chain import NewEvent, append_events
 from iotda_admin.core.logging import request_id
 
 deferred: ContextVar[list[NewEvent] | None] = ContextVar("deferred", default=None)
@@ -36,13 +36,11 @@ def record_event(
         columns = {
             "actor_id": actor.pk,
             "actor_name": actor.get_username(),
-            "role": columns.get("role") or role_of(actor),
+            "role": role_of(actor),
             **columns,
         }
-    event = NewEvent(
-        {"request_id": request_id.get(), **columns, "kind": kind},
-        [EventTarget(*target) for target in targets],
-    )
+    columns = {"request_id": request_id.get(), **columns, "kind": kind}
+    event = NewEvent(columns, targets)
     events = deferred.get()
     if events is None:
         append_events([event])

@@ -92,20 +92,17 @@ class Verification:
         while True:
             # Before the events, so that a new event is never seen without its parts,
             # even inside a transaction of the caller.
-            strays = parts_after(self.head.seq)
+            strays = first_parts(event__gt=self.head.seq)
             rows, targets = events_after(self.head.seq)
             if not rows:
                 break
             for *row, hash in rows:
                 self.check(row, hash, targets.pop(row[0], ()))
-            for seq in sorted(targets):
-                raise BrokenChain(seq, NO_EVENT)
+            if targets:
+                raise BrokenChain(min(targets), NO_EVENT)
             check_reason_words(rows)
-        if strays:
+        if strays := strays or first_parts(event__lte=start):
             raise BrokenChain(*min(strays))
-        for model, why in PARTS:
-            if model.objects.filter(event__lte=start).exists():
-                raise BrokenChain(start, why)
         self.check_end()
 
     def check(self, row: list[Any], hash: str, targets: Any) -> None:
@@ -183,12 +180,12 @@ class Verification:
             )
 
 
-def parts_after(seq: int) -> list[tuple[int, str]]:
-    """Return the first target and the first word of later events, if there are any."""
+def first_parts(**condition: int) -> list[tuple[int, str]]:
+    """Return the first target and the first word of some events, if there are any."""
     return [
         (first, why)
         for model, why in PARTS
-        for first in model.objects.filter(event__gt=seq)
+        for first in model.objects.filter(**condition)
         .order_by("event")
         .values_list("event", flat=True)[:1]
     ]

@@ -33,17 +33,18 @@ def can_read_trail(user: AnyUser) -> bool:
 @require_safe
 @user_passes_test(can_read_trail)
 def event_list(request: HttpRequest) -> HttpResponse:
-    form = AuditFilterForm(request.GET)
-    if form.is_valid() and (text := request.GET.get("q", "").replace("\0", "").strip()):
-        return redirect_to_filters(form, **filter_for_text(text, request.user))
-    if form.is_valid() and "" in request.GET.values():
-        return redirect_to_filters(form)
-    link = f"{request.path}?{form.query()}" if form.is_valid() else ""
+    form, link = AuditFilterForm(request.GET), ""
+    if form.is_valid():
+        if text := request.GET.get("q", "").replace("\0", "").strip():
+            return redirect_to_filters(form, **filter_for_text(text, request.user))
+        if "" in request.GET.values():
+            return redirect_to_filters(form)
+        link = request.build_absolute_uri(f"?{form.query()}")
     context = {
         "form": form,
         "page": trail_page(TrailSearch(form, request.user), request),
         "all_events": request.user.has_perm("audit.view_event"),
-        "link": request.build_absolute_uri(link) if link else "",
+        "link": link,
         "head": chain_head(),
         "triggers_intact": triggers_intact(),
         "presets": presets.preset_searches(),
@@ -61,10 +62,9 @@ def redirect_to_filters(form: AuditFilterForm, **more: str) -> HttpResponse:
 @user_passes_test(can_read_trail)
 def event_detail(request: HttpRequest, seq: int) -> HttpResponse:
     event = get_object_or_404(Event, visible_events(request.user), pk=seq)
-    previous = Event.objects.filter(pk=seq - 1).values_list("hash", flat=True).first()
     context = {
         "event": event,
-        "previous_hash": previous or "",
+        "previous": Event.objects.filter(pk=seq - 1).first(),
         "page": paginate(event.outcomes.all(), request),
     }
     return render(request, "audit/event.html", context)

@@ -161,6 +161,15 @@ def test_filters_find_events(
     assert trail.found(**filters) == ids
 
 
+def test_an_event_with_several_matching_words_counts_once(
+    trail: Trail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say("failure.noted", reason="valve valves valved")
+    say("failure.noted", reason="valvular")
+    monkeypatch.setattr(words, "MAX_INDEXED_EVENTS", 2)
+    assert trail.found(reason="valv") == [10, 9]
+
+
 def at(seconds: Any) -> str:
     return f"{timezone.now() + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}Z"
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
 from iotda_admin.audit import chain
-from iotda_admin.audit.chain import EventTarget, Head
+from iotda_admin.audit.chain import Head
 from iotda_admin.audit.models import Event, Outcome, ReasonWord
 from iotda_admin.audit.search.words import reason_words
 from tests.bench.questions import (
@@ -35,6 +35,15 @@ REASONS = [
     "Bill was paid",
 ]
 VERBS = ["device.freeze", "device.unfreeze", "policy.bind", "policy.unbind"]
+
+
+class EventTarget(NamedTuple):
+    id: str
+    name: str = ""
+    outcome: str = ""
+    code: str = ""
+    message: str = ""
+
 
 type Draft = tuple[dict[str, Any], list[EventTarget]]
 

@@ -5,7 +5,6 @@ so it reads as little of the trail as possible.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 from django.db.models import CharField, F, Q, QuerySet, Value
@@ -18,8 +17,7 @@ from iotda_admin.audit.models import Event, Outcome
 END_ID = 2**62
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """The events between two ids, both exclusive, and the direction to read them in."""
 
     low: int = 0
@@ -29,8 +27,8 @@ class Span:
     def after(self, id: int) -> "Span":
         """Return the rest of the span once it has been read up to an id."""
         if self.newest_first:
-            return replace(self, high=id)
-        return replace(self, low=id)
+            return self._replace(high=id)
+        return self._replace(low=id)
 
 
 class IdSource(Protocol):

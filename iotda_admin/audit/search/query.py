@@ -6,9 +6,8 @@ against the other filters.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Exists, OuterRef, Q
 
@@ -42,8 +41,9 @@ CLOCK_SLACK = timedelta(minutes=10)
 TARGET_COLUMNS = {"target": "target_id", "outcome": "outcome", "code": "code"}
 
 
-@dataclass(frozen=True, slots=True)
-class SearchPage:
+class SearchPage(NamedTuple):
+    """The ids of one page, and whether the search ended with it."""
+
     ids: list[int]
     # Whether there may be more events after these.
     more: bool = False

@@ -49,14 +49,10 @@ def reason_matcher(text: str) -> Callable[[str], bool]:
 
 def events_with_words(text: str) -> list[int] | None:
     """Return ids of events that may match, ascending; None if every word is common."""
-    indexed = [
-        ids
-        for word in reason_words(text)
-        if (ids := events_with_word(word)) is not None
-    ]
-    if not indexed:
+    found = [first_events_with_word(word) for word in reason_words(text)]
+    rarest = min(found, key=len, default=set())
+    if not found or len(rarest) > MAX_INDEXED_EVENTS:
         return None
-    rarest = min(indexed, key=len)
     events = Event.objects.order_by()
     # The other events of an operation repeat its reason.
     operations = events.filter(id__in=rarest, operation__gt=0)
@@ -65,10 +61,10 @@ def events_with_words(text: str) -> list[int] | None:
     return sorted({*rarest, *repeated})
 
 
-def events_with_word(word: str) -> set[int] | None:
-    rows = words_starting_with(word).values_list("event_id", flat=True)
-    found = set(rows[: MAX_INDEXED_EVENTS + 1])
-    return found if len(found) <= MAX_INDEXED_EVENTS else None
+def first_events_with_word(word: str) -> set[int]:
+    """Return one event more than the index is used for, if there are that many."""
+    ids = words_starting_with(word).values_list("event_id", flat=True).distinct()
+    return set(ids[: MAX_INDEXED_EVENTS + 1])
 
 
 def words_starting_with(prefix: str) -> QuerySet[ReasonWord]:

@@ -12,9 +12,9 @@ from iotda_admin.audit.search.filters import SOURCES, AuditFilterForm
 
 register = template.Library()
 
-KINDS: dict[str, Any] = dict(Event.Kind.choices)
+KINDS = dict(Event.Kind.choices)
 # The labels of the keys in ``Event.detail``.
-DETAILS: dict[str, Any] = {
+DETAILS = {
     "batch_task": _("IoTDA's batch task"),
     "by_task": _("By a batch task"),
     "cannot_read": _("Cannot be read"),
@@ -70,12 +70,11 @@ def event_summary(event: Event) -> str:
 @register.simple_tag
 def event_details(event: Event) -> list[tuple[Any, str]]:
     """Return the labels and values of the detail of an event."""
-    rows = [
+    return changes_of(event) + [
         (detail_label(name), value_text(value))
         for name, value in event.detail.items()
-        if name not in IN_SUMMARY
+        if name not in IN_SUMMARY and value != {}
     ]
-    return changes_of(event) + [(label, text) for label, text in rows if text]
 
 
 def changes_of(event: Event) -> list[tuple[Any, str]]:
