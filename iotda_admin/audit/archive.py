@@ -56,9 +56,8 @@ class Segment(NamedTuple):
 
 def segments_before(moment: datetime) -> list[Segment]:
     """Return the complete segments whose events are all older than a moment."""
-    ids = Event.objects.order_by("id").values_list("id", flat=True)
-    first_newer = ids.filter(at__gte=moment).first()
-    end = first_newer - 1 if first_newer else chain_head().seq
+    first_newer = Event.objects.filter(at__gte=moment).order_by("id").first()
+    end = first_newer.pk - 1 if first_newer else chain_head().seq
     starts = range(chain_start().seq, end - SEGMENT_SIZE + 1, SEGMENT_SIZE)
     return [Segment(n + 1, n + SEGMENT_SIZE) for n in starts]
 

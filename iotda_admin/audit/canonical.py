@@ -29,11 +29,8 @@ def canonical_json(value: Any) -> str:
 class CanonicalJson(models.TextField):  # type: ignore[type-arg]
     """JSON stored as text, because a JSON column would not keep the text as written."""
 
-    def from_db_value(self, value: str | None, *_: Any) -> Any:
-        return None if value is None else json.loads(value)
-
-    def to_python(self, value: Any) -> Any:
-        return json.loads(value) if isinstance(value, str) else value
+    def from_db_value(self, value: str, *_: Any) -> Any:
+        return json.loads(value)
 
     def get_prep_value(self, value: Any) -> str:
         return canonical_json(value)

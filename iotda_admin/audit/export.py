@@ -36,7 +36,6 @@ AFTER = [
 COLUMNS = [
     *BEFORE, "target_id", "target_name", "target_outcome", "code", "message", *AFTER
 ]  # fmt: skip
-decode_json = json.JSONDecoder().decode
 encode_json = json.JSONEncoder(ensure_ascii=False).encode
 
 type EventRows = Iterator[tuple[tuple[Any, ...], Rows]]
@@ -105,7 +104,7 @@ def json_line_rows(search: TrailSearch, span: Span) -> Iterator[str]:
     names = [*HASHED_COLUMNS, "previous_hash", "hash"]
     for row, targets in events_with_targets(search, span, names, {}):
         event = dict(zip(names, row, strict=True))
-        event["detail"], event["targets"] = decode_json(event["detail"]), targets
+        event["detail"], event["targets"] = json.loads(event["detail"]), targets
         yield f"{encode_json(event)}\n"
 
 

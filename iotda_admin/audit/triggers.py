@@ -4,6 +4,7 @@ Installed after each ``migrate`` and not by a migration, because on SQLite a lat
 change of a table drops its triggers.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.db import connection, transaction
@@ -73,21 +74,16 @@ def trigger_actions() -> list[str]:
     return ["update", "delete", last]
 
 
-def install_statements() -> list[str]:
+def install_statements() -> Iterator[str]:
     if connection.vendor == "postgresql":
-        triggers = postgresql_triggers()
-        # Several triggers call the same function.
-        functions = {trigger.rpartition(" ")[2]: body for trigger, body in triggers}
-        return [
-            *(CREATE_FUNCTION.format(name=n, body=b) for n, b in functions.items()),
-            *(t.replace("CREATE", "CREATE OR REPLACE", 1) for t, _body in triggers),
-        ]
-    # A trigger of this name can be an old or a foreign one.
-    return [
-        sql
-        for name, trigger in sqlite_triggers().items()
-        for sql in (f"DROP TRIGGER IF EXISTS {name}", trigger)
-    ]
+        for trigger, body in postgresql_triggers():
+            yield CREATE_FUNCTION.format(name=trigger.rpartition(" ")[2], body=body)
+            yield trigger.replace("CREATE", "CREATE OR REPLACE", 1)
+    else:
+        for name, trigger in sqlite_triggers().items():
+            # A trigger of this name can be an old or a foreign one.
+            yield f"DROP TRIGGER IF EXISTS {name}"
+            yield trigger
 
 
 def sqlite_triggers() -> dict[str, str]:
@@ -115,9 +111,8 @@ def sqlite_condition(table: str, action: str) -> str:
     return ""
 
 
-def postgresql_triggers() -> list[tuple[str, str]]:
-    """Return each trigger as PostgreSQL prints it, with the body of its function."""
-    triggers = []
+def postgresql_triggers() -> Iterator[tuple[str, str]]:
+    """Yield each trigger as PostgreSQL prints it, with the body of its function."""
     for table, deletable in DELETABLE.items():
         for action in trigger_actions():
             each = "STATEMENT" if action == "truncate" else "ROW"
@@ -129,5 +124,4 @@ def postgresql_triggers() -> list[tuple[str, str]]:
                 f"CREATE TRIGGER {table}_{action} BEFORE {action.upper()} ON {table}"
                 f" FOR EACH {each} EXECUTE FUNCTION {function}()"
             )
-            triggers.append((trigger, f" BEGIN {allowed}{REFUSE} END "))
-    return triggers
+            yield trigger, f" BEGIN {allowed}{REFUSE} END "

@@ -35,6 +35,11 @@ def validate_year(at: datetime) -> None:
         raise ValidationError(_("Enter a valid date/time."))
 
 
+def validate_words(text: str) -> None:
+    if not reason_words(text):
+        raise ValidationError(_("Give a word with letters or digits."))
+
+
 def validate_zone(name: str) -> None:
     if zone_named(name) is None:
         raise ValidationError(_("Unknown time zone."))
@@ -62,7 +67,9 @@ class AuditFilterForm(forms.Form):
         label=_("Outcome"), choices=[("", _("Any outcome")), *OUTCOMES]
     )
     code = forms.CharField(label=_("Error code"), max_length=64)
-    reason = forms.CharField(label=_("Words of the reason"), max_length=200)
+    reason = forms.CharField(
+        label=_("Words of the reason"), max_length=200, validators=[validate_words]
+    )
     operation = forms.RegexField(
         r"\A(?i:OP-)?[0-9]{1,18}\Z",
         label=_("Operation"),
@@ -93,12 +100,6 @@ class AuditFilterForm(forms.Form):
     def clean_operation(self) -> int | None:
         number = self.cleaned_data["operation"].upper().removeprefix("OP-")
         return int(number) if number else None
-
-    def clean_reason(self) -> str:
-        text: str = self.cleaned_data["reason"]
-        if text and not reason_words(text):
-            raise ValidationError(_("Give a word with letters or digits."))
-        return text
 
     @property
     def active(self) -> dict[str, Any]:

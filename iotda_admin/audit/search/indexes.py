@@ -5,7 +5,7 @@ so it reads as little of the trail as possible.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from django.db.models import CharField, F, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Upper
@@ -29,10 +29,6 @@ class Span(NamedTuple):
         if self.newest_first:
             return self._replace(high=id)
         return self._replace(low=id)
-
-
-class IdSource(Protocol):
-    def ids(self, span: Span, limit: int) -> list[int]: ...
 
 
 class IndexedIds(NamedTuple):
@@ -59,6 +55,9 @@ class KnownIds(NamedTuple):
     def ids(self, span: Span, limit: int) -> list[int]:
         ids = [id for id in self.sorted_ids if span.low < id < span.high]
         return sorted(ids, reverse=span.newest_first)[:limit]
+
+
+type IdSource = IndexedIds | KnownIds
 
 
 class Filter(NamedTuple):

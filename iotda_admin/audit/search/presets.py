@@ -68,13 +68,10 @@ def frequent_error_codes(user: AnyUser) -> tuple[list[tuple[str, int]], bool]:
     newest = Outcome.objects.filter(outcome="failed").exclude(outcome="")
     columns = newest.order_by("-event_id").values_list("event_id", "code")
     rows = list(columns[: MAX_FAILURES_COUNTED + 1])
-    visible = visible_events(user)
-    if visible:
-        events = Event.objects.filter(visible, id__in={event for event, _code in rows})
-        ids = set(events.values_list("id", flat=True))
-    counts = Counter(
-        code
-        for event, code in rows[:MAX_FAILURES_COUNTED]
-        if not visible or event in ids
-    )
-    return counts.most_common(), len(rows) > MAX_FAILURES_COUNTED
+    older = len(rows) > MAX_FAILURES_COUNTED
+    rows = rows[:MAX_FAILURES_COUNTED]
+    if visible := visible_events(user):
+        events = Event.objects.filter(visible, pk__in={event for event, _code in rows})
+        ids = set(events.values_list("pk", flat=True))
+        rows = [row for row in rows if row[0] in ids]
+    return Counter(code for _event, code in rows).most_common(), older

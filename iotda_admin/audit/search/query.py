@@ -160,8 +160,7 @@ def by_scope(user: AnyUser) -> Iterator[Filter]:
     else:
         # By id, because names can change and be used again.
         yield by_value(actor_id=user.pk or 0)
-        spaces = user_spaces(user)
-        visible = Q() if spaces is None else own_events_in_spaces(spaces)
+        visible = own_events_in(user_spaces(user))
     if visible:
         yield Filter(condition=visible)
 
@@ -172,28 +171,29 @@ def visible_events(user: AnyUser) -> Q:
     All users see their own events. Users who may read the trail also see the events of
     others in their resource spaces.
     """
-    own, spaces = Q(actor_id=user.pk or 0), user_spaces(user)
-    if spaces is not None:
-        own &= own_events_in_spaces(spaces)
+    spaces = user_spaces(user)
+    own = Q(actor_id=user.pk or 0) & own_events_in(spaces)
     if not user.has_perm("audit.view_event"):
         return own
-    return Q() if spaces is None else own | events_in_spaces(spaces)
+    return Q() if spaces is None else own | events_in(spaces)
 
 
-def events_in_spaces(spaces: frozenset[str]) -> Q:
+def events_in(spaces: frozenset[str]) -> Q:
     return Q(space__in=["", *sorted(spaces)])
 
 
-def own_events_in_spaces(spaces: frozenset[str]) -> Q:
+def own_events_in(spaces: frozenset[str] | None) -> Q:
     """Return the condition of a user's own events in their current resource spaces.
 
     Events elsewhere are hidden even if the user had the space before, as operations
     are. An event about several spaces is visible if it has no operation and no targets,
     or if its operation is entirely in these spaces.
     """
+    if spaces is None:
+        return Q()
     no_targets = ~Exists(Outcome.objects.filter(event=OuterRef("pk")))
     inside = ~hooks.operations.reach_outside(spaces)
-    return events_in_spaces(spaces) | Q(space="*") & (
+    return events_in(spaces) | Q(space="*") & (
         Q(operation=None) & no_targets | Q(operation__isnull=False) & inside
     )
 

@@ -42,6 +42,7 @@ DETAILS = {
     "limit": _("Most targets of one operation"),
     "spaces": _("Resource spaces"),
 }
+type LabelledValues = list[tuple[Any, str]]
 # Keys of the detail that the summary of the event shows.
 IN_SUMMARY = {"what", "name", "changes"}
 ACCOUNT_TYPES = {"user": _("User"), "role": _("Role")}
@@ -68,7 +69,7 @@ def event_summary(event: Event) -> str:
 
 
 @register.simple_tag
-def event_details(event: Event) -> list[tuple[Any, str]]:
+def event_details(event: Event) -> LabelledValues:
     """Return the labels and values of the detail of an event."""
     return changes_of(event) + [
         (detail_label(name), value_text(value))
@@ -77,7 +78,7 @@ def event_details(event: Event) -> list[tuple[Any, str]]:
     ]
 
 
-def changes_of(event: Event) -> list[tuple[Any, str]]:
+def changes_of(event: Event) -> LabelledValues:
     """Return what changed on a user or a role: label, old and new value."""
     changes = event.detail.get("changes", {})
     return [
