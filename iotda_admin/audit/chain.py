@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
-from itertools import zip_longest
+from itertools import chain, repeat
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -137,8 +137,7 @@ def stored_value(value: Any, field: "Field[Any, Any]") -> Any:
 
 def stored_target(target: Sequence[str]) -> list[str]:
     """Return all columns of a target, of which the last may be missing."""
-    columns = zip_longest(target, TARGET_FIELDS, fillvalue="")
-    return [stored_value(value, field) for value, field in columns]
+    return list(map(stored_value, chain(target, repeat("")), TARGET_FIELDS))
 
 
 def canonical_row(row: Sequence[Any]) -> list[Any]:

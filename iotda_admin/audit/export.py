@@ -63,6 +63,7 @@ def record_export(
 ) -> tuple[TrailSearch, int]:
     """Record the export as an event. Return the search, and the id where it ends."""
     head = chain_head()
+    filters = {name: str(value) for name, value in form.active.items()}
     # The filters are shown only to readers who see all that was searched.
     spaces = user_spaces(request.user)
     space = min(spaces) if spaces and len(spaces) == 1 else "*"
@@ -71,7 +72,7 @@ def record_export(
         request,
         space=space,
         summary=f"audit trail as {format}",
-        detail={"filters": form.as_text(), "head": str(head)},
+        detail={"filters": filters, "head": str(head)},
     )
     return TrailSearch(form, request.user), head.seq + 1
 

@@ -468,7 +468,7 @@ def test_error_codes_are_counted_among_the_newest_failures(
 def test_every_frequent_search_has_a_page(auditor: Client) -> None:
     page = auditor.get("/audit/")
     answers = Counter(
-        auditor.get(each.url).status_code for each in page.context["presets"]
+        auditor.get(url).status_code for _label, url in page.context["presets"]
     )
     assert answers == {200: len(page.context["presets"])}
     assert len(page.context["presets"]) >= 4

@@ -137,7 +137,3 @@ class AuditFilterForm(forms.Form):
         if {"since", "until"} & values.keys():
             values["zone"] = self.time_zone.key
         return urlencode(values)
-
-    def as_text(self) -> dict[str, str]:
-        """Return the active filters, to be recorded with an export."""
-        return {name: str(value) for name, value in self.active.items()}

@@ -1,14 +1,13 @@
 """Links to frequent searches, and the most frequent error codes."""
 
 from collections import Counter
-from typing import NamedTuple
+from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dates import WEEKDAYS_ABBR
-from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.access.scope import AnyUser
@@ -19,12 +18,8 @@ from iotda_admin.audit.search.query import visible_events
 MAX_FAILURES_COUNTED = 10_000
 
 
-class PresetSearch(NamedTuple):
-    label: str | Promise
-    url: str
-
-
-def preset_searches() -> list[PresetSearch]:
+def preset_searches() -> list[tuple[Any, str]]:
+    """Return the label and the URL of each link."""
     now = timezone.localtime()
     quarter = now.month - (now.month - 1) % 3
     binds = {
@@ -36,13 +31,11 @@ def preset_searches() -> list[PresetSearch]:
     }
     holders = f"{reverse('accounts:rights')}?right=policies.bind_policy"
     return [
-        PresetSearch(
-            _("All binds of a whole resource space this quarter"), trail_url(**binds)
-        ),
-        PresetSearch(_("The most frequent error codes"), reverse("audit:codes")),
-        PresetSearch(_("Outside working hours"), trail_url(outside="on")),
-        PresetSearch(_("Denied requests"), trail_url(outcome="denied")),
-        PresetSearch(_("Who can bind policies"), holders),
+        (_("All binds of a whole resource space this quarter"), trail_url(**binds)),
+        (_("The most frequent error codes"), reverse("audit:codes")),
+        (_("Outside working hours"), trail_url(outside="on")),
+        (_("Denied requests"), trail_url(outcome="denied")),
+        (_("Who can bind policies"), holders),
     ]
 
 

@@ -38,7 +38,7 @@ FIRST_BATCH, LARGEST_BATCH = 64, 4096
 EXPORT_BATCH = 2048
 # A clock can be set back by this much.
 CLOCK_SLACK = timedelta(minutes=10)
-TARGET_COLUMNS = {"target": "target_id", "outcome": "outcome", "code": "code"}
+TARGET_FILTERS = {"target": "target_id", "outcome": "outcome", "code": "code"}
 
 
 class SearchPage(NamedTuple):
@@ -229,7 +229,7 @@ def target_filters(active: dict[str, Any]) -> dict[str, str]:
     """Return the filters on targets, by column."""
     return {
         column: active[name]
-        for name, column in TARGET_COLUMNS.items()
+        for name, column in TARGET_FILTERS.items()
         if name in active and (name, active[name]) != ("outcome", DENIED)
     }
 
