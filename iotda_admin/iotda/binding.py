@@ -6,9 +6,10 @@ nothing.
 """
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Self
 
 from .documents import FromJson, Json, Malformed, get_text, need, need_list, need_rows
@@ -85,21 +86,23 @@ class BindResult:
         by_id = {
             sent: _outcome(sent in succeeded, failed.get(sent)) for sent in sent_ids
         }
-        return BindOutcomes(by_id, tuple(self._anomalies(by_id)))
+        anomalies = islice(self._anomalies(by_id), ANOMALY_LIMIT)
+        return BindOutcomes(by_id, tuple(anomalies))
 
-    def _anomalies(self, by_id: dict[str, BindOutcome]) -> list[str]:
+    def _anomalies(self, by_id: Collection[str]) -> Iterator[str]:
         failures = [failure.target_id for failure in self.failure_targets]
         both = set(self.success_targets) & set(failures)
         named = Counter([*self.success_targets, *failures])
-        found = [f"not sent: {extra[:128]!a}" for extra in named if extra not in by_id]
+        for extra in named:
+            if extra not in by_id:
+                yield f"not sent: {extra[:128]!a}"
         for sent in by_id:
             if sent in both:
-                found.append(f"both bound and refused: {sent}")
+                yield f"both bound and refused: {sent}"
             elif named[sent] > 1:
-                found.append(f"named more than once: {sent}")
+                yield f"named more than once: {sent}"
             elif not named[sent]:
-                found.append(f"not named: {sent}")
-        return found[:ANOMALY_LIMIT]
+                yield f"not named: {sent}"
 
 
 def _outcome(succeeded: bool, failure: TargetFailure | None) -> BindOutcome:

@@ -114,9 +114,9 @@ class PasswordToken(AuthBase):
         try:
             self._token = self._request_token()
         except IotdaError as exc:
-            refused = isinstance(exc, Rejected) and not exc.retryable
-            hold = REFUSAL_HOLD_S if refused else 0
-            self._error, self._error_until = exc, monotonic() + hold
+            self._error, self._error_until = exc, monotonic()
+            if isinstance(exc, Rejected) and not exc.retryable:
+                self._error_until += REFUSAL_HOLD_S
             raise
         return self._token
 

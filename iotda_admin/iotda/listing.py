@@ -8,7 +8,7 @@ rows need the marker of an earlier page.
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice, pairwise
 
 from .documents import Build, Json, get_text, get_value, need, need_rows
@@ -44,12 +44,7 @@ class PageQuery:
             raise ValueError("marker must be 24 lower-case hexadecimal digits")
 
     def to_json(self) -> dict[str, int | str]:
-        query: dict[str, int | str] = {
-            "limit": self.limit,
-            "marker": self.marker,
-            "offset": self.offset,
-        }
-        return {key: value for key, value in query.items() if value != ""}
+        return {key: value for key, value in asdict(self).items() if value != ""}
 
 
 FIRST_PAGE = PageQuery()
