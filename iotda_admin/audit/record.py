@@ -22,15 +22,14 @@ def record_event(
     targets: Sequence[tuple[str, ...]] = (),
     **columns: Any,
 ) -> None:
-    """Append one event.
+    """Append one event; ``columns`` are columns of ``audit.models.Event``.
 
-    Each target is a tuple of id, name, outcome, code and message; all but the id are
-    optional. ``columns`` are columns of ``audit.models.Event``. Names are stored
-    beside ids because an account or a device can be deleted later.
+    A target is its id, name, outcome, code and message; all but the id are optional.
+    Names are stored beside ids because an account or a device can be deleted later.
 
-    Call it inside the transaction of the change, as its last statement: if the event
-    cannot be written, the change must not happen, and no other process can append
-    until the transaction ends.
+    Call it as the last statement in the transaction of the change: if the event cannot
+    be written, the change must not happen, and no other process can append until the
+    transaction ends.
     """
     if actor is not None and actor.is_authenticated:
         columns = {
