@@ -234,6 +234,9 @@ class TaskPoll(ReaderLease):
         ):
             rows.append(row)
             self.heartbeat()
+        if len(rows) < found.details.count:
+            message = f"the task shows {len(rows)} rows of {found.details.count}"
+            raise BadResponse(message, retryable=True)
         return rows
 
     def record_all(
