@@ -7,6 +7,14 @@ from django.utils.translation import gettext_lazy as _
 from devices.models import Device, Product, Space
 from iotda_admin.access.scope import AnyUser, in_scope
 
+# The filters that choose one value, and the column of each.
+COLUMNS = {
+    "status": "status",
+    "product": "product_id",
+    "space": "app_id",
+    "node_type": "node_type",
+}
+
 
 class FilterForm(forms.Form):
     """The filters of the list of devices. All of them are in the URL."""
@@ -20,50 +28,34 @@ class FilterForm(forms.Form):
     def __init__(self, *args: Any, user: AnyUser, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
-        products, spaces = (
-            in_scope(Product.objects.all(), user),
-            in_scope(Space.objects.all(), user),
-        )
-        self.choose("status", _("Any status"), Device.Status.choices)
-        self.choose(
-            "product", _("Any product"), products.values_list("product_id", "name")
-        )
-        self.choose("space", _("Any space"), spaces.values_list("app_id", "name"))
-        self.choose("node_type", _("Any connection"), Device.NodeType.choices)
-
-    def choose(self, name: str, empty: Any, choices: Any) -> None:
-        field = self.fields[name]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = [("", empty), *choices]
+        products = in_scope(Product.objects.all(), user).values_list("pk", "name")
+        spaces = in_scope(Space.objects.all(), user).values_list("pk", "name")
+        for name, every, choices in (
+            ("status", _("Any status"), Device.Status.choices),
+            ("product", _("Any product"), products),
+            ("space", _("Any space"), spaces),
+            ("node_type", _("Any connection"), Device.NodeType.choices),
+        ):
+            self.fields[name].choices = [("", every), *choices]  # type: ignore[attr-defined]
 
     def devices(self) -> QuerySet[Device]:
         """Return the matching devices; none for an invalid filter, which the page explains."""
         if not self.is_valid():
             return Device.objects.none()
         asked = self.cleaned_data
-        found = in_scope(Device.objects.all(), self.user)
-        for name, column in [
-            ("status", "status"),
-            ("product", "product_id"),
-            ("space", "app_id"),
-            ("node_type", "node_type"),
-        ]:
-            if asked[name]:
-                found = found.filter(**{column: asked[name]})
+        values = {COLUMNS[name]: asked[name] for name in COLUMNS if asked[name]}
+        found = in_scope(Device.objects.filter(**values), self.user)
         return devices_matching(found, asked["q"]) if asked["q"] else found
 
     def applied(self) -> list[tuple[str, Any, Any]]:
         """Name, label and value of each filter that is on, for the chips."""
         if not self.is_valid():
             return []
-        result = []
-        for name, value in self.cleaned_data.items():
-            field = self.fields[name]
-            if value:
-                is_choice = isinstance(field, forms.ChoiceField)
-                shown = dict(field.choices)[value] if is_choice else value  # type: ignore[attr-defined]
-                result.append((name, field.label, shown))
-        return result
+        return [
+            (name, field.label, dict(getattr(field, "choices", ())).get(value, value))
+            for name, field in self.fields.items()
+            if (value := self.cleaned_data[name])
+        ]
 
 
 def devices_matching(devices: QuerySet[Device], text: str) -> QuerySet[Device]:
@@ -71,8 +63,6 @@ def devices_matching(devices: QuerySet[Device], text: str) -> QuerySet[Device]:
     exact = devices.filter(Q(device_id=text) | Q(node_id=text))
     if exact.exists():
         return exact
-    return devices.filter(
-        Q(device_id__icontains=text)
-        | Q(node_id__icontains=text)
-        | Q(name__icontains=text)
-    )
+    columns = ("device_id", "node_id", "name")
+    parts = Q.create([(f"{name}__icontains", text) for name in columns], Q.OR)
+    return devices.filter(parts)

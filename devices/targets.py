@@ -1,9 +1,10 @@
 """Resolves device IDs to what the inventory knows, before the devices are changed."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 
 from devices.models import Device
 from iotda_admin.access.scope import AnyUser, in_scope
@@ -24,12 +25,8 @@ def resolve_devices(ids: Sequence[str]) -> list[TargetSpec]:
     Unknown devices stay in: IoTDA says what they are.
     """
     rows = known_devices(ids).order_by().values_list("pk", "name", "app_id")
-    known = {id: (name, space) for id, name, space in rows}
-    return [
-        TargetSpec(id, name, space=space)
-        for id in ids
-        for name, space in [known.get(id, ("", ""))]
-    ]
+    known = {id: TargetSpec(id, name, space=space) for id, name, space in rows}
+    return [known.get(id) or TargetSpec(id, space="") for id in ids]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +68,7 @@ class DeviceSelection:
 
 
 def select_devices(
-    ids: Sequence[str],
-    user: AnyUser,
-    *,
-    outside: Iterable[str] = (),
-    direct_only: bool = True,
+    ids: Sequence[str], user: AnyUser, outside: Iterable[str], direct_only: bool
 ) -> DeviceSelection:
     """Sort the chosen IDs. ``outside`` are those not in the user's spaces."""
     known = in_scope(known_devices(ids).order_by(), user)
@@ -84,12 +77,13 @@ def select_devices(
         behind = set(known.exclude(DIRECT).values_list("pk", flat=True))
         known = known.filter(DIRECT)
     excluded = behind | set(outside)
+    statuses = Counter(dict(known.values_list("status").annotate(Count("pk"))))
     return DeviceSelection(
         [id for id in ids if id not in excluded],
         [id for id in ids if id in behind],
-        known.count(),
-        known.filter(status=Device.Status.ONLINE).count(),
-        known.filter(status=Device.Status.FROZEN).count(),
+        statuses.total(),
+        statuses[Device.Status.ONLINE],
+        statuses[Device.Status.FROZEN],
     )
 
 

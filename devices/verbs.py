@@ -1,6 +1,6 @@
-"""Freeze and unfreeze: how IoTDA is asked, and how the result is read back."""
+"""Freeze, unfreeze and delete: how they are sent, and how the result is read back."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -20,7 +20,8 @@ from devices.targets import (
     known_devices,
     resolve_devices,
 )
-from iotda_admin.inventory.sync import request_sync as ask_for_reading
+from iotda_admin.access.scope import AnyUser
+from iotda_admin.inventory.sync import request_sync
 from iotda_admin.iotda import (
     Client,
     DeviceInfo,
@@ -43,16 +44,14 @@ from iotda_admin.operations.verbs import (
     VerbInventory,
     VerbPermission,
     VerbRequest,
+    all_verbs,
 )
 
 FROZEN = Device.Status.FROZEN
-# When so many reads in a row get no answer, the other reads would not either.
+# When so many reads get no answer, the other reads would not either.
 LOST_READS = 3
-FREEZE_PERMISSION = VerbPermission(
-    "devices.freeze_device",
-    _("Can freeze and unfreeze devices"),
-    roles=("operator", "admin"),
-)
+
+type Words = str | Promise
 
 
 class DeviceInventory(VerbInventory):
@@ -70,7 +69,8 @@ class DeviceInventory(VerbInventory):
 class DeviceVerb(Verb):
     """A verb on devices: the pages of the devices app draw its URLs, buttons and dialogs.
 
-    In its words, ``{name}`` is the device and ``%(shown)s`` the number of devices.
+    In its words, ``{name}`` is the device and ``%(shown)s`` the number of devices. A
+    dangerous one warns of devices that are online.
     """
 
     target_types = ("device",)
@@ -78,31 +78,21 @@ class DeviceVerb(Verb):
     direct_only = False
     # Whether each row of the list has a button for it.
     in_rows = True
-    question: str | Promise
-    effect: str | Promise
-    effect_many: str | Promise
-    heading: str | Promise
-    heading_many: Any
-    done: str | Promise
-    already: str | Promise
-    already_many: Any
-    # Shown for devices that are online.
-    online_hint: str | Promise = ""
-    online_hint_many: Any = None
+    effect: Words
+    effect_many: Words
+    done: Words
+    already: Words
+    already_many: Words
 
     @property
     def bulk_url(self) -> str:  # type: ignore[override]
         return f"devices:{self.command}_many"
 
-    @property
-    def bulk_label(self) -> str | Promise:  # type: ignore[override]
-        return self.title
-
     def offered(self, device: Device) -> bool:
         """Return whether the pages offer it for this device."""
         return device.direct or not self.direct_only
 
-    def is_already(self, device: Device) -> bool:
+    def is_already(self, device: Device | DeviceInfo) -> bool:
         """Return whether the device already is as this verb wants."""
         return False
 
@@ -121,6 +111,39 @@ class DeviceVerb(Verb):
         about_device = error.code.startswith("IOTDA.014")
         return super().stops(error) or (error.status == 403 and not about_device)
 
+    def send(self, client: Client, request: VerbRequest) -> VerbAnswer:
+        """Read the device, then change it if that is needed and allowed."""
+        (device_id,) = request.ids
+        try:
+            device = client.show_device(device_id)
+            if outcome := self.outcome_without_call(device, request):
+                return VerbAnswer({device_id: outcome})
+            response: Response | Rejected = self.call(client, request)
+            outcome = TargetOutcome(State.OK)
+        except Rejected as error:
+            if not self.means_already(error, request):
+                raise
+            response = error
+            outcome = TargetOutcome(State.ALREADY, error.code, error.message)
+        return VerbAnswer({device_id: outcome}, response.status, response.request_id)
+
+    def outcome_without_call(
+        self, device: DeviceInfo, request: VerbRequest
+    ) -> TargetOutcome | None:
+        """Return the outcome of a device that was just read, if no call is to be sent."""
+        if request.may_change_in(device.app_id):
+            return None
+        # It moved since the last sync. The message tells nothing about it either.
+        return TargetOutcome(State.FAILED, MOVED)
+
+    def call(self, client: Client, request: VerbRequest) -> Response:
+        """Send the change of the one device of the request."""
+        raise NotImplementedError
+
+    def means_already(self, error: Rejected, request: VerbRequest) -> bool:
+        """Return whether this refusal means that the device is as requested."""
+        return error.code == self.already_code
+
     def read_back(self, client: Client, request: VerbRequest) -> Mapping[str, bool]:
         """Read each device. One that cannot be read does not hold back the others."""
         standing: dict[str, bool] = {}
@@ -128,9 +151,12 @@ class DeviceVerb(Verb):
         for device_id in request.ids:
             try:
                 standing[device_id] = self.is_as_requested(client, request, device_id)
+            except (Throttled, Unauthorized) as error:
+                errors.append(error)
+                break
             except IotdaError as error:
                 errors.append(error)
-                if ends_reading(errors):
+                if sum(isinstance(each, Unreachable) for each in errors) == LOST_READS:
                     break
             request.heartbeat()
         if errors and not standing:
@@ -140,25 +166,22 @@ class DeviceVerb(Verb):
     def is_as_requested(
         self, client: Client, request: VerbRequest, device_id: str
     ) -> bool:
-        """Read whether the device is as requested. A deleted one is not."""
+        """Read whether the device is as requested. A deleted one is if the verb deletes."""
         try:
             device = client.show_device(device_id)
         except IotdaError as error:
             if error.not_found:
-                return False
+                return not self.row_stays
             raise
         request.seen.append(device)
-        return self.matches(device)
-
-    def matches(self, device: DeviceInfo) -> bool:
-        """Return whether a device that was just read is as this verb wants."""
-        raise NotImplementedError
+        return self.is_already(device)
 
 
-def ends_reading(errors: Iterable[IotdaError]) -> bool:
-    *_others, last = errors
-    lost = sum(isinstance(error, Unreachable) for error in errors)
-    return isinstance(last, Throttled | Unauthorized) or lost == LOST_READS
+def permitted_verbs(user: AnyUser) -> list[Verb]:
+    """Return the verbs that a user may use on devices, those of policies included."""
+    return [
+        verb for verb in all_verbs() if user.has_perm(verb.permission_for("device"))
+    ]
 
 
 class FrozenInventory(DeviceInventory):
@@ -170,14 +193,10 @@ class FrozenInventory(DeviceInventory):
     def standing(
         self, ids: Sequence[str], about: Operation, before: datetime | None = None
     ) -> Mapping[str, bool]:
-        rows = known_devices(ids)
+        rows = known_devices(ids).exclude(status="")
         rows = rows.filter(read_at__lt=before) if before else rows
-        found = rows.values_list("device_id", "status")
-        return {
-            device_id: (status == FROZEN) == self.frozen
-            for device_id, status in found
-            if status
-        }
+        found = rows.values_list("pk", "status")
+        return {pk: (status == FROZEN) == self.frozen for pk, status in found}
 
     def apply(self, operation: Operation, ids: Sequence[str]) -> None:
         rows, now = known_devices(ids), timezone.now()
@@ -190,13 +209,19 @@ class FrozenInventory(DeviceInventory):
 
     def batch_task_ended(self) -> None:
         if not self.frozen:
-            ask_for_reading()
+            request_sync()
 
 
 class FreezeSwitch(DeviceVerb):
     """IoTDA takes one device a call, or many as a batch task; only direct ones."""
 
-    permissions = (FREEZE_PERMISSION,)
+    permissions = (
+        VerbPermission(
+            "devices.freeze_device",
+            _("Can freeze and unfreeze devices"),
+            roles=("operator", "admin"),
+        ),
+    )
     direct_only = True
     # A read comes before the change.
     calls = 2
@@ -205,41 +230,28 @@ class FreezeSwitch(DeviceVerb):
     task_type: TaskType
 
     def offered(self, device: Device) -> bool:
-        return device.frozen != self.frozen and (device.direct or not self.frozen)
+        return not self.is_already(device) and (device.direct or not self.frozen)
 
-    def is_already(self, device: Device) -> bool:
-        return device.frozen == self.frozen
+    def is_already(self, device: Device | DeviceInfo) -> bool:
+        return (device.status == FROZEN) == self.frozen
 
     def already_count(self, selection: DeviceSelection) -> int:
-        thawed = selection.known - selection.frozen
-        return selection.frozen if self.frozen else thawed
-
-    def matches(self, device: DeviceInfo) -> bool:
-        return (device.status == FROZEN) == self.frozen
+        return selection.frozen if self.frozen else selection.known - selection.frozen
 
     def send(self, client: Client, request: VerbRequest) -> VerbAnswer:
         if request.task_name:
             return self.send_batch_task(client, request)
-        (device_id,) = request.ids
-        device = client.show_device(device_id)
+        return super().send(client, request)
+
+    def outcome_without_call(
+        self, device: DeviceInfo, request: VerbRequest
+    ) -> TargetOutcome | None:
         request.seen.append(device)
-        if not request.may_change_in(device.app_id):
-            # It moved since the last sync. The message tells nothing about it either.
-            return VerbAnswer({device_id: TargetOutcome(State.FAILED, MOVED)})
-        if self.matches(device):
-            return VerbAnswer({device_id: TargetOutcome(State.ALREADY)})
-        if device.is_child:
-            return VerbAnswer({device_id: TargetOutcome(State.FAILED, NOT_DIRECT)})
-        try:
-            ack = self.call(client, request)
-        except Rejected as error:
-            if error.code != self.already_code:
-                raise
-            outcome = TargetOutcome(State.ALREADY, error.code, error.message)
-            return VerbAnswer({device_id: outcome}, error.status, error.request_id)
-        return VerbAnswer(
-            {device_id: TargetOutcome(State.OK)}, ack.status, ack.request_id
-        )
+        if moved := super().outcome_without_call(device, request):
+            return moved
+        if self.is_already(device):
+            return TargetOutcome(State.ALREADY)
+        return TargetOutcome(State.FAILED, NOT_DIRECT) if device.is_child else None
 
     def send_batch_task(self, client: Client, request: VerbRequest) -> VerbAnswer:
         """Send many devices as one batch task, without reading them first.
@@ -251,9 +263,6 @@ class FreezeSwitch(DeviceVerb):
         name, ids = request.task_name, request.ids
         task_id, ack = client.create_batch_task(name, self.task_type, ids)
         return VerbAnswer({}, ack.status, ack.request_id, task_id)
-
-    def call(self, client: Client, request: VerbRequest) -> Response:
-        raise NotImplementedError
 
 
 class Freeze(FreezeSwitch):
@@ -272,23 +281,12 @@ class Freeze(FreezeSwitch):
     past = "frozen"
     icon = "freeze"
     danger = True
-    question = _("Freeze {name}?")
     effect = _("It cannot connect to IoTDA until someone unfreezes it.")
     effect_many = _("They cannot connect to IoTDA until someone unfreezes them.")
-    heading = _("Freeze devices")
-    heading_many = ngettext_lazy(
-        "Freeze %(shown)s device", "Freeze %(shown)s devices", "n"
-    )
     done = _("{name} is frozen.")
     already = _("{name} was frozen already.")
     already_many = ngettext_lazy(
         "%(shown)s is frozen already", "%(shown)s are frozen already", "n"
-    )
-    online_hint = _("It was online at the last sync.")
-    online_hint_many = ngettext_lazy(
-        "%(shown)s of them was online at the last sync.",
-        "%(shown)s of them were online at the last sync.",
-        "n",
     )
 
     def call(self, client: Client, request: VerbRequest) -> Response:
@@ -309,13 +307,8 @@ class Unfreeze(FreezeSwitch):
     summary = "Unfreezes devices: IoTDA lets them connect again."
     past = "unfrozen"
     icon = "unfreeze"
-    question = _("Unfreeze {name}?")
     effect = _("It may connect to IoTDA again.")
     effect_many = _("They may connect to IoTDA again.")
-    heading = _("Unfreeze devices")
-    heading_many = ngettext_lazy(
-        "Unfreeze %(shown)s device", "Unfreeze %(shown)s devices", "n"
-    )
     done = _("{name} is no longer frozen.")
     already = _("{name} was not frozen.")
     already_many = ngettext_lazy(
@@ -361,32 +354,19 @@ class Delete(DeviceVerb):
     icon = "delete"
     danger = True
     summary = "Deletes devices from IoTDA for good."
-    question = _("Delete {name}?")
     effect = _("It is removed from IoTDA for good. This cannot be undone.")
     effect_many = _("They are removed from IoTDA for good. This cannot be undone.")
-    heading = _("Delete devices")
-    heading_many = ngettext_lazy(
-        "Delete %(shown)s device", "Delete %(shown)s devices", "n"
-    )
     done = _("{name} is deleted.")
     already = _("{name} was deleted already.")
     already_many = ngettext_lazy(
         "%(shown)s is deleted already", "%(shown)s are deleted already", "n"
-    )
-    online_hint = _("It was online at the last sync.")
-    online_hint_many = ngettext_lazy(
-        "%(shown)s of them was online at the last sync.",
-        "%(shown)s of them were online at the last sync.",
-        "n",
     )
 
     def confirmation(
         self, about: Operation | OperationRequest, ids: Sequence[str]
     ) -> str:
         """Return the name of one device, or the number of several."""
-        if len(ids) > 1:
-            return str(len(ids))
-        return str(device_rows(ids)[0])
+        return str(len(ids) if len(ids) > 1 else device_rows(ids)[0])
 
     def resolve(self, client: Client, request: OperationRequest) -> OperationRequest:
         # Of a device that the inventory knows, a 404 means that it was deleted before.
@@ -396,31 +376,9 @@ class Delete(DeviceVerb):
         ]
         return replace(request, targets=targets)
 
-    def send(self, client: Client, request: VerbRequest) -> VerbAnswer:
-        (device_id,) = request.ids
-        try:
-            device = client.show_device(device_id)
-            if not request.may_change_in(device.app_id):
-                return VerbAnswer({device_id: TargetOutcome(State.FAILED, MOVED)})
-            ack = client.delete_device(device_id)
-        except Rejected as error:
-            known = request.stood_before[device_id] is not None
-            if not (error.not_found and known):
-                raise
-            outcome = TargetOutcome(State.ALREADY, error.code, error.message)
-            return VerbAnswer({device_id: outcome}, error.status, error.request_id)
-        return VerbAnswer(
-            {device_id: TargetOutcome(State.OK)}, ack.status, ack.request_id
-        )
+    def call(self, client: Client, request: VerbRequest) -> Response:
+        return client.delete_device(*request.ids)
 
-    def is_as_requested(
-        self, client: Client, request: VerbRequest, device_id: str
-    ) -> bool:
-        """Read whether the device is gone."""
-        try:
-            request.seen.append(client.show_device(device_id))
-        except Rejected as error:
-            if not error.not_found:
-                raise
-            return True
-        return False
+    def means_already(self, error: Rejected, request: VerbRequest) -> bool:
+        """Return whether a device that the inventory knew is gone."""
+        return error.not_found and None not in request.stood_before.values()

@@ -1,5 +1,4 @@
 from collections.abc import Sequence
-from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
@@ -11,8 +10,8 @@ from django_htmx.http import reswap, retarget, trigger_client_event
 from devices.forms import FilterForm
 from devices.models import Device
 from devices.sync import store_device
-from devices.targets import select_devices
-from devices.verbs import DeviceVerb
+from devices.targets import device_rows, select_devices
+from devices.verbs import DeviceVerb, permitted_verbs
 from iotda_admin.access.actor import actor_of
 from iotda_admin.access.scope import AnyUser, can_see_space, in_scope
 from iotda_admin.core.http import render, wants_fragment
@@ -29,7 +28,6 @@ from iotda_admin.operations.services import (
     record_denied,
     submit,
 )
-from iotda_admin.operations.verbs import all_verbs
 from iotda_admin.operations.web.forms import ChangeForm, TargetsForm, valid_ids
 from iotda_admin.operations.web.presenters import result_context, target_history
 from iotda_admin.operations.web.responses import operation_response
@@ -48,43 +46,39 @@ def devices(request: HttpRequest) -> HttpResponse:
 def device(request: HttpRequest, device_id: str) -> HttpResponse:
     """Read the device from IoTDA; if that fails, show the inventory's row and say so."""
     error = live = None
+    status = 200
     history = target_history("device", device_id)
     try:
         live = client().show_device(device_id)
         row = store_device(live)
     except IotdaError as refusal:
-        error = refusal
-        row = known_device(device_id, history, gone=refusal.not_found)
-    # A deleted device is no longer in the inventory: its operations have its space.
-    deleted = not row.app_id and bool(history)
-    if deleted:
-        user = request.user
-        seen = [each for each in history if covers_operation(user, each.operation)]
-        # The name comes from what the user may see, as the rest of the page does.
-        row.name = seen[0].name if seen else ""
-        visible = bool(seen)
-    else:
-        visible = can_see_space(request.user, row.app_id)
-    if not visible:
+        error, status = refusal, page_status(refusal)
+        (row,) = device_rows([device_id])
+        if error.not_found and not (row.app_id or history):
+            raise Http404(_("IoTDA knows no device with this ID.")) from error
+    if history and not row.app_id:
+        row.name = deleted_name(request.user, history)
+    elif not can_see_space(request.user, row.app_id):
         raise Http404
     context = {
         "device": row,
         "live": live,
         "error": error,
-        "gone": error is not None and error.not_found,
         "history": history,
         "drifts": drift_history("device", device_id),
     }
-    status = 200 if error is None else page_status(error)
     return render(request, "devices/device.html", context, status=status)
 
 
-def known_device(device_id: str, history: Sequence[Target], *, gone: bool) -> Device:
-    """Return the inventory's row, or what is left of a deleted device."""
-    row = Device.objects.filter(pk=device_id).first()
-    if row is None and gone and not history:
-        raise Http404(_("IoTDA knows no device with this ID."))
-    return row or Device(device_id=device_id)
+def deleted_name(user: AnyUser, history: Sequence[Target]) -> str:
+    """Return the name of a device that is no longer in the inventory.
+
+    Its operations have its name and its space. Raise Http404 if the user may see none.
+    """
+    for target in history:
+        if covers_operation(user, target.operation):
+            return target.name
+    raise Http404
 
 
 def require_permission(request: HttpRequest, verb: DeviceVerb) -> None:
@@ -104,26 +98,30 @@ def change_device(
     row = in_scope(Device.objects.filter(pk=device_id), request.user).first()
     if row is None and not sent:
         raise Http404
-    row = row or Device(device_id=device_id)
     preview = OperationRequest.preview(verb.name, [device_id])
     confirmation = "" if sent else verb.confirmation(preview, [device_id])
-    context = {"device": row, "verb": verb, "form": form, "confirmation": confirmation}
+    context = {
+        "device": row or Device(device_id=device_id),
+        "verb": verb,
+        "form": form,
+        "confirmation": confirmation,
+    }
     if not form.is_valid() or not form.confirms(confirmation):
         status = 422 if request.method == "POST" else 200
         return dialog_response(request, "devices/change.html", context, status)
     try:
-        change = form.request_for(verb, [row.pk], "device")
+        change = form.request_for(verb, [device_id], "device")
         operation = submit(change, actor_of(request), client())
     except OperationRejected as refusal:
         context["refusal"] = refusal
         return dialog_response(request, "devices/change.html", context, refusal.status)
     if not wants_fragment(request) or not verb.row_stays:
         return operation_response(request, operation)
-    return row_response(request, operation, context)
+    return row_response(request, operation, verb, device_id)
 
 
 def row_response(
-    request: HttpRequest, operation: Operation, context: dict[str, Any]
+    request: HttpRequest, operation: Operation, verb: DeviceVerb, device_id: str
 ) -> HttpResponse:
     """Return the changed row of the list; in the dialog, why it did not change."""
     outcome = overall_outcome(operation)
@@ -131,9 +129,8 @@ def row_response(
         context = {"operation": operation, **result_context(operation)}
         template = "operations/result_dialog.html"
         return dialog_response(request, template, context, outcome.http_status)
-    row = context["device"]
-    row = Device.objects.filter(pk=row.pk).first() or row
-    context |= {"device": row, "operation": operation, "outcome": outcome}
+    (row,) = device_rows([device_id])
+    context = {"device": row, "verb": verb, "operation": operation, "outcome": outcome}
     response = render(request, "devices/changed.html", context)
     return trigger_client_event(response, "dialog:close")
 
@@ -145,8 +142,7 @@ def dialog_response(
     response = render(request, template, context, part="dialog", status=status)
     if request.method == "POST" and wants_fragment(request):
         # The form's target is the row; this answer belongs into the dialog.
-        retarget(response, "#dialog-body")
-        reswap(response, "innerHTML")
+        return reswap(retarget(response, "#dialog-body"), "innerHTML")
     return response
 
 
@@ -157,57 +153,49 @@ def change_devices(request: HttpRequest, verb: DeviceVerb) -> HttpResponse:
     if request.method != "POST":
         # After signing in again the selection is lost.
         return redirect("devices:devices")
-    form, confirmed = TargetsForm(request.POST, request.FILES), "key" in request.POST
+    form = TargetsForm(request.POST, request.FILES)
     if form.unreadable or ("upload" in form.data and not form.targets()):
-        verbs = pastable_verbs(request.user)
-        context = {"form": form, "text": form.text, "verbs": verbs}
-        return render(request, "devices/paste.html", context, status=form.status)
-    valid = confirmed and form.is_valid()
-    if valid:
-        change = form.request_for(verb, form.targets(), "device")
-        sent = find_by_key(change.key, actor_of(request))
-        valid = bool(sent) or form.confirms(verb.confirmation(change, change.ids))
-    if not valid:
-        status = form.status if confirmed else 200
-        return selection_response(request, verb, form, status=status)
-    try:
-        operation = submit(change, actor_of(request), client())
-    except OperationRejected as refusal:
-        return selection_response(
-            request, verb, form, status=refusal.status, refusal=refusal
+        return paste_response(request, form, form.status)
+    if "key" in form.data and form.is_valid():
+        change, actor = (
+            form.request_for(verb, form.targets(), "device"),
+            actor_of(request),
         )
-    return operation_response(request, operation)
+        if find_by_key(change.key, actor) or form.confirms(
+            verb.confirmation(change, change.ids)
+        ):
+            try:
+                return operation_response(request, submit(change, actor, client()))
+            except OperationRejected as refusal:
+                return selection_response(request, verb, form, refusal)
+    return selection_response(request, verb, form)
 
 
 def selection_response(
     request: HttpRequest,
     verb: DeviceVerb,
     form: TargetsForm,
-    *,
-    status: int,
     refusal: OperationRejected | None = None,
 ) -> HttpResponse:
+    """Show the selected devices, and why the form that confirms them was not accepted."""
     confirmed = "key" in form.data
+    status = refusal.status if refusal else form.status if confirmed else 200
     ids = valid_ids([*request.POST.getlist("target"), *form.read_ids()])
     preview = OperationRequest.preview(verb.name, ids)
     decision = authorize(request.user, preview)
-    selection = select_devices(
-        ids, request.user, outside=decision.outside, direct_only=verb.direct_only
-    )
+    selection = select_devices(ids, request.user, decision.outside, verb.direct_only)
+    changing = selection.changing
     if selection.left_out and decision.denied_by == "limit":
         # The limit counts without the devices that are left out.
-        fewer = OperationRequest.preview(verb.name, selection.changing)
+        fewer = OperationRequest.preview(verb.name, changing)
         decision = authorize(request.user, fewer)
-    changing = selection.changing
-    confirmation = verb.confirmation(preview, changing) if changing else ""
     context = {
         "form": form if confirmed else form.lenient(),
         "verb": verb,
         "selection": selection,
-        "duplicates": form.duplicates,
         "already": verb.already_count(selection),
         "by_task": verb.goes_by_task(len(changing)),
-        "confirmation": confirmation,
+        "confirmation": verb.confirmation(preview, changing) if changing else "",
         "refusal": refusal,
         "forbidden": decision.message,
         "outside": decision.outside,
@@ -220,14 +208,16 @@ def selection_response(
 
 @require_safe
 def paste(request: HttpRequest) -> HttpResponse:
-    """Show the form for a list of device IDs to be changed."""
-    context = {"form": TargetsForm(), "verbs": pastable_verbs(request.user)}
-    if not context["verbs"]:
+    return paste_response(request, TargetsForm())
+
+
+def paste_response(
+    request: HttpRequest, form: TargetsForm, status: int = 200
+) -> HttpResponse:
+    """Show the form for a list of device IDs to be changed, with the user's verbs."""
+    permitted = permitted_verbs(request.user)
+    verbs = [verb for verb in permitted if isinstance(verb, DeviceVerb)]
+    if not verbs:
         raise PermissionDenied
-    return render(request, "devices/paste.html", context)
-
-
-def pastable_verbs(user: AnyUser) -> list[DeviceVerb]:
-    """Return the verbs that the user may apply to a list of devices."""
-    verbs = [verb for verb in all_verbs() if isinstance(verb, DeviceVerb)]
-    return [verb for verb in verbs if user.has_perm(verb.permission_for("device"))]
+    context = {"form": form, "text": form.text, "verbs": verbs}
+    return render(request, "devices/paste.html", context, status=status)

@@ -87,8 +87,7 @@ def test_every_verb_has_its_texts(sample: Any) -> None:
     verb = sample.about
     words = ["title", "past", "icon", "summary"]
     if isinstance(verb, DeviceVerb):
-        words += ["question", "effect", "effect_many", "heading", "heading_many"]
-        words += ["done", "already", "already_many"]
+        words += ["effect", "effect_many", "done", "already", "already_many"]
     assert [name for name in words if not getattr(verb, name, "")] == []
     assert verb.permissions
     assert {role for each in verb.permissions for role in each.roles} <= ROLES

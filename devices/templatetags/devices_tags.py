@@ -9,9 +9,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from devices.models import Device
-from devices.verbs import DeviceVerb
+from devices.verbs import DeviceVerb, permitted_verbs
 from iotda_admin.core.templatetags.core_tags import BADGES
-from iotda_admin.operations.verbs import Verb, all_verbs
+from iotda_admin.operations.verbs import Verb
 
 register = template.Library()
 
@@ -42,11 +42,6 @@ def is_already(verb: DeviceVerb, device: Device) -> bool:
     return verb.is_already(device)
 
 
-def permitted_verbs(context: template.Context) -> list[Verb]:
-    user = context["user"]
-    return [verb for verb in all_verbs() if user.has_perm(verb.permissions[0].label)]
-
-
 @register.simple_tag(takes_context=True)
 def device_verbs(
     context: template.Context, device: Device, in_rows: bool = False
@@ -54,7 +49,7 @@ def device_verbs(
     """Return the verbs that the user is offered for a device, here or in its row."""
     return [
         verb
-        for verb in permitted_verbs(context)
+        for verb in permitted_verbs(context["user"])
         if isinstance(verb, DeviceVerb)
         and verb.offered(device)
         and (verb.in_rows or not in_rows)
@@ -64,7 +59,7 @@ def device_verbs(
 @register.simple_tag(takes_context=True)
 def bulk_verbs(context: template.Context) -> list[Verb]:
     """Return the verbs that the user is offered for the selected devices."""
-    return [verb for verb in permitted_verbs(context) if verb.bulk_url]
+    return [verb for verb in permitted_verbs(context["user"]) if verb.bulk_url]
 
 
 @register.simple_tag
