@@ -4,5 +4,4 @@ from django.utils.translation import gettext_lazy as _
 
 class DevicesConfig(AppConfig):
     name = "devices"
-    label = "devices"
     verbose_name = _("Devices")

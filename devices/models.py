@@ -10,41 +10,43 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 
-class Space(models.Model):
-    """A resource space: IoTDA's "app"."""
+class MirroredRow(models.Model):
+    """What the three have in common."""
 
-    app_id = models.CharField(max_length=36, primary_key=True)
     name = models.CharField(max_length=256)
-    default = models.BooleanField(default=False)
     read_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
+        abstract = True
         default_permissions = ()
-        ordering = ["name", "app_id"]
 
     def __str__(self) -> str:
-        return self.name or self.app_id
+        return self.name or str(self.pk)
 
 
-class Product(models.Model):
+class Space(MirroredRow):
+    """A resource space: IoTDA's "app"."""
+
+    app_id = models.CharField(max_length=36, primary_key=True)
+    default = models.BooleanField(default=False)
+
+    class Meta(MirroredRow.Meta):
+        ordering = ["name", "app_id"]
+
+
+class Product(MirroredRow):
     product_id = models.CharField(max_length=36, primary_key=True)
-    name = models.CharField(max_length=256)
     app_id = models.CharField(max_length=36, db_index=True)
     app_name = models.CharField(max_length=256, blank=True)
     device_type = models.CharField(max_length=64, blank=True)
     protocol_type = models.CharField(max_length=32, blank=True)
     manufacturer_name = models.CharField(max_length=256, blank=True)
-    read_at = models.DateTimeField(default=timezone.now)
 
-    class Meta:
-        default_permissions = ()
+    class Meta(MirroredRow.Meta):
         ordering = ["name", "product_id"]
 
-    def __str__(self) -> str:
-        return self.name or self.product_id
 
-
-class Device(models.Model):
+class Device(MirroredRow):
     class Status(models.TextChoices):
         ONLINE = "ONLINE", _("Online")
         OFFLINE = "OFFLINE", _("Offline")
@@ -73,19 +75,13 @@ class Device(models.Model):
     tags = models.JSONField(default=list)
     read_at = models.DateTimeField(default=timezone.now, db_index=True)
 
-    class Meta:
-        default_permissions = ()
+    class Meta(MirroredRow.Meta):
         ordering = ["device_id"]
         # Each filter of the list is followed by the key that the list is paged by.
         indexes = [
-            models.Index(fields=["status", "device_id"]),
-            models.Index(fields=["product_id", "device_id"]),
-            models.Index(fields=["app_id", "device_id"]),
-            models.Index(fields=["node_type", "device_id"]),
+            models.Index(fields=[name, "device_id"])
+            for name in ("status", "product_id", "app_id", "node_type")
         ]
-
-    def __str__(self) -> str:
-        return self.name or self.device_id
 
     def get_absolute_url(self) -> str:
         return reverse("devices:device", args=[self.device_id])

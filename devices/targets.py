@@ -77,7 +77,7 @@ def select_devices(
         behind = set(known.exclude(DIRECT).values_list("pk", flat=True))
         known = known.filter(DIRECT)
     excluded = behind | set(outside)
-    statuses = Counter(dict(known.values_list("status").annotate(Count("pk"))))
+    statuses = count_statuses(known)
     return DeviceSelection(
         [id for id in ids if id not in excluded],
         [id for id in ids if id in behind],
@@ -85,6 +85,10 @@ def select_devices(
         statuses[Device.Status.ONLINE],
         statuses[Device.Status.FROZEN],
     )
+
+
+def count_statuses(devices: QuerySet[Device]) -> Counter[str]:
+    return Counter(dict(devices.values_list("status").annotate(Count("pk"))))
 
 
 def device_rows(ids: Sequence[str]) -> list[Device]:

@@ -85,8 +85,13 @@ class DeviceVerb(Verb):
     already_many: Words
 
     @property
+    def url(self) -> str:
+        """The name of the URL that changes one device."""
+        return f"devices:{self.command}"
+
+    @property
     def bulk_url(self) -> str:  # type: ignore[override]
-        return f"devices:{self.command}_many"
+        return f"{self.url}_many"
 
     def offered(self, device: Device) -> bool:
         """Return whether the pages offer it for this device."""

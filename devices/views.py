@@ -106,24 +106,23 @@ def change_device(
         "form": form,
         "confirmation": confirmation,
     }
-    if not form.is_valid() or not form.confirms(confirmation):
-        status = 422 if request.method == "POST" else 200
-        return dialog_response(request, "devices/change.html", context, status)
-    try:
-        change = form.request_for(verb, [device_id], "device")
-        operation = submit(change, actor_of(request), client())
-    except OperationRejected as refusal:
-        context["refusal"] = refusal
-        return dialog_response(request, "devices/change.html", context, refusal.status)
-    if not wants_fragment(request) or not verb.row_stays:
-        return operation_response(request, operation)
-    return row_response(request, operation, verb, device_id)
+    status = 422 if request.method == "POST" else 200
+    if form.is_valid() and form.confirms(confirmation):
+        try:
+            change = form.request_for(verb, [device_id], "device")
+            operation = submit(change, actor_of(request), client())
+            return changed_response(request, operation, verb, device_id)
+        except OperationRejected as refusal:
+            context["refusal"], status = refusal, refusal.status
+    return dialog_response(request, "devices/change.html", context, status)
 
 
-def row_response(
+def changed_response(
     request: HttpRequest, operation: Operation, verb: DeviceVerb, device_id: str
 ) -> HttpResponse:
     """Return the changed row of the list; in the dialog, why it did not change."""
+    if not wants_fragment(request) or not verb.row_stays:
+        return operation_response(request, operation)
     outcome = overall_outcome(operation)
     if not outcome.good:
         context = {"operation": operation, **result_context(operation)}

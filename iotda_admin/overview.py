@@ -1,11 +1,12 @@
+from collections import Counter
 from typing import Any
 
-from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from devices.models import Device, Product, Space
+from devices.targets import count_statuses
 from iotda_admin.access.scope import in_scope
 from iotda_admin.core.http import render
 from iotda_admin.failures.queries import COUNT_LIMIT, count_open_failures
@@ -17,11 +18,11 @@ from iotda_admin.operations.web.views import SEE, visible, with_counts
 @require_safe
 def overview(request: HttpRequest) -> HttpResponse:
     mine = in_scope(Device.objects.order_by(), request.user)
-    counts = dict(mine.values_list("status").annotate(Count("pk")))
+    counts = count_statuses(mine)
     context = {
-        "total": sum(counts.values()),
+        "total": counts.total(),
         "bars": bars(counts),
-        "frozen": counts.get(Device.Status.FROZEN, 0),
+        "frozen": counts[Device.Status.FROZEN],
         "products": in_scope(Product.objects.all(), request.user).count(),
         "spaces": in_scope(Space.objects.all(), request.user).count(),
         "last_run": SyncRun.objects.exclude(finished_at=None).first(),
@@ -29,13 +30,10 @@ def overview(request: HttpRequest) -> HttpResponse:
     if request.user.has_perm(SEE):
         own = visible(request)
         unsettled = Target.objects.filter(operation__in=own, state=Target.State.UNKNOWN)
-        failed = count_open_failures(own)
         context |= {
             "may_see_operations": True,
-            "failures": {
-                "shown": min(failed, COUNT_LIMIT),
-                "more": failed > COUNT_LIMIT,
-            },
+            "failures": count_open_failures(own),
+            "count_limit": COUNT_LIMIT,
             "recent": with_counts(list(own[:8])),
             "running": own.filter(state=Operation.State.RUNNING).count(),
             "unknown": unsettled.count(),
@@ -45,15 +43,13 @@ def overview(request: HttpRequest) -> HttpResponse:
     return render(request, "overview.html", context, part="overview")
 
 
-def bars(counts: dict[str, int]) -> list[dict[str, Any]]:
+def bars(counts: Counter[str]) -> list[dict[str, Any]]:
     """Return devices by status, as segments of a bar 100 wide."""
-    total = sum(counts.values()) or 1
     labels = dict(Device.Status.choices)
-    known = [status for status in Device.Status.values if counts.get(status)]
-    others = sorted(set(counts) - set(labels))
+    statuses = [*labels, *sorted(counts.keys() - labels)]
     result, x = [], 0.0
-    for status in [*known, *others]:
-        width = 100 * counts[status] / total
+    for status in filter(counts.get, statuses):
+        width = 100 * counts[status] / counts.total()
         result.append(
             {
                 "status": status,

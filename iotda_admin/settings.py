@@ -68,14 +68,16 @@ IAM_ENDPOINT = env.url(
 IAM_DOMAIN = env.text("IAM_DOMAIN")
 IAM_USER = env.text("IAM_USER")
 IAM_PASSWORD = env.secret("IAM_PASSWORD")
-env.require(IOTDA_AUTH == "aksk", IOTDA_AK=IOTDA_AK, IOTDA_SK=IOTDA_SK)
-env.require(IOTDA_AUTH == "token", IOTDA_TOKEN=IOTDA_TOKEN)
-env.require(
-    IOTDA_AUTH == "password",
-    IAM_DOMAIN=IAM_DOMAIN,
-    IAM_USER=IAM_USER,
-    IAM_PASSWORD=IAM_PASSWORD,
-)
+credentials = {
+    "aksk": {"IOTDA_AK": IOTDA_AK, "IOTDA_SK": IOTDA_SK},
+    "token": {"IOTDA_TOKEN": IOTDA_TOKEN},
+    "password": {
+        "IAM_DOMAIN": IAM_DOMAIN,
+        "IAM_USER": IAM_USER,
+        "IAM_PASSWORD": IAM_PASSWORD,
+    },
+}
+env.require(credentials[IOTDA_AUTH])
 IOTDA_PROXY = env.proxy("IOTDA_PROXY")
 IOTDA_CONNECT_TIMEOUT = env.number("IOTDA_CONNECT_TIMEOUT", 5, low=0.1, high=60)
 IOTDA_DEADLINE = env.number("IOTDA_DEADLINE", 10, low=0.2, high=120)
@@ -192,13 +194,9 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {
-    "default": env.database(
-        "DATABASE_URL", f"sqlite:///{DATA_DIR / 'iotda-admin.sqlite3'}"
-    )
-}
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    DATABASES["default"]["OPTIONS"] = {
+database = env.database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'iotda-admin.sqlite3'}")
+if database["ENGINE"] == "django.db.backends.sqlite3":
+    database["OPTIONS"] = {
         # IMMEDIATE: a transaction that will write waits for its turn instead of failing half-way.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
@@ -206,10 +204,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
 else:
-    DATABASES["default"]["OPTIONS"] = {
-        "pool": {"min_size": 1, "max_size": 32, "timeout": 10}
-    }
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+    database["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 32, "timeout": 10}}
+DATABASES = {"default": database}
 
 # Empty: `manage.py worker` does the work.
 CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL")
@@ -218,7 +214,6 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English"))]
 # What a page shows until the browser has said which zone the reader is in, and what working hours are in.
 TIME_ZONE = env.time_zone("TIME_ZONE", "UTC")
-USE_TZ = True
 
 STATIC_URL = "static/"
 STATIC_ROOT = DATA_DIR / "static"
@@ -252,16 +247,12 @@ SESSION_COOKIE_AGE = SESSION_HOURS * 3600
 LOGIN_TRIES = env.integer("LOGIN_TRIES", 5, low=1, high=100)
 LOGIN_MINUTES = env.integer("LOGIN_MINUTES", 15, low=1, high=1440)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
-SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_HTTPONLY = True
 if HTTPS:
     # The browser takes such a cookie from this host alone, and only over https.
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 # A process supervisor on this machine asks without TLS.
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
-SECURE_REFERRER_POLICY = "same-origin"
-SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
-SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 CSRF_TRUSTED_ORIGINS = env.items(
@@ -273,16 +264,11 @@ BEHIND_PROXY = env.flag("BEHIND_PROXY", False)
 if BEHIND_PROXY:
     # Only a proxy that sets this header itself may be trusted with it.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-X_FRAME_OPTIONS = "DENY"
+OWN_SOURCES = ("script-src", "style-src", "img-src", "connect-src", "form-action")
+NO_SOURCES = ("default-src", "base-uri", "frame-ancestors")
 SECURE_CSP = {
-    "default-src": [CSP.NONE],
-    "script-src": [CSP.SELF],
-    "style-src": [CSP.SELF],
-    "img-src": [CSP.SELF],
-    "connect-src": [CSP.SELF],
-    "form-action": [CSP.SELF],
-    "base-uri": [CSP.NONE],
-    "frame-ancestors": [CSP.NONE],
+    **dict.fromkeys(NO_SOURCES, CSP.NONE),
+    **dict.fromkeys(OWN_SOURCES, CSP.SELF),
 }
 # What one operation may have as pasted ids of 128 characters, and room for the rest of the form.
 DATA_UPLOAD_MAX_MEMORY_SIZE = TARGETS_LIMIT * 130 + 1_000_000

@@ -1,10 +1,9 @@
-"""Verbs of devices as buttons, badges of device statuses, names of resource spaces."""
+"""Verbs of devices as buttons, and badges of device statuses."""
 
 from typing import Any
 
 from django import template
 from django.contrib.humanize.templatetags.humanize import intcomma
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -60,18 +59,3 @@ def device_verbs(
 def bulk_verbs(context: template.Context) -> list[Verb]:
     """Return the verbs that the user is offered for the selected devices."""
     return [verb for verb in permitted_verbs(context["user"]) if verb.bulk_url]
-
-
-@register.simple_tag
-def change_url(verb: DeviceVerb, device: Device) -> str:
-    return reverse(f"devices:{verb.command}", args=[device.device_id])
-
-
-@register.simple_tag
-def bulk_change_url(verb: Verb) -> str:
-    return reverse(verb.bulk_url)
-
-
-@register.simple_tag
-def space_name(names: dict[str, str], app_id: str) -> str:
-    return names.get(app_id, app_id)

@@ -33,9 +33,11 @@ def raw(name: str, default: str) -> str:
     return os.environ.get(name, default).strip()
 
 
-def text(name: str, default: str = "", *, pattern: str = "", means: str = "") -> str:
+def text(
+    name: str, default: str = "", *, pattern: str = "(?s).*", means: str = ""
+) -> str:
     value = raw(name, default)
-    if pattern and not re.fullmatch(pattern, value):
+    if not re.fullmatch(pattern, value):
         raise invalid(name, means, repr(value))
     return value
 
@@ -56,7 +58,7 @@ def secret(name: str, default: str = "") -> str:
 def token(name: str) -> str:
     """Read a secret that attackers can guess at without a limit; empty for none."""
     value = secret(name)
-    if value and not re.fullmatch(r"[\x21-\x7e]{16,}", value):
+    if not re.fullmatch(r"([\x21-\x7e]{16,})?", value):
         raise invalid(name, "at least 16 letters, digits or signs")
     return value
 
@@ -147,10 +149,10 @@ def scheme_and_host(value: str) -> tuple[str, str]:
     return (found[1], found[2].strip("[]").lower()) if found else ("", "")
 
 
-def require(auth: bool, **values: str) -> None:
+def require(values: dict[str, str]) -> None:
     """Stop the start if the chosen way to authenticate lacks a value."""
     for name, value in values.items():
-        if auth and not value:
+        if not value:
             raise ImproperlyConfigured(f"{name} is missing: IOTDA_AUTH requires it.")
 
 
@@ -195,13 +197,11 @@ def kept_secret(name: str, path: Path) -> str:
     if value := secret(name):
         return value
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+        with suppress(FileExistsError):
+            path.touch(0o600, exist_ok=False)
+            path.write_text(secrets.token_urlsafe(48))
         return path.read_text().strip()
     except OSError as error:
         raise ImproperlyConfigured(
             f"{name} is not set and cannot be kept in {path} ({error.strerror})."
         ) from error
-    with os.fdopen(handle, "w") as file:
-        file.write(secrets.token_urlsafe(48))
-    return path.read_text().strip()

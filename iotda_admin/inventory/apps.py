@@ -4,5 +4,4 @@ from django.utils.translation import gettext_lazy as _
 
 class InventoryConfig(AppConfig):
     name = "iotda_admin.inventory"
-    label = "inventory"
     verbose_name = _("Inventory")

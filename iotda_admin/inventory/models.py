@@ -37,6 +37,11 @@ class SyncRun(models.Model):
     def __str__(self) -> str:
         return f"sync {self.pk} {self.state}"
 
+    @property
+    def is_open(self) -> bool:
+        """Return whether it waits or runs."""
+        return self.state in (self.State.REQUESTED, self.State.RUNNING)
+
     @classmethod
     def fresh_at(cls) -> datetime | None:
         """Return the start of the last complete sync; the inventory holds until then."""

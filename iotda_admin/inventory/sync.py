@@ -40,7 +40,7 @@ def is_due() -> bool:
     last = SyncRun.objects.first()
     if last is None:
         return True
-    if last.state in (State.REQUESTED, State.RUNNING) or last.finished_at is None:
+    if last.finished_at is None:
         return False
     wait = settings.INVENTORY_REFRESH
     if last.state == State.FAILED:

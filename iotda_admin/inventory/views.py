@@ -13,7 +13,7 @@ def freshness(request: HttpRequest) -> HttpResponse:
     """Show the age of the inventory. Polled during a sync; lists reload at its end."""
     response = render(request, "inventory/freshness.html", {}, part="line")
     last = SyncRun.objects.first()
-    if last is not None and last.state in (SyncRun.State.DONE, SyncRun.State.FAILED):
+    if last and not last.is_open:
         trigger_client_event(response, "inventory:synced")
     return response
 

@@ -21,27 +21,16 @@ def freshness(context: template.Context) -> dict[str, Any]:
     """Show how old the inventory is, with a button to sync it."""
     last = SyncRun.objects.first()
     fresh_at = MirrorState.newest() or SyncRun.fresh_at()
-    age = (
-        timesince(fresh_at)
-        if fresh_at and now() - fresh_at > timedelta(minutes=1)
-        else ""
-    )
-    syncing = last is not None and last.state in (
-        SyncRun.State.REQUESTED,
-        SyncRun.State.RUNNING,
-    )
+    minute = timedelta(minutes=1)
+    request = context["request"]
     return {
         "fresh_at": fresh_at,
-        "age": age,
-        "syncing": syncing,
+        "age": timesince(fresh_at) if fresh_at and now() - fresh_at > minute else "",
         "last": last,
         # The total is only for users who may see every device.
-        "counted": last.rows
-        if last and user_spaces(context["request"].user) is None
-        else 0,
-        "failed": last is not None and last.state == SyncRun.State.FAILED,
+        "counted": last and user_spaces(request.user) is None,
         "failed_parts": failed_parts(),
-        "request": context["request"],
+        "request": request,
     }
 
 

@@ -8,7 +8,7 @@ from django.db import DatabaseError
 
 from iotda_admin.access.actor import system_user
 from iotda_admin.audit.record import record_event
-from iotda_admin.inventory.connection_errors import connection_settings, explain_error
+from iotda_admin.inventory.connection_errors import authentication, explain_error
 from iotda_admin.iotda import IotdaError, PageQuery
 from iotda_admin.rate.connection import client
 
@@ -17,9 +17,8 @@ class Command(BaseCommand):
     help = "Checks the connection to IoTDA with read-only calls and explains what is wrong."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        how = connection_settings().authentication
         self.stdout.write(
-            f"{settings.IOTDA_ENDPOINT}, project {settings.IOTDA_PROJECT_ID}, {how}"
+            f"{settings.IOTDA_ENDPOINT}, project {settings.IOTDA_PROJECT_ID}, {authentication()}"
         )
         failed = self.failed_reads()
         self.record(failed)
@@ -72,7 +71,7 @@ class Command(BaseCommand):
             code = f" {error.code}" if error.code else ""
             request = f" (request {error.request_id})" if error.request_id else ""
             self.stdout.write(f"  {name}: HTTP {error.status or 'none'}{code}{request}")
-            self.stdout.write(f"    {explain_error(error, connection_settings())}")
+            self.stdout.write(f"    {explain_error(error)}")
             return error
         # A page knows the number of rows in the whole list; `tuple.count` is a method.
         count = getattr(result, "count", None)
