@@ -80,9 +80,10 @@ class DeviceVerb(Verb):
     in_rows = True
     effect: Words
     effect_many: Words
+    already_many: Words
+    # Shown with the changed row, so only if it stays.
     done: Words
     already: Words
-    already_many: Words
 
     @property
     def url(self) -> str:
@@ -121,6 +122,7 @@ class DeviceVerb(Verb):
         (device_id,) = request.ids
         try:
             device = client.show_device(device_id)
+            request.seen.append(device)
             if outcome := self.outcome_without_call(device, request):
                 return VerbAnswer({device_id: outcome})
             response: Response | Rejected = self.call(client, request)
@@ -136,10 +138,14 @@ class DeviceVerb(Verb):
         self, device: DeviceInfo, request: VerbRequest
     ) -> TargetOutcome | None:
         """Return the outcome of a device that was just read, if no call is to be sent."""
-        if request.may_change_in(device.app_id):
-            return None
-        # It moved since the last sync. The message tells nothing about it either.
-        return TargetOutcome(State.FAILED, MOVED)
+        if not request.may_change_in(device.app_id):
+            # It moved since the last sync. The message tells nothing about it either.
+            return TargetOutcome(State.FAILED, MOVED)
+        if self.is_already(device):
+            return TargetOutcome(State.ALREADY)
+        if self.direct_only and device.is_child:
+            return TargetOutcome(State.FAILED, NOT_DIRECT)
+        return None
 
     def call(self, client: Client, request: VerbRequest) -> Response:
         """Send the change of the one device of the request."""
@@ -155,31 +161,24 @@ class DeviceVerb(Verb):
         errors: list[IotdaError] = []
         for device_id in request.ids:
             try:
-                standing[device_id] = self.is_as_requested(client, request, device_id)
-            except (Throttled, Unauthorized) as error:
-                errors.append(error)
-                break
+                device = client.show_device(device_id)
+                request.seen.append(device)
+                standing[device_id] = self.is_already(device)
             except IotdaError as error:
-                errors.append(error)
-                if sum(isinstance(each, Unreachable) for each in errors) == LOST_READS:
-                    break
+                if error.not_found:
+                    # A deleted device is as requested only if the verb deletes.
+                    standing[device_id] = not self.row_stays
+                else:
+                    errors.append(error)
+                    lost = sum(isinstance(each, Unreachable) for each in errors)
+                    if lost == LOST_READS or isinstance(
+                        error, Throttled | Unauthorized
+                    ):
+                        break
             request.heartbeat()
         if errors and not standing:
             raise errors[-1]
         return standing
-
-    def is_as_requested(
-        self, client: Client, request: VerbRequest, device_id: str
-    ) -> bool:
-        """Read whether the device is as requested. A deleted one is if the verb deletes."""
-        try:
-            device = client.show_device(device_id)
-        except IotdaError as error:
-            if error.not_found:
-                return not self.row_stays
-            raise
-        request.seen.append(device)
-        return self.is_already(device)
 
 
 def permitted_verbs(user: AnyUser) -> list[Verb]:
@@ -244,29 +243,17 @@ class FreezeSwitch(DeviceVerb):
         return selection.frozen if self.frozen else selection.known - selection.frozen
 
     def send(self, client: Client, request: VerbRequest) -> VerbAnswer:
-        if request.task_name:
-            return self.send_batch_task(client, request)
-        return super().send(client, request)
-
-    def outcome_without_call(
-        self, device: DeviceInfo, request: VerbRequest
-    ) -> TargetOutcome | None:
-        request.seen.append(device)
-        if moved := super().outcome_without_call(device, request):
-            return moved
-        if self.is_already(device):
-            return TargetOutcome(State.ALREADY)
-        return TargetOutcome(State.FAILED, NOT_DIRECT) if device.is_child else None
-
-    def send_batch_task(self, client: Client, request: VerbRequest) -> VerbAnswer:
-        """Send many devices as one batch task, without reading them first.
+        """Send one device, or many as one batch task, without reading them first.
 
         IoTDA itself names a device that is behind a gateway or already as requested. Known
         limit: neither the task nor its rows name a resource space, so a device that moved
         to another space since the last sync is changed with the others.
         """
-        name, ids = request.task_name, request.ids
-        task_id, ack = client.create_batch_task(name, self.task_type, ids)
+        if not request.task_name:
+            return super().send(client, request)
+        task_id, ack = client.create_batch_task(
+            request.task_name, self.task_type, request.ids
+        )
         return VerbAnswer({}, ack.status, ack.request_id, task_id)
 
 
@@ -361,8 +348,6 @@ class Delete(DeviceVerb):
     summary = "Deletes devices from IoTDA for good."
     effect = _("It is removed from IoTDA for good. This cannot be undone.")
     effect_many = _("They are removed from IoTDA for good. This cannot be undone.")
-    done = _("{name} is deleted.")
-    already = _("{name} was deleted already.")
     already_many = ngettext_lazy(
         "%(shown)s is deleted already", "%(shown)s are deleted already", "n"
     )

@@ -23,9 +23,9 @@ HUAWEI_CLOUD = (".myhuaweicloud.com", ".myhuaweicloud.eu", ".myhuaweicloud.cn")
 DATABASES = {"django.db.backends.sqlite3", "django.db.backends.postgresql"}
 
 
-def invalid(name: str, expected: str, value: str = "") -> ImproperlyConfigured:
+def invalid(name: str, expected: str, value: object = None) -> ImproperlyConfigured:
     """Return the error; leave out a value that can hold a password."""
-    found = f", not {value}" if value else ""
+    found = "" if value is None else f", not {value!r}"
     return ImproperlyConfigured(f"{name} must be {expected}{found}.")
 
 
@@ -38,7 +38,7 @@ def text(
 ) -> str:
     value = raw(name, default)
     if not re.fullmatch(pattern, value):
-        raise invalid(name, means, repr(value))
+        raise invalid(name, means, value)
     return value
 
 
@@ -66,14 +66,14 @@ def token(name: str) -> str:
 def flag(name: str, default: bool) -> bool:
     value = raw(name, str(default)).lower()
     if value not in TRUE | FALSE:
-        raise invalid(name, "True or False", repr(value))
+        raise invalid(name, "True or False", value)
     return value in TRUE
 
 
 def integer(name: str, default: int, *, low: int, high: int) -> int:
     value = number(name, default, low=low, high=high)
     if value != int(value):
-        raise invalid(name, f"a whole number from {low} to {high}", f"{value:g}")
+        raise invalid(name, f"a whole number from {low} to {high}", value)
     return int(value)
 
 
@@ -82,29 +82,29 @@ def number(name: str, default: float, *, low: float, high: float) -> float:
     with suppress(ValueError):
         if low <= float(value) <= high:
             return float(value)
-    raise invalid(name, f"a number from {low:g} to {high:g}", repr(value))
+    raise invalid(name, f"a number from {low:g} to {high:g}", value)
 
 
 def choice(name: str, default: str, allowed: Sequence[str]) -> str:
     value = raw(name, default).lower()
     if value not in allowed:
-        raise invalid(name, f"one of {', '.join(allowed)}", repr(value))
+        raise invalid(name, f"one of {', '.join(allowed)}", value)
     return value
 
 
 def items(name: str, default: str = "", *, pattern: str, means: str) -> list[str]:
     """Read values separated by commas."""
-    found = [item.strip() for item in raw(name, default).split(",") if item.strip()]
+    found = list(filter(None, map(str.strip, raw(name, default).split(","))))
     for item in found:
         if not re.fullmatch(pattern, item):
-            raise invalid(name, means, repr(item))
+            raise invalid(name, means, item)
     return found
 
 
 def time_zone(name: str, default: str) -> str:
     value = raw(name, default)
     if value not in available_timezones():
-        raise invalid(name, "a time zone such as Asia/Shanghai", repr(value))
+        raise invalid(name, "a time zone such as Asia/Shanghai", value)
     return value
 
 
@@ -117,7 +117,7 @@ def working_hours(name: str, default: str) -> tuple[frozenset[int], time, time]:
             first, last = DAYS.index(found[1]), DAYS.index(found[2])
             days = frozenset((first + n) % 7 for n in range((last - first) % 7 + 1))
             return days, time.fromisoformat(found[3]), time.fromisoformat(found[4])
-    raise invalid(name, "such as Mon-Fri 08:00-18:00", repr(value))
+    raise invalid(name, "such as Mon-Fri 08:00-18:00", value)
 
 
 def url(name: str, default: str, *, hosts: Sequence[str]) -> str:
@@ -157,13 +157,12 @@ def require(values: dict[str, str]) -> None:
 
 
 def database(name: str, default: str) -> dict[str, object]:
-    config: dict[str, object] = {}
     with suppress(ValueError, ImproperlyConfigured):
-        config = environ.Env.db_url_config(os.environ.get(name) or default)
-    if config.get("ENGINE") not in DATABASES:
-        expected = "sqlite:///path or postgres://user:password@host:port/name"
-        raise invalid(name, expected)
-    return config
+        address = os.environ.get(name) or default
+        config: dict[str, object] = environ.Env.db_url_config(address)
+        if config.get("ENGINE") in DATABASES:
+            return config
+    raise invalid(name, "sqlite:///path or postgres://user:password@host:port/name")
 
 
 def broker(name: str) -> str:
@@ -187,8 +186,8 @@ def folder(name: str, default: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        expected = "a folder to write to"
-        raise invalid(name, expected, f"{path} ({error.strerror})") from error
+        expected = f"a folder to write to, not {path} ({error.strerror})"
+        raise invalid(name, expected) from error
     return path
 
 

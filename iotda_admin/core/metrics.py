@@ -7,6 +7,8 @@ files than processes and no count falls.
 
 import fcntl
 import os
+from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import IO
 
@@ -22,26 +24,25 @@ KINDS = ("counter", "histogram")
 FILE_BYTES = 1 << 20
 METHODS = {"GET", "HEAD", "POST"}
 
-_held: dict[int, tuple[str, IO[bytes]]] = {}
-
 
 def process_number() -> str:
     """Return the number of this process; a forked child takes another."""
-    if os.getpid() not in _held:
-        _held[os.getpid()] = next(filter(None, map(claim_number, range(10_000))))
-    return _held[os.getpid()][0]
+    return claim_number(os.getpid())[0]
 
 
-def claim_number(candidate: int) -> tuple[str, IO[bytes]] | None:
-    file = (FOLDER / f"{candidate}.lock").open("wb")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        return None
+@cache
+def claim_number(pid: int) -> tuple[str, IO[bytes]]:
+    """Lock the lowest free number for a process; the file holds it until the end."""
+    for number in map(str, count()):
+        file = (FOLDER / f"{number}.lock").open("wb")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError:
+            file.close()
     for kind in KINDS:
-        reserve(FOLDER / f"{kind}_{candidate}.db")
-    return str(candidate), file
+        reserve(FOLDER / f"{kind}_{number}.db")
+    return number, file
 
 
 def reserve(path: Path) -> None:

@@ -33,28 +33,26 @@ def paginate[T: Model](
         valid_key(field, request.GET.get(name, "")) for name in ("after", "before")
     )
 
-    def page_at(after: str, before: str) -> Page[T]:
-        backwards = bool(before)
-        ascending = backwards == descending
-        edge = {f"{key}__{'gt' if ascending else 'lt'}": before or after}
-        beyond = rows.filter(**edge) if before or after else rows
-        found = list(beyond.order_by(key if ascending else f"-{key}")[: size + 1])
-        more, items = len(found) > size, found[:size]
-        if backwards:
-            items.reverse()
-        earlier = items and (more if backwards else after)
-        later = items and (backwards or more)
-        return Page(
-            items,
-            next=page_link(request, after=getattr(items[-1], key)) if later else "",
-            previous=page_link(request, before=getattr(items[0], key))
-            if earlier
-            else "",
-        )
-
-    page = page_at(after, before)
-    # Past either end, because rows are gone or the key was invalid: the first page.
-    return page if page.items or not (after or before) else page_at("", "")
+    backwards = bool(before)
+    ascending = backwards == descending
+    ordered = rows.order_by(key if ascending else f"-{key}")
+    if edge := before or after:
+        ordered = ordered.filter(**{f"{key}__{'gt' if ascending else 'lt'}": edge})
+    found = list(ordered[: size + 1])
+    if edge and not found:
+        # Past either end, because rows are gone or the key was invalid: the first page.
+        backwards, after = False, ""
+        found = list(rows.order_by(f"-{key}" if descending else key)[: size + 1])
+    more, items = len(found) > size, found[:size]
+    if backwards:
+        items.reverse()
+    earlier = more if backwards else after
+    later = items and (backwards or more)
+    return Page(
+        items,
+        next=page_link(request, after=getattr(items[-1], key)) if later else "",
+        previous=page_link(request, before=getattr(items[0], key)) if earlier else "",
+    )
 
 
 def valid_key(field: object, value: str) -> str:

@@ -30,10 +30,8 @@ def request_sync() -> SyncRun:
 def sync_if_due() -> None:
     fail_silent_runs()
     run = SyncRun.objects.filter(state=State.REQUESTED).last()
-    if run is None and is_due():
-        run = SyncRun.objects.create()
-    if run is not None:
-        run_sync(run, configured_client())
+    if run or is_due():
+        run_sync(run or SyncRun.objects.create(), configured_client())
 
 
 def is_due() -> bool:
