@@ -11,9 +11,10 @@ from django.utils.translation import gettext_lazy as _
 
 
 class MirroredRow(models.Model):
-    """What the three have in common."""
+    """What the three have in common: a name, a resource space and an age."""
 
     name = models.CharField(max_length=256)
+    app_id = models.CharField(max_length=36)
     read_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -67,7 +68,6 @@ class Device(MirroredRow):
     gateway_id = models.CharField(max_length=128, blank=True, db_index=True)
     product_id = models.CharField(max_length=36)
     product_name = models.CharField(max_length=256, blank=True)
-    app_id = models.CharField(max_length=36)
     app_name = models.CharField(max_length=256, blank=True)
     fw_version = models.CharField(max_length=256, blank=True)
     sw_version = models.CharField(max_length=256, blank=True)
