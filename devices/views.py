@@ -156,15 +156,12 @@ def change_devices(request: HttpRequest, verb: DeviceVerb) -> HttpResponse:
     if form.unreadable or ("upload" in form.data and not form.targets()):
         return paste_response(request, form, form.status)
     if "key" in form.data and form.is_valid():
-        change, actor = (
-            form.request_for(verb, form.targets(), "device"),
-            actor_of(request),
-        )
-        if find_by_key(change.key, actor) or form.confirms(
-            verb.confirmation(change, change.ids)
-        ):
+        change = form.request_for(verb, form.targets(), "device")
+        sent = find_by_key(change.key, actor_of(request))
+        if sent or form.confirms(verb.confirmation(change, change.ids)):
             try:
-                return operation_response(request, submit(change, actor, client()))
+                operation = submit(change, actor_of(request), client())
+                return operation_response(request, operation)
             except OperationRejected as refusal:
                 return selection_response(request, verb, form, refusal)
     return selection_response(request, verb, form)

@@ -23,17 +23,17 @@ log = logging.getLogger(__name__)
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if isinstance(exception, RequestDataTooBig | TooManyFieldsSent | TooManyFilesSent):
         return refuse(request, 413, "errors/refused.html", too_large())
-    sentence = _("Nothing was sent: bad request.")
-    return refuse(request, 400, "errors/refused.html", sentence)
+    return refuse(
+        request, 400, "errors/refused.html", _("Nothing was sent: bad request.")
+    )
 
 
 def too_large() -> str:
-    sentence = _(
+    return _(
         "Nothing was sent: the request is too large. One operation takes up to "
         "%(targets)s targets, pasted as up to %(pasted)d MB of text or uploaded as a "
         "file of up to %(file)d MB. Use several operations for more."
-    )
-    return sentence % {
+    ) % {
         "targets": intcomma(settings.TARGETS_LIMIT),
         "pasted": settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1_000_000,
         "file": settings.BODY_LIMIT // 1_000_000,

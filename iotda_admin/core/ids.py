@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from django.urls.converters import StringConverter
+
 # As IoTDA documents its ids. Nothing else reaches the path of a call.
 ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 # A blank does not separate: "pump north" is one invalid id, not two targets.
@@ -83,13 +85,7 @@ def collect_ids(values: Iterable[tuple[int, str]], limit: int | None = None) -> 
     return found
 
 
-class IdConverter:
+class IdConverter(StringConverter):
     """Match valid ids only, so that a view can put them into the path of a call."""
 
     regex = ID.pattern
-
-    def to_python(self, value: str) -> str:
-        return value
-
-    def to_url(self, value: str) -> str:
-        return value
