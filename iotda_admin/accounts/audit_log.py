@@ -39,7 +39,7 @@ AUDITED_FIELDS: dict[type[Model], tuple[str, ...]] = {
     RoleLimit: ("targets",),
 }
 # The name of the links of each link table.
-AUDITED_LINKS: dict[type[Model], str] = {
+AUDITED_LINKS = {
     User.groups.through: "groups",
     User.user_permissions.through: "user_permissions",
     Group.permissions.through: "permissions",
@@ -109,22 +109,15 @@ def record_save(
         if was != now and (old or now):
             changes[name] = [was, now]
     if isinstance(instance, User) and old:
-        if password_changed(instance, old["password"], update_fields):
+        # Django hashes the same password again at a sign-in after the hasher was changed.
+        rehashed = update_fields == {"password"} and instance._password is None  # type: ignore[attr-defined]
+        if instance.password != old["password"] and not rehashed:
             changes["password"] = ["kept secret", "changed"]
         if "is_active" in changes:
             # A reactivated user must sign in again, even if a deactivation was not recorded.
             sessions.end_user_sessions(instance)
     if changes:
         record_row_change(instance, changes)
-
-
-def password_changed(user: User, old: str, update_fields: Set[str] | None) -> bool:
-    """Return whether it changed; a new hash of the same password does not count.
-
-    Django hashes it again at a sign-in after the hasher was changed.
-    """
-    rehashed = update_fields == {"password"} and user._password is None  # type: ignore[attr-defined]
-    return user.password != old and not rehashed
 
 
 def record_deletion(instance: Model, **_: Any) -> None:

@@ -98,6 +98,6 @@ def client_network(address: str) -> str:
         return address
     # An IPv4 address in IPv6 form is one client; all of them share one /64 network.
     one_client = ip if ip.version == 4 else ip.ipv4_mapped
-    if one_client:
-        return str(one_client)
-    return str(ipaddress.ip_network((ip, 64), strict=False).network_address)
+    return str(
+        one_client or ipaddress.ip_network((ip, 64), strict=False).network_address
+    )

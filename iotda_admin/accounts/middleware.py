@@ -61,14 +61,14 @@ class RecordDenied(Middleware):
             and user_spaces(request.user) is not None
         )
         if elsewhere or isinstance(exception, PermissionDenied):
-            named = [ids.get(name) for name in ("device_id", "target_id", "policy_id")]
+            named = ids.keys() & {"device_id", "target_id", "policy_id"}
             record_request_event(
                 "denied",
                 request,
                 outcome="denied",
                 summary=path,
                 # A search for these finds the event.
-                targets=[(each,) for each in named if each],
+                targets=[(ids[name],) for name in sorted(named)],
                 # The URL can name an object of any space: show it only to those who see all.
                 space="*" if ids else "",
                 detail={"method": request.method, "path": path},

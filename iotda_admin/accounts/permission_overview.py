@@ -3,6 +3,7 @@
 It reads the tables that the permission checks read.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -69,29 +70,23 @@ def users_with_permission(label: str) -> QuerySet[User]:
 
 def user_access(user: User, names: dict[str, str], reader: AnyUser) -> UserAccess:
     spaces = {grant.app_id for grant in user.grants.all()}
-    everywhere = user.is_superuser or EVERY_SPACE in spaces
     seen = {app_id for app_id in spaces if can_see_space(reader, app_id)}
-    return UserAccess(
-        user,
-        list(held_permissions(user)) if user.is_active else [],
-        None if everywhere else sorted(names.get(app_id, app_id) for app_id in seen),
-        len(spaces - seen),
-    )
+    permissions = list(held_permissions(user)) if user.is_active else []
+    shown = None
+    if not user.is_superuser and EVERY_SPACE not in spaces:
+        shown = sorted(names.get(app_id, app_id) for app_id in seen)
+    return UserAccess(user, permissions, shown, len(spaces - seen))
 
 
 def held_permissions(user: User) -> Iterator[HeldPermission]:
     own = set(map(permission_label, user.user_permissions.all()))
-    by_role = [
-        (
-            getattr(role, "limit", None),
-            set(map(permission_label, role.permissions.all())),
-        )
-        for role in user.groups.all()
-    ]
+    limits = defaultdict(list)
+    for role in user.groups.all():
+        for permission in role.permissions.all():
+            limits[permission_label(permission)].append(getattr(role, "limit", None))
     for label, declared in PERMISSIONS.items():
-        limits = [limit for limit, held in by_role if label in held]
-        if user.is_superuser or label in own or None in limits:
+        if user.is_superuser or label in own or None in limits[label]:
             yield declared.name, None
-        elif limits:
-            limit = max(limit.targets for limit in limits if limit)
+        elif limits[label]:
+            limit = max(limit.targets for limit in limits[label] if limit)
             yield declared.name, limit if declared.limited else None

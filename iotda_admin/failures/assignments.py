@@ -81,7 +81,7 @@ def carry_over(source: str = "worker") -> None:
     assignments = Assignment.objects.filter(
         target__resolved_by__endswith=FAILED_AGAIN, closed_at=None
     ).select_related("target")
-    alike: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    alike = defaultdict(list)
     for each in assignments.order_by("pk")[:BATCH_SIZE]:
         number = each.target.resolved_by.removesuffix(FAILED_AGAIN).removeprefix("OP-")
         if number.isdigit():
@@ -109,19 +109,27 @@ def move_to(
         [Assignment(target=target, **fields) for target in found], ignore_conflicts=True
     )
     Assignment.objects.filter(target__in=moved).delete()
-    if not found:
-        return
-    name = fields["assignee_name"]
+    if found:
+        record_move(found, moved, fields, source)
+
+
+def record_move(
+    later: Sequence[Target],
+    earlier: Sequence[Target],
+    fields: dict[str, Any],
+    source: str,
+) -> None:
+    """Record the failures that took the assignments of earlier ones."""
+    operation, name = later[0].operation, fields["assignee_name"]
     taken = f"taken by {name}" if name else "noted"
-    done = f"failed again in {found[0].operation}, {taken} as before"
-    columns = failure_columns(found, done)
-    earlier = sorted({target.operation_id for target in moved})
-    columns["detail"] = {"operations": earlier[:100]}
+    columns = failure_columns(later, f"failed again in {operation}, {taken} as before")
+    operations = sorted({target.operation_id for target in earlier})
+    columns["detail"] = {"operations": operations[:100]}
     record_event(
         "failure.noted",
         source=source,
-        operation=operation,
-        verb=found[0].operation.verb,
+        operation=operation.pk,
+        verb=operation.verb,
         reason=fields["note"],
         ticket=fields["ticket"],
         **columns,

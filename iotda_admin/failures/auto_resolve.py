@@ -69,9 +69,10 @@ def reasons(
     operation: Operation, targets: Sequence[Target]
 ) -> Iterator[tuple[Target, str]]:
     """Yield the targets whose failure is over, and why."""
-    verb, ids = get_verb(operation.verb), [target.target_id for target in targets]
-    as_requested = verb.inventory.standing(ids, operation)
-    rows = verb.inventory.rows(operation.target_type, ids).order_by()
+    inventory = get_verb(operation.verb).inventory
+    ids = [target.target_id for target in targets]
+    as_requested = inventory.standing(ids, operation)
+    rows = inventory.rows(operation.target_type, ids).order_by()
     existing = set(rows.values_list("pk", flat=True))
     for target in targets:
         if as_requested.get(target.target_id):

@@ -119,7 +119,7 @@ def failure_group(
 
 
 def by_operation(failures: Iterable[Target]) -> dict[Operation, list[Target]]:
-    groups: dict[Operation, list[Target]] = defaultdict(list)
+    groups = defaultdict(list)
     for target in failures:
         groups[target.operation].append(target)
     return groups

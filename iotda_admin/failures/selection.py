@@ -70,8 +70,8 @@ def selected_failures(
             # Reject the whole request if the user may not see one of them.
             raise Http404
         # Only failures resolved by hand can be reopened, not by an operation or a sync.
-        by_hand = Q(assignment__closed_at__isnull=False)
-        in_list = by_hand if resolved else Q(resolved_at=None)
+        closed = Q(assignment__closed_at__isnull=False)
+        in_list = closed if resolved else Q(resolved_at=None)
         found = load(rows.filter(in_list, state__in=Target.FAILURES))
         fields += [("target", target.pk) for target in found]
     more = len(found) > COUNT_LIMIT

@@ -39,6 +39,7 @@ from iotda_admin.operations.web.views import SEE, visible, with_counts
 
 type View = Callable[[HttpRequest], HttpResponse]
 type SelectionView = Callable[[FailureSelection], HttpResponse]
+type SelectionDecorator = Callable[[SelectionView], View]
 # Proxies may reject longer URLs; the sign-in page's URL quotes this one.
 URL_LENGTH = 3900
 
@@ -87,9 +88,7 @@ def created_retries(request: HttpRequest) -> list[dict[str, Any]]:
     return with_counts(list(visible(request).filter(pk__in=keys)))
 
 
-def action(
-    *, form: bool = False, resolved: bool = False
-) -> Callable[[SelectionView], View]:
+def action(*, form: bool = False, resolved: bool = False) -> SelectionDecorator:
     """Decorate a view of the selected failures: open ones, or those resolved by hand.
 
     A GET leads to the list, as after a new sign-in: the selection is not sent again. A
@@ -107,8 +106,9 @@ def action(
                 raise PermissionDenied
             selection = selected_failures(request, resolved=resolved)
             if not selection.targets:
-                text = _("Nothing was changed. Select at least one failure.")
-                messages.warning(request, text)
+                messages.warning(
+                    request, _("Nothing was changed. Select at least one failure.")
+                )
                 return redirect(selection.back)
             url = f"{request.path}?{urlencode(selection.fields)}"
             opened = form and posted and not selection.sent
@@ -214,6 +214,6 @@ def retry(selection: FailureSelection) -> HttpResponse:
 def show_form(
     template: str, selection: FailureSelection, form: Any, **more: Any
 ) -> HttpResponse:
-    context = {"selection": selection, "form": form, **more}
+    more |= {"selection": selection, "form": form}
     status = 422 if form.is_bound else 200
-    return render(selection.request, template, context, status=status)
+    return render(selection.request, template, more, status=status)
