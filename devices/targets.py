@@ -9,7 +9,6 @@ from django.db.models import Count, F, Q, QuerySet
 from devices.models import Device
 from iotda_admin.access.scope import AnyUser, in_scope
 from iotda_admin.core.bulk_sql import values_subquery
-from iotda_admin.operations.requests import TargetSpec
 
 SHOWN = 50
 DIRECT = Q(gateway_id="") | Q(gateway_id=F("device_id"))
@@ -17,16 +16,6 @@ DIRECT = Q(gateway_id="") | Q(gateway_id=F("device_id"))
 
 def known_devices(ids: Iterable[str]) -> QuerySet[Device]:
     return Device.objects.filter(device_id__in=values_subquery(list(ids)))
-
-
-def resolve_devices(ids: Sequence[str]) -> list[TargetSpec]:
-    """Return each device with its name and space.
-
-    Unknown devices stay in: IoTDA says what they are.
-    """
-    rows = known_devices(ids).order_by().values_list("pk", "name", "app_id")
-    known = {id: TargetSpec(id, name, space=space) for id, name, space in rows}
-    return [known.get(id) or TargetSpec(id, space="") for id in ids]
 
 
 @dataclass(frozen=True, slots=True)

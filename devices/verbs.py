@@ -18,7 +18,6 @@ from devices.targets import (
     DeviceSelection,
     device_rows,
     known_devices,
-    resolve_devices,
 )
 from iotda_admin.access.scope import AnyUser
 from iotda_admin.inventory.sync import request_sync
@@ -35,7 +34,7 @@ from iotda_admin.iotda import (
 )
 from iotda_admin.operations.error_codes import MOVED, NOT_DIRECT
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.requests import OperationRequest
+from iotda_admin.operations.requests import OperationRequest, describe_targets
 from iotda_admin.operations.verbs import (
     State,
     TargetOutcome,
@@ -110,7 +109,9 @@ class DeviceVerb(Verb):
         return status_subject(target_id)
 
     def resolve(self, client: Client, request: OperationRequest) -> OperationRequest:
-        return replace(request, targets=resolve_devices(request.ids))
+        # Unknown devices stay in: IoTDA says what they are.
+        rows = known_devices(request.ids)
+        return replace(request, targets=describe_targets(rows, request.ids))
 
     def stops(self, error: IotdaError) -> bool:
         # A 403 is about our permissions, except for the codes about this one device.
@@ -362,7 +363,7 @@ class Delete(DeviceVerb):
         # Of a device that the inventory knows, a 404 means that it was deleted before.
         targets = [
             target._replace(stood_before=False) if target.space else target
-            for target in resolve_devices(request.ids)
+            for target in describe_targets(known_devices(request.ids), request.ids)
         ]
         return replace(request, targets=targets)
 

@@ -13,29 +13,31 @@ from policies.models import Policy, TargetType
 from policies.sync import store_policy
 
 
-def add_policy_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--policy", required=True, help="its ID, or its exact name")
-    parser.add_argument(
-        "--target-type",
-        choices=TargetType.values,
-        default=TargetType.DEVICE,
-        help="what the IDs are (%(default)s); app is a whole resource space",
-    )
-    parser.add_argument(
-        "--confirm-space",
-        metavar="NAME",
-        default="",
-        help="the name of the space, for --target-type app",
-    )
+class PolicyOptions:
+    """The options of a policy verb, and the fields of PolicyForm that they fill."""
 
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--policy", required=True, help="its ID, or its exact name")
+        parser.add_argument(
+            "--target-type",
+            choices=TargetType.values,
+            default=TargetType.DEVICE,
+            help="what the IDs are (%(default)s); app is a whole resource space",
+        )
+        parser.add_argument(
+            "--confirm-space",
+            metavar="NAME",
+            default="",
+            help="the name of the space, for --target-type app",
+        )
 
-def policy_fields(options: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the fields of PolicyForm. Raise OperationRejected for an unknown policy."""
-    return {
-        "policy": [find_policy(options["policy"]).pk],
-        "target_type": [options["target_type"]],
-        "space_name": [options["confirm_space"]],
-    }
+    def form_from_options(self, options: Mapping[str, Any]) -> dict[str, list[str]]:
+        """Raise OperationRejected for an unknown policy."""
+        return {
+            "policy": [find_policy(options["policy"]).pk],
+            "target_type": [options["target_type"]],
+            "space_name": [options["confirm_space"]],
+        }
 
 
 def find_policy(text: str) -> Policy:

@@ -27,13 +27,10 @@ class Choice:
     id: str
     name: str
     status: str
-    policies: int
     has_policy: bool
+    # It has other policies, as many as IoTDA allows.
+    full: bool
     known: bool
-
-    @property
-    def full(self) -> bool:
-        return self.policies >= POLICIES_PER_TARGET and not self.has_policy
 
 
 @dataclass(frozen=True)
@@ -45,10 +42,6 @@ class Picker:
     ids: Sequence[str]
     policy_id: str
     user: AnyUser
-
-    @property
-    def chosen_ids(self) -> set[str]:
-        return set(self.ids)
 
     @property
     def many(self) -> bool:
@@ -89,13 +82,16 @@ class Picker:
     def describe(self, ids: Sequence[str], rows: Mapping[str, Any]) -> list[Choice]:
         # Do not reveal the number of policies of targets outside the user's spaces.
         counted = ids if user_spaces(self.user) is None else list(rows)
-        counts = {id: (n, own > 0) for id, n, own in self.policy_counts(counted)}
+        bound = {
+            id: (own > 0, own == 0 and policies >= POLICIES_PER_TARGET)
+            for id, policies, own in self.policy_counts(counted)
+        }
         return [
             Choice(
                 id,
                 str(rows.get(id, id)),
                 getattr(rows.get(id), "status", ""),
-                *counts.get(id, (0, False)),
+                *bound.get(id, (False, False)),
                 known=id in rows,
             )
             for id in ids

@@ -25,14 +25,12 @@ class PolicyRule:
 
     @property
     def actions_words(self) -> str:
-        match sorted(self.actions):
-            case [p, s] if (p, s) == (PUBLISH, SUBSCRIBE):
-                return _("to publish and subscribe to")
-            case [p] if p == PUBLISH:
-                return _("to publish to")
-            case [s] if s == SUBSCRIBE:
-                return _("to subscribe to")
-        return ", ".join(self.actions)
+        words = {
+            (PUBLISH, SUBSCRIBE): _("to publish and subscribe to"),
+            (PUBLISH,): _("to publish to"),
+            (SUBSCRIBE,): _("to subscribe to"),
+        }
+        return words.get(tuple(sorted(self.actions))) or ", ".join(self.actions)
 
     @property
     def topics(self) -> list[str]:

@@ -1,7 +1,6 @@
 """Bind and unbind: how IoTDA is asked, and how the result is read back."""
 
 import logging
-from argparse import ArgumentParser
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -27,7 +26,7 @@ from iotda_admin.iotda import (
 )
 from iotda_admin.operations.error_codes import CODES
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.requests import OperationRequest
+from iotda_admin.operations.requests import OperationRequest, describe_targets
 from iotda_admin.operations.verbs import (
     State,
     TargetOutcome,
@@ -38,16 +37,11 @@ from iotda_admin.operations.verbs import (
     VerbRequest,
 )
 from iotda_admin.operations.web.forms import TargetsForm
-from policies.cli import add_policy_arguments, policy_fields
+from policies.cli import PolicyOptions
 from policies.forms import PolicyForm
 from policies.models import Policy, TargetType, binding_subject
 from policies.sync import Bindings, refresh_bindings
-from policies.targets import (
-    bindings_of,
-    bound_targets,
-    known_targets,
-    resolve_targets,
-)
+from policies.targets import bindings_of, known_targets
 
 log = logging.getLogger(__name__)
 
@@ -87,11 +81,14 @@ class BindingInventory(VerbInventory):
         return {policy.app_id} - {""} if policy else {""}
 
     def standing(
-        self, ids: Sequence[str], about: Operation, before: datetime | None = None
+        self,
+        ids: Sequence[str],
+        about: Operation | OperationRequest,
+        before: datetime | None = None,
     ) -> Mapping[str, bool]:
         if before:
             return {}
-        have = bound_targets(about, ids)
+        have = set(bindings_of(about, ids).values_list("target_id", flat=True))
         return {id: (id in have) == self.bound for id in ids}
 
     def apply(self, operation: Operation, ids: Sequence[str]) -> None:
@@ -105,7 +102,7 @@ class BindingInventory(VerbInventory):
             Bindings().remove(bindings_of(operation, ids))
 
 
-class PolicyVerb(Verb):
+class PolicyVerb(PolicyOptions, Verb):
     """IoTDA takes up to 20 targets a call and answers for each of them.
 
     Known limit: no target is read before. A device that moved to another resource space
@@ -117,6 +114,7 @@ class PolicyVerb(Verb):
     chunk_size = BIND_LIMIT
     example_options = "--policy quarantine "
     form_class = PolicyForm
+    inventory: BindingInventory
     # Whether the targets are to have the policy.
     bound: ClassVar[bool]
 
@@ -148,11 +146,16 @@ class PolicyVerb(Verb):
         )
 
     def resolve(self, client: Client, request: OperationRequest) -> OperationRequest:
-        targets = resolve_targets(client, request, bound=self.bound)
+        standing = self.standing_now(client, request, request.ids)
+        rows = known_targets(request.target_type, request.ids)
+        targets = [
+            target._replace(stood_before=standing[target.id])
+            for target in describe_targets(rows, request.ids)
+        ]
         return replace(request, targets=targets)
 
     def standing_now(
-        self, client: Client, about: Operation, ids: Sequence[str]
+        self, client: Client, about: Operation | OperationRequest, ids: Sequence[str]
     ) -> Mapping[str, bool]:
         refresh_bindings(client, about.policy_id)
         return self.inventory.standing(ids, about)
@@ -245,12 +248,6 @@ class PolicyVerb(Verb):
     def stops(self, error: IotdaError) -> bool:
         # A refusal of a whole request, for permissions or the policy, applies to the rest.
         return super().stops(error) or error.status in (403, 404)
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add_policy_arguments(parser)
-
-    def form_from_options(self, options: Mapping[str, Any]) -> Mapping[str, list[str]]:
-        return policy_fields(options)
 
 
 def type_of(operation: Operation) -> PolicyTargetType:

@@ -12,10 +12,10 @@ from iotda_admin.access.scope import AnyUser
 from iotda_admin.failures.assignments import carry_over
 from iotda_admin.failures.queries import by_operation
 from iotda_admin.operations.execution.wakeups import notify_workers
-from iotda_admin.operations.followups.plan import FollowUp, create_follow_up
+from iotda_admin.operations.followups.plan import create_follow_up
 from iotda_admin.operations.followups.retry import RetryPlan
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.requests import TargetSpec
+from iotda_admin.operations.requests import OperationRequest, TargetSpec
 from iotda_admin.operations.services import OperationRejected, dispatch
 from iotda_admin.operations.verbs import get_verb
 from iotda_admin.operations.web.views import may_ask
@@ -36,16 +36,14 @@ class Retry:
     targets: Sequence[TargetSpec]
     left_out: Sequence[tuple[Any, str, int]]
 
-    def follow_up(self, form: Mapping[str, str]) -> FollowUp:
+    def request(self, form: Mapping[str, str]) -> OperationRequest:
         # One key per operation, so that a form sent twice returns the same operations.
         own = hashlib.sha256(f"{form['key']} {self.plan.of.pk}".encode())
-        return FollowUp(
-            self.plan,
+        return self.plan.request(
             self.targets,
-            self.plan.fingerprint,
-            form["reason"],
-            form["ticket"],
-            own.hexdigest()[:32],
+            reason=form["reason"],
+            ticket=form["ticket"],
+            key=own.hexdigest()[:32],
         )
 
 
@@ -83,10 +81,13 @@ def send_retries(
     """Return the new operations, and why others were rejected."""
     created, rejected = [], []
     for each in retries:
+        plan, request = each.plan, each.request(form)
         try:
-            created.append(create_follow_up(each.follow_up(form), actor, client()))
+            created.append(
+                create_follow_up(plan, request, plan.fingerprint, actor, client())
+            )
         except OperationRejected as error:
-            rejected.append(f"{each.plan.of}: {error}")
+            rejected.append(f"{plan.of}: {error}")
     if len(created) == 1:
         dispatch(created[0], client())
     elif created:

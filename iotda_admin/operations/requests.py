@@ -8,6 +8,8 @@ from functools import cached_property
 from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
+from django.db.models import QuerySet
+
 from iotda_admin.operations.models import Operation
 
 
@@ -22,6 +24,17 @@ class TargetSpec(NamedTuple):
     name: str = ""
     stood_before: bool | None = None
     space: str | None = None
+
+
+def describe_targets(rows: QuerySet[Any], ids: Sequence[str]) -> list[TargetSpec]:
+    """Return each target with the name and space of its row; an unknown one without."""
+    columns = rows.order_by().values_list("pk", "name", "app_id")
+    known = {id: (name, space) for id, name, space in columns}
+    return [
+        TargetSpec(id, name, space=space)
+        for id in ids
+        for name, space in [known.get(id, ("", ""))]
+    ]
 
 
 @dataclass(frozen=True)

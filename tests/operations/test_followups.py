@@ -16,7 +16,6 @@ from iotda_admin.access.actor import Actor
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.followups import undo_status
 from iotda_admin.operations.followups.plan import (
-    FollowUp,
     PlanOutdated,
     create_follow_up,
 )
@@ -669,7 +668,8 @@ def test_a_target_changed_while_iotda_was_read_is_not_undone(
     start_operation("device.unfreeze", device)
     start_operation("device.freeze", device)
     changed = plan.chosen(["changed"])
-    follow_up = FollowUp(plan, changed, plan.fingerprint, "r", "", "f" * 32)
+    request = plan.request(changed, reason="r", ticket="", key="f" * 32)
+    seen = plan.fingerprint
     with pytest.raises(PlanOutdated):
-        create_follow_up(follow_up, actor, connection.client())
+        create_follow_up(plan, request, seen, actor, connection.client())
     assert Operation.objects.count() == 3

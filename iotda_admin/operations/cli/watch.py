@@ -15,7 +15,7 @@ from django.core.management.base import OutputWrapper
 from django.utils import timezone
 
 from iotda_admin.iotda import Client
-from iotda_admin.operations.counts import State, target_counts
+from iotda_admin.operations.counts import State, Counts, target_counts
 from iotda_admin.operations.execution import batch_tasks, reconciliation
 from iotda_admin.operations.execution.executor import execute_due_chunks
 from iotda_admin.operations.models import Operation
@@ -56,9 +56,9 @@ class Watch:
 
     operation: Operation
     patience: float
-    show: Callable[[Operation, dict[str, int], Progress], None]
+    show: Callable[[Operation, Counts, Progress], None]
     interrupted: Callable[[], bool]
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: Counts = field(default_factory=dict)
     done: int = 0
     looked: float = -inf
     moved: float = -inf
@@ -133,7 +133,7 @@ class Bar:
         self.stream, self.terminal = stream, stream.isatty()
 
     def show(
-        self, operation: Operation, counts: dict[str, int], progress: Progress
+        self, operation: Operation, counts: Counts, progress: Progress
     ) -> None:
         total = sum(counts.values())
         done = progress.done - counts.get(State.UNKNOWN, 0)

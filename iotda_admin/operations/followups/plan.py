@@ -5,9 +5,11 @@ records: it leaves out what a later operation has changed, unless the actor sele
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import cached_property
 from typing import Any, ClassVar
 
 from django.db import IntegrityError
@@ -123,6 +125,9 @@ class FollowUpPlan:
         self.groups = sorted(
             groups.values(), key=lambda group: (group.selection, -len(group.targets))
         )
+        excluded = Selection.EXCLUDED
+        self.possible = [each for each in self.groups if each.selection != excluded]
+        self.left_out = [each for each in self.groups if each.selection == excluded]
 
     @staticmethod
     def verb_name(operation: Operation) -> str:
@@ -156,6 +161,18 @@ class FollowUpPlan:
         """Return whether some outcomes are still to come."""
         return self.of.targets.filter(state__in=Target.IN_FLIGHT).exists()
 
+    def request(self, targets: Sequence[TargetSpec], **said: str) -> OperationRequest:
+        """Return the request of a follow-up; ``said`` are reason, ticket and key."""
+        about: dict[str, Any] = {self.link: self.of, **said}
+        return OperationRequest(
+            self.verb.name,
+            targets,
+            target_type=self.of.target_type,
+            policy_id=self.of.policy_id,
+            policy_name=self.of.policy_name,
+            **about,
+        )
+
     @property
     def initial(self) -> dict[str, str]:
         """The values with which the form opens."""
@@ -169,32 +186,20 @@ class FollowUpPlan:
             if group.selection == Selection.PRESELECTED
         ]
 
-    @property
-    def possible(self) -> list[TargetGroup]:
-        return [group for group in self.groups if group.selection != Selection.EXCLUDED]
-
-    @property
-    def left_out(self) -> list[TargetGroup]:
-        return [group for group in self.groups if group.selection == Selection.EXCLUDED]
-
-    @property
+    @cached_property
     def confirmation(self) -> str:
         """The text to type before it is sent; empty for none."""
         ids = [target.id for group in self.possible for target in group.targets]
         return self.verb.confirmation(self.of, ids) if ids else ""
 
     @property
-    def one_at_a_time(self) -> bool:
-        return self.verb.one_at_a_time(self.of)
-
-    @property
     def fingerprint(self) -> str:
         """A digest of everything that can be selected."""
-        digest = hashlib.sha256()
-        for group in self.possible:
-            ids = "\n".join(sorted(target.id for target in group.targets))
-            digest.update(f"{group.key}\n{ids}".encode())
-        return digest.hexdigest()[:32]
+        groups = [
+            (group.key, sorted(target.id for target in group.targets))
+            for group in self.possible
+        ]
+        return hashlib.sha256(json.dumps(groups).encode()).hexdigest()[:32]
 
 
 class PlanOutdated(OperationRejected):
@@ -221,49 +226,25 @@ def later_changes(
     }
 
 
-@dataclass(frozen=True)
-class FollowUp:
-    """A retry or undo of selected targets, as its form requests it.
-
-    seen  the fingerprint of the plan that the actor saw
-    """
-
-    plan: FollowUpPlan
-    targets: Sequence[TargetSpec]
-    seen: str
-    reason: str
-    ticket: str
-    key: str
-
-    def request(self) -> OperationRequest:
-        of = self.plan.of
-        followed: dict[str, Any] = {self.plan.link: of}
-        return OperationRequest(
-            self.plan.verb.name,
-            self.targets,
-            reason=self.reason,
-            ticket=self.ticket,
-            key=self.key,
-            target_type=of.target_type,
-            policy_id=of.policy_id,
-            policy_name=of.policy_name,
-            **followed,
-        )
-
-
-def create_follow_up(follow_up: FollowUp, actor: Actor, client: Client) -> Operation:
+def create_follow_up(
+    plan: FollowUpPlan,
+    request: OperationRequest,
+    seen: str,
+    actor: Actor,
+    client: Client,
+) -> Operation:
     """Record a retry or an undo of exactly what the actor saw.
 
-    Raise PlanOutdated if more has changed since, and as ``create_operation`` does.
+    ``seen`` is the fingerprint of the plan that was shown. Raise PlanOutdated if more has
+    changed since, and as ``create_operation`` does.
     """
-    plan = follow_up.plan
-    expect_fingerprint(follow_up.seen, plan)
-    request = follow_up.request()
+    expect_fingerprint(seen, plan)
     if earlier := find_operation(request, actor):
         return earlier
     standing = plan.verb.standing_now(client, plan.of, request.ids)
     targets = [
-        each._replace(stood_before=standing.get(each.id)) for each in request.targets
+        target._replace(stood_before=standing.get(target.id))
+        for target in request.targets
     ]
     request = replace(request, targets=targets)
     check_request(request, actor)
@@ -271,7 +252,7 @@ def create_follow_up(follow_up: FollowUp, actor: Actor, client: Client) -> Opera
         with audited_transaction(durable=True):
             operation, _chunks = record(request, actor)
             # IoTDA was read: another operation may have started and ended meanwhile.
-            expect_fingerprint(follow_up.seen, type(plan)(plan.of, exclude=operation))
+            expect_fingerprint(seen, type(plan)(plan.of, exclude=operation))
             return operation
     except IntegrityError:
         return find_or_conflict(request, actor)

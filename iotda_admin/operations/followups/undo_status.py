@@ -1,5 +1,7 @@
-"""Whether anything of an operation is left to be undone, for its page: what `followups.undo` would find, but
-asked of the database at once instead of reading each target."""
+"""Whether an operation is completely undone, for its page.
+
+It finds what ``followups.undo`` would find, with one query instead of reading each target.
+"""
 
 from dataclasses import dataclass
 
@@ -11,43 +13,50 @@ from iotda_admin.operations.verbs import get_verb
 
 State = Target.State
 UNDER_WAY = Q(state__in=(State.PENDING, State.SENT, State.UNKNOWN))
-# More are not looked for one by one: of 100,000 that takes a second.
+# In larger operations targets are not compared one by one: 100,000 take a second.
 SMALL_OPERATION = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class FullyUndone:
-    """Nothing is left. by: the one later operation that had to do with all of it, if there is one."""
+    """Nothing is left to undo.
+
+    by         the later operation that changed all of it, if it was only one
+    under_way  some targets are being changed: they may still turn out to be left
+    """
 
     by: Operation | None
-    # It may turn out that something is left after all.
     under_way: bool = False
 
 
 def fully_undone(operation: Operation, changed: int) -> FullyUndone | None:
-    """changed: how many targets it changed. None: something is left, or may be."""
-    return (
-        fully_undone_by_target(operation)
-        if changed <= SMALL_OPERATION
-        else fully_undone_by_one(operation, changed)
-    )
+    """Return None if something is left, or may be.
+
+    changed: how many targets the operation changed.
+    """
+    if changed <= SMALL_OPERATION:
+        return fully_undone_by_target(operation)
+    return fully_undone_by_one(operation, changed)
 
 
 def fully_undone_by_one(operation: Operation, changed: int) -> FullyUndone | None:
-    """An undo has no target but those that were changed. Where it took several, or none but changes that were
-    asked for by themselves, or where anything was changed in the same way since, only the undo's own page
-    tells whether something is left."""
+    """Look for one undo with as many targets: it has no others than those changed.
+
+    If several undos or other changes were needed, or if the same change was requested
+    again since, only the page of the undo shows whether something is left.
+    """
     done = Count("targets", filter=Q(targets__state__in=Target.DONE))
-    undo = (
-        operation.undos.annotate(done=done).filter(done=changed).order_by("pk").last()
+    undos = operation.undos.annotate(done=done).filter(done=changed)
+    undo = undos.order_by("pk").last()
+    if undo is None:
+        return None
+    again = Operation.objects.filter(
+        pk__gt=undo.pk,
+        policy_id=operation.policy_id,
+        target_type=operation.target_type,
+        verb=operation.verb,
     )
-    same = {
-        "policy_id": operation.policy_id,
-        "target_type": operation.target_type,
-        "verb": operation.verb,
-    }
-    again = undo and Operation.objects.filter(pk__gt=undo.pk, **same).exists()
-    return FullyUndone(undo) if undo and not again else None
+    return None if again.exists() else FullyUndone(undo)
 
 
 def fully_undone_by_target(operation: Operation) -> FullyUndone | None:
@@ -63,16 +72,15 @@ def changed_by(operation: Operation) -> QuerySet[Target]:
 
 
 def later_targets(states: Q) -> QuerySet[Target]:
-    """Of a target, how later operations on the same ended."""
+    """Return the same target in later operations, for a subquery on targets."""
     the_same = {"target_id": OuterRef("target_id"), "subject": OuterRef("subject")}
     return Target.objects.filter(states, pk__gt=OuterRef("pk"), **the_same).order_by()
 
 
 def without_later(operation: Operation, by: Q) -> QuerySet[Target]:
-    """What it changed, without that of which the last change since is such a one."""
-    last = later_targets(by).filter(
-        ~Exists(later_targets(Q(state__in=MAY_HAVE_CHANGED)))
-    )
+    """Return the targets that it changed and whose last later change is another."""
+    newer = later_targets(Q(state__in=MAY_HAVE_CHANGED))
+    last = later_targets(by).filter(~Exists(newer))
     return changed_by(operation).filter(~Exists(last))
 
 
@@ -83,11 +91,8 @@ def single_later_operation(operation: Operation) -> Operation | None:
     )
     last = alike.filter(state__in=MAY_HAVE_CHANGED).order_by("pk").last()
     if last is None:
-        # It has failed in the moment between the two looks.
+        # It failed between the two queries.
         return None
     in_it = later_targets(Q(operation=last.operation_id, state__in=MAY_HAVE_CHANGED))
-    return (
-        None
-        if changed_by(operation).filter(~Exists(in_it)).exists()
-        else last.operation
-    )
+    others = changed_by(operation).filter(~Exists(in_it))
+    return None if others.exists() else last.operation

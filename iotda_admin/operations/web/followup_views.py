@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.contrib.auth.decorators import permission_required
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -13,10 +12,9 @@ from django_htmx.http import reswap, retarget, trigger_client_event
 from iotda_admin.access.actor import actor_of
 from iotda_admin.access.scope import AnyUser
 from iotda_admin.core.http import render, wants_fragment
-from iotda_admin.operations.counts import UNSUCCESSFUL
+from iotda_admin.operations.counts import UNSUCCESSFUL, Counts
 from iotda_admin.operations.execution.lifecycle import cancel_operation
 from iotda_admin.operations.followups.plan import (
-    FollowUp,
     FollowUpPlan,
     PlanOutdated,
     create_follow_up,
@@ -34,9 +32,9 @@ from iotda_admin.operations.verbs import get_verb
 from iotda_admin.operations.web.forms import ChangeForm, FollowUpForm
 from iotda_admin.operations.web.responses import operation_response
 from iotda_admin.operations.web.views import (
-    SEE,
     can_check_operation,
     may_ask,
+    may_view,
     result,
     visible_or_404,
 )
@@ -44,7 +42,7 @@ from iotda_admin.rate.connection import client
 
 
 def available_follow_ups(
-    user: AnyUser, operation: Operation, counts: dict[str, int]
+    user: AnyUser, operation: Operation, counts: Counts
 ) -> dict[str, Any]:
     """Return the follow-ups that the views would allow this user."""
     verb = get_verb(operation.verb)
@@ -67,7 +65,7 @@ def available_follow_ups(
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@permission_required(SEE, raise_exception=True)
+@may_view
 def cancel(request: HttpRequest, number: int) -> HttpResponse:
     row = visible_or_404(request, number)
     if not can_check_operation(request.user, row):
@@ -103,7 +101,7 @@ def confirm(request: HttpRequest, row: Operation, status: int = 200) -> HttpResp
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@permission_required(SEE, raise_exception=True)
+@may_view
 def follow_up(
     request: HttpRequest, number: int, plan_of: type[FollowUpPlan]
 ) -> HttpResponse:
@@ -135,9 +133,9 @@ def send_follow_up(
     if plan.running:
         message = _("This operation is still running. Wait for its end, or cancel it.")
         raise PlanOutdated(message)
-    asked = {name: said[name] for name in ("seen", "reason", "ticket", "key")}
-    chosen = FollowUp(plan, plan.chosen(said["group"]), **asked)
-    return create_follow_up(chosen, actor_of(request), client())
+    about = {name: said[name] for name in ("reason", "ticket", "key")}
+    change = plan.request(plan.chosen(said["group"]), **about)
+    return create_follow_up(plan, change, said["seen"], actor_of(request), client())
 
 
 def seen_by(user: AnyUser, plan: FollowUpPlan) -> set[int]:

@@ -235,7 +235,8 @@ class FollowUpForm(ChangeForm):
 
     def clean_group(self) -> list[str]:
         chosen: list[str] = self.cleaned_data["group"]
-        if self.plan.one_at_a_time and len(self.plan.chosen(chosen)) > 1:
+        plan = self.plan
+        if plan.verb.one_at_a_time(plan.of) and len(plan.chosen(chosen)) > 1:
             raise ValidationError(_("One resource space at a time."))
         return chosen
 

@@ -8,6 +8,7 @@ from django.db.models import Count, Min, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from iotda_admin.operations.counts import Counts
 from iotda_admin.operations.error_codes import TASKS_FULL
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.verbs import get_verb
@@ -61,18 +62,20 @@ class Progress:
         return settings.IOTDA_RATE
 
 
-def operation_progress(operation: Operation, counts: dict[str, int]) -> Progress:
+def operation_progress(operation: Operation, counts: Counts) -> Progress:
     total = sum(counts.values())
     answered = total - sum(counts.get(state, 0) for state in Target.IN_FLIGHT)
     if answered == total:
         return Progress(total, None, None, False, False, 0.0, False, 3)
     at_rate, at_pace = estimate_time_left(operation)
+    pending = operation.chunks.filter(state=Chunk.State.PENDING)
+    first = pending.order_by("due_at").first()
     return Progress(
         answered=answered,
         followed=batch_task_progress(operation),
-        held_until=next_send_at(operation),
+        held_until=next_send_at(operation, first),
         unreached=operation.strikes > 0,
-        full=waits_for_batch_task(operation),
+        full=first is not None and first.error_code in TASKS_FULL,
         seconds_left=max(at_rate, at_pace),
         paced=at_pace > 1.5 * at_rate,
         poll=1 if total <= LARGE else 3,
@@ -89,22 +92,12 @@ def batch_task_progress(operation: Operation) -> BatchTaskProgress | None:
     return BatchTaskProgress(done, total, max(0, done + open_ - total))
 
 
-def next_send_at(operation: Operation) -> datetime | None:
-    """Return when the next chunk may be sent, if it must wait."""
-    if not operation.running:
+def next_send_at(operation: Operation, first: Chunk | None) -> datetime | None:
+    """Return when the first pending chunk may be sent, if it must wait."""
+    if first is None or not operation.running:
         return None
-    pending = operation.chunks.filter(state=Chunk.State.PENDING)
-    first: datetime | None = pending.aggregate(first=Min("due_at"))["first"]
-    if first is None:
-        return None
-    until = max(first, operation.held_until or first)
+    until = max(first.due_at, operation.held_until or first.due_at)
     return until if until > timezone.now() else None
-
-
-def waits_for_batch_task(operation: Operation) -> bool:
-    """Return whether the next step waits for the end of a batch task."""
-    first = operation.chunks.filter(state=Chunk.State.PENDING).order_by("due_at")[:1]
-    return any(chunk.error_code in TASKS_FULL for chunk in first)
 
 
 def estimate_time_left(operation: Operation) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from iotda_admin.operations.causes import Cause
+from iotda_admin.operations.counts import Counts
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.verbs import get_verb
 
@@ -13,7 +14,7 @@ IDS_SHOWN = 10
 
 
 def render_ticket_text(
-    operation: Operation, counts: dict[str, int], causes: Sequence[Cause], url: str
+    operation: Operation, counts: Counts, causes: Sequence[Cause], url: str
 ) -> str:
     total = sum(counts.values())
     verb = f"{get_verb(operation.verb).title} {operation.policy_name}".rstrip()

@@ -2,13 +2,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.decorators import permission_required
-from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST, require_safe
 
+from iotda_admin.access.scope import AnyUser
 from iotda_admin.audit.record import record_request_event
 from iotda_admin.core import csv_export
 from iotda_admin.core.http import render, wants_fragment
@@ -24,6 +24,7 @@ from iotda_admin.rate.connection import client
 
 # Who may see all operations may see the own ones too, so this is what every page asks for.
 SEE = "operations.view_own_operation"
+may_view = permission_required(SEE, raise_exception=True)
 # Each check costs calls while a user waits; the worker does the rest.
 LOOKS_AT_ONCE = 5
 
@@ -32,14 +33,14 @@ def visible(request: HttpRequest) -> QuerySet[Operation]:
     return visible_operations(request.user)
 
 
-def can_check_operation(user: User | AnonymousUser, operation: Operation) -> bool:
+def can_check_operation(user: AnyUser, operation: Operation) -> bool:
     """Return whether the user may check now or cancel: the actor, or who may request it."""
     return operation.actor_id == user.pk or may_ask(
         user, get_verb(operation.verb), operation
     )
 
 
-def may_ask(user: User | AnonymousUser, verb: Verb, about: Operation) -> bool:
+def may_ask(user: AnyUser, verb: Verb, about: Operation) -> bool:
     """Return whether the user may request this verb for the operation's targets."""
     return user.has_perm(verb.permission_for(about.target_type))
 
@@ -49,7 +50,7 @@ def visible_or_404(request: HttpRequest, number: int) -> Operation:
 
 
 @require_safe
-@permission_required(SEE, raise_exception=True)
+@may_view
 def operations(request: HttpRequest) -> HttpResponse:
     rows = visible(request)
     if state := one_of(Operation.State.values, request):
@@ -84,7 +85,7 @@ def with_counts(rows: Any) -> list[dict[str, Any]]:
 
 
 @require_safe
-@permission_required(SEE, raise_exception=True)
+@may_view
 def operation(request: HttpRequest, number: int) -> HttpResponse:
     """Show the result at its permanent URL; polled as a fragment until the end."""
     return result(request, visible_or_404(request, number))
@@ -96,7 +97,7 @@ def result(request: HttpRequest, row: Operation) -> HttpResponse:
 
 
 @require_safe
-@permission_required(SEE, raise_exception=True)
+@may_view
 def targets(request: HttpRequest, number: int) -> HttpResponse:
     row = visible_or_404(request, number)
     rows = row.targets.select_related("chunk")
@@ -113,7 +114,7 @@ def targets(request: HttpRequest, number: int) -> HttpResponse:
 
 
 @require_safe
-@permission_required(SEE, raise_exception=True)
+@may_view
 def failures(request: HttpRequest, number: int) -> StreamingHttpResponse:
     """Return the failures as CSV. The download is audited."""
     row = visible_or_404(request, number)
@@ -131,7 +132,7 @@ def failures(request: HttpRequest, number: int) -> StreamingHttpResponse:
 
 
 @require_POST
-@permission_required(SEE, raise_exception=True)
+@may_view
 def check(request: HttpRequest, number: int) -> HttpResponse:
     """Read unknown outcomes back from IoTDA now, unless it is too early."""
     row = visible_or_404(request, number)
