@@ -125,7 +125,7 @@ def changed_response(
         return operation_response(request, operation)
     outcome = overall_outcome(operation)
     if not outcome.good:
-        context = {"operation": operation, **result_context(operation)}
+        context = result_context(operation)
         template = "operations/result_dialog.html"
         return dialog_response(request, template, context, outcome.http_status)
     (row,) = device_rows([device_id])

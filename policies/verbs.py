@@ -163,7 +163,8 @@ class PolicyVerb(PolicyOptions, Verb):
     def send(self, client: Client, request: VerbRequest) -> VerbAnswer:
         operation, ids = request.operation, request.ids
         call = client.bind_device_policy if self.bound else client.unbind_device_policy
-        answer = call(operation.policy_id, type_of(operation), ids)
+        target_type = cast(PolicyTargetType, operation.target_type)
+        answer = call(operation.policy_id, target_type, ids)
         found = answer.outcomes(ids)
         if found.anomalies:
             anomalies = "; ".join(found.anomalies)
@@ -219,17 +220,12 @@ class PolicyVerb(PolicyOptions, Verb):
         seconds: float = inf,
         heartbeat: Callable[[], None] = lambda: None,
     ) -> Mapping[str, bool]:
-        """Read which targets are as requested.
-
-        A policy may have very many targets: after ``seconds`` only those found so far are
-        returned.
-        """
-        until = monotonic() + seconds
-        missing = set(ids)
+        """Read which targets are as requested; after ``seconds``, of those found so far."""
+        missing, until = set(ids), monotonic() + seconds
         list_targets = partial(
             client.show_targets_in_device_policy,
             operation.policy_id,
-            target_type=type_of(operation),
+            target_type=cast(PolicyTargetType, operation.target_type),
         )
         try:
             for target in walk(list_targets):
@@ -238,7 +234,8 @@ class PolicyVerb(PolicyOptions, Verb):
                 if not missing:
                     break
                 if monotonic() > until:
-                    return {id: self.bound for id in ids if id not in missing}
+                    # A policy may have very many targets.
+                    return dict.fromkeys(set(ids) - missing, self.bound)
         except IotdaError as error:
             # A policy that is gone is bound to nothing.
             if not error.not_found:
@@ -248,10 +245,6 @@ class PolicyVerb(PolicyOptions, Verb):
     def stops(self, error: IotdaError) -> bool:
         # A refusal of a whole request, for permissions or the policy, applies to the rest.
         return super().stops(error) or error.status in (403, 404)
-
-
-def type_of(operation: Operation) -> PolicyTargetType:
-    return cast(PolicyTargetType, operation.target_type)
 
 
 class Bind(PolicyVerb):

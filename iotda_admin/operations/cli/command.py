@@ -95,23 +95,22 @@ class VerbCommand(BaseCommand):
         )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("ids", nargs="*", metavar="ID", help="what to change")
-        parser.add_argument(
+        add = parser.add_argument
+        add("ids", nargs="*", metavar="ID", help="what to change")
+        add(
             "--file",
             metavar="PATH",
             help="read IDs from a file: one a line, with commas, or CSV with a column"
             " of IDs",
         )
-        parser.add_argument(
+        add(
             "--reason",
             required=True,
             type=not_blank,
             help="why; kept in the audit trail",
         )
-        parser.add_argument(
-            "--ticket", required=True, type=not_blank, help="the ticket it belongs to"
-        )
-        parser.add_argument(
+        add("--ticket", required=True, type=not_blank, help="the ticket it belongs to")
+        add(
             "--wait",
             type=seconds,
             default=WAIT_SECONDS,
@@ -119,13 +118,13 @@ class VerbCommand(BaseCommand):
             help="stop waiting after so long without progress (%(default)s);"
             " 0: record it, leave it to the worker, exit status 0",
         )
-        parser.add_argument(
+        add(
             "--json",
             action="store_true",
             help="print one JSON document instead of text",
         )
         if self.verb.typed:
-            parser.add_argument(
+            add(
                 "--confirm",
                 metavar="TEXT",
                 default="",

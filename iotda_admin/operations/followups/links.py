@@ -1,4 +1,4 @@
-"""How operations belong together: asked again, undone."""
+"""How operations belong together: as retries and undos."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,10 @@ from iotda_admin.operations.models import Operation
 
 @dataclass(frozen=True, slots=True)
 class OperationLink:
-    """kind: retry_of or undo_of for what an operation follows, retried_by or undone_by for the others."""
+    """An operation that another one follows, or that follows it.
+
+    kind: retry_of or undo_of, or from the other side retried_by or undone_by.
+    """
 
     kind: str
     operation: Operation
@@ -19,20 +22,15 @@ class OperationLink:
 def operation_links(operation: Operation) -> list[OperationLink]:
     found = []
     if operation.retry_of_id:
-        first, attempt = first_attempt(operation)
-        found.append(OperationLink("retry_of", first, attempt))
+        found.append(OperationLink("retry_of", *first_attempt(operation)))
     if operation.undo_of:
         found.append(OperationLink("undo_of", operation.undo_of))
     follows = Operation.objects.filter(
         Q(retry_of=operation) | Q(undo_of=operation)
     ).order_by("pk")
     for later in follows.prefetch_related("spaces"):
-        found.append(
-            OperationLink(
-                "retried_by" if later.retry_of_id == operation.pk else "undone_by",
-                later,
-            )
-        )
+        retries = later.retry_of_id == operation.pk
+        found.append(OperationLink("retried_by" if retries else "undone_by", later))
     return found
 
 

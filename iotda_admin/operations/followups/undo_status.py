@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
-from iotda_admin.operations.followups.plan import MAY_HAVE_CHANGED
+from iotda_admin.operations.followups.plan import MAY_HAVE_CHANGED, State
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.verbs import get_verb
 
-State = Target.State
 UNDER_WAY = Q(state__in=(State.PENDING, State.SENT, State.UNKNOWN))
 # In larger operations targets are not compared one by one: 100,000 take a second.
 SMALL_OPERATION = 1000

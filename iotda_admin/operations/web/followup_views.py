@@ -30,12 +30,11 @@ from iotda_admin.operations.services import (
 )
 from iotda_admin.operations.verbs import get_verb
 from iotda_admin.operations.web.forms import ChangeForm, FollowUpForm
-from iotda_admin.operations.web.responses import operation_response
+from iotda_admin.operations.web.responses import operation_response, result_response
 from iotda_admin.operations.web.views import (
     can_check_operation,
     may_ask,
     may_view,
-    result,
     visible_or_404,
 )
 from iotda_admin.rate.connection import client
@@ -78,20 +77,13 @@ def cancel(request: HttpRequest, number: int) -> HttpResponse:
         return confirm(request, row, status=409)
     if not wants_fragment(request):
         return redirect(row)
-    return trigger_client_event(result(request, row), "dialog:close")
+    return trigger_client_event(result_response(request, row), "dialog:close")
 
 
 def confirm(request: HttpRequest, row: Operation, status: int = 200) -> HttpResponse:
     left = row.targets.filter(state=Target.State.PENDING).count() if row.running else 0
-    followed = Target.objects.filter(
-        chunk__in=row.chunks.filter(state=Chunk.State.FOLLOWED)
-    ).count()
-    context = {
-        "operation": row,
-        "verb": get_verb(row.verb),
-        "left": left,
-        "followed": followed,
-    }
+    followed = row.targets.filter(chunk__state=Chunk.State.FOLLOWED).count()
+    context = {"operation": row, "left": left, "followed": followed}
     response = render(
         request, "operations/cancel.html", context, part="dialog", status=status
     )

@@ -4,14 +4,13 @@ from typing import Any
 
 from iotda_admin.access.scope import AnyUser
 from iotda_admin.operations.causes import TARGETS_SHOWN, failure_causes
-from iotda_admin.operations.counts import UNSUCCESSFUL, target_counts
+from iotda_admin.operations.counts import UNSUCCESSFUL, State, target_counts
 from iotda_admin.operations.followups.links import operation_links
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.permissions import operations_in_scope
 from iotda_admin.operations.verbs import get_verb
 from iotda_admin.operations.web.progress import operation_progress
 
-State = Target.State
 # While numbers change, the page is polled.
 SHOWN_MEANWHILE = 10
 # Always shown, so that nothing jumps while numbers change; the others appear with their first target.
@@ -27,6 +26,7 @@ def result_context(operation: Operation) -> dict[str, Any]:
     # Read nothing slow for a page that is polled in a second.
     good = operation.targets.filter(state__in=[] if waiting else Target.DONE)
     return {
+        "operation": operation,
         "verb": get_verb(operation.verb),
         "counts": counts,
         "tiles": [

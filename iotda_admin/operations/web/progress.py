@@ -67,9 +67,12 @@ def operation_progress(operation: Operation, counts: Counts) -> Progress:
     answered = total - sum(counts.get(state, 0) for state in Target.IN_FLIGHT)
     if answered == total:
         return Progress(total, None, None, False, False, 0.0, False, 3)
-    at_rate, at_pace = estimate_time_left(operation)
     pending = operation.chunks.filter(state=Chunk.State.PENDING)
     first = pending.order_by("due_at").first()
+    left = pending.filter(by_task=False).count()
+    # At the rate, if no other operation makes calls, and at the recent pace.
+    at_rate = estimate_seconds(left * get_verb(operation.verb).calls)
+    at_pace = left * seconds_per_chunk(operation)
     return Progress(
         answered=answered,
         followed=batch_task_progress(operation),
@@ -87,7 +90,7 @@ def batch_task_progress(operation: Operation) -> BatchTaskProgress | None:
     done = chunks.aggregate(done=Sum("task_done"))["done"]
     if done is None:
         return None
-    targets = Target.objects.filter(chunk__in=chunks)
+    targets = operation.targets.filter(chunk__state=Chunk.State.FOLLOWED)
     total, open_ = targets.count(), targets.filter(state=Target.State.SENT).count()
     return BatchTaskProgress(done, total, max(0, done + open_ - total))
 
@@ -98,16 +101,6 @@ def next_send_at(operation: Operation, first: Chunk | None) -> datetime | None:
         return None
     until = max(first.due_at, operation.held_until or first.due_at)
     return until if until > timezone.now() else None
-
-
-def estimate_time_left(operation: Operation) -> tuple[float, float]:
-    """Estimate how long the remaining calls take: at the rate, and at the recent pace.
-
-    The rate holds only if no other operation makes calls.
-    """
-    left = operation.chunks.filter(state=Chunk.State.PENDING, by_task=False).count()
-    at_rate = estimate_seconds(left * get_verb(operation.verb).calls)
-    return at_rate, left * seconds_per_chunk(operation)
 
 
 def seconds_per_chunk(operation: Operation) -> float:

@@ -18,13 +18,18 @@ def operation_response(request: HttpRequest, operation: Operation) -> HttpRespon
     status = overall_outcome(operation).http_status
     if status == 200 and not wants_fragment(request):
         return redirect(operation)
-    context = {"operation": operation, **result_context(operation)}
-    response = render(
-        request, "operations/operation.html", context, part="result", status=status
-    )
+    response = result_response(request, operation, status)
     response["Content-Location"] = operation.get_absolute_url()
-    return (
+    if wants_fragment(request):
         push_url(response, operation.get_absolute_url())
-        if wants_fragment(request)
-        else response
+    return response
+
+
+def result_response(
+    request: HttpRequest, operation: Operation, status: int = 200
+) -> HttpResponse:
+    """Return the page of an operation, or its fragment."""
+    context = result_context(operation)
+    return render(
+        request, "operations/operation.html", context, part="result", status=status
     )

@@ -19,7 +19,7 @@ from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.permissions import visible_operations
 from iotda_admin.operations.verbs import Verb, get_verb
 from iotda_admin.operations.web import export
-from iotda_admin.operations.web.presenters import result_context
+from iotda_admin.operations.web.responses import result_response
 from iotda_admin.rate.connection import client
 
 # Who may see all operations may see the own ones too, so this is what every page asks for.
@@ -88,12 +88,7 @@ def with_counts(rows: Any) -> list[dict[str, Any]]:
 @may_view
 def operation(request: HttpRequest, number: int) -> HttpResponse:
     """Show the result at its permanent URL; polled as a fragment until the end."""
-    return result(request, visible_or_404(request, number))
-
-
-def result(request: HttpRequest, row: Operation) -> HttpResponse:
-    context = {"operation": row, **result_context(row)}
-    return render(request, "operations/operation.html", context, part="result")
+    return result_response(request, visible_or_404(request, number))
 
 
 @require_safe
@@ -152,4 +147,4 @@ def check(request: HttpRequest, number: int) -> HttpResponse:
     if not wants_fragment(request):
         return redirect(row)
     row.refresh_from_db()
-    return result(request, row)
+    return result_response(request, row)
