@@ -5,7 +5,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
-from django_htmx.http import reswap, retarget, trigger_client_event
+from django_htmx.http import trigger_client_event
 
 from devices.forms import FilterForm
 from devices.models import Device
@@ -30,7 +30,7 @@ from iotda_admin.operations.services import (
 )
 from iotda_admin.operations.web.forms import ChangeForm, TargetsForm, valid_ids
 from iotda_admin.operations.web.presenters import result_context, target_history
-from iotda_admin.operations.web.responses import operation_response
+from iotda_admin.operations.web.responses import dialog_response, operation_response
 from iotda_admin.rate.connection import client, page_status
 
 
@@ -132,17 +132,6 @@ def changed_response(
     context = {"device": row, "verb": verb, "operation": operation, "outcome": outcome}
     response = render(request, "devices/changed.html", context)
     return trigger_client_event(response, "dialog:close")
-
-
-def dialog_response(
-    request: HttpRequest, template: str, context: dict[str, object], status: int
-) -> HttpResponse:
-    """Return a page without htmx; with it, the content of the page's dialog."""
-    response = render(request, template, context, part="dialog", status=status)
-    if request.method == "POST" and wants_fragment(request):
-        # The form's target is the row; this answer belongs into the dialog.
-        return reswap(retarget(response, "#dialog-body"), "innerHTML")
-    return response
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -74,7 +74,6 @@ def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
     context = {
         "policy": row,
         "error": error,
-        "gone": error is not None and error.not_found,
         "space": names_of_spaces().get(row.app_id, row.app_id),
         "total": bound.count(),
         "page": page,

@@ -26,7 +26,7 @@ def given_ids(
         for name, ids in sources(arguments, file, kind):
             mentions += len(ids.ids) + ids.duplicates
             found |= dict.fromkeys(ids.ids)
-            invalid = describe_invalid_ids(ids.problems, ids.wrong)
+            invalid = describe_invalid_ids(ids)
             complaints += [f"{name}: {each}" if name else each for each in invalid]
     except OSError as error:
         complaints.append(f"{error.filename or 'standard input'}: {error.strerror}.")

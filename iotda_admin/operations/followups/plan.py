@@ -73,6 +73,11 @@ class LaterChange:
     verb: str
     state: str
 
+    @property
+    def done(self) -> bool:
+        """Return whether the target is as the later operation requested."""
+        return self.state in Target.DONE
+
 
 DONE_SINCE = ErrorHelp(
     gettext_lazy("A later operation has done this already."),
@@ -102,11 +107,13 @@ class FollowUpPlan:
     link: ClassVar[str]
     # The states of the targets that the plan lists.
     states: ClassVar[Sequence[State]]
+    # The fields of the form that open with the values of the first operation.
+    prefilled: ClassVar[Sequence[str]] = ("ticket",)
 
     def __init__(self, operation: Operation, exclude: Operation | None = None) -> None:
         self.of = operation
         self.verb = get_verb(self.verb_name(operation))
-        later = later_changes(operation, exclude)
+        later = later_changes(operation, self.states, exclude)
         groups: dict[str, TargetGroup] = {}
         found = operation.targets.filter(state__in=self.states).order_by("pk")
         columns = found.values_list(
@@ -140,7 +147,7 @@ class FollowUpPlan:
 
     def classify_change(self, since: LaterChange) -> TargetGroup:
         """Return a new group for targets of a later operation."""
-        if since.state not in (State.OK, State.ALREADY):
+        if not since.done:
             return TargetGroup("under way", IN_PROGRESS, Selection.EXCLUDED)
         if since.verb == self.verb.name:
             return TargetGroup("done since", DONE_SINCE, Selection.EXCLUDED)
@@ -174,11 +181,6 @@ class FollowUpPlan:
         )
 
     @property
-    def initial(self) -> dict[str, str]:
-        """The values with which the form opens."""
-        return {"ticket": self.of.ticket}
-
-    @property
     def preselected(self) -> list[str]:
         return [
             group.key
@@ -207,10 +209,13 @@ class PlanOutdated(OperationRejected):
 
 
 def later_changes(
-    operation: Operation, exclude: Operation | None
+    operation: Operation, states: Sequence[State], exclude: Operation | None = None
 ) -> dict[str, LaterChange]:
-    """Return the last later change, actual or possible, of each subject."""
-    targets = operation.targets.order_by()
+    """Return the last later change, actual or possible, of the targets in these states.
+
+    The keys are the subjects of the targets.
+    """
+    targets = operation.targets.filter(state__in=states).order_by()
     later = Target.objects.filter(
         target_id__in=targets.values("target_id"),
         subject__in=targets.values("subject"),

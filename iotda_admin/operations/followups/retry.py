@@ -17,14 +17,11 @@ class RetryPlan(FollowUpPlan):
 
     link = "retry_of"
     states = (*NOT_DONE, State.UNKNOWN)
+    prefilled = ("ticket", "reason")
 
     @staticmethod
     def verb_name(operation: Operation) -> str:
         return operation.verb
-
-    @property
-    def initial(self) -> dict[str, str]:
-        return {"ticket": self.of.ticket, "reason": self.of.reason}
 
     def classify_target(self, state: str, code: str, status: int | None) -> TargetGroup:
         help = explain_target(state, code, status)

@@ -5,13 +5,16 @@ It finds what ``followups.undo`` would find, with one query instead of reading e
 
 from dataclasses import dataclass
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Q
 
-from iotda_admin.operations.followups.plan import MAY_HAVE_CHANGED, State
+from iotda_admin.operations.followups.plan import (
+    MAY_HAVE_CHANGED,
+    State,
+    later_changes,
+)
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.verbs import get_verb
 
-UNDER_WAY = Q(state__in=(State.PENDING, State.SENT, State.UNKNOWN))
 # In larger operations targets are not compared one by one: 100,000 take a second.
 SMALL_OPERATION = 1000
 
@@ -59,39 +62,18 @@ def fully_undone_by_one(operation: Operation, changed: int) -> FullyUndone | Non
 
 
 def fully_undone_by_target(operation: Operation) -> FullyUndone | None:
-    undoing = Q(operation__verb=get_verb(operation.verb).inverse, state__in=Target.DONE)
-    if without_later(operation, undoing | UNDER_WAY).exists():
-        return None
-    under_way = without_later(operation, undoing).exists()
-    return FullyUndone(single_later_operation(operation), under_way)
-
-
-def changed_by(operation: Operation) -> QuerySet[Target]:
-    return operation.targets.filter(state=State.OK).order_by()
-
-
-def later_targets(states: Q) -> QuerySet[Target]:
-    """Return the same target in later operations, for a subquery on targets."""
-    the_same = {"target_id": OuterRef("target_id"), "subject": OuterRef("subject")}
-    return Target.objects.filter(states, pk__gt=OuterRef("pk"), **the_same).order_by()
-
-
-def without_later(operation: Operation, by: Q) -> QuerySet[Target]:
-    """Return the targets that it changed and whose last later change is another."""
-    newer = later_targets(Q(state__in=MAY_HAVE_CHANGED))
-    last = later_targets(by).filter(~Exists(newer))
-    return changed_by(operation).filter(~Exists(last))
-
-
-def single_later_operation(operation: Operation) -> Operation | None:
-    first = changed_by(operation)[:1].get()
-    alike = Target.objects.filter(
-        target_id=first.target_id, subject=first.subject, pk__gt=first.pk
+    later = later_changes(operation, [State.OK])
+    changed = operation.targets.filter(state=State.OK).values("subject")
+    last = [later.get(row["subject"]) for row in changed]
+    inverse, under_way = get_verb(operation.verb).inverse, False
+    for change in last:
+        if change is None or (change.done and change.verb != inverse):
+            return None
+        under_way |= not change.done
+    # A target may be in several later operations.
+    by = min(change.operation for change in later.values())
+    in_it = Target.objects.filter(
+        operation=by, subject__in=changed, state__in=MAY_HAVE_CHANGED
     )
-    last = alike.filter(state__in=MAY_HAVE_CHANGED).order_by("pk").last()
-    if last is None:
-        # It failed between the two queries.
-        return None
-    in_it = later_targets(Q(operation=last.operation_id, state__in=MAY_HAVE_CHANGED))
-    others = changed_by(operation).filter(~Exists(in_it))
-    return None if others.exists() else last.operation
+    alone = in_it.count() == len(last)
+    return FullyUndone(Operation.objects.get(pk=by) if alone else None, under_way)

@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
-from django_htmx.http import reswap, retarget, trigger_client_event
+from django_htmx.http import trigger_client_event
 
 from iotda_admin.access.actor import actor_of
 from iotda_admin.access.scope import AnyUser
@@ -30,7 +30,11 @@ from iotda_admin.operations.services import (
 )
 from iotda_admin.operations.verbs import get_verb
 from iotda_admin.operations.web.forms import ChangeForm, FollowUpForm
-from iotda_admin.operations.web.responses import operation_response, result_response
+from iotda_admin.operations.web.responses import (
+    dialog_response,
+    operation_response,
+    result_response,
+)
 from iotda_admin.operations.web.views import (
     can_check_operation,
     may_ask,
@@ -84,12 +88,7 @@ def confirm(request: HttpRequest, row: Operation, status: int = 200) -> HttpResp
     left = row.targets.filter(state=Target.State.PENDING).count() if row.running else 0
     followed = row.targets.filter(chunk__state=Chunk.State.FOLLOWED).count()
     context = {"operation": row, "left": left, "followed": followed}
-    response = render(
-        request, "operations/cancel.html", context, part="dialog", status=status
-    )
-    if request.method == "POST":
-        reswap(retarget(response, "#dialog-body"), "innerHTML")
-    return response
+    return dialog_response(request, "operations/cancel.html", context, status)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -1,7 +1,7 @@
 """The fields of every form that changes IoTDA: reason, ticket and idempotency key."""
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 from django import forms
@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from iotda_admin.core.id_import import UnreadableFile, read_id_file, read_id_text
-from iotda_admin.core.ids import PROBLEMS_KEPT, InvalidId, TooManyIds, is_id
 from iotda_admin.core.ids import IdList as Found
+from iotda_admin.core.ids import InvalidId, TooManyIds, collect_ids, is_id
 from iotda_admin.operations.requests import OperationRequest, TargetSpec
 from iotda_admin.operations.verbs import Verb
 
@@ -84,13 +84,8 @@ class IdsField(forms.Field):
     widget = forms.MultipleHiddenInput
 
     def to_python(self, value: Any) -> list[str]:
-        return list(dict.fromkeys(value or []))
-
-    def validate(self, value: list[str]) -> None:
-        super().validate(value)
-        if problems := [InvalidId(0, id) for id in value if not is_id(id)]:
-            first = problems[:PROBLEMS_KEPT]
-            raise ValidationError(describe_invalid_ids(first, len(problems)))
+        # They have no line.
+        return valid_or_error(collect_ids((0, id) for id in value or []))
 
 
 class ReadIdsField(forms.Field):
@@ -112,9 +107,7 @@ class ReadIdsField(forms.Field):
         except UnreadableFile as error:
             raise ValidationError(str(error)) from error
         self.duplicates = found.duplicates
-        if found.problems:
-            raise ValidationError(describe_invalid_ids(found.problems, found.wrong))
-        return found.ids
+        return valid_or_error(found)
 
 
 class PastedIdsField(ReadIdsField):
@@ -130,10 +123,16 @@ class UploadedIdsField(ReadIdsField, forms.FileField):
         return self.read_ids(read_id_file, upload.file) if upload else []
 
 
-def describe_invalid_ids(problems: Sequence[InvalidId], total: int) -> list[str]:
-    """Describe the first problems of a total."""
-    said = [describe_invalid_id(problem) for problem in problems]
-    if (more := total - len(problems)) > 0:
+def valid_or_error(found: Found) -> list[str]:
+    if found.wrong:
+        raise ValidationError(describe_invalid_ids(found))
+    return found.ids
+
+
+def describe_invalid_ids(found: Found) -> list[str]:
+    """Describe the first invalid IDs, and count the others."""
+    said = [describe_invalid_id(problem) for problem in found.problems]
+    if (more := found.wrong - len(said)) > 0:
         said.append(
             ngettext("%(n)d more like it.", "%(n)d more like these.", more)
             % {"n": more}
@@ -228,7 +227,8 @@ class FollowUpForm(ChangeForm):
 
     def __init__(self, *args: Any, plan: "FollowUpPlan", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.plan, self.initial = plan, plan.initial
+        self.plan = plan
+        self.initial = {name: getattr(plan.of, name) for name in plan.prefilled}
         group = self.fields["group"]
         group.choices = [(each.key, each.key) for each in plan.possible]  # type: ignore[attr-defined]
         group.initial = plan.preselected

@@ -1,8 +1,10 @@
 """The response to a request of an operation."""
 
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django_htmx.http import push_url
+from django_htmx.http import push_url, reswap, retarget
 
 from iotda_admin.core.http import render, wants_fragment
 from iotda_admin.operations.counts import overall_outcome
@@ -22,6 +24,17 @@ def operation_response(request: HttpRequest, operation: Operation) -> HttpRespon
     response["Content-Location"] = operation.get_absolute_url()
     if wants_fragment(request):
         push_url(response, operation.get_absolute_url())
+    return response
+
+
+def dialog_response(
+    request: HttpRequest, template: str, context: dict[str, Any], status: int
+) -> HttpResponse:
+    """Return a page without htmx; with it, the content of the page's dialog."""
+    response = render(request, template, context, part="dialog", status=status)
+    if request.method == "POST" and wants_fragment(request):
+        # The form's target is a part of the page; this answer belongs into the dialog.
+        reswap(retarget(response, "#dialog-body"), "innerHTML")
     return response
 
 
