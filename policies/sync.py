@@ -12,7 +12,6 @@ from django.db.models import Model
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from devices.models import Device, Product, Space
 from iotda_admin.inventory.drift import Drift
 from iotda_admin.inventory.mirror import Mirror, batched_listing
 from iotda_admin.iotda import (
@@ -26,6 +25,7 @@ from iotda_admin.iotda import (
 )
 from iotda_admin.rate.retries import retrying
 from policies.models import Binding, Policy, binding_subject
+from policies.targets import names_of_targets
 
 # Up to here, what a policy is bound to is read again before a change of it: at most four calls.
 REREAD_LIMIT = 4 * PAGE_LIMIT
@@ -105,21 +105,6 @@ class Bindings(Mirror):
         policy_ids = dict.fromkeys(row.policy_id for row in rows)
         listed = chain.from_iterable(self.pages(client, policy_ids))
         return [row for row in listed if self.key_of(row) in wanted]
-
-
-def names_of_targets(rows: Iterable[Binding]) -> dict[tuple[str, str], tuple[str, str]]:
-    """Return the name and the resource space of each target, by its type and id."""
-    ids: dict[str, set[str]] = {}
-    for row in rows:
-        ids.setdefault(row.target_type, set()).add(row.target_id)
-    models = {"device": Device, "product": Product, "app": Space}
-    return {
-        (target_type, pk): (name, space)
-        for target_type, model in models.items()
-        for pk, name, space in model._default_manager.filter(
-            pk__in=ids.get(target_type, ())
-        ).values_list("pk", "name", "app_id")
-    }
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What the inventory knows of the targets of a policy."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from django.db.models import QuerySet
 
@@ -34,3 +34,17 @@ def bindings_of(
         target_type=about.target_type,
         target_id__in=values_subquery(ids),
     )
+
+
+def names_of_targets(rows: Iterable[Binding]) -> dict[tuple[str, str], tuple[str, str]]:
+    """Return the name and the resource space of each target, by its type and ID."""
+    ids: dict[str, set[str]] = {}
+    for row in rows:
+        ids.setdefault(row.target_type, set()).add(row.target_id)
+    return {
+        (target_type, pk): (name, space)
+        for target_type, model in MODELS.items()
+        for pk, name, space in model._default_manager.filter(
+            pk__in=ids.get(target_type, ())
+        ).values_list("pk", "name", "app_id")
+    }

@@ -35,7 +35,7 @@ from policies.forms import PolicyForm
 from policies.models import Binding, Policy, TargetType
 from policies.permissions import theirs, visible_bindings, visible_policies
 from policies.sync import store_policy
-from policies.targets import known_targets
+from policies.targets import known_targets, names_of_targets
 
 
 @require_safe
@@ -77,7 +77,7 @@ def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
         "space": names_of_spaces().get(row.app_id, row.app_id),
         "total": bound.count(),
         "page": page,
-        "targets": named(page.items),
+        "targets": with_names(page.items),
         "history": policy_history(policy_id, request.user),
     }
     status = 200 if error is None else page_status(error)
@@ -93,17 +93,13 @@ def known_policy(user: AnyUser, policy_id: str, *, gone: bool) -> Policy:
     return row or Policy(policy_id=policy_id)
 
 
-def named(bindings: Sequence[Binding]) -> list[tuple[Binding, str]]:
+def with_names(bindings: Sequence[Binding]) -> list[tuple[Binding, str]]:
     """Return each binding with its target's name."""
-    names = {}
-    for kind in {binding.target_type for binding in bindings}:
-        ids = [each.target_id for each in bindings if each.target_type == kind]
-        for id, name in known_targets(kind, ids).values_list("pk", "name"):
-            names[kind, id] = name
-    return [
-        (each, names.get((each.target_type, each.target_id)) or each.target_id)
-        for each in bindings
-    ]
+    known, named = names_of_targets(bindings), []
+    for each in bindings:
+        name, _space = known.get((each.target_type, each.target_id), ("", ""))
+        named.append((each, name or each.target_id))
+    return named
 
 
 @require_safe
