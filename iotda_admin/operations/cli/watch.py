@@ -15,7 +15,7 @@ from django.core.management.base import OutputWrapper
 from django.utils import timezone
 
 from iotda_admin.iotda import Client
-from iotda_admin.operations.counts import State, Counts, target_counts
+from iotda_admin.operations.counts import Counts, State, target_counts
 from iotda_admin.operations.execution import batch_tasks, reconciliation
 from iotda_admin.operations.execution.executor import execute_due_chunks
 from iotda_admin.operations.models import Operation
@@ -132,9 +132,7 @@ class Bar:
     def __init__(self, stream: OutputWrapper) -> None:
         self.stream, self.terminal = stream, stream.isatty()
 
-    def show(
-        self, operation: Operation, counts: Counts, progress: Progress
-    ) -> None:
+    def show(self, operation: Operation, counts: Counts, progress: Progress) -> None:
         total = sum(counts.values())
         done = progress.done - counts.get(State.UNKNOWN, 0)
         line = f"{operation} [{'#' * (BAR * done // total):-<{BAR}}] {done:,}/{total:,}"
