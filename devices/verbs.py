@@ -34,7 +34,7 @@ from iotda_admin.iotda import (
 )
 from iotda_admin.operations.error_codes import MOVED, NOT_DIRECT
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.requests import OperationRequest, describe_targets
+from iotda_admin.operations.requests import OperationRequest, target_specs
 from iotda_admin.operations.verbs import (
     State,
     TargetOutcome,
@@ -111,7 +111,7 @@ class DeviceVerb(Verb):
     def resolve(self, client: Client, request: OperationRequest) -> OperationRequest:
         # Unknown devices stay in: IoTDA says what they are.
         rows = known_devices(request.ids)
-        return replace(request, targets=describe_targets(rows, request.ids))
+        return replace(request, targets=target_specs(rows, request.ids))
 
     def stops(self, error: IotdaError) -> bool:
         # A 403 is about our permissions, except for the codes about this one device.
@@ -363,7 +363,7 @@ class Delete(DeviceVerb):
         # Of a device that the inventory knows, a 404 means that it was deleted before.
         targets = [
             target._replace(stood_before=False) if target.space else target
-            for target in describe_targets(known_devices(request.ids), request.ids)
+            for target in target_specs(known_devices(request.ids), request.ids)
         ]
         return replace(request, targets=targets)
 

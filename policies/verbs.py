@@ -26,7 +26,7 @@ from iotda_admin.iotda import (
 )
 from iotda_admin.operations.error_codes import CODES
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.requests import OperationRequest, describe_targets
+from iotda_admin.operations.requests import OperationRequest, target_specs
 from iotda_admin.operations.verbs import (
     State,
     TargetOutcome,
@@ -150,7 +150,7 @@ class PolicyVerb(PolicyOptions, Verb):
         rows = known_targets(request.target_type, request.ids)
         targets = [
             target._replace(stood_before=standing[target.id])
-            for target in describe_targets(rows, request.ids)
+            for target in target_specs(rows, request.ids)
         ]
         return replace(request, targets=targets)
 

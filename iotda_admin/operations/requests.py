@@ -26,7 +26,7 @@ class TargetSpec(NamedTuple):
     space: str | None = None
 
 
-def describe_targets(rows: QuerySet[Any], ids: Sequence[str]) -> list[TargetSpec]:
+def target_specs(rows: QuerySet[Any], ids: Sequence[str]) -> list[TargetSpec]:
     """Return each target with the name and space of its row; an unknown one without."""
     columns = rows.order_by().values_list("pk", "name", "app_id")
     known = {id: (name, space) for id, name, space in columns}
