@@ -41,18 +41,21 @@ class OverallOutcome:
     """The outcome of an operation as a whole.
 
     good         every target is as requested
+    already      some targets were so before
     http_status  502 if IoTDA could not be reached for any target; a partial failure is a
                  normal answer
     """
 
     good: bool
+    already: bool = False
     http_status: int = 200
 
 
 def overall_outcome(operation: Operation) -> OverallOutcome:
     counts = target_counts(operation)
     if counts.keys() != {State.FAILED}:
-        return OverallOutcome(good=counts.keys() <= set(Target.DONE))
+        good = counts.keys() <= set(Target.DONE)
+        return OverallOutcome(good, already=State.ALREADY in counts)
     no_answer = Q(error_code=NOT_SENT) | Q(chunk__http_status__gte=500)
     reached = operation.targets.exclude(no_answer).exists()
     return OverallOutcome(good=False, http_status=200 if reached else 502)
