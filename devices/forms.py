@@ -6,6 +6,8 @@ from django.utils.translation import gettext_lazy as _
 
 from devices.models import Device, Product, Space
 from iotda_admin.access.scope import AnyUser, in_scope
+from iotda_admin.core.search import contains
+from iotda_admin.core.tidy import tidy
 
 # The filters that choose one value, and the column of each.
 COLUMNS = {
@@ -60,9 +62,8 @@ class FilterForm(forms.Form):
 
 def devices_matching(devices: QuerySet[Device], text: str) -> QuerySet[Device]:
     """Match any part of a name or ID; the index alone finds a whole ID."""
-    exact = devices.filter(Q(device_id=text) | Q(node_id=text))
-    if exact.exists():
+    whole = tidy(text)
+    exact = devices.filter(Q(device_id=whole) | Q(node_id=whole))
+    if whole and exact.exists():
         return exact
-    columns = ("device_id", "node_id", "name")
-    parts = Q.create([(f"{name}__icontains", text) for name in columns], Q.OR)
-    return devices.filter(parts)
+    return devices.filter(contains(text, "device_id", "node_id", "name"))

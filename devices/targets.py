@@ -9,6 +9,7 @@ from django.db.models import Count, F, Q, QuerySet
 from devices.models import Device
 from iotda_admin.access.scope import AnyUser, in_scope
 from iotda_admin.core.bulk_sql import values_subquery
+from iotda_admin.core.id_import import list_as_text
 
 SHOWN = 50
 DIRECT = Q(gateway_id="") | Q(gateway_id=F("device_id"))
@@ -45,7 +46,7 @@ class DeviceSelection:
 
     @property
     def text(self) -> str:
-        return "\n".join(self.changing)
+        return list_as_text(self.changing)
 
     @property
     def first_changing(self) -> list[Device]:

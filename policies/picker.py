@@ -11,6 +11,8 @@ from django.http import QueryDict
 from devices.models import Device
 from iotda_admin.access.scope import AnyUser, in_scope, user_spaces
 from iotda_admin.core.bulk_sql import values_subquery
+from iotda_admin.core.id_import import list_as_text
+from iotda_admin.core.search import contains
 from iotda_admin.operations.web.forms import valid_ids
 from policies.models import POLICIES_PER_TARGET, Binding, TargetType
 from policies.targets import MODELS, known_targets
@@ -50,16 +52,15 @@ class Picker:
 
     @property
     def text(self) -> str:
-        return "\n".join(self.ids)
+        return list_as_text(self.ids)
 
     @cached_property
     def matches(self) -> list[Any]:
         """At most one more than is shown, to know whether there are more."""
         if self.target_type == TargetType.DEVICE and not self.query:
             return []
-        like = Q(pk__icontains=self.query) | Q(name__icontains=self.query)
-        if self.target_type == TargetType.DEVICE:
-            like |= Q(node_id__icontains=self.query)
+        nodes = ["node_id"] if self.target_type == TargetType.DEVICE else []
+        like = contains(self.query, "pk", "name", *nodes)
         rows = MODELS[TargetType(self.target_type)]._default_manager.filter(like)
         return list(in_scope(rows, self.user)[: FOUND_SHOWN + 1])
 

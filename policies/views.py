@@ -12,6 +12,7 @@ from devices.models import Device, Space
 from iotda_admin.access.actor import actor_of
 from iotda_admin.access.scope import AnyUser, can_see_space, in_scope, user_spaces
 from iotda_admin.core.http import render
+from iotda_admin.core.id_import import list_as_text
 from iotda_admin.core.ids import is_id
 from iotda_admin.core.pagination import paginate
 from iotda_admin.iotda import IotdaError
@@ -162,7 +163,11 @@ def bind_context(
     policy = policies.filter(pk=policy_id).first() if is_id(policy_id) else None
     # Do not reveal the bindings of a policy outside the user's spaces.
     choices = picker.read(request.POST, policy.pk if policy else "", request.user)
-    read_ids, many = form.read_ids(), choices.text if choices.many else ""
+    read_ids, text = form.read_ids(), form.text
+    if choices.many and form.unreadable:
+        text = f"{choices.text}\n{text}"
+    elif choices.many:
+        text = list_as_text([*choices.ids, *read_ids])
     preview = preview_of("policy.bind", choices, read_ids)
     decision = authorize(request.user, preview)
     summarized = read_ids and not form.unreadable
@@ -173,7 +178,7 @@ def bind_context(
         "outside": decision.outside,
         "forbidden": decision.message,
         "picker": choices,
-        "text": "\n".join(filter(None, [many, form.text])),
+        "text": text,
         "summary": choices.summary(form.targets()) if summarized else None,
         "kinds": TargetType.choices,
     }

@@ -5,6 +5,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.access.scope import AnyUser
+from iotda_admin.core.forms import IdFilter
 from iotda_admin.operations.verbs import all_verbs
 
 ME, NOBODY = "me", "nobody"
@@ -21,7 +22,7 @@ def verb_choices() -> list[tuple[str, Any]]:
 class FailureFilterForm(forms.Form):
     """The filters of the list, as its URL holds them."""
 
-    target = forms.CharField(label=_("Target ID"), required=False, max_length=128)
+    target = IdFilter(label=_("Target ID"), required=False, max_length=128)
     ticket = forms.CharField(label=_("Ticket"), required=False, max_length=64)
     owner = forms.CharField(label=_("Assignee"), required=False, max_length=150)
     verb = forms.ChoiceField(label=_("Change"), choices=verb_choices, required=False)

@@ -1,5 +1,6 @@
 """Freeze and unfreeze the selected devices after a confirmation."""
 
+from html import escape
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from iotda_admin.operations.models import Operation
+from iotda_admin.operations.web.forms import readable
 from tests.cloud import Cloud
 from tests.operation_helpers import (
     change_form,
@@ -111,10 +113,7 @@ def test_an_invalid_id_is_named_and_nothing_is_sent(
     response = select(operator, inventory.free(1)[0], value, verb=verb, **change_form())
     assert response.status_code == 422
     assert "is not an ID" in response.text
-    assert (
-        ascii(value)[1:-1][:60].replace("<", "&lt;").replace(">", "&gt;")
-        in response.text
-    )
+    assert escape(readable(value)[:60]) in response.text
     assert 'value="billing dispute"' in response.text
     assert not write_requests(inventory)
 

@@ -195,7 +195,7 @@ def test_ids_are_read_from_a_pipe_and_duplicates_count_once(
     command: Callable[..., Any], inventory: Cloud
 ) -> None:
     one, two = inventory.free(2)
-    status, _out, err = command("freeze", *WHY, stdin=f"\ufeff{one}\r\n{two}, {one}\n")
+    status, _out, err = command("freeze", *WHY, stdin=f"\ufeff{one}\r\n{two},\n{one}\n")
     assert (status, target_states(only())) == (0, {one: "ok", two: "ok"})
     assert err == "1 named more than once: each ID counts once.\n"
 
@@ -228,7 +228,7 @@ BAD = [
     (
         ["-", *WHY],
         "fine\n\nb\u0430d\n",
-        "standard input: Line 3: “b\\u0430d” is not an ID",
+        "standard input: Line 3: “bаd” is not an ID.",
     ),
     (["-", *WHY], "\x1b[31m", "“\\x1b[31m” is not an ID"),
     (["-", *WHY], "\n".join(["a b"] * 12), "standard input: 2 more like these."),

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from iotda_admin.audit import hooks
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.search.words import reason_words
+from iotda_admin.core.forms import IdFilter
 from iotda_admin.core.time_zone import zone_named
 
 DENIED = "denied"
@@ -61,8 +62,8 @@ class AuditFilterForm(forms.Form):
         label=_("Event"), choices=[("", _("Any event")), *Event.Kind.choices]
     )
     verb = forms.ChoiceField(label=_("Change"), choices=verb_name_choices)
-    target = forms.CharField(label=_("Target ID"), max_length=128)
-    policy = forms.CharField(label=_("Policy"), max_length=128)
+    target = IdFilter(label=_("Target ID"), max_length=128)
+    policy = IdFilter(label=_("Policy"), max_length=128)
     outcome = forms.ChoiceField(
         label=_("Outcome"), choices=[("", _("Any outcome")), *OUTCOMES]
     )

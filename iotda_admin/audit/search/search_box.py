@@ -8,6 +8,7 @@ from iotda_admin.access.scope import AnyUser
 from iotda_admin.audit.search.filters import AuditFilterForm
 from iotda_admin.audit.search.indexes import Span
 from iotda_admin.audit.search.query import TrailSearch
+from iotda_admin.core.tidy import tidy
 
 # The most frequent first. A user whose account was changed is also a target; actor comes
 # before target, so that the search shows what the user did.
@@ -17,7 +18,7 @@ MAX_LENGTH = 128
 
 def filter_for_text(text: str, user: AnyUser) -> dict[str, str]:
     """Return the first filter that finds an event the user may see, else reason."""
-    text = text[:MAX_LENGTH]
+    text = (tidy(text) or text)[:MAX_LENGTH]
     if re.fullmatch(r"(?i:OP-)[0-9]{1,18}", text):
         return {"operation": text}
     for name in FILTERS_TO_TRY:

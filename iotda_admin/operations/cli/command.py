@@ -16,7 +16,7 @@ from django.db import Error as DatabaseError
 from django.utils.datastructures import MultiValueDict
 
 from iotda_admin.access.actor import command_line_actor
-from iotda_admin.operations.cli.id_source import given_ids
+from iotda_admin.operations.cli.id_source import IdSource, given_ids
 from iotda_admin.operations.cli.report import as_document, as_lines, printable
 from iotda_admin.operations.cli.watch import Bar, Interruption, Watch, follow
 from iotda_admin.operations.counts import overall_outcome
@@ -100,8 +100,14 @@ class VerbCommand(BaseCommand):
         add(
             "--file",
             metavar="PATH",
-            help="read IDs from a file: one a line, with commas, or CSV with a column"
-            " of IDs",
+            help="read IDs from a file: text, CSV, JSON or an Excel sheet (.xlsx)",
+        )
+        parser.add_argument(
+            "--column",
+            metavar="NAME",
+            default="",
+            help="the heading above the IDs, or the number of their column in a table"
+            " without headings; needed where no heading like device_id names it",
         )
         add(
             "--reason",
@@ -164,7 +170,8 @@ class VerbCommand(BaseCommand):
 
     def ids(self, options: dict[str, Any]) -> list[str]:
         kind = options.get("target_type", "device")
-        ids, duplicates = given_ids(options["ids"], options["file"], kind)
+        file, column = options["file"], options["column"]
+        ids, duplicates = given_ids(IdSource(options["ids"], file, kind, column))
         if duplicates:
             self.stderr.write(
                 f"{duplicates} named more than once: each ID counts once.", str

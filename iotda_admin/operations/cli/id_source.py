@@ -2,28 +2,70 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from typing import IO
+from dataclasses import dataclass
+from io import BytesIO
 
 from django.conf import settings
 
-from iotda_admin.core.id_import import UTF_16, UnreadableFile, read_id_text
-from iotda_admin.core.ids import IdList, TooManyIds, collect_ids, numbered_values
+from iotda_admin.core.id_columns import Column, ColumnNeeded
+from iotda_admin.core.id_import import read_id_arguments, read_id_file
+from iotda_admin.core.ids import IdList, TooManyIds
+from iotda_admin.core.text_files import UnreadableFile
 from iotda_admin.operations.services import OperationRejected
 from iotda_admin.operations.web.forms import describe_invalid_ids
 
 STDIN = "-"
 
 
-def given_ids(
-    arguments: Sequence[str], file: str | None, kind: str
-) -> tuple[list[str], int]:
+@dataclass(frozen=True, slots=True)
+class IdSource:
+    """Where a command finds its IDs.
+
+    kind: the type of the targets; column: the heading or number that --column gives
+    """
+
+    arguments: Sequence[str]
+    file: str | None = None
+    kind: str = "device"
+    column: str = ""
+
+    def lists(self) -> Iterator[tuple[str, IdList]]:
+        """Yield the name and the IDs of each source."""
+        named = [argument for argument in self.arguments if argument != STDIN]
+        yield "", read_id_arguments(named, limit=settings.TARGETS_LIMIT)
+        if self.file and self.file != STDIN:
+            with open(self.file, "rb") as stream:
+                data = stream.read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
+            yield self.file, self.read(self.file, data)
+        given = (*self.arguments, self.file or "")
+        if STDIN in given or (not any(given) and piped()):
+            data = sys.stdin.buffer.read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
+            yield "standard input", self.read("standard input", data)
+
+    def read(self, name: str, data: bytes) -> IdList:
+        limit = settings.TARGETS_LIMIT
+        if len(data) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            message = f"{name}: too large. One operation may have {limit:,} targets."
+            raise UnreadableFile(message)
+        column = Column(self.column) if self.column else None
+        try:
+            return read_id_file(
+                BytesIO(data), limit=limit, kind=self.kind, column=column
+            )
+        except ColumnNeeded as error:
+            raise UnreadableFile(f"{name}: {error} {column_help(error)}") from None
+        except UnreadableFile as error:
+            raise UnreadableFile(f"{name}: {error}") from None
+
+
+def given_ids(source: IdSource) -> tuple[list[str], int]:
     """Return the IDs of all sources, each once, and the number of duplicates.
 
     Raise OperationRejected; it names each invalid ID with its file and line.
     """
     found, mentions, complaints = dict[str, None](), 0, list[str]()
     try:
-        for name, ids in sources(arguments, file, kind):
+        for name, ids in source.lists():
             mentions += len(ids.ids) + ids.duplicates
             found |= dict.fromkeys(ids.ids)
             invalid = describe_invalid_ids(ids)
@@ -44,34 +86,13 @@ def given_ids(
     return list(found), mentions - len(found)
 
 
-def sources(
-    arguments: Sequence[str], file: str | None, kind: str
-) -> Iterator[tuple[str, IdList]]:
-    """Yield each source of IDs, with its name."""
-    named = "\n".join(argument for argument in arguments if argument != STDIN)
-    # An argument has no line.
-    values = ((0, value) for _line, value in numbered_values(named))
-    yield "", collect_ids(values, settings.TARGETS_LIMIT)
-    if file and file != STDIN:
-        with open(file, "rb") as stream:
-            yield file, read_stream(file, stream, kind)
-    if STDIN in (*arguments, file) or (not arguments and not file and piped()):
-        yield "standard input", read_stream("standard input", sys.stdin.buffer, kind)
-
-
 def piped() -> bool:
     return sys.stdin is not None and not sys.stdin.isatty()
 
 
-def read_stream(name: str, stream: IO[bytes], kind: str) -> IdList:
-    data = stream.read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
-    if len(data) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-        raise UnreadableFile(
-            f"{name}: too large. One operation may have {settings.TARGETS_LIMIT:,} targets."
-        )
-    encoding = "utf-16" if data.startswith(UTF_16) else "utf-8-sig"
-    text = data.decode(encoding, errors="backslashreplace")
-    try:
-        return read_id_text(text, limit=settings.TARGETS_LIMIT, kind=kind)
-    except UnreadableFile as error:
-        raise UnreadableFile(f"{name}: {error}") from None
+def column_help(error: ColumnNeeded) -> str:
+    example = error.columns[-1]
+    return (
+        f'Name its heading: --column "{example}". If row 1 has IDs already, give the'
+        f" number of the column: --column {len(error.columns)}."
+    )

@@ -1,5 +1,7 @@
 """The fields of every form that changes IoTDA: reason, ticket and idempotency key."""
 
+import re
+import unicodedata
 import uuid
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Self
@@ -12,15 +14,24 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from iotda_admin.core.id_import import UnreadableFile, read_id_file, read_id_text
-from iotda_admin.core.ids import IdList as Found
-from iotda_admin.core.ids import InvalidId, TooManyIds, collect_ids, is_id
+from iotda_admin.core.id_columns import Column, ColumnNeeded
+from iotda_admin.core.id_import import (
+    file_as_text,
+    list_as_text,
+    read_id_file,
+    read_id_text,
+)
+from iotda_admin.core.ids import IdList, InvalidId, TooManyIds, collect_ids, is_id
+from iotda_admin.core.text_files import UnreadableFile
 from iotda_admin.operations.requests import OperationRequest, TargetSpec
 from iotda_admin.operations.verbs import Verb
 
 if TYPE_CHECKING:
     from iotda_admin.operations.followups.plan import FollowUpPlan
 
+ROUNDED_NUMBER = re.compile(r"[0-9][.,0-9]*E[+-]?[0-9]+", re.IGNORECASE)
+# Characters of a file that the page keeps until a column is chosen.
+TEXT_KEPT = 2_000_000
 # The fields in which a form names its targets; all but the selected ones are read.
 READ = ("pasted", "upload")
 IDS = ("target", *READ)
@@ -93,11 +104,15 @@ class ReadIdsField(forms.Field):
 
     # The type of the targets: a column of a table may be named after it.
     kind = "device"
+    # The column that the user chose, and the question for it.
+    column: Column | None = None
+    column_needed: ColumnNeeded | None = None
     duplicates = 0
 
-    def read_ids(self, read: Callable[..., Found], source: Any) -> list[str]:
+    def read_ids(self, read: Callable[..., IdList], source: Any) -> list[str]:
+        about = {"kind": self.kind, "column": self.column}
         try:
-            found = read(source, limit=settings.TARGETS_LIMIT, kind=self.kind)
+            found = read(source, limit=settings.TARGETS_LIMIT, **about)
         except TooManyIds:
             message = _(
                 "These are more than %(limit)s IDs. Use several operations for more."
@@ -105,6 +120,7 @@ class ReadIdsField(forms.Field):
             limit = {"limit": intcomma(settings.TARGETS_LIMIT)}
             raise ValidationError(message, "too_many", limit) from None
         except UnreadableFile as error:
+            self.column_needed = error if isinstance(error, ColumnNeeded) else None
             raise ValidationError(str(error)) from error
         self.duplicates = found.duplicates
         return valid_or_error(found)
@@ -118,20 +134,28 @@ class PastedIdsField(ReadIdsField):
 
 
 class UploadedIdsField(ReadIdsField, forms.FileField):
+    # The content of a file that waits for a column: browsers do not keep the file.
+    text = ""
+
     def to_python(self, data: Any) -> list[str]:  # type: ignore[override]
         upload = forms.FileField.to_python(self, data)
-        return self.read_ids(read_id_file, upload.file) if upload else []
+        try:
+            return self.read_ids(read_id_file, upload.file) if upload else []
+        except ValidationError:
+            if self.column_needed:
+                self.text = file_as_text(upload.file, TEXT_KEPT)
+            raise
 
 
-def valid_or_error(found: Found) -> list[str]:
+def valid_or_error(found: IdList) -> list[str]:
     if found.wrong:
         raise ValidationError(describe_invalid_ids(found))
     return found.ids
 
 
-def describe_invalid_ids(found: Found) -> list[str]:
+def describe_invalid_ids(found: IdList) -> list[str]:
     """Describe the first invalid IDs, and count the others."""
-    said = [describe_invalid_id(problem) for problem in found.problems]
+    said = [describe_invalid_id(problem, found.column) for problem in found.problems]
     if (more := found.wrong - len(said)) > 0:
         said.append(
             ngettext("%(n)d more like it.", "%(n)d more like these.", more)
@@ -140,16 +164,37 @@ def describe_invalid_ids(found: Found) -> list[str]:
     return said
 
 
-def describe_invalid_id(problem: InvalidId) -> str:
-    # ascii(): a look-alike letter or an invisible character shows itself.
-    value = Truncator(ascii(problem.value)[1:-1]).chars(61)
-    message = (
-        _("Line %(line)d: “%(value)s” is not an ID.")
-        if problem.line
-        else _("“%(value)s” is not an ID.")
-    )
-    where = message % {"line": problem.line, "value": value}
-    return f"{where} " + _("IDs have 1 to 128 letters, digits, _ or -.")
+def describe_invalid_id(problem: InvalidId, column: str = "") -> str:
+    value = Truncator(readable(problem.value)).chars(61)
+    facts = {"line": problem.line, "value": value, "column": readable(column)[:60]}
+    if problem.line and column:
+        where = _("Line %(line)d, column “%(column)s”: “%(value)s” is not an ID.")
+    elif problem.line:
+        where = _("Line %(line)d: “%(value)s” is not an ID.")
+    else:
+        where = _("“%(value)s” is not an ID.")
+    return f"{where % facts} {why_not_an_id(problem.value)}"
+
+
+def readable(text: str) -> str:
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def why_not_an_id(value: str) -> str:
+    if ROUNDED_NUMBER.fullmatch(value):
+        return _(
+            "A spreadsheet rounded it: format the column as text and enter it again."
+        )
+    alike = next((c for c in value if not c.isascii() and c.isalpha()), "")
+    if alike and any(c.isascii() and c.isalnum() for c in value):
+        # It may look like the letter that belongs there.
+        message = _("“%(letter)s” (%(name)s) is not a Latin letter.")
+        facts = {
+            "letter": alike,
+            "name": unicodedata.name(alike, f"U+{ord(alike):04X}"),
+        }
+        return message % facts
+    return _("IDs have 1 to 128 letters, digits, _ or -.")
 
 
 class TargetsForm(ChangeForm):
@@ -160,6 +205,27 @@ class TargetsForm(ChangeForm):
     upload = UploadedIdsField(
         label=gettext_lazy("Upload a file of IDs"), required=False
     )
+
+    # The number of the column, where a table leaves it open, and whether its first row
+    # is a heading.
+    column = forms.RegexField(r"\A[0-9]{1,5}\Z", required=False)
+    heading = forms.BooleanField(required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if number := str(self["column"].value() or ""):
+            column = Column(number, heading=bool(self["heading"].value()))
+            for field in self.fields.values():
+                if isinstance(field, ReadIdsField):
+                    field.column = column
+
+    @property
+    def column_needed(self) -> ColumnNeeded | None:
+        """Return the question for the column of IDs, if a table leaves it open."""
+        if not self.is_bound or self.is_valid():
+            return None
+        needed = (getattr(self.fields[name], "column_needed", None) for name in READ)
+        return next(filter(None, needed), None)
 
     def targets(self) -> list[str]:
         """Return the selected, then the pasted, then the uploaded IDs, each once."""
@@ -196,10 +262,15 @@ class TargetsForm(ChangeForm):
 
     @property
     def text(self) -> str:
-        """Return the text of the paste field: uploaded IDs go there, as browsers keep no file."""
-        if self.is_bound and not self.unreadable and self.cleaned_data.get("upload"):
-            return "\n".join(dict.fromkeys(self.read_ids()))
-        return str(self["pasted"].value() or "")
+        """Return the text of the paste field.
+
+        Uploaded IDs go there, as browsers keep no file, and those of a chosen column.
+        """
+        read_again = self.is_bound and not self.unreadable
+        if read_again and (self["upload"].data or self["column"].data):
+            return list_as_text(list(dict.fromkeys(self.read_ids())))
+        pasted = str(self["pasted"].value() or "")
+        return pasted or getattr(self.fields["upload"], "text", "")
 
     def lenient(self) -> Self:
         """Validate for a preview: fields that are still empty are no errors yet."""

@@ -1,0 +1,14 @@
+"""Form fields that every room uses."""
+
+from typing import Any
+
+from django import forms
+
+from iotda_admin.core.tidy import tidy
+
+
+class IdFilter(forms.CharField):
+    """An ID to search for, without what was copied along with it."""
+
+    def to_python(self, value: Any) -> str:
+        return tidy(str(super().to_python(value)))
