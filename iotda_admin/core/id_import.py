@@ -27,7 +27,7 @@ from iotda_admin.core.id_columns import (
 )
 from iotda_admin.core.ids import IdList, collect_ids, is_id
 from iotda_admin.core.text_files import UnreadableFile, open_text
-from iotda_admin.core.tidy import SEPARATORS, tidy, visible
+from iotda_admin.core.tidy import SEPARATORS, strip_invisible, tidy
 from iotda_admin.core.xlsx import is_zip, sheet_rows
 
 type Row = tuple[int, list[str]]
@@ -170,7 +170,7 @@ def lines(readline: Callable[[int], str], limit: int) -> Iterator[str]:
                 _("The file has more than %(limit)d lines.")
                 % {"limit": limit * LINES_PER_TARGET}
             )
-        line = visible(line)
+        line = strip_invisible(line)
         if (bare := line.lstrip()).startswith(">"):
             line = bare.lstrip("> \t")
         if bare:

@@ -28,7 +28,7 @@ PLAIN = re.compile(r"[A-Za-z0-9_-]*+")
 START = re.compile(rf"(?:[>•{re.escape(EDGES)}]|=(?=[\"']))+")
 
 
-def visible(text: str) -> str:
+def strip_invisible(text: str) -> str:
     """Return the text without its invisible characters."""
     return text if text.isascii() and "\x1a" not in text else text.translate(INVISIBLE)
 
@@ -37,7 +37,7 @@ def tidy(text: str) -> str:
     """Return an ID or the text of a search box without what was copied along."""
     if PLAIN.fullmatch(text):
         return text
-    text = visible(text)
+    text = strip_invisible(text)
     if not text.isascii():
         text = text.translate(ALIKE)
     start = START.match(text)

@@ -50,7 +50,7 @@ def sheet_rows(file: IO[bytes], cells_limit: int) -> Iterator[tuple[int, list[st
         raise
     except BaseException as error:
         # The reader's panics are no Exception.
-        raise damaged() from error
+        raise workbook_damaged() from error
 
 
 def first_sheet(workbook: CalamineWorkbook) -> int:
@@ -93,9 +93,9 @@ def check_workbook(file: IO[bytes], cells_limit: int) -> None:
                     )
                 )
             if len(entries) > FILES_LIMIT:
-                raise too_large()
+                raise workbook_too_large()
             if sum(entry.file_size for entry in entries) > BYTES_LIMIT:
-                raise too_large()
+                raise workbook_too_large()
             for entry in entries:
                 with archive.open(entry) as part:
                     if entry.filename.lower().endswith((".xml", ".rels")):
@@ -107,7 +107,7 @@ def check_workbook(file: IO[bytes], cells_limit: int) -> None:
         BadZipFile, ZlibError, expat.ExpatError, OSError, EOFError,
         NotImplementedError, RuntimeError, ValueError,
     ) as error:  # fmt: skip
-        raise damaged() from error
+        raise workbook_damaged() from error
 
 
 def skip(part: IO[bytes]) -> None:
@@ -116,13 +116,13 @@ def skip(part: IO[bytes]) -> None:
         pass
 
 
-def too_large() -> UnreadableFile:
+def workbook_too_large() -> UnreadableFile:
     return UnreadableFile(
         _("This Excel file is too large. Save the sheet with the IDs as CSV.")
     )
 
 
-def damaged() -> UnreadableFile:
+def workbook_damaged() -> UnreadableFile:
     return UnreadableFile(
         _("This Excel file is damaged or protected. Save the sheet as CSV.")
     )
@@ -193,7 +193,7 @@ class WorkbookSize:
             for letter in match[1].upper():
                 self.column = self.column * 26 + ord(letter) - 64
         elif reference:
-            raise damaged()
+            raise workbook_damaged()
         else:
             self.column += 1
 
@@ -202,14 +202,14 @@ class WorkbookSize:
         self.last_row = max(self.last_row, self.row)
         self.last_column = max(self.last_column, self.column)
         if max(self.cells, self.last_row * self.last_column) > self.cells_limit:
-            raise too_large()
+            raise workbook_too_large()
 
     def check(self) -> None:
         lengths = [
             self.texts[n] * uses for n, uses in self.uses.items() if n < len(self.texts)
         ]
         if sum(lengths) > TEXT_LIMIT:
-            raise too_large()
+            raise workbook_too_large()
 
 
 def check_target(attributes: dict[str, str]) -> None:
@@ -217,8 +217,8 @@ def check_target(attributes: dict[str, str]) -> None:
     kind, target = attributes.get("Type", ""), attributes.get("Target", "")
     parsed = kind.endswith(("/worksheet", "/sharedStrings", "/officeDocument"))
     if parsed and not target.lower().endswith(".xml"):
-        raise damaged()
+        raise workbook_damaged()
 
 
 def refuse_doctype(*_declared: object) -> None:
-    raise damaged()
+    raise workbook_damaged()

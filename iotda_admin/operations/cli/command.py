@@ -16,7 +16,7 @@ from django.db import Error as DatabaseError
 from django.utils.datastructures import MultiValueDict
 
 from iotda_admin.access.actor import command_line_actor
-from iotda_admin.operations.cli.id_source import IdSource, given_ids
+from iotda_admin.operations.cli.id_source import IdInput, given_ids
 from iotda_admin.operations.cli.report import as_document, as_lines, printable
 from iotda_admin.operations.cli.watch import Bar, Interruption, Watch, follow
 from iotda_admin.operations.counts import overall_outcome
@@ -171,7 +171,7 @@ class VerbCommand(BaseCommand):
     def ids(self, options: dict[str, Any]) -> list[str]:
         kind = options.get("target_type", "device")
         file, column = options["file"], options["column"]
-        ids, duplicates = given_ids(IdSource(options["ids"], file, kind, column))
+        ids, duplicates = given_ids(IdInput(options["ids"], file, kind, column))
         if duplicates:
             self.stderr.write(
                 f"{duplicates} named more than once: each ID counts once.", str

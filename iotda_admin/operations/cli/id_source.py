@@ -18,7 +18,7 @@ STDIN = "-"
 
 
 @dataclass(frozen=True, slots=True)
-class IdSource:
+class IdInput:
     """Where a command finds its IDs.
 
     kind: the type of the targets; column: the heading or number that --column gives
@@ -58,7 +58,7 @@ class IdSource:
             raise UnreadableFile(f"{name}: {error}") from None
 
 
-def given_ids(source: IdSource) -> tuple[list[str], int]:
+def given_ids(source: IdInput) -> tuple[list[str], int]:
     """Return the IDs of all sources, each once, and the number of duplicates.
 
     Raise OperationRejected; it names each invalid ID with its file and line.

@@ -142,7 +142,7 @@ class UploadedIdsField(ReadIdsField, forms.FileField):
         try:
             return self.read_ids(read_id_file, upload.file) if upload else []
         except ValidationError:
-            if self.column_needed:
+            if upload and upload.file and self.column_needed:
                 self.text = file_as_text(upload.file, TEXT_KEPT)
             raise
 
