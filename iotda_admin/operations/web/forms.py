@@ -188,7 +188,7 @@ def why_not_an_id(value: str) -> str:
     alike = next((c for c in value if not c.isascii() and c.isalpha()), "")
     if alike and any(c.isascii() and c.isalnum() for c in value):
         # It may look like the letter that belongs there.
-        message = _("“%(letter)s” (%(name)s) is not a Latin letter.")
+        message = _("No ID has “%(letter)s” (%(name)s).")
         facts = {
             "letter": alike,
             "name": unicodedata.name(alike, f"U+{ord(alike):04X}"),
