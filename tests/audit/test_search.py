@@ -208,11 +208,77 @@ def test_a_time_is_in_the_readers_time_zone(auditor: Client) -> None:
     page = auditor.get("/audit/", {"since": "2026-01-01T08:00"})
     assert "2026-01-01 08:00 Asia/Shanghai" in page.text
     assert (
-        page.context["form"].active["since"].isoformat() == "2026-01-01T08:00:00+08:00"
+        page.context["form"].active["since"].isoformat() == "2026-01-01T00:00:00+00:00"
     )
     auditor.cookies["zone"] = "America/New_York"
     again = auditor.get(f"/audit/?{page.context['form'].query()}")
     assert again.context["form"].active["since"] == page.context["form"].active["since"]
+
+
+DST = [
+    # Twice: the earlier and the later moment.
+    ("2026-10-25T02:30", "Europe/Berlin", "2026-10-25T00:30Z", "2026-10-25T01:30Z"),
+    ("2026-11-01T01:30", "America/New_York", "2026-11-01T05:30Z", "2026-11-01T06:30Z"),
+    ("2026-11-01T00:30", "America/Havana", "2026-11-01T04:30Z", "2026-11-01T05:30Z"),
+    # Never: the first moment after the gap.
+    ("2026-03-29T02:30", "Europe/Berlin", "2026-03-29T01:00Z", "2026-03-29T01:00Z"),
+    ("2026-03-08T02:30", "America/New_York", "2026-03-08T07:00Z", "2026-03-08T07:00Z"),
+    ("2026-04-24T00:00", "Africa/Cairo", "2026-04-23T22:00Z", "2026-04-23T22:00Z"),
+    ("2026-03-29T00:00", "Asia/Beirut", "2026-03-28T22:00Z", "2026-03-28T22:00Z"),
+    ("2026-09-06T00:00", "America/Santiago", "2026-09-06T04:00Z", "2026-09-06T04:00Z"),
+    ("2011-12-30T12:00", "Pacific/Apia", "2011-12-30T10:00Z", "2011-12-30T10:00Z"),
+]
+
+
+@pytest.mark.parametrize(("text", "zone", "since", "until"), DST)
+def test_a_time_that_clocks_repeat_or_skip_is_a_boundary(
+    auditor: Client, text: str, zone: str, since: str, until: str
+) -> None:
+    meant = {"since": since, "until": until}
+    for name, moment in meant.items():
+        page = auditor.get("/audit/", {name: text, "zone": zone})
+        form = page.context["form"]
+        assert form.active[name] == datetime.fromisoformat(moment)
+        # The form of that page sends the same moment again.
+        type, value = form.time_input(name)
+        assert f'type="{type}" value="{value}"' in page.text
+        again = auditor.get("/audit/", {name: value, "zone": zone, "kind": "login"})
+        assert again.context["form"].active[name] == form.active[name]
+
+
+def test_both_occurrences_of_an_hour_are_distinguished(auditor: Client) -> None:
+    for offset, kind in [("+02:00", "datetime-local"), ("+01:00", "text")]:
+        given = {"since": f"2026-10-25T02:30{offset}", "zone": "Europe/Berlin"}
+        page = auditor.get("/audit/", given)
+        assert f"2026-10-25 02:30 {offset} Europe/Berlin" in page.text
+        type, value = page.context["form"].time_input("since")
+        assert type == kind
+        again = auditor.get("/audit/", given | {"since": value})
+        at = datetime.fromisoformat(given["since"])
+        assert again.context["form"].active["since"] == at
+
+
+def test_events_around_a_repeated_hour_are_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trail = Trail()
+    for minute in (0, 45, 105, 150):
+        at = datetime(2026, 10, 25, 0, tzinfo=UTC) + timedelta(minutes=minute)
+        monkeypatch.setattr(timezone, "now", lambda at=at: at)
+        say("login")
+    berlin = {"zone": "Europe/Berlin", "actor": "Ada"}
+    assert trail.found(since="2026-10-25T02:30", **berlin) == [4, 3, 2]
+    assert trail.found(until="2026-10-25T02:30", **berlin) == [2, 1]
+
+
+def test_seconds_of_a_link_and_an_invalid_time_stay_in_the_form(
+    auditor: Client,
+) -> None:
+    text = auditor.get("/audit/?since=2026-01-01T10:00:05Z&until=yesterday").text
+    assert 'type="text" value="yesterday"' in text
+    assert "Write a time like 2026-01-31 14:30." in text
+    text = auditor.get("/audit/?since=2026-01-01T10:00:05Z").text
+    assert 'type="text" value="2026-01-01T10:00:05+00:00"' in text
 
 
 def test_times_are_shown_in_the_readers_time_zone_and_utc(auditor: Client) -> None:
@@ -235,7 +301,7 @@ def test_an_unknown_time_zone_is_ignored(auditor: Client, zone: str) -> None:
 ODD = [
     "after=x", "before=-1", "after=999999999999999999", "before=99999999999999999999999", "kind=nonsense",
     "ticket=%00", "operation=x", "operation=OP-99999999999999999999", "since=yesterday", "since=0001-01-01",
-    "until=9999-12-31T23:59Z", "since=2026-03-29T02:30&zone=Europe/Berlin", "zone=Mars", "reason=!!!",
+    "until=9999-12-31T23:59Z", "since=2026-02-30T02:30", "zone=Mars", "reason=!!!",
     "target=" + "x" * 5000, "outcome=&outcome=x", "whole=0", "q=%00", "q=" + "9" * 400, "q=%ud800",
 ]  # fmt: skip
 

@@ -1,6 +1,6 @@
 """The filters of the audit trail, as in the URL of the page and of its exports."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -15,7 +15,11 @@ from iotda_admin.audit import hooks
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.search.words import reason_words
 from iotda_admin.core.forms import IdFilter
-from iotda_admin.core.time_zone import zone_named
+from iotda_admin.core.time_zone import (
+    occurs_twice,
+    resolve_local_time,
+    zone_named,
+)
 
 DENIED = "denied"
 OUTCOMES = [
@@ -27,13 +31,8 @@ OUTCOMES = [
     ("cancelled", _("Cancelled")),
     (DENIED, _("Not allowed")),
 ]
+PICKER = "datetime-local"
 SOURCES = [("web", _("Web")), ("cli", _("Command line")), ("worker", _("Worker"))]
-
-
-def validate_year(at: datetime) -> None:
-    # The first and the last year can overflow in UTC.
-    if not 1970 <= at.year < 9000:
-        raise ValidationError(_("Enter a valid date/time."))
 
 
 def validate_words(text: str) -> None:
@@ -51,6 +50,33 @@ def verb_name_choices() -> list[tuple[str, Any]]:
         ("", _("Any change")),
         *((name, name) for name in hooks.operations.verb_names),
     ]
+
+
+class BoundaryField(forms.DateTimeField):
+    """A time in ISO 8601; without an offset, in the current time zone.
+
+    If clocks are set back there, the later of two moments is used with `later`.
+    """
+
+    default_error_messages = {"invalid": _("Write a time like 2026-01-31 14:30.")}
+
+    def __init__(self, *, later: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.later = later
+
+    def to_python(self, value: str | None) -> datetime | None:  # type: ignore[override]
+        if not (text := (value or "").strip()):
+            return None
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError:
+            at = None
+        # The first and the last year can overflow in UTC.
+        if at is None or not 1970 <= at.year < 9000:
+            raise ValidationError(self.error_messages["invalid"], code="invalid")
+        if at.tzinfo:
+            return at.astimezone(UTC)
+        return resolve_local_time(at, timezone.get_current_timezone(), later=self.later)
 
 
 class AuditFilterForm(forms.Form):
@@ -79,9 +105,8 @@ class AuditFilterForm(forms.Form):
     source = forms.ChoiceField(
         label=_("Source"), choices=[("", _("Any source")), *SOURCES]
     )
-    # Without an offset a time is in the reader's time zone.
-    since = forms.DateTimeField(label=_("From"), validators=[validate_year])
-    until = forms.DateTimeField(label=_("Before"), validators=[validate_year])
+    since = BoundaryField(label=_("From"))
+    until = BoundaryField(label=_("Before"), later=True)
     zone = forms.CharField(
         label=_("Time zone"), max_length=64, validators=[validate_zone]
     )
@@ -123,14 +148,31 @@ class AuditFilterForm(forms.Form):
         match field:
             case forms.ChoiceField():
                 return dict(field.choices)[value]  # type: ignore[arg-type]
-            case forms.DateTimeField():
+            case BoundaryField():
                 at = value.astimezone(self.time_zone)
-                return f"{at:%Y-%m-%d %H:%M} {self.time_zone.key}"
+                offset = f" {at:%:z}" if occurs_twice(at) else ""
+                return f"{at:%Y-%m-%d %H:%M}{offset} {self.time_zone.key}"
             case forms.RegexField():
                 return f"OP-{value}"
             case forms.BooleanField():
                 return ""
         return value
+
+    def time_input(self, name: str) -> tuple[str, str]:
+        """Return the type and the value of an input that keeps a boundary as it is.
+
+        A browser's picker takes neither an offset nor what is not a time.
+        """
+        at = self.cleaned_data.get(name)
+        if not at:
+            return ("text" if name in self.errors else PICKER), self.data.get(name, "")
+        local = at.astimezone(self.time_zone)
+        picked = local.replace(tzinfo=None, fold=0, second=0, microsecond=0)
+        field = self.fields[name]
+        assert isinstance(field, BoundaryField)
+        if resolve_local_time(picked, self.time_zone, later=field.later) != at:
+            return "text", local.isoformat()
+        return PICKER, picked.isoformat(timespec="minutes")
 
     def query(self, **more: str) -> str:
         """Return a query string that gives every reader the same events."""

@@ -111,7 +111,6 @@ def value_text(value: Any) -> str:
 
 
 @register.filter
-def local_input(form: AuditFilterForm, name: str) -> str:
-    """Return the time of a filter as an input of type datetime-local takes it."""
-    at = form.cleaned_data.get(name)
-    return f"{at.astimezone(form.time_zone):%Y-%m-%dT%H:%M}" if at else ""
+def time_input(form: AuditFilterForm, name: str) -> tuple[str, str]:
+    """Return the type and the value of the input of a time."""
+    return form.time_input(name)
