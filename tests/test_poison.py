@@ -27,7 +27,7 @@ def state(inventory: Cloud, settings: Settings) -> Poisoned:
 
 
 def rows(client: Any, url: Any) -> list[Any]:
-    body = client.get(url).getvalue().decode()
+    body = client.get(url).getvalue().decode("utf-8-sig")
     return list(csv.DictReader(io.StringIO(body, newline="")))
 
 

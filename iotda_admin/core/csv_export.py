@@ -1,4 +1,4 @@
-"""CSV files that open safely in a spreadsheet."""
+"""CSV files that open safely in a spreadsheet, with text in every language."""
 
 import csv
 import re
@@ -10,6 +10,8 @@ from django.http import StreamingHttpResponse
 # A spreadsheet may read these as the start of a formula or of a new cell, and skips
 # these others before it.
 FORMULA = "=+-@%;\t\r\n＝＋－＠"
+# Without it, Excel reads UTF-8 as the encoding of its country.
+BYTE_ORDER_MARK = "\ufeff"
 SKIPPED = " \"'\u200b\u200c\u200d\ufeff"
 # Finds a line that may hold such a cell.
 SUSPECT = re.compile(f'(?:^|,)"[{re.escape(SKIPPED)}]*[{re.escape(FORMULA)}]')
@@ -46,7 +48,7 @@ def csv_lines(
     columns: Sequence[str], rows: Iterable[Sequence[object]]
 ) -> Iterator[str]:
     writer = csv.writer(Echo(), quoting=csv.QUOTE_ALL, lineterminator=LINE_END)
-    yield writer.writerow(columns)
+    yield BYTE_ORDER_MARK + writer.writerow(columns)
     for row in rows:
         line = writer.writerow(row)
         # Checking every cell takes longer than writing it; suspect lines are rare.

@@ -152,7 +152,7 @@ def test_invalid_filters_do_not_break_the_page(auditor: Client, query: str) -> N
 
 def export(client: Any, **query: Any) -> list[Any]:
     response = client.get("/audit/export.csv", query)
-    return list(csv.DictReader(StringIO(response.getvalue().decode())))
+    return list(csv.DictReader(StringIO(response.getvalue().decode("utf-8-sig"))))
 
 
 def test_csv_has_every_matching_event(
@@ -188,7 +188,7 @@ def test_csv_has_no_formula(
 
 def test_every_csv_cell_is_quoted(auditor: Client) -> None:
     response = auditor.get("/audit/export.csv")
-    text = response.getvalue().decode()
+    text = response.getvalue().decode("utf-8-sig")
     assert all(
         line.startswith('"') and line.endswith('"') for line in text.splitlines()
     )

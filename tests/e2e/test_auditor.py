@@ -39,7 +39,7 @@ def says_it_all(page: Page, asked: list[str]) -> None:
 
 
 def has_every_target(path: Path, asked: list[str]) -> None:
-    with open(path, newline="") as file:
+    with open(path, newline="", encoding="utf-8-sig") as file:
         ended = {
             row["target_id"]: row["target_outcome"]
             for row in csv.DictReader(file)

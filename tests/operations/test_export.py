@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from iotda_admin.audit.models import Event
@@ -25,7 +26,7 @@ def partial(start_operation: Callable[..., Operation], inventory: Cloud) -> Any:
 
 def table(client: Any, operation: Any) -> list[Any]:
     response = client.get(f"{operation.get_absolute_url()}failures.csv")
-    return list(csv.DictReader(io.StringIO(response.getvalue().decode())))
+    return list(csv.DictReader(io.StringIO(response.getvalue().decode("utf-8-sig"))))
 
 
 def test_the_csv_file_has_the_failed_targets_and_their_reasons(
@@ -60,6 +61,22 @@ def test_no_cell_is_a_formula_for_a_spreadsheet(
     Target.objects.filter(target_id="nobody-1").update(name=evil, error_message=evil)
     row = next(row for row in table(auditor, partial) if row["id"] == "nobody-1")
     assert (row["name"], row["iotda_said"]) == (f"'{evil}", f"'{evil}")
+
+
+@pytest.mark.parametrize("url", ["{}failures.csv", "/audit/export.csv?code=%s"])
+def test_a_csv_file_of_ours_can_be_uploaded_again(
+    auditor: Client, operator: Client, partial: Any, url: str
+) -> None:
+    Target.objects.filter(target_id="nobody-1").update(name="泵，北 – Überdruck")
+    code = "IOTDA.014000"
+    data = auditor.get(
+        url.format(partial.get_absolute_url()).replace("%s", code)
+    ).getvalue()
+    assert data.startswith("\ufeff".encode())
+    upload = SimpleUploadedFile("again.csv", data)
+    page = operator.post("/devices/selection.freeze/", {"upload": upload})
+    assert "nobody-1" in page.text
+    assert "is not an ID" not in page.text
 
 
 def test_the_trail_names_who_downloaded_the_table(
