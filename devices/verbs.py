@@ -113,11 +113,6 @@ class DeviceVerb(Verb):
         rows = known_devices(request.ids)
         return replace(request, targets=target_specs(rows, request.ids))
 
-    def stops(self, error: IotdaError) -> bool:
-        # A 403 is about our permissions, except for the codes about this one device.
-        about_device = error.code.startswith("IOTDA.014")
-        return super().stops(error) or (error.status == 403 and not about_device)
-
     def send(self, client: Client, request: VerbRequest) -> VerbAnswer:
         """Read the device, then change it if that is needed and allowed."""
         (device_id,) = request.ids

@@ -243,8 +243,8 @@ class PolicyVerb(PolicyOptions, Verb):
         return {id: (id not in missing) == self.bound for id in ids}
 
     def stops(self, error: IotdaError) -> bool:
-        # A refusal of a whole request, for permissions or the policy, applies to the rest.
-        return super().stops(error) or error.status in (403, 404)
+        # A 404 is about the policy, which the address names, not about a target.
+        return super().stops(error) or error.status == 404
 
 
 class Bind(PolicyVerb):

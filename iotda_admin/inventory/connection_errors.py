@@ -6,6 +6,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from iotda_admin.iotda import BadResponse, IotdaError, Throttled, Unreachable
+from iotda_admin.operations.error_codes import explain_code
 
 # The gateway accepts clocks that are at most this far from its own.
 SKEW_LIMIT_S = 15 * 60
@@ -49,6 +50,7 @@ def explain_error(error: IotdaError) -> str:
         "host": endpoint_host(),
         "region": settings.IOTDA_REGION,
         "why": error.message,
+        "meaning": explain_code(error.code, error.status).meaning,
         "action": ACTIONS.get(error.operation, error.operation),
         "minutes": round(abs(skew) / 60),
         "direction": _("ahead") if skew > 0 else _("behind"),
@@ -74,16 +76,18 @@ def explanation(error: IotdaError) -> str:
             return explain_unauthorized(error)
         case IotdaError(status=403):
             return explain_forbidden(error)
-        case IotdaError(status=404):
+        case IotdaError(status=404, code="" | "APIGW.0101" | "APIG.0101"):
             return _(
                 "There is no IoTDA at this address. IOTDA_ENDPOINT is the application access "
                 "address, without a path."
             )
-        case IotdaError(status=400):
+        case IotdaError(status=400, code="IOTDA.000006"):
             return _(
                 "IoTDA does not accept the request. IOTDA_PROJECT_ID is the project's ID, not its name."
             )
-    return _("IoTDA has a fault of its own. Try again later.")
+        case IotdaError(status=status) if status and status >= 500:
+            return _("IoTDA has a fault of its own. Try again later.")
+    return explain_refusal(error)
 
 
 def explain_unauthorized(error: IotdaError) -> str:
@@ -128,6 +132,14 @@ def explain_forbidden(error: IotdaError) -> str:
             return _("The token is not for this project. Check IOTDA_PROJECT_ID.")
         case "IOTDA.001002" | "IOTDA.001006" | "IOTDA.001007":
             return _("The account has no resource space here that it may use.")
-    return _(
-        "The account lacks a permission. Its administrator can grant it, as an action like %(action)s."
-    )
+        case "IOTDA.000022" | "APIGW.0302" | "APIG.0302":
+            return _(
+                "The account lacks a permission. Its administrator can grant it, "
+                "as an action like %(action)s."
+            )
+    return explain_refusal(error)
+
+
+def explain_refusal(error: IotdaError) -> str:
+    """Show IoTDA's own words, and what its code means if it is known."""
+    return _("%(host)s refuses this call: “%(why)s”. %(meaning)s")

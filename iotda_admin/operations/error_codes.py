@@ -44,8 +44,12 @@ class ErrorHelp:
 
 
 UNKNOWN_CODE = ErrorHelp(
-    _("This error code is not documented."),
+    _("IoTDA Admin does not know this error code."),
     _("Read IoTDA's message. Huawei Cloud support can look up the request ID."),
+)
+NO_CODE = ErrorHelp(
+    _("The refusal has no error code."),
+    _("Read the message. Huawei Cloud support can look up the request ID."),
 )
 
 NOTHING_TO_DO = _("Nothing to do.")
@@ -318,20 +322,6 @@ CODES = OWN_CODES | {
 }
 
 
-# Explanations by HTTP status, for codes that are not documented.
-STATUSES: dict[int, ErrorHelp] = {
-    403: ErrorHelp(
-        _("IoTDA denied the permission."),
-        _("Ask the cloud account's administrator. A retry does not help."),
-    ),
-    404: ErrorHelp(
-        _("IoTDA cannot find the target. It may have been deleted."),
-        _("Sync the inventory and check again."),
-    ),
-    429: ErrorHelp(_("The IoTDA rate limit was reached."), RETRY_LATER, retryable=True),
-}
-
-
 SERVER_FAULT = ErrorHelp(
     _("IoTDA had an internal error. Nothing was sent."),
     RETRY_LATER,
@@ -339,11 +329,23 @@ SERVER_FAULT = ErrorHelp(
 )
 
 
+def documented_code(code: str) -> str:
+    """Return the code as it is documented: a dedicated gateway's prefix is APIG."""
+    return code.replace("APIG.", "APIGW.")
+
+
 def explain_code(code: str, status: int | None = None) -> ErrorHelp:
-    # A dedicated gateway uses the prefix APIG for the same errors.
-    known = CODES.get(code) or CODES.get(code.replace("APIG.", "APIGW."))
-    by_status = SERVER_FAULT if status and status >= 500 else STATUSES.get(status or 0)
-    return known or by_status or UNKNOWN_CODE
+    """Return what a code means.
+
+    The status says nothing of an unknown code: IoTDA uses 403 for most refusals.
+    """
+    if known := CODES.get(documented_code(code)):
+        return known
+    if status and status >= 500:
+        return SERVER_FAULT
+    if status == 429:
+        return RATE_LIMITED
+    return UNKNOWN_CODE if code else NO_CODE
 
 
 def is_platform_code(code: str) -> bool:

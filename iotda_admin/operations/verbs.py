@@ -19,6 +19,7 @@ from django.utils.functional import Promise
 
 from iotda_admin.access.roles import declare_permission
 from iotda_admin.iotda import Client, IotdaError, Rejected, TaskType
+from iotda_admin.operations.error_codes import documented_code
 from iotda_admin.operations.models import Operation, Target
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
 State = Target.State
 
-# Every further call of the operation would meet these refusals as well.
+# Every further call of the operation would meet these refusals as well, and any other
+# with HTTP status 401. The status 403 alone says nothing: IoTDA uses it for most refusals.
 # Source: IoTDA's table of error codes.
 STOP_CODES = frozenset(
     {
@@ -281,7 +283,7 @@ class Verb:
     def stops(self, error: IotdaError) -> bool:
         """Return whether the rest of the operation would meet the same refusal."""
         return isinstance(error, Rejected) and (
-            error.status == 401 or error.code in STOP_CODES
+            error.status == 401 or documented_code(error.code) in STOP_CODES
         )
 
     # The command line.

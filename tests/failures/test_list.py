@@ -42,13 +42,13 @@ def test_an_unknown_code_is_shown_unchanged_everywhere(
     for url in ("/failures/", "/failures/?code=WEIRD<b>", full.get_absolute_url()):
         text = me.get(url).text
         assert ">WEIRD&lt;b&gt;<" in text
-        assert "This error code is not documented." in text
+        assert "IoTDA Admin does not know this error code." in text
     table = b"".join(me.get(f"{full.get_absolute_url()}failures.csv")).decode()
     assert '"WEIRD<b>"' in table
-    assert "This error code is not documented." in table
+    assert "IoTDA Admin does not know this error code." in table
     said = "\n".join(as_lines(full, "bound"))
     assert "IoTDA says: WEIRD<b>" in said
-    assert "This error code is not documented." in said
+    assert "IoTDA Admin does not know this error code." in said
 
 
 def test_failures_of_other_spaces_are_not_listed(

@@ -93,6 +93,25 @@ def test_it_explains_a_missing_permission_and_goes_on(
     assert "policies: " in said
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 409])
+def test_an_unknown_code_is_shown_with_iotdas_words_and_no_meaning(
+    check: Callable[..., Any], cloud: Cloud, status: int
+) -> None:
+    cloud.fault(
+        "ListProducts",
+        "status",
+        status=status,
+        error_code="IOTDA.019999",
+        error_msg="The product catalogue is closed.",
+    )
+    said, good = check()
+    assert not good
+    assert "refuses this call: “The product catalogue is closed.”" in said
+    assert "IoTDA Admin does not know this error code." in said
+    assert "permission. Its administrator" not in said
+    assert "IOTDA_PROJECT_ID" not in said
+
+
 def test_it_explains_a_wrong_iam_login(
     check: Callable[..., Any], cloud: Cloud, settings: Settings
 ) -> None:

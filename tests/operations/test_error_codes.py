@@ -48,7 +48,8 @@ def test_no_other_code_is_listed() -> None:
     "code", ["IOTDA.014204", "IOTDA.000030", "IOTDA.015205", "something", "apigw.0308"]
 )
 def test_an_undocumented_code_is_unknown(code: str) -> None:
-    assert explain_code(code) is UNKNOWN_CODE
+    for status in (None, 400, 403, 404, 409):
+        assert explain_code(code, status) is UNKNOWN_CODE
 
 
 def test_the_codes_of_a_dedicated_gateway_mean_the_same() -> None:

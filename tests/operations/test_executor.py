@@ -258,6 +258,29 @@ def test_missing_rights_stop_a_freeze_after_one_call(
     assert len(write_requests(inventory)) == 1
 
 
+@pytest.mark.parametrize("code", ["IOTDA.019999", "IOTDA.001000", "APIGW.0999", ""])
+def test_a_403_with_another_code_refuses_one_device(
+    start_operation: Callable[..., Operation], inventory: Cloud, code: str
+) -> None:
+    ids = inventory.free(4)
+    inventory.fault(
+        "FreezeDevice", "status", match={"ids": ids[:1]}, status=403, error_code=code
+    )
+    operation = start_operation("device.freeze", *ids)
+    run_workers()
+    assert outcome_counts(operation) == {"failed": 1, "ok": 3}
+    assert operation.state == "done"
+
+
+def test_a_dedicated_gateways_code_of_a_missing_permission_stops_as_well(
+    start_operation: Callable[..., Operation], inventory: Cloud
+) -> None:
+    inventory.fault("FreezeDevice", "status", status=403, error_code="APIG.0302")
+    operation = start_operation("device.freeze", *inventory.free(3))
+    run_workers()
+    assert outcome_counts(operation) == {"failed": 1, "skipped": 2}
+
+
 def test_a_rejection_of_one_device_does_not_stop_the_operation(
     start_operation: Callable[..., Operation], inventory: Cloud
 ) -> None:

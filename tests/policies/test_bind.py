@@ -336,19 +336,44 @@ def test_a_rejection_of_the_first_call_stops_the_rest(
     assert len(write_requests(inventory)) == 1
 
 
-def test_one_bad_id_does_not_fail_the_other_targets(
+def test_a_403_with_an_unknown_code_refuses_a_target_not_the_operation(
     policyadmin: Client, inventory: Cloud
+) -> None:
+    ids = [*inventory.free(10), *(f"nobody-{n}" for n in range(35))]
+    inventory.fault(
+        "BindDevicePolicy",
+        "status",
+        match={"ids": [ids[1]]},
+        status=403,
+        error_code="IOTDA.019999",
+        error_msg="The device is under contract.",
+    )
+    bind(policyadmin, inventory, pasted="\n".join(ids))
+    run_workers()
+    assert outcome_counts(only()) == {"failed": 36, "ok": 9}
+    assert target_error_codes(only())[ids[1]] == "IOTDA.019999"
+    text = policyadmin.get(only().get_absolute_url()).text
+    assert "IoTDA Admin does not know this error code." in text
+    assert "The device is under contract." in text
+    assert "permission" not in text
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "IOTDA.000006"), (403, "IOTDA.001000")]
+)
+def test_one_bad_id_does_not_fail_the_other_targets(
+    policyadmin: Client, inventory: Cloud, status: int, code: str
 ) -> None:
     ids = inventory.free(3)
     inventory.fault(
         "BindDevicePolicy",
         "status",
         match={"ids": [ids[1]]},
-        status=400,
-        error_code="IOTDA.000006",
+        status=status,
+        error_code=code,
     )
     bind(policyadmin, inventory, *ids)
     assert outcome_counts(only()) == {"pending": 3}
     run_workers()
     assert target_states(only()) == {ids[0]: "ok", ids[1]: "failed", ids[2]: "ok"}
-    assert target_error_codes(only())[ids[1]] == "IOTDA.000006"
+    assert target_error_codes(only())[ids[1]] == code

@@ -13,7 +13,7 @@ class ErrorAction(Enum):
     WAIT_FOR_TASK = auto()  # too many batch tasks are running: send it later
     RETRY = auto()  # the request did not reach IoTDA: send it again, a few times
     STOP = auto()  # the rest of the operation would be rejected as well
-    SPLIT = auto()  # one bad id rejects the whole request: send each id separately
+    SPLIT = auto()  # one target may reject the whole request: send each separately
     FAIL = auto()  # rejected
 
 
@@ -30,6 +30,6 @@ def classify(error: IotdaError, verb: Verb, targets: int) -> ErrorAction:
         return ErrorAction.RETRY
     if verb.stops(error):
         return ErrorAction.STOP
-    if error.status == 400 and targets > 1:
+    if error.status in (400, 403) and targets > 1:
         return ErrorAction.SPLIT
     return ErrorAction.FAIL

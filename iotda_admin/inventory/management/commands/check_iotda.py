@@ -12,6 +12,8 @@ from iotda_admin.inventory.connection_errors import authentication, explain_erro
 from iotda_admin.iotda import IotdaError, PageQuery
 from iotda_admin.rate.connection import client
 
+WRONG_PLACE = ("IOTDA.000004", "IOTDA.000021")
+
 
 class Command(BaseCommand):
     help = "Checks the connection to IoTDA with read-only calls and explains what is wrong."
@@ -43,8 +45,9 @@ class Command(BaseCommand):
         for name, call in calls.items():
             if error := self.read(name, call):
                 failed.append(name)
-                # A missing permission concerns one call; any other error all of them.
-                if error.status != 403 or error.code == "IOTDA.000021":
+                # A refusal may concern one call; no connection, wrong credentials and a
+                # wrong place concern all of them.
+                if error.status != 403 or error.code in WRONG_PLACE:
                     break
         return failed
 
