@@ -17,7 +17,6 @@ APPEND_ONLY = "The audit trail is append-only: use audit.record to add events."
 FILTER_COLUMNS = {
     "at": "at",
     "kind": "kind",
-    "actor": "actor_name",
     # A user's own events are found by id, because users can be renamed.
     "actor_id": "actor_id",
     "verb": "verb",
@@ -120,8 +119,9 @@ class Event(AppendOnlyModel):
                 models.Index(fields=[column, "id"], name=f"event_{name}")
                 for name, column in FILTER_COLUMNS.items()
             ),
-            # Tickets match in any case: inc-42 finds INC-42.
+            # Tickets and people match in any case: inc-42 finds INC-42.
             models.Index(Upper("ticket"), "id", name="event_ticket_upper"),
+            models.Index(Upper("actor_name"), "id", name="event_actor_upper"),
             models.Index(
                 fields=["id"],
                 condition=models.Q(outside_hours=True),

@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 
-from iotda_admin.core.tidy import tidy
+from iotda_admin.core.tidy import strip_invisible, tidy
 
 
 class IdFilter(forms.CharField):
@@ -12,3 +12,10 @@ class IdFilter(forms.CharField):
 
     def to_python(self, value: Any) -> str:
         return tidy(str(super().to_python(value)))
+
+
+class VisibleText(forms.CharField):
+    """Text without invisible characters: a name that has some looks like another."""
+
+    def to_python(self, value: Any) -> str:
+        return strip_invisible(str(super().to_python(value))).strip()

@@ -5,7 +5,8 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.access.scope import AnyUser
-from iotda_admin.core.forms import IdFilter
+from iotda_admin.core.forms import IdFilter, VisibleText
+from iotda_admin.core.search import equals
 from iotda_admin.operations.verbs import all_verbs
 
 ME, NOBODY = "me", "nobody"
@@ -23,8 +24,8 @@ class FailureFilterForm(forms.Form):
     """The filters of the list, as its URL holds them."""
 
     target = IdFilter(label=_("Target ID"), required=False, max_length=128)
-    ticket = forms.CharField(label=_("Ticket"), required=False, max_length=64)
-    owner = forms.CharField(label=_("Assignee"), required=False, max_length=150)
+    ticket = VisibleText(label=_("Ticket"), required=False, max_length=64)
+    owner = VisibleText(label=_("Assignee"), required=False, max_length=150)
     verb = forms.ChoiceField(label=_("Change"), choices=verb_choices, required=False)
     can = forms.ChoiceField(
         label=_("Retry"),
@@ -57,11 +58,9 @@ class FailureFilterForm(forms.Form):
             found &= {
                 ME: Q(assignment__assignee=user.pk),
                 NOBODY: Q(assignment=None) | Q(assignment__assignee_name=""),
-            }.get(assignee, Q(assignment__assignee_name=assignee))
+            }.get(assignee, equals(assignee, "assignment__assignee_name"))
         if ticket := values.get("ticket"):
-            found &= Q(operation__ticket__iexact=ticket) | Q(
-                assignment__ticket__iexact=ticket
-            )
+            found &= equals(ticket, "operation__ticket", "assignment__ticket")
         if verb := values.get("verb"):
             found &= Q(operation__verb=verb)
         if target := values.get("target"):
@@ -73,7 +72,7 @@ class NoteForm(forms.Form):
     """Only changed fields are saved."""
 
     note = forms.CharField(label=_("Note"), required=False, max_length=500)
-    ticket = forms.CharField(label=_("Ticket"), required=False, max_length=64)
+    ticket = VisibleText(label=_("Ticket"), required=False, max_length=64)
 
 
 class ResolveForm(forms.Form):

@@ -123,6 +123,11 @@ def trail() -> Trail:
     [
         ({}, [8, 7, 6, 5, 4, 3, 2, 1]),
         ({"actor": "Bob"}, [4, 3]),
+        ({"actor": "bOB"}, [4, 3]),
+        ({"actor": "\u2066Bob\u2069 "}, [4, 3]),
+        ({"ticket": "INC-1\u200b"}, [2, 1]),
+        ({"ticket": "“inc-1”,"}, [2, 1]),
+        ({"ticket": "ＩＮＣ－１"}, [2, 1]),
         ({"kind": "operation.asked"}, [5, 3, 1]),
         ({"verb": "policy.bind"}, [5, 4, 3]),
         ({"target": "pump"}, [4, 3, 2, 1]),
@@ -133,6 +138,10 @@ def trail() -> Trail:
         ({"code": "IOTDA.015204"}, [4]),
         ({"ticket": "inc-1"}, [2, 1]),
         ({"operation": "op-2"}, [7, 4, 3]),
+        ({"operation": "OP2"}, [7, 4, 3]),
+        ({"operation": "op 2"}, [7, 4, 3]),
+        ({"operation": "#2"}, [7, 4, 3]),
+        ({"operation": "2"}, [7, 4, 3]),
         ({"source": "cli"}, [3]),
         ({"whole": "on"}, [5]),
         ({"reason": "unpaid"}, [2, 1]),
@@ -330,6 +339,14 @@ def test_an_invalid_filter_finds_nothing_and_is_named(auditor: Client) -> None:
         ("Bob", "actor=Bob"),
         ("IOTDA.015204", "code=IOTDA.015204"),
         ("OP-2", "operation=OP-2"),
+        ("OP2", "operation=OP2"),
+        ("op 2", "operation=op+2"),
+        ("#2", "operation=%232"),
+        ("OP‑2", "operation=OP-2"),
+        ("INC-1\u200b", "ticket=INC-1"),
+        ("\u202apump\u202c", "target=pump"),
+        ("bob", "actor=bob"),
+        ("2", "reason=2"),
         ("customer", "reason=customer"),
     ],
 )
@@ -340,6 +357,24 @@ def test_the_search_box_finds_the_filter_for_a_text(
         trail.client().get("/audit/", {"q": typed, "actor": ""})["Location"]
         == f"/audit/?{query}"
     )
+
+
+def test_a_ticket_that_looks_like_an_operation_is_found(trail: Trail) -> None:
+    say("operation.asked", ticket="#2")
+    assert trail.client().get("/audit/?q=%232")["Location"] == "/audit/?ticket=%232"
+
+
+def test_people_and_tickets_are_found_in_any_case_of_any_letter() -> None:
+    trail = Trail()
+    say("login", actor_id=8, actor_name="Øyvind", ticket="ÄND-7 ж")
+    for actor in ("øyvind", "ØYVIND", "Øyvind"):
+        assert trail.found(actor=actor) == [1]
+    for ticket in ("änd-7 ж", "ÄND-7 Ж", "änd-7 Ж"):
+        assert trail.found(ticket=ticket) == [1]
+
+
+def test_an_operation_is_shown_by_its_number(auditor: Client) -> None:
+    assert "<bdi>OP-2</bdi>" in auditor.get("/audit/?operation=%232").text
 
 
 def test_each_filter_has_a_chip_that_removes_it(trail: Trail) -> None:

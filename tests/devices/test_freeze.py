@@ -51,6 +51,14 @@ def test_unfreeze_unfreezes_the_device(operator: Client, inventory: Cloud) -> No
     assert Device.objects.get(pk=device).status == "OFFLINE"
 
 
+def test_a_ticket_is_recorded_without_invisible_characters(
+    operator: Client, inventory: Cloud
+) -> None:
+    form = change_form(ticket="\u2066INC-9\u2069\u200b")
+    operator.post(f"/devices/{inventory.known_ids['online']}/freeze/", form)
+    assert Operation.objects.get().ticket == "INC-9"
+
+
 def test_an_htmx_request_gets_the_row(operator: Client, inventory: Cloud) -> None:
     device = inventory.known_ids["online"]
     response = freeze(operator, device, headers=HTMX)

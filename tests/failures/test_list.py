@@ -113,7 +113,13 @@ def test_failures_of_others_do_not_hide_own_failures(
     assert "?code=IOTDA.015204" in operator.get("/failures/").text
 
 
-FOUND = ["ticket=inc-7", "verb=policy.bind", "owner=nobody"]
+FOUND = [
+    "ticket=inc-7",
+    "ticket=INC-7%E2%80%8B",
+    "ticket=“INC-7”",
+    "verb=policy.bind",
+    "owner=nobody",
+]
 MISSED = [
     "ticket=INC-8",
     "verb=device.freeze",
@@ -131,6 +137,13 @@ def test_the_url_filters_the_list(me: Client, full: Operation) -> None:
         for query in [*FOUND, *MISSED]
     }
     assert found == dict.fromkeys(FOUND, True) | dict.fromkeys(MISSED, False)
+
+
+def test_an_assignee_is_found_in_any_case(me: Client, full: Operation) -> None:
+    me.post("/failures/take/", {"target": full.targets.get().pk})
+    name = full.targets.get().assignment.assignee_name
+    for typed in (name.upper(), name.title(), f"{name}\u200b"):
+        assert "IoTDA said" in me.get("/failures/", {"owner": typed}).text
 
 
 def test_an_invalid_filter_is_ignored(me: Client, full: Operation) -> None:

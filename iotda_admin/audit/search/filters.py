@@ -14,7 +14,8 @@ from django.utils.translation import gettext_lazy as _
 from iotda_admin.audit import hooks
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.search.words import reason_words
-from iotda_admin.core.forms import IdFilter
+from iotda_admin.core.forms import IdFilter, VisibleText
+from iotda_admin.core.search import operation_number
 from iotda_admin.core.time_zone import (
     occurs_twice,
     resolve_local_time,
@@ -79,11 +80,24 @@ class BoundaryField(forms.DateTimeField):
         return resolve_local_time(at, timezone.get_current_timezone(), later=self.later)
 
 
+class OperationField(forms.CharField):
+    """The number of an operation, as people write it."""
+
+    default_error_messages = {"invalid": _("Write an operation number like OP-12.")}
+
+    def to_python(self, value: Any) -> Any:
+        text = str(super().to_python(value))
+        number = operation_number(text)
+        if text and number is None:
+            raise ValidationError(self.error_messages["invalid"], code="invalid")
+        return number
+
+
 class AuditFilterForm(forms.Form):
     """One field per filter. While a filter is invalid, nothing is found."""
 
-    ticket = forms.CharField(label=_("Ticket"), max_length=64)
-    actor = forms.CharField(label=_("Person"), max_length=150)
+    ticket = VisibleText(label=_("Ticket"), max_length=64)
+    actor = VisibleText(label=_("Person"), max_length=150)
     kind = forms.ChoiceField(
         label=_("Event"), choices=[("", _("Any event")), *Event.Kind.choices]
     )
@@ -97,11 +111,7 @@ class AuditFilterForm(forms.Form):
     reason = forms.CharField(
         label=_("Words of the reason"), max_length=200, validators=[validate_words]
     )
-    operation = forms.RegexField(
-        r"\A(?i:OP-)?[0-9]{1,18}\Z",
-        label=_("Operation"),
-        error_messages={"invalid": _("Write an operation number like OP-12.")},
-    )
+    operation = OperationField(label=_("Operation"))
     source = forms.ChoiceField(
         label=_("Source"), choices=[("", _("Any source")), *SOURCES]
     )
@@ -122,10 +132,6 @@ class AuditFilterForm(forms.Form):
         self.time_zone: ZoneInfo = named or timezone.get_current_timezone()
         with timezone.override(self.time_zone):
             self.full_clean()
-
-    def clean_operation(self) -> int | None:
-        number = self.cleaned_data["operation"].upper().removeprefix("OP-")
-        return int(number) if number else None
 
     @property
     def active(self) -> dict[str, Any]:
@@ -152,7 +158,7 @@ class AuditFilterForm(forms.Form):
                 at = value.astimezone(self.time_zone)
                 offset = f" {at:%:z}" if occurs_twice(at) else ""
                 return f"{at:%Y-%m-%d %H:%M}{offset} {self.time_zone.key}"
-            case forms.RegexField():
+            case OperationField():
                 return f"OP-{value}"
             case forms.BooleanField():
                 return ""

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from django.db.models import CharField, F, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Upper
-from django.db.models.lookups import Exact, In
+from django.db.models.lookups import In
 
 from iotda_admin.audit.models import Event, Outcome
+from iotda_admin.core.search import spellings
 
 # Greater than any event id.
 END_ID = 2**62
@@ -75,10 +76,12 @@ def by_column(column: str, *values: Any) -> Filter:
     return Filter(IndexedIds(rows), In(unindexed(F(column)), values))
 
 
-def by_ticket(ticket: str) -> Filter:
-    same = Upper(Value(ticket))
-    rows = Event.objects.alias(upper=Upper("ticket")).filter(upper=same)
-    return Filter(IndexedIds([rows]), Exact(unindexed(Upper("ticket")), same))
+def by_name(column: str, name: str) -> Filter:
+    """Filter by a column whose index has its values in upper case."""
+    names = [Upper(Value(each)) for each in spellings(name)]
+    events = Event.objects.alias(upper=Upper(column))
+    rows = [events.filter(upper=each) for each in names]
+    return Filter(IndexedIds(rows), In(unindexed(Upper(column)), names))
 
 
 def by_value(**value: Any) -> Filter:

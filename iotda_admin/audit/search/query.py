@@ -23,8 +23,8 @@ from iotda_admin.audit.search.indexes import (
     KnownIds,
     Span,
     by_column,
+    by_name,
     by_target,
-    by_ticket,
     by_value,
 )
 from iotda_admin.audit.search.words import events_with_words, reason_matcher
@@ -202,7 +202,7 @@ def event_filters(active: dict[str, Any]) -> Iterator[Filter]:
     for name, value in active.items():
         match name:
             case "actor":
-                yield by_column("actor_name", value)
+                yield by_name("actor_name", value)
             case "kind" | "verb" | "source":
                 yield by_column(name, value)
             case "outcome" if value == DENIED:
@@ -210,7 +210,7 @@ def event_filters(active: dict[str, Any]) -> Iterator[Filter]:
             case "policy":
                 yield by_policy(value)
             case "ticket":
-                yield by_ticket(value)
+                yield by_name("ticket", value)
             case "operation":
                 yield by_value(operation=value)
             case "outside":

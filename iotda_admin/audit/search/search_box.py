@@ -8,6 +8,7 @@ from iotda_admin.access.scope import AnyUser
 from iotda_admin.audit.search.filters import AuditFilterForm
 from iotda_admin.audit.search.indexes import Span
 from iotda_admin.audit.search.query import TrailSearch
+from iotda_admin.core.search import operation_number
 from iotda_admin.core.tidy import tidy
 
 # The most frequent first. A user whose account was changed is also a target; actor comes
@@ -24,6 +25,9 @@ def filter_for_text(text: str, user: AnyUser) -> dict[str, str]:
     for name in FILTERS_TO_TRY:
         if finds_events(name, text, user):
             return {name: text}
+    # Numbers alone are more often words of a reason.
+    if operation_number(text) is not None and not text.isdecimal():
+        return {"operation": text}
     return {"reason": text}
 
 

@@ -14,6 +14,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from iotda_admin.core.forms import VisibleText
 from iotda_admin.core.id_columns import Column, ColumnNeeded
 from iotda_admin.core.id_import import (
     file_as_text,
@@ -55,9 +56,7 @@ class ChangeForm(forms.Form):
             "required": gettext_lazy("Say why: the reason is kept in the audit trail.")
         },
     )
-    ticket = forms.CharField(
-        label=gettext_lazy("Ticket"), max_length=64, required=False
-    )
+    ticket = VisibleText(label=gettext_lazy("Ticket"), max_length=64, required=False)
     key = forms.RegexField(
         r"\A[0-9a-f]{32}\Z",
         widget=forms.HiddenInput,
