@@ -148,9 +148,15 @@ class PolicyVerb(PolicyOptions, Verb):
     def resolve(self, client: Client, request: OperationRequest) -> OperationRequest:
         standing = self.standing_now(client, request, request.ids)
         rows = known_targets(request.target_type, request.ids)
+        targets = target_specs(rows, request.ids)
+        if not self.bound:
+            # A target that the inventory does not know may be mistyped.
+            unknown = {target.id for target in targets if not target.space}
+            standing = {
+                id: s for id, s in standing.items() if not (s and id in unknown)
+            }
         targets = [
-            target._replace(stood_before=standing[target.id])
-            for target in target_specs(rows, request.ids)
+            target._replace(stood_before=standing.get(target.id)) for target in targets
         ]
         return replace(request, targets=targets)
 
@@ -192,6 +198,7 @@ class PolicyVerb(PolicyOptions, Verb):
             for id, outcome in outcomes.items()
             if outcome.state == State.FAILED
             and (outcome.code not in CODES or request.stood_before.get(id))
+            and (self.bound or request.stood_before.get(id) is not None)
         }
         if not doubtful:
             return {}

@@ -305,8 +305,12 @@ def named_values(rows: Iterator[Row], index: int, kind: str) -> Iterator[Value]:
     """Yield the values below a heading; joined exports repeat it."""
     _line, headings = next(rows)
     name, width = simplified(headings[index]), len(headings)
+    types = [n for n, cell in enumerate(headings) if simplified(cell) == "targettype"]
     for line, row in rows:
         value = cell_at(row, index)
+        if name == "targetid" and any(cell_at(row, n) != kind for n in types):
+            # The audit trail's CSV has targets of all types.
+            continue
         if not HAS_DIGIT.search(value):
             if repeats_heading(row, index, name, kind, line):
                 width = len(row)

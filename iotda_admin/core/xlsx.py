@@ -43,8 +43,7 @@ def sheet_rows(file: IO[bytes], cells_limit: int) -> Iterator[tuple[int, list[st
         with CalamineWorkbook.from_filelike(file) as workbook:
             index = first_sheet(workbook)
             sheet = workbook.get_sheet_by_index(index)
-            top = sheet.start[0] if sheet.start else 0
-            for number, row in enumerate(sheet.iter_rows(), top + 1):
+            for number, row in enumerate(sheet.iter_rows(), 1):
                 yield number, [cell_text(cell) for cell in row]
     except (UnreadableFile, GeneratorExit, KeyboardInterrupt, SystemExit):
         raise

@@ -14,7 +14,7 @@ from iotda_admin.operations.cli.utility import Utility
 from iotda_admin.operations.models import Operation
 from tests.cloud import Cloud
 from tests.core.workbooks import workbook
-from tests.operation_helpers import change_form
+from tests.operation_helpers import change_form, run_workers
 
 VALVE, METER, HUB = "7c1e_valve-204", "7c1e_meter-31", "7c1e_hub-9"
 BOTH = [VALVE, METER]
@@ -364,3 +364,17 @@ def test_a_command_refuses_a_column_that_is_not_there(
     assert f"No single column is named “{column}”" in err
     assert '--column "Valve Key"' in err
     assert not Operation.objects.exists()
+
+
+def test_every_csv_file_of_ours_is_read_back(admin: Client, inventory: Cloud) -> None:
+    ids = ["-7c1e_gone", "7c1e_gone", "0071"]
+    admin.post("/devices/selection.freeze/", change_form(target=ids))
+    run_workers()
+    operation = Operation.objects.get()
+    failures = admin.get(f"{operation.get_absolute_url()}failures.csv").getvalue()
+    trail = admin.get("/audit/export.csv").getvalue()
+    for data in (failures, trail):
+        form = {"upload": SimpleUploadedFile("a.csv", data)}
+        page = admin.post("/devices/selection.freeze/", form)
+        assert page.status_code == 200
+        assert sorted(page.context["selection"].changing) == sorted(ids)

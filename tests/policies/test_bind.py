@@ -221,6 +221,14 @@ def test_a_second_bind_is_recorded_as_already(
     assert outcome_counts(only()) == {"already": 1}
 
 
+def test_an_unbind_of_an_unknown_device_fails(
+    policyadmin: Client, inventory: Cloud
+) -> None:
+    unbind(policyadmin, inventory, "no-such-device")
+    assert target_error_codes(only()) == {"no-such-device": "IOTDA.014000"}
+    assert outcome_counts(only()) == {"failed": 1}
+
+
 @pytest.mark.parametrize("answer", ["success", "failure"])
 def test_an_unbind_of_an_unbound_target_is_already(
     policyadmin: Client, inventory: Cloud, answer: str
