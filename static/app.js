@@ -107,7 +107,7 @@
   on("htmx:afterSwap", () => {
     for (const [id, open] of folds) {
       const fold = document.getElementById(id)
-      if (fold) fold.open = open
+      if (fold) fold.open = open || (fold.open && !fold.closest("[data-changed]"))
     }
     if (focused && document.activeElement === document.body) one(focused)?.focus({ preventScroll: true })
     focused = undefined

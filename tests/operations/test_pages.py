@@ -27,7 +27,7 @@ from tests.operation_helpers import (
     write_requests,
 )
 
-POLLING = 'hx-trigger="load delay:'
+POLLING = 'hx-trigger="every '
 
 
 @pytest.fixture
