@@ -10,15 +10,21 @@ from devices.targets import count_statuses
 from iotda_admin.access.scope import in_scope
 from iotda_admin.core.http import render
 from iotda_admin.failures.queries import COUNT_LIMIT, count_open_failures
+from iotda_admin.failures.views import SEE_FAILURES
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.operations.models import Chunk, Operation, Target
-from iotda_admin.operations.web.views import SEE, visible, with_counts
+from iotda_admin.operations.permissions import (
+    operations_in_queue,
+    visible_operations,
+)
+from iotda_admin.operations.web.views import with_counts
 
 
 @require_safe
 def overview(request: HttpRequest) -> HttpResponse:
     mine = in_scope(Device.objects.order_by(), request.user)
     counts = count_statuses(mine)
+    operations = visible_operations(request.user)
     context = {
         "total": counts.total(),
         "bars": bars(counts),
@@ -26,16 +32,18 @@ def overview(request: HttpRequest) -> HttpResponse:
         "products": in_scope(Product.objects.all(), request.user).count(),
         "spaces": in_scope(Space.objects.all(), request.user).count(),
         "last_run": SyncRun.objects.exclude(finished_at=None).first(),
+        "recent": with_counts(list(operations[:8])),
+        "running": operations.filter(state=Operation.State.RUNNING).count(),
     }
-    if request.user.has_perm(SEE):
-        own = visible(request)
-        unsettled = Target.objects.filter(operation__in=own, state=Target.State.UNKNOWN)
+    if request.user.has_perm(SEE_FAILURES):
+        queue = operations_in_queue(request.user)
+        unsettled = Target.objects.filter(
+            operation__in=queue, state=Target.State.UNKNOWN
+        )
         context |= {
-            "may_see_operations": True,
-            "failures": count_open_failures(own),
+            "may_see_failures": True,
+            "failures": count_open_failures(queue),
             "count_limit": COUNT_LIMIT,
-            "recent": with_counts(list(own[:8])),
-            "running": own.filter(state=Operation.State.RUNNING).count(),
             "unknown": unsettled.count(),
             # The others cannot be read back: their targets were changed again since.
             "looked_up": unsettled.filter(chunk__state=Chunk.State.UNKNOWN).count(),

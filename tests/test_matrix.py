@@ -28,7 +28,8 @@ from tests.samples import SAMPLES
 ROLES = ["anonymous", "viewer", "operator", "policy admin", "auditor", "admin"]
 # A cell is the HTTP status. Nothing is sent to the platform by any of these requests: the
 # forms are empty, or refused. 302 for anonymous is the login page; 405 a method that is not answered; 422 an
-# incomplete form; 404 for an operator is another user's operation.
+# incomplete form; 404 for an operator is another user's audit event. Every user with its resource spaces may
+# read another user's operation; its follow-ups need the permission of the verb.
 # A plain line: the object, if there is one, is in a resource space of the user. A superuser's are all: they
 # are answered as an admin.
 # outside: it is not, and it is as if it did not exist. Without such a line it makes no difference.
@@ -55,21 +56,21 @@ policies:bind_selection mixed             302  403  403  200  403  200   302  40
 policies:unbind                           302  403  403  302  403  302   302  403  403  200  403  200
 policies:unbind outside                   302  403  403  404  403  404   302  403  403  404  403  404
 policies:unbind mixed                     302  403  403  403  403  403   302  403  403  403  403  403
-operations:operations                     302  403  200  200  200  200   302  405  405  405  405  405
-operations:operation                      302  403  404  200  200  200   302  405  405  405  405  405
-operations:operation outside              302  403  404  404  404  404   302  405  405  405  405  405
-operations:targets                        302  403  404  200  200  200   302  405  405  405  405  405
-operations:targets outside                302  403  404  404  404  404   302  405  405  405  405  405
-operations:failures                       302  403  404  200  200  200   302  405  405  405  405  405
-operations:failures outside               302  403  404  404  404  404   302  405  405  405  405  405
-operations:check                          302  405  405  405  405  405   302  403  404  403  403  302
-operations:check outside                  302  405  405  405  405  405   302  403  404  404  404  404
-operations:retry                          302  403  404  403  403  200   302  403  404  403  403  422
-operations:retry outside                  302  403  404  404  404  404   302  403  404  404  404  404
-operations:undo                           302  403  404  403  403  200   302  403  404  403  403  422
-operations:undo outside                   302  403  404  404  404  404   302  403  404  404  404  404
-operations:cancel                         302  403  404  403  403  200   302  403  404  403  403  302
-operations:cancel outside                 302  403  404  404  404  404   302  403  404  404  404  404
+operations:operations                     302  200  200  200  200  200   302  405  405  405  405  405
+operations:operation                      302  200  200  200  200  200   302  405  405  405  405  405
+operations:operation outside              302  404  404  404  404  404   302  405  405  405  405  405
+operations:targets                        302  200  200  200  200  200   302  405  405  405  405  405
+operations:targets outside                302  404  404  404  404  404   302  405  405  405  405  405
+operations:failures                       302  200  200  200  200  200   302  405  405  405  405  405
+operations:failures outside               302  404  404  404  404  404   302  405  405  405  405  405
+operations:check                          302  405  405  405  405  405   302  403  302  403  403  302
+operations:check outside                  302  405  405  405  405  405   302  404  404  404  404  404
+operations:retry                          302  403  200  403  403  200   302  403  422  403  403  422
+operations:retry outside                  302  404  404  404  404  404   302  404  404  404  404  404
+operations:undo                           302  403  200  403  403  200   302  403  422  403  403  422
+operations:undo outside                   302  404  404  404  404  404   302  404  404  404  404  404
+operations:cancel                         302  403  200  403  403  200   302  403  302  403  403  302
+operations:cancel outside                 302  404  404  404  404  404   302  404  404  404  404  404
 failures:failures                         302  403  200  200  200  200   302  405  405  405  405  405
 failures:take                             302  302  302  302  302  302   302  403  302  302  403  302
 failures:give_back                        302  302  302  302  302  302   302  403  302  302  403  302

@@ -11,7 +11,7 @@ from iotda_admin.core.pagination import valid_key
 from iotda_admin.failures.forms import FailureFilterForm
 from iotda_admin.failures.queries import COUNT_LIMIT, filter_failures, in_group
 from iotda_admin.operations.models import Target
-from iotda_admin.operations.web.views import visible
+from iotda_admin.operations.permissions import operations_in_queue
 
 # Fields of a request; without any of these, it selects nothing.
 SELECTING = {"all", "only", "target"}
@@ -64,7 +64,7 @@ def selected_failures(
     else:
         keys = whole_numbers(sent.getlist("only") or sent.getlist("target"))
         rows = Target.objects.filter(
-            pk__in=keys[:COUNT_LIMIT], operation__in=visible(request)
+            pk__in=keys[:COUNT_LIMIT], operation__in=operations_in_queue(request.user)
         )
         if rows.count() < len(keys):
             # Reject the whole request if the user may not see one of them.
@@ -80,7 +80,7 @@ def selected_failures(
 
 def matching_failures(request: HttpRequest, query: QueryDict) -> QuerySet[Target]:
     filters = FailureFilterForm(query).filters(request.user)
-    rows = filter_failures(visible(request), filters)
+    rows = filter_failures(operations_in_queue(request.user), filters)
     return in_group(rows, query.get("state", ""), query.get("code", ""))
 
 

@@ -34,18 +34,21 @@ from iotda_admin.failures.selection import (
     whole_numbers,
 )
 from iotda_admin.operations.models import Target
+from iotda_admin.operations.permissions import operations_in_queue
 from iotda_admin.operations.web.forms import ChangeForm
-from iotda_admin.operations.web.views import SEE, visible, with_counts
+from iotda_admin.operations.web.views import with_counts
 
 type View = Callable[[HttpRequest], HttpResponse]
 type SelectionView = Callable[[FailureSelection], HttpResponse]
 type SelectionDecorator = Callable[[SelectionView], View]
+# Whose failures a user sees, ``operations_in_queue`` decides.
+SEE_FAILURES = "operations.view_own_operation"
 # Proxies may reject longer URLs; the sign-in page's URL quotes this one.
 URL_LENGTH = 3900
 
 
 @require_safe
-@permission_required(SEE, raise_exception=True)
+@permission_required(SEE_FAILURES, raise_exception=True)
 def failures(request: HttpRequest) -> HttpResponse:
     form = FailureFilterForm(request.GET)
     state = request.GET.get("state", "")
@@ -57,7 +60,9 @@ def failures(request: HttpRequest) -> HttpResponse:
         template = "failures/solved.html"
         context["page"] = paginate(resolved_by_hand(request), request, descending=True)
         return render(request, template, context, part="list")
-    rows = filter_failures(visible(request), form.filters(request.user))
+    rows = filter_failures(
+        operations_in_queue(request.user), form.filters(request.user)
+    )
     if state == Target.State.UNKNOWN or code:
         template = "failures/group.html"
         group = failure_group(rows, state, code)
@@ -78,14 +83,14 @@ def matches(group: FailureGroup, can: str) -> bool:
 
 def resolved_by_hand(request: HttpRequest) -> QuerySet[Assignment]:
     return Assignment.objects.filter(
-        closed_at__isnull=False, target__operation__in=visible(request)
+        closed_at__isnull=False, target__operation__in=operations_in_queue(request.user)
     ).select_related("target__operation")
 
 
 def created_retries(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the operations that a retry on this page has just created."""
     keys = whole_numbers(request.GET.get("asked", "").split(",")[:20])
-    return with_counts(list(visible(request).filter(pk__in=keys)))
+    return with_counts(list(operations_in_queue(request.user).filter(pk__in=keys)))
 
 
 def action(*, form: bool = False, resolved: bool = False) -> SelectionDecorator:
@@ -102,7 +107,7 @@ def action(*, form: bool = False, resolved: bool = False) -> SelectionDecorator:
             posted = request.method == "POST"
             if not posted and not (form and SELECTING & set(request.GET)):
                 return redirect("failures:failures")
-            if not request.user.has_perms([SEE, "failures.change_care"]):
+            if not request.user.has_perms([SEE_FAILURES, "failures.change_care"]):
                 raise PermissionDenied
             selection = selected_failures(request, resolved=resolved)
             if not selection.targets:

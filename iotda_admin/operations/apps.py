@@ -18,7 +18,7 @@ class OperationsConfig(AppConfig):
 
         declare_permission(
             "operations.view_own_operation",
-            _("Can see own operations"),
+            _("Can see failures of own operations, and own audit events"),
             "operator",
             "policy admin",
             "auditor",
@@ -26,7 +26,7 @@ class OperationsConfig(AppConfig):
         )
         declare_permission(
             "operations.view_operation",
-            _("Can see all operations"),
+            _("Can see failures of the operations of all users"),
             "policy admin",
             "auditor",
             "admin",

@@ -1,7 +1,7 @@
 """Who may see an operation, and who may request one: by permission, scope and limit.
 
-An operation belongs to the resource spaces of all its targets. A user who may not see one
-of them may not see the operation.
+An operation belongs to the resource spaces of all its targets. Every user who has all of
+them may see the operation; a user without one of them may not.
 """
 
 from collections.abc import Mapping, Sequence
@@ -71,16 +71,8 @@ def authorize(user: AnyUser | None, subject: OperationRequest | Operation) -> De
 
 
 def visible_operations(user: AnyUser) -> QuerySet[Operation]:
-    """Return all operations, or a user's own; both in_scope the user's spaces."""
+    """Return the operations whose spaces are all the user's, as ``covers_operation`` decides."""
     rows = Operation.objects.all()
-    if not user.has_perm("operations.view_operation"):
-        rows = rows.filter(actor=user.pk)
-    return operations_in_scope(rows, user)
-
-
-def operations_in_scope(
-    rows: QuerySet[Operation], user: AnyUser
-) -> QuerySet[Operation]:
     spaces = user_spaces(user)
     if spaces is None:
         return rows
@@ -88,19 +80,22 @@ def operations_in_scope(
     return rows.filter(Exists(own), ~Exists(own.exclude(app_id__in=sorted(spaces))))
 
 
+def operations_in_queue(user: AnyUser) -> QuerySet[Operation]:
+    """Return the visible operations whose failures are in the user's work queue.
+
+    These are the user's own, or those of every user for a user who may see their failures.
+    """
+    rows = visible_operations(user)
+    if user.has_perm("operations.view_operation"):
+        return rows
+    return rows.filter(actor=user.pk)
+
+
 def operation_reaches_outside(spaces: frozenset[str]) -> Exists:
     """Return the condition that the operation of an audit event has a space
     outside these."""
     rows = OperationSpace.objects.filter(operation=OuterRef("operation"))
     return Exists(rows.exclude(app_id__in=sorted(spaces)))
-
-
-def can_see_operation(user: AnyUser, operation: Operation) -> bool:
-    """Decide as ``visible_operations`` does, for a loaded operation."""
-    own = operation.actor_id == user.pk
-    own = own and user.has_perm("operations.view_own_operation")
-    may = own or user.has_perm("operations.view_operation")
-    return may and covers_operation(user, operation)
 
 
 def covers_operation(user: AnyUser, operation: Operation) -> bool:

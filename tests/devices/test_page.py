@@ -1,5 +1,6 @@
 """The page of a device: read from IoTDA, or from the inventory if that fails."""
 
+import re
 from typing import Any
 
 import pytest
@@ -120,15 +121,18 @@ def test_the_page_of_a_device_shows_its_history(
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator", "policy admin", "auditor"])
-def test_actor_and_reason_in_the_history_require_permission(
+def test_the_history_names_the_actor_reason_ticket_and_outcome_to_every_role(
     admin: Client, role: str, inventory: Cloud
 ) -> None:
     device = inventory.known_ids["online"]
     admin.post(f"/devices/{device}/freeze/", change_form())
-    history = page(signed_in(role), device).text.partition('id="history"')[2]
-    assert "Freeze" in history
-    for words in ("admin", "billing dispute", "INC-1", "OP-"):
-        assert (words in history) == (role in ("policy admin", "auditor"))
+    client = signed_in(role)
+    history = page(client, device).text.partition('id="history"')[2]
+    for words in ("Freeze", "Done", "admin", "billing dispute", "INC-1"):
+        assert words in history
+    (url,) = re.findall(r'<a href="(/operations/\d+/)">OP-', history)
+    assert client.get(url).status_code == 200
+    assert ("/audit/" in history) == (role == "auditor")
 
 
 def test_the_policies_show_through_which_target_they_apply(

@@ -6,7 +6,6 @@ from operator import attrgetter
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
@@ -180,15 +179,18 @@ def test_check_now_sends_no_change(
 
 
 @pytest.mark.parametrize(
-    ("role", "may"), [("auditor", False), ("policy admin", False), ("operator", True)]
+    ("role", "may"),
+    [
+        ("viewer", False),
+        ("auditor", False),
+        ("policy admin", False),
+        ("operator", True),
+    ],
 )
 def test_check_now_requires_the_permission_of_the_verb(
     role: str, may: bool, unknown: Any
 ) -> None:
     client = signed_in(role)
-    Group.objects.get(name="operator").permissions.add(
-        Permission.objects.get(codename="view_operation")
-    )
     assert ("Check now" in client.get(unknown.get_absolute_url()).text) == may
     assert client.post(f"{unknown.get_absolute_url()}check/").status_code == (
         302 if may else 403
@@ -214,15 +216,37 @@ def test_check_now_reads_at_most_five_targets(
     assert outcome_counts(operation) == {"ok": 5, "unknown": 2}
 
 
-@pytest.mark.parametrize("page", ["", "targets/", "check/"])
-def test_an_operator_sees_only_their_own_operations(
-    operator: Client, unknown: Any, page: str
+@pytest.mark.parametrize("role", ["viewer", "operator"])
+@pytest.mark.parametrize("page", ["", "targets/", "failures.csv"])
+def test_a_colleagues_operation_can_be_read(role: str, unknown: Any, page: str) -> None:
+    client = signed_in(role)
+    response = client.get(f"{unknown.get_absolute_url()}{page}")
+    assert response.status_code == 200
+    text = "".join(map(bytes.decode, response)) if page else response.text
+    assert unknown.targets.get().target_id in text
+    assert str(unknown) in client.get("/operations/").text
+    assert str(unknown) not in client.get("/operations/?mine=1").text
+
+
+@pytest.mark.parametrize(
+    ("role", "offered"),
+    [("viewer", set()), ("auditor", set()), ("operator", {"retry", "undo"})],
+)
+def test_follow_ups_of_a_colleagues_operation_require_the_permission_of_the_verb(
+    role: str,
+    offered: set[str],
+    start_operation: Callable[..., Operation],
+    inventory: Cloud,
 ) -> None:
-    url = f"{unknown.get_absolute_url()}{page}"
-    assert operator.get(url).status_code in (404, 405)
-    assert operator.post(url).status_code in (404, 405)
-    assert str(unknown) not in operator.get("/operations/").text
-    assert outcome_counts(unknown) == {"unknown": 1}
+    device, child = inventory.known_ids["online"], inventory.known_ids["child"]
+    operation = start_operation("device.freeze", device, child)
+    run_workers()
+    client = signed_in(role)
+    text = client.get(operation.get_absolute_url()).text
+    assert set(re.findall(r'id="(retry|undo|cancel)"', text)) == offered
+    for act in ("retry", "undo", "cancel"):
+        status = client.get(f"{operation.get_absolute_url()}{act}/").status_code
+        assert status == (200 if offered else 403)
 
 
 @pytest.fixture

@@ -97,11 +97,9 @@ def test_only_a_404_from_iotda_means_not_found(
     assert "/policies/nobody/bind/" not in response.text
 
 
-@pytest.mark.parametrize(
-    ("role", "shown"), [("viewer", False), ("operator", False), ("auditor", True)]
-)
-def test_actor_and_reason_in_the_history_require_permission(
-    policyadmin: Client, role: str, shown: bool, inventory: Cloud
+@pytest.mark.parametrize("role", ["viewer", "operator", "auditor"])
+def test_the_history_names_the_actor_reason_and_ticket_to_every_role(
+    policyadmin: Client, role: str, inventory: Cloud
 ) -> None:
     policy = inventory.known_ids["policy"]
     policyadmin.post("/policies/selection.bind/", bind_form(policy, *inventory.free(1)))
@@ -110,7 +108,7 @@ def test_actor_and_reason_in_the_history_require_permission(
     )
     assert "Bind" in history
     for words in ("policyadmin", "billing dispute", "INC-1", "OP-"):
-        assert (words in history) == shown
+        assert words in history
 
 
 def test_its_targets_are_paged(viewer: Client, inventory: Cloud) -> None:

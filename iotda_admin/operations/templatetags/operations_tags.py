@@ -78,11 +78,6 @@ def may_check(context: template.Context, operation: Operation) -> bool:
 
 @register.simple_tag(takes_context=True)
 def may_see(context: template.Context, operation: Operation) -> bool:
-    return permissions.can_see_operation(context["user"], operation)
-
-
-@register.simple_tag(takes_context=True)
-def covers(context: template.Context, operation: Operation) -> bool:
     """Return whether all targets and the policy are in the user's resource spaces."""
     return permissions.covers_operation(context["user"], operation)
 

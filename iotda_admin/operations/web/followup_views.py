@@ -38,7 +38,6 @@ from iotda_admin.operations.web.responses import (
 from iotda_admin.operations.web.views import (
     can_check_operation,
     may_ask,
-    may_view,
     visible_or_404,
 )
 from iotda_admin.rate.connection import client
@@ -68,7 +67,6 @@ def available_follow_ups(
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may_view
 def cancel(request: HttpRequest, number: int) -> HttpResponse:
     row = visible_or_404(request, number)
     if not can_check_operation(request.user, row):
@@ -92,7 +90,6 @@ def confirm(request: HttpRequest, row: Operation, status: int = 200) -> HttpResp
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may_view
 def follow_up(
     request: HttpRequest, number: int, plan_of: type[FollowUpPlan]
 ) -> HttpResponse:

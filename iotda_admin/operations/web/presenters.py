@@ -7,7 +7,7 @@ from iotda_admin.operations.causes import TARGETS_SHOWN, failure_causes
 from iotda_admin.operations.counts import UNSUCCESSFUL, State, target_counts
 from iotda_admin.operations.followups.links import operation_links
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.permissions import operations_in_scope
+from iotda_admin.operations.permissions import visible_operations
 from iotda_admin.operations.verbs import get_verb
 from iotda_admin.operations.web.progress import operation_progress
 
@@ -58,5 +58,5 @@ def target_history(target_type: str, target_id: str) -> list[Target]:
 
 def policy_history(policy_id: str, user: AnyUser) -> list[Operation]:
     """Return the last changes with the policy whose targets are all in the user's spaces."""
-    rows = operations_in_scope(Operation.objects.filter(policy_id=policy_id), user)
+    rows = visible_operations(user).filter(policy_id=policy_id)
     return list(rows.prefetch_related("spaces")[:20])
