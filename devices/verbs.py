@@ -35,6 +35,7 @@ from iotda_admin.iotda import (
 from iotda_admin.operations.error_codes import MOVED, NOT_DIRECT
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.requests import OperationRequest, target_specs
+from iotda_admin.operations.task_slots import create_task
 from iotda_admin.operations.verbs import (
     State,
     TargetOutcome,
@@ -247,9 +248,8 @@ class FreezeSwitch(DeviceVerb):
         """
         if not request.task_name:
             return super().send(client, request)
-        task_id, ack = client.create_batch_task(
-            request.task_name, self.task_type, request.ids
-        )
+        name, ids = request.task_name, request.ids
+        task_id, ack = create_task(client, name, self.task_type, ids)
         return VerbAnswer({}, ack.status, ack.request_id, task_id)
 
 

@@ -49,6 +49,7 @@ from .policies import (
 from .tasks import (
     BATCH_TARGET_LIMIT,
     RUNNING_TASK_LIMIT,
+    TASK_TYPES,
     BatchTaskInfo,
     BatchTaskPage,
     TaskProgress,
@@ -63,6 +64,7 @@ __all__ = [
     "FIRST_PAGE",
     "PAGE_LIMIT",
     "RUNNING_TASK_LIMIT",
+    "TASK_TYPES",
     "AkSk",
     "BadResponse",
     "BatchTaskInfo",

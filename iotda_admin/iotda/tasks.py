@@ -13,10 +13,23 @@ from .responses import Endpoint
 from .transport import Response
 
 BATCH_TARGET_LIMIT = 30_000  # device ids in one task
-RUNNING_TASK_LIMIT = 10  # tasks that run at once in a resource space
+RUNNING_TASK_LIMIT = 10  # tasks of all types that run at once in a resource space
 TASK_FINISHED = frozenset({"Success", "Fail", "PartialSuccess", "Stopped"})
 
-TaskType = Literal["freezeDevices", "unfreezeDevices"]
+TaskType = Literal[
+    "freezeDevices",
+    "unfreezeDevices",
+    "createDevices",
+    "updateDevices",
+    "deleteDevices",
+    "createCommands",
+    "createAsyncCommands",
+    "createMessages",
+    "updateDeviceShadows",
+    "softwareUpgrade",
+    "firmwareUpgrade",
+    "moduleUpgrade",
+]
 TASK_TYPES = get_args(TaskType)
 
 _TASK_NAME = re.compile(r"[A-Za-z0-9_\u4e00-\u9fff]{1,128}")

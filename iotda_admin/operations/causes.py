@@ -11,7 +11,7 @@ from iotda_admin.operations.error_codes import (
     explain_target,
     is_platform_code,
 )
-from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.models import Chunk, ChunkState, Operation, Target
 
 State = Target.State
 TARGETS_SHOWN = 100
@@ -61,6 +61,12 @@ def failure_causes(operation: Operation, shown: int = TARGETS_SHOWN) -> list[Cau
     return sorted(
         filter(None, causes), key=lambda cause: UNSUCCESSFUL.index(State(cause.state))
     )
+
+
+def split_task(operation: Operation) -> Chunk | None:
+    """Return a refused batch task whose devices are sent one by one instead."""
+    refused = operation.chunks.filter(by_task=True, state=ChunkState.DONE, targets=None)
+    return refused.exclude(error_code="").first()
 
 
 def split_by_status(

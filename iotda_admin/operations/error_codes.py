@@ -25,13 +25,13 @@ NOT_DIRECT = "not_directly_connected"
 MOVED = "moved_elsewhere"
 TASK_STOPPED = "task_stopped"
 TASK_FAILED = "task_failed"
+# IoTDA runs as many batch tasks as it allows.
+TASKS_FULL = "tasks_full"
 
 # IoTDA's codes that the program handles.
 DEVICE_MISSING = "IOTDA.014000"
 POLICIES_FULL = "IOTDA.015204"
-
-# Too many batch tasks are running. No source documents the code; this one is assumed.
-TASKS_FULL = frozenset({"IOTDA.014203"})
+INVALID_VALUE = "IOTDA.000006"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +131,10 @@ OWN_CODES = {
         _("IoTDA's batch task failed. Nothing was changed."),
         _("Read IoTDA's message, then retry."),
         retryable=True,
+    ),
+    TASKS_FULL: ErrorHelp(
+        _("IoTDA runs as many batch tasks as it allows."),
+        _("Wait: it is sent when one of them has ended."),
     ),
 }
 OWN = frozenset(OWN_CODES) | {SENDER_LOST}
@@ -242,7 +246,7 @@ CODES = OWN_CODES | {
         _("IoTDA rejected the token of this installation."),
         RUN_CHECK,
     ),
-    "IOTDA.000006": ErrorHelp(
+    INVALID_VALUE: ErrorHelp(
         _("IoTDA rejected a value in the request."),
         _("Check the IDs. If they are correct, report this error."),
     ),
@@ -332,6 +336,10 @@ SERVER_FAULT = ErrorHelp(
 def documented_code(code: str) -> str:
     """Return the code as it is documented: a dedicated gateway's prefix is APIG."""
     return code.replace("APIG.", "APIGW.")
+
+
+def is_documented(code: str) -> bool:
+    return documented_code(code) in CODES
 
 
 def explain_code(code: str, status: int | None = None) -> ErrorHelp:

@@ -11,6 +11,8 @@ from pytest_django import Settings
 
 from devices.models import Device
 from iotda_admin.access.actor import Actor
+from iotda_admin.iotda import RUNNING_TASK_LIMIT, TaskType
+from iotda_admin.operations.cli.report import as_lines
 from iotda_admin.operations.execution import reconciliation
 from iotda_admin.operations.execution.leases import lease_chunk
 from iotda_admin.operations.execution.result_writer import ChunkResult, write_results
@@ -29,6 +31,7 @@ from tests.operation_helpers import (
     outcome_counts,
     run_workers,
     target_error_codes,
+    write_requests,
 )
 
 
@@ -47,24 +50,103 @@ def test_tasks_beyond_ten_wait_for_a_free_slot(
     assert Chunk.objects.filter(state="pending").count() == 2
 
 
-def test_a_task_waits_while_iotda_has_no_free_slot(
-    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+def occupy_task_slots(platform: Cloud, count: int = RUNNING_TASK_LIMIT) -> None:
+    platform.switch(task_delay_s=1000)
+    for n in range(count):
+        task_type: TaskType = "unfreezeDevices" if n % 2 else "freezeDevices"
+        connection.client().create_batch_task(f"another_{n}", task_type, ["x"])
+
+
+@pytest.mark.parametrize("code", ["IOTDA.014203", "IOTDA.019999", ""])
+def test_a_task_waits_while_iotda_has_no_free_slot_whatever_the_code(
+    start_operation: Callable[..., Operation],
+    auditor: Client,
+    platform: Cloud,
+    settings: Settings,
+    code: str,
 ) -> None:
-    platform.switch(running_tasks=1, task_delay_s=1000)
-    connection.client().create_batch_task("another_task", "freezeDevices", ["x"])
-    operation = start_operation("device.freeze", *devices)
+    settings.BATCH_TASK_ABOVE = 500
+    occupy_task_slots(platform)
+    platform.switch(task_quota_code=code)
+    operation = start_operation("device.freeze", *(f"nobody-{n}" for n in range(600)))
     for _try in range(5):
         run_workers()
         make_everything_due()
-    assert (outcome_counts(operation), operation.state) == ({"pending": 8}, "running")
-    # None of these counts as a try.
+    assert (outcome_counts(operation), operation.state) == ({"pending": 600}, "running")
+    # None of these counts as a try, and no device is changed by a call of its own.
     assert operation.chunks.get().attempts == 0
-    platform.switch(running_tasks=10, task_delay_s=0)
+    assert len(created_tasks(platform)) == RUNNING_TASK_LIMIT + 5
+    run_workers()
+    text = auditor.get(operation.get_absolute_url()).text
+    assert "IoTDA runs as many batch tasks as it allows. Continues at" in text
+    platform.switch(running_tasks=20, task_delay_s=0)
+    assert run_until_finished(operation) == {"failed": 600}
+    assert set(target_error_codes(operation).values()) == {"IOTDA.014000"}
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, "IOTDA.019999"), (400, "")])
+def test_a_task_refused_with_an_unknown_code_fails_with_iotdas_words(
+    start_operation: Callable[..., Operation],
+    devices: Sequence[str],
+    auditor: Client,
+    platform: Cloud,
+    status: int,
+    code: str,
+) -> None:
+    occupy_task_slots(platform, 3)
+    platform.fault(
+        "CreateBatchTask",
+        "status",
+        status=status,
+        error_code=code,
+        error_msg="The instance is being moved.",
+    )
+    operation = start_operation("device.freeze", *devices)
+    assert run_until_finished(operation) == {"failed": 8}
+    assert operation.state == "done"
+    assert len(write_requests(platform)) == 4
+    text = auditor.get(operation.get_absolute_url()).text
+    assert "The instance is being moved." in text
+
+
+def test_a_task_is_created_if_a_slot_became_free_since_the_refusal(
+    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+) -> None:
+    occupy_task_slots(platform, RUNNING_TASK_LIMIT - 1)
+    platform.fault(
+        "CreateBatchTask",
+        "status",
+        match={"times": 1},
+        status=403,
+        error_code="IOTDA.019999",
+    )
+    operation = start_operation("device.freeze", *devices)
+    run_workers()
+    assert outcome_counts(operation) == {"sent": 8}
+
+
+@pytest.mark.parametrize("fault", ["drop", "throttle", "html"])
+def test_a_refused_task_waits_while_the_lists_of_tasks_cannot_be_read(
+    start_operation: Callable[..., Operation],
+    devices: Sequence[str],
+    platform: Cloud,
+    fault: str,
+) -> None:
+    platform.fault("CreateBatchTask", "status", status=403, error_code="IOTDA.019999")
+    platform.fault("ListBatchTasks", fault)
+    operation = start_operation("device.freeze", *devices)
+    run_workers()
+    assert outcome_counts(operation) == {"pending": 8}
+    platform.heal()
+    make_everything_due()
     assert run_until_finished(operation) == {"ok": 8}
 
 
 def test_one_bad_id_does_not_fail_the_other_devices(
-    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+    start_operation: Callable[..., Operation],
+    auditor: Client,
+    devices: Sequence[str],
+    platform: Cloud,
 ) -> None:
     platform.fault(
         "CreateBatchTask",
@@ -75,6 +157,9 @@ def test_one_bad_id_does_not_fail_the_other_devices(
     )
     operation = start_operation("device.freeze", *devices, "nobody")
     assert run_until_finished(operation) == {"failed": 1, "ok": 8}
+    said = "IoTDA refused the batch task. Each device"
+    assert said in auditor.get(operation.get_absolute_url()).text
+    assert said in "\n".join(as_lines(operation, "frozen"))
 
 
 def test_single_calls_after_a_rejected_task_use_the_mirrored_status(

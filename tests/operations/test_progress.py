@@ -64,7 +64,7 @@ def test_the_page_says_that_no_batch_task_slot_is_free(
     auditor: Client, waiting: Any
 ) -> None:
     until = timezone.now() + timedelta(seconds=20)
-    Chunk.objects.update(due_at=until, by_task=True, error_code=min(TASKS_FULL))
+    Chunk.objects.update(due_at=until, by_task=True, error_code=TASKS_FULL)
     text = page(auditor, waiting)
     assert "IoTDA runs as many batch tasks as it allows. Continues at" in text
     assert "slow down" not in text

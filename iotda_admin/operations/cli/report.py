@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from iotda_admin.operations.audit_log import describe_change
-from iotda_admin.operations.causes import Cause, failure_causes
+from iotda_admin.operations.causes import Cause, failure_causes, split_task
 from iotda_admin.operations.counts import UNSUCCESSFUL, State, target_counts
 from iotda_admin.operations.models import Operation
 
@@ -20,6 +20,9 @@ def as_lines(operation: Operation, past: str) -> Iterator[str]:
         if state in counts
     ]
     yield f"{operation} {describe_change(operation)}: {', '.join(said)}"
+    if task := split_task(operation):
+        yield "IoTDA refused the batch task. Each device was sent by itself instead."
+        yield f"  IoTDA says: {task.error_code} {task.error_message}".rstrip()
     for cause in failure_causes(operation):
         yield from lines_of(cause)
 

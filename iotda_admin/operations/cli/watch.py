@@ -160,4 +160,6 @@ def waits(progress: Progress) -> list[str]:
     wait = format_duration(max(1.0, left.total_seconds()))
     if progress.unreached:
         return [f"IoTDA cannot be reached: again in {wait}"]
+    if progress.full:
+        return [f"IoTDA runs as many batch tasks as it allows: again in {wait}"]
     return [f"IoTDA asks to wait {wait}"]

@@ -3,8 +3,9 @@
 from enum import Enum, auto
 
 from iotda_admin.iotda import IotdaError, Rejected, Throttled
-from iotda_admin.operations.error_codes import TASKS_FULL
-from iotda_admin.operations.verbs import Verb
+from iotda_admin.operations.error_codes import INVALID_VALUE
+from iotda_admin.operations.task_slots import NoTaskSlot
+from iotda_admin.operations.verbs import Verb, VerbRequest
 
 
 class ErrorAction(Enum):
@@ -17,19 +18,29 @@ class ErrorAction(Enum):
     FAIL = auto()  # rejected
 
 
-def classify(error: IotdaError, verb: Verb, targets: int) -> ErrorAction:
-    """Return what to do about an error of a request for this number of targets."""
+def classify(error: IotdaError, verb: Verb, request: VerbRequest) -> ErrorAction:
+    """Return what to do about an error of this request."""
     if error.maybe_applied:
         return ErrorAction.READ_BACK
     if isinstance(error, Throttled):
         return ErrorAction.WAIT
-    if error.code in TASKS_FULL:
+    if isinstance(error, NoTaskSlot):
         return ErrorAction.WAIT_FOR_TASK
     if error.retryable or not isinstance(error, Rejected):
         # An error on the way to IoTDA, or in the read before the write.
         return ErrorAction.RETRY
     if verb.stops(error):
         return ErrorAction.STOP
-    if error.status in (400, 403) and targets > 1:
+    if len(request.ids) > 1 and may_be_one_target(error, request):
         return ErrorAction.SPLIT
     return ErrorAction.FAIL
+
+
+def may_be_one_target(error: IotdaError, request: VerbRequest) -> bool:
+    """Return whether one of several targets may be the reason of a refusal.
+
+    A batch task has thousands: only if IoTDA says that a value is invalid.
+    """
+    if request.task_name:
+        return error.code == INVALID_VALUE
+    return error.status in (400, 403)

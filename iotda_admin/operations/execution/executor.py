@@ -82,8 +82,8 @@ def stops_operation(result: ChunkResult) -> bool:
     """Return whether recording this result will stop the operation."""
     if result.error is None:
         return False
-    verb, ids = result.leased.verb, result.leased.request.ids
-    return classify(result.error, verb, len(ids)) is ErrorAction.STOP
+    leased = result.leased
+    return classify(result.error, leased.verb, leased.request) is ErrorAction.STOP
 
 
 def execute_due_chunks(

@@ -170,7 +170,7 @@ class OperationWriter:
         self.record_event("chunk.answered", leased, {}, answer.request_id, detail)
 
     def write_error(self, leased: LeasedChunk, error: IotdaError) -> None:
-        action = classify(error, self.verb, len(leased.request.ids))
+        action = classify(error, self.verb, leased.request)
         self.strikes.append(action in (ErrorAction.READ_BACK, ErrorAction.RETRY))
         kind, outcome = self.apply_error(action, leased.chunk, error)
         outcomes = dict.fromkeys(leased.request.ids, outcome) if outcome else {}

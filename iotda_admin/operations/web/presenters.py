@@ -3,7 +3,7 @@
 from typing import Any
 
 from iotda_admin.access.scope import AnyUser
-from iotda_admin.operations.causes import TARGETS_SHOWN, failure_causes
+from iotda_admin.operations.causes import TARGETS_SHOWN, failure_causes, split_task
 from iotda_admin.operations.counts import UNSUCCESSFUL, State, target_counts
 from iotda_admin.operations.followups.links import operation_links
 from iotda_admin.operations.models import Operation, Target
@@ -44,6 +44,7 @@ def result_context(operation: Operation) -> dict[str, Any]:
         else sum(counts.get(state, 0) for state in Target.DONE),
         "open": operation.finished_at is None,
         "links": operation_links(operation),
+        "split_task": split_task(operation),
     }
 
 

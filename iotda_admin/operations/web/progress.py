@@ -78,7 +78,7 @@ def operation_progress(operation: Operation, counts: Counts) -> Progress:
         followed=batch_task_progress(operation),
         held_until=next_send_at(operation, first),
         unreached=operation.strikes > 0,
-        full=first is not None and first.error_code in TASKS_FULL,
+        full=first is not None and first.error_code == TASKS_FULL,
         seconds_left=max(at_rate, at_pace),
         paced=at_pace > 1.5 * at_rate,
         poll=1 if total <= LARGE else 3,
