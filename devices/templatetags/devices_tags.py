@@ -7,7 +7,7 @@ from django.contrib.humanize.templatetags.humanize import intcomma
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from devices.models import Device
+from devices.models import Device, Space
 from devices.verbs import DeviceVerb, permitted_verbs
 from iotda_admin.core.templatetags.core_tags import BADGES
 from iotda_admin.operations.verbs import Verb
@@ -59,3 +59,9 @@ def device_verbs(
 def bulk_verbs(context: template.Context) -> list[Verb]:
     """Return the verbs that the user is offered for the selected devices."""
     return [verb for verb in permitted_verbs(context["user"]) if verb.bulk_url]
+
+
+@register.filter
+def space_name(app_id: str) -> str:
+    """Return the name of a resource space, or its ID if the inventory has no name."""
+    return str(Space.objects.filter(pk=app_id).first() or app_id)

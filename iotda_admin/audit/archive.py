@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from django.db import connection, transaction
 from django.utils import timezone
 
-from iotda_admin.audit.canonical import canonical_json
+from iotda_admin.audit.canonical import readable_json
 from iotda_admin.audit.chain import (
     COLUMNS,
     HASHED_COLUMNS,
@@ -127,7 +127,7 @@ def segment_lines(segment: Segment) -> Iterator[str]:
         targets = targets_of_events(after, last)
         for row in event_rows_after(after, last - after):
             event = dict(zip(COLUMNS, row, strict=True))
-            yield canonical_json({**event, "targets": targets[row[0]]})
+            yield readable_json({**event, "targets": targets[row[0]]})
 
 
 def check_file(path: Path, before: Head) -> Head:

@@ -21,6 +21,9 @@ c_encoder = c_make_encoder and c_make_encoder(
     True,
 )
 
+# For files: text in every language can be read and searched in them.
+readable_json = json.JSONEncoder(ensure_ascii=False).encode
+
 
 def canonical_json(value: Any) -> str:
     return "".join(c_encoder(value, 0)) if c_encoder else python_encoder.encode(value)

@@ -15,6 +15,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 
 from iotda_admin.access.scope import user_spaces
+from iotda_admin.audit.canonical import readable_json
 from iotda_admin.audit.chain import HASHED_COLUMNS, TARGET_COLUMNS, chain_head
 from iotda_admin.audit.models import Outcome
 from iotda_admin.audit.record import record_request_event
@@ -36,7 +37,6 @@ AFTER = [
 COLUMNS = [
     *BEFORE, "target_id", "target_name", "target_outcome", "code", "message", *AFTER
 ]  # fmt: skip
-encode_json = json.JSONEncoder(ensure_ascii=False).encode
 
 type EventRows = Iterator[tuple[tuple[Any, ...], Rows]]
 
@@ -106,7 +106,7 @@ def json_line_rows(search: TrailSearch, span: Span) -> Iterator[str]:
     for row, targets in events_with_targets(search, span, names, {}):
         event = dict(zip(names, row, strict=True))
         event["detail"], event["targets"] = json.loads(event["detail"]), targets
-        yield f"{encode_json(event)}\n"
+        yield f"{readable_json(event)}\n"
 
 
 def events_with_targets(

@@ -29,7 +29,7 @@ def trail(monkeypatch: pytest.MonkeyPatch) -> None:
         record_event(
             "operation.asked",
             actor_name="Ada",
-            reason=f"why {n}",
+            reason=f"why {n} 欠费",
             targets=[(f"d{n}", "Lamp")],
         )
 
@@ -62,6 +62,12 @@ def test_the_chain_continues_from_the_anchor(tmp_path: Path) -> None:
     assert verify_trail().broken_at is None
     assert archive.check_archive(tmp_path).seq == 10
     call_command("audit_verify", archive=tmp_path)
+
+
+def test_text_in_every_language_is_readable_in_the_file(tmp_path: Path) -> None:
+    archived(tmp_path)
+    text = gzip.decompress(max(tmp_path.iterdir()).read_bytes()).decode()
+    assert '"why 7 欠费"' in text
 
 
 def test_an_event_records_the_archiving(tmp_path: Path) -> None:

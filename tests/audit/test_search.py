@@ -13,6 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from devices.models import Space
 from iotda_admin.access.models import Grant
 from iotda_admin.audit import pages
 from iotda_admin.audit.chain import chain_head
@@ -297,6 +298,34 @@ def test_times_are_shown_in_the_readers_time_zone_and_utc(auditor: Client) -> No
     assert f"{utc + timedelta(hours=8):%Y-%m-%d %H:%M:%S}</time>" in text
     assert f"{utc:%H:%M:%S} UTC" in text
     assert "Time, Asia/Shanghai (UTC+08:00)" in text
+
+
+def test_in_utc_a_time_is_shown_once(auditor: Client) -> None:
+    event = Event.objects.latest("id")
+    for text in (auditor.get("/audit/").text, auditor.get(f"/audit/{event.pk}/").text):
+        assert f"{event.at:%Y-%m-%d %H:%M:%S}</time>" in text
+        assert f"{event.at:%H:%M:%S} UTC" not in text
+
+
+def test_text_in_every_language_is_shown_as_text(auditor: Client) -> None:
+    say("operation.asked", ("a", "中文"), summary="中文", reason="中文", ticket="中文",
+        role="中文", actor_name="中文", policy_id="p", policy_name="中文",
+        detail={"message": "中文", "中文": ["中文"], "filters": {"reason": "中文"}})  # fmt: skip
+    seq = chain_head().seq
+    query = "?actor=中文&reason=中文"
+    for url in ("/audit/" + query, f"/audit/{seq}/", "/audit/export.csv" + query,
+                "/audit/export.jsonl" + query):  # fmt: skip
+        text = auditor.get(url).getvalue().decode()
+        assert text.count("中文") >= 6
+        assert "\\u4e2d" not in text
+    assert ">中文 reason<" in auditor.get(f"/audit/{seq}/").text
+
+
+def test_the_resource_space_of_an_event_has_its_name(auditor: Client) -> None:
+    Space.objects.create(app_id="plant-1", name="北区")
+    say("operation.asked", space="plant-1")
+    text = auditor.get(f"/audit/{chain_head().seq}/").text
+    assert '<bdi>北区</bdi> <span class="sub mono">plant-1</span>' in text
 
 
 @pytest.mark.parametrize(

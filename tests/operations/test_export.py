@@ -11,9 +11,12 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from devices.models import Space
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Operation, Target
+from policies.models import Policy
 from tests.cloud import Cloud
+from tests.operation_helpers import bind_form
 
 
 @pytest.fixture
@@ -116,7 +119,7 @@ def test_the_summary_has_the_facts_for_a_ticket(
         "Asked by admin (admin) on",
         "Reason: because",
         "Ticket: INC-7",
-        f"Policy: {inventory.known_ids['policy']}",
+        f"Policy: quarantine ({inventory.known_ids['policy']})\n",
         "Done: 2, Failed: 2",
         "The device does not exist. [IOTDA.014000]",
         "  nobody-1",
@@ -124,6 +127,24 @@ def test_the_summary_has_the_facts_for_a_ticket(
         f"http://testserver{partial.get_absolute_url()}",
     ]:
         assert said in text
+
+
+def test_the_summary_names_the_space_that_a_policy_was_bound_to(
+    auditor: Client, policyadmin: Client, inventory: Cloud
+) -> None:
+    space = Space.objects.get(pk=inventory.known_ids["space"])
+    Space.objects.update(name="北区")
+    policy = Policy.objects.get(pk=inventory.known_ids["other_policy"])
+    form = bind_form(policy.pk, space.pk, target_type="app", space_name="北区")
+    policyadmin.post(f"/policies/{policy.pk}/bind/", form)
+    text = summary(auditor, Operation.objects.get())
+    assert f": Bind {policy.name}, resource space 北区 ({space.pk}) ·" in text
+    assert f"Policy: {policy.name} ({policy.pk})\n" in text
+
+
+def test_the_summary_names_a_failed_target(auditor: Client, partial: Any) -> None:
+    Target.objects.filter(target_id="nobody-1").update(name="泵")
+    assert "\n  泵 (nobody-1)\n" in summary(auditor, partial)
 
 
 def test_the_summary_lists_ten_of_many_targets(

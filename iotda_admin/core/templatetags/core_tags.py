@@ -69,14 +69,18 @@ def platform_moment(text: str) -> SafeString | str:
 
 @register.simple_tag
 def local_and_utc(at: datetime) -> SafeString:
-    """Return a time in the reader's time zone and in UTC."""
+    """Return a time in the reader's time zone, and in UTC if that differs."""
     local, utc = localtime(at), at.astimezone(UTC)
-    day = "" if local.date() == utc.date() else f"{utc:%Y-%m-%d} "
-    return format_html(
-        '<time datetime="{}">{}</time><span class="sub">{} UTC</span>',
+    shown = format_html(
+        '<time datetime="{}">{}</time>',
         f"{utc:%Y-%m-%dT%H:%M:%SZ}",
         f"{local:%Y-%m-%d %H:%M:%S}",
-        f"{day}{utc:%H:%M:%S}",
+    )
+    if not local.utcoffset():
+        return shown
+    day = "" if local.date() == utc.date() else f"{utc:%Y-%m-%d} "
+    return shown + format_html(
+        '<span class="sub">{} UTC</span>', f"{day}{utc:%H:%M:%S}"
     )
 
 

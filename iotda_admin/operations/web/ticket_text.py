@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from iotda_admin.operations.causes import Cause
 from iotda_admin.operations.counts import Counts
@@ -11,14 +11,19 @@ from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.verbs import get_verb
 
 IDS_SHOWN = 10
+ONE_TARGET = {
+    "device": gettext_lazy("device %(name)s"),
+    "product": gettext_lazy("product %(name)s"),
+    "app": gettext_lazy("resource space %(name)s"),
+}
 
 
 def render_ticket_text(
     operation: Operation, counts: Counts, causes: Sequence[Cause], url: str
 ) -> str:
-    total = sum(counts.values())
     verb = f"{get_verb(operation.verb).title} {operation.policy_name}".rstrip()
-    targets = ngettext("%(n)d target", "%(n)d targets", total) % {"n": total}
+    targets = describe_all_targets(operation, sum(counts.values()))
+    policy = name_with_id(operation.policy_name, operation.policy_id)
     role = operation.role and f" ({operation.role})"
     header = [
         f"{operation}: {verb}, {targets} · {operation.get_state_display()}",
@@ -29,7 +34,7 @@ def render_ticket_text(
         },
         _("Reason: %(reason)s") % {"reason": operation.reason},
         operation.ticket and _("Ticket: %(ticket)s") % {"ticket": operation.ticket},
-        operation.policy_id and _("Policy: %(id)s") % {"id": operation.policy_id},
+        policy and _("Policy: %(policy)s") % {"policy": policy},
         ", ".join(
             f"{state.label}: {counts[state]}"
             for state in Target.State
@@ -46,7 +51,10 @@ def describe_cause(cause: Cause) -> list[str]:
         f"{Target.State(cause.state).label} {cause.count}: {cause.help.meaning}{code}"
     ]
     lines += [f"  “{message}”" for message in cause.messages]
-    lines += [f"  {format_target(target)}" for target in cause.targets[:IDS_SHOWN]]
+    lines += [
+        f"  {name_with_id(target.name, target.target_id)}"
+        for target in cause.targets[:IDS_SHOWN]
+    ]
     if (more := cause.count - IDS_SHOWN) > 0:
         lines.append(
             "  " + ngettext("and %(n)d more", "and %(n)d more", more) % {"n": more}
@@ -56,6 +64,14 @@ def describe_cause(cause: Cause) -> list[str]:
     return lines
 
 
-def format_target(target: Target) -> str:
-    known = target.name and target.name != target.target_id
-    return f"{target.target_id} ({target.name})" if known else target.target_id
+def describe_all_targets(operation: Operation, total: int) -> str:
+    """Return the name of a single target, else their number."""
+    if total != 1:
+        return ngettext("%(n)d target", "%(n)d targets", total) % {"n": total}
+    target = operation.targets.get()
+    name = name_with_id(target.name, target.target_id)
+    return str(ONE_TARGET[operation.target_type]) % {"name": name}
+
+
+def name_with_id(name: str, id: str) -> str:
+    return f"{name} ({id})" if name and name != id else id
