@@ -6,17 +6,17 @@ docs/settings.md documents them.
 import os
 from pathlib import Path
 
-import environ  # type: ignore[import-untyped]
 from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.core import env
+from iotda_admin.core.dotenv import read_dotenv
 
 # The database holds password hashes and sessions: only this account may read the files.
 os.umask(0o077)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-environ.Env.read_env(BASE_DIR / ".env")
+read_dotenv(BASE_DIR / ".env")
 
 DATA_DIR = env.folder("DATA_DIR", BASE_DIR / "var")
 SECRET_KEY = env.kept_secret("SECRET_KEY", DATA_DIR / "secret_key")
@@ -194,7 +194,7 @@ TEMPLATES = [
     }
 ]
 
-database = env.database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'iotda-admin.sqlite3'}")
+database = env.database("DATABASE_URL", DATA_DIR / "iotda-admin.sqlite3")
 if database["ENGINE"] == "django.db.backends.sqlite3":
     database["OPTIONS"] = {
         # IMMEDIATE: a transaction that will write waits for its turn instead of failing half-way.
@@ -204,7 +204,7 @@ if database["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
 else:
-    database["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 32, "timeout": 10}}
+    database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 32, "timeout": 10}
 DATABASES = {"default": database}
 
 # Empty: `manage.py worker` does the work.

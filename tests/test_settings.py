@@ -1,5 +1,6 @@
 """Each setting is checked at the start, documented, and never printed when it is a secret."""
 
+import ast
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
 
 from iotda_admin.core import env
 from iotda_admin.simulator.config import ENVIRONMENT
@@ -142,6 +144,109 @@ def test_the_password_of_a_wrong_database_url_is_not_printed(tmp_path: Path) -> 
         tmp_path, DATABASE_URL="mysql://root:canary-password@localhost/x"
     )
     assert "canary-password" not in said
+
+
+DATABASE = """
+from django.conf import settings
+from django.db import connection
+options = settings.DATABASES["default"]["OPTIONS"]
+options.pop("pool", None)
+print(options)
+if "sslmode" in options:
+    connection.ensure_connection()
+"""
+
+
+def open_database(tmp_path: Path, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Print the database's options, and open it if they say how to use TLS."""
+    environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), **changes}
+    command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", DATABASE]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_the_options_of_a_database_url_are_kept(tmp_path: Path) -> None:
+    # Nothing listens on port 1.
+    url = "postgres://u:p@127.0.0.1:1/n?sslmode=verify-full&sslrootcert=%2Fa%20b%2Fca.pem&connect_timeout=1"
+    done = open_database(tmp_path, DATABASE_URL=url)
+    kept = {
+        "connect_timeout": "1",
+        "sslmode": "verify-full",
+        "sslrootcert": "/a b/ca.pem",
+    }
+    assert ast.literal_eval(done.stdout) == kept
+    assert done.returncode != 0
+
+
+@pytest.mark.parametrize("mode", ["require", "verify-full"])
+def test_postgresql_without_tls_is_refused_where_tls_is_demanded(
+    tmp_path: Path, mode: str
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("needs PostgreSQL")
+    own = connection.settings_dict
+    address = f"{own['HOST'] or '127.0.0.1'}:{own['PORT'] or 5432}"
+    url = (
+        f"postgres://{own['USER']}:{own['PASSWORD']}@{address}/postgres?sslmode={mode}"
+    )
+    done = open_database(
+        tmp_path, DATABASE_URL=url + "&sslrootcert=system" * (mode == "verify-full")
+    )
+    assert done.returncode != 0
+    assert "server does not support SSL" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        (
+            "sslmoed=require",
+            "DATABASE_URL has the option sslmoed, which PostgreSQL does not know.",
+        ),
+        ("sslmode=verify-ful", "DATABASE_URL: sslmode must be one of disable, allow,"),
+    ],
+)
+def test_a_wrong_option_of_a_database_url_is_named(
+    tmp_path: Path, query: str, sentence: str
+) -> None:
+    url = f"postgres://u:canary-password@127.0.0.1/n?{query}"
+    status, said = start(tmp_path, DATABASE_URL=url)
+    assert status == 2
+    assert sentence in said
+    assert "canary" not in said
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://u:pass@127.0.0.1:canary/n",
+        "postgres://u:1?canary=2@127.0.0.1/n?x=1",
+        "postgres://u:canary%zz@127.0.0.1/n",
+        "postgres://u:canary@127.0.0.1/",
+        "sqlite:///canary?mode=ro",
+        "canary",
+    ],
+)
+def test_a_wrong_database_url_is_not_printed(tmp_path: Path, url: str) -> None:
+    status, said = start(tmp_path, DATABASE_URL=url)
+    assert status == 2
+    assert said.startswith("IoTDA Admin cannot start: DATABASE_URL ")
+    assert "canary" not in said
+
+
+def test_a_database_url_can_be_read_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text(f"sqlite:///{tmp_path}/a%20b.sqlite3\n")
+    changes = {"DATA_DIR": str(tmp_path), "DATABASE_URL_FILE": str(tmp_path / "url")}
+    says = "from iotda_admin.settings import *; print(DATABASES['default']['NAME'])"
+    done = subprocess.run(
+        [sys.executable, "-c", says],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **changes},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == f"{tmp_path}/a b.sqlite3\n"
 
 
 def test_the_password_of_a_wrong_broker_url_is_not_printed(tmp_path: Path) -> None:

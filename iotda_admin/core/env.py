@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import time
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import unquote, urlsplit
 from zoneinfo import available_timezones
 
-import environ  # type: ignore[import-untyped]
 from django.core.exceptions import ImproperlyConfigured
 
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
@@ -20,13 +20,16 @@ LOCAL = {"localhost", "127.0.0.1", "::1"}
 # Huawei Cloud's domains: its regions (https://developer.huaweicloud.com/endpoint), the
 # European site, and the second name of some regions.
 HUAWEI_CLOUD = (".myhuaweicloud.com", ".myhuaweicloud.eu", ".myhuaweicloud.cn")
-DATABASES = {"django.db.backends.sqlite3", "django.db.backends.postgresql"}
+DATABASE_ADDRESSES = (
+    "sqlite:///path or postgres://user:password@host:port/name?option=value, "
+    "with other signs than letters and digits as %XX"
+)
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
-def invalid(name: str, expected: str, value: object = None) -> ImproperlyConfigured:
-    """Return the error; leave out a value that can hold a password."""
-    found = "" if value is None else f", not {value!r}"
-    return ImproperlyConfigured(f"{name} must be {expected}{found}.")
+def invalid(name: str, expected: str) -> ImproperlyConfigured:
+    """Return the error, without the value: it can hold a secret, or be next to one."""
+    return ImproperlyConfigured(f"{name} must be {expected}.")
 
 
 def raw(name: str, default: str) -> str:
@@ -38,7 +41,7 @@ def text(
 ) -> str:
     value = raw(name, default)
     if not re.fullmatch(pattern, value):
-        raise invalid(name, means, value)
+        raise invalid(name, means)
     return value
 
 
@@ -49,10 +52,12 @@ def secret(name: str, default: str = "") -> str:
         return raw(name, default)
     try:
         return Path(path).read_text().strip()
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        # Without the path, which may be the secret itself.
+        reason = getattr(error, "strerror", "it is not text")
         raise ImproperlyConfigured(
-            f"{name}_FILE: cannot read {path!r} ({error.strerror})."
-        ) from error
+            f"{name}_FILE: cannot read the file that it names ({reason})."
+        ) from None
 
 
 def token(name: str) -> str:
@@ -66,14 +71,14 @@ def token(name: str) -> str:
 def flag(name: str, default: bool) -> bool:
     value = raw(name, str(default)).lower()
     if value not in TRUE | FALSE:
-        raise invalid(name, "True or False", value)
+        raise invalid(name, "True or False")
     return value in TRUE
 
 
 def integer(name: str, default: int, *, low: int, high: int) -> int:
     value = number(name, default, low=low, high=high)
     if value != int(value):
-        raise invalid(name, f"a whole number from {low} to {high}", value)
+        raise invalid(name, f"a whole number from {low} to {high}")
     return int(value)
 
 
@@ -82,13 +87,13 @@ def number(name: str, default: float, *, low: float, high: float) -> float:
     with suppress(ValueError):
         if low <= float(value) <= high:
             return float(value)
-    raise invalid(name, f"a number from {low:g} to {high:g}", value)
+    raise invalid(name, f"a number from {low:g} to {high:g}")
 
 
 def choice(name: str, default: str, allowed: Sequence[str]) -> str:
     value = raw(name, default).lower()
     if value not in allowed:
-        raise invalid(name, f"one of {', '.join(allowed)}", value)
+        raise invalid(name, f"one of {', '.join(allowed)}")
     return value
 
 
@@ -97,14 +102,14 @@ def items(name: str, default: str = "", *, pattern: str, means: str) -> list[str
     found = list(filter(None, map(str.strip, raw(name, default).split(","))))
     for item in found:
         if not re.fullmatch(pattern, item):
-            raise invalid(name, means, item)
+            raise invalid(name, means)
     return found
 
 
 def time_zone(name: str, default: str) -> str:
     value = raw(name, default)
     if value not in available_timezones():
-        raise invalid(name, "a time zone such as Asia/Shanghai", value)
+        raise invalid(name, "a time zone such as Asia/Shanghai")
     return value
 
 
@@ -117,7 +122,7 @@ def working_hours(name: str, default: str) -> tuple[frozenset[int], time, time]:
             first, last = DAYS.index(found[1]), DAYS.index(found[2])
             days = frozenset((first + n) % 7 for n in range((last - first) % 7 + 1))
             return days, time.fromisoformat(found[3]), time.fromisoformat(found[4])
-    raise invalid(name, "such as Mon-Fri 08:00-18:00", value)
+    raise invalid(name, "such as Mon-Fri 08:00-18:00")
 
 
 def url(name: str, default: str, *, hosts: Sequence[str]) -> str:
@@ -156,13 +161,49 @@ def require(values: dict[str, str]) -> None:
             raise ImproperlyConfigured(f"{name} is missing: IOTDA_AUTH requires it.")
 
 
-def database(name: str, default: str) -> dict[str, object]:
-    with suppress(ValueError, ImproperlyConfigured):
-        address = os.environ.get(name) or default
-        config: dict[str, object] = environ.Env.db_url_config(address)
-        if config.get("ENGINE") in DATABASES:
-            return config
-    raise invalid(name, "sqlite:///path or postgres://user:password@host:port/name")
+def database(name: str, default: Path) -> dict[str, Any]:
+    """Read the address of the database: SQLite, or PostgreSQL as libpq reads it."""
+    value = secret(name)
+    if value.startswith(("postgres://", "postgresql://")):
+        return postgresql(name, value)
+    path = unquote(value.removeprefix("sqlite:///")) if value else str(default)
+    if not path or path == value or "?" in value:
+        raise invalid(name, DATABASE_ADDRESSES)
+    return {"ENGINE": "django.db.backends.sqlite3", "NAME": path}
+
+
+def postgresql(name: str, value: str) -> dict[str, Any]:
+    # psycopg is loaded only where it is used: SQLite starts without it.
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        options = conninfo_to_dict(value)
+    except ProgrammingError as error:
+        unknown = re.search(r'invalid URI query parameter: "(\w+)"', str(error))
+        # With an @ behind it, the question mark is part of the password.
+        if unknown and "@" not in value.partition("?")[2]:
+            raise ImproperlyConfigured(
+                f"{name} has the option {unknown[1]}, which PostgreSQL does not know."
+            ) from None
+        raise invalid(name, DATABASE_ADDRESSES) from None
+    if options.get("sslmode", "prefer") not in SSL_MODES:
+        raise invalid(f"{name}: sslmode", f"one of {', '.join(SSL_MODES)}")
+    keys = {
+        key: str(options.pop(option, ""))
+        for key, option in (
+            ("NAME", "dbname"),
+            ("USER", "user"),
+            ("PASSWORD", "password"),
+            ("HOST", "host"),
+            ("PORT", "port"),
+        )
+    }
+    if not (keys["NAME"] or "service" in options) or not re.fullmatch(
+        r"[\d,]*", keys["PORT"]
+    ):
+        raise invalid(name, DATABASE_ADDRESSES)
+    return {"ENGINE": "django.db.backends.postgresql", **keys, "OPTIONS": options}
 
 
 def broker(name: str) -> str:
@@ -186,8 +227,7 @@ def folder(name: str, default: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        expected = f"a folder to write to, not {path} ({error.strerror})"
-        raise invalid(name, expected) from error
+        raise invalid(name, f"a folder to write to ({error.strerror})") from None
     return path
 
 
