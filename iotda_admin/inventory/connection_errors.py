@@ -5,7 +5,13 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from iotda_admin.iotda import BadResponse, IotdaError, Throttled, Unreachable
+from iotda_admin.iotda import (
+    BadResponse,
+    IotdaError,
+    ProxyFailed,
+    Throttled,
+    Unreachable,
+)
 from iotda_admin.operations.error_codes import explain_code
 
 # The gateway accepts clocks that are at most this far from its own.
@@ -60,6 +66,13 @@ def explain_error(error: IotdaError) -> str:
 
 def explanation(error: IotdaError) -> str:
     match error:
+        case ProxyFailed(status=407):
+            return _(
+                "IoTDA cannot be reached: %(why)s. Write them into IOTDA_PROXY, as "
+                "http://user:password@host:port."
+            )
+        case ProxyFailed():
+            return _("IoTDA cannot be reached: %(why)s. Check IOTDA_PROXY.")
         case Unreachable():
             return _(
                 "%(host)s could not be reached (%(why)s). Check IOTDA_ENDPOINT, DNS and the firewall."

@@ -23,6 +23,7 @@ from .devices import DeviceInfo, Tag
 from .errors import (
     BadResponse,
     IotdaError,
+    ProxyFailed,
     Rejected,
     Throttled,
     Unauthorized,
@@ -84,6 +85,7 @@ __all__ = [
     "PolicyStatement",
     "PolicyTarget",
     "PolicyTargetType",
+    "ProxyFailed",
     "RateLimiter",
     "Rejected",
     "Response",

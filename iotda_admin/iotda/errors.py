@@ -4,6 +4,7 @@
 
     IotdaError
     ├── Unreachable      no usable HTTP response: refused, DNS, TLS, deadline, reset
+    │   └── ProxyFailed  the proxy did not forward the request
     ├── BadResponse      an HTTP response, neither a documented success nor a refusal
     └── Rejected         an HTTP error status
         ├── Throttled    asked to slow down; not executed
@@ -97,6 +98,10 @@ class Unreachable(IotdaError):
 
     maybe_applied is False, for a write too, if no byte of the request was sent.
     """
+
+
+class ProxyFailed(Unreachable):
+    """The proxy cannot be reached or refuses the request; 407: it needs a login."""
 
 
 class BadResponse(IotdaError):

@@ -13,7 +13,6 @@ from urllib3.exceptions import (
     ConnectTimeoutError,
     NameResolutionError,
     NewConnectionError,
-    ProxyError,
     ReadTimeoutError,
     SSLError,
 )
@@ -22,13 +21,20 @@ from .documents import ERROR_KEYS, Build, Json, code_and_message, parse_document
 from .errors import (
     BadResponse,
     IotdaError,
+    ProxyFailed,
     Rejected,
     Throttled,
     Unauthorized,
     Unreachable,
 )
 from .sockets import Budget
-from .transport import BODY_LIMIT, NoFreeConnection, Response, TooLarge
+from .transport import (
+    BODY_LIMIT,
+    NoFreeConnection,
+    ProxyFailure,
+    Response,
+    TooLarge,
+)
 
 # Huawei documents these for the device side; assumed for the application side.
 RATE_CODES = frozenset({"IOTDA.021101", "IOTDA.021102"})
@@ -62,6 +68,10 @@ def wire_error(exc: Exception, endpoint: Endpoint, budget: Budget) -> IotdaError
             operation=endpoint.name,
             maybe_applied=endpoint.write,
         )
+    if isinstance(exc, ProxyFailure):
+        return ProxyFailed(
+            str(exc), operation=endpoint.name, status=exc.status, retryable=True
+        )
     if isinstance(exc, requests.RequestException):
         exc.request = exc.response = None  # they contain the token
     maybe = endpoint.write and budget.sent
@@ -87,7 +97,6 @@ def _reason(exc: BaseException, budget: Budget) -> str:
 
 _REASONS: dict[type[BaseException], str] = {
     NoFreeConnection: "all connections are busy",
-    ProxyError: "the proxy cannot be used",
     NameResolutionError: "the host name is not known",
     NewConnectionError: "connection refused or no route",
     ConnectTimeoutError: "no connection in time",

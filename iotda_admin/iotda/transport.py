@@ -1,13 +1,16 @@
 """One HTTP exchange, within a deadline and a size limit."""
 
+import re
 import ssl
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
+from http import HTTPStatus
 from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests import PreparedRequest
@@ -30,7 +33,24 @@ class TooLarge(Exception):
     """The body exceeds BODY_LIMIT; what was read is dropped."""
 
 
-WIRE_ERRORS = (requests.RequestException, HTTPError, HTTPException, OSError, TooLarge)
+class ProxyFailure(Exception):
+    """The proxy did not forward the request. `status` is its answer's, if it had one."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+WIRE_ERRORS = (
+    requests.RequestException,
+    HTTPError,
+    HTTPException,
+    OSError,
+    TooLarge,
+    ProxyFailure,
+)
+# How http.client says that a proxy refuses a tunnel.
+TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")
 
 
 class NoFreeConnection(TimeoutError):
@@ -120,6 +140,8 @@ class Transport:
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.proxies = {"all": proxy}
+        host = urlsplit(proxy).netloc.rpartition("@")[2]  # without its password
+        self._proxy = f"the proxy {host}" if host else "a proxy"
         adapter = _Adapter(pool_size)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
@@ -141,9 +163,24 @@ class Transport:
             )
             with response:
                 body = self._masked(_read(response), prepared)
+        except requests.exceptions.ProxyError as exc:
+            refused = TUNNEL_REFUSED.search(str(exc))
+            raise self._proxy_failure(int(refused[1]) if refused else None) from None
         finally:
             self._slots.release()
+        if response.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            raise self._proxy_failure(response.status_code)
         return Response(response.status_code, response.headers, body, prepared)
+
+    def _proxy_failure(self, status: int | None) -> ProxyFailure:
+        match status:
+            case None:
+                problem = "cannot be reached"
+            case HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+                problem = "asks for a user name and password (HTTP 407)"
+            case _:
+                problem = f"does not connect to IoTDA (HTTP {status})"
+        return ProxyFailure(f"{self._proxy} {problem}", status)
 
     def _masked(self, body: bytes, request: PreparedRequest) -> bytes:
         """Mask our credentials: a gateway may echo them, and messages are stored."""

@@ -9,6 +9,7 @@ from pytest_django import Settings
 from iotda_admin.audit.models import Event
 from iotda_admin.rate import connection
 from tests.cloud import Cloud
+from tests.iotda.wire import Wire, reply
 
 
 @pytest.fixture
@@ -137,6 +138,29 @@ def test_it_works_with_an_iam_login(
         IAM_PASSWORD="demo-password",
     )
     assert good
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["https://iotda.cn-north-4.myhuaweicloud.com", "http://127.0.0.1:9"]
+)
+def test_it_names_the_proxy_that_asks_for_a_password(
+    check: Callable[..., Any], endpoint: str
+) -> None:
+    proxy = Wire()
+    proxy.answer = reply(b"", 407)
+    said, good = check(IOTDA_ENDPOINT=endpoint, IOTDA_PROXY=proxy.url)
+    proxy.close()
+    assert not good
+    assert f"the proxy 127.0.0.1:{proxy.port} asks for a user name and pass" in said
+    assert "into IOTDA_PROXY, as http://user:password@host:port" in said
+    assert "DNS" not in said
+
+
+def test_it_names_the_proxy_that_cannot_be_reached(check: Callable[..., Any]) -> None:
+    said, good = check(IOTDA_PROXY="http://127.0.0.1:9")
+    assert not good
+    assert "the proxy 127.0.0.1:9 cannot be reached. Check IOTDA_PROXY." in said
+    assert "DNS" not in said
 
 
 def test_it_prints_no_secret(check: Callable[..., Any]) -> None:

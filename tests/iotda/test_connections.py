@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from iotda_admin.iotda import AkSk, Unreachable, sockets, transport
+from iotda_admin.iotda import AkSk, ProxyFailed, Unreachable, sockets, transport
 from tests.iotda.wire import Wire
 from tests.operations.deployment import until
 
@@ -128,6 +128,45 @@ def test_a_proxy_without_a_tunnel_sends_nothing(
     assert not in_time(lambda: client.freeze_device("d1")).maybe_applied
     assert wire.requests[0]["target"] == "iotda.example:443"
     assert "tok" not in wire.requests[0]["headers"].values()
+
+
+@pytest.mark.parametrize("endpoint", ["https://iotda.example", "http://localhost:9"])
+def test_a_proxy_that_asks_for_a_password_is_named(
+    wire: Wire, client_for: Callable[..., Any], endpoint: str
+) -> None:
+    wire.answer = w.reply(b"<h1>Who are you?</h1>", 407)
+    proxy = wire.url.replace("//", "//user:secret@")
+    with pytest.raises(ProxyFailed) as caught:
+        client_for(endpoint, proxy=proxy).freeze_device("d1")
+    error = caught.value
+    address = f"127.0.0.1:{wire.port}"
+    words = f"the proxy {address} asks for a user name and password (HTTP 407)"
+    assert (error.message, error.status) == (words, 407)
+    assert (error.retryable, error.maybe_applied) == (True, False)
+
+
+def test_a_proxy_that_refuses_the_tunnel_is_named(
+    wire: Wire, client_for: Callable[..., Any]
+) -> None:
+    wire.answer = w.reply(b"no", 503)
+    with pytest.raises(ProxyFailed, match=r"the proxy .* does not connect .*HTTP 503"):
+        client_for("https://iotda.example", proxy=wire.url).list_devices()
+
+
+@pytest.mark.parametrize("endpoint", ["https://iotda.example", "http://localhost:9"])
+def test_a_proxy_that_cannot_be_reached_is_named(
+    client_for: Callable[..., Any], endpoint: str
+) -> None:
+    with pytest.raises(ProxyFailed, match=r"the proxy 127.0.0.1:9 cannot be reached"):
+        client_for(endpoint, proxy="http://127.0.0.1:9").list_devices()
+
+
+def test_a_407_without_a_proxy_is_no_refusal_of_iotda(
+    wire: Wire, client_for: Callable[..., Any]
+) -> None:
+    wire.answer = w.reply(b"", 407)
+    with pytest.raises(ProxyFailed, match="a proxy asks for a user name"):
+        client_for(wire.url).list_devices()
 
 
 def test_it_keeps_no_cookies(wire: Wire, client: Any) -> None:

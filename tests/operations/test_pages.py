@@ -15,8 +15,10 @@ from iotda_admin.audit.models import Event
 from iotda_admin.operations.error_codes import explain_code
 from iotda_admin.operations.models import Chunk, Operation
 from iotda_admin.operations.web import presenters
+from iotda_admin.rate import connection
 from tests.cloud import Cloud
 from tests.conftest import HTMX, signed_in
+from tests.iotda.wire import Wire, reply
 from tests.operation_helpers import (
     make_everything_due,
     make_iotda_unreachable,
@@ -94,6 +96,23 @@ def test_failures_without_a_code_are_grouped_by_their_status(
         for c in sorted(causes, key=attrgetter("status"))
     ]
     assert found == [(explain_code("", 404), one), (explain_code("", 409), other)]
+
+
+def test_a_failure_names_the_proxy_that_asks_for_a_password(
+    auditor: Client,
+    start_operation: Callable[..., Operation],
+    inventory: Cloud,
+    settings: Settings,
+) -> None:
+    proxy = Wire()
+    proxy.answer = reply(b"", 407)
+    settings.IOTDA_PROXY = proxy.url
+    connection.client.cache_clear()
+    operation = start_operation("device.freeze", *inventory.free(1))
+    proxy.close()
+    text = auditor.get(operation.get_absolute_url()).text
+    assert "Nothing was sent and nothing was changed." in text
+    assert f"the proxy 127.0.0.1:{proxy.port} asks for a user name" in text
 
 
 @pytest.mark.parametrize("page", ["", "targets/"])
