@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from devices.models import Device, Product, Space
 from iotda_admin.access.scope import AnyUser, in_scope
-from iotda_admin.core.search import contains
+from iotda_admin.core.search_text import rows_with_words, visible_text
 from iotda_admin.core.tidy import tidy
 
 # The filters that choose one value, and the column of each.
@@ -40,6 +40,9 @@ class FilterForm(forms.Form):
         ):
             self.fields[name].choices = [("", every), *choices]  # type: ignore[attr-defined]
 
+    def clean_q(self) -> str:
+        return visible_text(self.cleaned_data["q"])
+
     def devices(self) -> QuerySet[Device]:
         """Return the matching devices; none for an invalid filter, which the page explains."""
         if not self.is_valid():
@@ -61,9 +64,7 @@ class FilterForm(forms.Form):
 
 
 def devices_matching(devices: QuerySet[Device], text: str) -> QuerySet[Device]:
-    """Match any part of a name or ID; the index alone finds a whole ID."""
+    """Match the words of a name or ID; a whole ID finds only its device."""
     whole = tidy(text)
     exact = devices.filter(Q(device_id=whole) | Q(node_id=whole))
-    if whole and exact.exists():
-        return exact
-    return devices.filter(contains(text, "device_id", "node_id", "name"))
+    return exact if whole and exact.exists() else rows_with_words(devices, text)

@@ -9,12 +9,15 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from iotda_admin.core.search_text import SearchTextField
+
 
 class MirroredRow(models.Model):
     """What the three have in common: a name, a resource space and an age."""
 
     name = models.CharField(max_length=256)
     app_id = models.CharField(max_length=36)
+    search_text = SearchTextField(["pk", "name"])
     read_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -73,6 +76,7 @@ class Device(MirroredRow):
     sw_version = models.CharField(max_length=256, blank=True)
     description = models.CharField(max_length=2048, blank=True)
     tags = models.JSONField(default=list)
+    search_text = SearchTextField(["device_id", "node_id", "name"])
     read_at = models.DateTimeField(default=timezone.now, db_index=True)
 
     class Meta(MirroredRow.Meta):

@@ -38,7 +38,9 @@ from iotda_admin.rate.connection import client, page_status
 def devices(request: HttpRequest) -> HttpResponse:
     form = FilterForm(request.GET, user=request.user)
     found = form.devices()
-    context = {"form": form, "page": paginate(found, request), "total": found.count()}
+    page = paginate(found, request)
+    total = found.count() if page.items else 0
+    context = {"form": form, "page": page, "total": total}
     return render(request, "devices/devices.html", context, part="list")
 
 

@@ -8,11 +8,12 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet
 from django.http import QueryDict
 
+from devices.forms import devices_matching
 from devices.models import Device
 from iotda_admin.access.scope import AnyUser, in_scope, user_spaces
 from iotda_admin.core.bulk_sql import values_subquery
 from iotda_admin.core.id_import import list_as_text
-from iotda_admin.core.search import contains
+from iotda_admin.core.search_text import rows_with_words, visible_text
 from iotda_admin.operations.web.forms import valid_ids
 from policies.models import POLICIES_PER_TARGET, Binding, TargetType
 from policies.targets import MODELS, known_targets
@@ -57,12 +58,13 @@ class Picker:
     @cached_property
     def matches(self) -> list[Any]:
         """At most one more than is shown, to know whether there are more."""
-        if self.target_type == TargetType.DEVICE and not self.query:
-            return []
-        nodes = ["node_id"] if self.target_type == TargetType.DEVICE else []
-        like = contains(self.query, "pk", "name", *nodes)
-        rows = MODELS[TargetType(self.target_type)]._default_manager.filter(like)
-        return list(in_scope(rows, self.user)[: FOUND_SHOWN + 1])
+        model = MODELS[TargetType(self.target_type)]
+        rows: QuerySet[Any] = in_scope(model._default_manager.all(), self.user)
+        if model is not Device:
+            rows = rows_with_words(rows, self.query)
+        else:
+            rows = devices_matching(rows, self.query) if self.query else rows.none()
+        return list(rows[: FOUND_SHOWN + 1])
 
     @property
     def more(self) -> bool:
@@ -150,5 +152,5 @@ def read(
     chosen = [*data.getlist("target"), *more]
     if pressed == "add":
         chosen = [value] if target_type == TargetType.SPACE else [*chosen, value]
-    query = data.get("q", "").replace("\0", "").strip()[:128]
+    query = visible_text(data.get("q", "").replace("\0", "")[:128])
     return Picker(target_type, query, valid_ids(chosen), policy_id, user)

@@ -13,12 +13,6 @@ SPELLINGS = 16
 OPERATION = re.compile(r"(?:OP[\s#:_–—-]*|#\s*)?([0-9]{1,18})", re.IGNORECASE)
 
 
-def contains(text: str, *fields: str) -> Q:
-    """Match rows that have the text in a field: as typed, or tidied like an ID."""
-    parts = {text, tidy(text) or text}
-    return Q.create([(f"{f}__icontains", p) for f in fields for p in parts], Q.OR)
-
-
 def equals(text: str, *fields: str) -> Q:
     """Match rows that have the text as the whole of a field, in any case."""
     return Q.create(

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.module_loading import autodiscover_modules
 
 from iotda_admin.core.bulk_sql import insert_rows
+from iotda_admin.core.search_text import search_text_fields
 from iotda_admin.inventory.drift import Drift, record_drift
 from iotda_admin.inventory.models import MirrorState, RemovedRow, SyncRun
 from iotda_admin.iotda import Client, FetchPage, ListingPage, PageQuery, walk_windows
@@ -105,7 +106,7 @@ class Mirror:
             rows,
             update_conflicts=True,
             unique_fields=list(self.key),
-            update_fields=[*self.fields, "read_at"],
+            update_fields=[*self.fields, "read_at", *search_text_fields(self.model)],
             batch_size=BATCH_SIZE,
         )
 

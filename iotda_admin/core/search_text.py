@@ -1,0 +1,96 @@
+"""Search by words, in any case and order, whatever form the characters have.
+
+A row has one column for it, already normalised: SQLite by itself knows the case of ASCII
+letters only, and PostgreSQL that of its locale.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db.models import CharField, Model, Q, QuerySet
+
+from iotda_admin.core.tidy import tidy
+
+# With a device ID it fits into an index row of PostgreSQL, even if no character is ASCII.
+MAX_LENGTH = 600
+ALIKE = (
+    dict.fromkeys(map(ord, "‘’‚‛′‹›"), "'")
+    | dict.fromkeys(map(ord, "“”„‟″«»「」『』〝〞"), '"')
+    | dict.fromkeys(map(ord, "‐‑‒–—―−"), "-")
+)
+# Variation selectors and fillers: invisible, but not in the category of format characters.
+INVISIBLE = {
+    *"\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0",
+    *map(chr, range(0x180B, 0x1810)),
+    *map(chr, range(0xFE00, 0xFE10)),
+}
+
+
+def normalize_text(text: str) -> str:
+    """Return the text in one case, form and width, without invisible characters."""
+    if not text.isascii():
+        visible = "".join(char for char in text if not is_invisible(char))
+        folded = unicodedata.normalize("NFKC", visible).casefold()
+        # Folding can leave the normal form, and a Turkish İ becomes i and a dot.
+        text = unicodedata.normalize("NFKC", folded).replace("i\u0307", "i")
+        text = text.translate(ALIKE)
+    return " ".join(text.casefold().split())
+
+
+def visible_text(text: str) -> str:
+    """Return the text of a search box; nothing if only invisible characters are in it."""
+    return text.strip() if normalize_text(text) else ""
+
+
+def is_invisible(char: str) -> bool:
+    return char in INVISIBLE or unicodedata.category(char) == "Cf"
+
+
+def search_text(values: Iterable[str]) -> str:
+    """Return what the column of a row contains that has these values."""
+    return normalize_text(" ".join(values))[:MAX_LENGTH]
+
+
+class SearchTextField(CharField):  # type: ignore[type-arg]
+    """The normalised text of other fields, set whenever a row is saved.
+
+    In a migration it has no sources, and keeps its value.
+    """
+
+    def __init__(self, sources: Sequence[str] = (), **options: Any) -> None:
+        fixed: dict[str, Any] = {
+            "max_length": MAX_LENGTH,
+            "default": "",
+            "editable": False,
+        }
+        super().__init__(**fixed | options)
+        self.sources = sources
+
+    def pre_save(self, model_instance: Model, add: bool) -> Any:
+        if self.sources:
+            text = search_text(getattr(model_instance, name) for name in self.sources)
+            setattr(model_instance, self.attname, text)
+        return super().pre_save(model_instance, add)
+
+
+def search_text_fields(model: type[Model]) -> list[str]:
+    fields = model._meta.concrete_fields
+    return [each.name for each in fields if isinstance(each, SearchTextField)]
+
+
+def rows_with_words[M: Model](rows: QuerySet[M], text: str) -> QuerySet[M]:
+    """Return the rows that contain all words of the text.
+
+    Quotes, brackets and commas around a word count only if a row has them too.
+    """
+    words = set(normalize_text(text).split())
+    bare = {tidy(word) for word in words} - {""}
+    found = rows.filter(has_words(words))
+    if bare in (words, set()) or found.exists():
+        return found
+    return rows.filter(has_words(bare))
+
+
+def has_words(words: Iterable[str]) -> Q:
+    return Q(*(("search_text__contains", word) for word in sorted(words)))
