@@ -18,6 +18,16 @@
     if (verb === "get") for (const [name, value] of [...formData]) if (!value) formData.delete(name)
   })
 
+  // Wait with a search until the input method has the whole text
+  let composing
+  on("compositionstart", ({ target }) => { composing = target })
+  on("input", event => event.isComposing && event.stopPropagation())
+  on("compositionend", ({ target }) => {
+    composing = undefined
+    target.dispatchEvent(new Event("input", { bubbles: true }))
+  })
+  on("htmx:configRequest", event => composing && event.detail.elt === composing && event.preventDefault())
+
   // Tell the server the reader's time zone, for times in downloads and filters
   document.cookie = `zone=${Intl.DateTimeFormat().resolvedOptions().timeZone};path=/;max-age=31536000;samesite=lax${location.protocol === "https:" ? ";secure" : ""}`
 

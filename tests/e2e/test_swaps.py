@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from django.contrib.sessions.models import Session
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, expect
 
 from devices.models import Device
 from iotda_admin.access.actor import Actor
@@ -74,6 +74,63 @@ def test_the_url_has_only_the_active_filters(page: Page) -> None:
     page.wait_for_url("**/devices/?status=FROZEN")
     page.get_by_label("Status", exact=True).select_option("")
     page.wait_for_url("**/devices/")
+
+
+def type_slowly(page: Page, text: str) -> None:
+    """Type one letter after the other, and wait for what each one finds."""
+    for letter in text:
+        with page.expect_response(
+            lambda response: "hx-request" in response.request.headers
+        ):
+            page.locator("#q").press_sequentially(letter)
+
+
+def test_one_back_leaves_a_search_that_was_typed_slowly(page: Page) -> None:
+    page.goto("/policies/")
+    page.goto("/devices/")
+    page.get_by_label("Status", exact=True).select_option("FROZEN")
+    page.wait_for_url("**/devices/?status=FROZEN")
+    before = page.evaluate("history.length")
+    type_slowly(page, "bench")
+    page.wait_for_url("**/devices/?q=bench&status=FROZEN")
+    page.locator("#q").press("Enter")
+    expect(page.locator(".htmx-request")).to_have_count(0)
+    assert page.evaluate("history.length") == before
+    page.go_back()
+    page.wait_for_url("**/devices/")
+    expect(page.get_by_text("60 devices")).to_be_visible()
+    page.go_back()
+    page.wait_for_url("**/policies/")
+
+
+@pytest.mark.parametrize("path", ["/devices/", "/policies/selection.bind/"])
+def test_a_half_typed_text_of_an_input_method_is_not_searched(
+    page: Page, stage: Stage, path: str
+) -> None:
+    device = Device.objects.get(pk=stage.cloud.free(1)[0])
+    Device.objects.filter(pk=device.pk).update(name="水泵", search_text="水泵")
+    page.goto(path)
+    sent: list[str] = []
+
+    def hear(request: Request) -> None:
+        if "hx-request" in request.headers:
+            sent.append(request.url)
+
+    page.on("request", hear)
+    page.locator("#q").focus()
+    keyboard = page.context.new_cdp_session(page)
+    for text in ("s", "shui", "shui'beng"):
+        place = {"selectionStart": len(text), "selectionEnd": len(text)}
+        keyboard.send("Input.imeSetComposition", {"text": text, **place})
+        page.wait_for_timeout(400)
+    assert sent == []
+    with page.expect_response(
+        lambda response: "hx-request" in response.request.headers
+    ):
+        keyboard.send("Input.insertText", {"text": "水泵"})
+    expect(page.locator("#q")).to_have_value("水泵")
+    expect(page.get_by_text("水泵", exact=True).first).to_be_visible()
+    assert len(sent) == 1
 
 
 def test_back_from_a_result_shows_a_whole_page(page: Page, stage: Stage) -> None:
