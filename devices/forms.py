@@ -1,13 +1,13 @@
 from typing import Any
 
 from django import forms
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Device, Product, Space
+from devices.search import devices_matching
 from iotda_admin.access.scope import AnyUser, in_scope
-from iotda_admin.core.search_text import rows_with_words, visible_text
-from iotda_admin.core.tidy import tidy
+from iotda_admin.core.search_text import visible_text
 
 # The filters that choose one value, and the column of each.
 COLUMNS = {
@@ -43,6 +43,11 @@ class FilterForm(forms.Form):
     def clean_q(self) -> str:
         return visible_text(self.cleaned_data["q"])
 
+    @property
+    def query(self) -> str:
+        """The text to search for; nothing if a filter is invalid."""
+        return self.cleaned_data["q"] if self.is_valid() else ""
+
     def devices(self) -> QuerySet[Device]:
         """Return the matching devices; none for an invalid filter, which the page explains."""
         if not self.is_valid():
@@ -61,10 +66,3 @@ class FilterForm(forms.Form):
             for name, field in self.fields.items()
             if (value := self.cleaned_data[name])
         ]
-
-
-def devices_matching(devices: QuerySet[Device], text: str) -> QuerySet[Device]:
-    """Match the words of a name or ID; a whole ID finds only its device."""
-    whole = tidy(text)
-    exact = devices.filter(Q(device_id=whole) | Q(node_id=whole))
-    return exact if whole and exact.exists() else rows_with_words(devices, text)

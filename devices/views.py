@@ -9,6 +9,7 @@ from django_htmx.http import trigger_client_event
 
 from devices.forms import FilterForm
 from devices.models import Device
+from devices.search import read_unknown_device
 from devices.sync import store_device
 from devices.targets import device_rows, select_devices
 from devices.verbs import DeviceVerb, permitted_verbs
@@ -22,6 +23,7 @@ from iotda_admin.operations.counts import overall_outcome
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.permissions import authorize, covers_operation
 from iotda_admin.operations.requests import OperationRequest
+from iotda_admin.operations.search import operations_named
 from iotda_admin.operations.services import (
     OperationRejected,
     find_by_key,
@@ -31,16 +33,33 @@ from iotda_admin.operations.services import (
 from iotda_admin.operations.web.forms import ChangeForm, TargetsForm, valid_ids
 from iotda_admin.operations.web.presenters import result_context, target_history
 from iotda_admin.operations.web.responses import dialog_response, operation_response
+from iotda_admin.operations.web.views import with_counts
 from iotda_admin.rate.connection import client, page_status
+
+OPERATIONS_SHOWN = 5
 
 
 @require_safe
 def devices(request: HttpRequest) -> HttpResponse:
     form = FilterForm(request.GET, user=request.user)
-    found = form.devices()
+    found, error = form.devices(), None
     page = paginate(found, request)
-    total = found.count() if page.items else 0
-    context = {"form": form, "page": page, "total": total}
+    if not page.items:
+        try:
+            if read_unknown_device(form.query):
+                found = form.devices()
+                page = paginate(found, request)
+        except IotdaError as refusal:
+            error = refusal
+    operations = operations_named(form.query, request.user)[: OPERATIONS_SHOWN + 1]
+    context = {
+        "form": form,
+        "page": page,
+        "total": found.count() if page.items else 0,
+        "error": error,
+        "operations": with_counts(operations[:OPERATIONS_SHOWN]),
+        "more_operations": len(operations) > OPERATIONS_SHOWN,
+    }
     return render(request, "devices/devices.html", context, part="list")
 
 

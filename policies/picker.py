@@ -1,6 +1,7 @@
 """The multi-select of the bind form: find targets, select them, show conflicts."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,12 +9,13 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet
 from django.http import QueryDict
 
-from devices.forms import devices_matching
 from devices.models import Device
+from devices.search import devices_matching, read_unknown_device
 from iotda_admin.access.scope import AnyUser, in_scope, user_spaces
 from iotda_admin.core.bulk_sql import values_subquery
 from iotda_admin.core.id_import import list_as_text
 from iotda_admin.core.search_text import rows_with_words, visible_text
+from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.web.forms import valid_ids
 from policies.models import POLICIES_PER_TARGET, Binding, TargetType
 from policies.targets import MODELS, known_targets
@@ -58,13 +60,21 @@ class Picker:
     @cached_property
     def matches(self) -> list[Any]:
         """At most one more than is shown, to know whether there are more."""
+        found = list(self.matching()[: FOUND_SHOWN + 1])
+        if found or self.target_type != TargetType.DEVICE:
+            return found
+        # Without an answer of IoTDA, the inventory's is shown: nothing.
+        with suppress(IotdaError):
+            if read_unknown_device(self.query):
+                return list(self.matching()[: FOUND_SHOWN + 1])
+        return found
+
+    def matching(self) -> QuerySet[Any]:
         model = MODELS[TargetType(self.target_type)]
         rows: QuerySet[Any] = in_scope(model._default_manager.all(), self.user)
         if model is not Device:
-            rows = rows_with_words(rows, self.query)
-        else:
-            rows = devices_matching(rows, self.query) if self.query else rows.none()
-        return list(rows[: FOUND_SHOWN + 1])
+            return rows_with_words(rows, self.query)
+        return devices_matching(rows, self.query) if self.query else rows.none()
 
     @property
     def more(self) -> bool:

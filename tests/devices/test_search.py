@@ -7,15 +7,19 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.test import Client
+from pytest_django import Settings
 
 from devices.models import Device, Product, Space
 from devices.sync import store_device
+from iotda_admin.access.actor import Actor
 from iotda_admin.core.search_text import MAX_LENGTH, normalize_text
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.inventory.sync import run_sync
 from iotda_admin.rate import connection
 from tests.cloud import Cloud
+from tests.conftest import make_user
 from tests.devices.test_list import find
+from tests.operation_helpers import create, make_iotda_unreachable
 
 UMLAUT, CYRILLIC = "Überdruckventil Süd", "Насос Северный"
 COMBINING, NO_BREAK = "Cafe\u0301 Pumpe", "North\u00a0Gate 4"
@@ -167,3 +171,137 @@ def test_the_targets_of_a_policy_are_found_by_the_same_words(
         {"target_type": target_type, "q": typed, "act": "find"},
     )
     assert re.findall(r'id="add-([^"]+)"', response.text) == [target]
+
+
+def offered(client: Client, text: str) -> list[int]:
+    """Return the numbers of the operations that the search of devices links to."""
+    response = client.get("/devices/", {"q": text})
+    assert response.status_code == 200
+    return list(map(int, re.findall(r'href="/operations/(\d+)/"', response.text)))
+
+
+@pytest.fixture
+def tickets(inventory: Cloud, actor: Actor) -> list[int]:
+    """Return the numbers of three operations; the last two have the ticket INC-44."""
+    operations = [
+        create("device.freeze", [id], actor, key=f"key {id}", ticket=ticket)
+        for id, ticket in zip(
+            inventory.known_ids["free"], ["", "Inc-44", "INC-44"], strict=False
+        )
+    ]
+    return [operation.pk for operation in operations]
+
+
+def test_the_number_of_an_operation_offers_it(
+    viewer: Client, tickets: list[int]
+) -> None:
+    first = tickets[0]
+    for text in (f"OP-{first}", f"op {first}", f"#{first}", f' "op-{first}"\u200b,'):
+        assert offered(viewer, text) == [first], text
+    assert offered(viewer, str(first)) == []
+    assert offered(viewer, "OP-999999") == []
+    assert offered(viewer, f"OP-{'9' * 30}") == []
+
+
+def test_a_ticket_offers_its_operations(viewer: Client, tickets: list[int]) -> None:
+    assert offered(viewer, "inc-44") == offered(viewer, '"INC-44"') == tickets[:0:-1]
+    assert offered(viewer, "INC-4") == offered(viewer, "INC") == []
+
+
+def test_of_many_operations_of_a_ticket_the_first_are_shown(
+    viewer: Client, inventory: Cloud, actor: Actor
+) -> None:
+    devices = Device.objects.exclude(status="FROZEN").values_list("pk", flat=True)[:8]
+    numbers = [
+        create("device.freeze", [id], actor, key=f"key {id}", ticket="T 1/ü").pk
+        for id in devices
+    ]
+    assert offered(viewer, "t 1/Ü") == numbers[:2:-1]
+    page = viewer.get("/devices/", {"q": "T 1/ü"}).text
+    link = re.search(r'href="(/operations/\?ticket=[^"]+)"', page)
+    assert link
+    listed = viewer.get(link[1]).text
+    assert all(f'href="/operations/{number}/"' in listed for number in numbers)
+    assert viewer.get("/operations/?ticket=T%202\0").text.count("/operations/1/") == 0
+
+
+def test_operations_in_other_spaces_are_not_offered(tickets: list[int]) -> None:
+    client = Client()
+    client.force_login(make_user("viewer", "no-such-space"))
+    assert offered(client, f"OP-{tickets[0]}") == offered(client, "INC-44") == []
+
+
+def test_a_whole_id_that_is_not_synced_yet_is_read_from_iotda(
+    viewer: Client, inventory: Cloud
+) -> None:
+    register(inventory, "late-0001", "Late pump")
+    assert find(viewer, q=' "late-0001"\u200b') == ["late-0001"]
+    assert Device.objects.get(pk="late-0001").name == "Late pump"
+    assert len(inventory.journal("ShowDevice")) == 1
+    assert find(viewer, q="late pump") == ["late-0001"]
+    assert len(inventory.journal("ShowDevice")) == 1
+
+
+def test_the_other_filters_count_for_a_device_that_was_just_read(
+    viewer: Client, inventory: Cloud
+) -> None:
+    register(inventory, "late-0001", "Late pump")
+    assert find(viewer, q="late-0001", status="FROZEN") == []
+    assert find(viewer, q="late-0001") == ["late-0001"]
+
+
+def test_a_device_of_another_space_is_read_but_not_shown(inventory: Cloud) -> None:
+    register(inventory, "late-0001", "Late pump")
+    client = Client()
+    client.force_login(make_user("viewer", "no-such-space"))
+    assert find(client, q="late-0001") == []
+
+
+@pytest.mark.parametrize(
+    "typed", ["late", "late pump", "latepump", "la-1", "x-1,y-2000000", "../late-0001"]
+)
+def test_iotda_is_not_asked_for_what_is_no_whole_id(
+    viewer: Client, inventory: Cloud, typed: str
+) -> None:
+    assert find(viewer, q=typed) == []
+    assert inventory.journal("ShowDevice") == []
+
+
+def test_a_device_that_the_filters_hide_is_not_read(
+    viewer: Client, inventory: Cloud
+) -> None:
+    device = inventory.known_ids["online"]
+    assert find(viewer, q=device, status="FROZEN") == []
+    assert inventory.journal("ShowDevice") == []
+
+
+def test_an_id_that_iotda_does_not_know_finds_nothing(
+    viewer: Client, inventory: Cloud
+) -> None:
+    response = viewer.get("/devices/", {"q": "never-0001"})
+    assert "No device matches" in response.text
+    assert "The request to IoTDA failed." not in response.text
+
+
+def test_the_list_says_that_iotda_gave_no_answer(
+    viewer: Client, inventory: Cloud, settings: Settings
+) -> None:
+    make_iotda_unreachable(settings)
+    response = viewer.get("/devices/", {"q": "late-0001"})
+    assert response.status_code == 200
+    assert "The request to IoTDA failed." in response.text
+    assert "IoTDA may have one." in response.text
+
+
+def test_a_device_that_is_not_synced_yet_can_be_chosen_for_a_policy(
+    policyadmin: Client, inventory: Cloud, settings: Settings
+) -> None:
+    register(inventory, "late-0001", "Late pump")
+    form = {"target_type": "device", "q": "late-0001", "act": "find"}
+    assert (
+        'id="add-late-0001"' in policyadmin.post("/policies/selection.bind/", form).text
+    )
+    make_iotda_unreachable(settings)
+    missing = policyadmin.post("/policies/selection.bind/", form | {"q": "late-0002"})
+    assert missing.status_code == 200
+    assert 'id="add-' not in missing.text

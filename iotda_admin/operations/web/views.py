@@ -15,6 +15,7 @@ from iotda_admin.operations.counts import target_counts_by_operation
 from iotda_admin.operations.execution import batch_tasks, reconciliation
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.permissions import visible_operations
+from iotda_admin.operations.search import with_ticket
 from iotda_admin.operations.verbs import Verb, get_verb
 from iotda_admin.operations.web import export
 from iotda_admin.operations.web.responses import result_response
@@ -45,6 +46,8 @@ def operations(request: HttpRequest) -> HttpResponse:
     rows = visible_operations(request.user)
     if mine := "mine" in request.GET:
         rows = rows.filter(actor=request.user.pk)
+    if ticket := request.GET.get("ticket", "").replace("\0", "").strip():
+        rows = rows.filter(with_ticket(ticket))
     if state := one_of(Operation.State.values, request):
         rows = rows.filter(state=state)
     page = paginate(rows, request, key="id", descending=True)
@@ -54,6 +57,7 @@ def operations(request: HttpRequest) -> HttpResponse:
         "states": Operation.State.choices,
         "state": state,
         "mine": mine,
+        "ticket": ticket,
     }
     return render(request, "operations/operations.html", context, part="list")
 
