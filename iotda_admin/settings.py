@@ -20,6 +20,8 @@ read_dotenv(BASE_DIR / ".env")
 
 DATA_DIR = env.folder("DATA_DIR", BASE_DIR / "var")
 SECRET_KEY = env.kept_secret("SECRET_KEY", DATA_DIR / "secret_key")
+# Former keys: their sessions stay valid.
+SECRET_KEY_FALLBACKS = env.secret("SECRET_KEY_FALLBACKS").split()
 DEBUG = env.flag("DEBUG", False)
 ALLOWED_HOSTS = env.items(
     "ALLOWED_HOSTS",

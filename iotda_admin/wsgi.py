@@ -7,6 +7,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "iotda_admin.settings")
 application = get_wsgi_application()
 
 # A wrong setting stops the start, not the first click.
+from iotda_admin.health.secret_key import require_secret_key  # noqa: E402
 from iotda_admin.rate.connection import client  # noqa: E402
 
 client()
+require_secret_key()

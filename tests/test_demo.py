@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DEMO = (ROOT / "bin" / "demo").read_text()
 # What a deployment may have set that would lead the demo to a real platform, database or host.
 REAL = [
-    "DATA_DIR", "DATABASE_URL", "DATABASE_URL_FILE", "HTTPS", "DEBUG", "BEHIND_PROXY", "ALLOWED_HOSTS",
-    "CSRF_TRUSTED_ORIGINS",
+    "DATA_DIR", "DATABASE_URL", "DATABASE_URL_FILE", "SECRET_KEY", "SECRET_KEY_FILE", "HTTPS", "DEBUG",
+    "BEHIND_PROXY", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS",
     "IOTDA_ENDPOINT", "IOTDA_AUTH", "IOTDA_SIGNATURE", "IOTDA_PROJECT_ID", "IOTDA_REGION", "IOTDA_AK",
     "IOTDA_SK", "IOTDA_AK_FILE", "IOTDA_SK_FILE", "IOTDA_INSTANCE_ID", "IOTDA_PROXY",
     "IOTDA_SECURITY_TOKEN", "IOTDA_SECURITY_TOKEN_FILE",

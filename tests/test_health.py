@@ -31,7 +31,7 @@ def test_it_is_ready_with_a_worker_and_an_inventory(
     anonymous: Client, inventory: Cloud
 ) -> None:
     workers.record_heartbeat()
-    checks = ["database", "migrations", "audit", "worker", "platform"]
+    checks = ["database", "migrations", "audit", "secret_key", "worker", "platform"]
     assert ready(anonymous) == (
         200,
         {"status": "ok", "checks": dict.fromkeys(checks, "ok")},

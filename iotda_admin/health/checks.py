@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from iotda_admin.audit.triggers import triggers_intact
 from iotda_admin.health import workers
+from iotda_admin.health.secret_key import secret_key_matches
 from iotda_admin.inventory.models import SyncRun
 
 log = logging.getLogger(__name__)
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 RESULTS = {True: "ok", False: "failed", None: "unknown"}
 # Without one of these the product is not ready. IoTDA is not one of them: pages show the
 # last sync, and a restart would not help.
-VITAL = {"database", "migrations", "audit", "worker"}
+VITAL = {"database", "migrations", "audit", "secret_key", "worker"}
 
 
 def run_checks() -> dict[str, str]:
@@ -75,6 +76,7 @@ def platform_answers() -> bool | None:
 CHECKS: dict[str, Callable[[], bool | None]] = {
     "migrations": migrated,
     "audit": triggers_intact,
+    "secret_key": secret_key_matches,
     "worker": worker_lives,
     "platform": platform_answers,
 }

@@ -16,3 +16,16 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return f"worker {self.pid} on {self.host}"
+
+
+class SecretKeyDigest(models.Model):
+    """A digest of the SECRET_KEY that all machines of this site use; a single row."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    digest = models.CharField(max_length=64)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.digest
