@@ -218,19 +218,19 @@ LANGUAGES = [("en", _("English"))]
 TIME_ZONE = env.time_zone("TIME_ZONE", "UTC")
 
 STATIC_URL = "static/"
+# Behind the path that the site is served under, SCRIPT_NAME.
+WHITENOISE_STATIC_PREFIX = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {
-        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
-    },
+    "staticfiles": {"BACKEND": "iotda_admin.core.static_files.CompressedStorage"},
 }
 
 # --- Sessions, passwords, headers ---------------------------------------------------------------
 AUTHENTICATION_BACKENDS = ["iotda_admin.accounts.auth_backend.ScopedBackend"]
 LOGIN_URL = "accounts:login"
-LOGIN_REDIRECT_URL = "/"
+LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "accounts:login"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [

@@ -24,6 +24,6 @@ if "sqlite3" in str(DATABASES["default"]["ENGINE"]):
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "staticfiles": {"BACKEND": "tests.static_files.PlainStorage"},
 }
 WHITENOISE_AUTOREFRESH = True

@@ -28,7 +28,9 @@ class SignInRequired(LoginRequiredMiddleware):
         except ValueError:
             # The browser sent an invalid URL as its current page.
             back_to = ""
-        url = redirect_to_login(back_to or "/", reverse("accounts:login")).url
+        url = redirect_to_login(
+            back_to or reverse("overview"), reverse("accounts:login")
+        ).url
         if ended := getattr(request, "session_ended", ""):
             url = f"{url}&ended={ended}"
         return HttpResponseClientRedirect(url) if htmx else HttpResponseRedirect(url)

@@ -88,7 +88,7 @@ class AccessLog(Middleware):
             "user": user.pk if user else None,
         }
         log.log(
-            logging.DEBUG if request.path in PROBES else logging.INFO,
+            logging.DEBUG if request.path_info in PROBES else logging.INFO,
             "%(method)s %(path)s %(status)s %(ms)s ms user=%(user)s",
             event,
             extra={"event": event},

@@ -1,4 +1,5 @@
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import trigger_client_event
@@ -25,5 +26,5 @@ def refresh(request: HttpRequest) -> HttpResponse:
         return render(request, "inventory/freshness.html", {}, part="line")
     back_to = request.POST.get("next", "")
     if not url_has_allowed_host_and_scheme(back_to, allowed_hosts={request.get_host()}):
-        back_to = "/"
+        back_to = reverse("overview")
     return HttpResponseRedirect(back_to)
