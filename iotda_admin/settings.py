@@ -120,6 +120,8 @@ WORKER_JOBS = {
     "iotda_admin.accounts.sessions.prune_sessions": 3600,
     "iotda_admin.accounts.login_throttle.prune_attempts": 3600,
 }
+# What `manage.py worker --metrics-port` starts, with the port.
+WORKER_METRICS_SERVER = "iotda_admin.health.probes.serve_probes"
 
 # --- Django -------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -150,6 +152,7 @@ MIDDLEWARE = [
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "iotda_admin.health.probes.Probes",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -253,8 +256,8 @@ CSRF_COOKIE_HTTPONLY = True
 if HTTPS:
     # The browser takes such a cookie from this host alone, and only over https.
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
-# A process supervisor on this machine asks without TLS.
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+# Kubernetes and Prometheus call a machine without TLS.
+SECURE_REDIRECT_EXEMPT = [r"(^|/)(healthz|readyz|metrics)$"]
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 CSRF_TRUSTED_ORIGINS = env.items(

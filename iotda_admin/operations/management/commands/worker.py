@@ -7,8 +7,10 @@ import time
 from types import FrameType
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connections
+from django.utils.module_loading import import_string
 
 from iotda_admin.operations.execution.executor import execute_due_chunks
 from iotda_admin.operations.execution.jobs import JobScheduler
@@ -31,13 +33,31 @@ class Command(BaseCommand):
         "the inventory fresh."
     )
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--metrics-port",
+            type=int,
+            help="answer /metrics, /healthz and /readyz on this port",
+        )
+
+    def handle(self, *args: Any, metrics_port: int | None, **options: Any) -> None:
+        if metrics_port is not None:
+            serve_metrics(metrics_port)
         worker = WorkerLoop()
         worker.obey_signals()
         jobs = JobScheduler()
         threading.Thread(target=jobs.run, name="jobs", daemon=True).start()
         worker.run()
         leave()
+
+
+def serve_metrics(port: int) -> None:
+    if not settings.METRICS_TOKEN:
+        raise CommandError("--metrics-port needs METRICS_TOKEN.")
+    try:
+        import_string(settings.WORKER_METRICS_SERVER)(port)
+    except (OSError, OverflowError) as error:
+        raise CommandError(f"--metrics-port {port} cannot be used: {error}.") from None
 
 
 class WorkerLoop:
