@@ -217,6 +217,7 @@ CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL")
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English"))]
+FORMAT_MODULE_PATH = "iotda_admin.core.formats"
 # What a page shows until the browser has said which zone the reader is in, and what working hours are in.
 TIME_ZONE = env.time_zone("TIME_ZONE", "UTC")
 

@@ -84,28 +84,32 @@
     }
   })
 
-  // Local times and focus, on load and after each swap
-  const localTimes = () => {
-    for (const time of all("time[data-local]")) {
-      const at = new Date(time.dateTime)
-      const year = at.getFullYear() === new Date().getFullYear() ? undefined : "numeric"
-      const second = time.dataset.local ? "2-digit" : undefined
-      time.title = at.toISOString().slice(0, 19).replace("T", " ") + " UTC"
-      time.textContent = at.toLocaleString(document.documentElement.lang, { year, month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second })
-      delete time.dataset.local
+  // Recent times say how long ago they were, and keep that right; the title has the exact time
+  const ago = new Intl.RelativeTimeFormat(document.documentElement.lang)
+  const ageOf = minutes => minutes < 60 ? ago.format(-minutes, "minute") : ago.format(-Math.floor(minutes / 60), "hour")
+  const showAges = () => {
+    for (const time of all("time[data-age]")) {
+      time.dataset.age ||= time.textContent
+      const minutes = Math.floor((Date.now() - new Date(time.dateTime)) / 60000)
+      const recent = minutes > -5 && minutes < 24 * 60  // clocks differ
+      const text = !recent ? time.dataset.age : minutes > 0 ? ageOf(minutes) : document.body.dataset.msgJustNow
+      if (time.textContent !== text) time.textContent = text
     }
   }
+  setInterval(showAges, 30000)
+
+  // Ages and focus, on load and after each swap
   on("htmx:afterSwap", ({ detail: { target } }) => {
-    localTimes()
+    showAges()
     if (target?.id === "dialog-body" && target.children.length) open(target)
   })
-  on("htmx:oobAfterSwap", localTimes)
+  on("htmx:oobAfterSwap", showAges)
   on("htmx:afterSettle", ({ target, detail }) => {  // polls and loads have no triggering event: keep the focus
     if (!detail.requestConfig?.triggeringEvent) return
     const wrong = detail.requestConfig.triggeringEvent.type === "submit" && one("[aria-invalid=true]", target)
     ;(wrong || target.closest("[data-focus]") || one("[data-focus]", target))?.focus()
   })
-  localTimes()
+  showAges()
 
   // A poll keeps open folds open and the focus where it is
   let folds = new Map(), focused

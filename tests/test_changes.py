@@ -255,7 +255,7 @@ def test_a_conflict_names_who_is_changing_the_target(
     )
     assert response.status_code == 409
     assert f"{Operation.objects.get()} by chen has been changing" in response.text
-    assert "since 03:04:05 UTC" in response.text
+    assert "since 2026-01-02 03:04 UTC" in response.text
 
 
 @every_change

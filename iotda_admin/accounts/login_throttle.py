@@ -59,7 +59,7 @@ def record_lockout(name: str, address: str, locked: LoginTries) -> None:
         source="web",
         address=address,
         outcome="denied",
-        summary=f"{locked.tries} wrong passwords; locked until {locked.until:%H:%M} UTC",
+        summary=f"{locked.tries} wrong passwords; locked until {locked.until:%Y-%m-%d %H:%M} UTC",
     )
 
 

@@ -6,7 +6,6 @@ from itertools import batched
 from django.conf import settings
 from django.db import IntegrityError
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from iotda_admin.access.actor import Actor
@@ -210,7 +209,7 @@ def check_conflicts(request: OperationRequest) -> None:
             "operation": target.operation,
             "who": target.operation.actor_name,
             "target": target.name or target.target_id,
-            "since": date_format(target.operation.created_at, "H:i:s"),
+            "since": f"{target.operation.created_at:%Y-%m-%d %H:%M}",
         }
         raise Conflict(message % facts)
 

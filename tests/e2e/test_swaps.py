@@ -1,16 +1,20 @@
 """htmx swaps, history, polling and error responses."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.contrib.sessions.models import Session
+from django.utils import timezone
 from playwright.sync_api import Page, Request, expect
 
 from devices.models import Device
 from iotda_admin.access.actor import Actor
+from iotda_admin.core.time_zone import zone_named
 from iotda_admin.operations.execution.executor import execute_chunk
 from iotda_admin.operations.execution.lifecycle import cancel_operation
+from iotda_admin.operations.models import Operation
 from iotda_admin.rate.connection import client
 from tests.e2e.stage import Stage, Worker
 
@@ -364,3 +368,27 @@ def test_binding_a_whole_space_requires_its_name(page: Page, stage: Stage) -> No
     page.get_by_role("button", name="Bind", exact=True).click()
     expect(page.locator(".counts [data-state=ok] b")).to_have_text("1")
     assert stage.cloud.bound(known["policy"], "app") == {known["other_space"]}
+
+
+def test_a_recent_time_shows_its_age_and_the_exact_time_as_title(stage: Stage) -> None:
+    stage.options = {"timezone_id": "Asia/Shanghai", "locale": "de-DE"}
+    at = timezone.now() - timedelta(minutes=5)
+    old = datetime(2026, 1, 2, 15, 4, 5, tzinfo=UTC)
+    for created_at in (at, old, timezone.now()):
+        Operation.objects.create(
+            verb="device.freeze", target_type="device", created_at=created_at
+        )
+    page = stage.open_page("auditor")
+    page.clock.install()
+    page.goto("/")
+    page.goto("/operations/")
+    times = page.locator("tbody time")
+    expect(times.nth(0)).to_have_text("just now")
+    expect(times.nth(1)).to_have_text("2026-01-02 23:04")
+    expect(times.nth(2)).to_have_text("5 minutes ago")
+    exact = f"{at.astimezone(zone_named('Asia/Shanghai')):%Y-%m-%d %H:%M:%S} UTC+08:00"
+    expect(times.nth(2)).to_have_attribute("title", exact)
+    page.clock.fast_forward("02:00:00")
+    expect(times.nth(2)).to_have_text("2 hours ago")
+    page.clock.fast_forward("30:00:00")
+    expect(times.nth(2)).to_have_text(exact[:16])

@@ -40,31 +40,43 @@ def badge(state: str) -> SafeString:
 
 @register.simple_tag
 def moment(at: datetime | None, seconds: str = "") -> SafeString | str:
-    """Return a time in UTC, which a script turns into the reader's time zone.
+    """Return a time in the reader's time zone.
 
-    With ``seconds``, the script shows seconds too.
+    A script says how long ago a recent time was. With ``seconds`` it stays as it is.
     """
     if at is None:
         return ""
+    local = localtime(at)
+    shown = f"{local:%Y-%m-%d %H:%M:%S}" if seconds else f"{local:%Y-%m-%d %H:%M}"
     return format_html(
-        '<time datetime="{}" data-local="{}">{} UTC</time>',
-        f"{at:%Y-%m-%dT%H:%M:%SZ}",
-        seconds,
-        f"{at:%Y-%m-%d %H:%M:%S}",
+        '<time datetime="{}" title="{}" {}>{}{}</time>',
+        f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        exact_time(at),
+        "" if seconds else "data-age",
+        shown,
+        " UTC" if local.tzname() == "UTC" else "",
     )
+
+
+@register.filter
+def exact_time(at: datetime) -> str:
+    """Return a time in the reader's time zone, with its offset from UTC."""
+    local = localtime(at)
+    offset = f"{local:%:z}" if local.utcoffset() else ""
+    return f"{local:%Y-%m-%d %H:%M:%S} UTC{offset}"
 
 
 @register.simple_tag
 def platform_moment(text: str) -> SafeString | str:
-    """Return a time that IoTDA wrote, in either of its formats.
+    """Return a time that IoTDA wrote, in either of its formats; both are in UTC.
 
     Any other text is shown as it is.
     """
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        return moment(at if at.tzinfo else at.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
         return text
-    return moment(at.astimezone(UTC))
 
 
 @register.simple_tag
