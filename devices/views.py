@@ -31,9 +31,9 @@ from iotda_admin.operations.services import (
     submit,
 )
 from iotda_admin.operations.web.forms import ChangeForm, TargetsForm, valid_ids
+from iotda_admin.operations.web.headline import with_counts
 from iotda_admin.operations.web.presenters import result_context, target_history
 from iotda_admin.operations.web.responses import dialog_response, operation_response
-from iotda_admin.operations.web.views import with_counts
 from iotda_admin.rate.connection import client, page_status
 
 OPERATIONS_SHOWN = 5
@@ -51,7 +51,8 @@ def devices(request: HttpRequest) -> HttpResponse:
                 page = paginate(found, request)
         except IotdaError as refusal:
             error = refusal
-    operations = operations_named(form.query, request.user)[: OPERATIONS_SHOWN + 1]
+    named = operations_named(form.query, request.user)
+    operations = list(named[: OPERATIONS_SHOWN + 1])
     context = {
         "form": form,
         "page": page,
@@ -68,7 +69,7 @@ def device(request: HttpRequest, device_id: str) -> HttpResponse:
     """Read the device from IoTDA; if that fails, show the inventory's row and say so."""
     error = live = None
     status = 200
-    history = target_history("device", device_id)
+    history = target_history(device=device_id)
     try:
         live = client().show_device(device_id)
         row = store_device(live)
@@ -81,6 +82,9 @@ def device(request: HttpRequest, device_id: str) -> HttpResponse:
         row.name = deleted_name(request.user, history)
     elif not can_see_space(request.user, row.app_id):
         raise Http404
+    else:
+        ids = {"device": device_id, "product": row.product_id, "app": row.app_id}
+        history = target_history(**ids)
     context = {
         "device": row,
         "live": live,

@@ -17,7 +17,7 @@ from iotda_admin.operations.permissions import (
     operations_in_queue,
     visible_operations,
 )
-from iotda_admin.operations.web.views import with_counts
+from iotda_admin.operations.web.headline import with_counts
 
 
 @require_safe

@@ -18,11 +18,9 @@ from iotda_admin.core.search_text import rows_with_words, visible_text
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.web.forms import valid_ids
 from policies.models import POLICIES_PER_TARGET, Binding, TargetType
-from policies.targets import MODELS, known_targets
+from policies.targets import MODELS, devices_of, known_targets
 
 FOUND_SHOWN = CHOSEN_SHOWN = 50
-# The column of a device that names the target it belongs to.
-REACHES = {TargetType.PRODUCT: "product_id__in", TargetType.SPACE: "app_id__in"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +120,8 @@ class Picker:
     @cached_property
     def devices_reached(self) -> int | None:
         """How many devices a product or a whole space brings under the policy."""
-        if self.target_type == TargetType.DEVICE or not self.ids:
-            return None
-        column = REACHES[TargetType(self.target_type)]
-        reached = Device.objects.filter(**{column: values_subquery(self.ids)})
-        return in_scope(reached, self.user).count()
+        reached = devices_of(self.target_type, self.ids)
+        return None if reached is None else in_scope(reached, self.user).count()
 
     def summary(self, ids: Sequence[str]) -> dict[str, int]:
         """Return what is known of very many targets before anything is sent."""

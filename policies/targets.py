@@ -15,6 +15,8 @@ MODELS = {
     TargetType.PRODUCT: Product,
     TargetType.SPACE: Space,
 }
+# The column of a device that names the target it belongs to.
+REACHES = {TargetType.PRODUCT: "product_id__in", TargetType.SPACE: "app_id__in"}
 
 
 def known_targets(
@@ -23,6 +25,14 @@ def known_targets(
     model = MODELS[TargetType(target_type)]
     rows: QuerySet[Device] = model._default_manager.filter(pk__in=values_subquery(ids))  # type: ignore[assignment]
     return rows
+
+
+def devices_of(target_type: str, ids: Sequence[str]) -> QuerySet[Device] | None:
+    """Return the devices of these products or spaces; None for devices or no IDs."""
+    if target_type == TargetType.DEVICE or not ids:
+        return None
+    column = REACHES[TargetType(target_type)]
+    return Device.objects.filter(**{column: values_subquery(ids)})
 
 
 def bindings_of(

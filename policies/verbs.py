@@ -41,7 +41,7 @@ from policies.cli import PolicyOptions
 from policies.forms import PolicyForm
 from policies.models import Policy, TargetType, binding_subject
 from policies.sync import Bindings, refresh_bindings
-from policies.targets import bindings_of, known_targets
+from policies.targets import bindings_of, devices_of, known_targets
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,10 @@ class BindingInventory(VerbInventory):
 
     def rows(self, target_type: str, ids: Sequence[str]) -> QuerySet[Any]:
         return known_targets(target_type, ids)
+
+    def devices_reached(self, target_type: str, ids: Sequence[str]) -> int | None:
+        reached = devices_of(target_type, ids)
+        return None if reached is None else reached.count()
 
     def other_spaces(self, about: Operation | OperationRequest) -> set[str]:
         """Return the policy's space, unless it is a policy of the whole instance."""

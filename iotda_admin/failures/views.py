@@ -36,7 +36,7 @@ from iotda_admin.failures.selection import (
 from iotda_admin.operations.models import Target
 from iotda_admin.operations.permissions import operations_in_queue
 from iotda_admin.operations.web.forms import ChangeForm
-from iotda_admin.operations.web.views import with_counts
+from iotda_admin.operations.web.headline import with_counts
 
 type View = Callable[[HttpRequest], HttpResponse]
 type SelectionView = Callable[[FailureSelection], HttpResponse]

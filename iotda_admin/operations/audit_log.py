@@ -1,15 +1,16 @@
 """Records the events of operations in the audit trail."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from iotda_admin.audit.record import deferred_events, record_event
 from iotda_admin.operations.counts import format_counts
-from iotda_admin.operations.models import Chunk, Operation
+from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.verbs import Outcomes
 
 # The most targets that one event names.
@@ -55,13 +56,36 @@ def describe_count(operation: Operation, number: int) -> str:
     return f"{describe_change(operation)} {number:,} {type_name}"
 
 
-def describe_targets(
-    operation: Operation, ids: Sequence[str], names: Mapping[str, str]
-) -> str:
-    """Return the summary of a change: with the name of a single target, else their number."""
-    if len(ids) == 1:
-        return describe_target(operation, names.get(ids[0]) or ids[0])
-    return describe_count(operation, len(ids))
+def describe_targets(operation: Operation, names: Mapping[str, str]) -> str:
+    """Return the summary of a change of targets, given by ID with their names.
+
+    A single target is named. If these are all products or spaces of the operation, it has
+    their number of devices.
+    """
+    number = len(names)
+    if number == 1:
+        [(id, name)] = names.items()
+        text = describe_target(operation, name or id)
+    else:
+        text = describe_count(operation, number)
+    if operation.devices is None or operation.targets.count() != number:
+        return text
+    return text + describe_reach(operation)
+
+
+def describe_rows(operation: Operation, rows: QuerySet[Target], number: int) -> str:
+    """Return the summary of a change of so many rows, as ``describe_targets``."""
+    if number > 1 and operation.devices is None:
+        return describe_count(operation, number)
+    names = rows.order_by().values_list("target_id", "name")
+    return describe_targets(operation, dict(names))
+
+
+def describe_reach(operation: Operation) -> str:
+    """Return " (1,234 devices)" for products or a whole space, else nothing."""
+    if operation.devices is None:
+        return ""
+    return f" ({operation.devices:,} {TYPE_NAMES['device'][operation.devices != 1]})"
 
 
 def record_operation_event(kind: str, operation: Operation, **columns: Any) -> None:
@@ -84,7 +108,9 @@ def record_chunk_event(
         chunk.operation,
         chunk=chunk.number,
         attempt=chunk.attempts,
-        summary=describe_targets(chunk.operation, list(outcomes or names), names),
+        summary=describe_targets(
+            chunk.operation, {id: names.get(id, "") for id in outcomes or names}
+        ),
         outcome=format_counts(counts),
         targets=[
             (id, names.get(id, ""), str(outcome.state), outcome.code, outcome.message)

@@ -24,6 +24,8 @@ class Operation(models.Model):
     target_type = models.CharField(max_length=16)
     policy_id = models.CharField(max_length=36, blank=True)
     policy_name = models.CharField(max_length=128, blank=True)
+    # The devices of its products or spaces when it was requested; None for devices.
+    devices = models.PositiveIntegerField(null=True)
     reason = models.CharField(max_length=500)
     ticket = models.CharField(max_length=64, blank=True, db_index=True)
 

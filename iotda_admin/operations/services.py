@@ -13,6 +13,7 @@ from iotda_admin.core.bulk_sql import insert_rows, values_subquery
 from iotda_admin.iotda import BATCH_TARGET_LIMIT, Client
 from iotda_admin.operations.audit_log import (
     audited_transaction,
+    describe_reach,
     describe_target,
     record_operation_event,
 )
@@ -239,8 +240,10 @@ def record(
 
 
 def build_operation(request: OperationRequest, actor: Actor) -> Operation:
+    inventory = get_verb(request.verb).inventory
     return Operation(
         verb=request.verb,
+        devices=inventory.devices_reached(request.target_type, request.ids),
         target_type=request.target_type,
         policy_id=request.policy_id,
         policy_name=request.policy_name,
@@ -314,4 +317,6 @@ def summarize(operation: Operation, targets: Sequence[TargetSpec]) -> str:
     """Return plain English for the audit trail: nothing in it may change its meaning."""
     first = targets[0].name or targets[0].id if targets else "nothing"
     others = f" and {len(targets) - 1} more" if len(targets) > 1 else ""
-    return f"{describe_target(operation, first)}{others}"[:500]
+    return f"{describe_target(operation, first)}{others}{describe_reach(operation)}"[
+        :500
+    ]

@@ -148,6 +148,10 @@ class VerbInventory:
         """Return the resource spaces it concerns besides those of its targets."""
         return set()
 
+    def devices_reached(self, target_type: str, ids: Sequence[str]) -> int | None:
+        """Return the number of devices of these products or spaces; None for devices."""
+        return None
+
     def standing(
         self, ids: Sequence[str], about: Operation, before: datetime | None = None
     ) -> Standing:

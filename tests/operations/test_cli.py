@@ -103,12 +103,16 @@ def only() -> Operation:
     return Operation.objects.get()
 
 
+def name() -> str:
+    return only().targets.get().name
+
+
 def test_one_device_is_frozen_at_once(
     command: Callable[..., Any], inventory: Cloud
 ) -> None:
     device = inventory.free(1)[0]
     status, out, err = command("freeze", device, *WHY)
-    assert (status, out, err) == (0, f"{only()} freeze: 1 frozen\n", "")
+    assert (status, out, err) == (0, f"{only()} freeze device {name()}: 1 frozen\n", "")
     assert inventory.status(device) == "FROZEN"
 
 
@@ -153,7 +157,7 @@ def test_a_partial_failure_is_printed_by_cause_with_the_next_step(
     status, out, _err = here("freeze", good, frozen, "gone-a", "gone-b", *WHY)
     assert status == 1
     first, *rest = out.splitlines()
-    assert first == f"{only()} freeze: 1 frozen, 1 already, 2 failed"
+    assert first == f"{only()} freeze 4 devices: 1 frozen, 1 already, 2 failed"
     assert "2 failed: The device does not exist." in rest
     assert "IOTDA.014000" in out
     assert "  Next: Check the ID." in out
@@ -179,6 +183,8 @@ def test_json_output_is_one_document_with_the_targets_that_did_not_succeed(
     assert told == {
         "operation": operation.pk,
         "verb": "device.freeze",
+        "target_type": "device",
+        "devices": None,
         "state": "done",
         "url": operation.get_absolute_url(),
         "counts": {"failed": 1, "ok": 1},
@@ -315,7 +321,7 @@ def test_an_unanswered_change_is_read_back(
     device = inventory.free(1)[0]
     inventory.fault("FreezeDevice", "reset", moment="after")
     status, out, _err = command("freeze", device, *WHY)
-    assert (status, out) == (0, f"{only()} freeze: 1 frozen\n")
+    assert (status, out) == (0, f"{only()} freeze device {name()}: 1 frozen\n")
     assert len(write_requests(inventory)) == 1
 
 
@@ -324,7 +330,7 @@ def test_the_command_waits_no_longer_than_its_timeout(
 ) -> None:
     inventory.fault("FreezeDevice", "throttle", retry_after=60)
     status, out, err = command("freeze", inventory.free(1)[0], *WHY, "--wait", "0.3")
-    assert (status, out) == (1, f"{only()} freeze: 1 pending\n")
+    assert (status, out) == (1, f"{only()} freeze device {name()}: 1 pending\n")
     assert f"{only()} goes on" in err
     assert only().get_absolute_url() in err
 
@@ -333,7 +339,7 @@ def test_with_no_wait_the_operation_is_left_to_the_worker(
     here: Callable[..., Any], inventory: Cloud
 ) -> None:
     status, out, err = here("freeze", *inventory.free(2), *WHY, "--wait", "0")
-    assert (status, out) == (0, f"{only()} freeze: 2 pending\n")
+    assert (status, out) == (0, f"{only()} freeze 2 devices: 2 pending\n")
     assert "goes on" in err
     assert not write_requests(inventory)
 
@@ -423,7 +429,7 @@ def test_a_terminal_shows_the_progress(
     assert f"\r{only()} [--------------------] 0/10" in drawn
     assert re.search(r"\[#+-+\] [1-9]/10", drawn)
     assert drawn.endswith("\r\x1b[K")
-    assert out == f"{only()} freeze: 10 frozen\n"
+    assert out == f"{only()} freeze 10 devices: 10 frozen\n"
 
 
 def test_a_terminal_shows_what_the_command_waits_for(

@@ -11,7 +11,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from devices.models import Space
+from devices.models import Device, Space
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Operation, Target
 from policies.models import Policy
@@ -115,7 +115,7 @@ def test_the_summary_has_the_facts_for_a_ticket(
     text = summary(auditor, partial)
     request = inventory.journal("BindDevicePolicy")[-1]["request_id"]
     for said in [
-        f"{partial}: Bind quarantine, 4 targets",
+        f"{partial}: Bind quarantine, 4 devices",
         "Asked by admin (admin) on",
         "Reason: because",
         "Ticket: INC-7",
@@ -138,7 +138,9 @@ def test_the_summary_names_the_space_that_a_policy_was_bound_to(
     form = bind_form(policy.pk, space.pk, target_type="app", space_name="北区")
     policyadmin.post(f"/policies/{policy.pk}/bind/", form)
     text = summary(auditor, Operation.objects.get())
-    assert f": Bind {policy.name}, resource space 北区 ({space.pk}) ·" in text
+    devices = Device.objects.filter(app_id=space.pk).count()
+    words = f"resource space 北区 ({space.pk}) ({devices} devices)"
+    assert f": Bind {policy.name}, {words} ·" in text
     assert f"Policy: {policy.name} ({policy.pk})\n" in text
 
 

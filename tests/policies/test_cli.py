@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from pytest_django import Settings
 
-from devices.models import Space
+from devices.models import Device, Space
 from iotda_admin.operations.cli.utility import Utility
 from iotda_admin.operations.models import Operation
 from policies.models import Policy
@@ -54,7 +54,8 @@ def test_the_commands_bind_and_unbind(
     assert device in inventory.bound(policy)
     assert start_operation("unbind", device) == 0
     assert device not in inventory.bound(policy)
-    assert "unbind quarantine from: 1 unbound" in capsys.readouterr().out
+    name = Device.objects.get(pk=device).name
+    assert f"unbind quarantine from device {name}: 1 unbound" in capsys.readouterr().out
 
 
 def test_the_record_has_names_and_the_previous_state(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from iotda_admin.operations.audit_log import describe_change
+from iotda_admin.operations.audit_log import describe_rows
 from iotda_admin.operations.causes import Cause, failure_causes, split_task
 from iotda_admin.operations.counts import UNSUCCESSFUL, State, target_counts
 from iotda_admin.operations.models import Operation
@@ -19,7 +19,8 @@ def as_lines(operation: Operation, past: str) -> Iterator[str]:
         for state in State
         if state in counts
     ]
-    yield f"{operation} {describe_change(operation)}: {', '.join(said)}"
+    change = describe_rows(operation, operation.targets.all(), sum(counts.values()))
+    yield f"{operation} {change}: {', '.join(said)}"
     if task := split_task(operation):
         yield "IoTDA refused the batch task. Each device was sent by itself instead."
         yield f"  IoTDA says: {task.error_code} {task.error_message}".rstrip()
@@ -48,6 +49,8 @@ def as_document(operation: Operation) -> dict[str, Any]:
     return {
         "operation": operation.pk,
         "verb": operation.verb,
+        "target_type": operation.target_type,
+        "devices": operation.devices,
         "state": operation.state,
         "url": operation.get_absolute_url(),
         "counts": target_counts(operation),

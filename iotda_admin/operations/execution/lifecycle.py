@@ -9,7 +9,8 @@ from iotda_admin.access.actor import Actor
 from iotda_admin.operations.audit_log import (
     TARGETS_PER_EVENT,
     audited_transaction,
-    describe_count,
+    describe_rows,
+    describe_targets,
     record_operation_event,
 )
 from iotda_admin.operations.counts import format_counts, target_counts
@@ -50,7 +51,8 @@ def cancel_operation(operation: Operation, actor: Actor) -> bool:
     with audited_transaction():
         locked = lock_operation(operation.pk)
         lock_pending_chunks(locked)
-        pending = locked.targets.filter(state=State.PENDING).count()
+        rows = locked.targets.filter(state=State.PENDING)
+        pending = rows.count()
         if not locked.running or not pending:
             return False
         record_operation_event(
@@ -63,7 +65,7 @@ def cancel_operation(operation: Operation, actor: Actor) -> bool:
             address=actor.address,
             reason="",
             ticket="",
-            summary=f"cancel {locked}: {describe_count(locked, pending)}",
+            summary=f"cancel {locked}: {describe_rows(locked, rows, pending)}",
             detail={"not_sent": pending},
         )
         locked.state, locked.cancelled_by = Operation.State.CANCELLED, actor.username
@@ -99,7 +101,7 @@ def record_skipped(operation: Operation, pending: QuerySet[Target], state: str) 
         record_operation_event(
             "chunk.dropped",
             operation,
-            summary=describe_count(operation, len(group)),
+            summary=describe_targets(operation, dict(group)),
             outcome=f"{len(group)} {state}",
             targets=[(*target, *outcome) for target in group],
         )
@@ -124,7 +126,7 @@ def finish_operation(operation: Operation) -> None:
     record_operation_event(
         "operation.ended",
         operation,
-        summary=describe_count(operation, sum(counts.values())),
+        summary=describe_rows(operation, operation.targets.all(), sum(counts.values())),
         outcome=format_counts(counts),
         detail={"counts": counts},
     )

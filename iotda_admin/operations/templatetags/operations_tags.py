@@ -8,10 +8,12 @@ from django.utils.html import format_html
 from iotda_admin.audit.search.filters import OUTCOMES
 from iotda_admin.core.templatetags.core_tags import BADGES
 from iotda_admin.operations import permissions
+from iotda_admin.operations.counts import target_counts
 from iotda_admin.operations.error_codes import explain_code, is_platform_code
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.verbs import get_verb
 from iotda_admin.operations.web import followup_views, views
+from iotda_admin.operations.web.headline import TargetWords, target_words
 from iotda_admin.operations.web.ticket_text import render_ticket_text
 
 register = template.Library()
@@ -69,6 +71,11 @@ def error_code(code: str) -> Any:
         if is_platform_code(code)
         else code_meaning(code)
     )
+
+
+@register.simple_tag
+def operation_words(operation: Operation) -> TargetWords:
+    return target_words(operation, target_counts(operation))
 
 
 @register.simple_tag(takes_context=True)

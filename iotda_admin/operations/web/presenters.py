@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.db.models import Q
+
 from iotda_admin.access.scope import AnyUser
 from iotda_admin.operations.causes import TARGETS_SHOWN, failure_causes, split_task
 from iotda_admin.operations.counts import UNSUCCESSFUL, State, target_counts
@@ -9,6 +11,7 @@ from iotda_admin.operations.followups.links import operation_links
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.permissions import visible_operations
 from iotda_admin.operations.verbs import get_verb
+from iotda_admin.operations.web.headline import target_words, with_counts
 from iotda_admin.operations.web.progress import operation_progress
 
 # While numbers change, the page is polled.
@@ -28,6 +31,7 @@ def result_context(operation: Operation) -> dict[str, Any]:
     return {
         "operation": operation,
         "verb": get_verb(operation.verb),
+        "words": target_words(operation, counts),
         "counts": counts,
         "tiles": [
             (s, s.label, counts.get(s, 0)) for s in State if s in TILES or counts.get(s)
@@ -48,16 +52,20 @@ def result_context(operation: Operation) -> dict[str, Any]:
     }
 
 
-def target_history(target_type: str, target_id: str) -> list[Target]:
-    """Return the last changes of one target."""
-    targets = Target.objects.filter(
-        target_id=target_id, operation__target_type=target_type
-    )
+def target_history(**ids: str) -> list[Target]:
+    """Return the last changes of these targets, given by type: device="x", product="y".
+
+    A device is changed by its own operations and by those on its product and its space.
+    """
+    same = Q(pk__in=[])
+    for target_type, id in ids.items():
+        same |= Q(target_id=id, operation__target_type=target_type)
+    targets = Target.objects.filter(same, target_id__in=ids.values())
     found = targets.select_related("operation").prefetch_related("operation__spaces")
     return list(found.order_by("-id")[:20])
 
 
-def policy_history(policy_id: str, user: AnyUser) -> list[Operation]:
+def policy_history(policy_id: str, user: AnyUser) -> list[dict[str, Any]]:
     """Return the last changes with the policy whose targets are all in the user's spaces."""
     rows = visible_operations(user).filter(policy_id=policy_id)
-    return list(rows.prefetch_related("spaces")[:20])
+    return with_counts(list(rows.prefetch_related("spaces")[:20]))

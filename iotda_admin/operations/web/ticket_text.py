@@ -3,26 +3,22 @@
 from collections.abc import Sequence
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
 from iotda_admin.operations.causes import Cause
 from iotda_admin.operations.counts import Counts
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.verbs import get_verb
+from iotda_admin.operations.web.headline import target_words
 
 IDS_SHOWN = 10
-ONE_TARGET = {
-    "device": gettext_lazy("device %(name)s"),
-    "product": gettext_lazy("product %(name)s"),
-    "app": gettext_lazy("resource space %(name)s"),
-}
 
 
 def render_ticket_text(
     operation: Operation, counts: Counts, causes: Sequence[Cause], url: str
 ) -> str:
     verb = f"{get_verb(operation.verb).title} {operation.policy_name}".rstrip()
-    targets = describe_all_targets(operation, sum(counts.values()))
+    targets = describe_all_targets(operation, counts)
     policy = name_with_id(operation.policy_name, operation.policy_id)
     role = operation.role and f" ({operation.role})"
     header = [
@@ -64,13 +60,13 @@ def describe_cause(cause: Cause) -> list[str]:
     return lines
 
 
-def describe_all_targets(operation: Operation, total: int) -> str:
-    """Return the name of a single target, else their number."""
-    if total != 1:
-        return ngettext("%(n)d target", "%(n)d targets", total) % {"n": total}
-    target = operation.targets.get()
-    name = name_with_id(target.name, target.target_id)
-    return str(ONE_TARGET[operation.target_type]) % {"name": name}
+def describe_all_targets(operation: Operation, counts: Counts) -> str:
+    """Return the words of the headline; a single target comes with its ID."""
+    words = target_words(operation, counts)
+    if words.name:
+        target = operation.targets.get()
+        words = words._replace(name=name_with_id(target.name, target.target_id))
+    return str(words)
 
 
 def name_with_id(name: str, id: str) -> str:

@@ -1,5 +1,4 @@
 from collections.abc import Sequence
-from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -11,13 +10,14 @@ from iotda_admin.audit.record import record_request_event
 from iotda_admin.core import csv_export
 from iotda_admin.core.http import render, wants_fragment
 from iotda_admin.core.pagination import paginate
-from iotda_admin.operations.counts import target_counts_by_operation
+from iotda_admin.operations.counts import target_counts
 from iotda_admin.operations.execution import batch_tasks, reconciliation
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.permissions import visible_operations
 from iotda_admin.operations.search import with_ticket
 from iotda_admin.operations.verbs import Verb, get_verb
 from iotda_admin.operations.web import export
+from iotda_admin.operations.web.headline import target_words, with_counts
 from iotda_admin.operations.web.responses import result_response
 from iotda_admin.rate.connection import client
 
@@ -68,19 +68,6 @@ def one_of(states: Sequence[str], request: HttpRequest) -> str:
     return state if state in states else ""
 
 
-def with_counts(rows: Any) -> list[dict[str, Any]]:
-    counts = target_counts_by_operation(rows)
-    return [
-        {
-            "operation": row,
-            "verb": get_verb(row.verb),
-            "counts": counts[row.pk],
-            "total": sum(counts[row.pk].values()),
-        }
-        for row in rows
-    ]
-
-
 @require_safe
 def operation(request: HttpRequest, number: int) -> HttpResponse:
     """Show the result at its permanent URL; polled as a fragment until the end.
@@ -100,6 +87,7 @@ def targets(request: HttpRequest, number: int) -> HttpResponse:
     context = {
         "operation": row,
         "verb": get_verb(row.verb),
+        "words": target_words(row, target_counts(row)),
         "state": state,
         "states": Target.State.choices,
         "page": paginate(rows, request, key="id", size=200),
