@@ -97,6 +97,8 @@
     }
   }
   setInterval(showAges, 30000)
+  addEventListener("beforeprint", () => { for (const time of all("time[data-age]")) time.textContent = time.dataset.age })
+  addEventListener("afterprint", showAges)
 
   // Ages and focus, on load and after each swap
   on("htmx:afterSwap", ({ detail: { target } }) => {

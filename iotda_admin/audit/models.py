@@ -21,7 +21,6 @@ FILTER_COLUMNS = {
     "actor_id": "actor_id",
     "verb": "verb",
     "policy": "policy_id",
-    "policy_name": "policy_name",
     "operation": "operation",
     "source": "source",
 }
@@ -119,9 +118,10 @@ class Event(AppendOnlyModel):
                 models.Index(fields=[column, "id"], name=f"event_{name}")
                 for name, column in FILTER_COLUMNS.items()
             ),
-            # Tickets and people match in any case: inc-42 finds INC-42.
+            # Names match in any case: inc-42 finds INC-42.
             models.Index(Upper("ticket"), "id", name="event_ticket_upper"),
             models.Index(Upper("actor_name"), "id", name="event_actor_upper"),
+            models.Index(Upper("policy_name"), "id", name="event_policy_upper"),
             models.Index(
                 fields=["id"],
                 condition=models.Q(outside_hours=True),

@@ -107,7 +107,7 @@ class AuditFilterForm(forms.Form):
     outcome = forms.ChoiceField(
         label=_("Outcome"), choices=[("", _("Any outcome")), *OUTCOMES]
     )
-    code = forms.CharField(label=_("Error code"), max_length=64)
+    code = IdFilter(label=_("Error code"), max_length=64)
     reason = forms.CharField(
         label=_("Words of the reason"), max_length=200, validators=[validate_words]
     )
@@ -132,6 +132,11 @@ class AuditFilterForm(forms.Form):
         self.time_zone: ZoneInfo = named or timezone.get_current_timezone()
         with timezone.override(self.time_zone):
             self.full_clean()
+
+    def clean_code(self) -> str:
+        """Return IoTDA's codes in upper case, as IoTDA writes them; ours as they are."""
+        code: str = self.cleaned_data["code"]
+        return code.upper() if "." in code else code
 
     @property
     def active(self) -> dict[str, Any]:

@@ -221,8 +221,9 @@ def event_filters(active: dict[str, Any]) -> Iterator[Filter]:
 
 def by_policy(policy: str) -> Filter:
     """Filter by the id of a policy, or by its name if no event has this id."""
-    is_id = Event.objects.filter(policy_id=policy).order_by().exists()
-    return by_column("policy_id" if is_id else "policy_name", policy)
+    if Event.objects.filter(policy_id=policy).order_by().exists():
+        return by_column("policy_id", policy)
+    return by_name("policy_name", policy)
 
 
 def target_filters(active: dict[str, Any]) -> dict[str, str]:
