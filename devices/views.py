@@ -51,12 +51,15 @@ def devices(request: HttpRequest) -> HttpResponse:
                 page = paginate(found, request)
         except IotdaError as refusal:
             error = refusal
+    alone = not (page.next or page.previous)
+    # The count of a search reads all devices once more.
+    total = len(page.items) if form.query and alone else found.count()
     named = operations_named(form.query, request.user)
     operations = list(named[: OPERATIONS_SHOWN + 1])
     context = {
         "form": form,
         "page": page,
-        "total": found.count() if page.items else 0,
+        "total": total,
         "error": error,
         "operations": with_counts(operations[:OPERATIONS_SHOWN]),
         "more_operations": len(operations) > OPERATIONS_SHOWN,

@@ -4,6 +4,7 @@ A row has one column for it, already normalised: SQLite by itself knows the case
 letters only, and PostgreSQL that of its locale.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -19,32 +20,30 @@ ALIKE = (
     | dict.fromkeys(map(ord, "“”„‟″«»「」『』〝〞"), '"')
     | dict.fromkeys(map(ord, "‐‑‒–—―−"), "-")
 )
+ALIKE_SIGNS = re.compile(f"[{''.join(map(chr, ALIKE))}]")
 # Variation selectors and fillers: invisible, but not in the category of format characters.
-INVISIBLE = {
-    *"\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0",
-    *map(chr, range(0x180B, 0x1810)),
-    *map(chr, range(0xFE00, 0xFE10)),
-}
+INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\u180b-\u180f\ufe00-\ufe0f]"
+)
 
 
 def normalize_text(text: str) -> str:
     """Return the text in one case, form and width, without invisible characters."""
     if not text.isascii():
-        visible = "".join(char for char in text if not is_invisible(char))
-        folded = unicodedata.normalize("NFKC", visible).casefold()
+        text = INVISIBLE.sub("", text)
+        if not text.isprintable():
+            text = "".join(c for c in text if unicodedata.category(c) != "Cf")
+        folded = unicodedata.normalize("NFKC", text).casefold()
         # Folding can leave the normal form, and a Turkish İ becomes i and a dot.
         text = unicodedata.normalize("NFKC", folded).replace("i\u0307", "i")
-        text = text.translate(ALIKE)
+        if ALIKE_SIGNS.search(text):
+            text = text.translate(ALIKE)
     return " ".join(text.casefold().split())
 
 
 def visible_text(text: str) -> str:
     """Return the text of a search box; nothing if only invisible characters are in it."""
     return text.strip() if normalize_text(text) else ""
-
-
-def is_invisible(char: str) -> bool:
-    return char in INVISIBLE or unicodedata.category(char) == "Cf"
 
 
 def search_text(values: Iterable[str]) -> str:
