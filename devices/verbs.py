@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -12,6 +13,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
+from devices.lookup import find_devices
 from devices.models import Device, status_subject
 from devices.sync import Devices, device_row
 from devices.targets import (
@@ -20,6 +22,7 @@ from devices.targets import (
     known_devices,
 )
 from iotda_admin.access.scope import AnyUser
+from iotda_admin.core.ids import Lookup
 from iotda_admin.inventory.sync import request_sync
 from iotda_admin.iotda import (
     Client,
@@ -59,6 +62,9 @@ class DeviceInventory(VerbInventory):
 
     def rows(self, target_type: str, ids: Sequence[str]) -> QuerySet[Any]:
         return known_devices(ids)
+
+    def lookup(self, target_type: str, user: AnyUser | None) -> Lookup:
+        return partial(find_devices, user=user)
 
     def store(self, seen: Sequence[Any]) -> None:
         # The last read of a device counts: one statement cannot write a row twice.

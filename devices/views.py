@@ -169,7 +169,8 @@ def change_devices(request: HttpRequest, verb: DeviceVerb) -> HttpResponse:
     if request.method != "POST":
         # After signing in again the selection is lost.
         return redirect("devices:devices")
-    form = TargetsForm(request.POST, request.FILES)
+    lookup = verb.inventory.lookup("device", request.user)
+    form = TargetsForm(request.POST, request.FILES, lookup=lookup)
     if form.unreadable or ("upload" in form.data and not form.targets()):
         return paste_response(request, form, form.status)
     if "key" in form.data and form.is_valid():

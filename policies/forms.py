@@ -1,12 +1,14 @@
+from functools import partial
 from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from devices.lookup import find_devices
 from devices.models import Space
 from iotda_admin.access.scope import AnyUser, in_scope
-from iotda_admin.core.ids import is_id
+from iotda_admin.core.ids import Lookup, is_id
 from iotda_admin.operations.web.forms import (
     IDS,
     ReadIdsField,
@@ -15,6 +17,13 @@ from iotda_admin.operations.web.forms import (
 )
 from policies.models import Policy, TargetType
 from policies.permissions import visible_policies
+
+
+def device_lookup(target_type: str, user: AnyUser | None) -> Lookup | None:
+    """Return what finds devices by node ID or name, if the targets are devices."""
+    if target_type != TargetType.DEVICE:
+        return None
+    return partial(find_devices, user=user)
 
 
 class PolicyField(forms.ModelChoiceField):  # type: ignore[type-arg]
@@ -56,9 +65,10 @@ class PolicyForm(TargetsForm):
         self.user = user
         if user:
             self.fields["policy"].queryset = visible_policies(user)  # type: ignore[attr-defined]
+        kind = str(self["target_type"].value())
         for field in self.fields.values():
             if isinstance(field, ReadIdsField):
-                field.kind = str(self["target_type"].value())
+                field.kind, field.lookup = kind, device_lookup(kind, user)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}

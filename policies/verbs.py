@@ -17,6 +17,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Space
+from iotda_admin.access.scope import AnyUser
+from iotda_admin.core.ids import Lookup
 from iotda_admin.iotda import (
     BIND_LIMIT,
     Client,
@@ -38,7 +40,7 @@ from iotda_admin.operations.verbs import (
 )
 from iotda_admin.operations.web.forms import TargetsForm
 from policies.cli import PolicyOptions
-from policies.forms import PolicyForm
+from policies.forms import PolicyForm, device_lookup
 from policies.models import Policy, TargetType, binding_subject
 from policies.sync import Bindings, refresh_bindings
 from policies.targets import bindings_of, devices_of, known_targets
@@ -74,6 +76,9 @@ class BindingInventory(VerbInventory):
     def devices_reached(self, target_type: str, ids: Sequence[str]) -> int | None:
         reached = devices_of(target_type, ids)
         return None if reached is None else reached.count()
+
+    def lookup(self, target_type: str, user: AnyUser | None) -> Lookup | None:
+        return device_lookup(target_type, user)
 
     def other_spaces(self, about: Operation | OperationRequest) -> set[str]:
         """Return the policy's space, unless it is a policy of the whole instance."""

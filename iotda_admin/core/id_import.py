@@ -61,6 +61,8 @@ LINES = re.compile(r"[^\r\n]*+(?:\r\n|\r|\n|(?<=[^\r\n])\Z)")
 # The usual case, read in a fraction of the time: one ID a line, and no heading.
 IDS_WITH_DIGITS = re.compile(r"(?:[A-Za-z_-]*+[0-9][A-Za-z0-9_-]*+(?:\r\n|\r|\n|\Z))*+")
 HEAD_LINES = 20
+# The node ID of many devices. Other values with a colon are times more often than IDs.
+MAC_ADDRESS = re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5,7}")
 
 
 def read_id_file(
@@ -374,4 +376,10 @@ def is_unclear(cells: Sequence[str], holding: Sequence[int]) -> bool:
 
 def may_hold_id(cell: str) -> bool:
     """Return whether a cell is an ID or has one between separators."""
-    return is_id(cell) or any(is_id(tidy(part)) for part in VALUES.findall(cell))
+    return is_id_like(cell) or any(
+        is_id_like(tidy(part)) for part in VALUES.findall(cell)
+    )
+
+
+def is_id_like(value: str) -> bool:
+    return is_id(value) or MAC_ADDRESS.fullmatch(value) is not None

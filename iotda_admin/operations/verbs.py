@@ -18,6 +18,8 @@ from django.db.models import QuerySet
 from django.utils.functional import Promise
 
 from iotda_admin.access.roles import declare_permission
+from iotda_admin.access.scope import AnyUser
+from iotda_admin.core.ids import Lookup
 from iotda_admin.iotda import Client, IotdaError, Rejected, TaskType
 from iotda_admin.operations.error_codes import documented_code
 from iotda_admin.operations.models import Operation, Target
@@ -143,6 +145,13 @@ class VerbInventory:
     def rows(self, target_type: str, ids: Sequence[str]) -> QuerySet[Any]:
         """Return the known rows of these targets, each with ``app_id``, its space."""
         raise NotImplementedError
+
+    def lookup(self, target_type: str, user: AnyUser | None) -> Lookup | None:
+        """Return what finds targets by other values than their IDs, if they have some.
+
+        It finds those in the user's spaces; without a user, those in all spaces.
+        """
+        return None
 
     def other_spaces(self, about: "Operation | OperationRequest") -> set[str]:
         """Return the resource spaces it concerns besides those of its targets."""

@@ -229,6 +229,35 @@ def test_ids_from_arguments_a_file_and_a_pipe_are_combined(
     assert (status, set(target_states(only()))) == (0, {one, two, three})
 
 
+def test_node_ids_and_names_are_resolved_and_printed(
+    here: Callable[..., Any], inventory: Cloud, tmp_path: Path
+) -> None:
+    one, two = inventory.free(2)
+    Device.objects.filter(pk=one).update(node_id="ac:de:48:00:11:22", name="North")
+    Device.objects.filter(pk=two).update(name="South 2")
+    (tmp_path / "list.txt").write_text(f"node_id\nac:de:48:00:11:22\n{one}\n")
+    status, _out, err = here(
+        "freeze", "South 2", "--file", str(tmp_path / "list.txt"), *WHY
+    )
+    assert (status, target_states(only())) == (0, {one: "ok", two: "ok"})
+    assert f"“ac:de:48:00:11:22” is the node ID of {one} (North).\n" in err
+    assert f"“South 2” is the name of {two} (South 2).\n" in err
+    assert "1 named more than once" in err
+
+
+def test_an_ambiguous_name_is_refused_with_its_candidates(
+    here: Callable[..., Any], inventory: Cloud
+) -> None:
+    one, two = inventory.free(2)
+    Device.objects.filter(pk__in=[one, two]).update(name="Pump")
+    status, _out, err = here("freeze", "Pump", *WHY)
+    assert status == 2
+    assert "“Pump” is the name of 2 devices" in err
+    assert one in err
+    assert two in err
+    assert not Operation.objects.exists()
+
+
 BAD = [
     (["a b", *WHY], "", "“a b” is not an ID"),
     (

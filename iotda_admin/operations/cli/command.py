@@ -171,12 +171,18 @@ class VerbCommand(BaseCommand):
     def ids(self, options: dict[str, Any]) -> list[str]:
         kind = options.get("target_type", "device")
         file, column = options["file"], options["column"]
-        ids, duplicates = given_ids(IdInput(options["ids"], file, kind, column))
-        if duplicates:
+        source = IdInput(options["ids"], file, kind, column)
+        given = given_ids(source, self.verb.inventory.lookup(kind, None))
+        for (id, name, *_about), match in (
+            (match.candidates[0], match) for match in given.resolved.values()
+        ):
+            line = f"“{match.value}” is the {match.by} of {id} ({name})."
+            self.stderr.write(printable(line), str)
+        if given.duplicates:
             self.stderr.write(
-                f"{duplicates} named more than once: each ID counts once.", str
+                f"{given.duplicates} named more than once: each ID counts once.", str
             )
-        return ids
+        return given.ids
 
     def valid_form(
         self, key: str, ids: Sequence[str], options: dict[str, Any]

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from iotda_admin.core.id_columns import Column, ColumnNeeded
 from iotda_admin.core.id_import import read_id_arguments, read_id_file
-from iotda_admin.core.ids import IdList, TooManyIds
+from iotda_admin.core.ids import IdList, Lookup, TooManyIds, resolve_ids
 from iotda_admin.core.text_files import UnreadableFile
 from iotda_admin.operations.services import OperationRejected
 from iotda_admin.operations.web.forms import describe_invalid_ids
@@ -58,16 +58,21 @@ class IdInput:
             raise UnreadableFile(f"{name}: {error}") from None
 
 
-def given_ids(source: IdInput) -> tuple[list[str], int]:
+def given_ids(source: IdInput, lookup: Lookup | None = None) -> IdList:
     """Return the IDs of all sources, each once, and the number of duplicates.
 
-    Raise OperationRejected; it names each invalid ID with its file and line.
+    With a lookup, its targets may be named otherwise. Raise OperationRejected; it names
+    each invalid ID with its file and line.
     """
-    found, mentions, complaints = dict[str, None](), 0, list[str]()
+    given, mentions, complaints = IdList(), 0, list[str]()
+    found = dict[str, None]()
     try:
         for name, ids in source.lists():
+            if lookup:
+                resolve_ids(ids, lookup)
             mentions += len(ids.ids) + ids.duplicates
             found |= dict.fromkeys(ids.ids)
+            given.resolved |= ids.resolved
             invalid = describe_invalid_ids(ids)
             complaints += [f"{name}: {each}" if name else each for each in invalid]
     except OSError as error:
@@ -83,7 +88,8 @@ def given_ids(source: IdInput) -> tuple[list[str], int]:
         )
     if complaints:
         raise OperationRejected("\n".join(complaints))
-    return list(found), mentions - len(found)
+    given.ids, given.duplicates = list(found), mentions - len(found)
+    return given
 
 
 def piped() -> bool:

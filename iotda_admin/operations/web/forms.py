@@ -4,6 +4,7 @@ import re
 import unicodedata
 import uuid
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
 
 from django import forms
@@ -22,7 +23,16 @@ from iotda_admin.core.id_import import (
     read_id_file,
     read_id_text,
 )
-from iotda_admin.core.ids import IdList, InvalidId, TooManyIds, collect_ids, is_id
+from iotda_admin.core.ids import (
+    IdList,
+    InvalidId,
+    Lookup,
+    Match,
+    TooManyIds,
+    collect_ids,
+    is_id,
+    resolve_ids,
+)
 from iotda_admin.core.text_files import UnreadableFile
 from iotda_admin.operations.requests import OperationRequest, TargetSpec
 from iotda_admin.operations.verbs import Verb
@@ -106,12 +116,16 @@ class ReadIdsField(forms.Field):
     # The column that the user chose, and the question for it.
     column: Column | None = None
     column_needed: ColumnNeeded | None = None
-    duplicates = 0
+    # What finds targets by other values, and what it found; None: IDs only.
+    lookup: Lookup | None = None
+    found: IdList | None = None
 
     def read_ids(self, read: Callable[..., IdList], source: Any) -> list[str]:
         about = {"kind": self.kind, "column": self.column}
         try:
             found = read(source, limit=settings.TARGETS_LIMIT, **about)
+            if self.lookup:
+                resolve_ids(found, self.lookup)
         except TooManyIds:
             message = _(
                 "These are more than %(limit)s IDs. Use several operations for more."
@@ -121,7 +135,7 @@ class ReadIdsField(forms.Field):
         except UnreadableFile as error:
             self.column_needed = error if isinstance(error, ColumnNeeded) else None
             raise ValidationError(str(error)) from error
-        self.duplicates = found.duplicates
+        self.found = found
         return valid_or_error(found)
 
 
@@ -147,24 +161,38 @@ class UploadedIdsField(ReadIdsField, forms.FileField):
 
 
 def valid_or_error(found: IdList) -> list[str]:
-    if found.wrong:
+    if found.wrong or found.ambiguous:
         raise ValidationError(describe_invalid_ids(found))
     return found.ids
 
 
 def describe_invalid_ids(found: IdList) -> list[str]:
     """Describe the first invalid IDs, and count the others."""
-    said = [describe_invalid_id(problem, found.column) for problem in found.problems]
+    said = [describe_invalid_id(problem, found) for problem in found.problems]
     if (more := found.wrong - len(said)) > 0:
         said.append(
             ngettext("%(n)d more like it.", "%(n)d more like these.", more)
             % {"n": more}
         )
-    return said
+    return said + [describe_ambiguous(match) for match in found.ambiguous]
 
 
-def describe_invalid_id(problem: InvalidId, column: str = "") -> str:
-    value = Truncator(readable(problem.value)).chars(61)
+def describe_ambiguous(match: Match) -> str:
+    """Name the targets that a value may mean."""
+    message = _(
+        "“%(value)s” is the %(by)s of %(count)d devices: %(candidates)s. Give the ID of"
+        " the one you mean."
+    )
+    more = ["…"] if match.count > len(match.candidates) else []
+    candidates = [
+        f"{id} ({', '.join(filter(None, about))})" for id, *about in match.candidates
+    ]
+    facts = {"value": match.value, "by": match.by, "count": match.count}
+    return message % {**facts, "candidates": "; ".join([*candidates, *more])}
+
+
+def describe_invalid_id(problem: InvalidId, found: IdList) -> str:
+    value, column = Truncator(readable(problem.value)).chars(61), found.column
     facts = {"line": problem.line, "value": value, "column": readable(column)[:60]}
     if problem.line and column:
         where = _("Line %(line)d, column “%(column)s”: “%(value)s” is not an ID.")
@@ -172,14 +200,14 @@ def describe_invalid_id(problem: InvalidId, column: str = "") -> str:
         where = _("Line %(line)d: “%(value)s” is not an ID.")
     else:
         where = _("“%(value)s” is not an ID.")
-    return f"{where % facts} {why_not_an_id(problem.value)}"
+    return f"{where % facts} {why_not_an_id(problem.value, found.looked_up)}"
 
 
 def readable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def why_not_an_id(value: str) -> str:
+def why_not_an_id(value: str, looked_up: bool) -> str:
     if ROUNDED_NUMBER.fullmatch(value):
         return _(
             "A spreadsheet rounded it: format the column as text and enter it again."
@@ -193,6 +221,11 @@ def why_not_an_id(value: str) -> str:
             "name": unicodedata.name(alike, f"U+{ord(alike):04X}"),
         }
         return message % facts
+    if looked_up:
+        return _(
+            "IDs have 1 to 128 letters, digits, _ or -, and no device in the inventory"
+            " has this node ID or name."
+        )
     return _("IDs have 1 to 128 letters, digits, _ or -.")
 
 
@@ -210,8 +243,11 @@ class TargetsForm(ChangeForm):
     column = forms.RegexField(r"\A[0-9]{1,5}\Z", required=False)
     heading = forms.BooleanField(required=False)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, lookup: Lookup | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            if isinstance(field, ReadIdsField):
+                field.lookup = lookup
         if number := str(self["column"].value() or ""):
             column = Column(number, heading=bool(self["heading"].value()))
             for field in self.fields.values():
@@ -240,13 +276,29 @@ class TargetsForm(ChangeForm):
     def duplicates(self) -> int:
         """Return how many pasted or uploaded IDs are duplicates."""
         read = self.read_ids()
-        within = sum(getattr(self.fields[name], "duplicates", 0) for name in READ)
+        within = sum(found.duplicates for found in self.lists_read())
         return within + len(read) - len(set(read))
+
+    @property
+    def resolved(self) -> dict[str, Match]:
+        """Return how devices were found that are not named by their IDs."""
+        self.is_valid()
+        found = (each.resolved.items() for each in self.lists_read())
+        return dict(chain.from_iterable(found))
+
+    def lists_read(self) -> list[IdList]:
+        found = (getattr(self.fields[name], "found", None) for name in READ)
+        return [each for each in found if each]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if not set(IDS) & set(self.errors) and not self.targets():
             raise ValidationError({"target": _("Choose at least one target.")})
+        if any(each.resolved for each in self.lists_read()):
+            message = _(
+                "Some were found by node ID or name. Check the list, then send again."
+            )
+            self.add_error(None, message)
         return cleaned
 
     @property
@@ -263,10 +315,12 @@ class TargetsForm(ChangeForm):
     def text(self) -> str:
         """Return the text of the paste field.
 
-        Uploaded IDs go there, as browsers keep no file, and those of a chosen column.
+        Uploaded IDs go there, as browsers keep no file, and those of a chosen column or
+        of devices that were found by another value.
         """
         read_again = self.is_bound and not self.unreadable
-        if read_again and (self["upload"].data or self["column"].data):
+        chosen = self["upload"].data or self["column"].data
+        if read_again and (chosen or self.resolved):
             return list_as_text(list(dict.fromkeys(self.read_ids())))
         pasted = str(self["pasted"].value() or "")
         return pasted or getattr(self.fields["upload"], "text", "")
