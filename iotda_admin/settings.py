@@ -81,6 +81,8 @@ credentials = {
 }
 env.require(credentials[IOTDA_AUTH])
 IOTDA_PROXY = env.proxy("IOTDA_PROXY")
+# CAs to trust in addition to the public ones, for calls to IoTDA and IAM.
+IOTDA_CA_BUNDLE = env.certificates("IOTDA_CA_BUNDLE")
 IOTDA_CONNECT_TIMEOUT = env.number("IOTDA_CONNECT_TIMEOUT", 5, low=0.1, high=60)
 IOTDA_DEADLINE = env.number("IOTDA_DEADLINE", 10, low=0.2, high=120)
 # Write requests that one worker has under way at the same time.

@@ -54,6 +54,8 @@ def test_each_setting_is_documented(name: Any) -> None:
         ("IOTDA_SIGNATURE", "md5"),
         ("IAM_ENDPOINT", "ftp://iam"),
         ("IOTDA_PROXY", "proxy:3128"),
+        ("IOTDA_CA_BUNDLE", "/nowhere/ca.pem"),
+        ("IOTDA_CA_BUNDLE", "README.md"),
         ("IOTDA_CONNECT_TIMEOUT", "soon"),
         ("IOTDA_DEADLINE", "-1"),
         ("IOTDA_CONNECTIONS", "0"),

@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import time
@@ -145,6 +146,22 @@ def proxy(name: str) -> str:
     if value and not scheme_and_host(address)[1]:
         raise invalid(name, "an address such as http://proxy:3128, without a path")
     return value
+
+
+def certificates(name: str) -> str:
+    """Read the path of a file of CA certificates; empty for none."""
+    path = raw(name, "")
+    try:
+        if path:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError as error:
+        # ssl.SSLError is one as well; its text names OpenSSL's functions.
+        found = isinstance(error, ssl.SSLError)
+        reason = "it has none" if found else error.strerror
+        raise invalid(
+            name, f"a file of CA certificates in PEM format ({reason})"
+        ) from None
+    return path
 
 
 def scheme_and_host(value: str) -> tuple[str, str]:

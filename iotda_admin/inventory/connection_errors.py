@@ -6,6 +6,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from iotda_admin.iotda import (
+    UNTRUSTED,
     BadResponse,
     IotdaError,
     ProxyFailed,
@@ -73,6 +74,11 @@ def explanation(error: IotdaError) -> str:
             )
         case ProxyFailed():
             return _("IoTDA cannot be reached: %(why)s. Check IOTDA_PROXY.")
+        case Unreachable() if error.message == UNTRUSTED:
+            return _(
+                "The TLS certificate of %(host)s is not trusted. If your own CA has signed it, "
+                "set IOTDA_CA_BUNDLE to its file."
+            )
         case Unreachable():
             return _(
                 "%(host)s could not be reached (%(why)s). Check IOTDA_ENDPOINT, DNS and the firewall."

@@ -21,6 +21,7 @@ from .binding import BindOutcome, BindResult, BindState, TargetFailure
 from .client import Client
 from .devices import DeviceInfo, Tag
 from .errors import (
+    UNTRUSTED,
     BadResponse,
     IotdaError,
     ProxyFailed,
@@ -66,6 +67,7 @@ __all__ = [
     "PAGE_LIMIT",
     "RUNNING_TASK_LIMIT",
     "TASK_TYPES",
+    "UNTRUSTED",
     "AkSk",
     "BadResponse",
     "BatchTaskInfo",

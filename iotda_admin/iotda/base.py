@@ -62,6 +62,7 @@ class BaseClient:
         deadline: float = 20.0,
         pool_size: int = 16,
         proxy: str = "",
+        ca_bundle: str = "",
         observer: Callable[[CallRecord], None] | None = None,
         rate_limiter: RateLimiter | None = None,
     ) -> None:
@@ -84,7 +85,10 @@ class BaseClient:
         self._rate_limiter = rate_limiter
         self._check: Callable[[], None] = lambda: None
         self._transport = Transport(
-            connect_timeout=connect_timeout, pool_size=pool_size, proxy=proxy
+            connect_timeout=connect_timeout,
+            pool_size=pool_size,
+            proxy=proxy,
+            ca_bundle=ca_bundle,
         )
 
     def checking(self, check: Callable[[], None]) -> Self:

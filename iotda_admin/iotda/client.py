@@ -17,6 +17,7 @@ class Client(DeviceCalls, PolicyCalls, TaskCalls):
     pool_size        the number of connections, and so of concurrent calls; further
                      calls wait within their deadline
     proxy            http://host:port; the environment's proxy variables are ignored
+    ca_bundle        a PEM file of CAs to trust in addition to certifi's
     observer         called after each method call, in its thread; its exceptions are
                      logged and dropped
     rate_limiter     called before each request to IoTDA; the deadline does not count

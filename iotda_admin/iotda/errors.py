@@ -45,6 +45,10 @@ def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:
     return " ".join("".join(kept).split())[:limit]
 
 
+# The message of an Unreachable whose certificate is not trusted.
+UNTRUSTED = "no trusted TLS connection"
+
+
 @dataclass(eq=False)
 class IotdaError(Exception):
     """The base of all errors of a call.

@@ -41,7 +41,7 @@ class PasswordToken(AuthBase):
     iam_endpoint  https://iam.{region}.myhuaweicloud.com
     user, domain  the names of the IAM user and of its account, not a HUAWEI ID
     project_id    the scope
-    connect_timeout, deadline, proxy  as for `Client`
+    connect_timeout, deadline, proxy, ca_bundle  as for `Client`
 
     Safe to share between threads: one thread fetches a token, and all that wait get it
     or its error. IAM's time counts against the deadline of the call that needs the
@@ -61,6 +61,7 @@ class PasswordToken(AuthBase):
         connect_timeout: float = 5.0,
         deadline: float = 10.0,
         proxy: str = "",
+        ca_bundle: str = "",
     ) -> None:
         url = f"{checked_endpoint(iam_endpoint)}/v3/auth/tokens?nocatalog=true"
         person = {"name": user, "password": password, "domain": {"name": domain}}
@@ -74,6 +75,7 @@ class PasswordToken(AuthBase):
             connect_timeout=connect_timeout,
             pool_size=1,
             proxy=proxy,
+            ca_bundle=ca_bundle,
             secrets=(password, json.dumps(password)[1:-1]),
         )
         self._lock = threading.Lock()

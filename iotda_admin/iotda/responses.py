@@ -19,6 +19,7 @@ from urllib3.exceptions import (
 
 from .documents import ERROR_KEYS, Build, Json, code_and_message, parse_document
 from .errors import (
+    UNTRUSTED,
     BadResponse,
     IotdaError,
     ProxyFailed,
@@ -100,7 +101,7 @@ _REASONS: dict[type[BaseException], str] = {
     NameResolutionError: "the host name is not known",
     NewConnectionError: "connection refused or no route",
     ConnectTimeoutError: "no connection in time",
-    SSLError: "no trusted TLS connection",
+    SSLError: UNTRUSTED,
     ReadTimeoutError: "no complete answer in time",
     TimeoutError: "no complete answer in time",
 }

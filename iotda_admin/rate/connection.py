@@ -34,6 +34,7 @@ def client() -> Client:
             deadline=settings.IOTDA_DEADLINE,
             pool_size=settings.IOTDA_CONNECTIONS,
             proxy=settings.IOTDA_PROXY,
+            ca_bundle=settings.IOTDA_CA_BUNDLE,
             observer=count_call,
             rate_limiter=SharedRateLimiter(),
         )
@@ -58,6 +59,7 @@ def credentials() -> AuthBase:
                 connect_timeout=settings.IOTDA_CONNECT_TIMEOUT,
                 deadline=settings.IOTDA_DEADLINE,
                 proxy=settings.IOTDA_PROXY,
+                ca_bundle=settings.IOTDA_CA_BUNDLE,
             )
         case _:
             return AkSk(

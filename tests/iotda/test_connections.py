@@ -11,8 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from iotda_admin.iotda import AkSk, ProxyFailed, Unreachable, sockets, transport
+from iotda_admin.inventory.connection_errors import explain_error
+from iotda_admin.iotda import (
+    AkSk,
+    PasswordToken,
+    ProxyFailed,
+    Unreachable,
+    sockets,
+    transport,
+)
 from tests.iotda.wire import Wire
 from tests.operations.deployment import until
 
@@ -239,12 +248,41 @@ def test_a_trusted_certificate_is_accepted(
     assert tls_wire.connections == 1
 
 
+def once(first: Callable[..., Any], *, then: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a handler that answers the first request with another one."""
+    handlers = iter([first])
+    return lambda sock, request: next(handlers, then)(sock, request)
+
+
+@pytest.mark.parametrize("way", ["client", "token"])
+def test_a_private_ca_is_trusted_in_addition(
+    tls_wire: Any, client_for: Callable[..., Any], certificate: Any, way: str
+) -> None:
+    bundle, auth = certificate[1], None
+    if way == "token":
+        auth = PasswordToken(
+            iam_endpoint=tls_wire.url,
+            user="u",
+            password="password-1",
+            domain="d",
+            project_id="p",
+            ca_bundle=bundle,
+        )
+        token = w.reply({"token": {}}, 201, "X-Subject-Token: token-1")
+        tls_wire.answer = once(token, then=tls_wire.answer)
+    client_for(tls_wire.url, auth, ca_bundle=bundle).list_devices()
+    assert len(tls_wire.requests) == (2 if way == "token" else 1)
+    context = transport._tls_context(DEFAULT_CA_BUNDLE_PATH, bundle)
+    assert len(context.get_ca_certs()) > 100
+
+
 def test_nothing_is_sent_to_an_untrusted_host(
     tls_wire: Any, client_for: Callable[..., Any]
 ) -> None:
     error = in_time(lambda: client_for(tls_wire.url).freeze_device("d1"), 5)
     assert (error.message, error.maybe_applied) == ("no trusted TLS connection", False)
     assert not tls_wire.requests
+    assert "set IOTDA_CA_BUNDLE to its file" in explain_error(error)
 
 
 def test_nothing_is_sent_if_the_certificate_names_another_host(
