@@ -202,6 +202,8 @@ TEMPLATES = [
 ]
 
 database = env.database("DATABASE_URL", DATA_DIR / "iotda-admin.sqlite3")
+# Connections of one process to PostgreSQL. 0: one is opened for each request.
+DATABASE_POOL = env.integer("DATABASE_POOL", 32, low=0, high=1000)
 if database["ENGINE"] == "django.db.backends.sqlite3":
     database["OPTIONS"] = {
         # IMMEDIATE: a transaction that will write waits for its turn instead of failing half-way.
@@ -210,8 +212,12 @@ if database["ENGINE"] == "django.db.backends.sqlite3":
         # FULL: an intent survives a power cut, not only a crash of the process.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
-else:
-    database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 32, "timeout": 10}
+elif DATABASE_POOL:
+    database["OPTIONS"]["pool"] = {
+        "min_size": 1,
+        "max_size": DATABASE_POOL,
+        "timeout": 10,
+    }
 DATABASES = {"default": database}
 
 # Empty: `manage.py worker` does the work.
@@ -256,13 +262,20 @@ LOGIN_TRIES = env.integer("LOGIN_TRIES", 5, low=1, high=100)
 LOGIN_MINUTES = env.integer("LOGIN_MINUTES", 15, low=1, high=1440)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 CSRF_COOKIE_HTTPONLY = True
-if HTTPS:
-    # The browser takes such a cookie from this host alone, and only over https.
-    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+# Names of our own: another application of this host can have Django's. A browser takes a
+# cookie named __Host- from this host alone, and only over https.
+COOKIE_PREFIX = "__Host-iotda_admin" if HTTPS else "iotda_admin"
+SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}_session"
+CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}_csrf"
+# Not in a cookie, whose name would be Django's as well.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 # Kubernetes and Prometheus call a machine without TLS.
 SECURE_REDIRECT_EXEMPT = [r"(^|/)(healthz|readyz|metrics)$"]
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS and env.flag("HSTS_SUBDOMAINS", True)
+# It concerns the whole domain, so its owner decides.
+SECURE_HSTS_PRELOAD = HTTPS and env.flag("HSTS_PRELOAD", False)
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 CSRF_TRUSTED_ORIGINS = env.items(
     "CSRF_TRUSTED_ORIGINS",
     pattern=r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d+)?",

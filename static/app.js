@@ -29,7 +29,7 @@
   on("htmx:configRequest", event => composing && event.detail.elt === composing && event.preventDefault())
 
   // Tell the server the reader's time zone, for times in downloads and filters
-  document.cookie = `zone=${Intl.DateTimeFormat().resolvedOptions().timeZone};path=/;max-age=31536000;samesite=lax${location.protocol === "https:" ? ";secure" : ""}`
+  document.cookie = `iotda_admin_zone=${Intl.DateTimeFormat().resolvedOptions().timeZone};path=/;max-age=31536000;samesite=lax${location.protocol === "https:" ? ";secure" : ""}`
 
   // Network errors
   for (const type of ["htmx:sendError", "htmx:timeout"]) on(type, () => showMessage("#alert", "SendError"))

@@ -216,8 +216,8 @@ def test_no_secret_leaks(loud: Loud, echo: str) -> None:
     loud.start("manage.py", "worker")
     secrets = CANARIES | {
         "typed": TYPED,
-        "session": browser.http.cookies["sessionid"],
-        "csrf": browser.http.cookies["csrftoken"],
+        "session": browser.http.cookies["iotda_admin_session"],
+        "csrf": browser.http.cookies["iotda_admin_csrf"],
         "device": device_secret(loud.cloud),
     }
     where = places(loud, crawl(browser))

@@ -141,7 +141,7 @@ def test_cookies_are_httponly_and_samesite(anonymous: Client) -> None:
         "/accounts/login/", {"username": "viewer", "password": "a-password-1"}
     )
     anonymous.get("/")
-    assert set(anonymous.cookies) == {"sessionid", "csrftoken"}
+    assert set(anonymous.cookies) == {"iotda_admin_session", "iotda_admin_csrf"}
     assert all(
         cookie["httponly"] and cookie["samesite"] == "Lax"
         for cookie in anonymous.cookies.values()

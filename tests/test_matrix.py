@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -201,7 +202,7 @@ def send(user: User | None, method: str, url: str, data: Any = None) -> Any:
 def browser_of(user: User | None) -> Client:
     """Signed in, again if it was signed out."""
     browser: Client = getattr(user, "browser", None) or Client()
-    session = browser.cookies.get("sessionid")
+    session = browser.cookies.get(settings.SESSION_COOKIE_NAME)
     if user and not (session and session.value):
         browser.force_login(user)
         user.browser = browser  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
 """Each setting is checked at the start, documented, and never printed when it is a secret."""
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -283,7 +284,7 @@ def test_over_https_a_cookie_is_bound_to_the_host(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert done.stdout == "__Host-sessionid __Host-csrftoken\n"
+    assert done.stdout == "__Host-iotda_admin_session __Host-iotda_admin_csrf\n"
 
 
 def test_a_created_secret_key_is_kept(tmp_path: Path) -> None:
@@ -293,3 +294,51 @@ def test_a_created_secret_key_is_kept(tmp_path: Path) -> None:
     assert (tmp_path / "secret_key").read_text() == made
     assert len(made) >= 50
     assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0
+
+
+SHOWN = """
+import json
+from django.conf import settings
+print(json.dumps({
+    "preload": settings.SECURE_HSTS_PRELOAD,
+    "subdomains": settings.SECURE_HSTS_INCLUDE_SUBDOMAINS,
+    "pool": settings.DATABASES["default"]["OPTIONS"].get("pool", {}).get("max_size"),
+}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({}, {"preload": False, "subdomains": True, "pool": 32}),
+        (
+            {"HSTS_PRELOAD": "True", "DATABASE_POOL": "5"},
+            {"preload": True, "subdomains": True, "pool": 5},
+        ),
+        (
+            {"HSTS_SUBDOMAINS": "False", "DATABASE_POOL": "0"},
+            {"preload": False, "subdomains": False, "pool": None},
+        ),
+        (
+            {"HTTPS": "False", "HSTS_PRELOAD": "True"},
+            {"preload": False, "subdomains": False, "pool": 32},
+        ),
+    ],
+)
+def test_hsts_and_the_pool_can_be_set(
+    tmp_path: Path, changes: dict[str, str], shown: dict[str, Any]
+) -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DATA_DIR": str(tmp_path),
+        "DATABASE_URL": "postgres://u:p@127.0.0.1/n",
+        "DJANGO_SETTINGS_MODULE": "iotda_admin.settings",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", SHOWN],
+        cwd=ROOT,
+        env=environment | changes,
+        capture_output=True,
+        text=True,
+    )
+    assert json.loads(done.stdout) == shown

@@ -22,7 +22,7 @@ from iotda_admin.core.time_zone import zone_named
 log = logging.getLogger(__name__)
 REQUEST_ID_HEADER = "X-Request-Id"
 # static/app.js sets it to the time zone of the browser.
-TIME_ZONE_COOKIE = "zone"
+TIME_ZONE_COOKIE = "iotda_admin_zone"
 # Probes arrive every few seconds; they are logged at the debug level.
 PROBES = {"/healthz", "/readyz", "/metrics"}
 LOGGED_PATH_LENGTH = 500

@@ -99,7 +99,7 @@ def test_signing_in_changes_the_session_key(anonymous: Client) -> None:
     session["theirs"] = 1
     session.save()
     before = session.session_key
-    anonymous.cookies["sessionid"] = before
+    anonymous.cookies["iotda_admin_session"] = before
     anonymous.post("/accounts/login/", LOGIN)
     assert anonymous.session.session_key != before
     assert not Session.objects.filter(pk=before).exists()

@@ -216,13 +216,13 @@ def test_a_clock_wrong_once_hides_no_other_event(
 
 
 def test_a_time_is_in_the_readers_time_zone(auditor: Client) -> None:
-    auditor.cookies["zone"] = "Asia/Shanghai"
+    auditor.cookies["iotda_admin_zone"] = "Asia/Shanghai"
     page = auditor.get("/audit/", {"since": "2026-01-01T08:00"})
     assert "2026-01-01 08:00 Asia/Shanghai" in page.text
     assert (
         page.context["form"].active["since"].isoformat() == "2026-01-01T00:00:00+00:00"
     )
-    auditor.cookies["zone"] = "America/New_York"
+    auditor.cookies["iotda_admin_zone"] = "America/New_York"
     again = auditor.get(f"/audit/?{page.context['form'].query()}")
     assert again.context["form"].active["since"] == page.context["form"].active["since"]
 
@@ -294,7 +294,7 @@ def test_seconds_of_a_link_and_an_invalid_time_stay_in_the_form(
 
 
 def test_times_are_shown_in_the_readers_time_zone_and_utc(auditor: Client) -> None:
-    auditor.cookies["zone"] = "Asia/Shanghai"
+    auditor.cookies["iotda_admin_zone"] = "Asia/Shanghai"
     text = auditor.get("/audit/").text
     utc = Event.objects.latest("id").at
     assert f"{utc + timedelta(hours=8):%Y-%m-%d %H:%M:%S}</time>" in text
@@ -334,7 +334,7 @@ def test_the_resource_space_of_an_event_has_its_name(auditor: Client) -> None:
     "zone", ["../../etc/passwd", "Nowhere/Else", "%00", "x" * 5000]
 )
 def test_an_unknown_time_zone_is_ignored(auditor: Client, zone: str) -> None:
-    auditor.cookies["zone"] = zone
+    auditor.cookies["iotda_admin_zone"] = zone
     assert "Time, UTC" in auditor.get("/audit/").text
 
 

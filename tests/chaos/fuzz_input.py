@@ -342,8 +342,8 @@ class Dice:
         if name == "Cookie":
             cookies = [
                 *self.site.cookies,
-                "sessionid",
-                "csrftoken",
+                "iotda_admin_session",
+                "iotda_admin_csrf",
                 "messages",
                 "django_language",
                 "x",

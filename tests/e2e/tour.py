@@ -498,7 +498,7 @@ def oddities(stage: Stage) -> Views:
     page.goto("/inventory/")
     yield "inventory", page
     page.goto("/")
-    page.context.clear_cookies(name="csrftoken")
+    page.context.clear_cookies(name="iotda_admin_csrf")
     page.get_by_role("button", name="Refresh").evaluate(
         "button => { button.form.submit() }"
     )
