@@ -12,6 +12,7 @@ from iotda_admin.operations.error_codes import (
     is_platform_code,
 )
 from iotda_admin.operations.models import Chunk, ChunkState, Operation, Target
+from iotda_admin.operations.resolutions import FailureSummary, failure_summary
 
 State = Target.State
 TARGETS_SHOWN = 100
@@ -27,6 +28,8 @@ class Cause:
     count: int
     targets: Sequence[Target]
     help: ErrorHelp
+    # Which of them are open, if they are failures.
+    failures: FailureSummary
     # The HTTP status, where it distinguishes this cause from others.
     status: int | None = None
 
@@ -51,7 +54,7 @@ class Cause:
 
 
 def failure_causes(operation: Operation, shown: int = TARGETS_SHOWN) -> list[Cause]:
-    """Return the causes, each with up to `shown` of its targets."""
+    """Return the causes, each with up to `shown` of its targets; resolved ones last."""
     failed = operation.targets.filter(state__in=UNSUCCESSFUL).order_by()
     rows = (
         failed.values_list("state", "error_code").annotate(n=Count("pk")).order_by("-n")
@@ -59,7 +62,11 @@ def failure_causes(operation: Operation, shown: int = TARGETS_SHOWN) -> list[Cau
     groups = [group for row in rows for group in split_by_status(failed, *row)]
     causes = [build_cause(targets, count, shown) for targets, count in groups]
     return sorted(
-        filter(None, causes), key=lambda cause: UNSUCCESSFUL.index(State(cause.state))
+        filter(None, causes),
+        key=lambda cause: (
+            cause.failures.over,
+            UNSUCCESSFUL.index(State(cause.state)),
+        ),
     )
 
 
@@ -100,5 +107,6 @@ def build_cause(targets: QuerySet[Target], count: int, shown: int) -> Cause | No
         count,
         sample,
         explain_target(first.state, first.error_code, status),
+        failure_summary(targets),
         status if by_status else None,
     )

@@ -15,6 +15,11 @@ from iotda_admin.operations.models import Operation, Target
 # `resolved_by` of a failure ends so if a later operation failed on its target too.
 FAILED_AGAIN = ", which failed again"
 TARGETS_PER_STATEMENT = 1000
+HAS_FAILURES = Exists(
+    Target.objects.filter(
+        operation=OuterRef("pk"), state__in=Target.FAILURES
+    ).order_by()
+)
 
 
 def in_states(*states: str, alias: str = "operations_target") -> Q | RawSQL:
@@ -35,6 +40,19 @@ def unresolved_failures() -> QuerySet[Target]:
     return Target.objects.filter(
         in_states(*Target.FAILURES), resolved_at=None, error_code__gte=""
     )
+
+
+def with_failures(operations: QuerySet[Operation]) -> QuerySet[Operation]:
+    """Narrow operations to those with failures, open or resolved."""
+    return operations.filter(HAS_FAILURES)
+
+
+def with_open_failures(operations: QuerySet[Operation]) -> QuerySet[Operation]:
+    """Narrow operations to those with open failures, by the index `target_unsolved`."""
+    failures = Target.objects.filter(
+        in_states(*Target.FAILURES, alias="U0"), resolved_at=None, error_code__gte=""
+    )
+    return operations.filter(pk__in=failures.order_by().values("operation"))
 
 
 def actionable_failures() -> QuerySet[Target]:

@@ -8,11 +8,13 @@ from django.db import OperationalError, connection
 from django.test import Client, RequestFactory
 from pytest_django import Settings
 
+from devices.models import Space
 from iotda_admin.access.actor import address_of
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.record import record_event
 from tests.cloud import Cloud
 from tests.conftest import make_user
+from tests.operation_helpers import bind_form
 
 KEY = "0123456789abcdef0123456789abcdef"
 
@@ -262,3 +264,21 @@ def test_the_frequent_searches_are_open_until_a_filter_is_set(auditor: Client) -
         '<details class="fold" id="presets">'
         in auditor.get("/audit/?ticket=INC-1").text
     )
+
+
+def test_the_preset_of_whole_space_binds_lists_requests_with_their_outcomes(
+    admin: Client, auditor: Client, inventory: Cloud
+) -> None:
+    space = Space.objects.get(pk=inventory.known_ids["space"])
+    about = {"target_type": "app", "space_name": space.name}
+    form = bind_form(inventory.known_ids["policy"], space.pk, **about)
+    admin.post("/policies/selection.bind/", form)
+    page = auditor.get("/audit/")
+    url = next(url for label, url in page.context["presets"] if "whole" in str(label))
+    found = auditor.get(url).context["page"].items
+    assert [(event.kind, event.outcome) for event in found] == [
+        ("chunk.answered", "1 ok"),
+        ("operation.asked", ""),
+    ]
+    (target,) = found[0].targets
+    assert (target.target_id, target.outcome) == (space.pk, "ok")

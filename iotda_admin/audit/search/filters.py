@@ -23,6 +23,15 @@ from iotda_admin.core.time_zone import (
 )
 
 DENIED = "denied"
+# A value of the filter for events that means several kinds.
+OUTCOMES_OF_REQUESTS = "outcomes"
+KINDS_WITH_OUTCOMES = (
+    Event.Kind.OPERATION_REQUESTED,
+    Event.Kind.CHUNK_ANSWERED,
+    Event.Kind.CHUNK_UNANSWERED,
+    Event.Kind.CHUNK_RECONCILED,
+    Event.Kind.CHUNK_DROPPED,
+)
 OUTCOMES = [
     ("ok", _("Done")),
     ("already", _("Already so")),
@@ -99,7 +108,12 @@ class AuditFilterForm(forms.Form):
     ticket = VisibleText(label=_("Ticket"), max_length=64)
     actor = VisibleText(label=_("Person"), max_length=150)
     kind = forms.ChoiceField(
-        label=_("Event"), choices=[("", _("Any event")), *Event.Kind.choices]
+        label=_("Event"),
+        choices=[
+            ("", _("Any event")),
+            (OUTCOMES_OF_REQUESTS, _("Requests and their outcomes")),
+            *Event.Kind.choices,
+        ],
     )
     verb = forms.ChoiceField(label=_("Change"), choices=verb_name_choices)
     target = IdFilter(label=_("Target ID"), max_length=128)

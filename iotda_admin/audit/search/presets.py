@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.access.scope import AnyUser
 from iotda_admin.audit.models import Event, Outcome
+from iotda_admin.audit.search.filters import OUTCOMES_OF_REQUESTS
 from iotda_admin.audit.search.query import visible_events
 
 # Error codes are counted among this many newest failures.
@@ -25,7 +26,7 @@ def preset_searches() -> list[tuple[Any, str]]:
     binds = {
         "verb": "policy.bind",
         "whole": "on",
-        "kind": "operation.asked",
+        "kind": OUTCOMES_OF_REQUESTS,
         "since": f"{now.year}-{quarter:02}-01T00:00",
         "zone": timezone.get_current_timezone_name(),
     }

@@ -14,7 +14,12 @@ from django.db.models import Exists, OuterRef, Q
 from iotda_admin.access.scope import AnyUser, user_spaces
 from iotda_admin.audit import hooks
 from iotda_admin.audit.models import Event, Outcome
-from iotda_admin.audit.search.filters import DENIED, AuditFilterForm
+from iotda_admin.audit.search.filters import (
+    DENIED,
+    KINDS_WITH_OUTCOMES,
+    OUTCOMES_OF_REQUESTS,
+    AuditFilterForm,
+)
 from iotda_admin.audit.search.indexes import (
     END_ID,
     Filter,
@@ -203,6 +208,8 @@ def event_filters(active: dict[str, Any]) -> Iterator[Filter]:
         match name:
             case "actor":
                 yield by_name("actor_name", value)
+            case "kind" if value == OUTCOMES_OF_REQUESTS:
+                yield by_column("kind", *KINDS_WITH_OUTCOMES)
             case "kind" | "verb" | "source":
                 yield by_column(name, value)
             case "outcome" if value == DENIED:

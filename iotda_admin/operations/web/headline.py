@@ -13,6 +13,7 @@ from django.utils.translation import ngettext, ngettext_lazy
 
 from iotda_admin.operations.counts import Counts, target_counts_by_operation
 from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.resolutions import failure_summaries, outcome_badge
 from iotda_admin.operations.verbs import get_verb
 
 ONE: dict[str, str | Promise] = {
@@ -74,9 +75,9 @@ def count_arguments(number: int) -> dict[str, Any]:
 
 
 def with_counts(rows: Sequence[Operation]) -> list[dict[str, Any]]:
-    """Return each operation with its verb, counts and targets in words, for lists."""
+    """Return each operation with its verb, counts, words and failures, for lists."""
     counts = target_counts_by_operation(rows)
-    words = words_by_operation(rows, counts)
+    words, failures = words_by_operation(rows, counts), failure_summaries(rows)
     return [
         {
             "operation": row,
@@ -84,6 +85,8 @@ def with_counts(rows: Sequence[Operation]) -> list[dict[str, Any]]:
             "counts": counts[row.pk],
             "total": sum(counts[row.pk].values()),
             "targets": words[row.pk],
+            "failures": failures[row.pk],
+            "outcome": outcome_badge(row, counts[row.pk], failures[row.pk]),
         }
         for row in rows
     ]

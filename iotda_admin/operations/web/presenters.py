@@ -10,6 +10,7 @@ from iotda_admin.operations.counts import UNSUCCESSFUL, State, target_counts
 from iotda_admin.operations.followups.links import operation_links
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.permissions import visible_operations
+from iotda_admin.operations.resolutions import failure_summary, outcome_badge
 from iotda_admin.operations.verbs import get_verb
 from iotda_admin.operations.web.headline import target_words, with_counts
 from iotda_admin.operations.web.progress import operation_progress
@@ -24,7 +25,10 @@ def result_context(operation: Operation) -> dict[str, Any]:
     """Return the context of the result fragment, on any page."""
     counts = target_counts(operation)
     progress, total = operation_progress(operation, counts), sum(counts.values())
-    waiting = total - progress.answered
+    waiting, failures = (
+        total - progress.answered,
+        failure_summary(operation.targets.all()),
+    )
     shown = SHOWN_MEANWHILE if waiting else TARGETS_SHOWN
     # Read nothing slow for a page that is polled in a second.
     good = operation.targets.filter(state__in=[] if waiting else Target.DONE)
@@ -33,6 +37,8 @@ def result_context(operation: Operation) -> dict[str, Any]:
         "verb": get_verb(operation.verb),
         "words": target_words(operation, counts),
         "counts": counts,
+        "failures": failures,
+        "outcome": outcome_badge(operation, counts, failures),
         "tiles": [
             (s, s.label, counts.get(s, 0)) for s in State if s in TILES or counts.get(s)
         ],

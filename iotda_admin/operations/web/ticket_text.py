@@ -8,6 +8,11 @@ from django.utils.translation import ngettext
 from iotda_admin.operations.causes import Cause
 from iotda_admin.operations.counts import Counts
 from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.resolutions import (
+    failure_summary,
+    outcome_badge,
+    outcome_label,
+)
 from iotda_admin.operations.verbs import get_verb
 from iotda_admin.operations.web.headline import target_words
 
@@ -20,9 +25,11 @@ def render_ticket_text(
     verb = f"{get_verb(operation.verb).title} {operation.policy_name}".rstrip()
     targets = describe_all_targets(operation, counts)
     policy = name_with_id(operation.policy_name, operation.policy_id)
+    failures = failure_summary(operation.targets.all())
+    outcome = outcome_label(outcome_badge(operation, counts, failures), operation)
     role = operation.role and f" ({operation.role})"
     header = [
-        f"{operation}: {verb}, {targets} · {operation.get_state_display()}",
+        f"{operation}: {verb}, {targets} · {outcome}",
         _("Asked by %(who)s on %(when)s UTC")
         % {
             "who": operation.actor_name + role,
@@ -36,6 +43,7 @@ def render_ticket_text(
             for state in Target.State
             if counts.get(state)
         ),
+        _("Failures: %(counts)s") % {"counts": failures} if failures.resolved else "",
     ]
     lines = [line for cause in causes for line in ["", *describe_cause(cause)]]
     return "\n".join([*filter(None, header), *lines, "", url])

@@ -1,8 +1,12 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 
 from iotda_admin.access.scope import AnyUser
@@ -13,6 +17,11 @@ from iotda_admin.core.pagination import paginate
 from iotda_admin.operations.counts import target_counts
 from iotda_admin.operations.execution import batch_tasks, reconciliation
 from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.open_failures import (
+    HAS_FAILURES,
+    with_failures,
+    with_open_failures,
+)
 from iotda_admin.operations.permissions import visible_operations
 from iotda_admin.operations.search import with_ticket
 from iotda_admin.operations.verbs import Verb, get_verb
@@ -21,6 +30,30 @@ from iotda_admin.operations.web.headline import target_words, with_counts
 from iotda_admin.operations.web.responses import result_response
 from iotda_admin.rate.connection import client
 
+
+class StateFilter(NamedTuple):
+    """A tab of the list: its label, and how it narrows the operations."""
+
+    label: str | Promise
+    narrow: Callable[[QuerySet[Operation]], QuerySet[Operation]]
+
+
+def in_state(state: Operation.State) -> StateFilter:
+    return StateFilter(state.label, lambda rows: rows.filter(state=state))
+
+
+STATE_FILTERS = {
+    "running": in_state(Operation.State.RUNNING),
+    # Operations with failures have tabs of their own.
+    "done": StateFilter(
+        Operation.State.DONE.label,
+        lambda rows: rows.filter(~HAS_FAILURES, state=Operation.State.DONE),
+    ),
+    "open-failures": StateFilter(_("With open failures"), with_open_failures),
+    "failures": StateFilter(_("With failures (all)"), with_failures),
+    "stopped": in_state(Operation.State.STOPPED),
+    "cancelled": in_state(Operation.State.CANCELLED),
+}
 # Each check costs calls while a user waits; the worker does the rest.
 LOOKS_AT_ONCE = 5
 
@@ -48,13 +81,13 @@ def operations(request: HttpRequest) -> HttpResponse:
         rows = rows.filter(actor=request.user.pk)
     if ticket := request.GET.get("ticket", "").replace("\0", "").strip():
         rows = rows.filter(with_ticket(ticket))
-    if state := one_of(Operation.State.values, request):
-        rows = rows.filter(state=state)
+    if state := one_of(list(STATE_FILTERS), request):
+        rows = STATE_FILTERS[state].narrow(rows)
     page = paginate(rows, request, key="id", descending=True)
     context = {
         "page": page,
         "rows": with_counts(page.items),
-        "states": Operation.State.choices,
+        "states": [(name, each.label) for name, each in STATE_FILTERS.items()],
         "state": state,
         "mine": mine,
         "ticket": ticket,
