@@ -16,11 +16,7 @@ from django.utils.translation import ngettext_lazy
 from devices.lookup import find_devices
 from devices.models import Device, status_subject
 from devices.sync import Devices, device_row
-from devices.targets import (
-    DeviceSelection,
-    device_rows,
-    known_devices,
-)
+from devices.targets import device_rows, known_devices
 from iotda_admin.access.scope import AnyUser
 from iotda_admin.core.ids import Lookup
 from iotda_admin.inventory.sync import request_sync
@@ -108,9 +104,9 @@ class DeviceVerb(Verb):
         """Return whether the device already is as this verb wants."""
         return False
 
-    def already_count(self, selection: DeviceSelection) -> int:
-        """Return how many of the selected devices already are as this verb wants."""
-        return 0
+    def already_rows(self, devices: QuerySet[Device]) -> QuerySet[Device]:
+        """Return those of these devices that already are as this verb wants."""
+        return devices.none()
 
     def subject(self, about: Operation | OperationRequest, target_id: str) -> str:
         return status_subject(target_id)
@@ -242,8 +238,10 @@ class FreezeSwitch(DeviceVerb):
     def is_already(self, device: Device | DeviceInfo) -> bool:
         return (device.status == FROZEN) == self.frozen
 
-    def already_count(self, selection: DeviceSelection) -> int:
-        return selection.frozen if self.frozen else selection.known - selection.frozen
+    def already_rows(self, devices: QuerySet[Device]) -> QuerySet[Device]:
+        if self.frozen:
+            return devices.filter(status=FROZEN)
+        return devices.exclude(status=FROZEN)
 
     def send(self, client: Client, request: VerbRequest) -> VerbAnswer:
         """Send one device, or many as one batch task, without reading them first.

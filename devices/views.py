@@ -1,7 +1,12 @@
 from collections.abc import Sequence
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    StreamingHttpResponse,
+)
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
@@ -10,8 +15,9 @@ from django_htmx.http import trigger_client_event
 from devices.forms import FilterForm
 from devices.models import Device
 from devices.search import read_unknown_device
+from devices.selection import DeviceSelection, select_devices
 from devices.sync import store_device
-from devices.targets import device_rows, select_devices
+from devices.targets import device_rows, known_devices
 from devices.verbs import DeviceVerb, permitted_verbs
 from iotda_admin.access.actor import actor_of
 from iotda_admin.access.scope import AnyUser, can_see_space, in_scope
@@ -21,7 +27,7 @@ from iotda_admin.inventory.drift import drift_history
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.counts import overall_outcome
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.permissions import authorize, covers_operation
+from iotda_admin.operations.permissions import Decision, authorize, covers_operation
 from iotda_admin.operations.requests import OperationRequest
 from iotda_admin.operations.search import operations_named
 from iotda_admin.operations.services import (
@@ -163,7 +169,9 @@ def changed_response(
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def change_devices(request: HttpRequest, verb: DeviceVerb) -> HttpResponse:
+def change_devices(
+    request: HttpRequest, verb: DeviceVerb
+) -> HttpResponse | StreamingHttpResponse:
     """Show exactly which devices will be changed, then change exactly those."""
     require_permission(request, verb)
     if request.method != "POST":
@@ -173,7 +181,10 @@ def change_devices(request: HttpRequest, verb: DeviceVerb) -> HttpResponse:
     form = TargetsForm(request.POST, request.FILES, lookup=lookup)
     if form.unreadable or ("upload" in form.data and not form.targets()):
         return paste_response(request, form, form.status)
-    if "key" in form.data and form.is_valid():
+    if "csv" in form.data:
+        selection, _decision = read_selection(request, verb, form)
+        return selection.csv(form.data["csv"])
+    if is_confirmed(form) and form.is_valid():
         change = form.request_for(verb, form.targets(), "device")
         sent = find_by_key(change.key, actor_of(request))
         if sent or form.confirms(verb.confirmation(change, change.ids)):
@@ -192,22 +203,15 @@ def selection_response(
     refusal: OperationRejected | None = None,
 ) -> HttpResponse:
     """Show the selected devices, and why the form that confirms them was not accepted."""
-    confirmed = "key" in form.data
+    confirmed = is_confirmed(form)
     status = refusal.status if refusal else form.status if confirmed else 200
-    ids = valid_ids([*request.POST.getlist("target"), *form.read_ids()])
-    preview = OperationRequest.preview(verb.name, ids)
-    decision = authorize(request.user, preview)
-    selection = select_devices(ids, request.user, decision.outside, verb.direct_only)
+    selection, decision = read_selection(request, verb, form)
     changing = selection.changing
-    if selection.left_out and decision.denied_by == "limit":
-        # The limit counts without the devices that are left out.
-        fewer = OperationRequest.preview(verb.name, changing)
-        decision = authorize(request.user, fewer)
+    preview = OperationRequest.preview(verb.name, [*changing, *selection.cannot])
     context = {
         "form": form if confirmed else form.lenient(),
         "verb": verb,
         "selection": selection,
-        "already": verb.already_count(selection),
         "by_task": verb.goes_by_task(len(changing)),
         "confirmation": verb.confirmation(preview, changing) if changing else "",
         "refusal": refusal,
@@ -218,6 +222,28 @@ def selection_response(
         status = 403
         record_denied(preview, actor_of(request), decision)
     return render(request, "devices/change_many.html", context, status=status)
+
+
+def is_confirmed(form: TargetsForm) -> bool:
+    """Return whether the form confirms its devices, or else asks for other ones."""
+    return "key" in form.data and "leave_out" not in form.data
+
+
+def read_selection(
+    request: HttpRequest, verb: DeviceVerb, form: TargetsForm
+) -> tuple[DeviceSelection, Decision]:
+    ids = valid_ids([*request.POST.getlist("target"), *form.read_ids()])
+    if form.data.get("leave_out") == "unknown":
+        known = set(known_devices(ids).values_list("pk", flat=True))
+        ids = [id for id in ids if id in known]
+    preview = OperationRequest.preview(verb.name, ids)
+    decision = authorize(request.user, preview)
+    selection = select_devices(verb, preview, request.user, decision.outside)
+    if selection.cannot and decision.denied_by == "limit":
+        # The limit counts without the devices that are left out.
+        fewer = OperationRequest.preview(verb.name, selection.changing)
+        decision = authorize(request.user, fewer)
+    return selection, decision
 
 
 @require_safe

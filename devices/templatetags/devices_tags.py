@@ -3,7 +3,6 @@
 from typing import Any
 
 from django import template
-from django.contrib.humanize.templatetags.humanize import intcomma
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -28,17 +27,6 @@ BADGES.update({str(status): (icon, status.label) for status, icon in ICONS.items
 def with_name(text: Any, device: Device) -> SafeString:
     """Return the words of a verb about one device."""
     return format_html(str(text), name=format_html("<bdi>{}</bdi>", device))
-
-
-@register.simple_tag
-def with_count(text: Any, n: int) -> str:
-    """Return the words of a verb about ``n`` devices."""
-    return str(text % {"n": n, "shown": intcomma(n)})
-
-
-@register.simple_tag
-def is_already(verb: DeviceVerb, device: Device) -> bool:
-    return verb.is_already(device)
 
 
 @register.simple_tag(takes_context=True)

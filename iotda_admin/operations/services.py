@@ -5,6 +5,7 @@ from itertools import batched
 
 from django.conf import settings
 from django.db import IntegrityError
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -187,11 +188,8 @@ def check_request(request: OperationRequest, actor: Actor) -> Decision:
     return decision
 
 
-def check_conflicts(request: OperationRequest) -> None:
-    """Raise Conflict, naming who is changing one of the targets.
-
-    A unique index of the database is what prevents two changes of one target.
-    """
+def in_flight_targets(request: OperationRequest) -> QuerySet[Target]:
+    """Return the targets of other operations that change the same targets now."""
     verb = get_verb(request.verb)
     subjects = values_subquery([verb.subject(request, id) for id in request.ids])
     in_flight = Target.objects.filter(
@@ -201,7 +199,15 @@ def check_conflicts(request: OperationRequest) -> None:
     )
     # The same form, sent twice at once, is no conflict: the second finds its operation.
     in_flight = in_flight.exclude(operation__form_key=request.key)
-    for target in in_flight.select_related("operation").order_by()[:1]:
+    return in_flight.select_related("operation").order_by()
+
+
+def check_conflicts(request: OperationRequest) -> None:
+    """Raise Conflict, naming who is changing one of the targets.
+
+    A unique index of the database is what prevents two changes of one target.
+    """
+    for target in in_flight_targets(request)[:1]:
         message = _(
             "%(operation)s by %(who)s has been changing %(target)s since %(since)s UTC."
             " Wait for it."
