@@ -20,6 +20,7 @@ from devices.sync import store_device
 from devices.targets import device_rows, known_devices
 from devices.verbs import DeviceVerb, permitted_verbs
 from iotda_admin.access.actor import actor_of
+from iotda_admin.access.kept_forms import keeps_form
 from iotda_admin.access.scope import AnyUser, can_see_space, in_scope
 from iotda_admin.core.http import render, wants_fragment
 from iotda_admin.core.pagination import paginate
@@ -120,6 +121,7 @@ def require_permission(request: HttpRequest, verb: DeviceVerb) -> None:
         raise PermissionDenied
 
 
+@keeps_form
 @require_http_methods(["GET", "HEAD", "POST"])
 def change_device(
     request: HttpRequest, device_id: str, verb: DeviceVerb
@@ -140,8 +142,11 @@ def change_device(
         "form": form,
         "confirmation": confirmation,
     }
-    status = 422 if request.method == "POST" else 200
-    if form.is_valid() and form.confirms(confirmation):
+    status = 422 if form.is_bound else 200
+    if form.is_filled_in:
+        form.lenient()
+        status = 200
+    elif form.is_valid() and form.confirms(confirmation):
         try:
             change = form.request_for(verb, [device_id], "device")
             operation = submit(change, actor_of(request), client())
@@ -168,6 +173,8 @@ def changed_response(
     return trigger_client_event(response, "dialog:close")
 
 
+@keeps_form
+@keeps_form
 @require_http_methods(["GET", "HEAD", "POST"])
 def change_devices(
     request: HttpRequest, verb: DeviceVerb
@@ -175,7 +182,6 @@ def change_devices(
     """Show exactly which devices will be changed, then change exactly those."""
     require_permission(request, verb)
     if request.method != "POST":
-        # After signing in again the selection is lost.
         return redirect("devices:devices")
     lookup = verb.inventory.lookup("device", request.user)
     form = TargetsForm(request.POST, request.FILES, lookup=lookup)

@@ -120,6 +120,7 @@ WORKER_JOBS = {
     "iotda_admin.failures.auto_resolve.resolve_by_inventory": 5,
     "iotda_admin.audit.chain.log_head": 3600,
     "iotda_admin.accounts.sessions.prune_sessions": 3600,
+    "iotda_admin.access.kept_forms.prune_kept_forms": 3600,
     "iotda_admin.accounts.login_throttle.prune_attempts": 3600,
 }
 # What `manage.py worker --metrics-port` starts, with the port.
@@ -185,6 +186,7 @@ TEMPLATES = [
         "OPTIONS": {
             "builtins": [
                 "iotda_admin.core.templatetags.core_tags",
+                "iotda_admin.access.templatetags.access_tags",
                 "iotda_admin.audit.templatetags.audit_tags",
                 "iotda_admin.operations.templatetags.operations_tags",
                 "iotda_admin.inventory.templatetags.inventory_tags",
@@ -299,7 +301,7 @@ BODY_LIMIT = TARGETS_LIMIT * 300 + 2_000_000
 
 DATA_UPLOAD_MAX_NUMBER_FILES = 5
 
-CSRF_FAILURE_VIEW = "iotda_admin.core.error_views.csrf_failure"
+CSRF_FAILURE_VIEW = "iotda_admin.accounts.views.csrf_failure"
 
 # Without it processes do not share their counters, and there is no /metrics.
 METRICS_TOKEN = env.token("METRICS_TOKEN")

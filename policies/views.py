@@ -10,6 +10,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from devices.models import Device, Space
 from iotda_admin.access.actor import actor_of
+from iotda_admin.access.kept_forms import keeps_form
 from iotda_admin.access.scope import AnyUser, can_see_space, in_scope, user_spaces
 from iotda_admin.core.http import render
 from iotda_admin.core.id_import import list_as_text
@@ -130,6 +131,7 @@ def of_target(request: HttpRequest, target_id: str) -> HttpResponse:
     return render(request, "policies/of_target.html", context, part="policies")
 
 
+@keeps_form
 @require_http_methods(["GET", "HEAD", "POST"])
 @permission_required("policies.bind_policy", raise_exception=True)
 def bind(request: HttpRequest, policy_id: str = "") -> HttpResponse:
@@ -139,7 +141,7 @@ def bind(request: HttpRequest, policy_id: str = "") -> HttpResponse:
     """
     data, refusal = request.POST, None
     form = PolicyForm(data or None, request.FILES, user=request.user)
-    confirmed = data.get("act") == "bind"
+    confirmed = data.get("act") == "bind" and not form.is_filled_in
     if confirmed:
         try:
             if operation := submit_form(request, form, "policy.bind"):
@@ -233,6 +235,7 @@ def labelled_policies(policies: Iterable[Policy]) -> list[tuple[Policy, str]]:
     ]
 
 
+@keeps_form
 @require_http_methods(["GET", "HEAD", "POST"])
 @permission_required("policies.bind_policy", raise_exception=True)
 def unbind(request: HttpRequest, policy_id: str) -> HttpResponse:

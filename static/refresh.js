@@ -45,6 +45,19 @@
 
   const isAutomatic = ({ requestConfig: { triggeringEvent } }) => !triggeringEvent || triggeringEvent.type.startsWith("inventory:")
 
+  // The end of a session leads to the sign-in page. A poll leaves what was typed, and a search that sends only a part of
+  // its form sends all of it, so that the server keeps it.
+  on("htmx:beforeOnLoad", event => {
+    const { detail } = event
+    if (!detail.xhr.getResponseHeader("HX-Redirect")) return
+    if (isAutomatic(detail) && all(FIELDS).some(isChanged)) {
+      document.querySelector("#alert").textContent = document.body.dataset.msgSessionEnded
+    } else if (detail.elt.matches("form [hx-params]")) {
+      detail.elt.form.submit()
+    } else return
+    event.preventDefault()
+  })
+
   let kept = new Map()
   on("htmx:beforeRequest", ({ detail: { xhr } }) => { xhr.statesBefore = states() })
   on("htmx:beforeSwap", ({ detail }) => {

@@ -145,7 +145,7 @@ def test_an_htmx_request_without_a_session_goes_to_the_login_page(
     response = send(anonymous, change, known, headers=headers)
     assert (
         response.headers["HX-Redirect"]
-        == "/accounts/login/?next=/devices/%3Fstatus%3DONLINE"
+        == "/accounts/login/?next=/devices/%3Fstatus%3DONLINE&unsent=1"
     )
     assert not write_requests(cloud)
 

@@ -1,8 +1,11 @@
 """What Django's users and groups lack: resource spaces of a user, limits of a role."""
 
+import uuid
+
 from django.contrib.auth.models import Group, User
 from django.core.validators import MinValueValidator
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 # The app_id of a grant of every resource space, future ones included.
@@ -48,3 +51,46 @@ class RoleLimit(models.Model):
 
     def __str__(self) -> str:
         return f"{self.group}: {self.targets}"
+
+
+def new_form_id() -> str:
+    return uuid.uuid4().hex
+
+
+class KeptForm(models.Model):
+    """A form that arrived without a valid session, for its user to send again."""
+
+    class Reason(models.TextChoices):
+        SESSION_ENDED = (
+            "ended",
+            _(
+                "Nothing was sent: your session had ended. Check the form and send it"
+                " again."
+            ),
+        )
+        SIGNED_IN_AGAIN = (
+            "signed_in",
+            _(
+                "Nothing was sent: you signed in again after you opened this form."
+                " Check it and send it again."
+            ),
+        )
+
+    id = models.CharField(max_length=32, primary_key=True, default=new_form_id)
+    user = models.ForeignKey(User, models.CASCADE, related_name="+")
+    path = models.CharField(max_length=500)
+    why = models.CharField(max_length=10, choices=Reason)
+    # Compressed fields and files.
+    content = models.BinaryField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        default_permissions = ()
+        indexes = [models.Index(fields=["user", "created_at"])]
+
+    def __str__(self) -> str:
+        return f"{self.path} of {self.user}"
+
+    @property
+    def notice(self) -> str:
+        return str(self.Reason(self.why).label)

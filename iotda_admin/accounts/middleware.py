@@ -1,13 +1,14 @@
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
 
+from iotda_admin.access.kept_forms import keep_form
+from iotda_admin.access.models import KeptForm
 from iotda_admin.access.scope import user_spaces
 from iotda_admin.audit.record import record_request_event
 from iotda_admin.core.middleware import Middleware
@@ -16,7 +17,8 @@ from iotda_admin.core.middleware import Middleware
 class SignInRequired(LoginRequiredMiddleware):
     """Send a browser without a session to the login page, and back afterwards.
 
-    A fragment request makes the browser load the login page as a whole.
+    The form of a POST is kept, and filled in again after signing in. A fragment request
+    makes the browser load the login page as a whole.
     """
 
     def handle_no_permission(  # type: ignore[override]
@@ -28,11 +30,15 @@ class SignInRequired(LoginRequiredMiddleware):
         except ValueError:
             # The browser sent an invalid URL as its current page.
             back_to = ""
-        url = redirect_to_login(
-            back_to or reverse("overview"), reverse("accounts:login")
-        ).url
+        query = {"next": back_to or reverse("overview")}
         if ended := getattr(request, "session_ended", ""):
-            url = f"{url}&ended={ended}"
+            query["ended"] = ended
+        match = request.resolver_match
+        if request.method == "POST" and match and match.view_name != "accounts:logout":
+            query["unsent"] = "1"
+            if kept := keep_form(request, view_func, KeptForm.Reason.SESSION_ENDED):
+                query["next"] = kept
+        url = f"{reverse('accounts:login')}?{urlencode(query, safe='/')}"
         return HttpResponseClientRedirect(url) if htmx else HttpResponseRedirect(url)
 
 

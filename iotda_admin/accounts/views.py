@@ -1,16 +1,22 @@
 from math import ceil
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import LoginView, PasswordChangeView, redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.forms import BaseForm
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse, reverse_lazy
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
+from django_htmx.http import HttpResponseClientRedirect
 
+from iotda_admin.access import kept_forms
+from iotda_admin.access.models import KeptForm
 from iotda_admin.accounts import sessions
 from iotda_admin.accounts.forms import OwnPasswordForm, SignInForm
+from iotda_admin.core.http import refuse, wants_fragment
 from iotda_admin.operations.audit_log import audited_transaction
 
 
@@ -32,9 +38,11 @@ class SignInView(ThrottledFormMixin, LoginView):
     redirect_authenticated_user = True
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(
-            ended=sessions.end_message(self.request.GET.get("ended", "")), **kwargs
-        )
+        ended = sessions.end_message(self.request.GET.get("ended", ""))
+        to_open = QueryDict(urlsplit(self.get_redirect_url()).query)
+        kept = kept_forms.PARAMETER in to_open
+        unsent = kept or "unsent" in self.request.GET
+        return super().get_context_data(ended=ended, kept=kept, unsent=unsent, **kwargs)
 
 
 class OwnPasswordView(ThrottledFormMixin, PasswordChangeView):
@@ -56,3 +64,22 @@ def admin_sign_in(request: HttpRequest) -> HttpResponse:
     return redirect_to_login(
         request.GET.get("next", reverse("admin:index")), reverse("accounts:login")
     )
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Keep a form that is older than the last sign-in, to be sent again."""
+    match = request.resolver_match
+    if match and match.view_name == "accounts:login" and request.user.is_authenticated:
+        # Signed in meanwhile, in another tab.
+        return redirect_to_login(request.POST.get("next", "/"), request.path)
+    why = KeptForm.Reason.SIGNED_IN_AGAIN
+    if match and (url := kept_forms.keep_form(request, match.func, why)):
+        return (
+            HttpResponseClientRedirect(url)
+            if wants_fragment(request)
+            else HttpResponseRedirect(url)
+        )
+    sentence = _(
+        "Nothing was sent: this form is too old. Reload the page and send it again."
+    )
+    return refuse(request, 403, "errors/csrf.html", sentence)

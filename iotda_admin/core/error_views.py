@@ -40,13 +40,6 @@ def too_large() -> str:
     }
 
 
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    sentence = _(
-        "Nothing was sent: this form is too old. Reload the page and send it again."
-    )
-    return refuse(request, 403, "errors/csrf.html", sentence)
-
-
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     sentence = _("Your role does not allow this. Nothing was changed.")
     return refuse(request, 403, "403.html", sentence)

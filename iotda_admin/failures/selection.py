@@ -7,6 +7,7 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, QueryDict
 from django.urls import reverse
 
+from iotda_admin.access.kept_forms import KEPT_KEY
 from iotda_admin.core.pagination import valid_key
 from iotda_admin.failures.forms import FailureFilterForm
 from iotda_admin.failures.queries import COUNT_LIMIT, filter_failures, in_group
@@ -46,6 +47,15 @@ class FailureSelection:
         """Return the fields of the form if it was sent, not only opened."""
         form = self.request.POST
         return form if {"save", "key"} & set(form) else None
+
+    @property
+    def filled_in(self) -> dict[str, str]:
+        """Return what was typed into a kept form that is filled in again."""
+        form = self.request.POST
+        names = {name: name for name in ("reason", "ticket", "note")}
+        names["key"] = KEPT_KEY
+        typed = {name: form[field] for name, field in names.items() if field in form}
+        return typed if KEPT_KEY in form else {}
 
 
 def selected_failures(

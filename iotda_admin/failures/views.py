@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from iotda_admin.access.actor import actor_of
+from iotda_admin.access.kept_forms import keeps_form
 from iotda_admin.core.http import render
 from iotda_admin.core.pagination import paginate
 from iotda_admin.failures import assignments
@@ -116,12 +117,13 @@ def action(*, form: bool = False, resolved: bool = False) -> SelectionDecorator:
                 )
                 return redirect(selection.back)
             url = f"{request.path}?{urlencode(selection.fields)}"
-            opened = form and posted and not selection.sent
+            typed = selection.sent or selection.filled_in
+            opened = form and posted and not typed
             if opened and len(quote(url)) < URL_LENGTH:
                 return redirect(url)
             return view(selection)
 
-        return with_selection
+        return keeps_form(with_selection) if form else with_selection
 
     return decorate
 
@@ -159,7 +161,8 @@ def note(selection: FailureSelection) -> HttpResponse:
         getattr(target, "assignment", None) or Assignment()
         for target in selection.targets
     ]
-    form = NoteForm(selection.sent, initial=common_values(found, "note", "ticket"))
+    initial = common_values(found, "note", "ticket") | selection.filled_in
+    form = NoteForm(selection.sent, initial=initial)
     if not form.is_valid():
         return show_form("failures/note.html", selection, form)
     if changed := {name: form.cleaned_data[name] for name in form.changed_data}:
@@ -175,7 +178,7 @@ def common_values(rows: Sequence[Model], *fields: str) -> dict[str, str]:
 
 @action(form=True)
 def solve(selection: FailureSelection) -> HttpResponse:
-    form = ResolveForm(selection.sent)
+    form = ResolveForm(selection.sent, initial=selection.filled_in)
     if not form.is_valid():
         return show_form("failures/solve.html", selection, form)
     assignments.resolve_by_hand(selection, form.cleaned_data["reason"])
@@ -201,9 +204,8 @@ def retry(selection: FailureSelection) -> HttpResponse:
     retries = plan_retries(selection.targets, request.user)
     possible = [each for each in retries if each.targets]
     operations = [each.plan.of for each in possible]
-    form = ChangeForm(
-        selection.sent, initial=common_values(operations, "reason", "ticket")
-    )
+    initial = common_values(operations, "reason", "ticket") | selection.filled_in
+    form = ChangeForm(selection.sent, initial=initial)
     if not form.is_valid() or not possible:
         number = sum(len(each.targets) for each in possible)
         more = {"retries": retries, "number": number}

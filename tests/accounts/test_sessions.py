@@ -79,7 +79,7 @@ def test_a_form_sent_after_the_end_changes_nothing(
     late = operator.post(
         page, {"reason": "x"}, headers={"Referer": f"http://testserver{page}"}
     )
-    assert late["Location"] == f"/accounts/login/?next={page}&ended=idle"
+    assert late["Location"] == f"/accounts/login/?next={page}&ended=idle&unsent=1"
 
 
 def test_the_end_of_a_session_is_recorded(viewer: Client) -> None:
@@ -155,4 +155,4 @@ def test_an_invalid_return_url_is_ignored(
 ) -> None:
     answer = anonymous.post("/devices/selection.freeze/", headers=headers)
     where = answer.headers.get("Location") or answer.headers["HX-Redirect"]
-    assert where == "/accounts/login/?next=/"
+    assert where == "/accounts/login/?next=/&unsent=1"

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_http_methods
 from django_htmx.http import trigger_client_event
 
 from iotda_admin.access.actor import actor_of
+from iotda_admin.access.kept_forms import keeps_form
 from iotda_admin.access.scope import AnyUser
 from iotda_admin.core.http import render, wants_fragment
 from iotda_admin.operations.counts import UNSUCCESSFUL, Counts
@@ -89,6 +90,7 @@ def confirm(request: HttpRequest, row: Operation, status: int = 200) -> HttpResp
     return dialog_response(request, "operations/cancel.html", context, status)
 
 
+@keeps_form
 @require_http_methods(["GET", "HEAD", "POST"])
 def follow_up(
     request: HttpRequest, number: int, plan_of: type[FollowUpPlan]
@@ -105,6 +107,8 @@ def follow_up(
     if posted and (earlier := find_by_key(key_of(request), actor_of(request))):
         plan = plan_of(row, earlier)
     form = FollowUpForm(request.POST if posted else None, plan=plan)
+    if form.is_filled_in:
+        return show(request, plan, form.lenient(), status=200)
     if not form.is_valid():
         return show(request, plan, form, status=422 if posted else 200)
     try:

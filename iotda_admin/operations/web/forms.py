@@ -15,6 +15,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from iotda_admin.access.kept_forms import KEPT_KEY
 from iotda_admin.core.forms import VisibleText
 from iotda_admin.core.id_columns import Column, ColumnNeeded
 from iotda_admin.core.id_import import (
@@ -85,7 +86,18 @@ class ChangeForm(forms.Form):
     @property
     def current_key(self) -> str:
         """Return the key to render: the one that was sent, so that a repeat keeps it."""
-        return str(self["key"].value() or new_key())
+        return str(self["key"].value() or self.data.get(KEPT_KEY) or new_key())
+
+    @property
+    def is_filled_in(self) -> bool:
+        """Return whether it is a kept form that is filled in again, and not sent."""
+        return KEPT_KEY in self.data
+
+    def lenient(self) -> Self:
+        """Validate for a preview: fields that are still empty are no errors yet."""
+        for name in set(self.errors) - set(READ):
+            del self.errors[name]
+        return self
 
     def request_for(
         self, verb: Verb, ids: Iterable[str], target_type: str, **about: Any
@@ -324,12 +336,6 @@ class TargetsForm(ChangeForm):
             return list_as_text(list(dict.fromkeys(self.read_ids())))
         pasted = str(self["pasted"].value() or "")
         return pasted or getattr(self.fields["upload"], "text", "")
-
-    def lenient(self) -> Self:
-        """Validate for a preview: fields that are still empty are no errors yet."""
-        for name in set(self.errors) - set(READ):
-            del self.errors[name]
-        return self
 
 
 def valid_ids(values: Iterable[str]) -> list[str]:
