@@ -69,7 +69,7 @@ def sign_owner(user: Any) -> str:
     return signer.sign(str(user.pk))
 
 
-def form_owner(request: HttpRequest) -> User | None:
+def owner_of_form(request: HttpRequest) -> User | None:
     """Return the user to whom the form of a POST was shown."""
     try:
         key = signer.unsign(request.POST.get(OWNER_FIELD, ""), max_age=OWNER_MAX_AGE)
@@ -85,7 +85,7 @@ def keep_form(
 
     Return an empty string if it cannot be kept, or if another user is signed in.
     """
-    owner = form_owner(request) if getattr(view, "keeps_form", False) else None
+    owner = owner_of_form(request) if getattr(view, "keeps_form", False) else None
     if owner is None or (request.user.is_authenticated and request.user != owner):
         return ""
     content = pack(request)
