@@ -71,7 +71,9 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     match = request.resolver_match
     if match and match.view_name == "accounts:login" and request.user.is_authenticated:
         # Signed in meanwhile, in another tab.
-        return redirect_to_login(request.POST.get("next", "/"), request.path)
+        return redirect_to_login(
+            request.POST.get("next") or reverse("overview"), request.path
+        )
     why = KeptForm.Reason.SIGNED_IN_AGAIN
     if match and (url := kept_forms.keep_form(request, match.func, why)):
         return (
