@@ -122,7 +122,7 @@ def test_a_bulk_confirmation_is_filled_in_after_signing_in(
     expect(page.get_by_role("heading", level=1)).to_have_text("Freeze 3 devices")
     expect_explained(page)
     press(page, "Freeze 3")
-    expect(page.get_by_role("heading", level=1)).to_contain_text("3 targets")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("3 devices")
 
 
 def test_ticked_rows_lead_to_their_form_after_signing_in(stage: Stage) -> None:
