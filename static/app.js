@@ -26,7 +26,13 @@
     composing = undefined
     target.dispatchEvent(new Event("input", { bubbles: true }))
   })
-  on("htmx:configRequest", event => composing && event.detail.elt === composing && event.preventDefault())
+  on("htmx:configRequest", event => composing && event.detail.elt.contains(composing) && event.preventDefault())
+
+  // In a form that replaces the URL while one types, the choice of a filter adds to the history
+  on("input", ({ target }) => {
+    const form = target.closest("form[hx-replace-url]")
+    if (form) form.setAttribute("hx-push-url", target.matches("select"))
+  })
 
   // Tell the server the reader's time zone, for times in downloads and filters
   document.cookie = `iotda_admin_zone=${Intl.DateTimeFormat().resolvedOptions().timeZone};path=/;max-age=31536000;samesite=lax${location.protocol === "https:" ? ";secure" : ""}`
