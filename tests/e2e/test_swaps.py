@@ -277,7 +277,7 @@ def test_the_summary_is_copied_whole(page: Page, running: Any) -> None:
     page.get_by_role("button", name="Copy", exact=True).click()
     expect(page.get_by_role("status").filter(has_text="Copied")).to_be_attached()
     copied = page.evaluate("navigator.clipboard.readText()")
-    assert copied.startswith(f"{running}: Bind quarantine, 60 targets")
+    assert copied.startswith(f"{running}: Bind quarantine, 60 devices")
     assert copied.endswith(running.get_absolute_url())
 
 
