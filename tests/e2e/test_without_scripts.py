@@ -53,7 +53,7 @@ def test_many_devices_are_frozen(page: Page, stage: Stage) -> None:
     press(page, "Freeze")
     expect(page.get_by_role("heading", level=1)).to_have_text("Freeze 3 devices")
     explain(page, "Freeze 3")
-    expect(page.get_by_role("heading", level=1)).to_contain_text("3 targets")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Freeze, 3 devices")
 
 
 def test_targets_are_found_added_removed_and_bound(page: Page, stage: Stage) -> None:
