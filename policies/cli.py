@@ -71,5 +71,5 @@ def read_policy(text: str) -> Policy:
         ) from None
     raise OperationRejected(
         f"No policy has this ID or exactly this name: {text}\n"
-        "`manage.py sync` refreshes the inventory."
+        "Refresh the inventory with: manage.py sync"
     )

@@ -13,6 +13,23 @@
     if (one(region).textContent !== text) one(region).textContent = text
   }
 
+  // A status message leaves after 6 seconds, unless it may be unread or is in use
+  let leaving
+  const isKept = () => document.hidden || one(".notice:is(:hover, :focus-within) > #status")
+  const leaveLater = seconds => {
+    clearTimeout(leaving)
+    leaving = setTimeout(() => isKept() ? leaveLater(2) : one("#status").replaceChildren(), seconds * 1000)
+  }
+  on("htmx:oobAfterSwap", ({ detail }) => detail.target.id === "status" && leaveLater(6))
+
+  // Mark the new address in the menu after a swap that changed it
+  on("htmx:pushedIntoHistory", () => {
+    const [overview, ...links] = all(".nav a")
+    const here = links.find(link => location.pathname.startsWith(link.pathname)) ?? overview
+    for (const link of [overview, ...links]) link.toggleAttribute("aria-current", false)
+    here.setAttribute("aria-current", "page")
+  })
+
   // Drop empty filters from the URLs of lists
   on("htmx:configRequest", ({ detail: { verb, formData } }) => {
     if (verb === "get") for (const [name, value] of [...formData]) if (!value) formData.delete(name)
@@ -76,8 +93,9 @@
       await navigator.clipboard.writeText(dataset.copy ?? one(dataset.copyTarget).textContent.trim())
       showMessage("#status", "Copied")
       dataset.copied = ""
-      setTimeout(() => { delete dataset.copied; one("#status").replaceChildren() }, 2500)
+      setTimeout(() => { delete dataset.copied }, 2500)
     } catch { showMessage("#status", "CopyFailed") }
+    leaveLater(6)
   })
 
   // Keyboard shortcuts

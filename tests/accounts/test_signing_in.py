@@ -133,6 +133,19 @@ def test_the_correct_password_is_blocked_after_five_wrong_ones(
     assert "Wait 15 minutes" in locked.text
 
 
+def focused_field(page: Any) -> list[str]:
+    return re.findall(r'<input id="(\w+)"[^>]*\sautofocus>', page.text)
+
+
+def test_after_a_wrong_password_the_password_has_the_focus(
+    anonymous: Client,
+) -> None:
+    make_user("viewer")
+    assert focused_field(anonymous.get("/accounts/login/")) == ["username"]
+    assert focused_field(wrong(anonymous)) == ["password"]
+    assert focused_field(wrong(anonymous, "")) == ["username"]
+
+
 def alert(page: Any) -> Any:
     return re.search(r'role="alert".*', page.text)[0]
 

@@ -244,8 +244,10 @@ def test_a_poll_does_not_scroll(page: Page, running: Any) -> None:
 def test_a_cancel_swaps_the_result_and_stops_polling(page: Page, running: Any) -> None:
     page.goto(running.get_absolute_url())
     page.get_by_role("link", name="Cancel the rest").click()
-    page.get_by_role("dialog").get_by_role("button", name="Cancel the rest").click()
-    expect(page.get_by_role("dialog")).to_be_hidden()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("heading")).to_be_focused()
+    dialog.get_by_role("button", name="Cancel the rest").click()
+    expect(dialog).to_be_hidden()
     expect(page.locator(".counts [data-state=cancelled] b")).to_have_text("40")
     expect(page.locator("[hx-trigger^=every]")).to_have_count(0)
     assert is_whole(page)
@@ -253,6 +255,7 @@ def test_a_cancel_swaps_the_result_and_stops_polling(page: Page, running: Any) -
 
 def test_the_cancel_page_works_outside_the_dialog(page: Page, running: Any) -> None:
     page.goto(f"{running.get_absolute_url()}cancel/")
+    expect(page.get_by_role("link", name="Continue sending")).to_be_focused()
     page.get_by_role("button", name="Cancel the rest").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Cancelled")
     page.goto(f"{running.get_absolute_url()}cancel/")
@@ -312,6 +315,39 @@ def test_a_swapped_row_does_not_move_the_page(page: Page, stage: Stage) -> None:
     freeze(page, device)
     expect(page.locator(f"#device-{device}")).to_contain_text("Frozen")
     assert page.locator("#rows tr, #rows th").evaluate_all(BOXES) == before
+
+
+def test_a_message_leaves_after_a_while_or_when_it_is_dismissed(
+    page: Page, stage: Stage
+) -> None:
+    device = stage.cloud.known_ids["online"]
+    page.goto(f"/devices/?q={device}")
+    freeze(page, device)
+    message = page.get_by_role("status")
+    expect(message).to_contain_text("is frozen")
+    message.hover()
+    page.wait_for_timeout(7000)
+    expect(message).to_contain_text("is frozen")
+    page.mouse.move(0, 0)
+    expect(message).to_be_empty(timeout=5000)
+    page.locator(f"#act-{device}").click()
+    page.get_by_label("Reason").fill(WHY)
+    page.get_by_role("dialog").get_by_role("button", name="Unfreeze").click()
+    expect(message).to_contain_text("is no longer frozen")
+    page.get_by_role("button", name="Dismiss").click()
+    expect(message).to_be_empty()
+
+
+def test_the_menu_marks_the_page_that_a_swap_shows(page: Page, stage: Stage) -> None:
+    current = page.locator(".nav [aria-current=page]")
+    page.goto("/policies/")
+    expect(current).to_have_text(re.compile("Policies"))
+    bind(page, stage, *stage.cloud.known_ids["free"][:1])
+    expect(current).to_have_text(re.compile("Operations"))
+    page.goto("/devices/")
+    page.get_by_label("Search", exact=False).first.fill("pump")
+    page.wait_for_url("**q=pump**")
+    expect(current).to_have_text(re.compile("Devices"))
 
 
 def test_a_failed_freeze_keeps_the_dialog_open_and_shows_why(

@@ -54,3 +54,8 @@ def test_an_undocumented_code_is_unknown(code: str) -> None:
 
 def test_the_codes_of_a_dedicated_gateway_mean_the_same() -> None:
     assert explain_code("APIG.0308") is CODES["APIGW.0308"]
+
+
+def test_the_pages_show_no_backticks() -> None:
+    said = [*CODES.values(), UNKNOWN_CODE]
+    assert [help for help in said if "`" in f"{help.meaning}{help.next_step}"] == []
