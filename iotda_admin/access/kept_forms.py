@@ -18,7 +18,8 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import InMemoryUploadedFile, UploadedFile
 from django.core.signing import BadSignature, TimestampSigner
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, QueryDict
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.utils.datastructures import MultiValueDict
 from django.utils.translation import gettext as _
@@ -39,13 +40,11 @@ KEPT_KEY = "kept_key"
 signer = TimestampSigner(salt="iotda_admin.access.kept_forms")
 
 
-def keeps_form[**P](
-    view: Callable[P, HttpResponse],
-) -> Callable[P, HttpResponse]:
+def keeps_form[**P, R: HttpResponseBase](view: Callable[P, R]) -> Callable[P, R]:
     """Decorate a view whose form is kept; a GET with the parameter fills it in again."""
 
     @wraps(view)
-    def with_kept_form(*args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def with_kept_form(*args: P.args, **kwargs: P.kwargs) -> R:
         request = args[0]
         assert isinstance(request, HttpRequest)
         if request.method != "GET" or PARAMETER not in request.GET:
