@@ -25,6 +25,14 @@ DATABASE_ADDRESSES = (
     "sqlite:///path or postgres://user:password@host:port/name?option=value, "
     "with other signs than letters and digits as %XX"
 )
+# Django's names, and libpq's.
+DATABASE_KEYS = {
+    "NAME": "dbname",
+    "USER": "user",
+    "PASSWORD": "password",
+    "HOST": "host",
+    "PORT": "port",
+}
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
@@ -190,12 +198,24 @@ def database(name: str, default: Path) -> dict[str, Any]:
 
 
 def postgresql(name: str, value: str) -> dict[str, Any]:
+    options = libpq_options(name, value)
+    keys = {key: options.pop(option, "") for key, option in DATABASE_KEYS.items()}
+    named = keys["NAME"] or "service" in options
+    if not named or not re.fullmatch(r"[\d,]*", keys["PORT"]):
+        raise invalid(name, DATABASE_ADDRESSES)
+    if options.get("sslmode", "prefer") not in SSL_MODES:
+        raise invalid(f"{name}: sslmode", f"one of {', '.join(SSL_MODES)}")
+    return {"ENGINE": "django.db.backends.postgresql", **keys, "OPTIONS": options}
+
+
+def libpq_options(name: str, value: str) -> dict[str, str]:
+    """Split the address of a PostgreSQL database, as libpq does."""
     # psycopg is loaded only where it is used: SQLite starts without it.
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
 
     try:
-        options = conninfo_to_dict(value)
+        return {key: str(each) for key, each in conninfo_to_dict(value).items()}
     except ProgrammingError as error:
         unknown = re.search(r'invalid URI query parameter: "(\w+)"', str(error))
         # With an @ behind it, the question mark is part of the password.
@@ -204,23 +224,6 @@ def postgresql(name: str, value: str) -> dict[str, Any]:
                 f"{name} has the option {unknown[1]}, which PostgreSQL does not know."
             ) from None
         raise invalid(name, DATABASE_ADDRESSES) from None
-    if options.get("sslmode", "prefer") not in SSL_MODES:
-        raise invalid(f"{name}: sslmode", f"one of {', '.join(SSL_MODES)}")
-    keys = {
-        key: str(options.pop(option, ""))
-        for key, option in (
-            ("NAME", "dbname"),
-            ("USER", "user"),
-            ("PASSWORD", "password"),
-            ("HOST", "host"),
-            ("PORT", "port"),
-        )
-    }
-    if not (keys["NAME"] or "service" in options) or not re.fullmatch(
-        r"[\d,]*", keys["PORT"]
-    ):
-        raise invalid(name, DATABASE_ADDRESSES)
-    return {"ENGINE": "django.db.backends.postgresql", **keys, "OPTIONS": options}
 
 
 def broker(name: str) -> str:

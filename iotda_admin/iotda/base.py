@@ -6,7 +6,7 @@ from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
-from typing import Protocol, Self
+from typing import Protocol, Self, Unpack
 from urllib.parse import urlsplit
 
 from requests import Request
@@ -21,7 +21,7 @@ from .iam import PasswordToken
 from .listing import ListingPage, PageQuery
 from .responses import Endpoint
 from .sockets import Budget, time_budget
-from .transport import WIRE_ERRORS, Response, Transport
+from .transport import WIRE_ERRORS, Connecting, Response, Transport
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +58,11 @@ class BaseClient:
         project_id: str,
         auth: AuthBase,
         instance_id: str = "",
-        connect_timeout: float = 5.0,
         deadline: float = 20.0,
         pool_size: int = 16,
-        proxy: str = "",
-        ca_bundle: str = "",
         observer: Callable[[CallRecord], None] | None = None,
         rate_limiter: RateLimiter | None = None,
+        **connecting: Unpack[Connecting],
     ) -> None:
         endpoint = checked_endpoint(endpoint)
         self._base = f"{endpoint}/v5/iot/{checked(project_id, 'project id')}"
@@ -84,12 +82,7 @@ class BaseClient:
         self._observer = observer
         self._rate_limiter = rate_limiter
         self._check: Callable[[], None] = lambda: None
-        self._transport = Transport(
-            connect_timeout=connect_timeout,
-            pool_size=pool_size,
-            proxy=proxy,
-            ca_bundle=ca_bundle,
-        )
+        self._transport = Transport(pool_size=pool_size, **connecting)
 
     def checking(self, check: Callable[[], None]) -> Self:
         """Return this client with `check` before each request, on the same connections.

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic
+from typing import Unpack
 
 from requests import PreparedRequest, Request
 from requests.auth import AuthBase
@@ -16,7 +17,7 @@ from .auth import TOKEN_HEADER
 from .documents import Json, get_text, get_value
 from .errors import IotdaError, Rejected, Unreachable
 from .sockets import current_budget, time_budget
-from .transport import WIRE_ERRORS, Transport
+from .transport import WIRE_ERRORS, Connecting, Transport
 
 # Renew a token (valid for 24 hours) this long before its end, or after three quarters
 # of a shorter life.
@@ -58,10 +59,8 @@ class PasswordToken(AuthBase):
         password: str,
         domain: str,
         project_id: str,
-        connect_timeout: float = 5.0,
         deadline: float = 10.0,
-        proxy: str = "",
-        ca_bundle: str = "",
+        **connecting: Unpack[Connecting],
     ) -> None:
         url = f"{checked_endpoint(iam_endpoint)}/v3/auth/tokens?nocatalog=true"
         person = {"name": user, "password": password, "domain": {"name": domain}}
@@ -72,11 +71,9 @@ class PasswordToken(AuthBase):
         self._request = Request("POST", url, json={"auth": login})
         self._deadline = deadline
         self._transport = Transport(
-            connect_timeout=connect_timeout,
             pool_size=1,
-            proxy=proxy,
-            ca_bundle=ca_bundle,
             secrets=(password, json.dumps(password)[1:-1]),
+            **connecting,
         )
         self._lock = threading.Lock()
         self._token: _Token | None = None

@@ -9,7 +9,7 @@ from functools import cache
 from http import HTTPStatus
 from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import urlsplit
 
 import requests
@@ -122,16 +122,24 @@ class _Adapter(HTTPAdapter):
         conn.cert_reqs = "CERT_REQUIRED"
 
 
+class Connecting(TypedDict, total=False):
+    """How to connect; `Client` documents the options."""
+
+    connect_timeout: float
+    proxy: str
+    ca_bundle: str
+
+
 class Transport:
     """A pool of connections. Safe to share between threads; create it after a fork."""
 
     def __init__(
         self,
         *,
-        connect_timeout: float,
         pool_size: int,
-        proxy: str,
-        ca_bundle: str,
+        connect_timeout: float = 5.0,
+        proxy: str = "",
+        ca_bundle: str = "",
         secrets: Collection[str] = (),
     ) -> None:
         self._secrets = secrets
