@@ -99,6 +99,7 @@ INVENTORY_IN_FLIGHT = env.integer("INVENTORY_IN_FLIGHT", 4, low=1, high=11)
 READ_BACK_GAP = env.number("READ_BACK_GAP", 5, low=0, high=600)
 # More devices than this are frozen by IoTDA's batch task. Up to it each is read first and the rest can still
 # be cancelled: that takes less than two minutes at the 10 calls a second of a small instance.
+PAUSE_AFTER_REFUSALS = env.integer("PAUSE_AFTER_REFUSALS", 5, low=0, high=1_000_000)
 BATCH_TASK_ABOVE = env.integer("BATCH_TASK_ABOVE", 500, low=0, high=1_000_000)
 TARGETS_LIMIT = env.integer("TARGETS_LIMIT", 100_000, low=20, high=1_000_000)
 

@@ -11,6 +11,8 @@ os.environ.update(
     IOTDA_DEADLINE=os.environ.get("IOTDA_DEADLINE", "2"),
     # What the rate does is tested in tests/rate; elsewhere it would only take time.
     IOTDA_RATE=os.environ.get("IOTDA_RATE", "0"),
+    # Many tests have every call refused; tests/operations/test_pause.py sets it.
+    PAUSE_AFTER_REFUSALS="0",
     READ_BACK_GAP="0",
     LOG_LEVEL=os.environ.get("TEST_LOG_LEVEL", "error"),
 )

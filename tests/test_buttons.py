@@ -39,6 +39,7 @@ FOLLOWS = {
     "operations:undo",
     "operations:cancel",
     "operations:check",
+    "operations:continue",
 }
 CHANGES = {
     resolve(view.url.format(**PLACES)).view_name: sample.roles

@@ -66,6 +66,8 @@ operations:failures                       302  200  200  200  200  200   302  40
 operations:failures outside               302  404  404  404  404  404   302  405  405  405  405  405
 operations:check                          302  405  405  405  405  405   302  403  302  403  403  302
 operations:check outside                  302  405  405  405  405  405   302  404  404  404  404  404
+operations:continue                       302  405  405  405  405  405   302  403  302  403  403  302
+operations:continue outside               302  405  405  405  405  405   302  404  404  404  404  404
 operations:retry                          302  403  200  403  403  200   302  403  422  403  403  422
 operations:retry outside                  302  404  404  404  404  404   302  404  404  404  404  404
 operations:undo                           302  403  200  403  403  200   302  403  422  403  403  422

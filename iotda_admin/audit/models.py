@@ -58,6 +58,8 @@ class Event(AppendOnlyModel):
         CHUNK_RECONCILED = "chunk.settled", _("Outcome read from IoTDA")
         CHUNK_DROPPED = "chunk.dropped", _("Will not be sent")
         OPERATION_CHECKED = "operation.checked", _("Checked again")
+        OPERATION_PAUSED = "operation.paused", _("Paused")
+        OPERATION_CONTINUED = "operation.continued", _("Continued")
         OPERATION_CANCELLED = "operation.cancelled", _("Cancelled")
         OPERATION_ENDED = "operation.ended", _("Ended")
         FAILURE_NOTED = "failure.noted", _("Failure noted")

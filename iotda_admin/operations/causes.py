@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Exists, OuterRef, QuerySet
+from django.utils.translation import gettext as _
 
 from iotda_admin.operations.counts import UNSUCCESSFUL
 from iotda_admin.operations.error_codes import (
@@ -67,6 +68,26 @@ def failure_causes(operation: Operation, shown: int = TARGETS_SHOWN) -> list[Cau
             cause.failures.over,
             UNSUCCESSFUL.index(State(cause.state)),
         ),
+    )
+
+
+def pause_reason(operation: Operation) -> str:
+    """Return why a paused operation is paused: how many calls had the same answer."""
+    called = operation.chunks.filter(state=ChunkState.DONE, answered_at__isnull=False)
+    # Not those whose targets have chunks of their own now.
+    facts = {
+        "refused": operation.refusals,
+        "calls": called.filter(
+            Exists(Target.objects.filter(chunk=OuterRef("pk")))
+        ).count(),
+    }
+    if facts["refused"] >= facts["calls"]:
+        return (
+            _("%(refused)d of %(refused)d were refused with the same answer.") % facts
+        )
+    return (
+        _("The last %(refused)d of %(calls)d were refused with the same answer.")
+        % facts
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Self
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import models
 from django.urls import reverse
@@ -16,6 +17,8 @@ class Operation(models.Model):
 
     class State(models.TextChoices):
         RUNNING = "running", _("Running")
+        # Too many refusals: nothing is sent until a user continues or cancels it.
+        PAUSED = "paused", _("Paused")
         DONE = "done", _("Done")
         STOPPED = "stopped", _("Stopped")
         CANCELLED = "cancelled", _("Cancelled")
@@ -57,6 +60,12 @@ class Operation(models.Model):
     held_until = models.DateTimeField(null=True)
     # Calls in a row without a proper answer of IoTDA.
     strikes = models.PositiveIntegerField(default=0)
+    # Calls in a row that were refused with the same answer, and that answer.
+    refusals = models.PositiveIntegerField(default=0)
+    refusal_code = models.CharField(max_length=64, blank=True)
+    refusal_message = models.CharField(max_length=512, blank=True)
+    # The answers after which a user continued it: they do not pause it again.
+    accepted_refusals = models.JSONField(default=list)
 
     class Meta:
         default_permissions = ()
@@ -77,6 +86,28 @@ class Operation(models.Model):
     @property
     def running(self) -> bool:
         return self.state == self.State.RUNNING
+
+    @property
+    def paused(self) -> bool:
+        return self.state == self.State.PAUSED
+
+    @property
+    def ended_early(self) -> bool:
+        """Whether what is pending is never sent."""
+        return self.state in (self.State.STOPPED, self.State.CANCELLED)
+
+    @property
+    def refusal(self) -> str:
+        """The refusal of its last calls, as `accepted_refusals` names it."""
+        return self.refusal_code or self.refusal_message
+
+    @property
+    def refusals_left(self) -> int | None:
+        """How many more equal refusals pause it; None if they do not."""
+        limit = settings.PAUSE_AFTER_REFUSALS
+        if not limit or not self.refusals or self.refusal in self.accepted_refusals:
+            return None
+        return max(0, limit - self.refusals)
 
     @cached_property
     def space(self) -> str:

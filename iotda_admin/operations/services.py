@@ -5,7 +5,7 @@ from itertools import batched
 
 from django.conf import settings
 from django.db import IntegrityError
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -135,7 +135,10 @@ def find_or_conflict(request: OperationRequest, actor: Actor) -> Operation:
 def dispatch(operation: Operation, client: Client) -> None:
     """Send one chunk now; leave several chunks, and batch tasks, to the workers."""
     # The same form sent again leads to an operation that may have to wait now.
-    free = operation.chunks.exclude(operation__held_until__gt=timezone.now())
+    free = operation.chunks.exclude(
+        Q(operation__held_until__gt=timezone.now())
+        | Q(operation__state=Operation.State.PAUSED)
+    )
     open_chunks = free.exclude(state=Chunk.State.DONE)[:2]
     if len(open_chunks) == 1 and not open_chunks[0].by_task:
         execute_chunk(open_chunks[0], client)
@@ -208,9 +211,16 @@ def check_conflicts(request: OperationRequest) -> None:
     A unique index of the database is what prevents two changes of one target.
     """
     for target in in_flight_targets(request)[:1]:
-        message = _(
-            "%(operation)s by %(who)s has been changing %(target)s since %(since)s UTC."
-            " Wait for it."
+        message = (
+            _(
+                "%(operation)s by %(who)s, which is to change %(target)s, is paused."
+                " Continue or cancel it first."
+            )
+            if target.operation.paused
+            else _(
+                "%(operation)s by %(who)s has been changing %(target)s since %(since)s UTC."
+                " Wait for it."
+            )
         )
         facts = {
             "operation": target.operation,

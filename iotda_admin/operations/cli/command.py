@@ -37,11 +37,12 @@ examples:
 
 IDs are arguments, a file, or standard input (with -, or where it is a pipe and nothing else is given).
 The operation is recorded under the system user's name, then sent and followed to its end. Ctrl-C ends the
-waiting, not the operation: the worker goes on with it, and its page shows how far it is.
+waiting, not the operation: the worker goes on with it, and its page shows how far it is. If several calls in
+a row are refused with the same answer, it pauses, and its page asks to continue or cancel it.
 
 exit status:
   0    all done, or already so
-  1    some failed, are unknown or were not sent
+  1    some failed, are unknown or were not sent, or it is paused
   2    refused: nothing was recorded and nothing was sent
   130  interrupted (143: told to end); what was recorded goes on
 """
@@ -247,6 +248,13 @@ class VerbCommand(BaseCommand):
         else:
             lines = [printable(line) for line in as_lines(operation, self.verb.past)]
         self.stdout.write("\n".join(lines))
+        if operation.paused:
+            self.stderr.write(
+                f"{operation} is paused. Nothing more is sent until a user continues or cancels it"
+                f"\non its page: {operation.get_absolute_url()}",
+                str,
+            )
+            return interruption.status or 1
         if operation.finished_at is None:
             self.stderr.write(
                 f"{operation} goes on without this command, as long as a worker runs (manage.py worker)."

@@ -33,7 +33,7 @@ BAR = 20
 def follow(watch: "Watch", client: Client) -> None:
     """Do a worker's job in this process, with or without a worker beside it.
 
-    End with the operation, if interrupted, or after too long without progress.
+    End with the operation or its pause, if interrupted, or after too long without progress.
     """
     while not watch.over():
         execute_due_chunks(
@@ -78,9 +78,8 @@ class Watch:
         if (counts, progress.done) != (self.counts, self.done):
             self.counts, self.done, self.moved = counts, progress.done, self.looked
         self.show(self.operation, counts, progress)
-        self.ended = not Operation.objects.filter(
-            pk=self.operation.pk, finished_at=None
-        ).exists()
+        going_on = Operation.objects.filter(pk=self.operation.pk, finished_at=None)
+        self.ended = not going_on.exclude(state=Operation.State.PAUSED).exists()
 
 
 class Interruption:

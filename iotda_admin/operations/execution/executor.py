@@ -174,13 +174,14 @@ class WorkerPool:
         """Record the results and lease up to `room` chunks, in one transaction."""
         for result in results:
             self.in_flight.pop(result.leased.chunk.pk, None)
-        if any(result.error for result in results):
-            # The operation may have to wait now, or may be stopped.
+        if any(result.failed for result in results):
+            # The operation may have to wait now, or may be stopped or paused.
             self.schedule.expires_at = 0.0
         while True:
             try:
                 with audited_transaction(durable=True):
-                    write_results(results, busy=self.busy_operations())
+                    halted = write_results(results, busy=self.busy_operations())
+                    self.stopped |= halted & self.busy_operations()
                     leased = self.schedule.lease(room, exclude=self.stopped)
                     self.extend_leases()
             except OperationalError as error:

@@ -144,7 +144,9 @@ def operations_with_due_chunks() -> list[Operation]:
     It is random so that no operation waits for the end of a large one.
     """
     done = Chunk.objects.filter(operation=OuterRef("pk"), state=ChunkState.DONE)
-    found = sendable_operations().annotate(answered=Exists(done))
+    # The targets of a split chunk have others now.
+    answered = done.filter(Exists(Target.objects.filter(chunk=OuterRef("pk"))))
+    found = sendable_operations().annotate(answered=Exists(answered))
     return list(found.order_by("?")[:OPERATIONS_PER_LEASE])
 
 
@@ -178,10 +180,16 @@ def reauthorize(operation: Operation) -> Decision:
 def chunk_share(operation: Operation, share: int) -> int:
     """Return 1 for the first chunk and in an outage, else the share.
 
-    An error of that one chunk is probably the error of all the others.
+    An error of that one chunk is probably the error of all the others. After refusals, no
+    more are in flight than pause the operation.
     """
     answered: bool = operation.answered  # type: ignore[attr-defined]
-    return share if answered and operation.strikes < OUTAGE_STRIKES else 1
+    if not answered or operation.strikes >= OUTAGE_STRIKES:
+        return 1
+    if (left := operation.refusals_left) is None:
+        return share
+    sent = operation.chunks.filter(state=ChunkState.SENT).count()
+    return max(0, min(share, max(1, left) - sent))
 
 
 def lock_due_chunks(operation: Operation) -> QuerySet[Chunk]:

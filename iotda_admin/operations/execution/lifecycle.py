@@ -1,6 +1,7 @@
 """Ends operations: with their last target, by a stop, or by a cancellation."""
 
 from itertools import batched
+from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -53,23 +54,76 @@ def cancel_operation(operation: Operation, actor: Actor) -> bool:
         lock_pending_chunks(locked)
         rows = locked.targets.filter(state=State.PENDING)
         pending = rows.count()
-        if not locked.running or not pending:
+        if locked.ended_early or not pending:
             return False
         record_operation_event(
             "operation.cancelled",
             locked,
-            actor_id=actor.user.pk if actor.user else None,
-            actor_name=actor.username,
-            role=actor.role,
-            source=actor.source,
-            address=actor.address,
-            reason="",
-            ticket="",
+            **actor_columns(actor),
             summary=f"cancel {locked}: {describe_rows(locked, rows, pending)}",
             detail={"not_sent": pending},
         )
         locked.state, locked.cancelled_by = Operation.State.CANCELLED, actor.username
         locked.save(update_fields=["state", "cancelled_by"])
+        finish_operation(locked)
+    return True
+
+
+def actor_columns(actor: Actor) -> dict[str, Any]:
+    """Return the columns of an event about what this actor does to an operation."""
+    return {
+        "actor_id": actor.user.pk if actor.user else None,
+        "actor_name": actor.username,
+        "role": actor.role,
+        "source": actor.source,
+        "address": actor.address,
+        "reason": "",
+        "ticket": "",
+    }
+
+
+def pause_operation(operation: Operation) -> None:
+    """Send nothing more of a locked operation until a user continues or cancels it."""
+    rows = operation.targets.filter(state=State.PENDING)
+    pending = rows.count()
+    if not operation.running or not pending:
+        return
+    operation.state = Operation.State.PAUSED
+    operation.save(update_fields=["state"])
+    record_operation_event(
+        "operation.paused",
+        operation,
+        summary=f"pause {operation}: {describe_rows(operation, rows, pending)}",
+        detail={
+            "not_sent": pending,
+            "refusals": operation.refusals,
+            "code": operation.refusal_code,
+            "message": operation.refusal_message,
+        },
+    )
+
+
+def continue_operation(operation: Operation, actor: Actor) -> bool:
+    """Send what is pending of a paused operation; return False if it is not paused.
+
+    The same refusal does not pause it again.
+    """
+    with audited_transaction():
+        locked = lock_operation(operation.pk)
+        if not locked.paused:
+            return False
+        rows = locked.targets.filter(state=State.PENDING)
+        pending = rows.count()
+        record_operation_event(
+            "operation.continued",
+            locked,
+            **actor_columns(actor),
+            summary=f"continue {locked}: {describe_rows(locked, rows, pending)}",
+            detail={"not_sent": pending, "code": locked.refusal_code},
+        )
+        locked.state = Operation.State.RUNNING
+        locked.accepted_refusals.append(locked.refusal)
+        locked.save(update_fields=["state", "accepted_refusals"])
         finish_operation(locked)
     return True
 
@@ -114,12 +168,12 @@ def finish_operation(operation: Operation) -> None:
     """
     if operation.finished_at:
         return
-    if not operation.running:
+    if operation.ended_early:
         skip_pending(operation)
     if operation.chunks.filter(state__in=Chunk.OPEN).exists():
         return
     operation.finished_at = timezone.now()
-    if operation.running:
+    if not operation.ended_early:
         operation.state = Operation.State.DONE
     operation.save(update_fields=["finished_at", "state"])
     counts = target_counts(operation)

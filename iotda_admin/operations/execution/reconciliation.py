@@ -113,7 +113,8 @@ def finish_completed() -> None:
     """
     open_chunks = Chunk.objects.filter(operation=OuterRef("pk"), state__in=Chunk.OPEN)
     completed = Operation.objects.filter(
-        ~Exists(open_chunks), state=Operation.State.RUNNING
+        ~Exists(open_chunks),
+        state__in=[Operation.State.RUNNING, Operation.State.PAUSED],
     )
     for operation_id in completed.values_list("pk", flat=True)[:100]:
         with audited_transaction():

@@ -25,6 +25,7 @@ from iotda_admin.operations.execution.leases import (
 from iotda_admin.operations.execution.lifecycle import (
     finish_operation,
     lock_operation,
+    pause_operation,
     stop_operation,
 )
 from iotda_admin.operations.models import Chunk, ChunkState, Operation, Target
@@ -55,14 +56,24 @@ class ChunkResult:
     answer: VerbAnswer | None = None
     error: IotdaError | None = None
 
+    @property
+    def failed(self) -> bool:
+        """Whether the call, or a target of it, failed."""
+        outcomes = self.answer.outcomes.values() if self.answer else ()
+        return self.error is not None or any(
+            outcome.state == State.FAILED for outcome in outcomes
+        )
+
 
 def write_results(
     results: Sequence[ChunkResult], *, inline: bool = False, busy: Collection[int] = ()
-) -> None:
+) -> set[int]:
     """Write all of these results, or none; ignore chunks that were taken over.
 
     `busy` are operations with more chunks in flight here, which cannot have ended.
+    Return the operations of which nothing more is to be sent now.
     """
+    halted = set()
     by_operation = defaultdict(list)
     for result in results:
         by_operation[result.leased.operation].append(result)
@@ -73,8 +84,11 @@ def write_results(
             operation.space = leased.space
             OperationWriter(operation, inline).write(own)
             # Stopped while these were in flight: do not leave requeued chunks pending.
-            if operation.pk not in busy or not operation.running:
+            if operation.pk not in busy or operation.ended_early:
                 finish_operation(operation)
+            if not operation.running:
+                halted.add(operation.pk)
+    return halted
 
 
 class OperationWriter:
@@ -93,6 +107,8 @@ class OperationWriter:
         # For each call, whether IoTDA failed to answer it properly.
         self.strikes: list[bool] = []
         self.hold_until: datetime | None = None
+        # For each call, the one refusal of all its targets, else None.
+        self.refusals: list[TargetOutcome | None] = []
 
     def write(self, results: Sequence[ChunkResult]) -> None:
         locked = still_leased(result.leased for result in results).select_for_update()
@@ -104,8 +120,11 @@ class OperationWriter:
         self.write_answered_chunks()
         self.buffer.write()
         self.count_strikes()
-        if self.stop_reason and self.operation.running:
+        self.count_refusals()
+        if self.stop_reason and not self.operation.ended_early:
             stop_operation(self.operation, *self.stop_reason)
+        elif self.operation.refusals_left == 0:
+            pause_operation(self.operation)
 
     def write_result(self, result: ChunkResult) -> None:
         leased = result.leased
@@ -131,6 +150,7 @@ class OperationWriter:
             (answer.request_id[:128], leased.chunk.pk)
         )
         self.strikes.append(False)
+        self.note_refusal(outcomes)
         self.buffer.add(leased.chunk, outcomes, whole=True)
         detail = {"status": answer.status}
         self.record_event(kind, leased, outcomes, answer.request_id, detail)
@@ -166,6 +186,7 @@ class OperationWriter:
             error_message="",
         )
         self.strikes.append(False)
+        self.refusals.append(None)
         detail = {"batch_task": answer.task_id}
         self.record_event("chunk.answered", leased, {}, answer.request_id, detail)
 
@@ -174,6 +195,8 @@ class OperationWriter:
         self.strikes.append(action in (ErrorAction.READ_BACK, ErrorAction.RETRY))
         kind, outcome = self.apply_error(action, leased.chunk, error)
         outcomes = dict.fromkeys(leased.request.ids, outcome) if outcome else {}
+        if action is ErrorAction.FAIL:
+            self.note_refusal(outcomes)
         self.buffer.add(leased.chunk, outcomes, whole=True)
         detail = {
             "status": error.status,
@@ -233,6 +256,31 @@ class OperationWriter:
         record_chunk_event(
             kind, leased.chunk, outcomes, leased.names, upstream_id=request_id, detail=detail
         )  # fmt: skip
+
+    def note_refusal(self, outcomes: Outcomes) -> None:
+        """Note whether all targets of a call were refused with the same answer."""
+        states = {each.state for each in outcomes.values()}
+        if states == {State.FAILED} and len({o.code for o in outcomes.values()}) == 1:
+            self.refusals.append(next(iter(outcomes.values())))
+        elif states != {State.UNKNOWN}:
+            self.refusals.append(None)
+
+    def count_refusals(self) -> None:
+        """Count the equal refusals in a row."""
+        operation = self.operation
+        before = operation.refusals
+        for refused in self.refusals:
+            if refused is None:
+                operation.refusals = 0
+                continue
+            code, message = refused.code[:64], refused.message[:512]
+            if operation.refusal != (code or message):
+                operation.refusals = 0
+            operation.refusal_code, operation.refusal_message = code, message
+            operation.refusals += 1
+        if operation.refusals or before:
+            columns = ["refusals", "refusal_code", "refusal_message"]
+            operation.save(update_fields=columns)
 
     def count_strikes(self) -> None:
         """In an outage, pause the operation: the longer, the more calls failed in a row."""

@@ -29,6 +29,7 @@ ICONS = {
     Target.State.SKIPPED: "skip",
     Target.State.CANCELLED: "stop",
     Operation.State.RUNNING: "running",
+    Operation.State.PAUSED: "warning",
     Operation.State.DONE: "check",
     Operation.State.STOPPED: "stop",
 }

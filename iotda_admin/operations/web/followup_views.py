@@ -6,7 +6,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 from django_htmx.http import trigger_client_event
 
 from iotda_admin.access.actor import actor_of
@@ -14,7 +14,11 @@ from iotda_admin.access.kept_forms import keeps_form
 from iotda_admin.access.scope import AnyUser
 from iotda_admin.core.http import render, wants_fragment
 from iotda_admin.operations.counts import UNSUCCESSFUL, Counts
-from iotda_admin.operations.execution.lifecycle import cancel_operation
+from iotda_admin.operations.execution.lifecycle import (
+    cancel_operation,
+    continue_operation,
+)
+from iotda_admin.operations.execution.wakeups import notify_workers
 from iotda_admin.operations.followups.plan import (
     FollowUpPlan,
     PlanOutdated,
@@ -55,7 +59,7 @@ def available_follow_ups(
     back = undoable and may_ask(user, get_verb(verb.inverse), operation)
     nothing_left = fully_undone(operation, changed) if back else None
     return {
-        "cancel": operation.running
+        "cancel": not operation.ended_early
         and Target.State.PENDING in counts
         and can_check_operation(user, operation),
         "retry": ended
@@ -83,8 +87,21 @@ def cancel(request: HttpRequest, number: int) -> HttpResponse:
     return trigger_client_event(result_response(request, row), "dialog:close")
 
 
+@require_POST
+def proceed(request: HttpRequest, number: int) -> HttpResponse:
+    """Continue a paused operation."""
+    row = visible_or_404(request, number)
+    if not can_check_operation(request.user, row):
+        raise PermissionDenied
+    if continue_operation(row, actor_of(request)):
+        notify_workers()
+    row.refresh_from_db()
+    return result_response(request, row) if wants_fragment(request) else redirect(row)
+
+
 def confirm(request: HttpRequest, row: Operation, status: int = 200) -> HttpResponse:
-    left = row.targets.filter(state=Target.State.PENDING).count() if row.running else 0
+    pending = row.targets.filter(state=Target.State.PENDING)
+    left = 0 if row.ended_early else pending.count()
     followed = row.targets.filter(chunk__state=Chunk.State.FOLLOWED).count()
     context = {"operation": row, "left": left, "followed": followed}
     return dialog_response(request, "operations/cancel.html", context, status)

@@ -5,8 +5,14 @@ from typing import Any
 from django.db.models import Q
 
 from iotda_admin.access.scope import AnyUser
-from iotda_admin.operations.causes import TARGETS_SHOWN, failure_causes, split_task
-from iotda_admin.operations.counts import UNSUCCESSFUL, State, target_counts
+from iotda_admin.operations.causes import (
+    TARGETS_SHOWN,
+    failure_causes,
+    pause_reason,
+    split_task,
+)
+from iotda_admin.operations.counts import UNSUCCESSFUL, Counts, State, target_counts
+from iotda_admin.operations.error_codes import explain_code
 from iotda_admin.operations.followups.links import operation_links
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.permissions import visible_operations
@@ -55,6 +61,18 @@ def result_context(operation: Operation) -> dict[str, Any]:
         "open": operation.finished_at is None,
         "links": operation_links(operation),
         "split_task": split_task(operation),
+        "pause": pause_context(operation, counts),
+    }
+
+
+def pause_context(operation: Operation, counts: Counts) -> dict[str, Any] | None:
+    """Return why the operation is paused, and what the answer means."""
+    if not operation.paused:
+        return None
+    return {
+        "reason": pause_reason(operation),
+        "help": explain_code(operation.refusal_code),
+        "left": counts.get(State.PENDING, 0),
     }
 
 

@@ -44,6 +44,7 @@ def in_state(state: Operation.State) -> StateFilter:
 
 STATE_FILTERS = {
     "running": in_state(Operation.State.RUNNING),
+    "paused": in_state(Operation.State.PAUSED),
     # Operations with failures have tabs of their own.
     "done": StateFilter(
         Operation.State.DONE.label,
