@@ -149,13 +149,50 @@ def read(
     more: IDs that the form has read besides.
     """
     pressed, _colon, value = data.get("act", "").partition(":")
-    target_type = value if pressed == "kind" else data.get("target_type", "")
-    if target_type not in TargetType.values:
-        target_type = TargetType.DEVICE
-    if pressed == "kind":
-        return Picker(target_type, "", [], policy_id, user)
+    target_type = target_type_of(data)
     chosen = [*data.getlist("target"), *more]
     if pressed == "add":
         chosen = [value] if target_type == TargetType.SPACE else [*chosen, value]
     query = visible_text(data.get("q", "").replace("\0", "")[:128])
     return Picker(target_type, query, valid_ids(chosen), policy_id, user)
+
+
+def target_type_of(data: QueryDict) -> str:
+    target_type = data.get("target_type", "")
+    return target_type if target_type in TargetType.values else TargetType.DEVICE
+
+
+def pressed_kind(data: QueryDict) -> str:
+    """Return the target type whose button was pressed, or an empty string."""
+    pressed, _colon, value = data.get("act", "").partition(":")
+    return value if pressed == "kind" and value in TargetType.values else ""
+
+
+def kept_names(target_type: str) -> tuple[str, str]:
+    """Return the fields that keep the targets and the text of a type not chosen now."""
+    return f"chosen_{target_type}", f"pasted_{target_type}"
+
+
+def change_kind(data: QueryDict, target_type: str, text: str) -> QueryDict:
+    """Return the form with its targets put aside and those of another type back in.
+
+    text: the pasted or uploaded IDs of the type until now.
+    """
+    fields = data.copy()
+    chosen, pasted = kept_names(target_type_of(data))
+    fields[chosen] = "\n".join(valid_ids(data.getlist("target")))
+    fields[pasted] = text
+    chosen, pasted = kept_names(target_type)
+    fields.setlist("target", valid_ids(fields.get(chosen, "").split()))
+    fields["pasted"] = fields.get(pasted, "")
+    fields["target_type"] = target_type
+    for name in (chosen, pasted, "q", "column", "heading"):
+        fields.pop(name, None)
+    return fields
+
+
+def kept_targets(data: QueryDict) -> list[tuple[str, str]]:
+    """Return the fields with targets of the types that are not chosen now."""
+    others = set(TargetType.values) - {target_type_of(data)}
+    names = (name for each in sorted(others) for name in kept_names(each))
+    return [(name, data[name]) for name in names if data.get(name)]

@@ -141,6 +141,9 @@ def bind(request: HttpRequest, policy_id: str = "") -> HttpResponse:
     """
     data, refusal = request.POST, None
     form = PolicyForm(data or None, request.FILES, user=request.user)
+    if kind := picker.pressed_kind(data):
+        data = picker.change_kind(data, kind, form.text)
+        form = PolicyForm(data, user=request.user)
     confirmed = data.get("act") == "bind" and not form.is_filled_in
     if confirmed:
         try:
@@ -164,7 +167,7 @@ def bind_context(
     policies = visible_policies(request.user)
     policy = policies.filter(pk=policy_id).first() if is_id(policy_id) else None
     # Do not reveal the bindings of a policy outside the user's spaces.
-    choices = picker.read(request.POST, policy.pk if policy else "", request.user)
+    choices = picker.read(form.data, policy.pk if policy else "", request.user)
     read_ids, text = form.read_ids(), form.text
     if choices.many and form.unreadable:
         text = f"{choices.text}\n{text}"
@@ -183,6 +186,7 @@ def bind_context(
         "text": text,
         "summary": choices.summary(form.targets()) if summarized else None,
         "kinds": TargetType.choices,
+        "kept": picker.kept_targets(form.data),
     }
 
 

@@ -191,3 +191,25 @@ def test_a_form_older_than_a_new_sign_in_is_filled_in(
     press(page, "Bind")
     expect(page.get_by_role("heading", level=1)).to_contain_text("OP-")
     assert one in stage.cloud.bound(stage.cloud.known_ids["policy"])
+
+
+@with_and_without_scripts
+def test_another_kind_of_target_keeps_what_was_chosen(
+    stage: Stage, *, scripts: bool
+) -> None:
+    page = open_page(stage, scripts=scripts)
+    (one, other), product = stage.cloud.free(2), stage.cloud.known_ids["product"]
+    open_bind(page, stage, one)
+    page.get_by_label(re.compile("^IDs")).fill(other)
+    explain(page)
+    press(page, "Products")
+    expect(page.get_by_label("Find products")).to_be_visible()
+    page.locator(f'[value="add:{product}"]').click()
+    expect(page.locator("#chosen input")).to_have_count(1)
+    press(page, "Devices")
+    expect(page.locator(f'#chosen [value="{one}"]')).to_be_checked()
+    expect(page.get_by_label(re.compile("^IDs"))).to_have_value(other)
+    expect(page.locator("#fold-paste")).to_have_attribute("open", "")
+    press(page, "Products")
+    expect(page.locator(f'#chosen [value="{product}"]')).to_be_checked()
+    expect_explained(page)
