@@ -195,4 +195,4 @@ def kept_targets(data: QueryDict) -> list[tuple[str, str]]:
     """Return the fields with targets of the types that are not chosen now."""
     others = set(TargetType.values) - {target_type_of(data)}
     names = (name for each in sorted(others) for name in kept_names(each))
-    return [(name, data[name]) for name in names if data.get(name)]
+    return [(name, str(data[name])) for name in names if data.get(name)]

@@ -3,7 +3,7 @@ from collections.abc import Iterable, Sequence
 
 from django.contrib.auth.decorators import permission_required
 from django.db.models import Count
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
@@ -139,7 +139,8 @@ def bind(request: HttpRequest, policy_id: str = "") -> HttpResponse:
 
     It works the same without JavaScript.
     """
-    data, refusal = request.POST, None
+    data: QueryDict = request.POST
+    refusal = None
     form = PolicyForm(data or None, request.FILES, user=request.user)
     if kind := picker.pressed_kind(data):
         data = picker.change_kind(data, kind, form.text)
@@ -155,19 +156,20 @@ def bind(request: HttpRequest, policy_id: str = "") -> HttpResponse:
         form.lenient()
     if policy_id:
         get_object_or_404(visible_policies(request.user), pk=policy_id)
-    context = bind_context(request, form, data.get("policy", "") or policy_id)
+    context = bind_context(request, form, data, policy_id)
     context["refusal"] = refusal
     status = refusal.status if refusal else form.status if confirmed else 200
     return render(request, "policies/bind.html", context, part="form", status=status)
 
 
 def bind_context(
-    request: HttpRequest, form: PolicyForm, policy_id: str
+    request: HttpRequest, form: PolicyForm, data: QueryDict, policy_id: str
 ) -> dict[str, object]:
     policies = visible_policies(request.user)
+    policy_id = data.get("policy", "") or policy_id
     policy = policies.filter(pk=policy_id).first() if is_id(policy_id) else None
     # Do not reveal the bindings of a policy outside the user's spaces.
-    choices = picker.read(form.data, policy.pk if policy else "", request.user)
+    choices = picker.read(data, policy.pk if policy else "", request.user)
     read_ids, text = form.read_ids(), form.text
     if choices.many and form.unreadable:
         text = f"{choices.text}\n{text}"
@@ -186,7 +188,7 @@ def bind_context(
         "text": text,
         "summary": choices.summary(form.targets()) if summarized else None,
         "kinds": TargetType.choices,
-        "kept": picker.kept_targets(form.data),
+        "kept": picker.kept_targets(data),
     }
 
 
