@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from playwright.sync_api import Browser, BrowserContext, CDPSession, Dialog, Error, Page
 
-from devices.models import Device
+from devices.models import Device, Space
 from iotda_admin.access.actor import Actor
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.requests import TargetSpec
@@ -79,6 +79,7 @@ class Stage:
     ) -> Operation:
         """Create an operation; one of several chunks waits for a worker."""
         names = dict(Device.objects.filter(pk__in=ids).values_list("pk", "name"))
+        names |= dict(Space.objects.filter(pk__in=ids).values_list("pk", "name"))
         operation = create(
             verb,
             [TargetSpec(id, names.get(id, "")) for id in ids],

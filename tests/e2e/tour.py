@@ -397,6 +397,45 @@ def following(stage: Stage) -> Views:
     yield "retry-space", page
 
 
+def resolving(stage: Stage) -> Views:
+    """Show a bind of a whole space, and failures that are resolved one by one."""
+    page = stage.open_page("admin")
+    known, me = stage.cloud.known_ids, stage.user("admin")
+    space, policy = known["space"], known["policy"]
+    whole = stage.ask("policy.bind", [space], who=me, policy=policy, kind="app")
+    free = known["free_by_space"][space][:3]
+    stage.cloud.fault(
+        "FreezeDevice",
+        "status",
+        match={"times": 3},
+        status=400,
+        error_code="IOTDA.000006",
+        error_msg="No.",
+    )
+    failed = stage.ask("device.freeze", free, who=me)
+    execute_due_chunks(client())
+    for name, ids in (("partly-resolved", free[:1]), ("resolved", free[1:])):
+        stage.ask("device.freeze", ids, who=me)
+        execute_due_chunks(client())
+        page.goto(failed.get_absolute_url())
+        yield f"operation-{name}", page
+    page.goto(whole.get_absolute_url())
+    yield "operation-space", page
+    page.goto("/operations/?state=failures&mine=1")
+    yield "operations-failures", page
+    page.goto("/operations/")
+    yield "operations-space", page
+    page.goto("/")
+    yield "overview-space", page
+    page.goto(f"/policies/{policy}/")
+    yield "policy-space", page
+    viewer = stage.open_page("viewer")
+    viewer.goto(f"/devices/{free[0]}/")
+    yield "device-history-viewer", viewer
+    viewer.goto(failed.get_absolute_url())
+    yield "operation-viewer", viewer
+
+
 def bounds(stage: Stage) -> Views:
     """Show pages of limited permissions, scopes and limits."""
     spaces = stage.cloud.known_ids["free_by_space"]
@@ -519,6 +558,7 @@ TOURS = [
     policy,
     results,
     following,
+    resolving,
     bounds,
     failures,
     oddities,

@@ -124,8 +124,8 @@ def test_a_single_device_is_named_and_several_are_counted(
     form = change_form(target=rest, key="e" * 32)
     admin.post("/devices/selection.freeze/", form)
     text = text_of(admin.get("/operations/").text)
-    assert f"Freeze device {name}" in text
-    assert "Freeze 2 devices" in text
+    assert f"Freeze, device {name}" in text
+    assert "Freeze, 2 devices" in text
 
 
 def test_a_device_shows_a_bind_of_its_space_to_a_viewer_of_the_space(
