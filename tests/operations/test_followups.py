@@ -13,6 +13,7 @@ from pytest_django import Settings
 
 from devices.models import Space
 from iotda_admin.access.actor import Actor
+from iotda_admin.access.models import Grant
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.followups import undo_status
 from iotda_admin.operations.followups.plan import (
@@ -625,6 +626,7 @@ def test_an_undo_is_in_the_trail(
 def test_a_follow_up_of_a_hidden_operation_is_not_found(
     operator: Client, broken: Any, what: str
 ) -> None:
+    Grant.objects.filter(user__username="operator").update(app_id="another-space")
     url = f"{broken.get_absolute_url()}{what}" + ("" if "." in what else "/")
     assert operator.get(url).status_code == 404
     assert operator.post(url).status_code in (404, 405)
@@ -646,8 +648,13 @@ def test_a_follow_up_without_a_csrf_token_is_rejected(
 def test_a_link_to_a_hidden_operation_is_only_a_number(
     operator: Client, broken: Any, actor: Actor, inventory: Cloud
 ) -> None:
-    user = operator.get("/").wsgi_request.user
-    Operation.objects.filter(pk=broken.pk).update(actor=user)
+    grants = Grant.objects.filter(user__username="operator")
+    user = grants.get().user
+    grants.delete()
+    Grant.objects.bulk_create(
+        Grant(user=user, app_id=space.app_id) for space in broken.spaces.all()
+    )
+    # It has no resource space, so only users with every space see it.
     other = Operation.objects.create(
         verb="device.freeze",
         target_type="device",
