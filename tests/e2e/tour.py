@@ -340,6 +340,14 @@ def following(stage: Stage) -> Views:
     settings.IOTDA_RATE, settings.IOTDA_BURST = 0.2, 1
     yield shown("operation-followed", long)
     settings.IOTDA_RATE = 0
+    Operation.objects.filter(pk=long.pk).update(
+        state="paused",
+        refusals=5,
+        refusal_code="IOTDA.019999",
+        refusal_message="The instance is being moved.",
+    )
+    yield shown("operation-paused", long)
+    Operation.objects.filter(pk=long.pk).update(state="running", refusals=0)
     execute_chunk(long.chunks.get(number=2), client())
     cancel_operation(long, Actor(me, "admin", "web"))
     yield shown("operation-cancelling", long)
