@@ -6,6 +6,7 @@ from datetime import timedelta
 from urllib.parse import urlencode
 
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.utils.timezone import now
 from playwright.sync_api import Page, expect
 
@@ -556,6 +557,34 @@ def oddities(stage: Stage) -> Views:
     yield "operations-none", operator
 
 
+def interrupted(stage: Stage) -> Views:
+    SyncRun.objects.create(state=SyncRun.State.RUNNING)
+    page = stage.open_page("admin")
+    page.goto("/devices/")
+    page.get_by_label(re.compile("^Select (?!all)")).first.check()
+    Device.objects.update(name="Renamed elsewhere")
+    SyncRun.objects.update(state=SyncRun.State.DONE)
+    expect(page.locator("#changed")).to_have_text("The list has changed.")
+    yield "list-changed", page
+    known = stage.cloud.known_ids
+    page.goto(f"/policies/{known['policy']}/bind/")
+    page.get_by_text("Paste or upload IDs").click()
+    page.get_by_label(re.compile("^IDs")).fill("\n".join(stage.cloud.free(2)))
+    page.get_by_label("Reason").fill("Unpaid since March")
+    page.get_by_role("button", name="Products").click()
+    page.locator(f'[value="add:{known["product"]}"]').click()
+    expect(page.locator("#chosen input")).to_have_count(1)
+    Session.objects.all().delete()
+    page.get_by_role("button", name="Bind", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    yield "sign-in-nothing-sent", page
+    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Password").fill("a-password-1")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_label("Reason")).to_be_visible()
+    yield "bind-filled-in", page
+
+
 TOURS = [
     signing_in,
     lists,
@@ -570,4 +599,5 @@ TOURS = [
     bounds,
     failures,
     oddities,
+    interrupted,
 ]
