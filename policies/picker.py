@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import QuerySet
 from django.http import QueryDict
 
 from devices.models import Device
 from devices.search import devices_matching, read_unknown_device
 from iotda_admin.access.scope import AnyUser, in_scope, user_spaces
-from iotda_admin.core.bulk_sql import values_subquery
 from iotda_admin.core.id_import import list_as_text
 from iotda_admin.core.search_text import rows_with_words, visible_text
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.web.forms import valid_ids
-from policies.models import POLICIES_PER_TARGET, Binding, TargetType
+from policies.models import POLICIES_PER_TARGET, TargetType
+from policies.selection import policy_counts
 from policies.targets import MODELS, devices_of, known_targets
 
 FOUND_SHOWN = CHOSEN_SHOWN = 50
@@ -95,7 +95,9 @@ class Picker:
         counted = ids if user_spaces(self.user) is None else list(rows)
         bound = {
             id: (own > 0, own == 0 and policies >= POLICIES_PER_TARGET)
-            for id, policies, own in self.policy_counts(counted)
+            for id, policies, own in policy_counts(
+                self.target_type, self.policy_id, counted
+            )
         }
         return [
             Choice(
@@ -108,37 +110,11 @@ class Picker:
             for id in ids
         ]
 
-    def policy_counts(self, ids: Sequence[str]) -> QuerySet[Any, Any]:
-        """Return the number of policies of each target, and whether this is one of them."""
-        bindings = Binding.objects.filter(
-            target_type=self.target_type, target_id__in=values_subquery(ids)
-        )
-        own = Count("pk", filter=Q(policy=self.policy_id))
-        by_target = bindings.order_by().values_list("target_id")
-        return by_target.annotate(policies=Count("pk"), own=own)
-
     @cached_property
     def devices_reached(self) -> int | None:
         """How many devices a product or a whole space brings under the policy."""
         reached = devices_of(self.target_type, self.ids)
         return None if reached is None else in_scope(reached, self.user).count()
-
-    def summary(self, ids: Sequence[str]) -> dict[str, int]:
-        """Return what is known of very many targets before anything is sent."""
-        rows, total = (
-            in_scope(known_targets(self.target_type, ids), self.user),
-            len(ids),
-        )
-        if user_spaces(self.user) is not None:
-            ids = list(rows.values_list("pk", flat=True))
-        known, counts = rows.count(), self.policy_counts(ids)
-        return {
-            "total": total,
-            "known": known,
-            "unknown": total - known,
-            "having": counts.filter(own__gt=0).count(),
-            "full": counts.filter(own=0, policies__gte=POLICIES_PER_TARGET).count(),
-        }
 
 
 def read(

@@ -1,9 +1,16 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from django.contrib.auth.decorators import permission_required
 from django.db.models import Count
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    QueryDict,
+    StreamingHttpResponse,
+)
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
@@ -18,7 +25,7 @@ from iotda_admin.core.ids import is_id
 from iotda_admin.core.pagination import paginate
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.permissions import authorize
+from iotda_admin.operations.permissions import Decision, authorize
 from iotda_admin.operations.requests import OperationRequest
 from iotda_admin.operations.services import (
     OperationRejected,
@@ -36,6 +43,7 @@ from policies.effective import effective_policies, policies_on_target
 from policies.forms import PolicyForm
 from policies.models import Binding, Policy, TargetType
 from policies.permissions import theirs, visible_bindings, visible_policies
+from policies.selection import TargetSelection, select_targets
 from policies.sync import store_policy
 from policies.targets import known_targets, names_of_targets
 
@@ -134,7 +142,9 @@ def of_target(request: HttpRequest, target_id: str) -> HttpResponse:
 @keeps_form
 @require_http_methods(["GET", "HEAD", "POST"])
 @permission_required("policies.bind_policy", raise_exception=True)
-def bind(request: HttpRequest, policy_id: str = "") -> HttpResponse:
+def bind(
+    request: HttpRequest, policy_id: str = ""
+) -> HttpResponse | StreamingHttpResponse:
     """Choose targets with any button, bind them with the last one.
 
     It works the same without JavaScript.
@@ -142,12 +152,15 @@ def bind(request: HttpRequest, policy_id: str = "") -> HttpResponse:
     data: QueryDict = request.POST
     refusal = None
     form = PolicyForm(data or None, request.FILES, user=request.user)
+    if "csv" in data:
+        return form_targets(request, form).csv(data["csv"])
     if kind := picker.pressed_kind(data):
         data = picker.change_kind(data, kind, form.text)
         form = PolicyForm(data, user=request.user)
     confirmed = data.get("act") == "bind" and not form.is_filled_in
     if confirmed:
         try:
+            check_lists(request, form)
             if operation := submit_form(request, form, "policy.bind"):
                 return operation_response(request, operation)
         except OperationRejected as error:
@@ -171,13 +184,17 @@ def bind_context(
     # Do not reveal the bindings of a policy outside the user's spaces.
     choices = picker.read(data, policy.pk if policy else "", request.user)
     read_ids, text = form.read_ids(), form.text
+    selection, decision = sorted_targets(choices, read_ids)
+    if dropped := selection.dropped_by(data.get("act", "")):
+        choices = replace(choices, ids=[id for id in choices.ids if id not in dropped])
+        read_ids = [id for id in read_ids if id not in dropped]
+        text = list_as_text(read_ids)
+        selection, decision = sorted_targets(choices, read_ids)
     if choices.many and form.unreadable:
         text = f"{choices.text}\n{text}"
     elif choices.many:
         text = list_as_text([*choices.ids, *read_ids])
-    preview = preview_of("policy.bind", choices, read_ids)
-    decision = authorize(request.user, preview)
-    summarized = read_ids and not form.unreadable
+    listed = (selection.cannot or read_ids) and not form.unreadable
     return {
         "form": form,
         "policy": policy,
@@ -186,10 +203,41 @@ def bind_context(
         "forbidden": decision.message,
         "picker": choices,
         "text": text,
-        "summary": choices.summary(form.targets()) if summarized else None,
+        "selection": selection if listed else None,
         "kinds": TargetType.choices,
         "kept": picker.kept_targets(data),
     }
+
+
+def sorted_targets(
+    choices: picker.Picker, read_ids: Iterable[str]
+) -> tuple[TargetSelection, Decision]:
+    """Sort the targets of a bind into lists, and decide whether the user may do it."""
+    preview = preview_of("policy.bind", choices, read_ids)
+    decision = authorize(choices.user, preview)
+    return select_targets(preview, choices.user, decision.outside), decision
+
+
+def form_targets(request: HttpRequest, form: PolicyForm) -> TargetSelection:
+    policy = visible_policies(request.user).filter(pk=form.data.get("policy", ""))
+    policy_id = policy.values_list("pk", flat=True).first() or ""
+    choices = picker.read(request.POST, policy_id, request.user)
+    return sorted_targets(choices, form.read_ids())[0]
+
+
+def check_lists(request: HttpRequest, form: PolicyForm) -> None:
+    """Raise OperationRejected if the page has not yet shown which targets cannot change.
+
+    The page sends what it has shown; the selected targets it always shows.
+    """
+    shown, key = form.data.get("checked"), form.data.get("key", "")
+    if shown is None or not form.read_ids() or find_by_key(key, actor_of(request)):
+        return
+    selection = form_targets(request, form)
+    if selection.unclear and selection.digest != shown:
+        raise OperationRejected(
+            _("Check the lists of what will change and what cannot, then bind again.")
+        )
 
 
 def submit_form(

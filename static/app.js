@@ -54,6 +54,9 @@
   // Tell the server the reader's time zone, for times in downloads and filters
   document.cookie = `iotda_admin_zone=${Intl.DateTimeFormat().resolvedOptions().timeZone};path=/;max-age=31536000;samesite=lax${location.protocol === "https:" ? ";secure" : ""}`
 
+  // Let the browser send what is downloaded
+  on("submit", event => event.submitter?.matches("[data-download]") && event.stopPropagation())
+
   // Network errors
   for (const type of ["htmx:sendError", "htmx:timeout"]) on(type, () => showMessage("#alert", "SendError"))
   on("htmx:beforeSwap", ({ detail }) => { detail.xhr.shown = detail.shouldSwap })

@@ -62,6 +62,7 @@ def signing_in(stage: Stage) -> Views:
 
 def lists(stage: Stage) -> Views:
     page = stage.open_page("admin")
+    known = stage.cloud.known_ids
     for name, url in [
         ("devices", "/devices/"),
         ("devices-filtered", "/devices/?status=FROZEN&node_type=GATEWAY"),
@@ -91,6 +92,22 @@ def lists(stage: Stage) -> Views:
     page.get_by_role("button", name=re.compile("^Freeze")).click()
     expect(page.get_by_label("Reason")).to_be_visible()
     yield "freeze-long-list", page
+    page.goto("/devices/selection.paste/")
+    page.get_by_label(re.compile("^IDs")).fill(
+        "\n".join(
+            [*stage.cloud.free(2), known["frozen"], known["child"], "not-yet-synced"]
+        )
+    )
+    page.get_by_role("button", name=re.compile("^Freeze")).click()
+    expect(page.get_by_label("Reason")).to_be_visible()
+    yield "freeze-lists", page
+    page.goto("/devices/selection.paste/")
+    page.get_by_label(re.compile("^IDs")).fill(
+        "serial,gateway\npump_1,gate_1\npump_2,gate_1"
+    )
+    page.get_by_role("button", name=re.compile("^Freeze")).click()
+    expect(page.get_by_text("Which column has the IDs?", exact=True)).to_be_visible()
+    yield "paste-column", page
     viewer = stage.open_page("viewer")
     viewer.goto("/devices/")
     yield "devices-viewer", viewer
@@ -197,6 +214,12 @@ def binding(stage: Stage) -> Views:
     page.get_by_role("button", name="Check", exact=True).click()
     expect(page.get_by_text("63 targets")).to_be_visible()
     yield "bind-checked", page
+    page.get_by_label(re.compile("^IDs")).fill(
+        "\n".join([known["full"], known["online"], "not-yet-synced"])
+    )
+    page.get_by_role("button", name="Check", exact=True).click()
+    expect(page.get_by_text("1 cannot change")).to_be_visible()
+    yield "bind-lists", page
     page.get_by_label(re.compile("^IDs")).fill("good_one\nbad one!\nother/bad")
     page.get_by_role("button", name="Bind", exact=True).click()
     expect(page.locator("[aria-invalid=true]").first).to_be_focused()

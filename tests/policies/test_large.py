@@ -40,9 +40,10 @@ def test_the_check_counts_known_targets_and_keeps_the_ids_of_a_file(
     text = policyadmin.post(BIND, form).text
     for words in (
         "3,002 targets",
-        "2 known",
+        "1 will change",
         "3,000 not in the inventory",
-        "1 with five policies",
+        "1 cannot change",
+        "has its five policies already",
         "1 duplicate ID",
     ):
         assert words in text
