@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -436,3 +437,23 @@ def test_a_recent_time_shows_its_age_and_the_exact_time_as_title(stage: Stage) -
     expect(times.nth(2)).to_have_text("2 hours ago")
     page.clock.fast_forward("30:00:00")
     expect(times.nth(2)).to_have_text(exact[:16])
+
+
+def test_what_cannot_change_is_shown_and_downloaded_before_it_is_bound(
+    page: Page, stage: Stage
+) -> None:
+    known = stage.cloud.known_ids
+    page.goto(f"/policies/{known['policy']}/bind/")
+    page.get_by_text("Paste or upload IDs").click()
+    page.get_by_label(re.compile("^IDs")).fill(f"{known['full']}\n{known['online']}")
+    page.get_by_label("Reason").fill(WHY)
+    page.get_by_role("button", name="Bind", exact=True).click()
+    cannot = page.locator("#list-cannot")
+    expect(cannot).to_contain_text("has its five policies already")
+    with page.expect_download() as taken:
+        cannot.get_by_role("button", name="CSV").click()
+    assert known["full"] in Path(taken.value.path()).read_text()
+    cannot.get_by_role("button", name="Leave these out").click()
+    expect(cannot).to_have_count(0)
+    page.get_by_role("button", name="Bind", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("OP-")
