@@ -174,7 +174,6 @@ def changed_response(
 
 
 @keeps_form
-@keeps_form
 @require_http_methods(["GET", "HEAD", "POST"])
 def change_devices(
     request: HttpRequest, verb: DeviceVerb

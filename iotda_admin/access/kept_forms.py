@@ -125,11 +125,14 @@ def find_kept_form(request: HttpRequest) -> KeptForm | None:
 
 
 def fill_in(request: HttpRequest, kept: KeptForm) -> None:
-    """Give the request the fields and files of the form, but nothing that confirms it."""
+    """Give the request the fields and files of the form, but nothing that confirms it.
+
+    Nor what downloads a list: the file would come instead of the page.
+    """
     content = json.loads(zlib.decompress(kept.content))
     fields = QueryDict(content["fields"], mutable=True)
     fields[KEPT_KEY] = fields.get("key", "")
-    for name in ("key", "save"):
+    for name in ("key", "save", "csv"):
         fields.pop(name, None)
     files = MultiValueDict[str, InMemoryUploadedFile]()
     for name, filename, content_type, encoded in content["files"]:

@@ -110,7 +110,8 @@ def test_a_bulk_confirmation_and_a_selection_are_kept(
 ) -> None:
     one, other = inventory.free(2)
     rows = filled(admin, "/devices/", target=[one, other])
-    for form in (rows, {name: rows[name] for name in ("target", "shown_to")}):
+    selected = {name: rows[name] for name in ("target", "shown_to")}
+    for form in (rows, selected, selected | {"csv": "change"}):
         at = send_without_session(admin, "/devices/selection.freeze/", form)
         page = admin.get(sign_in(admin, at))
         assert SENT in page.text
