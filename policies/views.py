@@ -153,7 +153,7 @@ def bind(
     refusal = None
     form = PolicyForm(data or None, request.FILES, user=request.user)
     if "csv" in data:
-        return form_targets(request, form).csv(data["csv"])
+        return form_targets(request, form).csv(request.POST["csv"])
     if kind := picker.pressed_kind(data):
         data = picker.change_kind(data, kind, form.text)
         form = PolicyForm(data, user=request.user)
@@ -190,10 +190,6 @@ def bind_context(
         read_ids = [id for id in read_ids if id not in dropped]
         text = list_as_text(read_ids)
         selection, decision = sorted_targets(choices, read_ids)
-    if choices.many and form.unreadable:
-        text = f"{choices.text}\n{text}"
-    elif choices.many:
-        text = list_as_text([*choices.ids, *read_ids])
     listed = (selection.cannot or read_ids) and not form.unreadable
     return {
         "form": form,
@@ -202,11 +198,20 @@ def bind_context(
         "outside": decision.outside,
         "forbidden": decision.message,
         "picker": choices,
-        "text": text,
+        "text": with_chosen(choices, text, [] if form.unreadable else read_ids),
         "selection": selection if listed else None,
         "kinds": TargetType.choices,
         "kept": picker.kept_targets(data),
     }
+
+
+def with_chosen(choices: picker.Picker, text: str, read_ids: Sequence[str]) -> str:
+    """Return the text of the paste field, with the selected IDs if they are many."""
+    if not choices.many:
+        return text
+    if not read_ids:
+        return f"{choices.text}\n{text}".rstrip("\n")
+    return list_as_text([*choices.ids, *read_ids])
 
 
 def sorted_targets(
