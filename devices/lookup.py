@@ -21,6 +21,8 @@ def find_devices(values: Sequence[str], *, user: AnyUser | None) -> dict[str, Ma
 
     A value that is the device ID of one has no match; a node ID precedes a name.
     """
+    if not values:
+        return {}
     known, devices = known_devices(values).order_by(), Device.objects.all()
     if user:
         known, devices = in_scope(known, user), in_scope(devices, user)
