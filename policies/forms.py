@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from iotda_admin.operations.web.forms import (
 )
 from policies.models import Policy, TargetType
 from policies.permissions import visible_policies
+from policies.targets import targets_in_other_spaces
 
 
 def device_lookup(target_type: str, user: AnyUser | None) -> Lookup | None:
@@ -89,3 +91,29 @@ class PolicyForm(TargetsForm):
             raise ValidationError({"target": message})
         if not typed or typed != space.name:
             raise ValidationError({"space_name": type_exactly(space.name)})
+
+
+class BindForm(PolicyForm):
+    """Requests a bind; targets in other spaces than the policy's need a confirmation."""
+
+    other_space = forms.BooleanField(required=False)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        policy = cleaned.get("policy")
+        elsewhere = self.count_elsewhere(policy, self.targets())
+        if elsewhere and not cleaned["other_space"]:
+            message = _(
+                "Targets are in another resource space than the policy. Remove them, or"
+                " confirm that they are sent."
+            )
+            self.add_error("other_space", message)
+        return cleaned
+
+    def count_elsewhere(self, policy: Policy | None, ids: Sequence[str]) -> int:
+        """Return the number of targets that are not in the policy's resource space."""
+        target_type = str(self["target_type"].value())
+        if policy is None or target_type not in TargetType.values:
+            return 0
+        rows = targets_in_other_spaces(policy, target_type, ids)
+        return (in_scope(rows, self.user) if self.user else rows).count()

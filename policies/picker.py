@@ -16,9 +16,14 @@ from iotda_admin.core.id_import import list_as_text
 from iotda_admin.core.search_text import rows_with_words, visible_text
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.web.forms import valid_ids
-from policies.models import POLICIES_PER_TARGET, TargetType
+from policies.models import POLICIES_PER_TARGET, Policy, TargetType
 from policies.selection import policy_counts
-from policies.targets import MODELS, devices_of, known_targets
+from policies.targets import (
+    MODELS,
+    devices_of,
+    known_targets,
+    targets_in_other_spaces,
+)
 
 FOUND_SHOWN = CHOSEN_SHOWN = 50
 
@@ -34,6 +39,8 @@ class Choice:
     # It has other policies, as many as IoTDA allows.
     full: bool
     known: bool
+    # It is not in the policy's resource space.
+    elsewhere: bool
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,11 @@ class Picker:
                 self.target_type, self.policy_id, counted
             )
         }
+        policy = Policy.objects.filter(pk=self.policy_id).first()
+        elsewhere: set[str] = set()
+        if policy:
+            others = targets_in_other_spaces(policy, self.target_type, list(rows))
+            elsewhere = set(others.values_list("pk", flat=True))
         return [
             Choice(
                 id,
@@ -106,6 +118,7 @@ class Picker:
                 getattr(rows.get(id), "status", ""),
                 *bound.get(id, (False, False)),
                 known=id in rows,
+                elsewhere=id in elsewhere,
             )
             for id in ids
         ]

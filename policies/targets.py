@@ -1,6 +1,7 @@
 """What the inventory knows of the targets of a policy."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from django.db.models import QuerySet
 
@@ -8,7 +9,7 @@ from devices.models import Device, Product, Space
 from iotda_admin.core.bulk_sql import values_subquery
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.requests import OperationRequest
-from policies.models import Binding, TargetType
+from policies.models import Binding, Policy, TargetType
 
 MODELS = {
     TargetType.DEVICE: Device,
@@ -25,6 +26,19 @@ def known_targets(
     model = MODELS[TargetType(target_type)]
     rows: QuerySet[Device] = model._default_manager.filter(pk__in=values_subquery(ids))  # type: ignore[assignment]
     return rows
+
+
+def targets_in_other_spaces(
+    policy: Policy, target_type: str, ids: Sequence[str]
+) -> QuerySet[Any]:
+    """Return the known targets outside the policy's resource space.
+
+    A policy without a space is one of the whole instance.
+    """
+    rows: QuerySet[Any] = known_targets(target_type, ids)
+    if not policy.app_id:
+        return rows.none()
+    return rows.exclude(app_id__in=["", policy.app_id])
 
 
 def devices_of(target_type: str, ids: Sequence[str]) -> QuerySet[Device] | None:

@@ -1,6 +1,7 @@
 """Bind and unbind: how IoTDA is asked, and how the result is read back."""
 
 import logging
+from argparse import ArgumentParser
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -40,7 +41,7 @@ from iotda_admin.operations.verbs import (
 )
 from iotda_admin.operations.web.forms import TargetsForm
 from policies.cli import PolicyOptions
-from policies.forms import PolicyForm, device_lookup
+from policies.forms import BindForm, PolicyForm, device_lookup
 from policies.models import Policy, TargetType, binding_subject
 from policies.sync import Bindings, refresh_bindings
 from policies.targets import bindings_of, devices_of, known_targets
@@ -267,6 +268,7 @@ class Bind(PolicyVerb):
     name = "policy.bind"
     inverse = "policy.unbind"
     bound = True
+    form_class = BindForm
     inventory = BindingInventory(bound=True)
 
     title = _("Bind")
@@ -275,6 +277,19 @@ class Bind(PolicyVerb):
     summary = "Binds a device policy to devices, products or a whole resource space."
     bulk_url = "policies:bind_selection"
     bulk_label = _("Bind a policy")
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--other-space",
+            action="store_true",
+            help="also bind targets of other resource spaces than the policy's, which"
+            " IoTDA probably refuses",
+        )
+
+    def form_from_options(self, options: Mapping[str, Any]) -> dict[str, list[str]]:
+        confirmed = ["on"] if options["other_space"] else []
+        return super().form_from_options(options) | {"other_space": confirmed}
 
 
 class Unbind(PolicyVerb):

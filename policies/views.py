@@ -1,4 +1,3 @@
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -40,7 +39,7 @@ from iotda_admin.operations.web.responses import operation_response
 from iotda_admin.rate.connection import client, page_status
 from policies import picker
 from policies.effective import effective_policies, policies_on_target
-from policies.forms import PolicyForm
+from policies.forms import BindForm, PolicyForm
 from policies.models import Binding, Policy, TargetType
 from policies.permissions import theirs, visible_bindings, visible_policies
 from policies.selection import TargetSelection, select_targets
@@ -151,12 +150,12 @@ def bind(
     """
     data: QueryDict = request.POST
     refusal = None
-    form = PolicyForm(data or None, request.FILES, user=request.user)
+    form = BindForm(data or None, request.FILES, user=request.user)
     if "csv" in data:
         return form_targets(request, form).csv(request.POST["csv"])
     if kind := picker.pressed_kind(data):
         data = picker.change_kind(data, kind, form.text)
-        form = PolicyForm(data, user=request.user)
+        form = BindForm(data, user=request.user)
     confirmed = data.get("act") == "bind" and not form.is_filled_in
     if confirmed:
         try:
@@ -176,7 +175,7 @@ def bind(
 
 
 def bind_context(
-    request: HttpRequest, form: PolicyForm, data: QueryDict, policy_id: str
+    request: HttpRequest, form: BindForm, data: QueryDict, policy_id: str
 ) -> dict[str, object]:
     policies = visible_policies(request.user)
     policy_id = data.get("policy", "") or policy_id
@@ -202,6 +201,8 @@ def bind_context(
         "selection": selection if listed else None,
         "kinds": TargetType.choices,
         "kept": picker.kept_targets(data),
+        "elsewhere": form.count_elsewhere(policy, [*choices.ids, *read_ids]),
+        "policy_space": names_of_spaces().get(policy.app_id, "") if policy else "",
     }
 
 
@@ -285,12 +286,11 @@ def preview_of(
 
 
 def labelled_policies(policies: Iterable[Policy]) -> list[tuple[Policy, str]]:
-    """Return each policy, with its space if another policy has the same name."""
+    """Return each policy, with its space if they are of several."""
     spaces, rows = names_of_spaces(), list(policies)
-    names = Counter(row.name for row in rows)
+    several = len({row.app_id for row in rows}) > 1
     return [
-        (row, spaces.get(row.app_id, row.app_id) if names[row.name] > 1 else "")
-        for row in rows
+        (row, spaces.get(row.app_id, row.app_id) if several else "") for row in rows
     ]
 
 

@@ -371,7 +371,8 @@ def test_each_way_to_create_an_operation_records_its_spaces(
     client.post("/policies/selection.bind/", bind_form(places.policy, places.near))
     assert spaces() == {places.home}
     client.post(
-        "/policies/selection.bind/", bind_form(places.policy, places.far, key="d" * 32)
+        "/policies/selection.bind/",
+        bind_form(places.policy, places.far, key="d" * 32, other_space="on"),
     )
     assert spaces() == {places.home, places.other}  # with the policy's own space
 

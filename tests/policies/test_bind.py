@@ -356,7 +356,7 @@ def test_a_403_with_an_unknown_code_refuses_a_target_not_the_operation(
         error_code="IOTDA.019999",
         error_msg="The device is under contract.",
     )
-    bind(policyadmin, inventory, pasted="\n".join(ids))
+    bind(policyadmin, inventory, pasted="\n".join(ids), other_space="on")
     run_workers()
     assert outcome_counts(only()) == {"failed": 36, "ok": 9}
     assert target_error_codes(only())[ids[1]] == "IOTDA.019999"
@@ -385,3 +385,45 @@ def test_one_bad_id_does_not_fail_the_other_targets(
     run_workers()
     assert target_states(only()) == {ids[0]: "ok", ids[1]: "failed", ids[2]: "ok"}
     assert target_error_codes(only())[ids[1]] == code
+
+
+def test_targets_of_another_space_are_sent_only_when_confirmed(
+    policyadmin: Client, inventory: Cloud
+) -> None:
+    inventory.switch(cross_space="failure")
+    known = inventory.known_ids
+    own = known["free_by_space"][known["space"]][0]
+    far = known["free_by_space"][known["other_space"]][0]
+    found = policyadmin.post(
+        "/policies/selection.bind/",
+        bind_form(known["policy"], own, far, act="find"),
+    )
+    asked = bind(policyadmin, inventory, own, far, policy="policy")
+    for page, status in ((found, 200), (asked, 422)):
+        text = " ".join(page.text.split())
+        assert page.status_code == status
+        assert "1 target is in another resource space than the policy." in text
+        assert "assumed that IoTDA refuses targets of other spaces" in text
+        assert text.count("in another resource space </span>") == 1
+    assert not Operation.objects.exists()
+    bind(policyadmin, inventory, own, far, policy="policy", other_space="on")
+    assert target_states(only()) == {own: "ok", far: "failed"}
+
+
+def test_a_policy_of_the_whole_instance_needs_no_confirmation(
+    policyadmin: Client, inventory: Cloud
+) -> None:
+    known = inventory.known_ids
+    Policy.objects.filter(pk=known["policy"]).update(app_id="")
+    far = known["free_by_space"][known["other_space"]][0]
+    bind(policyadmin, inventory, far, policy="policy")
+    assert list(target_states(only())) == [far]
+
+
+def test_a_binding_of_another_space_is_unbound_without_a_question(
+    policyadmin: Client, inventory: Cloud
+) -> None:
+    known = inventory.known_ids
+    far = known["free_by_space"][known["other_space"]][0]
+    unbind(policyadmin, inventory, far)
+    assert list(target_states(only())) == [far]

@@ -151,3 +151,14 @@ def test_a_partial_failure_is_printed(
     assert start_operation("bind", good, full) == 1
     assert target_states(only()) == {good: "ok", full: "failed"}
     assert "already has 5 policies" in capsys.readouterr().out
+
+
+def test_a_bind_across_spaces_needs_its_option(
+    start_operation: Callable[..., Any], inventory: Cloud
+) -> None:
+    inventory.switch(cross_space="failure")
+    known = inventory.known_ids
+    far = known["free_by_space"][known["other_space"]][0]
+    refusal = start_operation("bind", far)
+    assert "--other-space: Targets are in another resource space" in refusal
+    assert start_operation("bind", far, other_space=True) == 1

@@ -103,7 +103,8 @@ def test_the_command_line_names_the_space(
 def test_products_are_counted_with_their_devices(
     admin: Client, inventory: Cloud
 ) -> None:
-    products = list(Product.objects.all()[:2])
+    space = inventory.known_ids["space"]
+    products = list(Product.objects.filter(app_id=space)[:2])
     ids = [product.pk for product in products]
     devices = Device.objects.filter(product_id__in=ids).count()
     form = bind_form(inventory.known_ids["policy"], *ids, target_type="product")

@@ -69,6 +69,7 @@ class VerbCommand(BaseCommand):
         "policy": "--policy",
         "target_type": "--target-type",
         "space_name": "--confirm-space",
+        "other_space": "--other-space",
         "typed": "--confirm",
     }
     # Django's own options work, but would fill half of the help.

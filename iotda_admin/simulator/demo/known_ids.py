@@ -35,6 +35,7 @@ def known_ids(state: State) -> dict[str, Any]:
         if device.device_id in gateway_ids and device.status == "ONLINE"
     )
     full = (one for one in newest if _policy_count(state, one) == FULL_COUNT)
+    full = (one for one in full if one.product.space is state.default_space())
     return {
         **by_status,
         "gateway": gateway,
@@ -57,8 +58,11 @@ def _free(state: State, devices: list[Device]) -> dict[str, Any]:
     by_space: dict[str, list[str]] = {app_id: [] for app_id in state.spaces}
     for device in devices:
         by_space[device.product.space.app_id].append(device.device_id)
+    own = by_space[state.default_space().app_id]
+    others = [d.device_id for d in devices if d.device_id not in own]
     return {
-        "free": [device.device_id for device in devices[:FREE]],
+        # Those of the policies' space come first.
+        "free": [*own, *others][:FREE],
         "free_by_space": {app_id: ids[:FREE] for app_id, ids in by_space.items()},
     }
 
