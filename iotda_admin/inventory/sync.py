@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from iotda_admin.inventory.connection_errors import explain_error
 from iotda_admin.inventory.mirror import Mirror, mirrors
 from iotda_admin.inventory.models import MirrorState, RemovedRow, SyncRun
 from iotda_admin.iotda import Client, IotdaError
@@ -91,10 +92,18 @@ def sync_mirror(mirror: Mirror, run: SyncRun, client: Client) -> str:
         mirror.refresh(client, lambda rows: record_progress(run, rows))
     except IotdaError as failure:
         log.warning("sync of %s failed: %s", mirror.table, failure)
-        error = failure.message
+        error = explain_with_message(failure)
     facts = {"error": error[:600]} if error else {"error": "", "fresh_at": started}
     MirrorState.objects.update_or_create(table=mirror.table, defaults=facts)
     return error
+
+
+def explain_with_message(error: IotdaError) -> str:
+    """Explain an error in our words, and quote the platform's if these do not."""
+    text = explain_error(error)
+    if not error.message or error.message in text:
+        return text
+    return f"{text} IoTDA: “{error.message}”"
 
 
 def claim_run(run: SyncRun) -> bool:

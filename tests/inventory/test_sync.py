@@ -279,3 +279,30 @@ def test_a_value_that_is_too_long_does_not_stop_a_sync(inventory: Cloud) -> None
     )
     row = Device.objects.get(pk=device.device_id)
     assert (len(row.status), len(row.name), len(row.description)) == (16, 256, 2048)
+
+
+def test_the_pages_explain_refused_credentials(
+    inventory: Cloud, viewer: Client
+) -> None:
+    inventory.fault(
+        ["ShowApplications", "ListProducts", "ListDevices", "ListDevicePolicies"],
+        "status",
+        status=401,
+        error_code="IOTDA.000003",
+        error_msg="Incorrect AK/SK.",
+    )
+    assert not sync_again()
+    overview = viewer.get("/").text
+    assert "The last sync failed" in overview
+    assert "Not answering" not in overview
+    for page in (overview, viewer.get("/devices/").text):
+        assert "AK or SK are wrong" in page
+        assert "IoTDA: “Incorrect AK/SK.”" in page
+
+
+def test_the_overview_shows_the_time_of_the_last_sync_once(
+    inventory: Cloud, viewer: Client
+) -> None:
+    card = viewer.get("/").text.partition('id="platform"')[2].partition("</section>")[0]
+    assert "Answered the last sync" in card
+    assert card.count("<time") == 1
