@@ -393,6 +393,7 @@ def test_binding_a_whole_space_requires_its_name(page: Page, stage: Stage) -> No
     page.goto(f"/policies/{known['policy']}/bind/")
     page.get_by_role("button", name="A whole resource space").click()
     page.locator(f'[value="add:{known["other_space"]}"]').click()
+    page.get_by_label("Send them to IoTDA anyway").check()
     page.get_by_label("Type this to confirm").fill("plant-nowhere")
     page.get_by_label("Reason").fill(WHY)
     page.get_by_role("button", name="Bind", exact=True).click()
