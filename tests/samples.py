@@ -76,6 +76,7 @@ BIND_FORM = {
     "act": "bind",
     "policy": "{other_policy}",
     "target_type": "device",
+    "other_space": "on",
     "target": "{target}",
 }
 SAMPLES = [
@@ -113,7 +114,7 @@ SAMPLES = [
             View("/policies/{other_policy}/bind/", BIND_FORM),
             View("/policies/selection.bind/", BIND_FORM),
         ),
-        options=lambda known: ["--policy", known["other_policy"]],
+        options=lambda known: ["--policy", known["other_policy"], "--other-space"],
     ),
     Sample(
         "policy.unbind",
