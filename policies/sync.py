@@ -162,7 +162,9 @@ def refresh_bindings(client: Client, policy_id: str) -> None:
     and report it.
     """
     bindings, started = Binding.objects.filter(policy=policy_id), timezone.now()
-    few = bindings.count() <= REREAD_LIMIT
+    keys = bindings.order_by().values_list("target_type", "target_id")
+    known = set(keys[: REREAD_LIMIT + 1])
+    few = len(known) <= REREAD_LIMIT
     targets = partial(client.show_targets_in_device_policy, policy_id)
     with ThreadPoolExecutor(2) as pool:
         policy = pool.submit(client.show_device_policy, policy_id)
@@ -173,8 +175,11 @@ def refresh_bindings(client: Client, policy_id: str) -> None:
             found = walk(
                 lambda page: first.result() if page == FIRST_PAGE else targets(page)
             )
-            few_found = islice(found, REREAD_LIMIT)
-            Bindings().save([binding_row(policy_id, t, started) for t in few_found])
-            gone = bindings.filter(read_at__lt=started)
-            if next(found, None) is None and gone.exists():
-                gone.delete()
+            rows = [
+                binding_row(policy_id, target, started)
+                for target in islice(found, REREAD_LIMIT)
+            ]
+            Bindings().save(rows)
+            gone = known - {(row.target_type, row.target_id) for row in rows}
+            if gone and next(found, None) is None:
+                bindings.filter(read_at__lt=started).delete()
