@@ -297,13 +297,15 @@ def labelled_policies(policies: Iterable[Policy]) -> list[tuple[Policy, str]]:
 @keeps_form
 @require_http_methods(["GET", "HEAD", "POST"])
 @permission_required("policies.bind_policy", raise_exception=True)
-def unbind(request: HttpRequest, policy_id: str) -> HttpResponse:
+def unbind(
+    request: HttpRequest, policy_id: str
+) -> HttpResponse | StreamingHttpResponse:
     """Show exactly what will lose the policy, then unbind exactly that."""
     posted, refusal = request.method == "POST", None
     data = (request.POST if posted else request.GET).copy()
     data["policy"] = policy_id
     form = PolicyForm(data, request.FILES, user=request.user)
-    confirmed = posted and "key" in data
+    confirmed = posted and "key" in data and not {"csv", "act"} & data.keys()
     if confirmed:
         try:
             if operation := submit_form(request, form, "policy.unbind"):
@@ -314,16 +316,38 @@ def unbind(request: HttpRequest, policy_id: str) -> HttpResponse:
     choices = picker.read(data, policy_id, request.user, form.read_ids())
     if not posted and not choices.chosen:
         return redirect(policy)
-    context = {"policy": policy, "form": form, "picker": choices, "refusal": refusal}
-    preview = preview_of("policy.unbind", choices, policy_name=policy.name)
-    decision = authorize(request.user, preview)
-    context |= {"outside": decision.outside, "forbidden": decision.message}
+    button = str(data.get("act", ""))
+    choices, selection, decision = unbind_targets(choices, policy, button)
+    if "csv" in data:
+        return selection.csv(str(data["csv"]))
     status = refusal.status if refusal else form.status
     if not confirmed:
         form.lenient()
         status = 200 if decision.allowed else 403
         if not decision.allowed:
-            record_denied(preview, actor_of(request), decision)
+            record_denied(selection.request, actor_of(request), decision)
+    context = {
+        "policy": policy,
+        "form": form,
+        "picker": choices,
+        "selection": selection,
+        "refusal": refusal,
+        "outside": decision.outside,
+        "forbidden": decision.message,
+    }
     return render(
         request, "policies/unbind.html", context, part="dialog", status=status
     )
+
+
+def unbind_targets(
+    choices: picker.Picker, policy: Policy, button: str = ""
+) -> tuple[picker.Picker, TargetSelection, Decision]:
+    """Sort the chosen targets into lists, without those that a button leaves out."""
+    preview = preview_of("policy.unbind", choices, policy_name=policy.name)
+    decision = authorize(choices.user, preview)
+    selection = select_targets(preview, choices.user, decision.outside)
+    if dropped := selection.dropped_by(button):
+        left = [id for id in choices.ids if id not in dropped]
+        return unbind_targets(replace(choices, ids=left), policy)
+    return choices, selection, decision

@@ -96,3 +96,26 @@ def test_those_that_cannot_change_can_be_left_out(
     text = policyadmin.post(BIND, form | {"act": "leave_out:unknown"}).text
     assert mixed["unknown"] not in text
     assert mixed["full"] in text
+
+
+def test_the_targets_of_an_unbind_are_listed_and_can_be_left_out(
+    policyadmin: Client, inventory: Cloud, mixed: dict[str, str]
+) -> None:
+    path = f"/policies/{inventory.known_ids['policy']}/unbind/"
+    form = {"target_type": "device", "target": list(mixed.values())}
+    text = policyadmin.post(path, form).text
+    for name, device in (
+        ("change", "already"),
+        ("already", "change"),
+        ("cannot", "busy"),
+        ("unknown", "unknown"),
+    ):
+        assert f"<code>{mixed[device]}</code>" in section(text, name)
+    response = policyadmin.post(path, {**form, "csv": "cannot"})
+    file = b"".join(response.streaming_content).decode("utf-8-sig")  # type: ignore[attr-defined]
+    assert mixed["busy"] in file
+    more = {"act": "leave_out:cannot", "key": "f" * 32, "reason": "over"}
+    text = policyadmin.post(path, form | more).text
+    assert mixed["busy"] not in text
+    assert f'name="target" value="{mixed["already"]}"' in text
+    assert Operation.objects.count() == 2
