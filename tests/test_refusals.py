@@ -99,7 +99,9 @@ def test_it_answers_502_when_iotda_is_down(
     policy = inventory.known_ids["policy"]
     make_iotda_unreachable(settings)
     frozen = operator.post(f"/devices/{device}/freeze/", change_form())
-    bound = policyadmin.post("/policies/selection.bind/", bind_form(policy, device))
+    bound = policyadmin.post(
+        "/policies/selection.bind/", bind_form(policy, device, other_space="on")
+    )
     unbound = policyadmin.post(
         f"/policies/{policy}/unbind/",
         change_form(target_type="device", target=device, key="f" * 32),

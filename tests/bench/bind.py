@@ -145,6 +145,7 @@ def bind(product: Product, policy: str, ids: Sequence[str]) -> MeasuredOperation
         "act": "bind",
         "policy": policy,
         "target_type": "device",
+        "other_space": "on",
         "pasted": "\n".join(ids),
     }
     return product.ask("policyadmin", page, page, **fields)

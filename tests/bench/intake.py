@@ -69,9 +69,9 @@ def post(
     browser = Browser(product.base, "policyadmin" if binding else "admin")
     page = f"/policies/{policy}/bind/" if binding else "/devices/selection.paste/"
     form = {"key": uuid4().hex} | browser.form(page) | {"reason": "measured"}
-    form |= (
-        {"act": "bind", "policy": policy, "target_type": "device"} if binding else {}
-    )
+    if binding:
+        about = {"policy": policy, "target_type": "device", "other_space": "on"}
+        form |= {"act": "bind"} | about
     files = (
         {"upload": ("ids.csv", text, "text/csv")} if way.endswith("uploaded") else None
     )

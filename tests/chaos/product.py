@@ -162,9 +162,9 @@ def send_form(
     else:
         act = verb.rpartition(".")[2]
         path = f"/policies/{policy}/{act}/"
-        form = change_form(
-            key=key, act=act, policy=policy, target_type="device", target=list(ids)
-        )
+        form = change_form(key=key, target_type="device", target=list(ids))
+        if act == "bind":
+            form |= {"act": act, "policy": policy, "other_space": "on"}
     return page.post(path, form).status_code
 
 

@@ -35,9 +35,10 @@ def test_the_list_of_devices_finds_a_copied_id(
 def test_a_name_with_full_width_signs_is_found_as_typed(
     viewer: Client, inventory: Cloud
 ) -> None:
-    device = inventory.free(1)[0]
-    Device.objects.filter(pk=device).update(name="泵（北），一号")
-    assert f"/devices/{device}/" in viewer.get("/devices/", {"q": "（北），"}).text
+    device = Device.objects.get(pk=inventory.free(1)[0])
+    device.name = "泵（北），一号"
+    device.save()
+    assert f"/devices/{device.pk}/" in viewer.get("/devices/", {"q": "（北），"}).text
 
 
 @pytest.mark.parametrize("copied", COPIED, ids=COPIED.values())

@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from iotda_admin.core.middleware import TIME_ZONE_COOKIE
 from iotda_admin.core.templatetags.core_tags import platform_moment
 from iotda_admin.core.time_zone import zone_named
 from iotda_admin.inventory.models import MirrorState
@@ -26,9 +27,9 @@ def test_a_time_is_in_the_readers_time_zone_with_the_exact_time_as_title(
     Operation.objects.create(
         verb="device.freeze", target_type="device", created_at=AT, finished_at=AT
     )
-    auditor.cookies["zone"] = "Asia/Shanghai"
+    auditor.cookies[TIME_ZONE_COOKIE] = "Asia/Shanghai"
     assert IN_SHANGHAI in auditor.get("/operations/").text
-    auditor.cookies["zone"] = "UTC"
+    auditor.cookies[TIME_ZONE_COOKIE] = "UTC"
     assert ">2026-01-02 15:04 UTC</time>" in auditor.get("/operations/").text
 
 
@@ -53,7 +54,7 @@ def test_djangos_admin_has_the_same_format(client: Client) -> None:
     boss = User.objects.create_superuser("boss")
     client.force_login(boss)
     User.objects.update(last_login=AT)
-    client.cookies["zone"] = "Asia/Shanghai"
+    client.cookies[TIME_ZONE_COOKIE] = "Asia/Shanghai"
     for url in ("/admin/auth/user/", f"/admin/auth/user/{boss.pk}/change/"):
         text = client.get(url).text
         assert "2026-01-02 23:04" in text
