@@ -83,7 +83,11 @@ class Bindings(Mirror):
         names = names_of_targets(rows)
         drifts = []
         for row in rows:
-            name, space = names.get((row.target_type, row.target_id), ("", ""))
+            target = (row.target_type, row.target_id)
+            if deleted and target not in names:
+                # The target itself is gone, and IoTDA removed its bindings with it.
+                continue
+            name, space = names.get(target, ("", ""))
             policy = policies.get(row.policy_id)
             drifts.append(
                 Drift(

@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
 
 from django.db.models import Q
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.audit.models import Event, Outcome
 from iotda_admin.audit.record import record_event
 from iotda_admin.core.bulk_sql import values_subquery
-from iotda_admin.operations.models import Target
+from iotda_admin.operations.models import Chunk, Target
 
 # A listing may show what one of our operations did only after a while (assumed).
 SETTLING_TIME = timedelta(minutes=1)
@@ -47,9 +46,12 @@ GROUP = attrgetter(
 )
 
 
-def record_drift(found: Sequence[Drift]) -> None:
-    """Record the changes that no operation of ours explains, equal ones in one event."""
-    ours = explained_subjects(found)
+def record_drift(found: Sequence[Drift], read_at: datetime) -> None:
+    """Record the changes that no operation of ours explains, equal ones in one event.
+
+    read_at: when the first of them was read
+    """
+    ours = explained_subjects(found, read_at)
     unexplained = [drift for drift in found if drift.subject not in ours]
     for group, drifts in groupby(sorted(unexplained, key=GROUP), GROUP):
         change, target_type, space, policy_id, policy_name, before, after = group
@@ -70,14 +72,16 @@ def record_drift(found: Sequence[Drift]) -> None:
         )
 
 
-def explained_subjects(found: Sequence[Drift]) -> set[str]:
+def explained_subjects(found: Sequence[Drift], read_at: datetime) -> set[str]:
     """Return the subjects that an operation of ours may have changed, or has just changed."""
     if not found:
         return set()
-    in_doubt = Q(state__in=[Target.State.SENT, Target.State.UNKNOWN])
-    just_done = Q(state__in=Target.DONE, settled_at__gte=timezone.now() - SETTLING_TIME)
+    sent = Q(state=Target.State.SENT)
+    # One that is no longer read back explains nothing for ever.
+    in_doubt = Q(state=Target.State.UNKNOWN, chunk__state__in=Chunk.OPEN)
+    just_done = Q(state__in=Target.DONE, settled_at__gte=read_at - SETTLING_TIME)
     targets = Target.objects.filter(
-        in_doubt | just_done,
+        sent | in_doubt | just_done,
         target_id__in=values_subquery([drift.target_id for drift in found]),
         subject__in=values_subquery([drift.subject for drift in found]),
     )

@@ -73,12 +73,14 @@ class Mirror:
             found = self.find(client, rows)
             self.save_newer(found)
             there = {self.key_of(row) for row in found}
-            gone = [row for row in rows if self.key_of(row) not in there]
-            drifts = self.drifts(gone, deleted=True)
+            gone = [row.pk for row in rows if self.key_of(row) not in there]
             with transaction.atomic():
-                pks = [row.pk for row in gone]
-                left_out.filter(pk__in=pks, read_at__lt=asked_at).delete()
-                record_drift(drifts)
+                # Not those that were read again or removed by an operation meanwhile.
+                still = left_out.filter(pk__in=gone).select_for_update()
+                deleted = list(still.order_by("pk"))
+                drifts = self.drifts(deleted, deleted=True)
+                left_out.filter(pk__in=[row.pk for row in deleted]).delete()
+                record_drift(drifts, asked_at)
             progress(0)
             if there:
                 return
@@ -119,9 +121,10 @@ class Mirror:
             newer = self.without_newer(rows)
             drifts = self.drifts(newer) if compare else []
             self.save(newer)
-            record_drift(drifts)
+            if drifts:
+                record_drift(drifts, min(row.read_at for row in newer))
 
-    def without_newer(self, rows: Sequence[Any]) -> list[Model]:
+    def without_newer(self, rows: Sequence[Any]) -> list[Any]:
         """Return the rows, each once, that are newer than what is stored or removed."""
         # One statement cannot write a row twice.
         latest = {self.key_of(row): row for row in rows}

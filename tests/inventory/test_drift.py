@@ -88,6 +88,26 @@ def test_the_changes_of_our_operations_are_no_drift(
     assert drifts() == []
 
 
+def test_the_bindings_of_a_deleted_device_are_no_drift(
+    inventory: Cloud, start_operation: Callable[..., Operation]
+) -> None:
+    ours, theirs, *_rest = sorted(inventory.bound(inventory.known_ids["policy"]))
+    start_operation("device.delete", ours)
+    inventory.call("DELETE", f"devices/{theirs}")
+    sync_again()
+    assert drifts() == [("deleted", [theirs])]
+
+
+def test_an_unknown_outcome_that_is_not_read_back_explains_nothing(
+    inventory: Cloud, start_operation: Callable[..., Operation], device: str
+) -> None:
+    operation = start_operation("device.unfreeze", device)
+    operation.targets.update(state="unknown", settled_at=None)
+    inventory.call("PATCH", f"devices/{device}", json={"status": "FROZEN"})
+    sync_again()
+    assert drifts() == [("frozen", [device])]
+
+
 def test_an_unanswered_change_is_no_drift(
     inventory: Cloud, start_operation: Callable[..., Operation], device: str
 ) -> None:

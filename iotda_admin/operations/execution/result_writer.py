@@ -266,8 +266,13 @@ class OperationWriter:
             self.refusals.append(None)
 
     def count_refusals(self) -> None:
-        """Count the equal refusals in a row."""
+        """Count the equal refusals in a row.
+
+        Not those in flight while the operation paused: its page shows why it did.
+        """
         operation = self.operation
+        if not operation.running:
+            return
         before = operation.refusals
         for refused in self.refusals:
             if refused is None:
