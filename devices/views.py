@@ -1,5 +1,3 @@
-from collections.abc import Sequence
-
 from django.core.exceptions import PermissionDenied
 from django.http import (
     Http404,
@@ -21,13 +19,17 @@ from devices.targets import device_rows, known_devices
 from devices.verbs import DeviceVerb, permitted_verbs
 from iotda_admin.access.actor import actor_of
 from iotda_admin.access.kept_forms import keeps_form
-from iotda_admin.access.scope import AnyUser, can_see_space, in_scope
+from iotda_admin.access.scope import (
+    can_see_space,
+    in_scope,
+    user_spaces,
+)
 from iotda_admin.core.http import render, wants_fragment
 from iotda_admin.core.pagination import paginate
 from iotda_admin.inventory.drift import drift_history
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.counts import overall_outcome
-from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.models import Operation
 from iotda_admin.operations.permissions import Decision, authorize, covers_operation
 from iotda_admin.operations.requests import OperationRequest
 from iotda_admin.operations.search import operations_named
@@ -78,7 +80,7 @@ def devices(request: HttpRequest) -> HttpResponse:
 def device(request: HttpRequest, device_id: str) -> HttpResponse:
     """Read the device from IoTDA; if that fails, show the inventory's row and say so."""
     error = live = None
-    status = 200
+    status, user = 200, request.user
     history = target_history(device=device_id)
     try:
         live = client().show_device(device_id)
@@ -89,8 +91,12 @@ def device(request: HttpRequest, device_id: str) -> HttpResponse:
         if error.not_found and not (row.app_id or history):
             raise Http404(_("IoTDA knows no device with this ID.")) from error
     if history and not row.app_id:
-        row.name = deleted_name(request.user, history)
-    elif not can_see_space(request.user, row.app_id):
+        # It is no longer in the inventory: its operations have its name and its space.
+        history = [each for each in history if covers_operation(user, each.operation)]
+        if not history:
+            raise Http404
+        row.name = history[0].name
+    elif not can_see_space(user, row.app_id):
         raise Http404
     else:
         ids = {"device": device_id, "product": row.product_id, "app": row.app_id}
@@ -100,20 +106,13 @@ def device(request: HttpRequest, device_id: str) -> HttpResponse:
         "live": live,
         "error": error,
         "history": history,
-        "drifts": drift_history("device", device_id),
+        "drifts": [
+            drift
+            for drift in drift_history("device", device_id)
+            if can_see_space(user, drift.event.space)
+        ],
     }
     return render(request, "devices/device.html", context, status=status)
-
-
-def deleted_name(user: AnyUser, history: Sequence[Target]) -> str:
-    """Return the name of a device that is no longer in the inventory.
-
-    Its operations have its name and its space. Raise Http404 if the user may see none.
-    """
-    for target in history:
-        if covers_operation(user, target.operation):
-            return target.name
-    raise Http404
 
 
 def require_permission(request: HttpRequest, verb: DeviceVerb) -> None:
@@ -238,7 +237,9 @@ def read_selection(
     request: HttpRequest, verb: DeviceVerb, form: TargetsForm
 ) -> tuple[DeviceSelection, Decision]:
     ids = valid_ids([*request.POST.getlist("target"), *form.read_ids()])
-    if form.data.get("leave_out") == "unknown":
+    # Others are not offered it, and would learn which IDs exist in other spaces.
+    sees_all = user_spaces(request.user) is None
+    if sees_all and form.data.get("leave_out") == "unknown":
         known = set(known_devices(ids).values_list("pk", flat=True))
         ids = [id for id in ids if id in known]
     preview = OperationRequest.preview(verb.name, ids)

@@ -34,6 +34,7 @@ from iotda_admin.operations.services import (
     submit,
 )
 from iotda_admin.operations.verbs import get_verb
+from iotda_admin.operations.web.followup_views import key_of
 from iotda_admin.operations.web.presenters import policy_history
 from iotda_admin.operations.web.responses import operation_response
 from iotda_admin.rate.connection import client, page_status
@@ -225,8 +226,10 @@ def sorted_targets(
 
 
 def form_targets(request: HttpRequest, form: PolicyForm) -> TargetSelection:
-    policy = visible_policies(request.user).filter(pk=form.data.get("policy", ""))
-    policy_id = policy.values_list("pk", flat=True).first() or ""
+    policy_id = form.data.get("policy", "")
+    policies = visible_policies(request.user)
+    if not (is_id(policy_id) and policies.filter(pk=policy_id).exists()):
+        policy_id = ""
     choices = picker.read(request.POST, policy_id, request.user)
     return sorted_targets(choices, form.read_ids())[0]
 
@@ -236,7 +239,7 @@ def check_lists(request: HttpRequest, form: PolicyForm) -> None:
 
     The page sends what it has shown; the selected targets it always shows.
     """
-    shown, key = form.data.get("checked"), form.data.get("key", "")
+    shown, key = form.data.get("checked"), key_of(request)
     if shown is None or not form.read_ids() or find_by_key(key, actor_of(request)):
         return
     selection = form_targets(request, form)

@@ -135,7 +135,7 @@ def text_values(
     blank, first = next_filled(source)
     if first.lstrip().startswith("["):
         whole = first + "".join(source)
-        if (rows := json_rows(whole)) is not None:
+        if (rows := json_rows(whole, limit)) is not None:
             return table_values(rows, kind, column)
         source = split_lines(whole)
         first = next(source)
@@ -201,7 +201,7 @@ def separator_line(line: str) -> str:
     return match[1] if match and match[1] in f"{SEPARATORS}\t:" else ""
 
 
-def json_rows(text: str) -> list[Row] | None:
+def json_rows(text: str, limit: int) -> list[Row] | None:
     """Return the rows of a JSON list of strings, lists or objects."""
     try:
         data = json.loads(text, parse_int=str, parse_float=str)
@@ -212,6 +212,8 @@ def json_rows(text: str) -> list[Row] | None:
     rows = data
     if data and all(isinstance(row, dict) for row in data):
         names = list(dict.fromkeys(chain.from_iterable(data)))
+        if len(names) * len(data) > limit * CELLS_PER_TARGET:
+            raise UnreadableFile(_("This JSON has too many different names."))
         rows = [names, *([row.get(name) for name in names] for row in data)]
     elif not any(isinstance(row, list | dict) for row in data):
         rows = [[value] for value in data]
@@ -223,7 +225,9 @@ def json_rows(text: str) -> list[Row] | None:
 def json_cell(value: object) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value)
+    text = value if isinstance(value, str) else json.dumps(value)
+    # JSON can write half a character, which no page can show.
+    return text.encode(errors="backslashreplace").decode()
 
 
 def find_separator(

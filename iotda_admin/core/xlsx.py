@@ -127,6 +127,10 @@ def workbook_damaged() -> UnreadableFile:
     )
 
 
+# Of the index of a shared text.
+NUMBER_LENGTH = 20
+
+
 @dataclass(slots=True)
 class WorkbookSize:
     """Counts the cells and texts in the XML files of a workbook."""
@@ -183,12 +187,17 @@ class WorkbookSize:
             self.texts[-1] += len(text)
         elif self.inside == "v":
             self.number += text
+            if len(self.number) > NUMBER_LENGTH:
+                raise workbook_damaged()
 
     def place(self, reference: str) -> None:
         """Move to the cell of a reference like AB12, or to the next cell."""
         match = REFERENCE.fullmatch(reference)
         if match:
-            self.row, self.column = int(match[2]), 0
+            if int(match[2]) != self.row:
+                # A reader may go by either of them.
+                raise workbook_damaged()
+            self.column = 0
             for letter in match[1].upper():
                 self.column = self.column * 26 + ord(letter) - 64
         elif reference:

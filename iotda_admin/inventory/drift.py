@@ -77,7 +77,7 @@ def explained_subjects(found: Sequence[Drift], read_at: datetime) -> set[str]:
     if not found:
         return set()
     sent = Q(state=Target.State.SENT)
-    # One that is no longer read back explains nothing for ever.
+    # One that is no longer read back explains nothing.
     in_doubt = Q(state=Target.State.UNKNOWN, chunk__state__in=Chunk.OPEN)
     just_done = Q(state__in=Target.DONE, settled_at__gte=read_at - SETTLING_TIME)
     targets = Target.objects.filter(

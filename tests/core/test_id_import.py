@@ -1,5 +1,6 @@
 """Uploaded files: which ids are read, and which files are rejected."""
 
+import json
 import tracemalloc
 from collections.abc import Callable
 from io import BytesIO
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from iotda_admin.core.id_columns import ColumnNeeded
 from iotda_admin.core.id_import import read_id_file, read_id_text
 from iotda_admin.core.ids import InvalidId, TooManyIds
 from iotda_admin.core.text_files import UnreadableFile
@@ -127,3 +129,15 @@ def test_a_large_file_is_not_held_in_memory() -> None:
     tracemalloc.stop()
     assert len(found.ids) == 20_000
     assert peak < 200 * 20_000
+
+
+def test_json_with_a_name_for_each_row_is_refused() -> None:
+    rows = [{f"name{n}": n} for n in range(3000)]
+    with pytest.raises(UnreadableFile, match="too many different names"):
+        read_id_text(json.dumps(rows), limit=1000)
+
+
+def test_half_a_character_in_json_is_shown_escaped() -> None:
+    with pytest.raises(ColumnNeeded, match="ud800") as needed:
+        read_id_text('[["\\ud800","a1","b2"],["x","a3","b4"]]', limit=1000)
+    assert str(needed.value).encode()

@@ -47,7 +47,14 @@ MANY_USES = "".join(
     f'<row r="{n}"><c r="A{n}" t="s"><v>0</v></c></row>' for n in range(1, 1200)
 )
 LONG = f'<sst xmlns="{MAIN}"><si><t>{"x" * 100_000}</t></si></sst>'
+TWO_ROWS = '<row r="500"><c r="A1"><v>1</v></c><c><v>2</v></c></row>'
+LONG_INDEX = f'<row r="1"><c r="A1" t="s"><v>{"1" * 1_000_000}</v></c></row>'
 BAD = {
+    "a cell that names another row": (
+        workbook([[]], sheet1=cells(TWO_ROWS)),
+        "damaged",
+    ),
+    "an endless index of a text": (workbook([[]], sheet1=cells(LONG_INDEX)), "damaged"),
     "two cells far apart": (workbook([[]], sheet1=cells(FAR)), "too large"),
     "one long text in many cells": (
         workbook([[]], shared=LONG, sheet1=cells(MANY_USES)),
