@@ -182,6 +182,7 @@ def check_grants_and_limits() -> None:
     }
     assert target_limit(users["operator"], FREEZE) == 50
     assert target_limit(users["night"], FREEZE) == 7
+    # The stubs expect a model instance; our backend takes the ID of a resource space.
     assert users["night"].has_perm(FREEZE, "north")  # type: ignore[arg-type]
     assert not users["night"].has_perm(FREEZE, "south")  # type: ignore[arg-type]
 

@@ -82,6 +82,7 @@ def begun(user: Any, *ids: Any, verb: str = "device.freeze", **about: Any) -> Op
 
 def test_a_permission_is_checked_in_a_space(places: Places) -> None:
     user = make_user("operator", places.home)
+    # The stubs expect a model instance; our backend takes the ID of a resource space.
     assert user.has_perm("devices.freeze_device", places.home)  # type: ignore[arg-type]
     assert not user.has_perm("devices.freeze_device", places.other)
     assert not user.has_perm("policies.bind_policy", places.home)  # type: ignore[arg-type]

@@ -130,6 +130,7 @@ def die_at(step: str, side: str, nth: int) -> None:
     def watched_call(client: Any, operation: Any, *args: Any, **more: Any) -> Any:
         return around_call(death, call, client, operation, args, more)
 
+    # On the classes: connections and clients are created in many places.
     BaseDatabaseWrapper.commit = watched_commit  # type: ignore[assignment,method-assign]
     BaseClient._call = watched_call  # type: ignore[assignment,method-assign]
 

@@ -328,6 +328,7 @@ def time_calls(seconds: list[float]) -> None:
         finally:
             seconds.append(watch.seconds)
 
+    # On the class: each process creates its own client.
     BaseClient._call = timed  # type: ignore[assignment,method-assign]
 
 
