@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from typing import Any
 
 import pytest
@@ -32,10 +33,11 @@ def rows(client: Any, url: Any) -> list[Any]:
 
 
 def as_it_was(cell: Any) -> Any:
+    cell = re.sub(rf"(?<=[;|\t\r\n])'(?=[{SKIPPED}]*[=+@＝＋－＠%-])", "", cell)
     return (
         cell[1:]
         if cell.startswith("'")
-        and cell[1:].lstrip(SKIPPED).startswith((*FORMULA, "%", ";", "\n"))
+        and cell[1:].lstrip(SKIPPED).startswith((*FORMULA, "%", ";", "|", "\n"))
         else cell
     )
 

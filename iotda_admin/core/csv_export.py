@@ -7,14 +7,20 @@ from itertools import batched
 
 from django.http import StreamingHttpResponse
 
-# A spreadsheet may read these as the start of a formula or of a new cell, and skips
-# these others before it.
-FORMULA = "=+-@%;\t\r\n＝＋－＠"
+# A spreadsheet may read these as the start of a formula, and skips those after it.
+SIGNS = "=+-@%＝＋－＠"
+SKIPPED = " \"'\u200b\u200c\u200d\ufeff"
+# Where a spreadsheet may end a cell, even between quotes: Excel splits at the semicolon
+# in half of the world, and then takes our quotes for text.
+SEPARATORS = ";|\t\r\n"
 # Without it, Excel reads UTF-8 as the encoding of its country.
 BYTE_ORDER_MARK = "\ufeff"
-SKIPPED = " \"'\u200b\u200c\u200d\ufeff"
+FORMULA = f"[{re.escape(SKIPPED)}]*[{re.escape(SIGNS)}]"
+# The first character of a cell of ours can be a separator.
+STARTS_CELL = re.compile(f"(?:{FORMULA}|[{re.escape(SKIPPED)}]*[{SEPARATORS}])")
+FOLLOWS_SEPARATOR = re.compile(f"(?<=[{SEPARATORS}])(?={FORMULA})")
 # Finds a line that may hold such a cell.
-SUSPECT = re.compile(f'(?:^|,)"[{re.escape(SKIPPED)}]*[{re.escape(FORMULA)}]')
+SUSPECT = re.compile(f'(?:^|,)"{STARTS_CELL.pattern}|[{SEPARATORS}]{FORMULA}')
 LINE_END = "\r\n"
 LINES_PER_PIECE = 200
 
@@ -58,6 +64,7 @@ def csv_lines(
 
 
 def escape_formula(value: object) -> str:
-    """Return the text of a cell that a spreadsheet does not read as a formula."""
+    """Return a cell that a spreadsheet reads as text, and each part of it as well."""
     text = "" if value is None else str(value)
-    return f"'{text}" if text.lstrip(SKIPPED).startswith(tuple(FORMULA)) else text
+    guarded = FOLLOWS_SEPARATOR.sub("'", text)
+    return f"'{guarded}" if STARTS_CELL.match(text) else guarded
