@@ -249,12 +249,17 @@ LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "accounts:login"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-    )
+    {"NAME": f"{module}.{name}Validator"}
+    for module, names in {
+        "django.contrib.auth.password_validation": (
+            "UserAttributeSimilarity",
+            "MinimumLength",
+            "CommonPassword",
+            "NumericPassword",
+        ),
+        "iotda_admin.accounts.password_rules": ("VisibleCharacters", "OldPassword"),
+    }.items()
+    for name in names
 ]
 # Since the user's last action, and since sign-in in any case.
 SESSION_IDLE_MINUTES = env.integer("SESSION_IDLE_MINUTES", 30, low=1, high=720)
