@@ -10,13 +10,14 @@ from django.contrib.admin.widgets import FilteredSelectMultiple
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import BadRequest
-from django.db.models import ManyToManyField
+from django.db.models import CharField, ManyToManyField
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Space
 from iotda_admin.access.models import EVERY_SPACE, Grant, RoleLimit
 from iotda_admin.access.roles import PERMISSIONS, permission_named
+from iotda_admin.core.forms import LineField
 from iotda_admin.operations.audit_log import audited_transaction
 
 # No name is longer than this.
@@ -64,6 +65,9 @@ class LimitInline(BoundedInline):
 
 class SuperuserOnly:
     """Editing users implies privilege escalation, so only superusers may."""
+
+    # Names of users and roles; the model validates an email address.
+    formfield_overrides: dict[Any, Any] = {CharField: {"form_class": LineField}}
 
     # Django's action that deletes several roles fails with a server error on a wrong key.
     actions: Any = None
@@ -114,7 +118,7 @@ class AccountAdmin(SuperuserOnly, UserAdmin):  # type: ignore[type-arg]
     )
     readonly_fields = ("last_login", "date_joined")
     # Of the links, the page shows only the groups.
-    formfield_overrides = {
+    formfield_overrides = SuperuserOnly.formfield_overrides | {
         ManyToManyField: {
             "label": _("Roles"),
             "widget": FilteredSelectMultiple(_("roles"), is_stacked=False),

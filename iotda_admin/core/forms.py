@@ -4,7 +4,8 @@ from typing import Any
 
 from django import forms
 
-from iotda_admin.core.tidy import strip_invisible, tidy
+from iotda_admin.core.free_text import single_line
+from iotda_admin.core.tidy import tidy
 
 
 class IdFilter(forms.CharField):
@@ -14,8 +15,11 @@ class IdFilter(forms.CharField):
         return tidy(str(super().to_python(value)))
 
 
-class VisibleText(forms.CharField):
-    """Text without invisible characters: a name that has some looks like another."""
+class LineField(forms.CharField):
+    """Text of one line without invisible characters.
+
+    Others could look like the text of another line, ticket or person.
+    """
 
     def to_python(self, value: Any) -> str:
-        return strip_invisible(str(super().to_python(value))).strip()
+        return single_line(str(super().to_python(value)))

@@ -5,7 +5,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.access.scope import AnyUser
-from iotda_admin.core.forms import IdFilter, VisibleText
+from iotda_admin.core.forms import IdFilter, LineField
 from iotda_admin.core.search import equals
 from iotda_admin.operations.verbs import all_verbs
 
@@ -24,8 +24,8 @@ class FailureFilterForm(forms.Form):
     """The filters of the list, as its URL holds them."""
 
     target = IdFilter(label=_("Target ID"), required=False, max_length=128)
-    ticket = VisibleText(label=_("Ticket"), required=False, max_length=64)
-    owner = VisibleText(label=_("Assignee"), required=False, max_length=150)
+    ticket = LineField(label=_("Ticket"), required=False, max_length=64)
+    owner = LineField(label=_("Assignee"), required=False, max_length=150)
     verb = forms.ChoiceField(label=_("Change"), choices=verb_choices, required=False)
     can = forms.ChoiceField(
         label=_("Retry"),
@@ -71,12 +71,12 @@ class FailureFilterForm(forms.Form):
 class NoteForm(forms.Form):
     """Only changed fields are saved."""
 
-    note = forms.CharField(label=_("Note"), required=False, max_length=500)
-    ticket = VisibleText(label=_("Ticket"), required=False, max_length=64)
+    note = LineField(label=_("Note"), required=False, max_length=500)
+    ticket = LineField(label=_("Ticket"), required=False, max_length=64)
 
 
 class ResolveForm(forms.Form):
-    reason = forms.CharField(
+    reason = LineField(
         label=_("Resolved because"),
         max_length=500,
         error_messages={

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from iotda_admin.audit.models import Event
@@ -46,3 +46,19 @@ def test_signing_out_in_the_admin_works(db: None) -> None:
     boss.force_login(User.objects.create_superuser("boss"))
     boss.post("/admin/logout/")
     assert boss.get("/admin/").status_code == 302
+
+
+def test_names_of_users_and_roles_are_one_line(db: None) -> None:
+    boss = Client()
+    boss.force_login(User.objects.create_superuser("boss"))
+    role = {"name": "night\r\nshift\u200b", **NO_LIMITS}
+    boss.post("/admin/auth/group/add/", role)
+    assert Group.objects.filter(name="night shift").exists()
+    empty = boss.post("/admin/auth/group/add/", role | {"name": "\u2060\u3164"})
+    assert "This field is required." in empty.text
+
+
+NO_LIMITS = {
+    f"limit-{name}_FORMS": number
+    for name, number in (("TOTAL", 0), ("INITIAL", 0), ("MIN_NUM", 0), ("MAX_NUM", 9))
+}

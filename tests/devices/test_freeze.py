@@ -59,6 +59,29 @@ def test_a_ticket_is_recorded_without_invisible_characters(
     assert Operation.objects.get().ticket == "INC-9"
 
 
+def test_a_reason_and_a_ticket_are_one_line_each(
+    operator: Client, inventory: Cloud
+) -> None:
+    form = change_form(
+        reason="unpaid\r\nTicket: INC-1\x1b[2J", ticket="INC-9\r\nDone: 1"
+    )
+    operator.post(f"/devices/{inventory.known_ids['online']}/freeze/", form)
+    operation = Operation.objects.get()
+    assert operation.reason == "unpaid Ticket: INC-1 [2J"
+    assert operation.ticket == "INC-9 Done: 1"
+
+
+def test_a_reason_that_nobody_can_see_is_missing(
+    operator: Client, inventory: Cloud
+) -> None:
+    form = change_form(reason="\u200b\u3164 \u2060")
+    url = f"/devices/{inventory.known_ids['online']}/freeze/"
+    answer = operator.post(url, form)
+    assert answer.status_code == 422
+    assert "Say why" in answer.text
+    assert not Operation.objects.exists()
+
+
 def test_an_htmx_request_gets_the_row(operator: Client, inventory: Cloud) -> None:
     device = inventory.known_ids["online"]
     response = freeze(operator, device, headers=HTMX)

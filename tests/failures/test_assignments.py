@@ -55,6 +55,14 @@ def test_a_note_and_a_ticket_are_kept_and_recorded(me: Client, full: Operation) 
     )
 
 
+def test_a_note_and_a_reason_are_one_line_each(me: Client, full: Operation) -> None:
+    send(me, "note", full, save="1", note="waits\r\nfor\u202e Ann", ticket="INC\n9")
+    assert (last().reason, last().ticket) == ("waits for Ann", "INC 9")
+    assert send(me, "solve", full, save="1", reason="\u200b").status_code == 422
+    send(me, "solve", full, save="1", reason="paid\u2028again")
+    assert last().reason == "paid again"
+
+
 def test_only_changed_fields_are_saved(me: Client, full: Operation) -> None:
     send(me, "note", full, save="1", note="one", ticket="INC-9")
     send(me, "note", full, save="1", note="two", ticket="INC-9")

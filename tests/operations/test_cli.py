@@ -271,6 +271,7 @@ BAD = [
     (["--file", "no/such/file", *WHY], "", "no/such/file: No such file or directory."),
     (["x", "--reason", " ", "--ticket", "t"], "", "--reason: must not be empty"),
     (["x", "--reason", "r", "--ticket", ""], "", "--ticket: must not be empty"),
+    (["x", "--reason", "r", "--ticket", "\u200b"], "", "--ticket: must not be empty"),
     (
         ["x", "--reason", "r" * 501, "--ticket", "t"],
         "",

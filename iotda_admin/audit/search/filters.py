@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from iotda_admin.audit import hooks
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.search.words import reason_words
-from iotda_admin.core.forms import IdFilter, VisibleText
+from iotda_admin.core.forms import IdFilter, LineField
 from iotda_admin.core.search import operation_number
 from iotda_admin.core.time_zone import (
     occurs_twice,
@@ -105,8 +105,8 @@ class OperationField(forms.CharField):
 class AuditFilterForm(forms.Form):
     """One field per filter. While a filter is invalid, nothing is found."""
 
-    ticket = VisibleText(label=_("Ticket"), max_length=64)
-    actor = VisibleText(label=_("Person"), max_length=150)
+    ticket = LineField(label=_("Ticket"), max_length=64)
+    actor = LineField(label=_("Person"), max_length=150)
     kind = forms.ChoiceField(
         label=_("Event"),
         choices=[

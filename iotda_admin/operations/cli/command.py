@@ -16,6 +16,7 @@ from django.db import Error as DatabaseError
 from django.utils.datastructures import MultiValueDict
 
 from iotda_admin.access.actor import command_line_actor
+from iotda_admin.core.free_text import single_line
 from iotda_admin.operations.cli.id_source import IdInput, given_ids
 from iotda_admin.operations.cli.report import as_document, as_lines, printable
 from iotda_admin.operations.cli.watch import Bar, Interruption, Watch, follow
@@ -114,10 +115,15 @@ class VerbCommand(BaseCommand):
         add(
             "--reason",
             required=True,
-            type=not_blank,
+            type=text_argument,
             help="why; kept in the audit trail",
         )
-        add("--ticket", required=True, type=not_blank, help="the ticket it belongs to")
+        add(
+            "--ticket",
+            required=True,
+            type=text_argument,
+            help="the ticket it belongs to",
+        )
         add(
             "--wait",
             type=seconds,
@@ -266,10 +272,10 @@ class VerbCommand(BaseCommand):
         return 0 if overall_outcome(operation).good else 1
 
 
-def not_blank(text: str) -> str:
-    if not text.strip():
+def text_argument(text: str) -> str:
+    if not (line := single_line(text)):
         raise ArgumentTypeError("must not be empty")
-    return text
+    return line
 
 
 def seconds(text: str) -> float:

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from iotda_admin.access.kept_forms import KEPT_KEY
-from iotda_admin.core.forms import VisibleText
+from iotda_admin.core.forms import LineField
 from iotda_admin.core.id_columns import Column, ColumnNeeded
 from iotda_admin.core.id_import import (
     file_as_text,
@@ -60,14 +60,14 @@ def type_exactly(text: str) -> ValidationError:
 
 
 class ChangeForm(forms.Form):
-    reason = forms.CharField(
+    reason = LineField(
         label=gettext_lazy("Reason"),
         max_length=500,
         error_messages={
             "required": gettext_lazy("Say why: the reason is kept in the audit trail.")
         },
     )
-    ticket = VisibleText(label=gettext_lazy("Ticket"), max_length=64, required=False)
+    ticket = LineField(label=gettext_lazy("Ticket"), max_length=64, required=False)
     key = forms.RegexField(
         r"\A[0-9a-f]{32}\Z",
         widget=forms.HiddenInput,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from iotda_admin.core.free_text import printable_line
 from iotda_admin.operations.causes import Cause
 from iotda_admin.operations.counts import Counts
 from iotda_admin.operations.models import Operation, Target
@@ -46,7 +47,9 @@ def render_ticket_text(
         _("Failures: %(counts)s") % {"counts": failures} if failures.resolved else "",
     ]
     lines = [line for cause in causes for line in ["", *describe_cause(cause)]]
-    return "\n".join([*filter(None, header), *lines, "", url])
+    # Names and messages come from IoTDA: a line break in one would forge a line.
+    texts = map(printable_line, [*filter(None, header), *lines, "", url])
+    return "\n".join(texts)
 
 
 def describe_cause(cause: Cause) -> list[str]:

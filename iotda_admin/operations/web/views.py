@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 from iotda_admin.access.scope import AnyUser
 from iotda_admin.audit.record import record_request_event
 from iotda_admin.core import csv_export
+from iotda_admin.core.free_text import single_line
 from iotda_admin.core.http import render, wants_fragment
 from iotda_admin.core.pagination import paginate
 from iotda_admin.operations.counts import target_counts
@@ -80,7 +81,7 @@ def operations(request: HttpRequest) -> HttpResponse:
     rows = visible_operations(request.user)
     if mine := "mine" in request.GET:
         rows = rows.filter(actor=request.user.pk)
-    if ticket := request.GET.get("ticket", "").replace("\0", "").strip():
+    if ticket := single_line(request.GET.get("ticket", "")):
         rows = rows.filter(with_ticket(ticket))
     if state := one_of(list(STATE_FILTERS), request):
         rows = STATE_FILTERS[state].narrow(rows)
