@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import Group, User
+from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from devices.models import Device
 from devices.verbs import DeviceVerb
 from iotda_admin.access.actor import Actor
 from iotda_admin.access.models import Grant
@@ -372,7 +374,7 @@ def test_every_address_of_the_admin_is_in_its_table() -> None:
     )
     routes = {route.replace("r/0/1/", "r/0/0/") for route in admin_routes(site)}
     # The trail is not among them: nothing there could change it.
-    assert routes | {"auth/", "nothing"} == set(ADMIN_ROWS)
+    assert routes | {"auth/", "nothing", "r/0/0/"} == set(ADMIN_ROWS)
 
 
 @pytest.fixture
@@ -386,6 +388,19 @@ def at_one(db: None) -> dict[str, str]:
         )
         for path in ADMIN_ROWS
     }
+
+
+@pytest.mark.parametrize("role", ["admin", "superuser"])
+def test_the_admin_does_not_say_whether_an_object_exists(
+    role: str, things: dict[str, Any]
+) -> None:
+    user = user_or_anonymous(role, things["home"])
+    user.is_staff = True
+    user.save()
+    model = ContentType.objects.get_for_model(Device).pk
+    paths = [things["far"], things["near"], "no-such-device"]
+    answers = [send(user, "get", f"/admin/r/{model}/{path}/") for path in paths]
+    assert [answer.status_code for answer in answers] == [404, 404, 404]
 
 
 @pytest.mark.parametrize("role", ROLES)

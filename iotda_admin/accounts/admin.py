@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.widgets import FilteredSelectMultiple
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
@@ -20,6 +21,8 @@ from iotda_admin.access.roles import PERMISSIONS, permission_named
 from iotda_admin.core.forms import LineField
 from iotda_admin.operations.audit_log import audited_transaction
 
+# The lookups that the filters of a list use.
+EXACT = ("__exact", "__isnull")
 # No name is longer than this.
 SEARCH_LENGTH = 150
 # The most rows that a form can add; rendering a thousand takes seconds.
@@ -63,11 +66,12 @@ class LimitInline(BoundedInline):
     )
 
 
+# Names of users and roles are one line; the model validates an email address.
+NAMES: dict[Any, Any] = {CharField: {"form_class": LineField}}
+
+
 class SuperuserOnly:
     """Editing users implies privilege escalation, so only superusers may."""
-
-    # Names of users and roles; the model validates an email address.
-    formfield_overrides: dict[Any, Any] = {CharField: {"form_class": LineField}}
 
     # Django's action that deletes several roles fails with a server error on a wrong key.
     actions: Any = None
@@ -82,10 +86,21 @@ class SuperuserOnly:
     def get_search_results(
         self, request: HttpRequest, queryset: Any, search_term: str
     ) -> Any:
-        # SQLite rejects a pattern of 50,000 characters.
+        # SQLite rejects a pattern of 50,000 characters, PostgreSQL a NUL.
         return super().get_search_results(  # type: ignore[misc]
-            request, queryset, search_term[:SEARCH_LENGTH]
+            request, queryset, search_term.replace("\0", "")[:SEARCH_LENGTH]
         )
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Allow the filters of the list, whose values Django checks, and no others."""
+        fields = {str(name) for name in self.list_filter}  # type: ignore[attr-defined]
+        return lookup.partition("__")[0] in fields and lookup.endswith(EXACT)
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        try:
+            return super().get_changelist_instance(request)  # type: ignore[misc]
+        except IncorrectLookupParameters as error:
+            raise BadRequest from error
 
     def changeform_view(
         self, request: HttpRequest, *args: Any, **kwargs: Any
@@ -118,7 +133,7 @@ class AccountAdmin(SuperuserOnly, UserAdmin):  # type: ignore[type-arg]
     )
     readonly_fields = ("last_login", "date_joined")
     # Of the links, the page shows only the groups.
-    formfield_overrides = SuperuserOnly.formfield_overrides | {
+    formfield_overrides = NAMES | {
         ManyToManyField: {
             "label": _("Roles"),
             "widget": FilteredSelectMultiple(_("roles"), is_stacked=False),
@@ -146,6 +161,7 @@ class AccountAdmin(SuperuserOnly, UserAdmin):  # type: ignore[type-arg]
 
 class RoleAdmin(SuperuserOnly, GroupAdmin):
     inlines = (LimitInline,)
+    formfield_overrides = NAMES
 
     def formfield_for_manytomany(
         self, db_field: Any, request: Any = None, **kwargs: Any

@@ -23,6 +23,14 @@ class AccountsAdminSite(AdminSite):
             raise PermissionDenied
         return True
 
+    def get_urls(self) -> list[Any]:
+        """Leave out the address that redirects to the page of any object.
+
+        For an object of another resource space, its answer says whether it exists.
+        """
+        urls = super().get_urls()
+        return [url for url in urls if getattr(url, "name", "") != "view_on_site"]
+
     def password_change(  # type: ignore[override]
         self, request: HttpRequest, extra_context: Any = None
     ) -> HttpResponse:

@@ -1,6 +1,9 @@
 """Access to Django's admin, and the audit event of a denied request."""
 
+import html
+import re
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -48,9 +51,7 @@ def test_signing_out_in_the_admin_works(db: None) -> None:
     assert boss.get("/admin/").status_code == 302
 
 
-def test_names_of_users_and_roles_are_one_line(db: None) -> None:
-    boss = Client()
-    boss.force_login(User.objects.create_superuser("boss"))
+def test_names_of_users_and_roles_are_one_line(boss: Client) -> None:
     role = {"name": "night\r\nshift\u200b", **NO_LIMITS}
     boss.post("/admin/auth/group/add/", role)
     assert Group.objects.filter(name="night shift").exists()
@@ -62,3 +63,64 @@ NO_LIMITS = {
     f"limit-{name}_FORMS": number
     for name, number in (("TOTAL", 0), ("INITIAL", 0), ("MIN_NUM", 0), ("MAX_NUM", 9))
 }
+
+
+REFUSED = [
+    "user/?date_joined__year=99999", "user/?date_joined__year=x", "user/?last_login__gte=9999-99-99",
+    "user/?is_active__exact=banana", "user/?groups__id__exact=x", "user/?groups__exact=x",
+    "user/?username__regex=(", "user/?password__startswith=a", "user/?is_active__gt=1",
+    "user/?no_such_field=1", "user/?no__such=1", "user/?is_active__exact=%00", "user/?username__exact=%00",
+    "user/?groups__id__exact=%00", "user/?_to_field=password", "group/?name__year=1", "group/?id__in=x",
+    "group/?id__exact=99999999999999999999",
+]  # fmt: skip
+ANSWERED = [
+    "user/?groups__id__exact=99999999999999999999", "user/?groups__isnull=x", "user/?o=999.x.-7",
+    "user/?p=99999999999999999999", "user/?p=-1", "user/?all=x", "user/?e=1", "user/?q=%00",
+    "user/?q=" + "a" * 50_000, "user/?_facets=x", "user/?_popup=x", "group/?p=x",
+    "user/99999999999999999999/change/", "user/x/change/", "user/99999999999999999999/password/",
+    "user/99999999999999999999/history/", "user/1/history/?p=x", "group/99999999999999999999/delete/",
+    "user/add/?is_active=x&groups=x&username=%00", "user/add/?groups=99999999999999999999",
+    "user/add/?_changelist_filters=x%00",
+    "../autocomplete/?app_label=auth&model_name=user&field_name=groups&term=%00&page=x",
+]  # fmt: skip
+
+
+@pytest.fixture
+def boss(db: None) -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("boss"))
+    return client
+
+
+@pytest.mark.parametrize("path", REFUSED)
+def test_a_nonsense_filter_of_the_admin_is_a_bad_request(
+    boss: Client, path: str
+) -> None:
+    assert boss.get(f"/admin/auth/{path}").status_code == 400
+    # The database still answers.
+    assert boss.get("/admin/auth/user/?is_active__exact=1").status_code == 200
+
+
+@pytest.mark.parametrize("path", ANSWERED)
+def test_no_other_nonsense_in_the_admin_is_a_server_error(
+    boss: Client, path: str
+) -> None:
+    url = urljoin("/admin/auth/", path)
+    assert boss.get(url, follow=True).status_code in {200, 400, 404}
+    assert boss.get("/admin/auth/user/?is_active__exact=1").status_code == 200
+
+
+def test_the_filters_of_the_users_work(boss: Client) -> None:
+    role = Group.objects.get(name="viewer")
+    User.objects.create_user("zoe", is_active=False).groups.add(role)
+    for path in (
+        "is_active__exact=0",
+        f"groups__id__exact={role.pk}",
+        "is_superuser__exact=0",
+    ):
+        page = boss.get(f"/admin/auth/user/?{path}").text
+        assert "zoe" in page
+        assert ">boss</a>" not in page
+    page = boss.get("/admin/auth/user/").text
+    for link in re.findall(r'href="(\?[^"]*__[^"]*)"', page):
+        assert boss.get(f"/admin/auth/user/{html.unescape(link)}").status_code == 200
