@@ -10,8 +10,11 @@ from devices.lookup import find_devices
 from devices.models import Space
 from iotda_admin.access.scope import AnyUser, in_scope
 from iotda_admin.core.ids import Lookup, is_id
+from iotda_admin.operations.models import Target
+from iotda_admin.operations.verbs import get_verb
 from iotda_admin.operations.web.forms import (
     IDS,
+    ChangeForm,
     ReadIdsField,
     TargetsForm,
     type_exactly,
@@ -91,6 +94,36 @@ class PolicyForm(TargetsForm):
             raise ValidationError({"target": message})
         if not typed or typed != space.name:
             raise ValidationError({"space_name": type_exactly(space.name)})
+
+
+class ReplaceForm(ChangeForm):
+    """Requests an unbind from a target, and the bind that failed there."""
+
+    unbind = forms.CharField(required=False, max_length=36)
+
+    def __init__(self, *args: Any, target: Target, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.target = target
+        operation = target.operation
+        self.initial = {"ticket": operation.ticket}
+        verb = get_verb(operation.verb)
+        self.expected = verb.confirmation(operation, [target.target_id])
+
+    @property
+    def said(self) -> dict[str, str]:
+        return {name: self.cleaned_data[name] for name in ("reason", "ticket", "key")}
+
+    def clean_typed(self) -> str:
+        typed: str = self.cleaned_data["typed"]
+        if typed != self.expected:
+            raise type_exactly(self.expected)
+        return typed
+
+    def makes_room(self, *, full: bool) -> bool:
+        """Return whether a valid form says which policy to unbind from a full target."""
+        if full and not self.cleaned_data["unbind"]:
+            self.add_error("unbind", _("Choose the policy to unbind."))
+        return self.is_valid()
 
 
 class BindForm(PolicyForm):

@@ -231,7 +231,7 @@ class PolicyVerb(PolicyOptions, Verb):
     def read_targets(
         self,
         client: Client,
-        operation: Operation,
+        operation: Operation | OperationRequest,
         ids: Collection[str],
         *,
         seconds: float = inf,

@@ -54,6 +54,11 @@
   // Tell the server the reader's time zone, for times in downloads and filters
   document.cookie = `iotda_admin_zone=${Intl.DateTimeFormat().resolvedOptions().timeZone};path=/;max-age=31536000;samesite=lax${location.protocol === "https:" ? ";secure" : ""}`
 
+  // The button of a form names what is chosen
+  on("change", ({ target: { form, dataset } }) => {
+    if (dataset.action) one("[data-action-text]", form).textContent = dataset.action
+  })
+
   // Let the browser send what is downloaded
   on("submit", event => event.submitter?.matches("[data-download]") && event.stopPropagation())
 

@@ -59,6 +59,8 @@ policies:bind_selection mixed             302  403  403  200  403  200   302  40
 policies:unbind                           302  403  403  302  403  302   302  403  403  200  403  200
 policies:unbind outside                   302  403  403  404  403  404   302  403  403  404  403  404
 policies:unbind mixed                     302  403  403  403  403  403   302  403  403  403  403  403
+policies:replace                          302  403  403  404  403  404   302  403  403  404  403  404
+policies:replace outside                  302  403  403  404  403  404   302  403  403  404  403  404
 operations:operations                     302  200  200  200  200  200   302  405  405  405  405  405
 operations:operation                      302  200  200  200  200  200   302  405  405  405  405  405
 operations:operation outside              302  404  404  404  404  404   302  405  405  405  405  405
@@ -180,9 +182,9 @@ def things(inventory: Cloud, actor: Actor) -> dict[str, Any]:
 
 
 def urls(things: dict[str, Any]) -> dict[str, str]:
-    named = things["named"].items()
+    named = things["named"]
     return {
-        name: reverse(name, args=[thing for part, thing in named if part in route])
+        name: reverse(name, args=[named[part] for part in re.findall("<.*?>", route)])
         for name, route in ROUTES.items()
     }
 

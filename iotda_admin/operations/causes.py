@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from iotda_admin.operations.counts import UNSUCCESSFUL
 from iotda_admin.operations.error_codes import (
+    POLICIES_FULL,
     ErrorHelp,
     explain_target,
     is_platform_code,
@@ -42,6 +43,11 @@ class Cause:
     def platform_code(self) -> bool:
         """Whether code and messages come from IoTDA."""
         return is_platform_code(self.code)
+
+    @property
+    def policies_full(self) -> bool:
+        """Whether a policy has to be unbound before the bind can succeed."""
+        return self.code == POLICIES_FULL and self.state == State.FAILED
 
     @property
     def more(self) -> int:

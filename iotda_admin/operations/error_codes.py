@@ -21,6 +21,8 @@ SENDER_LOST = "sender_lost"
 STOPPED = "stopped"
 CANCELLED = "cancelled"
 NOT_ALLOWED = "not_allowed"
+# The operation that had to be done first was not done.
+NOT_RELEASED = "not_released"
 NOT_DIRECT = "not_directly_connected"
 MOVED = "moved_elsewhere"
 TASK_STOPPED = "task_stopped"
@@ -111,6 +113,10 @@ OWN_CODES = {
         _("Not sent, because the requester no longer has the permission."),
         _("A user with the permission can retry these."),
         retryable=True,
+    ),
+    NOT_RELEASED: ErrorHelp(
+        _("Not sent, because the operation that had to be done first was not done."),
+        _("Open that operation to see why, then request both again."),
     ),
     NOT_DIRECT: BEHIND_GATEWAY,
     MOVED: ErrorHelp(
@@ -366,7 +372,7 @@ def explain_target(state: str, code: str, http_status: int | None) -> ErrorHelp:
         case Target.State.CANCELLED:
             return CODES[CANCELLED]
         case Target.State.SKIPPED:
-            return CODES[NOT_ALLOWED if code == NOT_ALLOWED else STOPPED]
+            return CODES[code if code in (NOT_ALLOWED, NOT_RELEASED) else STOPPED]
         case Target.State.UNKNOWN if code != CHANGED_SINCE:
             # Without a clear answer, the code does not explain the outcome.
             return CODES[NO_ANSWER]

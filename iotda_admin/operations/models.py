@@ -48,6 +48,10 @@ class Operation(models.Model):
         "self", models.PROTECT, null=True, related_name="retries"
     )
     undo_of = models.ForeignKey("self", models.PROTECT, null=True, related_name="undos")
+    # It is sent only once this one has ended and is done for all of its targets.
+    after = models.ForeignKey(
+        "self", models.PROTECT, null=True, related_name="successors"
+    )
 
     state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
     # Why it stopped early: a refusal that the other calls would get as well.

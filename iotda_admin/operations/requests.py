@@ -56,6 +56,7 @@ class OperationRequest:
     policy_space: str | None = None
     retry_of: Operation | None = None
     undo_of: Operation | None = None
+    after: Operation | None = None
 
     def __post_init__(self) -> None:
         # Each target once, in the order of the IDs: the indexes then grow at one end, which

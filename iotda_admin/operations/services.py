@@ -1,6 +1,7 @@
 """The one entry point: every change of IoTDA is requested here and recorded before it is sent."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import batched
 
 from django.conf import settings
@@ -119,6 +120,54 @@ def create_operation(request: OperationRequest, actor: Actor) -> Operation:
         return find_or_conflict(request, actor)
 
 
+def submit_pair(
+    first: OperationRequest,
+    second: OperationRequest,
+    actor: Actor,
+    client: Client,
+    check: Callable[[], None],
+) -> tuple[Operation, Operation]:
+    """Record two operations; the second is sent only once the first is done.
+
+    What this process does not send, the workers send. ``check`` is called in the
+    transaction that records them, and raises if the request is outdated. The same key
+    and input return the same operations. Raise as ``create_operation`` does.
+    """
+    operation = find_operation(first, actor)
+    if operation is None:
+        for request in (first, second):
+            check_request(request, actor)
+        operation = record_pair(
+            get_verb(first.verb).resolve(client, first),
+            get_verb(second.verb).resolve(client, second),
+            actor,
+            check,
+        )
+    successor = operation.successors.first()
+    if successor is None or successor.input_digest != second.digest:
+        raise duplicate_key(operation)
+    for each in (operation, successor):
+        dispatch(each, client)
+    return operation, successor
+
+
+def record_pair(
+    first: OperationRequest,
+    second: OperationRequest,
+    actor: Actor,
+    check: Callable[[], None],
+) -> Operation:
+    """Record both or neither; return the first."""
+    try:
+        with audited_transaction(durable=True):
+            operation, _chunks = record(first, actor)
+            record(replace(second, after=operation), actor)
+            check()
+            return operation
+    except IntegrityError:
+        return find_or_conflict(first, actor)
+
+
 def find_or_conflict(request: OperationRequest, actor: Actor) -> Operation:
     """Return the operation of the same form, or raise Conflict: a unique index fired.
 
@@ -138,6 +187,7 @@ def dispatch(operation: Operation, client: Client) -> None:
     free = operation.chunks.exclude(
         Q(operation__held_until__gt=timezone.now())
         | Q(operation__state=Operation.State.PAUSED)
+        | Q(operation__after__isnull=False, operation__after__finished_at=None)
     )
     open_chunks = free.exclude(state=Chunk.State.DONE)[:2]
     if len(open_chunks) == 1 and not open_chunks[0].by_task:
@@ -154,12 +204,15 @@ def find_operation(request: OperationRequest, actor: Actor) -> Operation | None:
     """
     earlier = find_by_key(request.key, actor)
     if earlier and earlier.input_digest != request.digest:
-        message = _(
-            "This form was already sent as %(operation)s with other content."
-            " Open it again."
-        )
-        raise DuplicateKey(message % {"operation": earlier})
+        raise duplicate_key(earlier)
     return earlier
+
+
+def duplicate_key(earlier: Operation) -> DuplicateKey:
+    message = _(
+        "This form was already sent as %(operation)s with other content. Open it again."
+    )
+    return DuplicateKey(message % {"operation": earlier})
 
 
 def find_by_key(key: str, actor: Actor) -> Operation | None:
@@ -274,6 +327,7 @@ def build_operation(request: OperationRequest, actor: Actor) -> Operation:
         input_digest=request.digest,
         retry_of=request.retry_of,
         undo_of=request.undo_of,
+        after=request.after,
     )
 
 

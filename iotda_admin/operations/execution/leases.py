@@ -126,10 +126,15 @@ def lease_locked_chunk(chunk: Chunk, decision: Decision) -> LeasedChunk:
 
 
 def sendable_operations() -> QuerySet[Operation]:
-    """Return the running operations that have due chunks and need not wait."""
+    """Return the running operations that have due chunks and need not wait.
+
+    The operation that another one waits for stops it, if it does not end well.
+    """
     due = Chunk.objects.due(ChunkState.PENDING).filter(operation=OuterRef("pk"))
     return Operation.objects.filter(
-        Exists(due.order_by()), state=Operation.State.RUNNING
+        Q(after=None) | Q(after__finished_at__isnull=False),
+        Exists(due.order_by()),
+        state=Operation.State.RUNNING,
     ).exclude(held_until__gt=timezone.now())
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from iotda_admin.access.actor import Actor
 from iotda_admin.operations.audit_log import (
@@ -15,6 +16,7 @@ from iotda_admin.operations.audit_log import (
     record_operation_event,
 )
 from iotda_admin.operations.counts import format_counts, target_counts
+from iotda_admin.operations.error_codes import NOT_RELEASED
 from iotda_admin.operations.models import Chunk, ChunkState, Operation, Target
 from iotda_admin.operations.open_failures import resolve_earlier
 
@@ -185,3 +187,13 @@ def finish_operation(operation: Operation) -> None:
         detail={"counts": counts},
     )
     resolve_earlier(operation, counts)
+    if counts.keys() - set(Target.DONE):
+        stop_successors(operation)
+
+
+def stop_successors(operation: Operation) -> None:
+    """Skip the operations that were to be sent only if this one ended well."""
+    message = _("%(operation)s was not done.") % {"operation": operation}
+    waiting = operation.successors.filter(finished_at=None).order_by("pk")
+    for pk in waiting.values_list("pk", flat=True):
+        stop_operation(lock_operation(pk), NOT_RELEASED, message)

@@ -47,6 +47,13 @@ def verb_title(verb: str) -> Any:
 
 
 @register.filter
+def operation_title(operation: Operation) -> str:
+    """Return "OP-8 (Unbind quarantine)"."""
+    change = f"{verb_title(operation.verb)} {operation.policy_name}".rstrip()
+    return f"{operation} ({change})"
+
+
+@register.filter
 def outcome_words(outcome: str) -> str:
     """Return "Failed" for "failed", and "2 done, 1 failed" for "2 ok, 1 failed"."""
     pieces = [piece.rpartition(" ") for piece in outcome.split(", ")]

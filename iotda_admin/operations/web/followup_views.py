@@ -43,6 +43,7 @@ from iotda_admin.operations.web.responses import (
 from iotda_admin.operations.web.views import (
     can_check_operation,
     may_ask,
+    show_operation,
     visible_or_404,
 )
 from iotda_admin.rate.connection import client
@@ -89,14 +90,15 @@ def cancel(request: HttpRequest, number: int) -> HttpResponse:
 
 @require_POST
 def proceed(request: HttpRequest, number: int) -> HttpResponse:
-    """Continue a paused operation."""
+    """Continue a paused operation, or send now what only waits for a worker."""
     row = visible_or_404(request, number)
     if not can_check_operation(request.user, row):
         raise PermissionDenied
     if continue_operation(row, actor_of(request)):
         notify_workers()
-    row.refresh_from_db()
-    return result_response(request, row) if wants_fragment(request) else redirect(row)
+    elif row.after_id:
+        dispatch(row, client())
+    return show_operation(request, row)
 
 
 def confirm(request: HttpRequest, row: Operation, status: int = 200) -> HttpResponse:

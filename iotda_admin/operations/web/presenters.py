@@ -13,7 +13,11 @@ from iotda_admin.operations.causes import (
 )
 from iotda_admin.operations.counts import UNSUCCESSFUL, Counts, State, target_counts
 from iotda_admin.operations.error_codes import explain_code
-from iotda_admin.operations.followups.links import operation_links
+from iotda_admin.operations.followups.links import (
+    busy_targets,
+    open_pairs,
+    operation_links,
+)
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.permissions import visible_operations
 from iotda_admin.operations.resolutions import failure_summary, outcome_badge
@@ -38,6 +42,8 @@ def result_context(operation: Operation) -> dict[str, Any]:
     shown = SHOWN_MEANWHILE if waiting else TARGETS_SHOWN
     # Read nothing slow for a page that is polled in a second.
     good = operation.targets.filter(state__in=[] if waiting else Target.DONE)
+    links = operation_links(operation)
+    pairs = open_pairs(operation, links)
     return {
         "operation": operation,
         "verb": get_verb(operation.verb),
@@ -58,8 +64,10 @@ def result_context(operation: Operation) -> dict[str, Any]:
         "good_count": 0
         if waiting
         else sum(counts.get(state, 0) for state in Target.DONE),
-        "open": operation.finished_at is None,
-        "links": operation_links(operation),
+        "open": operation.finished_at is None or any(pair.open for pair in pairs),
+        "links": links,
+        "pairs": pairs,
+        "busy": set(busy_targets(pairs)),
         "split_task": split_task(operation),
         "pause": pause_context(operation, counts),
     }

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -164,6 +165,14 @@ def check(request: HttpRequest, number: int) -> HttpResponse:
     reconciliation.expire_leases()
     reconciliation.reconcile_operation(row.pk, client(), limit=LOOKS_AT_ONCE)
     batch_tasks.find_lost_tasks(row.pk, client())
+    return show_operation(request, row)
+
+
+def show_operation(request: HttpRequest, row: Operation) -> HttpResponse:
+    """Show the operation again after a button, or that of the page with the button."""
+    number = request.GET.get("back", "")
+    if re.fullmatch(r"[0-9]{1,18}", number):
+        row = visible_operations(request.user).filter(pk=int(number)).first() or row
     if not wants_fragment(request):
         return redirect(row)
     row.refresh_from_db()
