@@ -97,9 +97,12 @@ INVENTORY_REFRESH = env.number("INVENTORY_REFRESH", 300, low=10, high=86_400)
 INVENTORY_IN_FLIGHT = env.integer("INVENTORY_IN_FLIGHT", 4, low=1, high=11)
 # Seconds between the two reads that must both miss a change before it counts as not applied.
 READ_BACK_GAP = env.number("READ_BACK_GAP", 5, low=0, high=600)
+# Requested work of which nothing was sent for so many seconds is held: a user continues it. 0: never.
+RESUME_WITHIN = env.number("RESUME_WITHIN", 3600, low=0, high=30 * 86400)
+# Refused calls in a row with the same answer after which an operation pauses. 0: never.
+PAUSE_AFTER_REFUSALS = env.integer("PAUSE_AFTER_REFUSALS", 5, low=0, high=1_000_000)
 # More devices than this are frozen by IoTDA's batch task. Up to it each is read first and the rest can still
 # be cancelled: that takes less than two minutes at the 10 calls a second of a small instance.
-PAUSE_AFTER_REFUSALS = env.integer("PAUSE_AFTER_REFUSALS", 5, low=0, high=1_000_000)
 BATCH_TASK_ABOVE = env.integer("BATCH_TASK_ABOVE", 500, low=0, high=1_000_000)
 TARGETS_LIMIT = env.integer("TARGETS_LIMIT", 100_000, low=20, high=1_000_000)
 
@@ -119,7 +122,7 @@ WORKER_JOBS = {
     "iotda_admin.operations.execution.batch_tasks.poll_due_tasks": 1,
     "iotda_admin.inventory.sync.sync_if_due": 1,
     "iotda_admin.failures.auto_resolve.resolve_by_inventory": 5,
-    "iotda_admin.audit.chain.log_head": 3600,
+    "iotda_admin.audit.head.log_head": 3600,
     "iotda_admin.accounts.sessions.prune_sessions": 3600,
     "iotda_admin.access.kept_forms.prune_kept_forms": 3600,
     "iotda_admin.accounts.login_throttle.prune_attempts": 3600,

@@ -20,12 +20,11 @@ from iotda_admin.audit.canonical import readable_json
 from iotda_admin.audit.chain import (
     COLUMNS,
     HASHED_COLUMNS,
-    Head,
     UnknownKey,
-    chain_head,
     event_hash,
     insert_event_rows,
 )
+from iotda_admin.audit.head import Head, chain_head
 from iotda_admin.audit.models import Anchor, Event
 from iotda_admin.audit.record import record_event
 from iotda_admin.audit.rows import (

@@ -21,6 +21,7 @@ from django.db.models import Field, Model
 from django.utils import timezone
 
 from iotda_admin.audit.canonical import canonical_json, storable
+from iotda_admin.audit.head import Head, chain_head, remember_head
 from iotda_admin.audit.models import Event, Outcome, ReasonWord
 from iotda_admin.audit.search.words import reason_words
 from iotda_admin.core.bulk_sql import insert_statement
@@ -59,16 +60,6 @@ class NewEvent(NamedTuple):
     targets: Sequence[tuple[str, ...]]
 
 
-class Head(NamedTuple):
-    """The end of the chain. Kept outside the database, it proves a missing tail."""
-
-    seq: int
-    hash: str
-
-    def __str__(self) -> str:
-        return f"{self.seq}:{self.hash}"
-
-
 def append_events(events: Sequence[NewEvent]) -> None:
     """Append events to the chain, inside the transaction of the change they record.
 
@@ -90,6 +81,7 @@ def append_events(events: Sequence[NewEvent]) -> None:
         insert_event_rows(Event, COLUMNS, rows)
         insert_event_rows(Outcome, ["event_id", *TARGET_COLUMNS], outcomes)
         insert_event_rows(ReasonWord, ["word", "event_id"], words)
+        remember_head(before, end)
         if before.seq // LOGGED_EVERY < end.seq // LOGGED_EVERY:
             transaction.on_commit(lambda: log.info("Audit head %s", end))
 
@@ -99,19 +91,6 @@ def lock_chain() -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WRITER_LOCK])
-
-
-def chain_head() -> Head:
-    # The last event is never archived, because archiving appends an event. Raw SQL,
-    # because a large operation appends events every few requests.
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT id, hash FROM audit_event ORDER BY id DESC LIMIT 1")
-        return Head(*(cursor.fetchone() or (0, "")))
-
-
-def log_head() -> None:
-    """Log the head; a job of the worker, for times when few events are appended."""
-    log.info("Audit head %s", chain_head())
 
 
 def event_row(seq: int, columns: dict[str, Any]) -> list[Any]:

@@ -16,7 +16,8 @@ from django.utils import timezone
 
 from iotda_admin.access.scope import user_spaces
 from iotda_admin.audit.canonical import readable_json
-from iotda_admin.audit.chain import HASHED_COLUMNS, TARGET_COLUMNS, chain_head
+from iotda_admin.audit.chain import HASHED_COLUMNS, TARGET_COLUMNS
+from iotda_admin.audit.head import chain_head
 from iotda_admin.audit.models import Outcome
 from iotda_admin.audit.record import record_request_event
 from iotda_admin.audit.rows import Rows, event_rows

@@ -71,6 +71,7 @@ class Event(AppendOnlyModel):
         LOGIN_THROTTLED = "login.throttled", _("Sign-in locked")
         LOGOUT = "logout", _("Signed out")
         ACCOUNT_CHANGED = "account.changed", _("User or role changed")
+        DATABASE_RESTORED = "database.restored", _("Database restored from a backup")
         SETTINGS_CHECKED = "settings.checked", _("Settings checked")
         EXPORT = "export", _("Exported")
         AUDIT_PRUNED = "audit.pruned", _("Old events archived")

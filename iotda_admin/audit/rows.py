@@ -11,7 +11,8 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from iotda_admin.audit.chain import COLUMNS, TARGET_COLUMNS, Head
+from iotda_admin.audit.chain import COLUMNS, TARGET_COLUMNS
+from iotda_admin.audit.head import Head
 from iotda_admin.audit.models import Anchor, Outcome
 
 type Rows = list[tuple[Any, ...]]

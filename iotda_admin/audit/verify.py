@@ -16,11 +16,11 @@ from iotda_admin.audit.chain import (
     KIND,
     KINDS_WITH_REASON,
     REASON,
-    Head,
     UnknownKey,
     event_hash,
     key_id,
 )
+from iotda_admin.audit.head import Head
 from iotda_admin.audit.models import Anchor, Event, Outcome, ReasonWord
 from iotda_admin.audit.rows import (
     ROWS_PER_QUERY,

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from iotda_admin.access.scope import AnyUser
-from iotda_admin.audit.chain import chain_head
+from iotda_admin.audit.head import chain_head
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.pages import trail_page
 from iotda_admin.audit.search import presets

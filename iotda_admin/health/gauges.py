@@ -11,7 +11,7 @@ from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from iotda_admin.audit.chain import chain_head
+from iotda_admin.audit.head import chain_head
 from iotda_admin.health import workers
 from iotda_admin.health.models import Worker
 from iotda_admin.inventory.models import SyncRun

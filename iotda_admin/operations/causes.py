@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from iotda_admin.operations.counts import UNSUCCESSFUL
 from iotda_admin.operations.error_codes import (
     POLICIES_FULL,
     ErrorHelp,
+    explain_code,
     explain_target,
     is_platform_code,
 )
@@ -18,6 +20,22 @@ from iotda_admin.operations.resolutions import FailureSummary, failure_summary
 
 State = Target.State
 TARGETS_SHOWN = 100
+# Why an operation is held, and what to do.
+HELD = {
+    Operation.PauseCause.RESTORED: (
+        gettext_lazy("The database was restored from a backup."),
+        gettext_lazy(
+            "What was done after the backup is not recorded here, and a user may have"
+            " undone it since. Continue only if this change is still right."
+        ),
+    ),
+    Operation.PauseCause.INTERRUPTED: (
+        gettext_lazy("It was interrupted for a long time."),
+        gettext_lazy(
+            "The targets may have been changed since. Continue only if it is still right."
+        ),
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +96,9 @@ def failure_causes(operation: Operation, shown: int = TARGETS_SHOWN) -> list[Cau
 
 
 def pause_reason(operation: Operation) -> str:
-    """Return why a paused operation is paused: how many calls had the same answer."""
+    """Return why a paused operation is paused."""
+    if operation.held:
+        return str(HELD[Operation.PauseCause(operation.pause_cause)][0])
     called = operation.chunks.filter(state=ChunkState.DONE, answered_at__isnull=False)
     # Not those whose targets have chunks of their own now.
     facts = {
@@ -95,6 +115,13 @@ def pause_reason(operation: Operation) -> str:
         _("The last %(refused)d of %(calls)d were refused with the same answer.")
         % facts
     )
+
+
+def pause_help(operation: Operation) -> str:
+    """Return what the refusal of a paused operation means, or what to do."""
+    if operation.held:
+        return str(HELD[Operation.PauseCause(operation.pause_cause)][1])
+    return str(explain_code(operation.refusal_code).meaning)
 
 
 def split_task(operation: Operation) -> Chunk | None:

@@ -17,11 +17,16 @@ class Operation(models.Model):
 
     class State(models.TextChoices):
         RUNNING = "running", _("Running")
-        # Too many refusals: nothing is sent until a user continues or cancels it.
+        # Refused too often, or held: nothing is sent until a user continues or cancels it.
         PAUSED = "paused", _("Paused")
         DONE = "done", _("Done")
         STOPPED = "stopped", _("Stopped")
         CANCELLED = "cancelled", _("Cancelled")
+
+    class PauseCause(models.TextChoices):
+        REFUSALS = "", _("Refused")
+        RESTORED = "restored", _("The database was restored")
+        INTERRUPTED = "interrupted", _("Interrupted")
 
     verb = models.CharField(max_length=40)
     target_type = models.CharField(max_length=16)
@@ -68,6 +73,7 @@ class Operation(models.Model):
     refusals = models.PositiveIntegerField(default=0)
     refusal_code = models.CharField(max_length=64, blank=True)
     refusal_message = models.CharField(max_length=512, blank=True)
+    pause_cause = models.CharField(max_length=12, choices=PauseCause, blank=True)
     # The answers after which a user continued it: they do not pause it again.
     accepted_refusals = models.JSONField(default=list)
 
@@ -96,6 +102,11 @@ class Operation(models.Model):
         return self.state == self.State.PAUSED
 
     @property
+    def held(self) -> bool:
+        """Whether it was paused because it is too old to go on by itself."""
+        return self.paused and self.pause_cause != self.PauseCause.REFUSALS
+
+    @property
     def ended_early(self) -> bool:
         """Whether what is pending is never sent."""
         return self.state in (self.State.STOPPED, self.State.CANCELLED)
@@ -117,6 +128,18 @@ class Operation(models.Model):
     def space(self) -> str:
         """The resource space of all its targets, for its events."""
         return space_of([self.pk])
+
+
+class SenderHeartbeat(models.Model):
+    """One row: when a process that sends was last alive."""
+
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"sender alive at {self.seen_at}"
 
 
 class OperationSpace(models.Model):

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from iotda_admin.audit import archive, chain
+from iotda_admin.audit import archive, chain, head
 from iotda_admin.audit.models import Anchor, Event, Outcome, ReasonWord
 from iotda_admin.audit.record import record_event
 from iotda_admin.audit.rows import chain_start
@@ -129,12 +129,12 @@ def test_an_incomplete_file_is_written_again(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_trail_is_kept(tmp_path: Path) -> None:
-    other, before = tmp_path / archive.Segment(1, 5).name, chain.Head(0, "")
+    other, before = tmp_path / archive.Segment(1, 5).name, head.Head(0, "")
     with gzip.open(other, "wt") as file:
         for line in archive.segment_lines(archive.Segment(1, 5)):
             event = json.loads(line) | {"reason": "another"}
             row = [event[name] for name in chain.HASHED_COLUMNS]
-            before = chain.Head(
+            before = head.Head(
                 event["id"], chain.event_hash(before.hash, row, event["targets"])
             )
             file.write(json.dumps(event | {"hash": before.hash}) + "\n")
@@ -209,3 +209,12 @@ def test_a_file_that_is_being_written_is_skipped(tmp_path: Path) -> None:
         archive.Segment(11, 15), tmp_path / archive.Segment(11, 15).name
     )
     assert archive.check_archive(tmp_path).seq == 10
+
+
+def test_an_archived_event_is_not_missing(tmp_path: Path) -> None:
+    """Another machine may know no newer one: the database is not older for that."""
+    known = head.Head(*Event.objects.values_list("id", "hash").get(pk=7))
+    archived(tmp_path)
+    assert head.is_in_database(known)
+    assert not head.is_in_database(head.Head(14, "0" * 64))
+    assert not head.is_in_database(head.Head(15, "0" * 64))

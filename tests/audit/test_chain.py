@@ -9,8 +9,8 @@ from django.db import DatabaseError, connection, transaction
 from django.test import Client
 from pytest_django import Settings
 
-from iotda_admin.audit import chain, triggers
-from iotda_admin.audit.chain import chain_head
+from iotda_admin.audit import chain, head, triggers
+from iotda_admin.audit.head import chain_head
 from iotda_admin.audit.models import Event, Outcome
 from iotda_admin.audit.record import record_event
 from iotda_admin.audit.triggers import triggers_intact
@@ -350,5 +350,5 @@ def test_the_command_reports_the_result(
 
 def test_the_head_is_logged(trail: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
-        chain.log_head()
+        head.log_head()
     assert f"Audit head {trail}" in caplog.messages

@@ -10,7 +10,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from iotda_admin.audit.chain import HASHED_COLUMNS, chain_head
+from iotda_admin.audit.chain import HASHED_COLUMNS
+from iotda_admin.audit.head import chain_head
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.record import record_event
 from tests.conftest import make_user

@@ -16,7 +16,7 @@ from django.utils import timezone
 from devices.models import Space
 from iotda_admin.access.models import Grant
 from iotda_admin.audit import pages
-from iotda_admin.audit.chain import chain_head
+from iotda_admin.audit.head import chain_head
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.record import record_event
 from iotda_admin.audit.search import presets, query, words

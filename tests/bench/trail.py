@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from django.db import connection, transaction
 
 from iotda_admin.audit import chain
-from iotda_admin.audit.chain import Head
+from iotda_admin.audit.head import Head, chain_head
 from iotda_admin.audit.models import Event, Outcome, ReasonWord
 from iotda_admin.audit.search.words import reason_words
 from tests.bench.questions import (
@@ -50,7 +50,7 @@ type Draft = tuple[dict[str, Any], list[EventTarget]]
 
 def fill(size: int) -> None:
     """Extend the trail to this size."""
-    have = chain.chain_head()
+    have = chain_head()
     drafts = islice(events(), have.seq, size)
     while some := list(islice(drafts, TOGETHER)):
         with transaction.atomic():

@@ -23,7 +23,7 @@ from django.http import QueryDict  # noqa: E402
 from django.test import Client, RequestFactory  # noqa: E402
 
 from iotda_admin.audit import export  # noqa: E402
-from iotda_admin.audit.chain import chain_head  # noqa: E402
+from iotda_admin.audit.head import chain_head  # noqa: E402
 from iotda_admin.audit.models import Event  # noqa: E402
 from iotda_admin.audit.search.filters import AuditFilterForm  # noqa: E402
 from iotda_admin.audit.verify import verify_trail  # noqa: E402

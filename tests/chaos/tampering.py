@@ -11,7 +11,7 @@ from django.db import DatabaseError, connections, transaction
 from django.db import connection as db
 
 from iotda_admin.audit import chain, triggers
-from iotda_admin.audit.chain import chain_head
+from iotda_admin.audit.head import chain_head
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.record import record_event
 from iotda_admin.audit.rows import event_rows_after, targets_of_events

@@ -7,11 +7,11 @@ from iotda_admin.operations.audit_log import describe_rows
 from iotda_admin.operations.causes import (
     Cause,
     failure_causes,
+    pause_help,
     pause_reason,
     split_task,
 )
 from iotda_admin.operations.counts import UNSUCCESSFUL, State, target_counts
-from iotda_admin.operations.error_codes import explain_code
 from iotda_admin.operations.models import Operation
 
 IDS_SHOWN = 20
@@ -28,9 +28,10 @@ def as_lines(operation: Operation, past: str) -> Iterator[str]:
     change = describe_rows(operation, operation.targets.all(), sum(counts.values()))
     yield f"{operation} {change}: {', '.join(said)}"
     if operation.paused:
-        code, message = operation.refusal_code, operation.refusal_message
         yield f"Paused: {pause_reason(operation)}"
-        yield f"  {explain_code(code).meaning}"
+        yield f"  {pause_help(operation)}"
+    if operation.paused and not operation.held:
+        code, message = operation.refusal_code, operation.refusal_message
         yield f"  IoTDA says: {code} {message}".rstrip()
     if task := split_task(operation):
         yield "IoTDA refused the batch task. Each device was sent by itself instead."

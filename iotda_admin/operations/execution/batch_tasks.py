@@ -122,8 +122,9 @@ def find_tasks_by_name(
     """Return the task ids by name. The list is newest first; stop at older tasks."""
     assert verb.task_type
     task_type, found = verb.task_type, {}
-    sent = min(chunk.sent_at or timezone.now() for chunk in chunks.values())
-    since = f"{sent - CLOCK_SKEW:%Y%m%dT%H%M%SZ}"
+    # After a restored backup, a task that looks unsent may have been created.
+    times = [each.sent_at or each.operation.created_at for each in chunks.values()]
+    since = f"{min(times) - CLOCK_SKEW:%Y%m%dT%H%M%SZ}"
     for task in walk(lambda page: client.list_batch_tasks(task_type, page)):
         if task.task_name in chunks:
             found[task.task_name] = task.task_id

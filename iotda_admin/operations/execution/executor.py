@@ -19,6 +19,7 @@ from iotda_admin.iotda import Client, IotdaError, Unreachable
 from iotda_admin.operations.audit_log import audited_transaction
 from iotda_admin.operations.error_codes import SENDER_LOST
 from iotda_admin.operations.execution.error_policy import ErrorAction, classify
+from iotda_admin.operations.execution.held_work import hold_old_work
 from iotda_admin.operations.execution.leases import (
     HEARTBEAT_SECONDS,
     LeasedChunk,
@@ -179,6 +180,8 @@ class WorkerPool:
             self.schedule.expires_at = 0.0
         while True:
             try:
+                if room and self.schedule.expired:
+                    hold_old_work()
                 with audited_transaction(durable=True):
                     halted = write_results(results, busy=self.busy_operations())
                     self.stopped |= halted & self.busy_operations()
@@ -188,6 +191,8 @@ class WorkerPool:
                 # Locked or full: keep the results in memory; if we die, the leases expire.
                 log.warning("%d results wait for the database: %s", len(results), error)
                 close_old_connections()
+                # It may come back restored from a backup.
+                self.schedule.expires_at = 0.0
                 time.sleep(1)
             except (DatabaseError, ValueError, TypeError):
                 if not results:

@@ -24,6 +24,7 @@ from iotda_admin.access.scope import load_actor_user
 from iotda_admin.iotda import RUNNING_TASK_LIMIT
 from iotda_admin.operations.audit_log import audited_transaction, record_chunk_event
 from iotda_admin.operations.error_codes import NOT_ALLOWED
+from iotda_admin.operations.execution.held_work import hold_old_work
 from iotda_admin.operations.execution.lifecycle import lock_operation, stop_operation
 from iotda_admin.operations.models import Chunk, ChunkState, Operation, Target
 from iotda_admin.operations.permissions import Decision, authorize
@@ -82,12 +83,15 @@ class Schedule:
         self.operations: list[Operation] = []
         self.expires_at = 0.0
 
+    @property
+    def expired(self) -> bool:
+        return time.monotonic() > self.expires_at
+
     def lease(self, limit: int, exclude: Collection[int] = ()) -> list[LeasedChunk]:
         """Lease up to `limit` due chunks, shared between the running operations."""
         if limit <= 0:
             return []
-        refreshed = time.monotonic() > self.expires_at
-        if refreshed:
+        if refreshed := self.expired:
             self.operations = operations_with_due_chunks()
             self.expires_at = time.monotonic() + SCHEDULE_SECONDS
         leased = lease_due_chunks(
@@ -112,6 +116,7 @@ def lease_due_chunks(operations: Sequence[Operation], limit: int) -> list[Leased
 
 def lease_chunk(chunk: Chunk) -> LeasedChunk | None:
     """Lease this chunk, unless another process has it."""
+    hold_old_work()
     operation = Operation.objects.get(pk=chunk.operation_id)
     with audited_transaction(durable=True):
         decision = reauthorize(operation)

@@ -4,6 +4,7 @@ from itertools import batched
 from typing import Any
 
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -17,7 +18,13 @@ from iotda_admin.operations.audit_log import (
 )
 from iotda_admin.operations.counts import format_counts, target_counts
 from iotda_admin.operations.error_codes import NOT_RELEASED
-from iotda_admin.operations.models import Chunk, ChunkState, Operation, Target
+from iotda_admin.operations.models import (
+    Chunk,
+    ChunkState,
+    Operation,
+    SenderHeartbeat,
+    Target,
+)
 from iotda_admin.operations.open_failures import resolve_earlier
 
 State = Target.State
@@ -49,14 +56,15 @@ def stop_operation(operation: Operation, code: str, message: str) -> None:
 def cancel_operation(operation: Operation, actor: Actor) -> bool:
     """Cancel what is pending; what was sent ends normally.
 
-    Return False if the operation has ended or nothing is pending.
+    Return False if the operation has ended or nothing is pending. Of a held operation,
+    what is to be read again is cancelled unless IoTDA shows that it was changed.
     """
     with audited_transaction():
         locked = lock_operation(operation.pk)
         lock_pending_chunks(locked)
         rows = locked.targets.filter(state=State.PENDING)
         pending = rows.count()
-        if locked.ended_early or not pending:
+        if locked.ended_early or not (pending or locked.held):
             return False
         record_operation_event(
             "operation.cancelled",
@@ -106,13 +114,14 @@ def pause_operation(operation: Operation) -> None:
 
 
 def continue_operation(operation: Operation, actor: Actor) -> bool:
-    """Send what is pending of a paused operation; return False if it is not paused.
+    """Send what is pending of a paused operation.
 
-    The same refusal does not pause it again.
+    The same refusal does not pause it again. Return False if it is not paused, or is held
+    and not yet read again.
     """
     with audited_transaction():
         locked = lock_operation(operation.pk)
-        if not locked.paused:
+        if not locked.paused or is_being_read(locked):
             return False
         rows = locked.targets.filter(state=State.PENDING)
         pending = rows.count()
@@ -123,11 +132,24 @@ def continue_operation(operation: Operation, actor: Actor) -> bool:
             summary=f"continue {locked}: {describe_rows(locked, rows, pending)}",
             detail={"not_sent": pending, "code": locked.refusal_code},
         )
-        locked.state = Operation.State.RUNNING
-        locked.accepted_refusals.append(locked.refusal)
-        locked.save(update_fields=["state", "accepted_refusals"])
+        if not locked.held:
+            locked.accepted_refusals.append(locked.refusal)
+        locked.state, locked.pause_cause = Operation.State.RUNNING, ""
+        locked.save(update_fields=["state", "pause_cause", "accepted_refusals"])
+        record_sender_heartbeat()
         finish_operation(locked)
     return True
+
+
+def is_being_read(operation: Operation) -> bool:
+    """Whether a held operation has targets that were not read from IoTDA again."""
+    unread = operation.chunks.filter(state__in=[ChunkState.SENT, ChunkState.UNKNOWN])
+    return operation.held and unread.exists()
+
+
+def record_sender_heartbeat() -> None:
+    """Write that a process sends, so that nothing counts as interrupted now."""
+    SenderHeartbeat.objects.update_or_create(pk=1, defaults={"seen_at": Now()})
 
 
 def skip_pending(operation: Operation) -> None:

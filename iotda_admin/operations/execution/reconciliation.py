@@ -25,6 +25,7 @@ from iotda_admin.operations.audit_log import (
     record_chunk_event,
 )
 from iotda_admin.operations.error_codes import CHANGED_SINCE, NOT_APPLIED, SENDER_LOST
+from iotda_admin.operations.execution.held_work import hold_old_work
 from iotda_admin.operations.execution.lifecycle import (
     finish_operation,
     lock_operation,
@@ -169,6 +170,7 @@ class ReaderLease:
 
     def lease_rows(self, due: QuerySet[Chunk], limit: int) -> bool:
         """Lease up to `limit` of these chunks; return False if there are none."""
+        hold_old_work()
         with transaction.atomic():
             own = due.filter(operation=self.operation)
             rows = own.select_for_update(skip_locked=True).values_list("pk", "token")

@@ -61,7 +61,7 @@ def available_follow_ups(
     nothing_left = fully_undone(operation, changed) if back else None
     return {
         "cancel": not operation.ended_early
-        and Target.State.PENDING in counts
+        and (Target.State.PENDING in counts or operation.held)
         and can_check_operation(user, operation),
         "retry": ended
         and counts.keys() & set(NOT_DONE)

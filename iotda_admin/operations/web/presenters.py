@@ -8,11 +8,12 @@ from iotda_admin.access.scope import AnyUser
 from iotda_admin.operations.causes import (
     TARGETS_SHOWN,
     failure_causes,
+    pause_help,
     pause_reason,
     split_task,
 )
 from iotda_admin.operations.counts import UNSUCCESSFUL, Counts, State, target_counts
-from iotda_admin.operations.error_codes import explain_code
+from iotda_admin.operations.execution.lifecycle import is_being_read
 from iotda_admin.operations.followups.links import (
     busy_targets,
     open_pairs,
@@ -79,8 +80,9 @@ def pause_context(operation: Operation, counts: Counts) -> dict[str, Any] | None
         return None
     return {
         "reason": pause_reason(operation),
-        "help": explain_code(operation.refusal_code),
+        "meaning": pause_help(operation),
         "left": counts.get(State.PENDING, 0),
+        "reading": counts.get(State.UNKNOWN, 0) if is_being_read(operation) else 0,
     }
 
 
