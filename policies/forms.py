@@ -120,8 +120,8 @@ class ReplaceForm(ChangeForm):
         return typed
 
     def makes_room(self, *, full: bool) -> bool:
-        """Return whether a valid form says which policy to unbind from a full target."""
-        if full and not self.cleaned_data["unbind"]:
+        """Return whether the form is valid, with a policy to unbind for a full target."""
+        if full and self.is_bound and not self["unbind"].data:
             self.add_error("unbind", _("Choose the policy to unbind."))
         return self.is_valid()
 

@@ -54,10 +54,9 @@ def replace_policy(request: HttpRequest, number: int, target_id: str) -> HttpRes
             return send_replacement(request, form)
         expect_open(target)
         context["bound"] = bound = BindingReader(client(), target).read(request.user)
-        if sent and form.is_valid():
+        if sent and form.makes_room(full=bound.full):
             expect_bound(bound, form.cleaned_data["unbind"])
-            if form.makes_room(full=bound.full):
-                return send_replacement(request, form, bound)
+            return send_replacement(request, form, bound)
         status = 422 if form.errors else 200
     except OperationRejected as refusal:
         context["refusal"], status = refusal, refusal.status if sent else 200

@@ -39,6 +39,24 @@ class Resolver(NamedTuple):
         return _("%(n)s resolved by %(by)s") % facts
 
 
+class Resolution(NamedTuple):
+    """What resolved a failure, and how, for a table."""
+
+    by: str
+    how: str
+
+
+def read_resolution(resolved_by: str) -> Resolution:
+    """Split the text that is stored with a resolved failure."""
+    by, again = read_resolver(resolved_by)
+    if again:
+        return Resolution(by, _("the same change failed again"))
+    _name, _colon, why = resolved_by.partition(": ")
+    if by == "inventory":
+        return Resolution(_("sync"), why)
+    return Resolution(by, why or _("a later operation"))
+
+
 def read_resolver(resolved_by: str) -> Resolver:
     """Read the text that is stored with a resolved failure."""
     if again := IS_AGAIN.match(resolved_by):

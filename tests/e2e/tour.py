@@ -461,11 +461,43 @@ def resolving(stage: Stage) -> Views:
     yield "overview-space", page
     page.goto(f"/policies/{policy}/")
     yield "policy-space", page
+    yield from replacing(stage, page)
     viewer = stage.open_page("viewer")
     viewer.goto(f"/devices/{free[0]}/")
     yield "device-history-viewer", viewer
     viewer.goto(failed.get_absolute_url())
     yield "operation-viewer", viewer
+
+
+def replacing(stage: Stage, page: Page) -> Views:
+    """Replace a policy of a full device: not at once, and with a lost answer."""
+    known, me = stage.cloud.known_ids, stage.user("admin")
+    full = stage.ask("policy.bind", [known["full"]], who=me, policy=known["policy"])
+    page.goto(full.get_absolute_url())
+    yield "operation-full", page
+    page.get_by_role("link", name=re.compile("^Replace a policy of")).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("radio")).to_have_count(5)
+    yield "replace", page
+    dialog.get_by_role("button", name="Unbind it and bind quarantine").click()
+    expect(dialog.get_by_text("Choose the policy to unbind.")).to_be_visible()
+    yield "replace-errors", page
+    dialog.get_by_role("radio").nth(2).check()
+    dialog.get_by_label("Reason").fill(WHY)
+    stage.cloud.fault("UnbindDevicePolicy", "drop", moment="after")
+    dialog.get_by_role("button", name=re.compile("^Unbind .* and bind")).click()
+    expect(page.locator("[data-pair=unconfirmed]")).to_be_visible()
+    yield "replace-unconfirmed", page
+    stage.cloud.heal()
+    Chunk.objects.filter(state="unknown").update(due_at=now())
+    page.get_by_role("button", name="Check now").click()
+    expect(page.locator("[data-pair=ready]")).to_be_visible()
+    yield "replace-ready", page
+    page.get_by_role("button", name="Bind quarantine now").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Failures resolved")
+    yield "replaced", page
+    page.goto(f"/policies/replace.for/{full.pk}/{known['full']}/")
+    yield "replace-resolved", page
 
 
 def bounds(stage: Stage) -> Views:

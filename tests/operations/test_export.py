@@ -49,6 +49,21 @@ def test_the_csv_file_has_the_failed_targets_and_their_reasons(
     assert row["next_step"].startswith("Check the ID.")
 
 
+def test_the_csv_file_says_when_and_how_failures_were_resolved(
+    auditor: Client, partial: Any, inventory: Cloud
+) -> None:
+    Target.objects.filter(target_id="nobody-1").update(
+        resolved_at="2026-01-02T23:04:05Z", resolved_by="ada: it was scrapped"
+    )
+    rows = {row["id"]: row for row in table(auditor, partial)}
+    columns = ("resolved_at", "resolved_by", "resolved_how")
+    cells = {id: [row[name] for name in columns] for id, row in rows.items()}
+    assert cells == {
+        "nobody-1": ["2026-01-02 23:04:05Z", "ada", "it was scrapped"],
+        inventory.known_ids["full"]: ["", "", ""],
+    }
+
+
 @pytest.mark.parametrize("state", ["unknown", "skipped", "cancelled"])
 def test_the_csv_file_has_all_targets_that_did_not_succeed(
     auditor: Client, partial: Any, state: str

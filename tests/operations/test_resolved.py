@@ -5,14 +5,21 @@ from collections.abc import Callable
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.resolutions import (
     failure_summary,
+    read_resolution,
     read_resolver,
 )
 from tests.cloud import Cloud
-from tests.operation_helpers import make_everything_due, run_workers
+from tests.operation_helpers import (
+    OTHER_KEY,
+    change_form,
+    make_everything_due,
+    run_workers,
+)
 
 type Start = Callable[..., Operation]
 
@@ -130,3 +137,71 @@ def test_the_filter_of_open_failures_respects_mine(
 )
 def test_what_resolved_a_failure_is_named(stored: str, said: str) -> None:
     assert read_resolver(stored).describe(2) == said
+
+
+@pytest.mark.parametrize(
+    ("stored", "by", "how"),
+    [
+        ("OP-6", "OP-6", "a later operation"),
+        ("OP-6, which failed again", "OP-6", "the same change failed again"),
+        (
+            "inventory: the target no longer exists",
+            "sync",
+            "the target no longer exists",
+        ),
+        ("ada: it works, which failed again", "ada", "it works, which failed again"),
+    ],
+)
+def test_a_table_says_what_resolved_a_failure_and_how(
+    stored: str, by: str, how: str
+) -> None:
+    assert read_resolution(stored) == (by, how)
+
+
+# Retry
+
+
+def test_a_retry_is_offered_while_a_failure_is_open(
+    operator: Client, failed: Operation, resolve: Callable[[int], Operation]
+) -> None:
+    url = f"{failed.get_absolute_url()}retry/"
+    resolve(2)
+    assert f'href="{url}"' in operator.get(failed.get_absolute_url()).text
+    resolve(1)
+    assert f'href="{url}"' not in operator.get(failed.get_absolute_url()).text
+
+
+@pytest.mark.parametrize("state", ["skipped", "cancelled"])
+def test_a_retry_of_what_was_not_sent_is_offered(
+    operator: Client, failed: Operation, resolve: Callable[[int], Operation], state: str
+) -> None:
+    last = failed.targets.get(target_id=failed.targets.latest("pk").target_id)
+    resolve(3)
+    failed.targets.filter(pk=last.pk).update(state=state, resolved_at=None)
+    url = f"{failed.get_absolute_url()}retry/"
+    assert f'href="{url}"' in operator.get(failed.get_absolute_url()).text
+
+
+@pytest.mark.parametrize("by", ["a retry", "a user"])
+def test_a_retry_of_resolved_failures_is_refused_with_the_reason(
+    operator: Client, failed: Operation, resolve: Callable[[int], Operation], by: str
+) -> None:
+    url = f"{failed.get_absolute_url()}retry/"
+    seen = re.search(r'name="seen" value="(\w+)"', operator.get(url).text)
+    assert seen
+    if by == "a user":
+        failed.targets.update(resolved_at=timezone.now(), resolved_by="ada: scrapped")
+        who = "ada"
+    else:
+        who = str(resolve(3))
+    number = Operation.objects.count()
+    said = f"No failure of {failed} is open any more: 3 resolved by {who}."
+    page = operator.get(url)
+    assert page.status_code == 200
+    assert said in page.text
+    assert "Nothing left to retry." in page.text
+    form = change_form(group=["failed:IOTDA.999"], seen=seen[1], key=OTHER_KEY)
+    response = operator.post(url, form)
+    assert response.status_code == 409
+    assert said in response.text
+    assert Operation.objects.count() == number

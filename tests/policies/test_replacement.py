@@ -20,6 +20,7 @@ from iotda_admin.rate.connection import client as iotda
 from policies.models import Binding, Policy
 from tests.cloud import Cloud
 from tests.conftest import HTMX, make_user
+from tests.failures.conftest import me, record_operation, start_operation
 from tests.operation_helpers import (
     KEY,
     OTHER_KEY,
@@ -32,17 +33,9 @@ from tests.operation_helpers import (
     target_states,
     write_requests,
 )
-from tests.operations.conftest import record_operation, start_operation
 
-__all__ = ["record_operation", "start_operation"]
+__all__ = ["me", "record_operation", "start_operation"]
 type Start = Callable[..., Operation]
-
-
-@pytest.fixture
-def me(actor: Actor) -> Client:
-    client = Client()
-    client.force_login(actor.user)
-    return client
 
 
 @pytest.fixture
@@ -183,6 +176,12 @@ def test_an_incomplete_form_sends_nothing(
     assert me.post(page_of(failed), form).status_code == 422
     assert Operation.objects.count() == 1
     assert sent(inventory, 1) == []
+
+
+def test_all_errors_of_a_form_are_shown_at_once(me: Client, failed: Operation) -> None:
+    text = me.post(page_of(failed), change_form(unbind="", reason="")).text
+    assert "Choose the policy to unbind." in text
+    assert "Say why" in text
 
 
 def test_the_failures_list_shows_both_operations_afterwards(

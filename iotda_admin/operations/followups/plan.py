@@ -109,6 +109,8 @@ class FollowUpPlan:
     states: ClassVar[Sequence[State]]
     # The fields of the form that open with the values of the first operation.
     prefilled: ClassVar[Sequence[str]] = ("ticket",)
+    # Why nothing is left, in one sentence; empty if the groups say it.
+    over = ""
 
     def __init__(self, operation: Operation, exclude: Operation | None = None) -> None:
         self.of = operation

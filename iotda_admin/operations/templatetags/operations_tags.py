@@ -101,7 +101,7 @@ def may_see(context: template.Context, operation: Operation) -> bool:
 def offers(context: template.Context, operation: Operation) -> dict[str, Any]:
     """Return the follow-ups that the user can start."""
     return followup_views.available_follow_ups(
-        context["user"], operation, context["counts"]
+        context["user"], operation, context["counts"], context["failures"]
     )
 
 

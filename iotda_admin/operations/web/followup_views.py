@@ -24,10 +24,11 @@ from iotda_admin.operations.followups.plan import (
     PlanOutdated,
     create_follow_up,
 )
-from iotda_admin.operations.followups.retry import NOT_DONE
+from iotda_admin.operations.followups.retry import left_to_retry
 from iotda_admin.operations.followups.undo_status import fully_undone
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.permissions import visible_operations
+from iotda_admin.operations.resolutions import FailureSummary
 from iotda_admin.operations.services import (
     OperationRejected,
     dispatch,
@@ -50,7 +51,7 @@ from iotda_admin.rate.connection import client
 
 
 def available_follow_ups(
-    user: AnyUser, operation: Operation, counts: Counts
+    user: AnyUser, operation: Operation, counts: Counts, failures: FailureSummary
 ) -> dict[str, Any]:
     """Return the follow-ups that the views would allow this user."""
     verb = get_verb(operation.verb)
@@ -64,7 +65,7 @@ def available_follow_ups(
         and (Target.State.PENDING in counts or operation.held)
         and can_check_operation(user, operation),
         "retry": ended
-        and counts.keys() & set(NOT_DONE)
+        and left_to_retry(counts, failures)
         and may_ask(user, verb, operation),
         "undo": back and not nothing_left,
         "undone": nothing_left,
@@ -128,6 +129,9 @@ def follow_up(
     form = FollowUpForm(request.POST if posted else None, plan=plan)
     if form.is_filled_in:
         return show(request, plan, form.lenient(), status=200)
+    if posted and plan.over:
+        outdated = PlanOutdated(plan.over)
+        return show(request, plan, form, status=409, refusal=outdated)
     if not form.is_valid():
         return show(request, plan, form, status=422 if posted else 200)
     try:
