@@ -15,9 +15,14 @@ from iotda_admin.access.actor import Actor
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.requests import OperationRequest, TargetSpec
-from iotda_admin.operations.services import dispatch, record_pair
+from iotda_admin.operations.services import (
+    OperationRejected,
+    dispatch,
+    record_pair,
+)
 from iotda_admin.rate.connection import client as iotda
 from policies.models import Binding, Policy
+from policies.replacement import Replacement
 from tests.cloud import Cloud
 from tests.conftest import HTMX, make_user
 from tests.failures.conftest import me, record_operation, start_operation
@@ -374,11 +379,9 @@ def test_a_cancelled_unbind_leaves_the_bind_unsent(
 
 
 @pytest.fixture
-def recorded(failed: Operation, actor: Actor, inventory: Cloud) -> Operation:
-    """An unbind and its bind, recorded by a process that was killed then.
-
-    Return the unbind.
-    """
+def requests(
+    failed: Operation, inventory: Cloud
+) -> tuple[OperationRequest, OperationRequest]:
     target = failed.targets.get()
     specs = [TargetSpec(target.target_id, target.name)]
     chosen = on_target(inventory, failed)[0]
@@ -393,7 +396,33 @@ def recorded(failed: Operation, actor: Actor, inventory: Cloud) -> Operation:
         policy_name="quarantine",
         retry_of=failed,
     )
-    return record_pair(unbind, bind, actor, lambda: None)
+    return unbind, bind
+
+
+@pytest.fixture
+def recorded(
+    requests: tuple[OperationRequest, OperationRequest], actor: Actor
+) -> Operation:
+    """An unbind and its bind, recorded by a process that was killed then.
+
+    Return the unbind.
+    """
+    return record_pair(*requests, actor, lambda: None)
+
+
+def test_a_failure_that_is_resolved_at_the_last_moment_records_nothing(
+    requests: tuple[OperationRequest, OperationRequest],
+    failed: Operation,
+    actor: Actor,
+    inventory: Cloud,
+) -> None:
+    failed.targets.update(resolved_at="2026-01-02T03:04:05Z", resolved_by="ada: done")
+    said = {"reason": "why", "ticket": "", "key": KEY}
+    target = failed.targets.get()
+    with pytest.raises(OperationRejected, match="resolved: ada: done"):
+        Replacement(target, said, requests[0].policy_id).send(actor, iotda())
+    assert Operation.objects.count() == 1
+    assert sent(inventory, 1) == []
 
 
 def test_a_worker_sends_what_a_killed_process_recorded(
