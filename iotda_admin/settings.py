@@ -138,6 +138,7 @@ INSTALLED_APPS = [
     "iotda_admin.failures",
     "iotda_admin.health",
     "iotda_admin.inventory",
+    "iotda_admin.maintenance",
     "iotda_admin.operations",
     "iotda_admin.rate",
     "devices",

@@ -1,6 +1,8 @@
 """The documentation is true: its tables, links, commands and rooms exist in the code."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,85 @@ def test_every_command_exists(page: Any) -> None:
     assert set(re.findall(r"manage\.py ([a-z_]+)", text)) <= known
     scripts = set(re.findall(r"(?<![./])\bbin/([a-z]+)", text))
     assert {name for name in scripts if not (ROOT / "bin" / name).exists()} == set()
+
+
+def test_every_command_of_the_product_is_documented() -> None:
+    own = {
+        name
+        for name, app in get_commands().items()
+        if str(app).partition(".")[0] in {"iotda_admin", "devices", "policies"}
+    }
+    text = "".join(page.read_text() for page in DOCS.glob("*.md"))
+    # demo_users is a part of bin/demo.
+    assert (
+        own - {"demo_users"} - set(re.findall(r"manage\.py ([a-z_]+)", text)) == set()
+    )
+
+
+# The changelog names settings that are gone.
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page.name != "CHANGELOG.md"],
+    ids=lambda page: page.name,
+)
+def test_every_setting_that_is_named_exists(page: Any) -> None:
+    settings = re.findall(r"`([A-Z][A-Z0-9_]+)`", (DOCS / "settings.md").read_text())
+    others = {"NAME_FILE", "SCRIPT_NAME", "DATABASE_URL_FILE"}
+    named = set(
+        re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`", page.read_text())
+    )
+    assert named - set(settings) - others == set()
+
+
+def files_in_deployment() -> dict[str, str]:
+    """Return the files that docs/deployment.md shows, by their names."""
+    text = (DOCS / "deployment.md").read_text()
+    shown = re.findall(
+        r"^`/etc/\S+/([^/`]+)`:\n\n((?:    .*\n|\n)+)", text, re.MULTILINE
+    )
+    return {
+        name: re.sub(r"^    ", "", body, flags=re.MULTILINE) for name, body in shown
+    }
+
+
+def checked(*command: Any) -> str:
+    """Run a checker. Return what it says against its input; empty for nothing."""
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True)
+    return done.stderr + done.stdout if done.returncode else ""
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+def test_the_units_pass_systemd_analyze(tmp_path: Path) -> None:
+    units = [name for name in files_in_deployment() if name.endswith(".service")]
+    assert len(units) == 2
+    for name in units:
+        # systemd looks for the programs.
+        text = files_in_deployment()[name].replace("/opt/iotda-admin", str(ROOT))
+        (tmp_path / name).write_text(text)
+    assert (
+        checked("systemd-analyze", "verify", *(tmp_path / name for name in units)) == ""
+    )
+
+
+@pytest.mark.skipif(not shutil.which("nginx"), reason="needs nginx")
+def test_the_site_passes_nginx(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key", tmp_path / "certificate"
+    made = ["-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate]
+    assert checked("openssl", "req", "-x509", "-subj", "/CN=desk", *made) == ""
+    site = files_in_deployment()["iotda-admin.conf"]
+    for old, new in {
+        "/etc/ssl/iotda-admin.pem": str(certificate),
+        "/etc/ssl/private/iotda-admin.key": str(key),
+        "listen 80": f"listen unix:{tmp_path}/http",
+        "listen 443": f"listen unix:{tmp_path}/https",
+    }.items():
+        assert old in site
+        site = site.replace(old, new)
+    config = tmp_path / "nginx.conf"
+    config.write_text(
+        f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ {site} }}"
+    )
+    assert checked("nginx", "-t", "-c", config) == ""
 
 
 def test_every_attack_and_measurement_is_in_the_figures() -> None:

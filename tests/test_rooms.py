@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "iotda_admin/inventory": BASE | {"iotda_admin.operations"},
     "iotda_admin/failures": ENGINE,
     "iotda_admin/health": ENGINE,
+    "iotda_admin/maintenance": ENGINE | {"iotda_admin.health"},
     "devices": FEATURES,
     "policies": FEATURES | {"devices"},
     "iotda_admin/accounts": FEATURES | {"devices", "policies"},
