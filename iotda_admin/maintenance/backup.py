@@ -14,9 +14,12 @@ from typing import Any
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from iotda_admin.audit.chain import Head, chain_head
+from iotda_admin.access.actor import system_user
+from iotda_admin.audit.head import UNREADABLE, Head, adopt_head, chain_head, write_head
+from iotda_admin.audit.record import record_event
 from iotda_admin.audit.rows import read_snapshot
 from iotda_admin.maintenance.source import MaintenanceError, is_sqlite_file
+from iotda_admin.operations.execution.held_work import OPEN, Cause, hold_operations
 from iotda_admin.operations.models import Operation
 
 # What SQLite keeps beside a database in use, and after a crash.
@@ -57,10 +60,27 @@ def migrations_missing() -> bool:
     return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
-def unfinished_operations() -> list[str]:
-    """Return the operations that a worker goes on with."""
-    open_states = (Operation.State.RUNNING, Operation.State.PAUSED)
-    return [str(each) for each in Operation.objects.filter(state__in=open_states)]
+def hold_restored_work(path: Path, head: Head) -> list[str]:
+    """Hold the open operations: they may have been done, and undone, since the backup.
+
+    Return their names.
+    """
+    hold_operations(Cause.RESTORED, OPEN)
+    record_event(
+        "database.restored",
+        actor_name=system_user(),
+        source="cli",
+        summary=f"{path.name} was restored; open operations are held.",
+        detail={"file": path.name, "head": str(head)},
+    )
+    adopt_head()
+    held = Operation.objects.filter(pause_cause=Cause.RESTORED).order_by("pk")
+    return list(map(str, held))
+
+
+def hold_after_migration() -> None:
+    """Let the first process of this machine that sends hold the open operations."""
+    write_head(UNREADABLE)
 
 
 def on_postgresql() -> bool:

@@ -24,7 +24,7 @@ from django.db.models import Max, Model
 
 from iotda_admin.access.models import RoleLimit
 from iotda_admin.audit.canonical import canonical_json
-from iotda_admin.audit.chain import Head
+from iotda_admin.audit.head import Head
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.verify import Verification, verify_trail
 from iotda_admin.core.bulk_sql import table_with_columns

@@ -29,11 +29,19 @@ import json
 from collections import Counter
 from iotda_admin.audit.models import Outcome
 from iotda_admin.audit.verify import verify_trail
-from iotda_admin.operations.models import Target
+from iotda_admin.operations.models import Operation, Target
 states = Counter(Target.objects.values_list("state", flat=True))
 trail = verify_trail()
 recorded = Outcome.objects.filter(event__kind="chunk.answered", outcome="ok").count()
-print(json.dumps([trail.broken_at, str(trail.head), sum(states.values()), states["ok"], recorded]))
+counted = [sum(states.values()), states["ok"], recorded]
+print(json.dumps([trail.broken_at, *counted, Operation.objects.get().state]))
+"""
+
+
+OLDER = """
+import json
+from iotda_admin.audit.head import database_is_older
+print(json.dumps([database_is_older()]))
 """
 
 
@@ -62,18 +70,19 @@ def test_a_backup_taken_while_5000_targets_run_restores_and_verifies(
 
     assert done.returncode == 0, done.stderr
     assert head in done.stdout
-    assert "sent by the first worker that starts: OP-1." in done.stdout
-    broken, restored_head, targets, ok, recorded = counts(restored)
-    assert (broken, restored_head, targets, ok) == (None, head, N, recorded)
+    assert "Held, because it was open in the backup: OP-1." in done.stdout
+    found = counts(restored)
+    broken, targets, ok, recorded, state = found
+    assert (broken, targets, ok, state) == (None, N, recorded, "paused")
     assert 0 < ok < N
-    until(lambda: counts(site)[3] == N)
+    until(lambda: counts(site)[2] == N)
     assert counts(site)[0] is None
     # The first file is never overwritten, and neither is a database.
     assert "exists. Choose a new file." in site.manage("backup", file).stderr
     refused = restored.manage("restore", file)
     assert refused.returncode == 1
     assert "Nothing was restored." in refused.stderr
-    assert counts(restored) == [broken, restored_head, targets, ok, recorded]
+    assert counts(restored) == found
 
 
 def test_a_damaged_backup_is_refused(
@@ -99,6 +108,8 @@ def test_a_backup_of_an_older_version_is_restored_and_migrated(
     done = site.manage("restore", file)
     assert done.returncode == 0, done.stderr
     assert "run manage.py migrate, then audit_verify" in done.stdout
+    assert site.manage("migrate", "-v0").returncode == 0
+    assert site.shell(OLDER) == [[True]]
 
 
 @pytest.mark.skipif(ON_POSTGRESQL, reason="concerns the files of SQLite")

@@ -8,9 +8,10 @@ from django.db import DatabaseError
 
 from iotda_admin.audit.management.commands.audit_verify import verify_or_stop
 from iotda_admin.maintenance.backup import (
+    hold_after_migration,
+    hold_restored_work,
     migrations_missing,
     restore,
-    unfinished_operations,
 )
 from iotda_admin.maintenance.source import MaintenanceError
 
@@ -36,6 +37,7 @@ class Command(BaseCommand):
             raise CommandError(f"{error}\nNothing was restored.") from error
         self.stdout.write(f"{file} was restored.")
         if migrations_missing():
+            hold_after_migration()
             self.stdout.write(
                 "It is of an older version: run manage.py migrate, then audit_verify."
             )
@@ -45,13 +47,8 @@ class Command(BaseCommand):
             f"{trail.events:,} audit events with {trail.outcomes:,} outcomes verified. "
             f"Head {trail.head}"
         )
-        self.report_unfinished()
-
-    def report_unfinished(self) -> None:
-        """Name what a worker would send: it may be out of date."""
-        if names := unfinished_operations():
+        if held := hold_restored_work(file, trail.head):
             self.stdout.write(
-                "Not finished in this backup, and sent by the first worker that "
-                f"starts: {', '.join(names)}. Start only a web server, cancel there "
-                "what must not go on, then start the workers."
+                f"Held, because it was open in the backup: {', '.join(held)}. Their "
+                "pages ask whether to continue or cancel."
             )
