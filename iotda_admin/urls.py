@@ -21,6 +21,7 @@ urlpatterns = [
     path("accounts/", include("iotda_admin.accounts.urls")),
     path("admin/login/", login_not_required(admin_sign_in), name="admin-login"),
     path("admin/", admin.site.urls),
+    path("platform/", login_not_required(health.platform), name="platform"),
     path("healthz", login_not_required(health.healthz), name="healthz"),
     path("readyz", login_not_required(health.readyz), name="readyz"),
     path("metrics", login_not_required(health.prometheus), name="metrics"),

@@ -63,7 +63,10 @@
   on("submit", event => event.submitter?.matches("[data-download]") && event.stopPropagation())
 
   // Network errors
-  for (const type of ["htmx:sendError", "htmx:timeout"]) on(type, () => showMessage("#alert", "SendError"))
+  // (the poll of IoTDA's state simply tries again)
+  for (const type of ["htmx:sendError", "htmx:timeout"]) {
+    on(type, ({ detail: { elt } }) => elt.id === "platform" || showMessage("#alert", "SendError"))
+  }
   on("htmx:beforeSwap", ({ detail }) => { detail.xhr.shown = detail.shouldSwap })
   on("htmx:responseError", ({ detail: { xhr } }) => xhr.shown || showMessage("#alert", "ResponseError", xhr.status))
   click("[data-dismiss]", button => one(button.dataset.dismiss).replaceChildren())

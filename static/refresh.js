@@ -58,6 +58,13 @@
     event.preventDefault()
   })
 
+  // A page in the background does not poll IoTDA's state; it does so when it is seen again
+  on("htmx:beforeRequest", event => event.detail.elt.id === "platform" && document.hidden && event.preventDefault())
+  // Its warning keeps its height, so that the page stays where it is
+  on("htmx:beforeSwap", ({ target }) => {
+    if (target.matches("main > #platform")) target.style.minHeight = `${target.getBoundingClientRect().height}px`
+  })
+
   let kept = new Map()
   on("htmx:beforeRequest", ({ detail: { xhr } }) => { xhr.statesBefore = states() })
   on("htmx:beforeSwap", ({ detail }) => {

@@ -14,7 +14,7 @@ from django.db.models import AutoField, DateTimeField, Model
 from django.test import Client, TransactionTestCase
 from django.utils import timezone
 from hypothesis import HealthCheck, settings
-from pytest_django import Settings
+from pytest_django import DjangoDbBlocker, Settings
 
 from devices.models import Device, Product, Space
 from iotda_admin.access.actor import Actor
@@ -23,7 +23,7 @@ from iotda_admin.audit import triggers
 from iotda_admin.audit.head import head_file
 from iotda_admin.inventory.models import MirrorState, SyncRun
 from iotda_admin.inventory.sync import run_sync
-from iotda_admin.rate import connection, store
+from iotda_admin.rate import connection, own_connection, platform_state
 from policies.models import Binding, Policy
 from tests.cloud import Cloud
 
@@ -72,7 +72,9 @@ def cloud_process() -> Iterator[Cloud]:
 
 
 @pytest.fixture
-def cloud(cloud_process: Cloud, settings: Settings) -> Iterator[Cloud]:
+def cloud(
+    cloud_process: Cloud, settings: Settings, django_db_blocker: DjangoDbBlocker
+) -> Iterator[Cloud]:
     """A fresh simulated platform, and our connection pointed at it."""
     cloud_process.reset()
     settings.IOTDA_ENDPOINT = cloud_process.api
@@ -80,8 +82,17 @@ def cloud(cloud_process: Cloud, settings: Settings) -> Iterator[Cloud]:
     yield cloud_process
     connection.client().close()
     connection.client.cache_clear()
+    forget_state(django_db_blocker)
     # A database with an open session cannot be dropped at the end.
-    store.close_connection()
+    own_connection.close_connection()
+
+
+def forget_state(blocker: DjangoDbBlocker) -> None:
+    """Delete the state of the platform: it is committed, though a test is rolled back."""
+    if platform_state._reported.repeat_at and db.vendor == "postgresql":
+        with blocker.unblock():
+            own_connection.execute("DELETE FROM rate_platformstate RETURNING id", {})
+    platform_state._reported = platform_state._Reported()
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ SIGNED_IN, SEEN = "signed_in_at", "seen_at"
 # Saving the time of an action is a database write, so it happens at most this often.
 SAVE_EVERY_SECONDS = 30
 # Pages poll these by themselves; polling does not keep a session alive.
-POLLED = {"inventory:freshness", "operations:operation"}
+POLLED = {"inventory:freshness", "operations:operation", "platform"}
 
 
 class SessionLimits(Middleware):

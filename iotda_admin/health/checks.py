@@ -13,6 +13,7 @@ from iotda_admin.audit.triggers import triggers_intact
 from iotda_admin.health import workers
 from iotda_admin.health.secret_key import secret_key_matches
 from iotda_admin.inventory.models import SyncRun
+from iotda_admin.rate.platform_state import Kind, current_failure
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,10 @@ def worker_lives() -> bool:
 
 
 def platform_answers() -> bool | None:
-    """Whether the last sync succeeded; unknown if it is too old."""
+    """Whether the last calls and the last sync succeeded; unknown if that is too old."""
+    failure = current_failure()
+    if failure and failure.current and failure.kind != Kind.THROTTLED:
+        return False
     last = SyncRun.objects.exclude(finished_at=None).first()
     if last is None or last.finished_at is None:
         return None

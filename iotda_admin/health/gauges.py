@@ -16,6 +16,7 @@ from iotda_admin.health import workers
 from iotda_admin.health.models import Worker
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.operations.models import Chunk, Operation, Target
+from iotda_admin.rate.platform_state import Kind, current_failure
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +69,22 @@ def gauges() -> Iterator[GaugeMetricFamily]:
         "Since the start of the last complete sync",
         SyncRun.fresh_at(),
     )
+    yield platform_states()
     yield one(
         "audit_head",
         "Number of the last audit event",
         chain_head().seq,
     )
+
+
+def platform_states() -> GaugeMetricFamily:
+    failure = current_failure()
+    now = failure.kind if failure and failure.current else Kind.ANSWERING.value
+    says = "How IoTDA answers, by the calls of all processes: 1 for the state"
+    family = GaugeMetricFamily("iotda_admin_platform", says, labels=["state"])
+    for kind in Kind:
+        family.add_metric([kind.value or "answering"], float(kind == now))
+    return family
 
 
 def by_state(name: str, says: str, rows: QuerySet[Any]) -> GaugeMetricFamily:

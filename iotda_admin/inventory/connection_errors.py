@@ -53,8 +53,11 @@ def authentication() -> str:
 
 def explain_error(error: IotdaError) -> str:
     skew = error.clock_skew_s or 0
+    # A token comes from IAM, not from IoTDA.
+    setting = "IAM_ENDPOINT" if error.operation == "CreateToken" else "IOTDA_ENDPOINT"
     facts = {
-        "host": endpoint_host(),
+        "host": urlsplit(getattr(settings, setting)).hostname or "",
+        "setting": setting,
         "region": settings.IOTDA_REGION,
         "why": error.message,
         "meaning": explain_code(error.code, error.status).meaning,
@@ -81,7 +84,7 @@ def explanation(error: IotdaError) -> str:
             )
         case Unreachable():
             return _(
-                "%(host)s could not be reached (%(why)s). Check IOTDA_ENDPOINT, DNS and the firewall."
+                "%(host)s could not be reached (%(why)s). Check %(setting)s, DNS and the firewall."
             )
         case BadResponse():
             return _(

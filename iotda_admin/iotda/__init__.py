@@ -21,6 +21,7 @@ from .binding import BindOutcome, BindResult, BindState, TargetFailure
 from .client import Client
 from .devices import DeviceInfo, Tag
 from .errors import (
+    ALL_BUSY,
     UNTRUSTED,
     BadResponse,
     IotdaError,
@@ -61,6 +62,7 @@ from .tasks import (
 from .transport import Response
 
 __all__ = [
+    "ALL_BUSY",
     "BATCH_TARGET_LIMIT",
     "BIND_LIMIT",
     "FIRST_PAGE",

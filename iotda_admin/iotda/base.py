@@ -33,6 +33,7 @@ class CallRecord:
     operation: str
     status: int | None  # HTTP; None without a response
     seconds: float  # the whole call, with the rate limiter's wait and a token's renewal
+    error: IotdaError | None = None  # what the method raises
 
 
 class RateLimiter(Protocol):
@@ -139,7 +140,7 @@ class BaseClient:
             built = responses.build_from(endpoint, response, build)
         except IotdaError as exc:
             self._report_throttling(endpoint, exc)
-            self._observe(endpoint, exc.status, started)
+            self._observe(endpoint, exc.status, started, exc)
             raise
         self._observe(endpoint, response.status, started)
         return built, response
@@ -183,10 +184,17 @@ class BaseClient:
         ):
             self._rate_limiter.throttled(endpoint.name, error.retry_after)
 
-    def _observe(self, endpoint: Endpoint, status: int | None, started: float) -> None:
+    def _observe(
+        self,
+        endpoint: Endpoint,
+        status: int | None,
+        started: float,
+        error: IotdaError | None = None,
+    ) -> None:
         if not self._observer:
             return
+        record = CallRecord(endpoint.name, status, monotonic() - started, error)
         try:
-            self._observer(CallRecord(endpoint.name, status, monotonic() - started))
+            self._observer(record)
         except Exception:  # it must not turn a successful write into an error
             log.exception("the observer failed after %s", endpoint.name)

@@ -45,8 +45,10 @@ def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:
     return " ".join("".join(kept).split())[:limit]
 
 
-# The message of an Unreachable whose certificate is not trusted.
+# The message of an Unreachable whose certificate is not trusted, and of one that was
+# not sent because other calls had all connections.
 UNTRUSTED = "no trusted TLS connection"
+ALL_BUSY = "all connections are busy"
 
 
 @dataclass(eq=False)

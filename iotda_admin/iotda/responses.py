@@ -19,6 +19,7 @@ from urllib3.exceptions import (
 
 from .documents import ERROR_KEYS, Build, Json, code_and_message, parse_document
 from .errors import (
+    ALL_BUSY,
     UNTRUSTED,
     BadResponse,
     IotdaError,
@@ -97,7 +98,7 @@ def _reason(exc: BaseException, budget: Budget) -> str:
 
 
 _REASONS: dict[type[BaseException], str] = {
-    NoFreeConnection: "all connections are busy",
+    NoFreeConnection: ALL_BUSY,
     NameResolutionError: "the host name is not known",
     NewConnectionError: "connection refused or no route",
     ConnectTimeoutError: "no connection in time",

@@ -16,6 +16,7 @@ from iotda_admin.iotda import (
     StaticToken,
 )
 from iotda_admin.rate.hook import SharedRateLimiter
+from iotda_admin.rate.platform_state import observe_state
 
 
 @cache
@@ -35,7 +36,7 @@ def client() -> Client:
             pool_size=settings.IOTDA_CONNECTIONS,
             proxy=settings.IOTDA_PROXY,
             ca_bundle=settings.IOTDA_CA_BUNDLE,
-            observer=count_call,
+            observer=observe_call,
             rate_limiter=SharedRateLimiter(),
         )
     except ValueError as error:
@@ -78,7 +79,8 @@ def page_status(error: IotdaError) -> int:
     return 503 if error.retryable else 502
 
 
-def count_call(record: CallRecord) -> None:
-    """Count a finished call in the metrics. The client's observer."""
+def observe_call(record: CallRecord) -> None:
+    """Count a finished call, and share how IoTDA answers. The client's observer."""
     metrics.CALLS.labels(record.operation, record.status or "none").inc()
     metrics.CALL_SECONDS.labels(record.operation).observe(record.seconds)
+    observe_state(record)

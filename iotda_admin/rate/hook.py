@@ -10,7 +10,8 @@ from iotda_admin.iotda import Throttled
 from iotda_admin.rate import store
 from iotda_admin.rate.limiter import TokenBucket
 from iotda_admin.rate.limits import account_limit
-from iotda_admin.rate.store import SlotTooFar, StoreUnavailable
+from iotda_admin.rate.own_connection import StoreUnavailable
+from iotda_admin.rate.store import SlotTooFar
 
 # The pause when IoTDA throttles a call without a Retry-After.
 DEFAULT_PAUSE_SECONDS = 1.0

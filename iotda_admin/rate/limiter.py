@@ -8,7 +8,8 @@ from math import inf
 
 from iotda_admin.rate import store
 from iotda_admin.rate.limits import BLOCK_SECONDS, RateLimit
-from iotda_admin.rate.store import SlotTooFar, StoreUnavailable
+from iotda_admin.rate.own_connection import StoreUnavailable
+from iotda_admin.rate.store import SlotTooFar
 
 log = logging.getLogger(__name__)
 

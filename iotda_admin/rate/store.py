@@ -1,28 +1,15 @@
-"""The rows of the rate limits, shared by all processes.
+"""The rows of the rate limits, shared by all processes."""
 
-They are written through a connection of their own: within a caller's transaction the
-row would stay locked for all until it ends.
-"""
-
-import threading
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db import connection
 
+from iotda_admin.rate import own_connection
 from iotda_admin.rate.limits import RateLimit
+from iotda_admin.rate.own_connection import LATER_OF, NOW
 
-# How long a call waits for the database before it goes on without (see limiter).
-TIMEOUT_SECONDS = 1
 # More than any call waits for a slot: IOTDA_DEADLINE is at most 120 s.
 FAR_SECONDS = 121
-NOW = {
-    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
-    "postgresql": "extract(epoch from clock_timestamp())::float8",
-}
-LATER_OF = {"sqlite": "max", "postgresql": "greatest"}
 # Ignore a slot further ahead than any call waits, and a pause that has not begun: the
 # clock was set back since.
 PAUSED_TO = """
@@ -50,19 +37,11 @@ PAUSE = """
 PEEK = "SELECT {tat} - {now} FROM rate_limit AS l WHERE name = %(name)s"
 
 
-class StoreUnavailable(Exception):
-    """The database is locked, unreachable or full."""
-
-
 @dataclass(eq=False)
 class SlotTooFar(Exception):
     """The next slot is `seconds` away, more than the caller waits; it is not taken."""
 
     seconds: float
-
-
-_lock = threading.Lock()
-_connection: BaseDatabaseWrapper | None = None
 
 
 def reserve_slots(limit: RateLimit, count: int, timeout: float) -> float:
@@ -89,67 +68,20 @@ def seconds_until_slot(limit: RateLimit, calls: int = 1) -> float:
     return max(0.0, ahead + (calls - 1) * limit.interval - limit.tolerance)
 
 
-def close_connection() -> None:
-    """Close the store's connection; the next use opens a new one."""
-    global _connection
-    with _lock:
-        if _connection is not None:
-            with suppress(DatabaseError):
-                _connection.close()
-        _connection = None
-
-
 def _execute(sql: str, limit: RateLimit, **numbers: float) -> float | None:
-    caller = connections[DEFAULT_DB_ALIAS]
-    if caller.vendor == "sqlite" and caller.in_atomic_block:
-        # SQLite has one writer, and it is the caller: this would be a deadlock.
-        raise StoreUnavailable("inside a transaction")
-    far = FAR_SECONDS + limit.tolerance + limit.interval
     params: dict[str, str | float] = {
         "name": limit.name,
         "tolerance": limit.tolerance,
-        "far": far,
+        "far": FAR_SECONDS + limit.tolerance + limit.interval,
         **numbers,
     }
-    try:
-        with _lock, _open_connection().cursor() as cursor:
-            cursor.execute(_complete(sql, caller.vendor), params)
-            row = cursor.fetchone()
-    except DatabaseError as error:
-        close_connection()
-        raise StoreUnavailable(str(error)) from error
+    row = own_connection.execute(_complete(sql), params)
     return None if row is None else float(row[0])
 
 
-def _complete(sql: str, vendor: str) -> str:
+def _complete(sql: str) -> str:
     """Insert the expressions of this database into the SQL."""
+    vendor = connection.vendor
     parts = {"now": NOW[vendor], "later_of": LATER_OF[vendor]}
     parts["paused_to"] = PAUSED_TO.format(**parts)
     return sql.format(**parts, tat=TAT.format(**parts))
-
-
-def _open_connection() -> BaseDatabaseWrapper:
-    global _connection
-    if _connection is None:
-        opened = connections.create_connection(DEFAULT_DB_ALIAS)
-        opened.settings_dict = opened.settings_dict | {"OPTIONS": _options(opened)}
-        opened.inc_thread_sharing()
-        _connection = opened
-    return _connection
-
-
-def _options(opened: BaseDatabaseWrapper) -> dict[str, Any]:
-    """Return options with short timeouts and without a wait for the disk.
-
-    A slot that is lost in a power failure does no harm.
-    """
-    options = dict(opened.settings_dict["OPTIONS"])
-    if opened.vendor == "sqlite":
-        return options | {
-            "timeout": TIMEOUT_SECONDS,
-            "init_command": "PRAGMA synchronous=NORMAL;",
-        }
-    options.pop("pool", None)
-    limits = "-c lock_timeout={0}s -c statement_timeout={0}s -c synchronous_commit=off"
-    flags = f"{options.get('options', '')} {limits.format(TIMEOUT_SECONDS)}"
-    return options | {"connect_timeout": TIMEOUT_SECONDS, "options": flags}

@@ -143,6 +143,7 @@ def test_every_polled_url_is_listed() -> None:
     assert asks == {
         "line.html",
         "operation.html",
+        "platform.html",
     }  # otherwise add it to sessions.POLLED
 
 

@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.utils.timezone import now
 from playwright.sync_api import Page, expect
@@ -14,6 +17,7 @@ from devices.models import Device
 from iotda_admin.access.actor import Actor
 from iotda_admin.accounts import login_throttle
 from iotda_admin.inventory.models import SyncRun
+from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.execution.executor import execute_chunk, execute_due_chunks
 from iotda_admin.operations.execution.lifecycle import cancel_operation
 from iotda_admin.operations.models import Chunk, Operation, Target
@@ -25,6 +29,7 @@ from tests.samples import SAMPLES, known_objects
 
 type Views = Iterator[tuple[str, Page]]
 WHY = "Unpaid since March"
+CHECK_PLATFORM = "document.dispatchEvent(new Event('visibilitychange'))"
 
 
 def signing_in(stage: Stage) -> Views:
@@ -640,6 +645,40 @@ def interrupted(stage: Stage) -> Views:
     yield "bind-filled-in", page
 
 
+def platform(stage: Stage) -> Views:
+    """Each state in which IoTDA fails, to an agent and to a user who can correct it."""
+    iotda, device = stage.cloud, stage.cloud.known_ids["online"]
+    agent, manager = stage.open_page("operator"), stage.open_page("admin")
+    User.objects.filter(username="admin").update(is_staff=True)
+    manager.goto("/devices/")
+    faults: dict[str, tuple[str, dict[str, Any]]] = {
+        "refused": ("status", {"status": 401, "error_code": "IOTDA.000003"}),
+        "unreachable": ("drop", {}),
+        "errors": ("status", {"status": 502}),
+        "throttled": ("throttle", {"retry_after": 90}),
+    }
+    for name, (fault, args) in faults.items():
+        iotda.heal()
+        iotda.fault("ShowDevice", fault, **args)
+        for _ in range(3):
+            with suppress(IotdaError):
+                client().show_device(device)
+        if name == "refused":
+            manager.evaluate(CHECK_PLATFORM)
+            expect(manager.get_by_text("IoTDA has refused")).to_be_visible()
+            yield "platform-on-an-open-page", manager
+        for who, page in [("agent", agent), ("manager", manager)]:
+            page.goto("/")
+            yield f"platform-{name}-{who}", page
+    agent.goto(f"/devices/{device}/")
+    yield "platform-device", agent
+    iotda.heal()
+    client().show_device(device)
+    manager.evaluate(CHECK_PLATFORM)
+    expect(manager.get_by_text("IoTDA answers again")).to_be_visible()
+    yield "platform-answers-again", manager
+
+
 TOURS = [
     signing_in,
     lists,
@@ -655,4 +694,5 @@ TOURS = [
     failures,
     oddities,
     interrupted,
+    platform,
 ]

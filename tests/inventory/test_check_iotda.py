@@ -163,6 +163,15 @@ def test_it_names_the_proxy_that_cannot_be_reached(check: Callable[..., Any]) ->
     assert "DNS" not in said
 
 
+def test_it_names_iam_if_that_is_what_cannot_be_reached(
+    check: Callable[..., Any],
+) -> None:
+    said, good = check(IOTDA_AUTH="password", IAM_ENDPOINT="http://127.0.0.2:9")
+    assert not good
+    assert "127.0.0.2 could not be reached" in said
+    assert "Check IAM_ENDPOINT, DNS and the firewall." in said
+
+
 def test_it_prints_no_secret(check: Callable[..., Any]) -> None:
     said, _good = check(IOTDA_SK="canary-secret-key")
     assert "canary-secret-key" not in said

@@ -303,6 +303,10 @@ def test_the_pages_explain_refused_credentials(
 def test_the_overview_shows_the_time_of_the_last_sync_once(
     inventory: Cloud, viewer: Client
 ) -> None:
-    card = viewer.get("/").text.partition('id="platform"')[2].partition("</section>")[0]
-    assert "Answered the last sync" in card
+    card = (
+        viewer.get("/")
+        .text.partition('id="platform-card"')[2]
+        .partition("</section>")[0]
+    )
+    assert "Answered the last call" in card
     assert card.count("<time") == 1

@@ -470,7 +470,10 @@ def test_a_terminal_shows_what_the_command_waits_for(
     process = start("freeze", *inventory.free(1), *WHY, "--wait", "0.5", stderr=theirs)
     os.close(theirs)
     process.communicate(timeout=30)
-    assert re.search(r"0/1, IoTDA asks to wait \d\d s", os.read(ours, 100_000).decode())
+    assert re.search(
+        r"0/1, IoTDA asks us to slow down: again in \d\d s",
+        os.read(ours, 100_000).decode(),
+    )
     os.close(ours)
 
 

@@ -47,7 +47,8 @@ def test_without_a_rate_limit_there_is_no_estimate(
 
 
 @pytest.mark.parametrize(
-    ("strikes", "said"), [(0, "asks us to slow down"), (3, "cannot be reached")]
+    ("strikes", "said"),
+    [(0, "asks us to slow down"), (3, "The last requests to IoTDA failed")],
 )
 def test_the_page_shows_why_it_is_paused_and_when_it_continues(
     auditor: Client, waiting: Any, strikes: int, said: str

@@ -15,7 +15,7 @@ from iotda_admin.iotda import PageQuery, Throttled
 from iotda_admin.rate import hook, store
 from iotda_admin.rate.connection import client
 from iotda_admin.rate.limits import ACCOUNT, account_limit
-from iotda_admin.rate.models import Limit
+from iotda_admin.rate.models import Limit, PlatformState
 from tests.cloud import Cloud
 from tests.iotda.stopwatch import Stopwatch
 
@@ -61,7 +61,7 @@ def test_without_a_rate_nothing_is_written(
         list_devices()
     assert len(queries) == 0
     assert not Limit.objects.exists()
-    assert store._connection is None
+    assert not PlatformState.objects.exists()
 
 
 def test_a_slot_too_far_away_raises_with_a_message(

@@ -14,6 +14,7 @@ from iotda_admin.rate.limiter import (
 )
 from iotda_admin.rate.limits import RateLimit
 from iotda_admin.rate.models import Limit
+from iotda_admin.rate.own_connection import NOW
 from iotda_admin.rate.store import SlotTooFar
 
 LIMIT = RateLimit(rate=200, burst=200, name="test")
@@ -97,8 +98,8 @@ def test_at_a_low_rate_a_block_has_one_slot(limiter: TokenBucket) -> None:
 def test_without_the_database_the_process_limits_itself(
     limiter: TokenBucket, time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(store.NOW, "sqlite", "no_such_clock()")
-    monkeypatch.setitem(store.NOW, "postgresql", "no_such_clock()")
+    monkeypatch.setitem(NOW, "sqlite", "no_such_clock()")
+    monkeypatch.setitem(NOW, "postgresql", "no_such_clock()")
     started = time.now
     for _ in range(51):
         limiter.take(LIMIT, 10)
@@ -109,8 +110,8 @@ def test_the_database_is_used_again_after_a_failure(
     limiter: TokenBucket, time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as broken:
-        for vendor in store.NOW:
-            broken.setitem(store.NOW, vendor, "no_such_clock()")
+        for vendor in NOW:
+            broken.setitem(NOW, vendor, "no_such_clock()")
         limiter.take(LIMIT, 10)
     time.now += STORE_RETRY_SECONDS + 1
     limiter.take(LIMIT, 10)
@@ -120,8 +121,8 @@ def test_the_database_is_used_again_after_a_failure(
 def test_a_pause_works_without_the_database(
     limiter: TokenBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for vendor in store.NOW:
-        monkeypatch.setitem(store.NOW, vendor, "no_such_clock()")
+    for vendor in NOW:
+        monkeypatch.setitem(NOW, vendor, "no_such_clock()")
     limiter.pause(LIMIT, 30)
     with pytest.raises(SlotTooFar):
         limiter.take(LIMIT, 10)

@@ -157,8 +157,4 @@ def waits(progress: Progress) -> list[str]:
         return [f"about {progress.wait} left"] if progress.wait else []
     left = progress.held_until - timezone.now()
     wait = format_duration(max(1.0, left.total_seconds()))
-    if progress.unreached:
-        return [f"IoTDA cannot be reached: again in {wait}"]
-    if progress.full:
-        return [f"IoTDA runs as many batch tasks as it allows: again in {wait}"]
-    return [f"IoTDA asks to wait {wait}"]
+    return [f"{progress.held_because}: again in {wait}"]

@@ -13,6 +13,8 @@ from iotda_admin.operations.error_codes import TASKS_FULL
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.verbs import get_verb
 from iotda_admin.rate.hook import estimate_seconds
+from iotda_admin.rate.models import PlatformState
+from iotda_admin.rate.platform_state import current_failure
 
 # Too short to show.
 SHORT_SECONDS = 3.0
@@ -37,10 +39,8 @@ class Progress:
     # Of a batch task that IoTDA works through.
     followed: BatchTaskProgress | None
     held_until: datetime | None
-    # It is held because IoTDA cannot be reached, not because it asks to wait.
-    unreached: bool
-    # It is held because IoTDA runs as many batch tasks as it allows.
-    full: bool
+    # Why it is held.
+    held_because: str
     seconds_left: float
     # The calls take longer than the rate alone would have it.
     paced: bool
@@ -66,7 +66,7 @@ def operation_progress(operation: Operation, counts: Counts) -> Progress:
     total = sum(counts.values())
     answered = total - sum(counts.get(state, 0) for state in Target.IN_FLIGHT)
     if answered == total:
-        return Progress(total, None, None, False, False, 0.0, False, 3)
+        return Progress(total, None, None, "", 0.0, False, 3)
     pending = operation.chunks.filter(state=Chunk.State.PENDING)
     first = pending.order_by("due_at").first()
     left = pending.filter(by_task=False).count()
@@ -76,9 +76,8 @@ def operation_progress(operation: Operation, counts: Counts) -> Progress:
     return Progress(
         answered=answered,
         followed=batch_task_progress(operation),
-        held_until=next_send_at(operation, first),
-        unreached=operation.strikes > 0,
-        full=first is not None and first.error_code == TASKS_FULL,
+        held_until=(until := next_send_at(operation, first)),
+        held_because=hold_reason(operation, first) if until else "",
         seconds_left=max(at_rate, at_pace),
         paced=at_pace > 1.5 * at_rate,
         poll=1 if total <= LARGE else 3,
@@ -101,6 +100,20 @@ def next_send_at(operation: Operation, first: Chunk | None) -> datetime | None:
         return None
     until = max(first.due_at, operation.held_until or first.due_at)
     return until if until > timezone.now() else None
+
+
+def hold_reason(operation: Operation, first: Chunk | None) -> str:
+    """Return why no chunk may be sent now, as the warning on each page calls it."""
+    if first is not None and first.error_code == TASKS_FULL:
+        return _("IoTDA runs as many batch tasks as it allows")
+    if not operation.strikes:
+        return _("IoTDA asks us to slow down")
+    failure = current_failure()
+    if failure is None or failure.kind != PlatformState.Kind.UNREACHABLE:
+        return _("The last requests to IoTDA failed")
+    if failure.reached:
+        return _("IoTDA answers with errors")
+    return _("IoTDA cannot be reached")
 
 
 def seconds_per_chunk(operation: Operation) -> float:
