@@ -23,6 +23,7 @@ DEVICES = {
     "wire": 60,
     "schedules": 300,
     "races": 60,
+    "restore": 120,
     "celery": 60,
     "fuzz": 60,
     "audit": 0,
@@ -46,6 +47,7 @@ def main() -> int:
     commands.choices["kill9"].add_argument("--points", type=int, default=1000)
     commands.choices["schedules"].add_argument("--n", type=int, default=1000)
     commands.choices["races"].add_argument("--rounds", type=int, default=500)
+    commands.choices["restore"].add_argument("--backups", type=int, default=200)
     commands.choices["celery"].add_argument("--targets", type=int, default=10_000)
     commands.choices["celery"].add_argument("--kills", type=int, default=2)
     commands.choices["fuzz"].add_argument("--n", type=int, default=100_000)
@@ -155,6 +157,22 @@ def races(options: dict[str, Any]) -> int:
         control,
         [],
     )
+
+
+def restore(options: dict[str, Any]) -> int:
+    started, backups = time.monotonic(), options["backups"]
+    half = backups // 2
+    found = side_by_side(
+        options,
+        backups=[half, backups - half],
+        seed=[options["seed"], options["seed"] + 1],
+    )
+    figures = facts(options, started)
+    control = alone("control", options | {"backups": min(backups, CONTROL_POINTS)})
+    few = found.numbers["held"] < 0.2 * backups
+    problems = ["fewer than 20 % of the backups had work to hold"] if few else []
+    title = f"restore on {options['database']}, seed {options['seed']}, {figures['seconds']} s"
+    return report(title, figures, found, control, problems)
 
 
 def fuzz(options: dict[str, Any]) -> int:

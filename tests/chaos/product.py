@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import batched
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -20,6 +21,7 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.module_loading import import_string
+from iotda_admin.maintenance.backup import SIDE_FILES, back_up, restore
 
 from devices.models import Device
 from iotda_admin.access.actor import Actor
@@ -28,8 +30,14 @@ from iotda_admin.inventory.sync import run_sync
 from iotda_admin.iotda import Rejected, walk
 from iotda_admin.iotda.base import BaseClient
 from iotda_admin.operations import services
-from iotda_admin.operations.execution import result_writer
+from iotda_admin.operations.execution import (
+    executor,
+    leases,
+    reconciliation,
+    result_writer,
+)
 from iotda_admin.operations.execution.error_policy import ErrorAction
+from iotda_admin.operations.execution.lifecycle import continue_operation
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.verbs import all_verbs, get_verb
 from iotda_admin.rate import connection
@@ -351,6 +359,40 @@ def intents_off() -> Iterator[None]:
     whole._from_testcase = True  # type: ignore[attr-defined]  # durable blocks may be inside
     with whole:
         yield
+
+
+def new_backup(number: int) -> Path:
+    return Path(settings.DATA_DIR) / f"backup-{number}"
+
+
+def back_up_to(file: Path) -> None:
+    back_up(file)
+
+
+def put_back(file: Path) -> None:
+    """Replace the database by the backup, as an administrator does."""
+    connections.close_all()
+    if connections["default"].vendor == "postgresql":
+        with connections["default"].cursor() as cursor:
+            cursor.execute("drop schema public cascade; create schema public")
+    else:
+        live = Path(connections["default"].settings_dict["NAME"])
+        for end in ("", *SIDE_FILES):
+            live.with_name(live.name + end).unlink(missing_ok=True)
+    restore(file)
+    file.unlink()
+
+
+def continue_held(key: str) -> bool:
+    """Continue an operation as a user does; return whether it was held."""
+    operation = Operation.objects.get(form_key=key)
+    return operation.held and continue_operation(operation, actor())
+
+
+def send_old_work() -> None:
+    """Control of the restores: hold nothing."""
+    for module in (leases, executor, reconciliation):
+        module.hold_old_work = lambda: None  # type: ignore[attr-defined]
 
 
 def every_error_is_a_failure() -> None:
