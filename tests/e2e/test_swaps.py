@@ -181,7 +181,7 @@ def test_the_page_of_a_running_operation_polls_until_it_ends(
     expect(page.locator("#progress-label")).to_have_text("0 of 25 answered")
     expect(page.get_by_text("Show the current progress")).to_be_hidden()
     worker.start()
-    expect(page.locator("progress")).to_have_count(0, timeout=15000)
+    expect(page.locator("progress")).to_have_count(0, timeout=60000)
     expect(page.locator("[hx-trigger^=every]")).to_have_count(0)
 
 
