@@ -21,7 +21,6 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.module_loading import import_string
-from iotda_admin.maintenance.backup import SIDE_FILES, back_up, restore
 
 from devices.models import Device
 from iotda_admin.access.actor import Actor
@@ -29,6 +28,7 @@ from iotda_admin.inventory.models import SyncRun
 from iotda_admin.inventory.sync import run_sync
 from iotda_admin.iotda import Rejected, walk
 from iotda_admin.iotda.base import BaseClient
+from iotda_admin.maintenance.backup import SIDE_FILES, back_up, restore
 from iotda_admin.operations import services
 from iotda_admin.operations.execution import (
     executor,
