@@ -11,7 +11,7 @@ from devices.models import Space
 from iotda_admin.access.scope import AnyUser, in_scope
 from iotda_admin.core.ids import Lookup, is_id
 from iotda_admin.operations.models import Target
-from iotda_admin.operations.verbs import get_verb
+from iotda_admin.operations.verbs import OtherSpace, get_verb
 from iotda_admin.operations.web.forms import (
     IDS,
     ChangeForm,
@@ -21,7 +21,7 @@ from iotda_admin.operations.web.forms import (
 )
 from policies.models import Policy, TargetType
 from policies.permissions import visible_policies
-from policies.targets import targets_in_other_spaces
+from policies.targets import other_space
 
 
 def device_lookup(target_type: str, user: AnyUser | None) -> Lookup | None:
@@ -113,6 +113,16 @@ class ReplaceForm(ChangeForm):
     def said(self) -> dict[str, str]:
         return {name: self.cleaned_data[name] for name in ("reason", "ticket", "key")}
 
+    @property
+    def elsewhere(self) -> Sequence[OtherSpace]:
+        operation = self.target.operation
+        verb = get_verb(operation.verb)
+        return verb.in_other_space(operation, [self.target.target_id])
+
+    def clean(self) -> dict[str, Any]:
+        self.confirm_other_space(self.elsewhere)
+        return super().clean() or {}
+
     def clean_typed(self) -> str:
         typed: str = self.cleaned_data["typed"]
         if typed != self.expected:
@@ -129,24 +139,13 @@ class ReplaceForm(ChangeForm):
 class BindForm(PolicyForm):
     """Requests a bind; targets in other spaces than the policy's need a confirmation."""
 
-    other_space = forms.BooleanField(required=False)
-
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
-        policy = cleaned.get("policy")
-        elsewhere = self.count_elsewhere(policy, self.targets())
-        if elsewhere and not cleaned["other_space"]:
-            message = _(
-                "Targets are in another resource space than the policy. Remove them, or"
-                " confirm that they are sent."
-            )
-            self.add_error("other_space", message)
+        self.confirm_other_space(self.elsewhere(cleaned.get("policy"), self.targets()))
         return cleaned
 
-    def count_elsewhere(self, policy: Policy | None, ids: Sequence[str]) -> int:
-        """Return the number of targets that are not in the policy's resource space."""
-        target_type = str(self["target_type"].value())
-        if policy is None or target_type not in TargetType.values:
-            return 0
-        rows = targets_in_other_spaces(policy, target_type, ids)
-        return (in_scope(rows, self.user) if self.user else rows).count()
+    def elsewhere(
+        self, policy: Policy | None, ids: Sequence[str]
+    ) -> Sequence[OtherSpace]:
+        """Return the targets that are not in the policy's resource space."""
+        return other_space(policy, str(self["target_type"].value()), ids, self.user)

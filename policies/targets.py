@@ -6,9 +6,11 @@ from typing import Any
 from django.db.models import QuerySet
 
 from devices.models import Device, Product, Space
+from iotda_admin.access.scope import AnyUser, in_scope
 from iotda_admin.core.bulk_sql import values_subquery
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.requests import OperationRequest
+from iotda_admin.operations.verbs import OtherSpace
 from policies.models import Binding, Policy, TargetType
 
 MODELS = {
@@ -39,6 +41,23 @@ def targets_in_other_spaces(
     if not policy.app_id:
         return rows.none()
     return rows.exclude(app_id__in=["", policy.app_id])
+
+
+def other_space(
+    policy: Policy | None,
+    target_type: str,
+    ids: Sequence[str],
+    user: AnyUser | None = None,
+) -> Sequence[OtherSpace]:
+    """Return the targets outside the policy's space; only those that the user may see."""
+    if policy is None or target_type not in TargetType.values:
+        return ()
+    rows = targets_in_other_spaces(policy, target_type, ids)
+    number = (in_scope(rows, user) if user else rows).count()
+    if not number:
+        return ()
+    space = Space.objects.filter(pk=policy.app_id).first()
+    return [OtherSpace(number, str(policy), str(space or policy.app_id))]
 
 
 def devices_of(target_type: str, ids: Sequence[str]) -> QuerySet[Device] | None:

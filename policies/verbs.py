@@ -31,6 +31,7 @@ from iotda_admin.operations.error_codes import CODES
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.requests import OperationRequest, target_specs
 from iotda_admin.operations.verbs import (
+    OtherSpace,
     State,
     TargetOutcome,
     Verb,
@@ -44,7 +45,7 @@ from policies.cli import PolicyOptions
 from policies.forms import BindForm, PolicyForm, device_lookup
 from policies.models import Policy, TargetType, binding_subject
 from policies.sync import Bindings, refresh_bindings
-from policies.targets import bindings_of, devices_of, known_targets
+from policies.targets import bindings_of, devices_of, known_targets, other_space
 
 log = logging.getLogger(__name__)
 
@@ -277,6 +278,12 @@ class Bind(PolicyVerb):
     summary = "Binds a device policy to devices, products or a whole resource space."
     bulk_url = "policies:bind_selection"
     bulk_label = _("Bind a policy")
+
+    def in_other_space(
+        self, about: Operation | OperationRequest, ids: Sequence[str]
+    ) -> Sequence[OtherSpace]:
+        policy = Policy.objects.filter(pk=about.policy_id).first()
+        return other_space(policy, about.target_type, ids)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)

@@ -202,8 +202,7 @@ def bind_context(
         "selection": selection if listed else None,
         "kinds": TargetType.choices,
         "kept": picker.kept_targets(data),
-        "elsewhere": form.count_elsewhere(policy, [*choices.ids, *read_ids]),
-        "policy_space": names_of_spaces().get(policy.app_id, "") if policy else "",
+        "elsewhere": form.elsewhere(policy, [*choices.ids, *read_ids]),
     }
 
 

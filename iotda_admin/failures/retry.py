@@ -17,7 +17,7 @@ from iotda_admin.operations.followups.retry import RetryPlan
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.requests import OperationRequest, TargetSpec
 from iotda_admin.operations.services import OperationRejected, dispatch
-from iotda_admin.operations.verbs import get_verb
+from iotda_admin.operations.verbs import OtherSpace, get_verb
 from iotda_admin.operations.web.views import may_ask
 from iotda_admin.rate.connection import client
 
@@ -35,6 +35,12 @@ class Retry:
     plan: RetryPlan
     targets: Sequence[TargetSpec]
     left_out: Sequence[tuple[Any, str, int]]
+
+    @property
+    def elsewhere(self) -> Sequence[OtherSpace]:
+        """Return what to confirm before the targets are sent."""
+        ids = [target.id for target in self.targets]
+        return self.plan.verb.in_other_space(self.plan.of, ids)
 
     def request(self, form: Mapping[str, str]) -> OperationRequest:
         # One key per operation, so that a form sent twice returns the same operations.

@@ -206,9 +206,12 @@ def retry(selection: FailureSelection) -> HttpResponse:
     operations = [each.plan.of for each in possible]
     initial = common_values(operations, "reason", "ticket") | selection.filled_in
     form = ChangeForm(selection.sent, initial=initial)
+    elsewhere = [found for each in possible for found in each.elsewhere]
+    if form.is_valid():
+        form.confirm_other_space(elsewhere)
     if not form.is_valid() or not possible:
         number = sum(len(each.targets) for each in possible)
-        more = {"retries": retries, "number": number}
+        more = {"retries": retries, "number": number, "elsewhere": elsewhere}
         return show_form("failures/retry.html", selection, form, **more)
     created, rejected = send_retries(possible, actor_of(request), form.cleaned_data)
     for message in rejected:

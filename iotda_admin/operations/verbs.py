@@ -78,6 +78,20 @@ class TargetOutcome:
     message: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class OtherSpace:
+    """Targets that are not in the resource space of a policy, which is asked before.
+
+    number  the number of these targets
+    policy  the name of the policy
+    space   the name of its resource space
+    """
+
+    number: int
+    policy: str
+    space: str
+
+
 # By target ID.
 type Outcomes = Mapping[str, TargetOutcome]
 # Which targets are as requested; those that nobody knows of are missing.
@@ -254,6 +268,12 @@ class Verb:
     ) -> str:
         """Return the text to type before these targets are changed; empty for none."""
         return ""
+
+    def in_other_space(
+        self, about: "Operation | OperationRequest", ids: Sequence[str]
+    ) -> Sequence[OtherSpace]:
+        """Return what a user must confirm first, because IoTDA probably refuses it."""
+        return ()
 
     def one_at_a_time(self, about: "Operation | OperationRequest") -> bool:
         """Return whether a follow-up may have only one target."""

@@ -428,7 +428,7 @@ def following(stage: Stage) -> Views:
         "policy.bind", [known["other_space"]], who=me, policy=policy, kind="app"
     )
     page.goto(f"{space.get_absolute_url()}retry/")
-    page.get_by_role("checkbox").check()
+    page.locator("[name=group]").check()
     page.get_by_role("button", name="Bind").click()
     expect(page.locator("#typed-error")).to_be_visible()
     yield "retry-space", page

@@ -319,7 +319,7 @@ def test_a_retry_on_a_whole_space_needs_its_name_again(
     )
     operation = start_operation("policy.bind", space, target_type="app")
     inventory.heal()
-    again = {"group": ["failed:IOTDA.000006"]}
+    again = {"group": ["failed:IOTDA.000006"], "other_space": "on"}
     response = follow(me, operation, "retry", typed="plant-nowhere", **again)
     assert response.status_code == 422
     assert "exactly as it is shown" in response.text

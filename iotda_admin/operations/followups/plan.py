@@ -30,7 +30,7 @@ from iotda_admin.operations.services import (
     find_or_conflict,
     record,
 )
-from iotda_admin.operations.verbs import get_verb
+from iotda_admin.operations.verbs import OtherSpace, get_verb
 
 State = Target.State
 # In these states a later operation has changed a target, or may have.
@@ -195,6 +195,11 @@ class FollowUpPlan:
         """The text to type before it is sent; empty for none."""
         ids = [target.id for group in self.possible for target in group.targets]
         return self.verb.confirmation(self.of, ids) if ids else ""
+
+    def elsewhere(self, keys: Sequence[str]) -> Sequence[OtherSpace]:
+        """Return what to confirm before the targets of these groups are sent."""
+        ids = [target.id for target in self.chosen(keys)]
+        return self.verb.in_other_space(self.of, ids) if ids else ()
 
     @property
     def fingerprint(self) -> str:

@@ -181,6 +181,7 @@ def show(
         "plan": plan,
         "undoing": plan.link == "undo_of",
         "seen": seen_by(request.user, plan),
+        "elsewhere": plan.elsewhere([group.key for group in plan.possible]),
         "form": form,
         "refusal": refusal,
     }

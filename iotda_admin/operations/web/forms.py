@@ -3,7 +3,7 @@
 import re
 import unicodedata
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
 
@@ -36,7 +36,7 @@ from iotda_admin.core.ids import (
 )
 from iotda_admin.core.text_files import UnreadableFile
 from iotda_admin.operations.requests import OperationRequest, TargetSpec
-from iotda_admin.operations.verbs import Verb
+from iotda_admin.operations.verbs import OtherSpace, Verb
 
 if TYPE_CHECKING:
     from iotda_admin.operations.followups.plan import FollowUpPlan
@@ -76,6 +76,16 @@ class ChangeForm(forms.Form):
     )
 
     typed = forms.CharField(required=False, max_length=256, strip=False)
+    other_space = forms.BooleanField(required=False)
+
+    def confirm_other_space(self, elsewhere: Sequence[OtherSpace]) -> None:
+        """Require that targets outside the policy's resource space are confirmed."""
+        if elsewhere and not self.cleaned_data.get("other_space"):
+            message = _(
+                "Targets are in another resource space than the policy. Remove them, or"
+                " confirm that they are sent."
+            )
+            self.add_error("other_space", message)
 
     def confirms(self, expected: str) -> bool:
         """Return whether a valid form has the text that had to be typed, if any."""
@@ -369,6 +379,11 @@ class FollowUpForm(ChangeForm):
         if plan.verb.one_at_a_time(plan.of) and len(plan.chosen(chosen)) > 1:
             raise ValidationError(_("One resource space at a time."))
         return chosen
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        self.confirm_other_space(self.plan.elsewhere(cleaned.get("group", [])))
+        return cleaned
 
     def clean_typed(self) -> str:
         typed: str = self.cleaned_data["typed"]
