@@ -84,6 +84,19 @@ def test_an_idle_worker_finds_a_later_operation(
     until(lambda: done(deployment, 6))
 
 
+def test_a_worker_that_starts_accepts_another_database_before_it_is_used(
+    deployment: Deployment, cloud: Cloud
+) -> None:
+    """A fresh database beside the file of a former one holds no later work."""
+    (deployment.folder / "audit-head").write_text(f"900:{'0' * 64}")
+    deployment.start("manage.py", "worker")
+    restored = "select count(*) from audit_event where kind='database.restored'"
+    until(lambda: deployment.rows(restored) == [(1,)])
+    until(lambda: "900" not in (deployment.folder / "audit-head").read_text())
+    deployment.shell(ASK.format(ids=list(cloud.free(3))))
+    until(lambda: done(deployment, 3))
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_worker_requeues_what_it_has_not_begun(
     deployment: Deployment, cloud: Cloud, signum: Any

@@ -13,6 +13,7 @@ from django.db import DatabaseError, connections
 from django.utils.module_loading import import_string
 
 from iotda_admin.operations.execution.executor import execute_due_chunks
+from iotda_admin.operations.execution.held_work import hold_old_work
 from iotda_admin.operations.execution.jobs import JobScheduler
 from iotda_admin.operations.execution.leases import work_waits
 from iotda_admin.operations.execution.wakeups import WorkDetector, make_listener
@@ -83,8 +84,13 @@ class WorkerLoop:
     def run(self) -> None:
         """Work until told to stop, however often the database fails meanwhile."""
         listener, detector, pause = make_listener(), WorkDetector(), CHECK_SECONDS
+        started = False
         while not self.stopping:
             try:
+                if not started:
+                    # Before users find the database, which may be an older one.
+                    hold_old_work()
+                    started = True
                 if detector.may_have_work():
                     self.send_due()
                     detector.found_all()
