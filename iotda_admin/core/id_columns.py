@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -146,8 +147,13 @@ def heading_name(cell: str, kind: str) -> str | None:
 
     Every part has to be known: “ID (gateway)” is not the ID of the device.
     """
-    if len(cell) > 100:
+    if len(cell) > 100 or (cell.isascii() and "id" not in cell.lower()):
         return None
+    return _known_name(cell, kind)
+
+
+@lru_cache(maxsize=1024)
+def _known_name(cell: str, kind: str) -> str | None:
     known = ranked_names(kind)
     text = unicodedata.normalize("NFKC", tidy(cell)).casefold()
     parts = [NOT_IN_NAMES.sub("", part) for part in PARTS.split(text)]

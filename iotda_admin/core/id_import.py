@@ -54,6 +54,8 @@ CHARACTERS_PER_TARGET = 140
 # Blank lines and duplicates also cost time.
 LINES_PER_TARGET = 10
 CELLS_PER_TARGET = 20
+# A row of text is not kept, but each of its cells costs time.
+TEXT_CELLS_PER_TARGET = 50
 VALUES = re.compile(rf"[^{re.escape(SEPARATORS)}\t\r\n\v\f\x85\u2028\u2029]+")
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 BLANKS_AFTER_QUOTE = re.compile(r'" +(?=[,;\t\r\n]|\Z)')
@@ -154,7 +156,8 @@ def text_values(
     source = chain(
         repeat("\n", blank), [first], repeat("\n", between), [second], head[2:], source
     )
-    return table_values(rows_of(source, separator), kind, column)
+    rows = within_cells(rows_of(source, separator), limit * TEXT_CELLS_PER_TARGET)
+    return table_values(rows, kind, column)
 
 
 def lines(readline: Callable[[int], str], limit: int) -> Iterator[str]:
@@ -265,6 +268,20 @@ def rows_of(text: Iterable[str], separator: str) -> Iterator[Row]:
     except csv.Error as error:
         message = _("Unbalanced quotes from line %(line)d on: one may never be closed.")
         raise UnreadableFile(message % {"line": ended + 1}) from error
+
+
+def within_cells(rows: Iterable[Row], limit: int) -> Iterator[Row]:
+    """Yield the rows. Raise UnreadableFile once they have more cells than the limit."""
+    cells = 0
+    for line, row in rows:
+        cells += len(row)
+        if cells > limit:
+            message = _(
+                "The file has more than %(limit)d cells. Keep only the column with the"
+                " IDs."
+            )
+            raise UnreadableFile(message % {"limit": limit})
+        yield line, row
 
 
 def list_values(text: str, line: int, limit: int) -> Iterator[Value]:

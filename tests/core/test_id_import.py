@@ -137,6 +137,13 @@ def test_json_with_a_name_for_each_row_is_refused() -> None:
         read_id_text(json.dumps(rows), limit=1000)
 
 
+def test_a_text_with_too_many_cells_is_refused_with_what_to_do() -> None:
+    wide = b"device_id\n" + b"a1" + b"," * 248 + b"\n"
+    assert read_id_file(BytesIO(wide + wide), limit=10).ids == ["a1"]
+    with pytest.raises(UnreadableFile, match="more than 500 cells"):
+        read_id_file(BytesIO(wide * 3), limit=10)
+
+
 def test_half_a_character_in_json_is_shown_escaped() -> None:
     with pytest.raises(ColumnNeeded, match="ud800") as needed:
         read_id_text('[["\\ud800","a1","b2"],["x","a3","b4"]]', limit=1000)
