@@ -156,8 +156,8 @@ def text_values(
     source = chain(
         repeat("\n", blank), [first], repeat("\n", between), [second], head[2:], source
     )
-    rows = within_cells(rows_of(source, separator), limit * TEXT_CELLS_PER_TARGET)
-    return table_values(rows, kind, column)
+    table = within_cells(rows_of(source, separator), limit * TEXT_CELLS_PER_TARGET)
+    return table_values(table, kind, column)
 
 
 def lines(readline: Callable[[int], str], limit: int) -> Iterator[str]:
