@@ -5,7 +5,7 @@ import re
 from django.db.models import Q, QuerySet
 
 from devices.models import Device
-from devices.sync import store_device
+from devices.sync import read_device
 from iotda_admin.core.search_text import rows_with_words
 from iotda_admin.core.tidy import tidy
 from iotda_admin.iotda import IotdaError
@@ -33,7 +33,7 @@ def read_unknown_device(text: str) -> bool:
     if Device.objects.filter(pk=device_id).exists():
         return False
     try:
-        store_device(client().show_device(device_id))
+        read_device(client(), device_id)
     except IotdaError as error:
         if error.not_found:
             return False

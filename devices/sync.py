@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from devices.models import Device, Product, Space, status_subject
 from iotda_admin.inventory.drift import Drift
-from iotda_admin.inventory.mirror import Mirror, batched_listing
+from iotda_admin.inventory.mirror import Change, Mirror, batched_listing
 from iotda_admin.iotda import Client, DeviceInfo, IotdaError
 from iotda_admin.rate.retries import retrying
 
@@ -80,27 +80,22 @@ class Devices(Mirror):
     title = _("Devices")
     key = ["device_id"]
     fields = [*DEVICE_FIELDS, "name", "tags"]
+    compared = ["status"]
 
     def pages(self, client: Client) -> Iterator[list[Model]]:
         for page in batched_listing(client.list_devices, attrgetter("device_id")):
             yield [device_row(device, read_at) for device, read_at in page]
 
-    def drifts(self, rows: Sequence[Device], *, deleted: bool = False) -> list[Drift]:
-        if deleted:
-            return [drift_of(row, "deleted", row.status) for row in rows]
-        listed = {row.device_id: row for row in rows}
-        stored = Device.objects.filter(pk__in=list(listed)).order_by()
-        frozen = set(stored.filter(status=FROZEN).values_list("pk", flat=True))
-        drifts = [
-            drift_of(listed[id], "unfrozen", FROZEN)
-            for id in frozen
-            if listed[id].status != FROZEN
-        ]
-        new = [row.pk for row in rows if row.status == FROZEN and row.pk not in frozen]
-        # Without a status we do not know what it was before.
-        known = Device.objects.filter(pk__in=new).exclude(status="").order_by()
-        for id, status in known.values_list("pk", "status"):
-            drifts.append(drift_of(listed[id], "frozen", status))
+    def drifts(self, changes: Sequence[Change]) -> list[Drift]:
+        drifts = []
+        for after, before in changes:
+            if after is None:
+                drifts.append(drift_of(before, "deleted", before.status))
+            elif before and before.status == FROZEN:
+                drifts.append(drift_of(after, "unfrozen", FROZEN))
+            # Without a status we do not know what it was before.
+            elif before and before.status and after.status == FROZEN:
+                drifts.append(drift_of(after, "frozen", before.status))
         return drifts
 
     def find(self, client: Client, rows: Sequence[Device]) -> list[Model]:
@@ -133,12 +128,13 @@ def find_device(client: Client, device_id: str) -> Device | None:
         raise
 
 
-def device_row(device: DeviceInfo, read_at: datetime | None = None) -> Device:
+def device_row(device: DeviceInfo, read_at: datetime) -> Device:
+    """Return the unsaved row of a device that was requested at this time."""
     return Device(
         device_id=device.device_id,
         name=device.device_name,
         tags=[[tag.tag_key, tag.tag_value] for tag in device.tags],
-        read_at=read_at or timezone.now(),
+        read_at=read_at,
         **copied(device, DEVICE_FIELDS),
     )
 
@@ -147,8 +143,10 @@ def copied(source: Any, names: Sequence[str]) -> dict[str, Any]:
     return {name: getattr(source, name) for name in names}
 
 
-def store_device(device: DeviceInfo) -> Device:
-    """Store a device that was just read."""
-    row = device_row(device)
-    Devices().save([row])
-    return row
+def read_device(client: Client, device_id: str) -> tuple[DeviceInfo, Device]:
+    """Read a device and store it; return it with its row."""
+    read_at = timezone.now()
+    device = client.show_device(device_id)
+    row = device_row(device, read_at)
+    Devices().store([row])
+    return device, row

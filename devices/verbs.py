@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -19,6 +20,7 @@ from devices.sync import Devices, device_row
 from devices.targets import device_rows, known_devices
 from iotda_admin.access.scope import AnyUser
 from iotda_admin.core.ids import Lookup
+from iotda_admin.inventory.mirror import Change
 from iotda_admin.inventory.sync import request_sync
 from iotda_admin.iotda import (
     Client,
@@ -36,6 +38,7 @@ from iotda_admin.operations.models import Operation
 from iotda_admin.operations.requests import OperationRequest, target_specs
 from iotda_admin.operations.task_slots import create_task
 from iotda_admin.operations.verbs import (
+    Seen,
     State,
     TargetOutcome,
     Verb,
@@ -62,10 +65,12 @@ class DeviceInventory(VerbInventory):
     def lookup(self, target_type: str, user: AnyUser | None) -> Lookup:
         return partial(find_devices, user=user)
 
-    def store(self, seen: Sequence[Any]) -> None:
-        # The last read of a device counts: one statement cannot write a row twice.
-        latest = {device.device_id: device for device in seen}
-        Devices().save([device_row(device) for device in latest.values()])
+    def store(self, operation: Operation, seen: Sequence[Seen]) -> None:
+        before, after = list[Device](), list[Device]()
+        for device, read_at, changed in seen:
+            (after if changed else before).append(device_row(device, read_at))
+        Devices().store(before, not_by=operation)
+        Devices().store(after)
 
 
 class DeviceVerb(Verb):
@@ -120,8 +125,7 @@ class DeviceVerb(Verb):
         """Read the device, then change it if that is needed and allowed."""
         (device_id,) = request.ids
         try:
-            device = client.show_device(device_id)
-            request.seen.append(device)
+            device = show_device(client, device_id, request, changed=request.resent)
             if outcome := self.outcome_without_call(device, request):
                 return VerbAnswer({device_id: outcome})
             response: Response | Rejected = self.call(client, request)
@@ -160,8 +164,7 @@ class DeviceVerb(Verb):
         errors: list[IotdaError] = []
         for device_id in request.ids:
             try:
-                device = client.show_device(device_id)
-                request.seen.append(device)
+                device = show_device(client, device_id, request)
                 standing[device_id] = self.is_already(device)
             except IotdaError as error:
                 if error.not_found:
@@ -178,6 +181,19 @@ class DeviceVerb(Verb):
         if errors and not standing:
             raise errors[-1]
         return standing
+
+
+def show_device(
+    client: Client, device_id: str, request: VerbRequest, *, changed: bool = True
+) -> DeviceInfo:
+    """Read a device, and note for the inventory what IoTDA showed.
+
+    changed: the change of the request may have been made before
+    """
+    read_at = timezone.now()
+    device = client.show_device(device_id)
+    request.seen.append(Seen(device, read_at, changed))
+    return device
 
 
 def permitted_verbs(user: AnyUser) -> list[Verb]:
@@ -201,8 +217,18 @@ class FrozenInventory(DeviceInventory):
         found = rows.values_list("pk", "status")
         return {pk: (status == FROZEN) == self.frozen for pk, status in found}
 
-    def apply(self, operation: Operation, ids: Sequence[str]) -> None:
-        rows, now = known_devices(ids), timezone.now()
+    def apply(
+        self, operation: Operation, ids: Sequence[str], already: Sequence[str]
+    ) -> None:
+        now, status = timezone.now(), FROZEN if self.frozen else ""
+        Devices().lock([(id,) for id in ids])
+        outside = []
+        for device in known_devices(already) if already else ():
+            after = copy(device)
+            after.status = status
+            outside.append(Change(after, device))
+        Devices().record_changes(outside, operation, now)
+        rows = known_devices(ids)
         if self.frozen:
             rows.update(status=FROZEN, read_at=now)
         else:
@@ -312,15 +338,17 @@ class Unfreeze(FreezeSwitch):
         ack = client.unfreeze_device(device_id)
         # Only IoTDA knows the new status (offline, never connected).
         with suppress(IotdaError):
-            request.seen.append(client.show_device(device_id))
+            show_device(client, device_id, request)
         return ack
 
 
 class DeletedInventory(DeviceInventory):
     """A deleted device leaves the inventory."""
 
-    def apply(self, operation: Operation, ids: Sequence[str]) -> None:
-        Devices().remove(known_devices(ids))
+    def apply(
+        self, operation: Operation, ids: Sequence[str], already: Sequence[str]
+    ) -> None:
+        Devices().remove([(id,) for id in ids])
 
 
 class Delete(DeviceVerb):

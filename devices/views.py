@@ -14,7 +14,7 @@ from devices.forms import FilterForm
 from devices.models import Device
 from devices.search import read_unknown_device
 from devices.selection import DeviceSelection, select_devices
-from devices.sync import store_device
+from devices.sync import read_device
 from devices.targets import device_rows, known_devices
 from devices.verbs import DeviceVerb, permitted_verbs
 from iotda_admin.access.actor import actor_of
@@ -83,8 +83,7 @@ def device(request: HttpRequest, device_id: str) -> HttpResponse:
     status, user = 200, request.user
     history = target_history(device=device_id)
     try:
-        live = client().show_device(device_id)
-        row = store_device(live)
+        live, row = read_device(client(), device_id)
     except IotdaError as refusal:
         error, status = refusal, page_status(refusal)
         (row,) = device_rows([device_id])

@@ -10,7 +10,7 @@ from iotda_admin.iotda import IotdaError, Rejected
 from iotda_admin.operations.services import OperationRejected
 from iotda_admin.rate.connection import client
 from policies.models import Policy, TargetType
-from policies.sync import store_policy
+from policies.sync import read_policy
 
 
 class PolicyOptions:
@@ -50,7 +50,7 @@ def find_policy(text: str) -> Policy:
         raise OperationRejected(
             f"{len(found)} policies have this name. Give the ID of one:\n{candidates}"
         )
-    return found[0] if found else read_policy(text)
+    return found[0] if found else read_unknown_policy(text)
 
 
 def space_label(policy: Policy) -> str:
@@ -58,11 +58,11 @@ def space_label(policy: Policy) -> str:
     return str(space or policy.app_id or "no resource space")
 
 
-def read_policy(text: str) -> Policy:
+def read_unknown_policy(text: str) -> Policy:
     """Read a policy from IoTDA: it may be newer than the last sync."""
     try:
         if is_id(text):
-            return store_policy(client().show_device_policy(text))
+            return read_policy(client(), text)
     except Rejected:
         pass
     except IotdaError as error:

@@ -1,6 +1,6 @@
 """Syncs policies and their bindings."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.inventory.drift import Drift
-from iotda_admin.inventory.mirror import Mirror, batched_listing
+from iotda_admin.inventory.mirror import Change, Key, Mirror, batched_listing
 from iotda_admin.iotda import (
     FIRST_PAGE,
     PAGE_LIMIT,
@@ -54,6 +54,7 @@ class Bindings(Mirror):
     title = _("Policy bindings")
     key = ["policy_id", "target_type", "target_id"]
     fields = []
+    compared = []
 
     def pages(
         self, client: Client, policy_ids: Iterable[str] | None = None
@@ -70,28 +71,21 @@ class Bindings(Mirror):
                 ):
                     yield [binding_row(policy_id, *each) for each in page]
 
-    def drifts(self, rows: Sequence[Binding], *, deleted: bool = False) -> list[Drift]:
-        """Compare with the stored bindings; all rows of a listing have one policy."""
-        if not deleted:
-            stored = Binding.objects.filter(
-                policy__in={row.policy_id for row in rows},
-                target_id__in=[row.target_id for row in rows],
-            )
-            known = set(stored.order_by().values_list(*self.key))
-            rows = [row for row in rows if self.key_of(row) not in known]
+    def drifts(self, changes: Sequence[Change]) -> list[Drift]:
+        rows = [after or before for after, before in changes]
         policies = Policy.objects.in_bulk({row.policy_id for row in rows})
         names = names_of_targets(rows)
         drifts = []
-        for row in rows:
+        for (after, _before), row in zip(changes, rows, strict=True):
             target = (row.target_type, row.target_id)
-            if deleted and target not in names:
+            if not after and target not in names:
                 # The target itself is gone, and IoTDA removed its bindings with it.
                 continue
             name, space = names.get(target, ("", ""))
             policy = policies.get(row.policy_id)
             drifts.append(
                 Drift(
-                    "unbound" if deleted else "bound",
+                    "bound" if after else "unbound",
                     binding_subject(row.policy_id, row.target_type, row.target_id),
                     row.target_type,
                     row.target_id,
@@ -131,7 +125,8 @@ def read_policies(client: Client, policy_ids: Iterable[str]) -> list[Model]:
     return rows
 
 
-def policy_row(policy: DevicePolicy, read_at: datetime | None = None) -> Policy:
+def policy_row(policy: DevicePolicy, read_at: datetime) -> Policy:
+    """Return the unsaved row of a policy that was requested at this time."""
     return Policy(
         policy_id=policy.policy_id,
         name=policy.policy_name,
@@ -139,7 +134,7 @@ def policy_row(policy: DevicePolicy, read_at: datetime | None = None) -> Policy:
         statements=[rule.to_json() for rule in policy.statement],
         create_time=policy.create_time,
         update_time=policy.update_time,
-        read_at=read_at or timezone.now(),
+        read_at=read_at,
     )
 
 
@@ -152,10 +147,11 @@ def binding_row(policy_id: str, target: PolicyTarget, read_at: datetime) -> Bind
     )
 
 
-def store_policy(policy: DevicePolicy) -> Policy:
-    """Store a policy that was just read."""
-    row = policy_row(policy)
-    Policies().save([row])
+def read_policy(client: Client, policy_id: str) -> Policy:
+    """Read a policy and store it; return its row."""
+    read_at = timezone.now()
+    row = policy_row(client.show_device_policy(policy_id), read_at)
+    Policies().store([row])
     return row
 
 
@@ -166,24 +162,37 @@ def refresh_bindings(client: Client, policy_id: str) -> None:
     and report it.
     """
     bindings, started = Binding.objects.filter(policy=policy_id), timezone.now()
-    keys = bindings.order_by().values_list("target_type", "target_id")
-    known = set(keys[: REREAD_LIMIT + 1])
+    keys = bindings.order_by().values_list("pk", *Bindings.key)
+    known = {tuple(key): pk for pk, *key in keys[: REREAD_LIMIT + 1]}
     few = len(known) <= REREAD_LIMIT
     targets = partial(client.show_targets_in_device_policy, policy_id)
     with ThreadPoolExecutor(2) as pool:
         policy = pool.submit(client.show_device_policy, policy_id)
         first = pool.submit(targets) if few else None
     with suppress(IotdaError):
-        store_policy(policy.result())
+        Policies().store([policy_row(policy.result(), started)])
         if first:
             found = walk(
                 lambda page: first.result() if page == FIRST_PAGE else targets(page)
             )
-            rows = [
-                binding_row(policy_id, target, started)
-                for target in islice(found, REREAD_LIMIT)
-            ]
-            Bindings().save(rows)
-            gone = known - {(row.target_type, row.target_id) for row in rows}
-            if gone and next(found, None) is None:
-                bindings.filter(read_at__lt=started).delete()
+            listed = islice(found, REREAD_LIMIT)
+            rows = [binding_row(policy_id, target, started) for target in listed]
+            gone = store_listed(rows, known)
+            if next(found, None) is None:
+                Bindings().delete_gone(gone, started, started)
+
+
+def store_listed(rows: Sequence[Binding], known: Mapping[Key, int]) -> set[Key]:
+    """Store listed bindings of one policy. Return which of the known ones are missing.
+
+    `known` are the primary keys of the stored bindings. Rows that are only confirmed need
+    no transaction.
+    """
+    mirror = Bindings()
+    listed = {mirror.key_of(row): row for row in rows}
+    again = [known[key] for key in listed.keys() & known.keys()]
+    for row in rows[:1]:
+        older = Binding.objects.filter(pk__in=again, read_at__lt=row.read_at)
+        older.update(read_at=row.read_at)
+    mirror.store(row for key, row in listed.items() if key not in known)
+    return known.keys() - listed.keys()

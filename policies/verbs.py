@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from devices.models import Space
 from iotda_admin.access.scope import AnyUser
 from iotda_admin.core.ids import Lookup
+from iotda_admin.inventory.mirror import Change
 from iotda_admin.iotda import (
     BIND_LIMIT,
     Client,
@@ -43,7 +44,7 @@ from iotda_admin.operations.verbs import (
 from iotda_admin.operations.web.forms import TargetsForm
 from policies.cli import PolicyOptions
 from policies.forms import BindForm, PolicyForm, device_lookup
-from policies.models import Policy, TargetType, binding_subject
+from policies.models import Binding, Policy, TargetType, binding_subject
 from policies.sync import Bindings, refresh_bindings
 from policies.targets import bindings_of, devices_of, known_targets, other_space
 
@@ -102,15 +103,35 @@ class BindingInventory(VerbInventory):
         have = set(bindings_of(about, ids).values_list("target_id", flat=True))
         return {id: (id in have) == self.bound for id in ids}
 
-    def apply(self, operation: Operation, ids: Sequence[str]) -> None:
+    def apply(
+        self, operation: Operation, ids: Sequence[str], already: Sequence[str]
+    ) -> None:
+        # In a fixed order: two transactions must not wait for each other.
+        keys = [(operation.policy_id, operation.target_type, id) for id in sorted(ids)]
+        now = timezone.now()
+        if already:
+            changes = self.changes_outside(operation, already)
+            Bindings().record_changes(changes, operation, now)
         if self.bound:
             # Not bulk_create: its objects would cost more than all other writes of a bind.
-            now = timezone.now()
-            about = (operation.policy_id, operation.target_type)
             with connection.cursor() as cursor:
-                cursor.executemany(UPSERT_BINDING, [(*about, id, now) for id in ids])
+                cursor.executemany(UPSERT_BINDING, [(*key, now) for key in keys])
         else:
-            Bindings().remove(bindings_of(operation, ids))
+            Bindings().remove(keys)
+
+    def changes_outside(
+        self, operation: Operation, already: Sequence[str]
+    ) -> list[Change]:
+        """Return what the inventory did not know of targets that already were so."""
+        stored = {row.target_id: row for row in bindings_of(operation, already)}
+        if not self.bound:
+            return [Change(None, row) for row in stored.values()]
+        about = {
+            "policy_id": operation.policy_id,
+            "target_type": operation.target_type,
+        }
+        new = [Binding(target_id=id, **about) for id in already if id not in stored]
+        return [Change(row, None) for row in new]
 
 
 class PolicyVerb(PolicyOptions, Verb):

@@ -44,7 +44,7 @@ from policies.forms import BindForm, PolicyForm
 from policies.models import Binding, Policy, TargetType
 from policies.permissions import theirs, visible_bindings, visible_policies
 from policies.selection import TargetSelection, select_targets
-from policies.sync import store_policy
+from policies.sync import read_policy
 from policies.targets import known_targets, names_of_targets
 
 
@@ -73,7 +73,7 @@ def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
     """Read the policy from IoTDA; if that fails, show the inventory's row and say so."""
     error = None
     try:
-        row = store_policy(client().show_device_policy(policy_id))
+        row = read_policy(client(), policy_id)
     except IotdaError as refusal:
         error = refusal
         row = known_policy(request.user, policy_id, gone=refusal.not_found)

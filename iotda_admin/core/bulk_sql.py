@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import connection
-from django.db.models import Field, Model
+from django.db.models import AutoField, Field, Model
 from django.db.models.expressions import RawSQL
 
 
@@ -61,6 +61,40 @@ def update_rows(
     sql = f"UPDATE {quote(model._meta.db_table)} SET {values} WHERE {quote(key)} = %s"  # noqa: S608
     with connection.cursor() as cursor:
         cursor.executemany(sql, list(rows))
+
+
+def upsert_rows(
+    rows: Sequence[Model], key: Sequence[str], update: Sequence[str] = ()
+) -> set[tuple[Any, ...]]:
+    """Insert rows, or update the fields `update` of those whose key exists.
+
+    A stored row stays as it is if its `read_at` is later, or without `update`. Return the
+    keys of the rows that were written.
+    """
+    if not rows:
+        return set()
+    meta, quote = rows[0]._meta, connection.ops.quote_name
+    fields = [f for f in meta.concrete_fields if not isinstance(f, AutoField)]
+    column = {field.attname: str(field.column) for field in fields}
+    values = [
+        f.get_db_prep_save(f.pre_save(row, True), connection)
+        for row in rows
+        for f in fields
+    ]
+    into = table_with_columns(meta.db_table, list(column.values()))
+    marks = ", ".join([f"({', '.join(['%s'] * len(fields))})"] * len(rows))
+    keys = ", ".join(quote(column[name]) for name in key)
+    updated = [quote(column[name]) for name in update]
+    sets = ", ".join(f"{name} = excluded.{name}" for name in updated)
+    newer = f"{quote(meta.db_table)}.read_at <= excluded.read_at"
+    action = f"UPDATE SET {sets} WHERE {newer}" if update else "NOTHING"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {into} VALUES {marks}"  # noqa: S608
+            f" ON CONFLICT ({keys}) DO {action} RETURNING {keys}",
+            values,
+        )
+        return set(cursor.fetchall())
 
 
 def values_subquery(values: Sequence[str]) -> RawSQL:

@@ -1,4 +1,4 @@
-"""Drift: what a sync finds changed in IoTDA although no operation of ours changed it."""
+"""Drift: what a read of IoTDA shows changed although no operation of ours changed it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from iotda_admin.audit.models import Event, Outcome
 from iotda_admin.audit.record import record_event
 from iotda_admin.core.bulk_sql import values_subquery
-from iotda_admin.operations.models import Chunk, Target
+from iotda_admin.operations.models import Chunk, Operation, Target
 
 # A listing may show what one of our operations did only after a while (assumed).
 SETTLING_TIME = timedelta(minutes=1)
@@ -46,12 +46,15 @@ GROUP = attrgetter(
 )
 
 
-def record_drift(found: Sequence[Drift], read_at: datetime) -> None:
+def record_drift(
+    found: Sequence[Drift], read_at: datetime, not_by: Operation | None = None
+) -> None:
     """Record the changes that no operation of ours explains, equal ones in one event.
 
     read_at: when the first of them was read
+    not_by: an operation that had changed nothing yet at that time
     """
-    ours = explained_subjects(found, read_at)
+    ours = explained_subjects(found, read_at, not_by)
     unexplained = [drift for drift in found if drift.subject not in ours]
     for group, drifts in groupby(sorted(unexplained, key=GROUP), GROUP):
         change, target_type, space, policy_id, policy_name, before, after = group
@@ -72,7 +75,9 @@ def record_drift(found: Sequence[Drift], read_at: datetime) -> None:
         )
 
 
-def explained_subjects(found: Sequence[Drift], read_at: datetime) -> set[str]:
+def explained_subjects(
+    found: Sequence[Drift], read_at: datetime, not_by: Operation | None
+) -> set[str]:
     """Return the subjects that an operation of ours may have changed, or has just changed."""
     if not found:
         return set()
@@ -85,6 +90,8 @@ def explained_subjects(found: Sequence[Drift], read_at: datetime) -> set[str]:
         target_id__in=values_subquery([drift.target_id for drift in found]),
         subject__in=values_subquery([drift.subject for drift in found]),
     )
+    if not_by:
+        targets = targets.exclude(operation=not_by)
     return set(targets.order_by().values_list("subject", flat=True))
 
 

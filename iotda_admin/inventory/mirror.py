@@ -1,28 +1,49 @@
 """Listings of IoTDA, and the tables that mirror them."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from datetime import datetime
 from functools import cache
 from itertools import batched
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import Model, QuerySet
+from django.db import OperationalError, connection
+from django.db.models import Model
 from django.utils import timezone
 from django.utils.module_loading import autodiscover_modules
 
-from iotda_admin.core.bulk_sql import insert_rows
+from iotda_admin.core.bulk_sql import insert_rows, upsert_rows, values_subquery
 from iotda_admin.core.search_text import search_text_fields
 from iotda_admin.inventory.drift import Drift, record_drift
-from iotda_admin.inventory.models import MirrorState, RemovedRow, SyncRun
+from iotda_admin.inventory.models import MirrorState, RemovedRow
 from iotda_admin.iotda import Client, FetchPage, ListingPage, PageQuery, walk_windows
+from iotda_admin.operations.audit_log import audited_transaction
+from iotda_admin.operations.models import Operation
 from iotda_admin.rate.retries import retrying
 
 BATCH_SIZE = 500
 # IoTDA is asked for so many of the rows that a listing left out before the next ones.
 ASKED_AT_ONCE = 200
+READ_AT = attrgetter("read_at")
+
+
+type Key = tuple[Any, ...]
+
+
+class Change(NamedTuple):
+    """A row as IoTDA has it now, and as it was stored; None where it did not exist."""
+
+    after: Any
+    before: Any
 
 
 class Mirror:
@@ -39,6 +60,8 @@ class Mirror:
     # The fields that identify a row, and those that a sync overwrites.
     key: Sequence[str]
     fields: Sequence[str]
+    # The fields that show a drift, as new and missing rows do; None: nothing is a drift.
+    compared: Sequence[str] | None = None
 
     @property
     def table(self) -> str:
@@ -51,11 +74,8 @@ class Mirror:
     def refresh(self, client: Client, progress: Callable[[int], None]) -> None:
         """Store the whole listing, and delete the rows that IoTDA no longer has."""
         started = timezone.now()
-        # What the first sync finds is no change.
-        synced = MirrorState.objects.filter(table=self.table).exclude(fresh_at=None)
-        compare = synced.exists()
         for rows in self.pages(client):
-            self.save_newer(rows, compare=compare)
+            self.store(rows)
             progress(len(rows))
         self.delete_missing(client, started, progress)
 
@@ -71,16 +91,10 @@ class Mirror:
         while rows := list(left_out.order_by("read_at", "pk")[:ASKED_AT_ONCE]):
             asked_at = timezone.now()
             found = self.find(client, rows)
-            self.save_newer(found)
+            self.store(found)
             there = {self.key_of(row) for row in found}
-            gone = [row.pk for row in rows if self.key_of(row) not in there]
-            with transaction.atomic():
-                # Not those that were read again or removed by an operation meanwhile.
-                still = left_out.filter(pk__in=gone).select_for_update()
-                deleted = list(still.order_by("pk"))
-                drifts = self.drifts(deleted, deleted=True)
-                left_out.filter(pk__in=[row.pk for row in deleted]).delete()
-                record_drift(drifts, asked_at)
+            gone = {self.key_of(row) for row in rows} - there
+            self.delete_gone(gone, started, asked_at)
             progress(0)
             if there:
                 return
@@ -93,70 +107,135 @@ class Mirror:
             {key: row for row in listed if (key := self.key_of(row)) in keys}.values()
         )
 
-    def drifts(self, rows: Sequence[Any], *, deleted: bool = False) -> list[Drift]:
-        """Return how these rows, not saved yet, differ from what is stored.
-
-        `deleted`: IoTDA no longer has them.
-        """
+    def drifts(self, changes: Sequence[Change]) -> list[Drift]:
+        """Return which of these changes are to be recorded, in words for the trail."""
         return []
 
-    def save(self, rows: Sequence[Model]) -> None:
-        """Insert or update rows that were read just now."""
-        for row in rows:
-            clip_values(row)
-        self.model._default_manager.bulk_create(
-            rows,
-            update_conflicts=True,
-            unique_fields=list(self.key),
-            update_fields=[*self.fields, "read_at", *search_text_fields(self.model)],
-            batch_size=BATCH_SIZE,
-        )
-
-    def save_newer(self, rows: Sequence[Model], *, compare: bool = False) -> None:
+    def store(self, rows: Iterable[Model], *, not_by: Operation | None = None) -> None:
         """Insert or update rows, except those that are known from a later time.
 
-        With `compare`, record what changed without an operation of ours.
+        Record what changed without an operation of ours. `not_by` is an operation that
+        had changed nothing yet when the rows were read.
         """
-        with transaction.atomic():
-            newer = self.without_newer(rows)
-            drifts = self.drifts(newer) if compare else []
-            self.save(newer)
-            if drifts:
-                record_drift(drifts, min(row.read_at for row in newer))
+        latest = {self.key_of(row): row for row in sorted(rows, key=READ_AT)}
+        for row in latest.values():
+            clip_values(row)
+        # In a fixed order: two transactions must not wait for each other.
+        for batch in batched(sorted(latest.items()), BATCH_SIZE):
+            if self.compared is None:
+                self.upsert([row for _key, row in batch])
+                continue
+            try:
+                self.store_compared(dict(batch), not_by)
+            except OperationalError:
+                if connection.in_atomic_block:
+                    raise
+                # A deadlock with a worker that writes the results of several operations.
+                self.store_compared(dict(batch), not_by)
 
-    def without_newer(self, rows: Sequence[Any]) -> list[Any]:
-        """Return the rows, each once, that are newer than what is stored or removed."""
-        # One statement cannot write a row twice.
-        latest = {self.key_of(row): row for row in rows}
-        if not latest:
-            return []
-        first, since = self.key[0], min(row.read_at for row in rows)
-        names = {getattr(row, first) for row in rows}
-        newer = self.model._default_manager.filter(
-            **{f"{first}__in": names}, read_at__gt=since
+    def upsert(self, rows: Sequence[Model]) -> None:
+        columns = [*self.fields, "read_at", *search_text_fields(self.model)]
+        upsert_rows(rows, self.key, columns)
+
+    def store_compared(self, rows: Mapping[Key, Any], not_by: Operation | None) -> None:
+        with audited_transaction():
+            stored = self.lock(rows)
+            new = self.without_removed(
+                {key: row for key, row in rows.items() if key not in stored}
+            )
+            inserted = upsert_rows(list(new.values()), self.key)
+            changes = [
+                Change(row, stored.get(key))
+                for key, row in rows.items()
+                if key in inserted
+                or (key in stored and stored[key].read_at <= row.read_at)
+            ]
+            self.upsert([change.after for change in changes if change.before])
+            self.record_changes(changes, not_by)
+            # Another transaction was faster: compare with what it has inserted.
+            late = {key: new[key] for key in new.keys() - inserted}
+            if late:
+                self.store_compared(late, not_by)
+
+    def is_changed(self, change: Change) -> bool:
+        after, before = change
+        return not (after and before) or any(
+            getattr(after, name) != getattr(before, name)
+            for name in self.compared or ()
         )
-        known = newer.order_by().select_for_update().values_list(*self.key, "read_at")
-        removed = RemovedRow.objects.filter(table=self.table, removed_at__gt=since)
-        times = [(tuple(key), at) for *key, at in known]
-        removals = removed.values_list("key", "removed_at")
-        times += [(tuple(json.loads(key)), at) for key, at in removals]
-        for identity, at in times:
-            if identity in latest and latest[identity].read_at < at:
-                del latest[identity]
-        return list(latest.values())
 
-    def remove(self, rows: QuerySet[Any]) -> None:
+    def lock(self, keys: Collection[Key]) -> dict[Key, Any]:
+        """Lock the rows with these keys in their order; return them by key.
+
+        They have only the fields that a drift is found by.
+        """
+        if not keys:
+            return {}
+        parts = zip(self.key, zip(*keys, strict=True), strict=True)
+        among = {f"{name}__in": sorted(set(values)) for name, values in parts}
+        found = self.model._default_manager.filter(**among).order_by(*self.key)
+        columns = ["pk", "read_at", *self.key, *(self.compared or ())]
+        rows = found.select_for_update().only(*columns)
+        return {key: row for row in rows if (key := self.key_of(row)) in keys}
+
+    def without_removed(self, rows: Mapping[Key, Any]) -> Mapping[Key, Any]:
+        """Leave out rows that an operation has removed since they were read."""
+        if not rows:
+            return {}
+        keys = values_subquery([json.dumps(key) for key in rows])
+        found = RemovedRow.objects.filter(table=self.table, key__in=keys)
+        removed = {
+            tuple(json.loads(key)): at
+            for key, at in found.order_by("removed_at").values_list("key", "removed_at")
+        }
+        return {
+            key: row
+            for key, row in rows.items()
+            if key not in removed or removed[key] < row.read_at
+        }
+
+    def delete_gone(
+        self, keys: Collection[Key], started: datetime, read_at: datetime
+    ) -> None:
+        """Delete rows that IoTDA does not have, by a read at that time.
+
+        Not those that were read again since `started`.
+        """
+        if not keys:
+            return
+        with audited_transaction():
+            stored = self.lock(keys)
+            gone = [row for row in stored.values() if row.read_at < started]
+            pks = [row.pk for row in gone]
+            rows = self.model._default_manager.filter(pk__in=pks)
+            changes = [Change(None, row) for row in rows.order_by()]
+            rows.delete()
+            self.record_changes(changes, None, read_at)
+
+    def record_changes(
+        self,
+        changes: Sequence[Change],
+        not_by: Operation | None,
+        read_at: datetime | None = None,
+    ) -> None:
+        changes = list(filter(self.is_changed, changes))
+        # What the first sync finds is no change.
+        synced = MirrorState.objects.filter(table=self.table).exclude(fresh_at=None)
+        if changes and synced.exists():
+            at = read_at or min(change.after.read_at for change in changes)
+            record_drift(self.drifts(changes), at, not_by)
+
+    def remove(self, keys: Collection[Key]) -> None:
         """Delete rows that an operation has removed from IoTDA.
 
-        A sync that runs now may have read them before, and does not store them again.
+        A read that was requested before, by a sync or a page, does not store them again.
         """
-        if SyncRun.objects.filter(state=SyncRun.State.RUNNING).exists():
-            template = RemovedRow(table=self.table)
-            keys = rows.order_by().values_list(*self.key)
-            insert_rows(template, ["key"], [(json.dumps(key),) for key in keys])
-        rows.delete()
+        template = RemovedRow(table=self.table)
+        insert_rows(template, ["key"], [(json.dumps(key),) for key in sorted(keys)])
+        pks = [row.pk for row in self.lock(keys).values()]
+        self.model._default_manager.filter(pk__in=pks).delete()
 
-    def key_of(self, row: Any) -> tuple[Any, ...]:
+    def key_of(self, row: Any) -> Key:
         return tuple(getattr(row, name) for name in self.key)
 
 

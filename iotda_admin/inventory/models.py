@@ -71,7 +71,7 @@ class MirrorState(models.Model):
 
 
 class RemovedRow(models.Model):
-    """A row of a mirror that an operation removed while a sync was running."""
+    """A row of a mirror that an operation removed: an earlier read does not restore it."""
 
     table = models.CharField(max_length=64)
     # The values of the mirror's key, as JSON.
@@ -80,7 +80,7 @@ class RemovedRow(models.Model):
 
     class Meta:
         default_permissions = ()
-        indexes = [models.Index(fields=["table", "removed_at"])]
+        indexes = [models.Index(fields=["table", "key"])]
 
     def __str__(self) -> str:
         return f"{self.key} of {self.table}"

@@ -20,6 +20,8 @@ State = SyncRun.State
 SILENCE_SECONDS = 120
 # After a failed sync the next one starts sooner than INVENTORY_REFRESH says.
 RETRY_SECONDS = 30
+# A page that was requested before a removal is stored sooner than this after it.
+PAGE_READ_TIME = timedelta(minutes=5)
 
 
 def request_sync() -> SyncRun:
@@ -130,6 +132,8 @@ def finish_run(run: SyncRun, state: State, error: str = "") -> None:
         state=state, finished_at=timezone.now(), error=error[:600]
     )
     run.refresh_from_db()
-    RemovedRow.objects.filter(removed_at__lt=run.started_at or timezone.now()).delete()
+    # No read that began before their removal is under way any more.
+    started = run.started_at or timezone.now()
+    RemovedRow.objects.filter(removed_at__lt=started - PAGE_READ_TIME).delete()
     keep = SyncRun.objects.values_list("pk", flat=True)[:200]
     SyncRun.objects.exclude(pk__in=list(keep)).delete()

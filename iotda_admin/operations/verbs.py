@@ -11,7 +11,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -100,12 +100,25 @@ type Standing = Mapping[str, bool]
 type StoodBefore = Mapping[str, bool | None]
 
 
+class Seen(NamedTuple):
+    """What IoTDA showed of a target.
+
+    read_at  when it was requested
+    changed  whether our change may have been made by then
+    """
+
+    item: Any
+    read_at: datetime
+    changed: bool
+
+
 @dataclass(slots=True)
 class VerbRequest:
     """The targets of one operation that IoTDA is asked to change, or asked about.
 
     stood_before  the targets, by ID
     seen          what IoTDA showed of the targets meanwhile; ``VerbInventory.store`` gets it
+    resent        an earlier attempt may have changed them
     heartbeat     to be called during a long read: it keeps the lease alive
     task_name     the name of the batch task, if the targets go as one
     spaces        the resource spaces in which the actor may act now; None: all
@@ -113,7 +126,8 @@ class VerbRequest:
 
     operation: Operation
     stood_before: dict[str, bool | None]
-    seen: list[Any] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)
+    resent: bool = False
     heartbeat: Callable[[], None] = lambda: None
     task_name: str = ""
     spaces: frozenset[str] | None = None
@@ -184,11 +198,16 @@ class VerbInventory:
         """
         return {}
 
-    def store(self, seen: Sequence[Any]) -> None:
-        """Store what a request saw at IoTDA."""
+    def store(self, operation: Operation, seen: Sequence[Seen]) -> None:
+        """Store what requests of an operation saw at IoTDA."""
 
-    def apply(self, operation: Operation, ids: Sequence[str]) -> None:
-        """Store that these targets are now as requested."""
+    def apply(
+        self, operation: Operation, ids: Sequence[str], already: Sequence[str]
+    ) -> None:
+        """Store that these targets are now as requested.
+
+        `already` are those of them that IoTDA refused because they were so before.
+        """
 
     def batch_task_ended(self) -> None:
         """React to the last outcome of a batch task."""

@@ -10,7 +10,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from devices.models import Device, Product, Space
-from devices.sync import store_device
+from devices.sync import read_device
 from iotda_admin.access.actor import Actor
 from iotda_admin.core.search_text import MAX_LENGTH, normalize_text
 from iotda_admin.inventory.models import SyncRun
@@ -48,7 +48,7 @@ def register(cloud: Cloud, device_id: str, name: str) -> None:
 def named(inventory: Cloud) -> Cloud:
     for device_id, name in NAMES.items():
         register(inventory, device_id, name)
-        store_device(connection.client().show_device(device_id))
+        read_device(connection.client(), device_id)
     return inventory
 
 

@@ -1,3 +1,3 @@
-from tests.operations.conftest import record_operation, start_operation
+from tests.operations.conftest import platform, record_operation, start_operation
 
-__all__ = ["record_operation", "start_operation"]
+__all__ = ["platform", "record_operation", "start_operation"]

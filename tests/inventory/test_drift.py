@@ -7,14 +7,18 @@ import pytest
 from django.test import Client
 
 from devices.models import Device
+from devices.sync import read_device
 from iotda_admin.audit.models import Event
 from iotda_admin.inventory.models import MirrorState, SyncRun
 from iotda_admin.inventory.sync import run_sync
-from iotda_admin.operations.models import Operation
+from iotda_admin.operations.execution.batch_tasks import poll_due_tasks
+from iotda_admin.operations.models import Chunk, Operation
 from iotda_admin.rate import connection
-from policies.models import Policy
+from policies.models import Binding, Policy
+from policies.sync import refresh_bindings
 from tests.cloud import Cloud
 from tests.conftest import make_user
+from tests.operation_helpers import run_workers
 
 
 def sync_again() -> None:
@@ -135,6 +139,99 @@ def test_the_page_of_the_device_shows_a_drift(
     other_user: Any = Client()
     other_user.force_login(make_user("operator", other.app_id))
     assert other_user.get(f"/devices/{device}/").status_code == 404
+
+
+def test_the_page_that_reads_a_change_first_records_it_once(
+    inventory: Cloud, viewer: Client, device: str
+) -> None:
+    inventory.call("PATCH", f"devices/{device}", json={"status": "FROZEN"})
+    text = viewer.get(f"/devices/{device}/").text
+    assert "Frozen outside IoTDA Admin" in text
+    viewer.get(f"/devices/{device}/")
+    sync_again()
+    assert drifts() == [("frozen", [device])]
+
+
+def test_a_reread_before_a_bind_records_changed_bindings_once(
+    inventory: Cloud, device: str
+) -> None:
+    policy = inventory.known_ids["policy"]
+    gone = min(inventory.bound(policy))
+    inventory.call("POST", "bindings", json={"policy_id": policy, "target_id": device})
+    inventory.call(
+        "DELETE", "bindings", params={"policy_id": policy, "target_id": gone}
+    )
+    refresh_bindings(connection.client(), policy)
+    assert drifts() == [("bound", [device]), ("unbound", [gone])]
+    refresh_bindings(connection.client(), policy)
+    sync_again()
+    assert len(drifts()) == 2
+
+
+def test_the_read_before_a_freeze_records_a_freeze_outside(
+    inventory: Cloud, start_operation: Callable[..., Operation], device: str
+) -> None:
+    inventory.call("PATCH", f"devices/{device}", json={"status": "FROZEN"})
+    operation = start_operation("device.freeze", device)
+    assert operation.targets.get().state == "already"
+    sync_again()
+    assert drifts() == [("frozen", [device])]
+
+
+def test_the_read_before_a_second_attempt_may_show_the_first(
+    inventory: Cloud, record_operation: Callable[..., Operation], device: str
+) -> None:
+    record_operation("device.freeze", device)
+    Chunk.objects.update(attempts=1)
+    inventory.call("PATCH", f"devices/{device}", json={"status": "FROZEN"})
+    run_workers()
+    assert Device.objects.get(pk=device).status == "FROZEN"
+    assert drifts() == []
+
+
+def test_the_reads_around_an_unfreeze_are_no_drift(
+    inventory: Cloud, start_operation: Callable[..., Operation], device: str
+) -> None:
+    start_operation("device.freeze", device)
+    start_operation("device.unfreeze", device)
+    assert Device.objects.get(pk=device).status == "OFFLINE"
+    sync_again()
+    assert drifts() == []
+
+
+def test_a_batch_task_that_finds_devices_frozen_records_it(
+    platform: Cloud, start_operation: Callable[..., Operation], device: str
+) -> None:
+    platform.call("PATCH", f"devices/{device}", json={"status": "FROZEN"})
+    operation = start_operation("device.freeze", *platform.free(8))
+    run_workers()
+    Chunk.objects.update(due_at=operation.created_at)
+    poll_due_tasks()
+    assert operation.targets.get(target_id=device).state == "already"
+    sync_again()
+    assert drifts() == [("frozen", [device])]
+
+
+def test_a_bind_of_a_target_that_has_the_policy_records_it(
+    inventory: Cloud, start_operation: Callable[..., Operation], device: str
+) -> None:
+    inventory.switch(already_bound="failure")
+    policy = inventory.known_ids["other_policy"]
+    inventory.call("POST", "bindings", json={"policy_id": policy, "target_id": device})
+    operation = start_operation("policy.bind", device)
+    assert operation.targets.get().state == "already"
+    assert Binding.objects.filter(policy=policy, target_id=device).exists()
+    sync_again()
+    assert drifts() == [("bound", [device])]
+
+
+def test_a_page_records_no_drift_before_the_first_sync(
+    inventory: Cloud, device: str
+) -> None:
+    MirrorState.objects.all().delete()
+    inventory.call("PATCH", f"devices/{device}", json={"status": "FROZEN"})
+    read_device(connection.client(), device)
+    assert drifts() == []
 
 
 def test_the_audit_trail_is_filtered_by_drift(

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from devices.models import Device, Product, Space
-from devices.sync import Devices, store_device
+from devices.sync import Devices, device_row, read_device
 from iotda_admin.inventory import sync
 from iotda_admin.inventory.models import MirrorState, SyncRun
 from iotda_admin.rate import connection
@@ -97,7 +97,7 @@ def test_a_sync_does_not_overwrite_newer_rows(inventory: Cloud) -> None:
     device = inventory.known_ids["online"]
     long_ago = timezone.now() - timedelta(seconds=5)
     inventory.call("PATCH", f"devices/{device}", json={"status": "FROZEN"})
-    store_device(connection.client().show_device(device))
+    read_device(connection.client(), device)
     older = Device(
         device_id=device,
         node_id="n",
@@ -105,30 +105,27 @@ def test_a_sync_does_not_overwrite_newer_rows(inventory: Cloud) -> None:
         node_type="GATEWAY",
         read_at=long_ago,
     )
-    Devices().save_newer([older])
+    Devices().store([older])
     assert Device.objects.get(pk=device).status == "FROZEN"
 
 
-def test_a_sync_stores_no_row_that_an_operation_removed_meanwhile(
+def test_an_earlier_read_stores_no_row_that_an_operation_removed_meanwhile(
     inventory: Cloud,
 ) -> None:
     row, binding = Device.objects.first(), Binding.objects.first()
     row.read_at = binding.read_at = timezone.now()
-    SyncRun.objects.create(
-        state="running", started_at=timezone.now(), alive_at=timezone.now()
-    )
-    Devices().remove(Device.objects.filter(pk=row.pk))
-    Bindings().remove(Binding.objects.filter(pk=binding.pk))
-    Devices().save_newer([row])
+    Devices().remove([(row.pk,)])
+    Bindings().remove([Bindings().key_of(binding)])
+    Devices().store([row])
     binding.pk = None
-    Bindings().save_newer([binding])
+    Bindings().store([binding])
     assert not Device.objects.filter(pk=row.pk).exists()
     assert not Binding.objects.filter(
         policy=binding.policy_id, target_id=binding.target_id
     ).exists()
     # IoTDA has it again.
     row.read_at = timezone.now()
-    Devices().save_newer([row])
+    Devices().store([row])
     assert Device.objects.filter(pk=row.pk).exists()
 
 
@@ -274,9 +271,10 @@ def test_a_failed_listing_does_not_keep_the_others_from_their_sync(
 def test_a_value_that_is_too_long_does_not_stop_a_sync(inventory: Cloud) -> None:
     """PostgreSQL rejects a value longer than its column; SQLite stores it."""
     device = connection.client().show_device(inventory.known_ids["online"])
-    store_device(
-        replace(device, status="S" * 40, device_name="n" * 400, description="d" * 3000)
+    long = replace(
+        device, status="S" * 40, device_name="n" * 400, description="d" * 3000
     )
+    Devices().store([device_row(long, timezone.now())])
     row = Device.objects.get(pk=device.device_id)
     assert (len(row.status), len(row.name), len(row.description)) == (16, 256, 2048)
 

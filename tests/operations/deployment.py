@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from django.db import connection
 
 from tests.cloud import ROOT, Cloud
 
@@ -110,6 +111,14 @@ def until(holds: Any) -> Any:
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
     return found
+
+
+def a_session_waits() -> bool:
+    """Return whether a session of PostgreSQL waits for a lock of another one."""
+    waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' limit 1"
+    with connection.cursor() as cursor:
+        cursor.execute(waiting)
+        return cursor.fetchone() is not None
 
 
 def answers(url: str) -> bool:

@@ -27,7 +27,7 @@ from iotda_admin.rate.connection import client
 from tests.cloud import Cloud
 from tests.conftest import HTMX, signed_in
 from tests.operation_helpers import outcome_counts, run_workers, write_requests
-from tests.operations.deployment import until
+from tests.operations.deployment import a_session_waits, until
 
 
 @pytest.fixture
@@ -149,12 +149,6 @@ def aside_cancel(operation: Any, actor: Actor) -> Any:
         return cancel_operation(operation, actor)
     finally:
         database.close()
-
-
-def a_session_waits() -> Any:
-    with database.cursor() as cursor:
-        cursor.execute("select 1 from pg_stat_activity where wait_event_type = 'Lock'")
-        return cursor.fetchone()
 
 
 def test_the_cancel_page_shows_how_many_targets_are_left(

@@ -151,9 +151,9 @@ def reconcile_operation(
         read.postpone(error)
         return
     read.stood_before = read.inventory_before_loss()
-    with transaction.atomic():
+    with audited_transaction():
         lock_operation(operation_id)
-        verb.inventory.store(request.seen)
+        verb.inventory.store(read.operation, request.seen)
     read.record(found)
 
 

@@ -113,10 +113,11 @@ class OperationWriter:
     def write(self, results: Sequence[ChunkResult]) -> None:
         locked = still_leased(result.leased for result in results).select_for_update()
         own = set(locked.values_list("pk", flat=True))
+        results = [each for each in results if each.leased.chunk.pk in own]
+        seen = [each for result in results for each in result.leased.request.seen]
+        self.verb.inventory.store(self.operation, seen)
         for result in results:
-            if result.leased.chunk.pk in own:
-                self.verb.inventory.store(result.leased.request.seen)
-                self.write_result(result)
+            self.write_result(result)
         self.write_answered_chunks()
         self.buffer.write()
         self.count_strikes()
@@ -310,6 +311,8 @@ class OutcomeBuffer:
         self.single_targets: dict[TargetOutcome, list[str]] = defaultdict(list)
         # Targets that are now as the operation requested.
         self.succeeded: list[str] = []
+        # Those that IoTDA refused because they were so before the operation.
+        self.already: list[str] = []
 
     def add(self, chunk: Chunk, outcomes: Outcomes, *, whole: bool = False) -> None:
         """`whole`: these are all sent targets of the chunk."""
@@ -322,6 +325,12 @@ class OutcomeBuffer:
         self.succeeded += [
             id for id, outcome in outcomes.items() if outcome.state in Target.DONE
         ]
+        if chunk.attempts == 1:
+            self.already += [
+                id
+                for id, outcome in outcomes.items()
+                if outcome.state == State.ALREADY and outcome.code
+            ]
 
     def write(self) -> None:
         for outcome, chunks in self.whole_chunks.items():
@@ -338,7 +347,7 @@ class OutcomeBuffer:
             ).update(**outcome_columns(outcome))
         if self.succeeded:
             inventory = get_verb(self.operation.verb).inventory
-            inventory.apply(self.operation, self.succeeded)
+            inventory.apply(self.operation, self.succeeded, self.already)
 
 
 def mark_already(outcomes: Outcomes, stood_before: StoodBefore) -> Outcomes:
