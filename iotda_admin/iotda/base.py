@@ -82,14 +82,14 @@ class BaseClient:
         self._deadline = deadline
         self._observer = observer
         self._rate_limiter = rate_limiter
-        self._check: Callable[[], None] = lambda: None
+        self._check: Callable[[bool], None] = lambda _write: None
         self._transport = Transport(pool_size=pool_size, **connecting)
 
-    def checking(self, check: Callable[[], None]) -> Self:
+    def checking(self, check: Callable[[bool], None]) -> Self:
         """Return this client with `check` before each request, on the same connections.
 
-        `check` runs after the rate limiter. The IotdaError that it raises replaces the
-        request.
+        `check` runs after the rate limiter and gets whether the request changes
+        something. The IotdaError that it raises replaces the request.
         """
         other = copy(self)
         other._check = check
@@ -168,7 +168,7 @@ class BaseClient:
         if self._rate_limiter:
             self._rate_limiter.acquire(endpoint.name)
         budget.ends += monotonic() - started  # the deadline does not count this wait
-        self._check()
+        self._check(endpoint.write)
         try:
             return self._transport.send(request)
         except WIRE_ERRORS as exc:

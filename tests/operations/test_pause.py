@@ -1,10 +1,15 @@
 """An operation pauses after several calls in a row with the same refusal."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection as database
+from django.db import transaction
 from django.test import Client
 from pytest_django import Settings
 
@@ -12,9 +17,16 @@ from iotda_admin.access.actor import Actor
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.cli.command import VerbCommand
 from iotda_admin.operations.execution import reconciliation
+from iotda_admin.operations.execution.leases import (
+    lease_chunk,
+    lease_due_chunks,
+    operations_with_due_chunks,
+)
 from iotda_admin.operations.execution.lifecycle import (
     cancel_operation,
     continue_operation,
+    lock_operation,
+    pause_operation,
 )
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.services import Conflict, dispatch
@@ -23,6 +35,7 @@ from iotda_admin.rate.connection import client
 from tests.cloud import Cloud
 from tests.conftest import HTMX, signed_in
 from tests.operation_helpers import outcome_counts, run_workers, write_requests
+from tests.operations.deployment import a_session_waits, until
 
 WORDS = "The instance is being moved."
 
@@ -257,6 +270,84 @@ def test_another_answer_pauses_it_again(
     assert outcome_counts(operation)["pending"] > 0
     assert (operation.state, operation.refusal_code) == ("paused", "IOTDA.014000")
     assert operation.accepted_refusals == ["IOTDA.019999"]
+
+
+@contextmanager
+def slow_worker() -> Iterator[Future[None]]:
+    """Run a worker with two senders beside this block."""
+
+    def run() -> None:
+        try:
+            run_workers()
+        finally:
+            database.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(run)
+
+
+def pause(operation: Operation, _actor: Actor) -> None:
+    with transaction.atomic():
+        pause_operation(lock_operation(operation.pk))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("halt", [pause, cancel_operation])
+def test_another_worker_begins_no_call_once_it_is_halted(
+    halt: Callable[[Operation, Actor], object],
+    record_operation: Callable[..., Operation],
+    inventory: Cloud,
+    actor: Actor,
+    settings: Settings,
+) -> None:
+    settings.IOTDA_IN_FLIGHT = 2
+    inventory.fault("FreezeDevice", "latency", seconds=0.5)
+    operation = record_operation("device.freeze", *inventory.free(10))
+    with slow_worker() as worker:
+        until(lambda: operation.chunks.filter(state="sent").count() == 4)
+        until(lambda: len(write_requests(inventory)) > 0)
+        halt(operation, actor)
+        time.sleep(0.1)  # what was on its way arrives
+        begun = len(write_requests(inventory))
+        worker.result(20)
+    assert len(write_requests(inventory)) == begun
+    counts = outcome_counts(operation)
+    state = "pending" if operation.paused else "cancelled"
+    assert counts == {"ok": begun, state: 10 - begun}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_with_an_old_schedule_leases_nothing_of_a_paused_operation(
+    record_operation: Callable[..., Operation], inventory: Cloud, actor: Actor
+) -> None:
+    operation = record_operation("device.freeze", *inventory.free(3))
+    known = operations_with_due_chunks()
+    pause(operation, actor)
+    assert lease_due_chunks(known, 3) == []
+    assert lease_chunk(operation.chunks.first()) is None
+    assert outcome_counts(operation) == {"pending": 3}
+
+
+@pytest.mark.skipif("database.vendor != 'postgresql'", reason="SQLite has one writer")
+@pytest.mark.django_db(transaction=True)
+def test_a_pause_waits_for_chunks_that_are_being_leased(
+    record_operation: Callable[..., Operation], inventory: Cloud, actor: Actor
+) -> None:
+    operation = record_operation("device.freeze", *inventory.free(4))
+
+    def pause_beside() -> None:
+        try:
+            pause(operation, actor)
+        finally:
+            database.close()
+
+    with ThreadPoolExecutor(1) as aside:
+        with transaction.atomic():
+            assert len(lease_due_chunks(operations_with_due_chunks(), 1)) == 1
+            paused = aside.submit(pause_beside)
+            until(a_session_waits)
+        paused.result(20)
+    assert Event.objects.get(kind="operation.paused").detail["not_sent"] == 3
 
 
 def test_the_command_line_says_that_it_is_paused(

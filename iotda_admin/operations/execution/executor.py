@@ -28,7 +28,9 @@ from iotda_admin.operations.execution.leases import (
     lease_chunk,
 )
 from iotda_admin.operations.execution.result_writer import ChunkResult, write_results
-from iotda_admin.operations.models import Chunk
+from iotda_admin.operations.models import Chunk, Operation
+from iotda_admin.rate import own_connection
+from iotda_admin.rate.own_connection import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ log = logging.getLogger(__name__)
 SHUTDOWN_SECONDS = 6.0
 # Results that arrive within this time are written in one transaction.
 GROUP_SECONDS = 0.02
+HALTED = "SELECT 1 FROM operations_operation WHERE id = %(id)s AND state <> 'running'"
 
 
 # Returns whether this process is to stop.
@@ -53,21 +56,27 @@ def execute_leased_chunk(leased: LeasedChunk, client: Client) -> None:
     write_results([send_request(leased, client)], inline=True)
 
 
-class LeaseExpired(IotdaError):
-    """Raised before a request when another process may have taken the chunk over."""
+class NotToBeSent(IotdaError):
+    """Raised before a request that must not be made any more."""
 
 
-def send_request(leased: LeasedChunk, client: Client) -> ChunkResult:
+def send_request(
+    leased: LeasedChunk,
+    client: Client,
+    is_halted: Callable[[Operation], bool] = lambda _operation: False,
+) -> ChunkResult:
     """Make the write request of a leased chunk; needs no database."""
 
-    def check_lease() -> None:
+    def check(write: bool) -> None:
         # Before each request: reads and the rate limit may have taken long.
         if time.monotonic() > leased.valid_until - settings.IOTDA_DEADLINE:
-            raise LeaseExpired("The lease has expired.")
+            raise NotToBeSent("The lease has expired.")
+        if write and is_halted(leased.operation):
+            raise NotToBeSent("The operation was paused, stopped or cancelled.")
 
     try:
-        answer = leased.verb.send(client.checking(check_lease), leased.request)
-    except LeaseExpired:
+        answer = leased.verb.send(client.checking(check), leased.request)
+    except NotToBeSent:
         return ChunkResult(leased)
     except IotdaError as error:
         return ChunkResult(leased, error=error)
@@ -138,10 +147,25 @@ class WorkerPool:
             if leased.operation.pk in self.stopped:
                 self.results.put(ChunkResult(leased))
                 continue
-            result = send_request(leased, self.client)
+            result = send_request(leased, self.client, self.is_halted)
             if stops_operation(result):
                 self.stopped.add(leased.operation.pk)
             self.results.put(result)
+
+    def is_halted(self, operation: Operation) -> bool:
+        """Read whether another process has paused, stopped or cancelled an operation.
+
+        Its chunks are leased in advance, and senders use no connection of Django's.
+        """
+        try:
+            halted = own_connection.execute(HALTED, {"id": operation.pk}) is not None
+        except StoreUnavailable as error:
+            # As when it was leased: while the database is away, nobody can pause it.
+            log.warning("cannot read the state of %s: %s", operation, error)
+            return False
+        if halted:
+            self.stopped.add(operation.pk)
+        return halted
 
     def run(self, should_stop: StopCheck) -> None:
         results: list[ChunkResult] = []

@@ -124,10 +124,14 @@ def lease_chunk(chunk: Chunk) -> LeasedChunk | None:
         return lease_locked_chunk(own, decision) if own and decision.allowed else None
 
 
-def lease_locked_chunk(chunk: Chunk, decision: Decision) -> LeasedChunk:
-    """Lease one chunk in the transaction that has locked or recorded it."""
+def lease_locked_chunk(chunk: Chunk, decision: Decision) -> LeasedChunk | None:
+    """Lease one chunk in the transaction that has locked or recorded it.
+
+    Return None if its operation was paused meanwhile.
+    """
     seconds = lease_seconds(get_verb(chunk.operation.verb).calls)
-    return mark_sent([chunk], {chunk.operation: decision.spaces}, seconds)[0]
+    leased = mark_sent([chunk], {chunk.operation: decision.spaces}, seconds)
+    return leased[0] if leased else None
 
 
 def sendable_operations() -> QuerySet[Operation]:
@@ -236,12 +240,18 @@ def mark_sent(
     if not chunks:
         return []
     valid_until = time.monotonic() + seconds
-    mark_chunks_sent(chunks, seconds)
+    chunks = mark_chunks_sent(chunks, seconds)
     leased = {}
     for chunk in chunks:
         operation = chunk.operation
         task = task_name(operation, chunk.number) if chunk.by_task else ""
-        request = VerbRequest(operation, {}, task_name=task, spaces=allowed[operation])
+        request = VerbRequest(
+            operation,
+            {},
+            resent=chunk.attempts > 1,
+            task_name=task,
+            spaces=allowed[operation],
+        )
         leased[chunk.pk] = LeasedChunk(chunk, request, valid_until, {})
     pending = Target.objects.filter(chunk__in=chunks, state=State.PENDING)
     columns = ("chunk", "target_id", "name", "stood_before")
@@ -254,17 +264,31 @@ def mark_sent(
     return list(leased.values())
 
 
-def mark_chunks_sent(chunks: Sequence[Chunk], seconds: float) -> None:
+def mark_chunks_sent(chunks: Sequence[Chunk], seconds: float) -> Sequence[Chunk]:
+    """Return those that are sent now, without those of operations paused meanwhile.
+
+    A pause locks the pending chunks: either it waits for this transaction, or it is
+    committed and this statement sees it.
+    """
     sent = {"state": ChunkState.SENT, "sent_at": timezone.now()}
-    Chunk.objects.filter(pk__in=[chunk.pk for chunk in chunks]).update(
+    operations = {chunk.operation_id for chunk in chunks}
+    running = Operation.objects.filter(
+        pk__in=operations, state=Operation.State.RUNNING
+    ).order_by()
+    rows = Chunk.objects.filter(pk__in=[chunk.pk for chunk in chunks])
+    updated = rows.filter(operation__in=running).update(
         token=F("token") + 1,
         attempts=F("attempts") + 1,
         lease_until=lease_expiry(seconds),
         **sent,
     )
+    if updated < len(chunks):
+        own = set(rows.filter(state=ChunkState.SENT).values_list("pk", flat=True))
+        chunks = [chunk for chunk in chunks if chunk.pk in own]
     for chunk in chunks:
         chunk.token, chunk.attempts = chunk.token + 1, chunk.attempts + 1
         vars(chunk).update(sent)
+    return chunks
 
 
 def record_chunk_sent(chunk: Chunk, names: Mapping[str, str]) -> None:

@@ -94,9 +94,12 @@ def actor_columns(actor: Actor) -> dict[str, Any]:
 
 def pause_operation(operation: Operation) -> None:
     """Send nothing more of a locked operation until a user continues or cancels it."""
+    if not operation.running:
+        return
+    lock_pending_chunks(operation)
     rows = operation.targets.filter(state=State.PENDING)
     pending = rows.count()
-    if not operation.running or not pending:
+    if not pending:
         return
     operation.state = Operation.State.PAUSED
     operation.save(update_fields=["state"])
