@@ -34,6 +34,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "last_run": SyncRun.objects.exclude(finished_at=None).first(),
         "recent": with_counts(list(operations[:8])),
         "running": operations.filter(state=Operation.State.RUNNING).count(),
+        "paused": operations.filter(state=Operation.State.PAUSED).count(),
     }
     if request.user.has_perm(SEE_FAILURES):
         queue = operations_in_queue(request.user)

@@ -13,9 +13,12 @@ from django.db import transaction
 from django.test import Client
 from pytest_django import Settings
 
-from iotda_admin.access.actor import Actor
+from iotda_admin.access.actor import Actor, system_user
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.cli.command import VerbCommand
+from iotda_admin.operations.cli.continue_command import ContinueCommand
+from iotda_admin.operations.cli.operation_command import Refused
+from iotda_admin.operations.cli.utility import Utility
 from iotda_admin.operations.execution import reconciliation
 from iotda_admin.operations.execution.leases import (
     lease_chunk,
@@ -363,4 +366,52 @@ def test_the_command_line_says_that_it_is_paused(
     assert WORDS in said.out
     assert f"{operation} is paused." in said.err
     assert operation.get_absolute_url() in said.err
+    assert f"manage.py continue {operation}" in said.err
     assert operation.state == "paused"
+
+
+def continue_from_the_command_line(
+    number: str, capsys: pytest.CaptureFixture[str], *more: str
+) -> tuple[int, str]:
+    with pytest.raises((SystemExit, Refused)) as ended:
+        call_command(ContinueCommand(), number, *more)
+    if isinstance(ended.value, Refused):
+        return ended.value.returncode, str(ended.value)
+    return int(str(ended.value)), capsys.readouterr().out
+
+
+def test_the_command_line_continues_it(
+    paused: Operation, inventory: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inventory.heal()
+    status, text = continue_from_the_command_line(str(paused), capsys)
+    assert outcome_counts(paused) == {"failed": 5, "ok": 5}
+    assert (status, paused.state) == (1, "done")
+    assert "5 frozen" in text
+    event = Event.objects.get(kind="operation.continued")
+    assert (event.source, event.actor_name) == ("cli", system_user())
+    status, text = continue_from_the_command_line(str(paused.pk), capsys)
+    assert (status, text) == (2, f"{paused} is not paused: Done.")
+
+
+@pytest.mark.parametrize("number", ["OP-4711", "x", "", "-1", "9" * 30, "٣"])
+def test_the_command_line_continues_no_unknown_operation(
+    db: None, capsys: pytest.CaptureFixture[str], number: str
+) -> None:
+    said = continue_from_the_command_line(number, capsys)
+    assert said == (2, f"There is no operation {number}.")
+
+
+def test_the_command_is_one_of_manage_py(db: None) -> None:
+    utility = Utility(["manage.py", "help"])
+    assert "    continue" in utility.main_help_text().splitlines()
+    assert isinstance(utility.fetch_command("continue"), ContinueCommand)
+
+
+def test_the_overview_counts_paused_operations_too(
+    paused: Operation, operator: Client
+) -> None:
+    tile = operator.get("/").text.partition("Paused operations")[2]
+    assert tile.partition("<b>")[2].startswith("1</b>")
+    Operation.objects.update(state="running")
+    assert "Paused operations" not in operator.get("/").text

@@ -1,16 +1,12 @@
 """The management command of a verb: `manage.py freeze`, `unfreeze`, `bind` and so on."""
 
-import json
-from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import (
-    BaseCommand,
-    CommandError,
     CommandParser,
-    DjangoHelpFormatter,
 )
 from django.db import Error as DatabaseError
 from django.utils.datastructures import MultiValueDict
@@ -18,17 +14,19 @@ from django.utils.datastructures import MultiValueDict
 from iotda_admin.access.actor import command_line_actor
 from iotda_admin.core.free_text import single_line
 from iotda_admin.operations.cli.id_source import IdInput, given_ids
-from iotda_admin.operations.cli.report import as_document, as_lines, printable
-from iotda_admin.operations.cli.watch import Bar, Interruption, Watch, follow
-from iotda_admin.operations.counts import overall_outcome
-from iotda_admin.operations.execution.wakeups import notify_workers
+from iotda_admin.operations.cli.operation_command import (
+    HelpFormatter,
+    OperationCommand,
+    Refused,
+)
+from iotda_admin.operations.cli.report import printable
+from iotda_admin.operations.cli.watch import Interruption
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.services import OperationRejected, create_operation
 from iotda_admin.operations.verbs import Verb
 from iotda_admin.operations.web.forms import TargetsForm, new_key
 from iotda_admin.rate.connection import client
 
-WAIT_SECONDS = 600
 EPILOG = """\
 examples:
   manage.py {command} {options}64af01_pump-7 --reason "contract ended" --ticket INC-42
@@ -39,7 +37,7 @@ examples:
 IDs are arguments, a file, or standard input (with -, or where it is a pipe and nothing else is given).
 The operation is recorded under the system user's name, then sent and followed to its end. Ctrl-C ends the
 waiting, not the operation: the worker goes on with it, and its page shows how far it is. If several calls in
-a row are refused with the same answer, it pauses, and its page asks to continue or cancel it.
+a row are refused with the same answer, it pauses: continue it with manage.py continue or on its page.
 
 exit status:
   0    all done, or already so
@@ -49,18 +47,7 @@ exit status:
 """
 
 
-class Refused(CommandError):
-    """Nothing was recorded. Django prints the name of the class before the text."""
-
-    def __init__(self, text: object) -> None:
-        super().__init__(printable(str(text)), returncode=2)
-
-
-class HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
-    """Keeps the line breaks of the examples."""
-
-
-class VerbCommand(BaseCommand):
+class VerbCommand(OperationCommand):
     """The management command of one verb, drawn from its class."""
 
     # The option that fills a field of the form.
@@ -73,12 +60,6 @@ class VerbCommand(BaseCommand):
         "other_space": "--other-space",
         "typed": "--confirm",
     }
-    # Django's own options work, but would fill half of the help.
-    suppressed_base_arguments = {
-        *("--version", "--verbosity", "--settings", "--pythonpath"),
-        *("--traceback", "--no-color", "--force-color"),
-    }
-    requires_system_checks = []
 
     def __init__(self, verb: Verb) -> None:
         super().__init__()
@@ -124,19 +105,7 @@ class VerbCommand(BaseCommand):
             type=text_argument,
             help="the ticket it belongs to",
         )
-        add(
-            "--wait",
-            type=seconds,
-            default=WAIT_SECONDS,
-            metavar="SECONDS",
-            help="stop waiting after so long without progress (%(default)s);"
-            " 0: record it, leave it to the worker, exit status 0",
-        )
-        add(
-            "--json",
-            action="store_true",
-            help="print one JSON document instead of text",
-        )
+        self.add_watch_options(parser)
         if self.verb.typed:
             add(
                 "--confirm",
@@ -155,13 +124,7 @@ class VerbCommand(BaseCommand):
                 interruption.patient = True
             except KeyboardInterrupt:
                 operation = self.recorded(key, interruption)
-            try:
-                self.follow(operation, interruption, options["wait"])
-                status = self.report(operation, interruption, options)
-            except DatabaseError as error:
-                raise CommandError(
-                    f"{operation} was recorded. Then the database failed: {error}"
-                ) from error
+            status = self.watch(operation, interruption, options)
         raise SystemExit(status)
 
     def record(self, key: str, options: dict[str, Any]) -> Operation:
@@ -228,61 +191,8 @@ class VerbCommand(BaseCommand):
         )
         raise SystemExit(interruption.status)
 
-    def follow(
-        self, operation: Operation, interruption: Interruption, patience: float
-    ) -> None:
-        if not patience:
-            notify_workers()
-            return
-        bar = Bar(self.stderr)
-        try:
-            follow(
-                Watch(operation, patience, bar.show, interruption.happened), client()
-            )
-        except KeyboardInterrupt:
-            # Interrupted twice. Calls under way have a lease: the worker reads them back.
-            pass
-        finally:
-            bar.close()
-
-    def report(
-        self, operation: Operation, interruption: Interruption, options: dict[str, Any]
-    ) -> int:
-        """Print the outcome and return the exit status."""
-        operation.refresh_from_db()
-        if options["json"]:
-            lines = [json.dumps(as_document(operation))]
-        else:
-            lines = [printable(line) for line in as_lines(operation, self.verb.past)]
-        self.stdout.write("\n".join(lines))
-        if operation.paused:
-            self.stderr.write(
-                f"{operation} is paused. Nothing more is sent until a user continues or cancels it"
-                f"\non its page: {operation.get_absolute_url()}",
-                str,
-            )
-            return interruption.status or 1
-        if operation.finished_at is None:
-            self.stderr.write(
-                f"{operation} goes on without this command, as long as a worker runs (manage.py worker)."
-                f"\nFollow it on its page: {operation.get_absolute_url()}",
-                str,
-            )
-            return interruption.status or (1 if options["wait"] else 0)
-        return 0 if overall_outcome(operation).good else 1
-
 
 def text_argument(text: str) -> str:
     if not (line := single_line(text)):
         raise ArgumentTypeError("must not be empty")
     return line
-
-
-def seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
-    if not 0 <= value < float("inf"):
-        raise ArgumentTypeError(f"must be a number of seconds, not {text!r}")
-    return value

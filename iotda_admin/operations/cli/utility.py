@@ -1,13 +1,15 @@
-"""manage.py with a command for each registered verb."""
+"""manage.py with a command for each registered verb, and `continue`."""
 
 from collections.abc import Sequence
 
 from django.apps import apps
 from django.core.management import BaseCommand, ManagementUtility
 
+CONTINUE = "continue"
+
 
 class Utility(ManagementUtility):
-    """Django's utility, whose commands include the verbs.
+    """Django's utility, whose commands include the verbs and `continue`.
 
     The imports are inside, because Django sets up the apps after this module is loaded.
     """
@@ -15,8 +17,11 @@ class Utility(ManagementUtility):
     def fetch_command(self, subcommand: str) -> BaseCommand:
         if apps.ready:
             from iotda_admin.operations.cli.command import VerbCommand
+            from iotda_admin.operations.cli.continue_command import ContinueCommand
             from iotda_admin.operations.verbs import all_verbs
 
+            if subcommand == CONTINUE:
+                return ContinueCommand()
             for verb in all_verbs():
                 if verb.command == subcommand:
                     return VerbCommand(verb)
@@ -28,7 +33,7 @@ class Utility(ManagementUtility):
             return text
         from iotda_admin.operations.verbs import all_verbs
 
-        names = sorted(verb.command for verb in all_verbs())
+        names = sorted([*(verb.command for verb in all_verbs()), CONTINUE])
         if commands_only:
             return "\n".join(sorted([*text.splitlines(), *names]))
         return "\n".join([text, "", "[operations]", *(f"    {name}" for name in names)])
