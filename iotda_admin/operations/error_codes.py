@@ -29,6 +29,9 @@ TASK_STOPPED = "task_stopped"
 TASK_FAILED = "task_failed"
 # IoTDA runs as many batch tasks as it allows.
 TASKS_FULL = "tasks_full"
+# A batch task waits so long for a free place: until then tasks of other programs have
+# ended, or the refusal, whose code is not documented, means something else.
+TASKS_FULL_HOURS = 3
 
 # IoTDA's codes that the program handles.
 DEVICE_MISSING = "IOTDA.014000"
@@ -139,8 +142,12 @@ OWN_CODES = {
         retryable=True,
     ),
     TASKS_FULL: ErrorHelp(
-        _("IoTDA runs as many batch tasks as it allows."),
-        _("Wait: it is sent when one of them has ended."),
+        _(
+            "IoTDA refused the batch task for 3 hours, while it ran as many as it allows."
+            " Nothing was changed."
+        ),
+        _("Read IoTDA's message. Retry when fewer batch tasks run."),
+        retryable=True,
     ),
 }
 OWN = frozenset(OWN_CODES) | {SENDER_LOST}

@@ -211,7 +211,8 @@ class Chunk(models.Model):
     lease_until = models.DateTimeField(null=True)
     # Not sent or read back before this time.
     due_at = models.DateTimeField(default=timezone.now)
-    # How often reading back did not show the unanswered change.
+    # How often reading back did not show the unanswered change, or IoTDA had no room for
+    # the batch task.
     misses = models.PositiveIntegerField(default=0)
     # Sent as a batch task of IoTDA; its ID once it is known, and its progress.
     by_task = models.BooleanField(default=False)

@@ -4,7 +4,6 @@ No source documents the error code for that, so IoTDA's lists of tasks decide.
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 from iotda_admin.iotda import (
     RUNNING_TASK_LIMIT,
@@ -27,25 +26,29 @@ def create_task(
     client: Client, name: str, task_type: TaskType, ids: Sequence[str]
 ) -> tuple[str, Response]:
     """Create a batch task; raise NoTaskSlot if it has to wait for the end of another."""
-    create = partial(client.create_batch_task, name, task_type, ids)
-    try:
-        return create()
-    except Rejected as error:
-        if not is_unexplained(error):
-            raise
-        running = count_running(client, task_type)
-        if running >= RUNNING_TASK_LIMIT:
-            raise NoTaskSlot(
-                f"{error.code} {error.message}",
-                operation=error.operation,
-                code=TASKS_FULL,
-                status=error.status,
-                request_id=error.request_id,
-            ) from error
-        if running < RUNNING_TASK_LIMIT - 1:
-            raise
-    # One may have ended since the refusal.
-    return create()
+    for last in (False, True):
+        try:
+            return client.create_batch_task(name, task_type, ids)
+        except Rejected as error:
+            if not is_unexplained(error):
+                raise
+            running = count_running(client, task_type)
+            if running >= RUNNING_TASK_LIMIT:
+                raise no_slot(error) from error
+            # At one less, a task may have ended since the refusal: try again once.
+            if last or running < RUNNING_TASK_LIMIT - 1:
+                raise
+    raise AssertionError
+
+
+def no_slot(error: Rejected) -> NoTaskSlot:
+    return NoTaskSlot(
+        f"{error.code} {error.message}".strip(),
+        operation=error.operation,
+        code=TASKS_FULL,
+        status=error.status,
+        request_id=error.request_id,
+    )
 
 
 def is_unexplained(error: Rejected) -> bool:

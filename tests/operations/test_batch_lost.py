@@ -11,11 +11,16 @@ from pytest_django import Settings
 
 from devices.models import Device
 from iotda_admin.access.actor import Actor
-from iotda_admin.iotda import RUNNING_TASK_LIMIT, TaskType
+from iotda_admin.iotda import RUNNING_TASK_LIMIT, TASK_TYPES, TaskType
 from iotda_admin.operations.cli.report import as_lines
+from iotda_admin.operations.error_codes import TASKS_FULL
 from iotda_admin.operations.execution import reconciliation
 from iotda_admin.operations.execution.leases import lease_chunk
-from iotda_admin.operations.execution.result_writer import ChunkResult, write_results
+from iotda_admin.operations.execution.result_writer import (
+    TASKS_FULL_REFUSALS,
+    ChunkResult,
+    write_results,
+)
 from iotda_admin.operations.models import Chunk, Operation
 from iotda_admin.operations.verbs import task_name
 from iotda_admin.rate import connection
@@ -79,6 +84,8 @@ def test_a_task_waits_while_iotda_has_no_free_slot_whatever_the_code(
     run_workers()
     text = auditor.get(operation.get_absolute_url()).text
     assert "IoTDA runs as many batch tasks as it allows. Continues at" in text
+    assert "It fails if no place becomes free within 3 hours." in text
+    assert f"IoTDA says: {code}" in text
     platform.switch(running_tasks=20, task_delay_s=0)
     assert run_until_finished(operation) == {"failed": 600}
     assert set(target_error_codes(operation).values()) == {"IOTDA.014000"}
@@ -123,6 +130,65 @@ def test_a_task_is_created_if_a_slot_became_free_since_the_refusal(
     operation = start_operation("device.freeze", *devices)
     run_workers()
     assert outcome_counts(operation) == {"sent": 8}
+
+
+def test_the_tasks_are_counted_again_after_the_second_refusal(
+    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+) -> None:
+    occupy_task_slots(platform)
+    platform.switch(task_quota_code="IOTDA.019999")
+    others = [
+        {"task_id": f"t{n}", "task_name": f"t{n}", "status": "Processing"}
+        for n in range(RUNNING_TASK_LIMIT - 1)
+    ]
+    page = {"batchtasks": others, "page": {"count": len(others), "marker": ""}}
+    first = {"times": 1}
+    platform.fault("ListBatchTasks", "status", match=first, status=200, body=page)
+    none = {"batchtasks": [], "page": {"count": 0, "marker": ""}}
+    rest = {"times": len(TASK_TYPES) - 1}
+    platform.fault("ListBatchTasks", "status", match=rest, status=200, body=none)
+    operation = start_operation("device.freeze", *devices)
+    run_workers()
+    assert outcome_counts(operation) == {"pending": 8}
+    assert operation.chunks.get().error_code == TASKS_FULL
+
+
+def test_a_task_fails_with_iotdas_words_after_three_hours_without_a_free_slot(
+    start_operation: Callable[..., Operation],
+    devices: Sequence[str],
+    auditor: Client,
+    platform: Cloud,
+) -> None:
+    occupy_task_slots(platform)
+    platform.switch(task_quota_code="IOTDA.019999")
+    operation = start_operation("device.freeze", *devices)
+    run_workers()
+    assert operation.chunks.get().misses == 1
+    make_everything_due()
+    Chunk.objects.update(misses=TASKS_FULL_REFUSALS - 1)
+    run_workers()
+    assert outcome_counts(operation) == {"pending": 8}
+    make_everything_due()
+    run_workers()
+    assert outcome_counts(operation) == {"failed": 8}
+    text = auditor.get(operation.get_absolute_url()).text
+    assert "IoTDA refused the batch task for 3 hours" in text
+    assert "IOTDA.019999" in text
+
+
+def test_a_task_that_had_to_wait_is_read_back_twice_after_a_lost_answer(
+    start_operation: Callable[..., Operation], devices: Sequence[str], platform: Cloud
+) -> None:
+    occupy_task_slots(platform)
+    operation = start_operation("device.freeze", *devices)
+    for _try in range(3):
+        run_workers()
+        make_everything_due()
+    assert operation.chunks.get().misses == 3
+    platform.switch(running_tasks=20)
+    platform.fault("CreateBatchTask", "drop", moment="before")
+    run_workers()
+    assert operation.chunks.values_list("state", "misses").get() == ("unknown", 0)
 
 
 @pytest.mark.parametrize("fault", ["drop", "throttle", "html"])

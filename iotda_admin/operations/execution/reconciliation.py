@@ -93,6 +93,7 @@ def expire_leases() -> None:
                 token=F("token") + 1,
                 lease_until=None,
                 due_at=first_read_back(),
+                misses=0,
                 error_code=SENDER_LOST,
             )
         log.warning("OP-%s: %d leases expired, reading back", operation_id, len(lost))

@@ -15,7 +15,7 @@ from django.utils import timezone
 from iotda_admin.core.bulk_sql import insert_rows, update_rows, values_subquery
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.audit_log import audited_transaction, record_chunk_event
-from iotda_admin.operations.error_codes import NOT_SENT
+from iotda_admin.operations.error_codes import NOT_SENT, TASKS_FULL_HOURS
 from iotda_admin.operations.execution.error_policy import ErrorAction, classify
 from iotda_admin.operations.execution.leases import (
     OUTAGE_STRIKES,
@@ -46,6 +46,7 @@ MAX_OUTAGE_WAIT = 30.0
 TASK_POLL_SECONDS = 2
 # Before a batch task is sent again that IoTDA had no room for.
 TASKS_FULL_SECONDS = 20
+TASKS_FULL_REFUSALS = TASKS_FULL_HOURS * 3600 // TASKS_FULL_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,7 @@ class OperationWriter:
             state=ChunkState.FOLLOWED,
             task_id=answer.task_id,
             due_at=seconds_from_now(TASK_POLL_SECONDS),
+            misses=0,
             answered_at=timezone.now(),
             http_status=answer.status,
             request_id=answer.request_id,
@@ -213,7 +215,11 @@ class OperationWriter:
         columns = error_columns(error)
         match action:
             case ErrorAction.READ_BACK:
-                columns |= {"state": ChunkState.UNKNOWN, "due_at": first_read_back()}
+                columns |= {
+                    "state": ChunkState.UNKNOWN,
+                    "due_at": first_read_back(),
+                    "misses": 0,
+                }
                 release_lease(chunk, **columns)
                 unknown = TargetOutcome(State.UNKNOWN, error.code, error.message)
                 return "chunk.unanswered", unknown
@@ -222,8 +228,9 @@ class OperationWriter:
                 wait = error.retry_after or retry_delay(chunk.attempts)
                 until = requeue_chunk(chunk, columns, wait, attempted=False)
                 self.hold_until = max(until, self.hold_until or until)
-            case ErrorAction.WAIT_FOR_TASK:
+            case ErrorAction.WAIT_FOR_TASK if chunk.misses < TASKS_FULL_REFUSALS:
                 # Chunks that are no batch task need not wait.
+                columns |= {"misses": chunk.misses + 1}
                 requeue_chunk(chunk, columns, TASKS_FULL_SECONDS, attempted=False)
             case ErrorAction.RETRY if not self.inline and chunk.attempts < MAX_ATTEMPTS:
                 requeue_chunk(chunk, columns, retry_delay(chunk.attempts))

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from iotda_admin.operations.counts import Counts
-from iotda_admin.operations.error_codes import TASKS_FULL
+from iotda_admin.operations.error_codes import TASKS_FULL, TASKS_FULL_HOURS
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.verbs import get_verb
 from iotda_admin.rate.hook import estimate_seconds
@@ -41,6 +41,9 @@ class Progress:
     held_until: datetime | None
     # Why it is held.
     held_because: str
+    # It is held because IoTDA runs as many batch tasks as it allows, and IoTDA's refusal.
+    full: bool
+    refusal: str
     seconds_left: float
     # The calls take longer than the rate alone would have it.
     paced: bool
@@ -61,12 +64,17 @@ class Progress:
     def rate(self) -> float:
         return settings.IOTDA_RATE
 
+    @property
+    def longest_wait(self) -> int:
+        """Return after how many hours without a free batch task it fails."""
+        return TASKS_FULL_HOURS
+
 
 def operation_progress(operation: Operation, counts: Counts) -> Progress:
     total = sum(counts.values())
     answered = total - sum(counts.get(state, 0) for state in Target.IN_FLIGHT)
     if answered == total:
-        return Progress(total, None, None, "", 0.0, False, 3)
+        return Progress(total, None, None, "", False, "", 0.0, False, 3)
     pending = operation.chunks.filter(state=Chunk.State.PENDING)
     first = pending.order_by("due_at").first()
     left = pending.filter(by_task=False).count()
@@ -78,6 +86,8 @@ def operation_progress(operation: Operation, counts: Counts) -> Progress:
         followed=batch_task_progress(operation),
         held_until=(until := next_send_at(operation, first)),
         held_because=hold_reason(operation, first) if until else "",
+        full=first is not None and first.error_code == TASKS_FULL,
+        refusal=first.error_message if first else "",
         seconds_left=max(at_rate, at_pace),
         paced=at_pace > 1.5 * at_rate,
         poll=1 if total <= LARGE else 3,
