@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from devices.models import Device
 from devices.targets import known_devices
 from iotda_admin.access.scope import AnyUser, in_scope
-from iotda_admin.core.bulk_sql import values_subquery
+from iotda_admin.core.bulk_sql import among
 from iotda_admin.core.ids import Candidate, Match, is_id
 from iotda_admin.core.tidy import tidy
 
@@ -32,7 +32,7 @@ def find_devices(values: Sequence[str], *, user: AnyUser | None) -> dict[str, Ma
     left = set(values) - set(known.values_list("pk", flat=True))
     found = dict[str, Match]()
     for column, by in (("node_id", _("node ID")), ("name", _("name"))):
-        having = devices.filter(**{f"{column}__in": values_subquery(sorted(left))})
+        having = devices.filter(among(column, sorted(left)))
         add_matches(found, by, rows_by(having, column))
         left -= found.keys()
     if names := {value for value in left if not is_id(value)}:

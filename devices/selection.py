@@ -13,7 +13,7 @@ from devices.models import Device
 from devices.targets import DIRECT, known_devices
 from devices.verbs import DeviceVerb
 from iotda_admin.access.scope import AnyUser, in_scope
-from iotda_admin.core.bulk_sql import values_subquery
+from iotda_admin.core.bulk_sql import among
 from iotda_admin.core.id_import import list_as_text
 from iotda_admin.operations.requests import OperationRequest
 from iotda_admin.operations.web.target_lists import LISTED, TargetList, changed_now
@@ -104,7 +104,7 @@ def select_devices(
     already = set(verb.already_rows(known).values_list("pk", flat=True))
     online = known.filter(status=Device.Status.ONLINE)
     if busy:
-        online = online.exclude(pk__in=values_subquery(list(busy)))
+        online = online.exclude(among("pk", busy))
     return DeviceSelection(
         verb,
         user,

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from django.db.models import Count, F, Q, QuerySet
 
 from devices.models import Device
-from iotda_admin.core.bulk_sql import values_subquery
+from iotda_admin.core.bulk_sql import among
 
 DIRECT = Q(gateway_id="") | Q(gateway_id=F("device_id"))
 
 
 def known_devices(ids: Iterable[str]) -> QuerySet[Device]:
-    return Device.objects.filter(device_id__in=values_subquery(list(ids)))
+    return Device.objects.filter(among("device_id", ids))
 
 
 def count_statuses(devices: QuerySet[Device]) -> Counter[str]:

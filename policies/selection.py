@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext_lazy
 
 from iotda_admin.access.scope import AnyUser, in_scope
-from iotda_admin.core.bulk_sql import values_subquery
+from iotda_admin.core.bulk_sql import among
 from iotda_admin.operations.requests import OperationRequest
 from iotda_admin.operations.verbs import get_verb
 from iotda_admin.operations.web.target_lists import TargetList, changed_now
@@ -141,9 +141,7 @@ def policy_counts(
     target_type: str, policy_id: str, ids: Sequence[str]
 ) -> QuerySet[Any, Any]:
     """Return the number of policies of each target, and whether this is one of them."""
-    bindings = Binding.objects.filter(
-        target_type=target_type, target_id__in=values_subquery(ids)
-    )
+    bindings = Binding.objects.filter(among("target_id", ids), target_type=target_type)
     own = Count("pk", filter=Q(policy=policy_id))
     by_target = bindings.order_by().values_list("target_id")
     return by_target.annotate(policies=Count("pk"), own=own)

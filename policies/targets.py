@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 
 from devices.models import Device, Product, Space
 from iotda_admin.access.scope import AnyUser, in_scope
-from iotda_admin.core.bulk_sql import values_subquery
+from iotda_admin.core.bulk_sql import among
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.requests import OperationRequest
 from iotda_admin.operations.verbs import OtherSpace
@@ -19,14 +19,14 @@ MODELS = {
     TargetType.SPACE: Space,
 }
 # The column of a device that names the target it belongs to.
-REACHES = {TargetType.PRODUCT: "product_id__in", TargetType.SPACE: "app_id__in"}
+REACHES = {TargetType.PRODUCT: "product_id", TargetType.SPACE: "app_id"}
 
 
 def known_targets(
     target_type: str, ids: Sequence[str]
 ) -> QuerySet[Device] | QuerySet[Product] | QuerySet[Space]:
     model = MODELS[TargetType(target_type)]
-    rows: QuerySet[Device] = model._default_manager.filter(pk__in=values_subquery(ids))  # type: ignore[assignment]
+    rows: QuerySet[Device] = model._default_manager.filter(among("pk", ids))  # type: ignore[assignment]
     return rows
 
 
@@ -65,18 +65,19 @@ def devices_of(target_type: str, ids: Sequence[str]) -> QuerySet[Device] | None:
     if target_type == TargetType.DEVICE or not ids:
         return None
     column = REACHES[TargetType(target_type)]
-    return Device.objects.filter(**{column: values_subquery(ids)})
+    return Device.objects.filter(among(column, ids))
 
 
 def bindings_of(
     about: Operation | OperationRequest, ids: Sequence[str]
 ) -> QuerySet[Binding]:
     """Return the known bindings of these targets to the policy of a change."""
-    return Binding.objects.filter(
+    rows = Binding.objects.filter(
+        among("target_id", ids),
         policy=about.policy_id,
         target_type=about.target_type,
-        target_id__in=values_subquery(ids),
     )
+    return rows.order_by()
 
 
 def names_of_targets(rows: Iterable[Binding]) -> dict[tuple[str, str], tuple[str, str]]:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.audit.models import Event, Outcome
 from iotda_admin.audit.record import record_event
-from iotda_admin.core.bulk_sql import values_subquery
+from iotda_admin.core.bulk_sql import among
 from iotda_admin.operations.models import Chunk, Operation, Target
 
 # A listing may show what one of our operations did only after a while (assumed).
@@ -87,8 +87,8 @@ def explained_subjects(
     just_done = Q(state__in=Target.DONE, settled_at__gte=read_at - SETTLING_TIME)
     targets = Target.objects.filter(
         sent | in_doubt | just_done,
-        target_id__in=values_subquery([drift.target_id for drift in found]),
-        subject__in=values_subquery([drift.subject for drift in found]),
+        among("target_id", [drift.target_id for drift in found]),
+        among("subject", [drift.subject for drift in found]),
     )
     if not_by:
         targets = targets.exclude(operation=not_by)

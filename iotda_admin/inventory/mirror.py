@@ -21,7 +21,7 @@ from django.db.models import Model
 from django.utils import timezone
 from django.utils.module_loading import autodiscover_modules
 
-from iotda_admin.core.bulk_sql import insert_rows, upsert_rows, values_subquery
+from iotda_admin.core.bulk_sql import among, insert_rows, upsert_rows
 from iotda_admin.core.search_text import search_text_fields
 from iotda_admin.inventory.drift import Drift, record_drift
 from iotda_admin.inventory.models import MirrorState, RemovedRow
@@ -182,8 +182,8 @@ class Mirror:
         """Leave out rows that an operation has removed since they were read."""
         if not rows:
             return {}
-        keys = values_subquery([json.dumps(key) for key in rows])
-        found = RemovedRow.objects.filter(table=self.table, key__in=keys)
+        keys = among("key", map(json.dumps, rows))
+        found = RemovedRow.objects.filter(keys, table=self.table)
         removed = {
             tuple(json.loads(key)): at
             for key, at in found.order_by("removed_at").values_list("key", "removed_at")

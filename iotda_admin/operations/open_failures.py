@@ -9,7 +9,7 @@ from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from iotda_admin.audit.record import record_event
-from iotda_admin.core.bulk_sql import values_subquery
+from iotda_admin.core.bulk_sql import among
 from iotda_admin.operations.models import Operation, Target
 
 # `resolved_by` of a failure ends so if a later operation failed on its target too.
@@ -108,10 +108,10 @@ def resolve_same_subjects(
     for group in batched(list(keys), TARGETS_PER_STATEMENT):
         ids, subjects = zip(*group, strict=True)
         failures = Target.objects.filter(
+            among("target_id", ids),
+            among("subject", subjects),
             state__in=Target.FAILURES,
             resolved_at=None,
-            target_id__in=values_subquery(ids),
-            subject__in=values_subquery(subjects),
             operation__in=operations,
         )
         resolved += mark_resolved(failures, by)

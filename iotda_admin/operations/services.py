@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from iotda_admin.access.actor import Actor
-from iotda_admin.core.bulk_sql import insert_rows, values_subquery
+from iotda_admin.core.bulk_sql import among, insert_rows
 from iotda_admin.iotda import BATCH_TARGET_LIMIT, Client
 from iotda_admin.operations.audit_log import (
     audited_transaction,
@@ -247,10 +247,9 @@ def check_request(request: OperationRequest, actor: Actor) -> Decision:
 def in_flight_targets(request: OperationRequest) -> QuerySet[Target]:
     """Return the targets of other operations that change the same targets now."""
     verb = get_verb(request.verb)
-    subjects = values_subquery([verb.subject(request, id) for id in request.ids])
     in_flight = Target.objects.filter(
-        target_id__in=values_subquery(request.ids),
-        subject__in=subjects,
+        among("target_id", request.ids),
+        among("subject", [verb.subject(request, id) for id in request.ids]),
         state__in=Target.IN_FLIGHT,
     )
     # The same form, sent twice at once, is no conflict: the second finds its operation.

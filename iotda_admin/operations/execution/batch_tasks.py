@@ -18,7 +18,7 @@ from django.db.models import Exists, F, Q, QuerySet
 from django.utils import timezone
 from django.utils.functional import cached_property
 
-from iotda_admin.core.bulk_sql import values_subquery
+from iotda_admin.core.bulk_sql import among
 from iotda_admin.iotda import (
     BATCH_TARGET_LIMIT,
     FIRST_PAGE,
@@ -262,9 +262,8 @@ class TaskPoll(ReaderLease):
             self.update()
             buffer.add(self.chunk, outcomes)
             buffer.write()
-            ids = values_subquery(list(outcomes))
             # Not by chunk: each statement would read all targets of a large one.
-            named = self.operation.targets.filter(target_id__in=ids)
+            named = self.operation.targets.filter(among("target_id", outcomes))
             names = dict(named.values_list("target_id", "name"))
             detail = {"batch_task": self.chunk.task_id}
             record_chunk_event(

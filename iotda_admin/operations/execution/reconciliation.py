@@ -17,7 +17,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from iotda_admin.core.bulk_sql import values_subquery
+from iotda_admin.core.bulk_sql import among
 from iotda_admin.iotda import Client, IotdaError
 from iotda_admin.operations.audit_log import (
     TARGETS_PER_EVENT,
@@ -298,16 +298,16 @@ def requeue_targets(chunk: Chunk, missing: set[str]) -> set[str]:
     if chunk.error_code != SENDER_LOST or chunk.attempts >= MAX_ATTEMPTS:
         return set()
     resend = missing - also_targeted(chunk, missing, LATER)
-    chunk.targets.filter(
-        state=State.UNKNOWN, target_id__in=values_subquery(list(resend))
-    ).update(state=State.PENDING)
+    chunk.targets.filter(among("target_id", resend), state=State.UNKNOWN).update(
+        state=State.PENDING
+    )
     return resend
 
 
 def also_targeted(chunk: Chunk, ids: Collection[str], others: Q) -> set[str]:
     """Return the targets that other operations, those matching `others`, have as well."""
     # Not by chunk: PostgreSQL would read all 30,000 targets of a large one for each.
-    own = chunk.operation.targets.filter(target_id__in=values_subquery(list(ids)))
+    own = chunk.operation.targets.filter(among("target_id", ids))
     return set(
         own.filter(Exists(targets_of_same_subject(others))).values_list(
             "target_id", flat=True

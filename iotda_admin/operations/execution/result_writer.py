@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import F, Max, QuerySet
 from django.utils import timezone
 
-from iotda_admin.core.bulk_sql import insert_rows, update_rows, values_subquery
+from iotda_admin.core.bulk_sql import among, insert_rows, update_rows
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.audit_log import audited_transaction, record_chunk_event
 from iotda_admin.operations.error_codes import NOT_SENT, TASKS_FULL_HOURS
@@ -350,7 +350,7 @@ class OutcomeBuffer:
             # Not by chunk: each statement would read all targets of a large one.
             # Never change an outcome that is already written.
             self.operation.targets.filter(
-                state__in=Target.UNDECIDED, target_id__in=values_subquery(ids)
+                among("target_id", ids), state__in=Target.UNDECIDED
             ).update(**outcome_columns(outcome))
         if self.succeeded:
             inventory = get_verb(self.operation.verb).inventory
