@@ -106,7 +106,7 @@ def among(column: str, values: Iterable[str]) -> "Among":
     return Among(F(column), list(values))
 
 
-class Among(Lookup):  # type: ignore[type-arg]
+class Among(Lookup):
     """See ``among``.
 
     PostgreSQL knows how many values an array has, and hashes many; of a subquery it
@@ -117,9 +117,9 @@ class Among(Lookup):  # type: ignore[type-arg]
 
     def as_sql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
-    ) -> tuple[str, list[Any]]:
+    ) -> tuple[str, tuple[Any, ...]]:
         column, params = self.process_lhs(compiler, connection)
         if connection.vendor == "postgresql":
-            return f"{column} = ANY(%s::text[])", [*params, self.rhs]
+            return f"{column} = ANY(%s::text[])", (*params, self.rhs)
         listed = "SELECT value FROM json_each(%s)"
-        return f"{column} IN ({listed})", [*params, json.dumps(self.rhs)]
+        return f"{column} IN ({listed})", (*params, json.dumps(self.rhs))

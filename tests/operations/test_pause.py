@@ -394,6 +394,15 @@ def test_the_command_line_continues_it(
     assert (status, text) == (2, f"{paused} is not paused: Done.")
 
 
+def test_the_command_line_does_not_continue_what_is_still_to_be_read(
+    paused: Operation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Operation.objects.update(pause_cause=Operation.PauseCause.RESTORED)
+    paused.chunks.filter(state="pending").update(state="unknown")
+    status, text = continue_from_the_command_line(str(paused), capsys)
+    assert (status, "is first read from IoTDA again" in text) == (2, True)
+
+
 @pytest.mark.parametrize("number", ["OP-4711", "x", "", "-1", "9" * 30, "٣"])
 def test_the_command_line_continues_no_unknown_operation(
     db: None, capsys: pytest.CaptureFixture[str], number: str

@@ -12,7 +12,10 @@ from iotda_admin.operations.cli.operation_command import (
     Refused,
 )
 from iotda_admin.operations.cli.watch import Interruption
-from iotda_admin.operations.execution.lifecycle import continue_operation
+from iotda_admin.operations.execution.lifecycle import (
+    continue_operation,
+    is_being_read,
+)
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.permissions import authorize
 
@@ -27,7 +30,7 @@ exit status: that of the command that recorded it, such as manage.py freeze
 
 
 class ContinueCommand(OperationCommand):
-    help = "Continues an operation that paused after several equal refusals."
+    help = "Continues a paused operation and follows it to its end."
 
     def create_parser(
         self, prog_name: str, subcommand: str, **kwargs: Any
@@ -69,5 +72,11 @@ def continue_paused(text: str) -> Operation:
     if not decision.allowed:
         raise Refused(decision.message)
     if not continue_operation(operation, actor):
-        raise Refused(f"{operation} is not paused: {operation.get_state_display()}.")
+        operation.refresh_from_db()
+        why = (
+            "is first read from IoTDA again, which a worker does. Try again then"
+            if is_being_read(operation)
+            else f"is not paused: {operation.get_state_display()}"
+        )
+        raise Refused(f"{operation} {why}.")
     return operation
