@@ -13,6 +13,7 @@ from pytest_django import Settings
 from devices.models import Device, Space
 from iotda_admin.access.actor import Actor
 from iotda_admin.audit.models import Event
+from iotda_admin.operations.execution.held_work import hold_operations
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.requests import OperationRequest, TargetSpec
 from iotda_admin.operations.services import (
@@ -460,6 +461,28 @@ def test_the_button_of_a_bind_that_waits_sends_nothing(
     bind = recorded.successors.get()
     me.post(f"/operations/{bind.pk}/continue/")
     assert sent(inventory, 1) == []
+
+
+def test_both_wait_for_their_own_button_after_a_restore(
+    me: Client, recorded: Operation, failed: Operation, inventory: Cloud
+) -> None:
+    hold_operations(Operation.PauseCause.RESTORED, [Operation.State.RUNNING])
+    bind = recorded.successors.get()
+    for _read in range(4):
+        reconcile_now()
+    make_everything_due()
+    run_workers()
+    assert sent(inventory, 1) == []
+    me.post(f"{recorded.get_absolute_url()}continue/")
+    run_workers()
+    assert (outcome_counts(recorded), outcome_counts(bind)) == (
+        {"ok": 1},
+        {"pending": 1},
+    )
+    assert "Bind quarantine now" in me.get(failed.get_absolute_url()).text
+    me.post(f"{bind.get_absolute_url()}continue/?back={failed.pk}")
+    run_workers()
+    assert outcome_counts(bind) == {"ok": 1}
 
 
 def test_a_user_who_lost_the_permission_binds_nothing(
