@@ -23,6 +23,8 @@ SECRET_KEY = env.kept_secret("SECRET_KEY", DATA_DIR / "secret_key")
 # Former keys: their sessions stay valid.
 SECRET_KEY_FALLBACKS = env.secret("SECRET_KEY_FALLBACKS").split()
 DEBUG = env.flag("DEBUG", False)
+DEFAULT_EXCEPTION_REPORTER = "iotda_admin.core.error_report.SecretReporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "iotda_admin.core.error_report.SecretFilter"
 ALLOWED_HOSTS = env.items(
     "ALLOWED_HOSTS",
     "localhost,127.0.0.1,[::1]",

@@ -33,6 +33,8 @@ DATABASE_KEYS = {
     "HOST": "host",
     "PORT": "port",
 }
+# The values of all secrets, which error pages leave out (core.error_report).
+secrets_read: set[str] = set()
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
@@ -54,13 +56,18 @@ def text(
     return value
 
 
+def register_secret(value: str) -> str:
+    secrets_read.update(value.split())
+    return value
+
+
 def secret(name: str, default: str = "") -> str:
     """Read a value that must not be printed; NAME_FILE may name a file that holds it."""
     path = os.environ.get(f"{name}_FILE")
     if not path:
-        return raw(name, default)
+        return register_secret(raw(name, default))
     try:
-        return Path(path).read_text().strip()
+        return register_secret(Path(path).read_text().strip())
     except (OSError, ValueError) as error:
         # Without the path, which may be the secret itself.
         reason = getattr(error, "strerror", "it is not text")
@@ -153,7 +160,14 @@ def proxy(name: str) -> str:
     address = re.sub(r"//[^/@]*@", "//", value)
     if value and not scheme_and_host(address)[1]:
         raise invalid(name, "an address such as http://proxy:3128, without a path")
+    register_url_password(value)
     return value
+
+
+def register_url_password(url: str) -> None:
+    with suppress(ValueError):
+        password = urlsplit(url).password or ""
+        secrets_read.update({password, unquote(password)})
 
 
 def certificates(name: str) -> str:
@@ -200,6 +214,7 @@ def database(name: str, default: Path) -> dict[str, Any]:
 def postgresql(name: str, value: str) -> dict[str, Any]:
     options = libpq_options(name, value)
     keys = {key: options.pop(option, "") for key, option in DATABASE_KEYS.items()}
+    register_secret(keys["PASSWORD"])
     named = keys["NAME"] or "service" in options
     if not named or not re.fullmatch(r"[\d,]*", keys["PORT"]):
         raise invalid(name, DATABASE_ADDRESSES)
@@ -229,6 +244,7 @@ def libpq_options(name: str, value: str) -> dict[str, str]:
 def broker(name: str) -> str:
     """Read the address of Celery's broker; empty for none."""
     value = secret(name)
+    register_url_password(value)
     with suppress(ValueError):
         parts = urlsplit(value)
         if not value or (
@@ -259,7 +275,7 @@ def kept_secret(name: str, path: Path) -> str:
         with suppress(FileExistsError):
             path.touch(0o600, exist_ok=False)
             path.write_text(secrets.token_urlsafe(48))
-        return path.read_text().strip()
+        return register_secret(path.read_text().strip())
     except OSError as error:
         raise ImproperlyConfigured(
             f"{name} is not set and cannot be kept in {path} ({error.strerror})."
