@@ -1,8 +1,12 @@
 """Liveness, readiness and metrics."""
 
 import os
+import resource
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,11 +14,12 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
-from iotda_admin.health import workers
-from iotda_admin.health.models import Worker
+from iotda_admin.health import checks, workers
+from iotda_admin.health.models import Worker, WriteCheck
 from iotda_admin.inventory.models import SyncRun
 from tests.cloud import ROOT, Cloud
 from tests.operation_helpers import change_form
@@ -31,10 +36,12 @@ def test_it_is_ready_with_a_worker_and_an_inventory(
     anonymous: Client, inventory: Cloud
 ) -> None:
     workers.record_heartbeat()
-    checks = ["database", "migrations", "audit", "secret_key", "worker", "platform"]
+    names = [
+        "database", "disk", "migrations", "audit", "secret_key", "worker", "platform",
+    ]  # fmt: skip
     assert ready(anonymous) == (
         200,
-        {"status": "ok", "checks": dict.fromkeys(checks, "ok")},
+        {"status": "ok", "checks": dict.fromkeys(names, "ok")},
     )
 
 
@@ -46,6 +53,77 @@ def test_it_is_not_ready_when_the_worker_is_silent(
     status, said = ready(anonymous)
     assert (status, said["checks"]["worker"]) == (503, "failed")
     assert ready(anonymous, "?exclude=worker")[0] == 200
+
+
+@pytest.fixture
+def other_connection(transactional_db: None) -> Iterator[Any]:
+    """A connection of another process, which can hold locks."""
+    opened = connection.copy()
+    opened.inc_thread_sharing()
+    yield opened
+    opened.close()
+
+
+def test_it_is_not_ready_while_the_database_is_locked(
+    anonymous: Client, other_connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "WRITE_SECONDS", 0)
+    monkeypatch.setattr(checks, "LOCK_SECONDS", 1)
+    assert ready(anonymous)[1]["checks"]["database"] == "ok"
+    with transaction_of(other_connection) as cursor:
+        if connection.vendor == "postgresql":
+            table = WriteCheck._meta.db_table
+            cursor.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
+        started = time.monotonic()
+        status, said = ready(anonymous)
+        assert (status, said["checks"]["database"]) == (503, "failed")
+        assert time.monotonic() - started < 5
+        # A process that answers does not have to be restarted.
+        assert anonymous.get("/healthz").status_code == 200
+    assert ready(anonymous)[1]["checks"]["database"] == "ok"
+
+
+@contextmanager
+def transaction_of(other: Any) -> Iterator[Any]:
+    other.ensure_connection()
+    other.set_autocommit(False)
+    with other.cursor() as cursor:
+        if other.vendor == "sqlite":
+            cursor.execute("BEGIN IMMEDIATE")
+        yield cursor
+    other.rollback()
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL has its own disk")
+def test_it_is_not_ready_when_the_disk_refuses_a_write(
+    anonymous: Client, transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "WRITE_SECONDS", 0)
+    assert ready(anonymous)[1]["checks"]["database"] == "ok"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
+    try:
+        found = ready(anonymous)[1]["checks"]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert found["database"] == "failed"
+    assert ready(anonymous)[1]["checks"]["database"] == "ok"
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL has its own disk")
+def test_it_is_not_ready_without_room_on_the_disk(
+    anonymous: Client, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "FREE_BYTES", 10**18)
+    status, said = ready(anonymous)
+    assert (status, said["checks"]["disk"]) == (503, "failed")
+
+
+def test_readiness_is_not_a_write_for_each_request(anonymous: Client, db: None) -> None:
+    ready(anonymous)
+    with CaptureQueriesContext(connection) as queries:
+        ready(anonymous)
+    assert not [each for each in queries if each["sql"].startswith("UPDATE")]
 
 
 def test_a_failed_sync_degrades_readiness_without_failing_it(

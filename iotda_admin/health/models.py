@@ -29,3 +29,16 @@ class SecretKeyDigest(models.Model):
 
     def __str__(self) -> str:
         return self.digest
+
+
+class WriteCheck(models.Model):
+    """The last time that a web server found the database writable; a single row."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return str(self.at)
