@@ -20,6 +20,12 @@ try:
 except ImproperlyConfigured as error:
     sys.exit(f"IoTDA Admin cannot start: {error}")
 
+if not settings.BEHIND_PROXY:
+    # Otherwise gunicorn takes the scheme and the path of the site from headers of clients
+    # on this machine or a UNIX socket.
+    forwarded_allow_ips, forwarder_headers = "", ""
+    secure_scheme_headers: dict[str, str] = {}
+
 # A request line holds a query of filters, no more; the largest header is a cookie.
 limit_request_line = 4094
 limit_request_fields = 64
