@@ -214,6 +214,7 @@ database = env.database("DATABASE_URL", DATA_DIR / "iotda-admin.sqlite3")
 # Connections of one process to PostgreSQL. 0: one is opened for each request.
 DATABASE_POOL = env.integer("DATABASE_POOL", 32, low=0, high=1000)
 if database["ENGINE"] == "django.db.backends.sqlite3":
+    database["ENGINE"] = "iotda_admin.core.sqlite3"
     database["OPTIONS"] = {
         # IMMEDIATE: a transaction that will write waits for its turn instead of failing half-way.
         "transaction_mode": "IMMEDIATE",

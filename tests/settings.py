@@ -22,6 +22,10 @@ from iotda_admin.settings import DATA_DIR, DATABASES
 if "sqlite3" in str(DATABASES["default"]["ENGINE"]):
     # A file, not memory: the live server, the worker and the test are different connections.
     DATABASES["default"]["TEST"] = {"NAME": DATA_DIR / "test.sqlite3"}
+    if "TEST_LOCK_SECONDS" in os.environ:
+        DATABASES["default"]["OPTIONS"]["timeout"] = int(
+            os.environ["TEST_LOCK_SECONDS"]
+        )
 # Argon2 costs a tenth of a second for each user of each test.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {
