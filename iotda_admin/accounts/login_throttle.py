@@ -47,6 +47,10 @@ def current_row(account: str, address: str, now: datetime) -> LoginTries:
     )
     if row.until <= now:
         row.since, row.tries, row.told = now, 0, False
+    elif row.since > now:
+        # The clock was set back since: without this, the lock would last longer.
+        row.since = now
+        row.save(update_fields=["since"])
     return row
 
 

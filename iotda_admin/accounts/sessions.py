@@ -36,7 +36,7 @@ class SessionLimits(Middleware):
         if ended := exceeded_limit(request.session, now):
             request.session_ended = ended  # type: ignore[attr-defined]
             logout(request)
-        elif not is_poll(request) and now - request.session[SEEN] >= SAVE_EVERY_SECONDS:
+        elif must_save(request, now - request.session[SEEN]):
             save_activity(request.session, now)
 
 
@@ -56,6 +56,14 @@ def exceeded_limit(session: SessionBase, now: int) -> str:
     return ""
 
 
+def must_save(request: HttpRequest, seconds: float) -> bool:
+    """Return whether to save the time of this action, so long after the last one.
+
+    If that is in the future, the clock was set back since.
+    """
+    return seconds < 0 or (seconds >= SAVE_EVERY_SECONDS and not is_poll(request))
+
+
 def is_poll(request: HttpRequest) -> bool:
     match = request.resolver_match
     return bool(request.htmx) and match is not None and match.view_name in POLLED  # type: ignore[attr-defined]
@@ -64,7 +72,7 @@ def is_poll(request: HttpRequest) -> bool:
 def save_activity(session: SessionBase, now: int) -> None:
     """Save the time of an action now; if that fails, the page is answered all the same."""
     before = session.modified
-    session[SEEN] = now
+    session[SEEN], session[SIGNED_IN] = now, min(session[SIGNED_IN], now)
     try:
         session.save()
     except UpdateError:

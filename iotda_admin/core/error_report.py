@@ -5,12 +5,14 @@ of all secret settings are removed from the finished page as well.
 """
 
 import re
+from collections.abc import ItemsView
 from types import FrameType
 from typing import Any
 from urllib.parse import quote
 
 from django.http import HttpRequest
 from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
 from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 
 from iotda_admin.core import env
@@ -25,7 +27,7 @@ class SecretFilter(SafeExceptionReporterFilter):
     """Hide our secrets, too, by their names; also in variables and in debug mode."""
 
     hidden_settings = re.compile(
-        f"{SafeExceptionReporterFilter.hidden_settings.pattern}"  # type: ignore[attr-defined]
+        f"{SafeExceptionReporterFilter.hidden_settings.pattern}"
         "|CSRF|CREDENTIAL|IOTDA_PROXY|BROKER_URL|DATABASE_URL|(^|_)[AS]K$",
         re.IGNORECASE,
     )
@@ -35,17 +37,17 @@ class SecretFilter(SafeExceptionReporterFilter):
 
     def get_traceback_frame_variables(
         self, request: Any, tb_frame: FrameType
-    ) -> list[tuple[str, Any]]:  # type: ignore[override]
+    ) -> ItemsView[str, Any]:
         found = super().get_traceback_frame_variables(request, tb_frame)
-        return [(name, self.cleanse_setting(name, value)) for name, value in found]
+        return {key: self.cleanse_setting(key, value) for key, value in found}.items()
 
 
 class SecretReporter(ExceptionReporter):
-    def get_traceback_html(self) -> str:
-        return without_secrets(super().get_traceback_html())
+    def get_traceback_html(self) -> SafeString:
+        return mark_safe(without_secrets(super().get_traceback_html()))  # noqa: S308
 
-    def get_traceback_text(self) -> str:
-        return without_secrets(super().get_traceback_text())
+    def get_traceback_text(self) -> SafeString:
+        return mark_safe(without_secrets(super().get_traceback_text()))  # noqa: S308
 
 
 def without_secrets(text: str) -> str:

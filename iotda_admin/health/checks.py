@@ -125,7 +125,7 @@ def platform_answers() -> bool | None:
     if last.state == SyncRun.State.FAILED:
         return False
     old = timedelta(seconds=3 * settings.INVENTORY_REFRESH)
-    return True if timezone.now() - last.finished_at < old else None
+    return True if abs(timezone.now() - last.finished_at) < old else None
 
 
 CHECKS: dict[str, Callable[[], bool | None]] = {

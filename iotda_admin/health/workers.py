@@ -24,4 +24,7 @@ def record_heartbeat() -> None:
 
 
 def live_workers() -> QuerySet[Worker]:
-    return Worker.objects.filter(seen_at__gt=Now() - SILENCE)
+    # A time in the future is from before the clock was set back.
+    return Worker.objects.filter(
+        seen_at__gt=Now() - SILENCE, seen_at__lt=Now() + SILENCE
+    )

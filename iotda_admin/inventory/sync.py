@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from iotda_admin.inventory.connection_errors import explain_error
@@ -46,14 +47,15 @@ def is_due() -> bool:
     wait = settings.INVENTORY_REFRESH
     if last.state == State.FAILED:
         wait = min(wait, RETRY_SECONDS)
-    return timezone.now() - last.finished_at > timedelta(seconds=wait)
+    # An end in the future is from before the clock was set back.
+    ago = timezone.now() - last.finished_at
+    return not timedelta(0) <= ago <= timedelta(seconds=wait)
 
 
 def fail_silent_runs(seconds: float = SILENCE_SECONDS) -> None:
-    now = timezone.now()
-    SyncRun.objects.filter(
-        state=State.RUNNING, alive_at__lt=now - timedelta(seconds=seconds)
-    ).update(
+    now, silence = timezone.now(), timedelta(seconds=seconds)
+    silent = Q(alive_at__lt=now - silence) | Q(alive_at__gt=now + silence)
+    SyncRun.objects.filter(silent, state=State.RUNNING).update(
         state=State.FAILED,
         finished_at=now,
         error="The worker stopped during the sync.",
@@ -90,6 +92,7 @@ def run_sync(run: SyncRun, client: Client) -> bool:
 def sync_mirror(mirror: Mirror, run: SyncRun, client: Client) -> str:
     """Sync one mirror, and record how old it is. Return why it failed, or nothing."""
     started, error = timezone.now(), ""
+    reset_future_reads(mirror)
     try:
         mirror.refresh(client, lambda rows: record_progress(run, rows))
     except IotdaError as failure:
@@ -98,6 +101,15 @@ def sync_mirror(mirror: Mirror, run: SyncRun, client: Client) -> str:
     facts = {"error": error[:600]} if error else {"error": "", "fresh_at": started}
     MirrorState.objects.update_or_create(table=mirror.table, defaults=facts)
     return error
+
+
+def reset_future_reads(mirror: Mirror) -> None:
+    """Let this sync replace what was read before the clock was set back."""
+    now = timezone.now()
+    rows = mirror.model._default_manager.filter(read_at__gt=now + PAGE_READ_TIME)
+    rows.update(read_at=now)
+    removed = RemovedRow.objects.filter(table=mirror.table)
+    removed.filter(removed_at__gt=now + PAGE_READ_TIME).delete()
 
 
 def explain_with_message(error: IotdaError) -> str:

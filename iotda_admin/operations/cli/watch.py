@@ -41,6 +41,7 @@ def follow(watch: "Watch", client: Client) -> None:
             lambda: watch.over() or State.PENDING not in watch.counts,
             hurried=watch.interrupted,
         )
+        reconciliation.correct_future_times()
         reconciliation.expire_leases()
         if not watch.over():
             reconciliation.reconcile_operation(watch.operation.pk, client)

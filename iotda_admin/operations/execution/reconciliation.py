@@ -26,6 +26,7 @@ from iotda_admin.operations.audit_log import (
 )
 from iotda_admin.operations.error_codes import CHANGED_SINCE, NOT_APPLIED, SENDER_LOST
 from iotda_admin.operations.execution.held_work import hold_old_work
+from iotda_admin.operations.execution.leases import lease_expiry, lease_seconds
 from iotda_admin.operations.execution.lifecycle import (
     finish_operation,
     lock_operation,
@@ -55,6 +56,9 @@ READS_NEEDED = 2
 RETRY_SECONDS = 15
 # Another process takes a chunk over whose reader has sent no heartbeat for this long.
 READER_LEASE_SECONDS = 60
+# IoTDA may ask to wait an hour; a chunk of a single target makes a few calls.
+LONGEST_WAIT = 3660
+MOST_CALLS = 10
 # The most chunks that one read serves: a policy's targets are listed once for all of them.
 CHUNKS_PER_READ = 200
 LATER = Q(pk__gt=OuterRef("pk"))
@@ -71,8 +75,24 @@ FOUND_UNCHANGED = TargetOutcome(State.FAILED, NOT_APPLIED)
 
 def recover_stalled() -> None:
     """Move on what has stalled. The worker runs this every second."""
+    correct_future_times()
     expire_leases()
     finish_completed()
+
+
+def correct_future_times() -> None:
+    """End waits and leases that are longer than any: the clock was set back since."""
+    farthest = seconds_from_now(LONGEST_WAIT)
+    waiting = Chunk.objects.filter(state__in=Chunk.OPEN, due_at__gt=farthest)
+    waiting.update(due_at=timezone.now())
+    held = Operation.objects.filter(
+        state=Operation.State.RUNNING, held_until__gt=farthest
+    )
+    held.update(held_until=None)
+    # A process that is still sending extends its leases, by the same clock.
+    longest = lease_expiry(lease_seconds(MOST_CALLS))
+    leased = Chunk.objects.filter(state=ChunkState.SENT, lease_until__gt=longest)
+    leased.update(lease_until=longest)
 
 
 def expire_leases() -> None:
