@@ -254,7 +254,11 @@ AUTHENTICATION_BACKENDS = ["iotda_admin.accounts.auth_backend.ScopedBackend"]
 LOGIN_URL = "accounts:login"
 LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "accounts:login"
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+PASSWORD_HASHERS = ["iotda_admin.accounts.password_checks.LimitedArgon2Hasher"]
+# In one process; more sign-ins than may wait are asked to try again.
+PASSWORD_HASHES_AT_ONCE = 1
+PASSWORD_CHECKS_AT_ONCE = 2
+PASSWORD_CHECKS_WAITING = 6
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"{module}.{name}Validator"}
     for module, names in {

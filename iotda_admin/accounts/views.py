@@ -19,12 +19,22 @@ from iotda_admin.accounts.forms import OwnPasswordForm, SignInForm
 from iotda_admin.core.http import refuse, wants_fragment
 from iotda_admin.operations.audit_log import audited_transaction
 
+# After this time, a user who was asked to try again probably finds a place.
+BUSY_SECONDS = 5
+
 
 class ThrottledFormMixin:
-    """Answer 429 with the time to wait after too many wrong passwords."""
+    """Answer 429 with the time to wait after too many wrong passwords.
+
+    Answer 503 while too many passwords of other users are checked.
+    """
 
     def form_invalid(self, form: BaseForm) -> HttpResponse:
         wait = getattr(form, "wait", 0)
+        if getattr(form, "busy", False):
+            context = self.get_context_data(form=form, busy=True)  # type: ignore[attr-defined]
+            headers = {"Retry-After": str(BUSY_SECONDS)}
+            return self.render_to_response(context, status=503, headers=headers)  # type: ignore[attr-defined,no-any-return]
         if not wait:
             return super().form_invalid(form)  # type: ignore[misc,no-any-return]
         context = self.get_context_data(form=form, minutes=ceil(wait / 60))  # type: ignore[attr-defined]

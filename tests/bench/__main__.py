@@ -7,7 +7,7 @@ import argparse
 import sys
 from typing import Any
 
-from tests.bench import audit, bind, freeze, growth, idle, intake, ratelimit
+from tests.bench import audit, bind, freeze, growth, idle, intake, ratelimit, signins
 from tests.bench.goals import Report
 from tests.bench.peers import BIND_PEERS
 from tests.bench.stage import Stage, room_for, staged
@@ -39,6 +39,10 @@ def parser() -> argparse.ArgumentParser:
     )
     idling = add(commands, "idle", n=100, conc=1, latency=0, says="simulated devices")
     idling.add_argument("--seconds", type=float, default=30)
+    signing = add(
+        commands, "sign-ins", n=100, conc=1, latency=0, says="devices", file="signins"
+    )
+    signing.add_argument("--seconds", type=float, default=10)
     add(commands, "input", n=100_000, conc=8, latency=20, file="intake")
     add(
         commands,
@@ -104,6 +108,8 @@ def measure(stage: Stage, asked: argparse.Namespace) -> Report:
             )
         case "idle":
             return idle.run(stage, seconds=asked.seconds, rounds=asked.rounds)
+        case "sign-ins":
+            return signins.run(stage, seconds=asked.seconds, rounds=asked.rounds)
         case "input":
             return intake.run(
                 stage, n=asked.n, rounds=asked.rounds, latency_ms=asked.latency_ms
