@@ -30,9 +30,12 @@ if not settings.BEHIND_PROXY:
 limit_request_line = 4094
 limit_request_fields = 64
 limit_request_field_size = 8190
-# A slow or silent client holds a thread no longer than this; nothing needs a socket to command the server.
+# It waits for the head of a request without a thread, and bounds the time of the body.
+worker_class = "iotda_admin.core.gunicorn_worker.BufferingWorker"
+# A worker whose main loop hangs is restarted after this time. It ends no slow client.
 timeout = 60
 graceful_timeout = 30
+# Nothing needs a socket to command the server.
 control_socket_disable = True
 
 

@@ -93,8 +93,6 @@ def web_server() -> Iterator[str]:
         address,
         "--workers",
         "2",
-        "--worker-class",
-        "gthread",
     ]
     command = [
         sys.executable,

@@ -89,8 +89,6 @@ class Deployment:
             address,
             "--threads",
             "4",
-            "--worker-class",
-            "gthread",
             *more,
         )
         until(lambda: answers(f"http://{address}/healthz"))
