@@ -26,7 +26,8 @@ BUSY_SECONDS = 5
 class ThrottledFormMixin:
     """Answer 429 with the time to wait after too many wrong passwords.
 
-    Answer 503 while too many passwords of other users are checked.
+    Answer the same, but without a limit of this user, while many other passwords are
+    checked.
     """
 
     def form_invalid(self, form: BaseForm) -> HttpResponse:
@@ -34,7 +35,7 @@ class ThrottledFormMixin:
         if getattr(form, "busy", False):
             context = self.get_context_data(form=form, busy=True)  # type: ignore[attr-defined]
             headers = {"Retry-After": str(BUSY_SECONDS)}
-            return self.render_to_response(context, status=503, headers=headers)  # type: ignore[attr-defined,no-any-return]
+            return self.render_to_response(context, status=429, headers=headers)  # type: ignore[attr-defined,no-any-return]
         if not wait:
             return super().form_invalid(form)  # type: ignore[misc,no-any-return]
         context = self.get_context_data(form=form, minutes=ceil(wait / 60))  # type: ignore[attr-defined]

@@ -40,7 +40,7 @@ def test_a_sign_in_that_finds_no_place_is_asked_to_try_again(
 ) -> None:
     make_user("viewer")
     answer = anonymous.post("/accounts/login/", LOGIN)
-    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert (answer.status_code, answer["Retry-After"]) == (429, "5")
     assert "Try again in a few seconds." in answer.text
     assert "do not match" not in answer.text
     # It was no attempt.
@@ -56,7 +56,7 @@ def test_a_change_of_the_own_password_waits_for_a_place_as_well(
         "new_password2": "Quite-new-9x",
     }
     answer = viewer.post("/accounts/password/", form)
-    assert answer.status_code == 503
+    assert answer.status_code == 429
     assert "Try again in a few seconds." in answer.text
     assert User.objects.get(username="viewer").check_password("a-password-1")
 
@@ -77,7 +77,7 @@ def test_only_some_sign_ins_wait_for_a_place(
         for _ in range(settings.PASSWORD_CHECKS_WAITING):
             password_checks.queue.acquire()
             stack.callback(password_checks.queue.release)
-        assert anonymous.post("/accounts/login/", LOGIN).status_code == 503
+        assert anonymous.post("/accounts/login/", LOGIN).status_code == 429
 
 
 def test_a_password_is_hashed_with_a_sensible_amount_of_memory(
