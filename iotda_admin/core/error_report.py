@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 from django.http import HttpRequest
 from django.utils.html import escape
-from django.utils.safestring import SafeString, mark_safe
 from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 
 from iotda_admin.core import env
@@ -43,11 +42,11 @@ class SecretFilter(SafeExceptionReporterFilter):
 
 
 class SecretReporter(ExceptionReporter):
-    def get_traceback_html(self) -> SafeString:
-        return mark_safe(without_secrets(super().get_traceback_html()))  # noqa: S308
+    def get_traceback_html(self) -> str:  # type: ignore[override]
+        return without_secrets(super().get_traceback_html())
 
-    def get_traceback_text(self) -> SafeString:
-        return mark_safe(without_secrets(super().get_traceback_text()))  # noqa: S308
+    def get_traceback_text(self) -> str:  # type: ignore[override]
+        return without_secrets(super().get_traceback_text())
 
 
 def without_secrets(text: str) -> str:
