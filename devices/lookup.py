@@ -9,8 +9,7 @@ from devices.models import Device
 from devices.targets import known_devices
 from iotda_admin.access.scope import AnyUser, in_scope
 from iotda_admin.core.bulk_sql import among
-from iotda_admin.core.ids import Candidate, Match, is_id
-from iotda_admin.core.tidy import tidy
+from iotda_admin.core.ids import Candidate, Match
 
 CANDIDATES_KEPT = 5
 type Row = tuple[str, str, str, str]
@@ -31,17 +30,15 @@ def find_devices(values: Sequence[str], *, user: AnyUser | None) -> dict[str, Ma
         return {}
     left = set(values) - set(known.values_list("pk", flat=True))
     found = dict[str, Match]()
-    for column, by in (("node_id", _("node ID")), ("name", _("name"))):
-        having = devices.filter(among(column, sorted(left)))
+    for column, by in (
+        ("node_id", _("node ID")),
+        ("name", _("name")),
+        # The values are without the quotes, blanks and full-width signs of a name.
+        ("tidy_name", _("name")),
+    ):
+        having = devices.filter(among(column, sorted(left))).exclude(**{column: ""})
         add_matches(found, by, rows_by(having, column))
         left -= found.keys()
-    if names := {value for value in left if not is_id(value)}:
-        # The values are without the quotes, blanks and full-width signs of a name.
-        rows = (
-            (tidy(name), pk, name, about)
-            for _n, pk, name, about in rows_by(devices, "name")
-        )
-        add_matches(found, _("name"), (row for row in rows if row[0] in names))
     return found
 
 

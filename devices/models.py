@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from iotda_admin.core.search_text import SearchTextField
+from iotda_admin.core.search_text import SearchTextField, TidyTextField
 
 
 class MirroredRow(models.Model):
@@ -77,6 +77,7 @@ class Device(MirroredRow):
     description = models.CharField(max_length=2048, blank=True)
     tags = models.JSONField(default=list)
     search_text = SearchTextField(["device_id", "node_id", "name"])
+    tidy_name = TidyTextField(["name"])
     read_at = models.DateTimeField(default=timezone.now, db_index=True)
 
     class Meta(MirroredRow.Meta):
@@ -85,6 +86,12 @@ class Device(MirroredRow):
         indexes = [
             models.Index(fields=[name, "device_id"])
             for name in ("status", "product_id", "app_id", "node_type")
+        ] + [
+            models.Index(
+                fields=["tidy_name"],
+                condition=~models.Q(tidy_name=""),
+                name="device_by_tidy_name",
+            )
         ]
 
     def get_absolute_url(self) -> str:

@@ -68,9 +68,24 @@ class SearchTextField(CharField):  # type: ignore[type-arg]
 
     def pre_save(self, model_instance: Model, add: bool) -> Any:
         if self.sources:
-            text = search_text(getattr(model_instance, name) for name in self.sources)
-            setattr(model_instance, self.attname, text)
+            values = [getattr(model_instance, name) for name in self.sources]
+            setattr(model_instance, self.attname, self.text_of(values))
         return super().pre_save(model_instance, add)
+
+    def text_of(self, values: Sequence[str]) -> str:
+        return search_text(values)
+
+
+class TidyTextField(SearchTextField):
+    """The tidy form of another field, where it differs: lists of names are tidied, too."""
+
+    def text_of(self, values: Sequence[str]) -> str:
+        return untidy_as_tidy(*values)
+
+
+def untidy_as_tidy(text: str) -> str:
+    """Return the tidy form of a text that has another one, else nothing."""
+    return "" if (tidied := tidy(text)) == text else tidied
 
 
 def search_text_fields(model: type[Model]) -> list[str]:

@@ -1,12 +1,20 @@
 """Lists of serial numbers, IMEIs, MAC addresses and names are resolved to devices."""
 
+from importlib import import_module
 from typing import Any
 
 import pytest
+from django.apps import apps
+from django.db import connection as database
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
+from devices.lookup import find_devices
 from devices.models import Device
+from devices.sync import read_device
+from iotda_admin.core.tidy import tidy
 from iotda_admin.operations.models import Operation
+from iotda_admin.rate import connection
 from tests.cloud import Cloud
 from tests.conftest import make_user
 from tests.operation_helpers import bind_form, change_form, target_states
@@ -17,8 +25,11 @@ MAC, IMEI = "ac:de:48:00:11:22", "353901080000001"
 
 def known(device_id: str, **facts: Any) -> Device:
     """Change what the inventory knows of a device."""
-    Device.objects.filter(pk=device_id).update(**facts)
-    return Device.objects.get(pk=device_id)
+    device = Device.objects.get(pk=device_id)
+    for name, value in facts.items():
+        setattr(device, name, value)
+    device.save()
+    return device
 
 
 def chosen(text: str, *ids: str) -> list[bool]:
@@ -37,6 +48,32 @@ def test_a_list_of_node_ids_or_names_shows_the_devices_before_anything_is_sent(
     assert "1 was found by node ID or name" in text
     assert chosen(text, first, second) == [True, True]
     assert not Operation.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["“Pump”, hall 2", " Pump, hall 2 ", "Ｐｕｍｐ, hall 2"]
+)
+def test_an_untidy_name_is_found_by_an_index_after_it_was_read(
+    inventory: Cloud, name: str
+) -> None:
+    device = inventory.free(1)[0]
+    inventory.call("PATCH", f"devices/{device}", json={"device_name": name})
+    read_device(connection.client(), device)
+    value = tidy(name)
+    with CaptureQueriesContext(database) as queries:
+        assert [*find_devices([value], user=None)] == [value]
+    # No statement reads the names of all devices.
+    assert all("WHERE" in query["sql"] for query in queries)
+
+
+def test_the_migration_fills_the_tidy_names(inventory: Cloud) -> None:
+    first, second = inventory.free(2)
+    known(first, name="“Pump”")
+    Device.objects.update(tidy_name="")
+    migration = import_module("devices.migrations.0004_tidy_name")
+    migration.fill(apps, None)
+    assert Device.objects.get(pk=first).tidy_name == "Pump"
+    assert Device.objects.get(pk=second).tidy_name == ""
 
 
 def test_mac_addresses_on_one_line_are_read(operator: Client, inventory: Cloud) -> None:
