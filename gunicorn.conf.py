@@ -3,9 +3,12 @@
 import gc
 import os
 import sys
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+
+from iotda_admin.core.gunicorn_worker import BufferingWorker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "iotda_admin.settings")
 
@@ -39,10 +42,14 @@ graceful_timeout = 30
 control_socket_disable = True
 
 
-def post_worker_init(_worker: object) -> None:
+def post_worker_init(worker: Any) -> None:
     """Exclude the objects of the start from garbage collection.
 
     Otherwise a form with 100,000 IDs spends a twentieth of its time on them.
     """
+    if not isinstance(worker, BufferingWorker):
+        worker.log.warning(
+            "Slow clients can stop the site: start gunicorn without --worker-class."
+        )
     gc.collect()
     gc.freeze()
