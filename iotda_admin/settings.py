@@ -46,7 +46,7 @@ IOTDA_ENDPOINT = env.url("IOTDA_ENDPOINT", "http://127.0.0.1:8100", hosts=IOTDA_
 IOTDA_PROJECT_ID = env.text(
     "IOTDA_PROJECT_ID",
     "5c0ffee05c0ffee05c0ffee05c0ffee0",
-    pattern=r"[0-9a-f]{32}",
+    pattern=r"[0-9a-fA-F]{32}",
     means="32 hex digits",
 )
 IOTDA_REGION = env.text(

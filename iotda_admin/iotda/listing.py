@@ -19,7 +19,7 @@ OFFSET_LIMIT = 500
 # Two pages of a window share a row: if it is not the same in both, the listing changed.
 STEP = PAGE_LIMIT - 1
 PAGES_PER_WINDOW = OFFSET_LIMIT // STEP + 1  # reachable by offset alone
-MARKER = re.compile("[0-9a-f]{24}")
+MARKER = re.compile("[0-9a-fA-F]{24}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class PageQuery:
         if not 0 <= self.offset <= OFFSET_LIMIT:
             raise ValueError(f"offset must be 0 to {OFFSET_LIMIT}, not {self.offset}")
         if self.marker and not MARKER.fullmatch(self.marker):
-            raise ValueError("marker must be 24 lower-case hexadecimal digits")
+            raise ValueError("marker must be 24 hexadecimal digits")
 
     def to_json(self) -> dict[str, int | str]:
         return {key: value for key, value in asdict(self).items() if value != ""}

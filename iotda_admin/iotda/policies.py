@@ -12,7 +12,7 @@ from .documents import FromJson, Json, clean_text, need, need_list
 from .listing import FIRST_PAGE, ListingPage, PageQuery
 from .responses import Endpoint
 
-# Target ids in one bind or unbind (Huawei's pages since December 2025).
+# Target ids in one bind or unbind (Huawei's pages from December 2025 to June 2026).
 BIND_LIMIT = 20
 
 PolicyTargetType = Literal["device", "product", "app"]

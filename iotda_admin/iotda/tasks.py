@@ -32,7 +32,7 @@ TaskType = Literal[
 ]
 TASK_TYPES = get_args(TaskType)
 
-_TASK_NAME = re.compile(r"[A-Za-z0-9_\u4e00-\u9fff]{1,128}")
+_TASK_NAME = re.compile(r"[A-Za-z0-9_\u4e00-\u9fa5]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,8 @@ def _value(field: str, text: str) -> int | float | str:
                 f"{name} must be a number from 0 to {NUMBER[field]:.0f}, not {text!r}."
             )
         return float(text)
-    if field == "project_id" and not re.fullmatch(r"[0-9a-f]{32}", text):
-        raise SettingError(f"{name} must be 32 digits or letters a-f, not {text!r}.")
+    if field == "project_id" and not re.fullmatch(r"[0-9a-fA-F]{32}", text):
+        raise SettingError(
+            f"{name} must be 32 digits or letters from a to f, not {text!r}."
+        )
     return text

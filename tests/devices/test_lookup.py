@@ -21,6 +21,7 @@ from tests.operation_helpers import bind_form, change_form, target_states
 
 FREEZE, BIND = "/devices/selection.freeze/", "/policies/selection.bind/"
 MAC, IMEI = "ac:de:48:00:11:22", "353901080000001"
+NODE_IDS = [MAC, MAC.upper(), IMEI, "line-2:0001"]
 
 
 def known(device_id: str, **facts: Any) -> Device:
@@ -36,12 +37,12 @@ def chosen(text: str, *ids: str) -> list[bool]:
     return [f'name="target" value="{id}"' in text for id in ids]
 
 
-@pytest.mark.parametrize("value", [MAC, IMEI, "Pump (north), hall 2", "泵（一）"])
+@pytest.mark.parametrize("value", [*NODE_IDS, "Pump (north), hall 2", "泵（一）"])
 def test_a_list_of_node_ids_or_names_shows_the_devices_before_anything_is_sent(
     operator: Client, inventory: Cloud, value: str
 ) -> None:
     first, second = inventory.free(2)
-    column = "node_id" if value in (MAC, IMEI) else "name"
+    column = "node_id" if value in NODE_IDS else "name"
     known(first, **{column: value})
     text = operator.post(FREEZE, {"pasted": f'id\n"{value}"\n{second}'}).text
     assert "Freeze 2 devices" in text

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 import requests
 
+from iotda_admin.iotda.signing import Key, authorization
 from iotda_admin.simulator.api.signatures import DERIVED, ORDINARY
 from tests.simulator.conftest import Sim
 
@@ -115,6 +116,35 @@ def test_tokens_survive_a_reset(sim: Sim) -> None:
 @pytest.mark.parametrize("algorithm", [ORDINARY, DERIVED])
 def test_both_signature_algorithms_are_accepted(sim: Sim, algorithm: Any) -> None:
     assert signed(sim, algorithm).status_code == 200
+
+
+@pytest.mark.parametrize("region", ["", "cn-north-4"])
+@pytest.mark.parametrize(
+    ("header", "status"), [("X-Sdk-Date", 200), ("Host", 401), ("X-Project-Id", 401)]
+)
+def test_a_signature_needs_the_date_alone(
+    sim: Sim, region: str, header: str, status: int
+) -> None:
+    headers = {
+        "X-Sdk-Date": f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}",
+        "Host": sim.api.removeprefix("http://"),
+        "X-Project-Id": sim.known.project_id,
+    }
+    path = f"{sim.root}/devices"
+    # The function reads the date from what it signs, so the others are signed with it.
+    signature = authorization(
+        Key("DEMOAK", "DEMOSK", region),
+        "GET",
+        path,
+        [],
+        {header: headers[header]} | {"X-Sdk-Date": headers["X-Sdk-Date"]},
+        b"",
+    )
+    if status == 401:
+        signature = signature.replace("x-sdk-date", "date")
+    sent = headers | {"Authorization": signature}
+    answer = requests.get(sim.api + path, headers=sent, timeout=5)
+    assert answer.status_code == status
 
 
 @pytest.mark.parametrize(

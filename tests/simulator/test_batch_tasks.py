@@ -139,7 +139,7 @@ def test_a_list_of_tasks_needs_a_type(sim: Sim) -> None:
 def test_only_a_finished_task_can_be_deleted(sim: Sim) -> None:
     sim.patch(task_speed=0.001)
     task_id = create(sim, sim.known.online, sim.known.offline).json()["task_id"]
-    assert sim.call("DELETE", f"/batchtasks/{task_id}").status_code == 400
+    assert sim.call("DELETE", f"/batchtasks/{task_id}").status_code == 403
     sim.patch(task_speed=1e9)
     assert sim.call("DELETE", f"/batchtasks/{task_id}").status_code == 204
     assert sim.get(f"/batchtasks/{task_id}").status_code == 404
@@ -160,6 +160,7 @@ def test_a_freeze_task_cannot_be_retried_or_stopped(sim: Sim, act: str) -> None:
         {"task_type": "paintDevices"},
         {"targets": []},
         {"targets": "x"},
+        {"task_policy": {"retry_count": 0, "retry_interval": 1}},
         {"task_policy": {"retry_count": 6, "retry_interval": 1}},
         {"task_policy": {"retry_count": 1}},
         {"task_policy": {"schedule_time": LATER}},
@@ -185,11 +186,6 @@ def test_a_space_has_at_most_ten_running_tasks(sim: Sim) -> None:
     assert create(sim, "x", app_id=sim.known.other_space).status_code == 201
 
 
-def test_a_setting_selects_the_status_of_a_created_task(sim: Sim) -> None:
-    sim.patch(create_task_status=200)
-    assert create(sim, "x").status_code == 200
-
-
 def test_a_setting_selects_when_the_targets_are_repeated(sim: Sim) -> None:
     created = create(sim, sim.known.online).json()
     assert created["targets"] == [sim.known.online]
@@ -204,8 +200,13 @@ def test_a_setting_selects_when_the_targets_are_repeated(sim: Sim) -> None:
     ]
 
 
-def test_a_task_for_an_unknown_group_fails(sim: Sim) -> None:
-    answer = finished(sim, targets=None, targets_filter={"group_ids": ["none"]})
+def test_a_task_for_an_unknown_group_is_created_and_fails_later(sim: Sim) -> None:
+    by_group = {"targets": None, "targets_filter": {"group_ids": ["none"]}}
+    sim.patch(task_delay_s=1000)
+    created = create(sim, **by_group).json()
+    assert (created["status"], created["status_desc"]) == ("Initializing", "")
+    sim.patch(task_delay_s=0)
+    answer = finished(sim, **by_group)
     assert (answer["batchtask"]["status"], answer["task_details"]) == ("Fail", [])
     assert answer["batchtask"]["status_desc"]
 

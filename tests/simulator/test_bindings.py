@@ -44,6 +44,11 @@ def test_a_bind_answers_200_with_the_failed_targets(sim: Sim) -> None:
         200,
         {sim.known.full: "IOTDA.015204"},
     )
+    (failure,) = answer.json()["failure_targets"]
+    assert failure["error_msg"] == (
+        "Operation not allowed. The number of policies bound to the target reaches the "
+        "upper limit (5)."
+    )
     assert answer.json()["success_targets"] == [sim.known.free[0]]
 
 
@@ -143,9 +148,15 @@ def test_an_unknown_policy_is_not_found(sim: Sim) -> None:
     assert sim.bind("x", policy="0" * 24).status_code == 404
 
 
-def test_list_targets_without_a_body_returns_every_type(sim: Sim) -> None:
+def test_list_targets_needs_a_body(sim: Sim) -> None:
+    answer = sim.post(f"/device-policies/{sim.known.policy}/list-targets")
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "IOTDA.000008")
+
+
+def test_list_targets_without_a_type_returns_every_type(sim: Sim) -> None:
     sim.bind(sim.known.product, target_type="product")
-    answer = sim.post(f"/device-policies/{sim.known.policy}/list-targets").json()
+    path = f"/device-policies/{sim.known.policy}/list-targets"
+    answer = sim.post(path, {}).json()
     assert answer["page"]["count"] == 4
     assert answer["targets"][0] == {
         "target_type": "product",

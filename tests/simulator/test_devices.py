@@ -4,6 +4,11 @@ import pytest
 
 from tests.simulator.conftest import Sim
 
+CHILD = (
+    "It is not allowed to freeze sub-devices, only gateways or directly connected "
+    "devices can be frozen."
+)
+
 
 def listed(sim: Any, query: Any) -> list[Any]:
     return [
@@ -106,19 +111,46 @@ def test_a_device_is_frozen_and_unfrozen(sim: Sim) -> None:
 
 
 @pytest.mark.parametrize(
-    ("act", "which", "status", "code"),
+    ("act", "which", "code", "message"),
     [
-        ("freeze", "child", 403, "IOTDA.014038"),
-        ("unfreeze", "child", 403, "IOTDA.014038"),
-        ("freeze", "frozen", 403, "IOTDA.014039"),
-        ("unfreeze", "online", 403, "IOTDA.014040"),
+        ("freeze", "child", "IOTDA.014038", CHILD),
+        ("unfreeze", "child", "IOTDA.014038", CHILD),
+        ("freeze", "frozen", "IOTDA.014039", "The device is already frozen."),
+        (
+            "unfreeze",
+            "online",
+            "IOTDA.014040",
+            "The device is not frozen, can not unfreeze.",
+        ),
     ],
 )
 def test_a_freeze_or_unfreeze_in_the_wrong_state_is_refused(
-    sim: Sim, act: str, which: str, status: int, code: str
+    sim: Sim, act: str, which: str, code: str, message: str
 ) -> None:
     answer = sim.post(f"/devices/{getattr(sim.known, which)}/{act}")
-    assert (answer.status_code, answer.json()["error_code"]) == (status, code)
+    assert answer.status_code == 403
+    assert answer.json()["error_code"] == code
+    assert answer.json()["error_msg"].endswith(message)
+
+
+def test_children_keep_their_status_while_their_gateway_is_frozen(sim: Sim) -> None:
+    sim.patch(f"/devices/{sim.known.child}", status="INACTIVE")
+    assert sim.post(f"/devices/{sim.known.gateway}/freeze").status_code == 204
+    assert sim.device(sim.known.child)["gateway_id"] == sim.known.gateway
+    assert sim.status(sim.known.child) == "INACTIVE"
+
+
+def test_a_device_that_never_connected_has_no_times_of_a_connection(sim: Sim) -> None:
+    shown = sim.get(f"/devices/{sim.known.inactive}").json()
+    assert {"active_time", "connection_status_update_time"} & set(shown) == set()
+
+
+def test_a_node_id_may_be_a_mac_address(sim: Sim) -> None:
+    node_id = "00:1A:2B:3C:4D:5E"
+    new = {"product_id": sim.known.product, "node_id": node_id, "device_id": "by-mac"}
+    sim._control("POST", "/devices", new)
+    found = sim.get(f"/devices?node_id={node_id}").json()["devices"]
+    assert [one["device_id"] for one in found] == ["by-mac"]
 
 
 def test_a_setting_accepts_a_repeated_freeze(sim: Sim) -> None:

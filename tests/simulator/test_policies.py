@@ -30,14 +30,6 @@ def test_a_policy_is_created_in_the_default_space(sim: Sim) -> None:
     assert sim.get(f"/device-policies/{policy['policy_id']}").json() == policy
 
 
-@pytest.mark.parametrize("status", [200, 201, 202])
-def test_a_setting_selects_the_status_of_a_created_policy(
-    sim: Sim, status: int
-) -> None:
-    sim.patch(create_policy_status=status)
-    assert create(sim).status_code == status
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -100,13 +92,24 @@ def test_deleting_a_policy_unbinds_its_targets(sim: Sim) -> None:
     )
 
 
-def test_a_setting_selects_the_status_of_a_deleted_policy(sim: Sim) -> None:
-    sim.patch(delete_policy_status=200)
-    assert sim.call("DELETE", f"/device-policies/{sim.known.policy}").status_code == 200
-
-
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 def test_an_unknown_policy_is_not_found(sim: Sim, method: str) -> None:
     sim.patch(unknown_policy_code="IOTDA.777")
     answer = sim.call(method, "/device-policies/" + "0" * 24, {})
     assert (answer.status_code, answer.json()["error_code"]) == (404, "IOTDA.777")
+
+
+def test_ids_in_other_case_are_other_ids(sim: Sim) -> None:
+    assert sim.known.policy != sim.known.policy.upper()
+    assert sim.get(f"/device-policies/{sim.known.policy.upper()}").status_code == 404
+
+
+def test_a_marker_may_have_upper_case_digits(sim: Sim) -> None:
+    first = sim.get("/device-policies?limit=3").json()
+    marker = first["page"]["marker"]
+    assert marker != marker.upper()
+    pages = [
+        sim.get(f"/device-policies?limit=3&marker={one}").json()
+        for one in (marker, marker.upper())
+    ]
+    assert pages[0] == pages[1] != first

@@ -31,9 +31,8 @@ def test_lists_show_a_freeze_late(sim: Sim) -> None:
 
 def test_list_targets_shows_a_binding_late(sim: Sim) -> None:
     def targets() -> Any:
-        return sim.post(f"/device-policies/{sim.known.policy}/list-targets").json()[
-            "page"
-        ]["count"]
+        path = f"/device-policies/{sim.known.policy}/list-targets"
+        return sim.post(path, {}).json()["page"]["count"]
 
     sim.bind(sim.known.free[0])
     assert targets() == 3

@@ -73,6 +73,13 @@ def test_the_error_names_the_setting(name: str, value: str) -> None:
         read_config({name: value}, [])
 
 
+def test_a_project_id_may_have_upper_case_digits() -> None:
+    project_id = "5C0FFEE0" * 4
+    assert (
+        read_config({"SIMULATOR_PROJECT_ID": project_id}, []).project_id == project_id
+    )
+
+
 @pytest.mark.parametrize(("port", "control"), [("", 8101), ("9000", 9001), ("0", 0)])
 def test_the_control_port_is_next_to_the_api_port(port: str, control: int) -> None:
     assert read_config({"SIMULATOR_PORT": port}, []).control_port == control

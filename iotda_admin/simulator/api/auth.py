@@ -35,7 +35,7 @@ def _unknown_user() -> ApiError:
 def _unauthorized(host_kind: str, reason: str, algorithm: str = "") -> ApiError:
     """Return the 401 of the regional gateway or that of the instance."""
     if host_kind == "instance" or (host_kind == "any" and algorithm == DERIVED):
-        return ApiError(401, "IOTDA.000002", "Authentication failed.")
+        return ApiError(401, "IOTDA.000002", "The request is unauthorized.")
     return ApiError(
         401, "APIGW.0301", f"Incorrect IAM authentication information: {reason}"
     )
@@ -67,7 +67,7 @@ def _check_signature(state: State, request: Request, host_kind: str) -> None:
 
 def _check_project(state: State, request: Request) -> None:
     project_id = request.path_params.get("project_id", state.config.project_id)
-    if not re.fullmatch(r"[0-9a-f]{32}", project_id):
-        raise invalid_input("project_id must be 32 digits or letters a-f.")
+    if not re.fullmatch(r"[0-9a-fA-F]{32}", project_id):
+        raise invalid_input("project_id must be 32 digits or letters from a to f.")
     if project_id != state.config.project_id:
         raise _unknown_user()

@@ -28,19 +28,18 @@ DETAIL_STATUSES = (
     "Removed",
 )
 MAX_DELAY_SECONDS = 7 * 86_400
-HAN = r"\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 
 
 @dataclass
 class TaskPolicy:
     schedule_time: str | None = None
-    retry_count: Annotated[int, between(0, 5)] | None = None
+    retry_count: Annotated[int, between(1, 5)] | None = None
     retry_interval: Annotated[int, between(0, 1440)] | None = None
 
 
 @dataclass
 class NewTask:
-    task_name: Annotated[str, pattern(rf"[{HAN}A-Za-z0-9_]{{1,128}}")]
+    task_name: Annotated[str, pattern(r"[\u4e00-\u9fa5A-Za-z0-9_]{1,128}")]
     task_type: str
     app_id: str | None = None
     targets: list[str] | None = None
@@ -88,11 +87,8 @@ def create_batch_task(state: State, request: Request) -> Response:
     task = _create_task(state, request, new, space, targets)
     state.tasks[task.task_id] = task
     request.entry.applied.append(task.task_id)
-    if targets:
-        state.running_tasks.append(task)
-    else:  # there are no device groups, so a filter by group finds none
-        task.status, task.status_desc = "Fail", "The device group does not exist."
-    response = Response(state.settings.create_task_status, task_row(task))
+    state.running_tasks.append(task)
+    response = Response(201, task_row(task))
     if state.settings.echo_targets == "create":
         task.repeated.pop("targets", None)
     return response
@@ -230,7 +226,7 @@ def delete_batch_task(state: State, request: Request) -> Response:
     task = _requested_task(state, request)
     if not task.finished:
         code = state.settings.task_refused_code
-        raise ApiError(400, code, "A batch task cannot be deleted before its end.")
+        raise ApiError(403, code, "A batch task cannot be deleted before its end.")
     del state.tasks[task.task_id]
     request.entry.applied.append(task.task_id)
     return Response(204)

@@ -92,9 +92,10 @@ def _bind(state: State, policy: Policy, target: Target, now: float) -> bool:
     limit = settings.policies_per_target
     if len(bindings) >= limit:
         message = (
-            f"The target cannot have more policies, the limit of {limit} is reached."
+            "Operation not allowed. The number of policies bound to the target "
+            f"reaches the upper limit ({limit})."
         )
-        raise ApiError(403, "IOTDA.015204", f"Operation not allowed. {message}")
+        raise ApiError(403, "IOTDA.015204", message)
     return state.bindings.add(policy.policy_id, target, now)
 
 
@@ -129,7 +130,7 @@ def _require_target(state: State, policy: Policy, target: Target) -> None:
 
 @iotda.route("POST", "/device-policies/{policy_id}/list-targets")
 def show_targets_in_device_policy(state: State, request: Request) -> Response:
-    filters = request.read(TargetFilter) if request.body else TargetFilter()
+    filters = request.read(TargetFilter)
     bindings = state.bindings.of_policy(
         find_policy(state, request).policy_id, filters.target_type
     )
@@ -138,5 +139,5 @@ def show_targets_in_device_policy(state: State, request: Request) -> Response:
         bindings = RecordList(
             [binding for binding in bindings.items if binding.created <= since]
         )
-    window = Window.read(request.document or {})
+    window = Window.read(request.document)
     return Response(200, page("targets", bindings, window, binding_row, state.settings))

@@ -41,11 +41,13 @@ def device_row(device: Device) -> dict[str, Any]:
 
 
 def device_details(device: Device) -> dict[str, Any]:
-    changed, connected = device.status_changed, device.first_connected
+    times = {
+        "connection_status_update_time": device.status_changed,
+        "active_time": device.first_connected,
+    }
     return device_row(device) | {
         "create_time": format_basic(device.created),
-        "connection_status_update_time": format_precise(changed) if changed else None,
-        "active_time": format_precise(connected) if connected else None,
+        **{name: format_precise(time) for name, time in times.items() if time},
         "modules": [],
         "extension_info": {},
     }
@@ -186,7 +188,11 @@ def unfreeze_device(state: State, request: Request) -> Response:
 
 
 def freeze(state: State, device: Device, now: float) -> bool:
-    """Freeze a device, also for a batch task. False if nothing changed."""
+    """Freeze a device, also for a batch task. False if nothing changed.
+
+    Children of a gateway keep their status: INACTIVE ones did in the acceptance tests
+    of Terraform's provider.
+    """
     _require_direct_connection(device)
     if device.status == "FROZEN":
         if state.settings.repeat_freeze == "ok":
@@ -205,7 +211,7 @@ def unfreeze(state: State, device: Device, now: float) -> bool:
         if state.settings.repeat_unfreeze == "ok":
             return False
         raise ApiError(
-            403, "IOTDA.014040", "Operation not allowed. The device is not frozen."
+            403, "IOTDA.014040", "The device is not frozen, can not unfreeze."
         )
     connected = device.first_connected is not None
     device.set_status(
@@ -216,7 +222,10 @@ def unfreeze(state: State, device: Device, now: float) -> bool:
 
 def _require_direct_connection(device: Device) -> None:
     if not device.directly_connected:
-        message = "Operation not allowed. A child device cannot be frozen or unfrozen."
+        message = (
+            "It is not allowed to freeze sub-devices, "
+            "only gateways or directly connected devices can be frozen."
+        )
         raise ApiError(403, "IOTDA.014038", message)
 
 

@@ -102,7 +102,12 @@ def _token_info(state: State, now: float, expires: float) -> dict[str, Any]:
         "expires_at": _format_time(expires),
         "project": {"id": config.project_id, "name": config.region, "domain": domain},
         "roles": [{"id": "0", "name": "te_admin"}],
-        "user": {"id": "e0" * 16, "name": config.user, "domain": domain},
+        "user": {
+            "id": "e0" * 16,
+            "name": config.user,
+            "domain": domain,
+            "password_expires_at": "",  # never
+        },
         "catalog": [],
     }
 
@@ -119,10 +124,22 @@ def keystone_list_projects(state: State, request: Request) -> Response:
         "id": config.project_id,
         "name": config.region,
         "domain_id": "d0" * 16,
+        "parent_id": "d0" * 16,
+        "is_domain": False,
+        "description": "",
         "enabled": True,
+        "links": _links(f"/projects/{config.project_id}"),
     }
     projects = [project] if request.query.get("name") in (None, config.region) else []
-    return Response(200, {"projects": projects, "links": {}})
+    return Response(200, {"projects": projects, "links": _links("/projects")})
+
+
+def _links(path: str) -> dict[str, str | None]:
+    return {
+        "self": f"https://iam.example{iam.prefix}{path}",
+        "next": None,
+        "previous": None,
+    }
 
 
 def keystone_error(error: ApiError) -> Response:

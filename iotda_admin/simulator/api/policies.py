@@ -93,7 +93,7 @@ def create_device_policy(state: State, request: Request) -> Response:
     state.add_policy(policy)
     request.entry.policy_id = policy_id
     request.entry.applied.append(policy_id)
-    return Response(state.settings.create_policy_status, policy_details(policy))
+    return Response(201, policy_details(policy))
 
 
 def _require_free_name(state: State, name: str, app_id: str) -> None:
@@ -152,5 +152,4 @@ def delete_device_policy(state: State, request: Request) -> Response:
     policy = find_policy(state, request)
     state.remove_policy(policy)
     request.entry.applied.append(policy.policy_id)
-    status = state.settings.delete_policy_status
-    return Response(status, None if status == 204 else {})
+    return Response(204)

@@ -69,6 +69,8 @@ def _device(state: State, task: BatchTask, device_id: str) -> Device:
 
 
 def _finish(task: BatchTask) -> None:
+    if not task.details:  # there are no device groups, so a filter by group finds none
+        task.status_desc = "The device group does not exist."
     success, fail = task.counts["Success"], task.counts["Fail"]
     task.status = (
         "Success" if not fail and success else "PartialSuccess" if success else "Fail"

@@ -147,7 +147,7 @@ POLICIES = (
     ("lab-everything", "lab", "ALLOW", [PUBLISH, SUBSCRIBE], ["topic:/lab/#"]),
 )
 
-SITES = ("north", "south", "hall-B", "Zürich", "上海", "Plzeň", "東京")
+SITES = ("north", "south", "hall-B", "Zurich", "上海", "Plzen", "東京")
 OWNERS = ("ops", "facilities", "research", "客户服务")
 FIRMWARE = ("2.3.9", "2.4.0", "2.4.1", "3.0.0-rc1")
 SOFTWARE = ("1.8.4", "1.9.0", "1.9.2")
