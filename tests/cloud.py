@@ -1,45 +1,26 @@
 """The simulator as the tests use it: another process, reached over HTTP only."""
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import requests
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.contract.process import CHECKED, SimulatorProcess
+from tests.contract.process import ROOT as ROOT
 
 
 class Cloud:
     """The simulator and its control port. Tests check its state and its journal."""
 
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "iotda_admin.simulator"],
-            cwd=ROOT,
-            env=os.environ
-            | {
-                "SIMULATOR_PORT": "0",
-                "SIMULATOR_CONTROL_PORT": "0",
-                "DEMO_DEVICES": "60",
-            },
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout
-        addresses = json.loads(self.process.stdout.readline())
-        self.api: str = addresses["api"]
-        self.control: str = addresses["control"]
+    def __init__(self, module: str = CHECKED) -> None:
+        self.process = SimulatorProcess(module, DEMO_DEVICES="60")
+        self.api, self.control = self.process.api, self.process.control
         self.http = requests.Session()
         self.http.trust_env = False
 
     def close(self) -> None:
         self.http.close()
-        self.process.terminate()
-        self.process.communicate(timeout=10)
+        self.process.close()
 
     def call(self, method: str, path: str, **kwargs: Any) -> Any:
         response = self.http.request(

@@ -85,6 +85,7 @@ def cloud(
     forget_state(django_db_blocker)
     # A database with an open session cannot be dropped at the end.
     own_connection.close_connection()
+    cloud_process.process.require_no_errors()
 
 
 def forget_state(blocker: DjangoDbBlocker) -> None:

@@ -140,6 +140,7 @@ def poison_devices(cloud: Cloud, state: Poisoned) -> None:
 
 
 def poison_names(cloud: Cloud, state: Poisoned) -> None:
+    cloud.process.holds_impossible_values = True
     for n, id in enumerate(Space.objects.values_list("pk", flat=True)):
         cloud.call("PATCH", f"spaces/{id}", json={"name": payload_name(n)})
     for n, id in enumerate(Product.objects.values_list("pk", flat=True)):

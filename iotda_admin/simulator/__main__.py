@@ -27,7 +27,7 @@ def _listen(name: str, port: int) -> socket.socket:
     return listener
 
 
-async def serve(config: Config) -> None:
+async def serve(config: Config, api: type[Api]) -> None:
     listeners = {
         "api": _listen("SIMULATOR_PORT", config.port),
         "control": _listen("SIMULATOR_CONTROL_PORT", config.control_port),
@@ -36,7 +36,7 @@ async def serve(config: Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     servers = [
-        await start_server(Api(simulator), listeners["api"]),
+        await start_server(api(simulator), listeners["api"]),
         await start_server(Control(simulator), listeners["control"]),
     ]
     addresses = {
@@ -48,9 +48,9 @@ async def serve(config: Config) -> None:
         server.close()
 
 
-def main() -> int:
+def main(api: type[Api] = Api) -> int:
     try:
-        asyncio.run(serve(read_config(os.environ, sys.argv[1:])))
+        asyncio.run(serve(read_config(os.environ, sys.argv[1:]), api))
     except SettingError as exc:
         print(exc, file=sys.stderr)  # noqa: T201
         return 2

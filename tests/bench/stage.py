@@ -10,6 +10,7 @@ from typing import Any
 from tests.bench.databases import database
 from tests.bench.product import Product
 from tests.cloud import Cloud
+from tests.contract.process import BARE
 
 WARM = 40
 # Devices that take any policy; direct devices that are not frozen.
@@ -22,7 +23,7 @@ class Stage:
         self.devices, self.kind, self.settings = devices, kind, settings
         self.home = Path(tempfile.mkdtemp(prefix="bench-"))
         self.home.chmod(0o755)
-        self.cloud, self.database = Cloud(), database(kind)
+        self.cloud, self.database = Cloud(BARE), database(kind)
         self.rounds = 0
         self.reset()
         self.prepared = Product(self.folder(), self.cloud, self.database, **settings)

@@ -188,7 +188,7 @@ REFUSED = [
     (
         403,
         "IOTDA.014038",
-        "Operation not allowed. A child device cannot be frozen or unfrozen.",
+        "It is not allowed to freeze sub-devices",
     ),
     (404, "IOTDA.014000", "The device does not exist. <b>Really.</b>"),
     (400, "IOTDA.000006", "Invalid input."),

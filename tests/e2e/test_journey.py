@@ -9,7 +9,7 @@ from tests.e2e.conftest import OpenPage
 from tests.e2e.stage import Stage
 
 WHY = "Unpaid since March"
-SAID = "Operation not allowed. The target cannot have more policies, the limit of 5 is reached."
+SAID = "Operation not allowed. The number of policies bound to the target reaches the upper limit (5)."
 
 
 def sign_in(page: Page, name: str) -> None:

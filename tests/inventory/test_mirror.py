@@ -59,10 +59,10 @@ def test_a_moved_device_is_listed_once(inventory: Cloud) -> None:
 def test_renamed_spaces_and_products_are_renamed(inventory: Cloud) -> None:
     space, product = inventory.known_ids["space"], inventory.known_ids["product"]
     inventory.call("PATCH", f"spaces/{space}", json={"name": "Renamed"})
-    inventory.call("PATCH", f"products/{product}", json={"name": "Renamed too"})
+    inventory.call("PATCH", f"products/{product}", json={"name": "Renamed-too"})
     assert sync_again()
     assert Space.objects.get(pk=space).name == "Renamed"
-    assert Product.objects.get(pk=product).name == "Renamed too"
+    assert Product.objects.get(pk=product).name == "Renamed-too"
 
 
 def test_a_deleted_policy_loses_its_bindings(inventory: Cloud) -> None:

@@ -1,21 +1,16 @@
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
 from iotda_admin.iotda import Client, PasswordToken, StaticToken
+from tests.contract.process import SimulatorProcess
 
 from .wire import Wire
 
 PROJECT = "5c0ffee05c0ffee05c0ffee05c0ffee0"
 HASTE = 1.0
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -91,31 +86,18 @@ class Sim:
 
 
 @pytest.fixture(scope="session")
-def sim_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sim]:
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "iotda_admin.simulator",
-            "--port",
-            "0",
-            "--control-port",
-            "0",
-        ],
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        env={**os.environ, "HOME": str(tmp_path_factory.mktemp("home"))},
-        text=True,
-    )
-    yield Sim(**json.loads(process.stdout.readline()))
-    process.terminate()
-    process.communicate(timeout=10)
+def simulator_process() -> Iterator[SimulatorProcess]:
+    process = SimulatorProcess()
+    yield process
+    process.close()
 
 
 @pytest.fixture
-def sim(sim_process: Sim) -> Sim:
-    sim_process.reset(devices=1200)
-    return sim_process
+def sim(simulator_process: SimulatorProcess) -> Iterator[Sim]:
+    sim = Sim(simulator_process.api, simulator_process.control)
+    sim.reset(devices=1200)
+    yield sim
+    simulator_process.require_no_errors()
 
 
 @pytest.fixture

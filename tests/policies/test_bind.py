@@ -74,7 +74,7 @@ def test_a_bind_shows_which_targets_failed_and_why(
     assert inventory.bound(inventory.known_ids["policy"]) >= set(good)
     for words in (
         "IOTDA.015204",
-        "the limit of 5 is reached",
+        "reaches the upper limit (5)",
         "already has 5 policies",
     ):
         assert words in response.text

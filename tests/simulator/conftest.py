@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import requests
 
+from tests.contract.process import SimulatorProcess
+
 LOGIN = {
     "auth": {
         "identity": {
@@ -130,14 +132,19 @@ def start_simulator(*flags: str, **environ: str) -> subprocess.Popen[str]:
 
 
 @pytest.fixture(scope="session")
-def running_simulator() -> Iterator[Sim]:
-    process = start_simulator()
-    yield Sim(**json.loads(process.stdout.readline()))
-    process.terminate()
-    assert process.communicate(timeout=10) == ("", ""), "errors during the tests"
+def simulator_process() -> Iterator[SimulatorProcess]:
+    process = SimulatorProcess(DEMO_DEVICES="60")
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope="session")
+def logged_in(simulator_process: SimulatorProcess) -> Sim:
+    return Sim(simulator_process.api, simulator_process.control)
 
 
 @pytest.fixture
-def sim(running_simulator: Sim) -> Sim:
-    running_simulator.reset()
-    return running_simulator
+def sim(simulator_process: SimulatorProcess, logged_in: Sim) -> Iterator[Sim]:
+    logged_in.reset()
+    yield logged_in
+    simulator_process.require_no_errors()

@@ -41,7 +41,7 @@ class Api:
             await asyncio.sleep(state.settings.latency_ms / 1000)
 
         def apply() -> Response:
-            return respond(state, route, request)
+            return self.respond(state, route, request)
 
         response = (
             await Injection(fault, request, state, apply).run() if fault else apply()
@@ -64,6 +64,29 @@ class Api:
         )
         return route
 
+    def respond(
+        self, state: State, route: Route[State] | None, request: Request
+    ) -> Response:
+        """Apply a request to the state."""
+        request.now = state.now()
+        advance_tasks(state)
+        try:
+            if route is None:
+                raise unknown_endpoint()
+            if len(request.body) >= BODY_MAX:
+                raise body_too_large()
+            if "project_id" in request.path_params:
+                _throttle(state)
+                check_access(state, request)
+            return route.handler(state, request)
+        except NotJson as exc:
+            error = unreadable_body(str(exc))
+        except SchemaError as exc:
+            error = invalid_input(str(exc))
+        except ApiError as exc:
+            error = exc
+        return _error_response(error, request)
+
 
 def _subject(path_params: dict[str, str], document: Any) -> dict[str, Any]:
     """Return the policy and the targets that a request names; neither is checked."""
@@ -80,28 +103,6 @@ def _subject(path_params: dict[str, str], document: Any) -> dict[str, Any]:
             else []
         )
     return subject
-
-
-def respond(state: State, route: Route[State] | None, request: Request) -> Response:
-    """Apply a request to the state."""
-    request.now = state.now()
-    advance_tasks(state)
-    try:
-        if route is None:
-            raise unknown_endpoint()
-        if len(request.body) >= BODY_MAX:
-            raise body_too_large()
-        if "project_id" in request.path_params:
-            _throttle(state)
-            check_access(state, request)
-        return route.handler(state, request)
-    except NotJson as exc:
-        error = unreadable_body(str(exc))
-    except SchemaError as exc:
-        error = invalid_input(str(exc))
-    except ApiError as exc:
-        error = exc
-    return _error_response(error, request)
 
 
 def _throttle(state: State) -> None:
