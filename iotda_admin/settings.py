@@ -10,6 +10,7 @@ from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 
 from iotda_admin.core import env
+from iotda_admin.core.database import pool_options
 from iotda_admin.core.dotenv import read_dotenv
 
 # The database holds password hashes and sessions: only this account may read the files.
@@ -213,6 +214,16 @@ TEMPLATES = [
 database = env.database("DATABASE_URL", DATA_DIR / "iotda-admin.sqlite3")
 # Connections of one process to PostgreSQL. 0: one is opened for each request.
 DATABASE_POOL = env.integer("DATABASE_POOL", 32, low=0, high=1000)
+# Seconds that a request, and the worker, may wait for a lock of the database, and that
+# PostgreSQL may take for one of their statements. 0: without a limit.
+DATABASE_LOCK_TIMEOUT = env.number("DATABASE_LOCK_TIMEOUT", 5, low=0, high=600)
+WORKER_LOCK_TIMEOUT = env.number("WORKER_LOCK_TIMEOUT", 20, low=0, high=600)
+DATABASE_STATEMENT_TIMEOUT = env.number(
+    "DATABASE_STATEMENT_TIMEOUT", 60, low=0, high=86_400
+)
+WORKER_STATEMENT_TIMEOUT = env.number(
+    "WORKER_STATEMENT_TIMEOUT", 600, low=0, high=86_400
+)
 if database["ENGINE"] == "django.db.backends.sqlite3":
     database["ENGINE"] = "iotda_admin.core.sqlite3"
     database["OPTIONS"] = {
@@ -223,11 +234,7 @@ if database["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
 elif DATABASE_POOL:
-    database["OPTIONS"]["pool"] = {
-        "min_size": 1,
-        "max_size": DATABASE_POOL,
-        "timeout": 10,
-    }
+    database["OPTIONS"]["pool"] = pool_options(DATABASE_POOL, 10)
 DATABASES = {"default": database}
 
 # Empty: `manage.py worker` does the work.

@@ -6,6 +6,7 @@ from importlib import import_module
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client
 from pytest_django import Settings
 
@@ -20,8 +21,13 @@ def start_web_server() -> None:
 
 
 @pytest.fixture(autouse=True)
-def first_machine(db: None, settings: Settings) -> None:
+def first_machine(
+    db: None, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Start a web server with the first key."""
+    # A web server limits its waits for the database; other tests do not.
+    options = connection.settings_dict["OPTIONS"]
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", {**options})
     SecretKeyDigest.objects.all().delete()
     settings.SECRET_KEY = FIRST
     start_web_server()

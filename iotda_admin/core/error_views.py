@@ -10,7 +10,7 @@ from django.core.exceptions import (
     TooManyFieldsSent,
     TooManyFilesSent,
 )
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import get_template
 from django.utils.translation import gettext as _
@@ -18,6 +18,10 @@ from django.utils.translation import gettext as _
 from iotda_admin.core.http import refuse
 
 log = logging.getLogger(__name__)
+
+# The second is the error for a connection that was lost in a transaction.
+DATABASE_UNAVAILABLE = (OperationalError, InterfaceError)
+RETRY_AFTER_SECONDS = 10
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -51,15 +55,19 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer 503 if a middleware could not reach the database, else 500."""
-    if isinstance(sys.exception(), OperationalError):
-        return database_unavailable(request)
+    error = sys.exception()
+    if isinstance(error, DATABASE_UNAVAILABLE):
+        return database_unavailable(request, error)
     return HttpResponse(get_template("500.html").render(), status=500)
 
 
-def database_unavailable(request: HttpRequest) -> HttpResponse:
-    log.exception("The database did not answer: %s", request.path)
+def database_unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
+    # The cause is outside of the code: a traceback for each request would hide it.
+    log.error("The database did not answer: %s: %s", request.path, error)
     sentence = _(
         "Our database did not answer in time. Your request may have been recorded: "
         "check the operations before you send it again."
     )
-    return refuse(request, 503, "errors/busy.html", sentence)
+    response = refuse(request, 503, "errors/busy.html", sentence)
+    response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response

@@ -9,13 +9,12 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
-from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 
 from iotda_admin.core import metrics
-from iotda_admin.core.error_views import database_unavailable
+from iotda_admin.core.error_views import DATABASE_UNAVAILABLE, database_unavailable
 from iotda_admin.core.logging import request_id
 from iotda_admin.core.time_zone import zone_named
 
@@ -133,8 +132,8 @@ class DatabaseErrors(Middleware):
     def process_exception(
         self, request: HttpRequest, exception: Exception
     ) -> HttpResponse | None:
-        if isinstance(exception, OperationalError):
-            return database_unavailable(request)
+        if isinstance(exception, DATABASE_UNAVAILABLE):
+            return database_unavailable(request, exception)
         return None
 
 

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connections
 from django.utils.module_loading import import_string
 
+from iotda_admin.core.database import limit_waits
 from iotda_admin.operations.execution.executor import execute_due_chunks
 from iotda_admin.operations.execution.held_work import hold_old_work
 from iotda_admin.operations.execution.jobs import JobScheduler
@@ -42,6 +43,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, metrics_port: int | None, **options: Any) -> None:
+        limit_waits(settings.WORKER_LOCK_TIMEOUT, settings.WORKER_STATEMENT_TIMEOUT)
         if metrics_port is not None:
             serve_metrics(metrics_port)
         worker = WorkerLoop()
