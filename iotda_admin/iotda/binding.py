@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Self
 
-from .documents import FromJson, Json, Malformed, get_text, need, need_list, need_rows
+from .documents import FromJson, Json, check_same, get_text, need, need_list, need_rows
 
 # Anomalies kept of one result: a body may name thousands of unknown ids.
 ANOMALY_LIMIT = 50
@@ -66,10 +66,9 @@ class BindResult:
             tuple(need_list(doc, "success_targets", str)),
             need_rows(doc, "failure_targets", TargetFailure.from_json),
         )
-        if result.policy_id != policy_id:
-            raise Malformed("the answer is about another policy")
-        if result.target_type not in ("", target_type):
-            raise Malformed("the answer is about another kind of target")
+        check_same(result.policy_id, policy_id, "policy")
+        if result.target_type:
+            check_same(result.target_type, target_type, "kind of target")
         return result
 
     def outcomes(self, sent_ids: Collection[str]) -> BindOutcomes:

@@ -76,6 +76,15 @@ def code_and_message(document: Json) -> tuple[str, str]:
     return "", ""
 
 
+def check_same(found: str, requested: str, what: str) -> None:
+    """Raise Malformed if an answer is about another device, policy or task.
+
+    A gateway or a cache can mix answers up; such an answer is none.
+    """
+    if found != requested:
+        raise Malformed(f"the answer is about another {what}")
+
+
 def need[T](document: Json, key: str, kind: type[T]) -> T:
     """Return a required value; raise Malformed if it is missing or of another type."""
     value: Any = document.get(key)

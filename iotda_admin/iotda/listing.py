@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import islice, pairwise
 
-from .documents import Build, Json, get_text, get_value, need, need_rows
+from .documents import Build, Json, Malformed, get_text, get_value, need, need_rows
 from .errors import BadResponse
 
 PAGE_LIMIT = 50
@@ -74,9 +74,11 @@ class ListingPage[T]:
     def from_json(
         cls, key: str, build: Build[T], limit: int, doc: Json
     ) -> "ListingPage[T]":
-        page = get_value(doc, "page", dict)
+        page, rows = get_value(doc, "page", dict), need_rows(doc, key, build)
+        if len(rows) > limit:
+            raise Malformed(f"{key} has more rows than requested")
         return cls(
-            need_rows(doc, key, build),
+            rows,
             need(page, "count", int),
             get_text(page, "marker"),
             limit,

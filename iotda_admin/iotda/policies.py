@@ -8,7 +8,7 @@ from typing import Literal, Self, get_args
 from .arguments import checked, checked_choice, checked_list
 from .base import BaseClient
 from .binding import BindResult
-from .documents import FromJson, Json, clean_text, need, need_list
+from .documents import FromJson, Json, check_same, clean_text, need, need_list
 from .listing import FIRST_PAGE, ListingPage, PageQuery
 from .responses import Endpoint
 
@@ -80,10 +80,17 @@ class PolicyCalls(BaseClient):
     def show_device_policy(self, policy_id: str) -> DevicePolicy:
         """Return one policy with its statement.
 
-        Raises Rejected with `not_found` if it does not exist.
+        Raises Rejected with `not_found` if it does not exist, and BadResponse if the
+        answer is about another policy.
         """
-        endpoint, build = Endpoint("ShowDevicePolicy"), DevicePolicy.from_json
-        return self._call(endpoint, "GET", _policy_path(policy_id), build)[0]
+
+        def build(doc: Json) -> DevicePolicy:
+            policy = DevicePolicy.from_json(doc)
+            check_same(policy.policy_id, policy_id, "policy")
+            return policy
+
+        path = _policy_path(policy_id)
+        return self._call(Endpoint("ShowDevicePolicy"), "GET", path, build)[0]
 
     def bind_device_policy(
         self,
@@ -117,13 +124,23 @@ class PolicyCalls(BaseClient):
         *,
         target_type: PolicyTargetType | None = None,
     ) -> ListingPage[PolicyTarget]:
-        """Return one page of a policy's targets. A read, although the API uses POST."""
+        """Return one page of a policy's targets. A read, although the API uses POST.
+
+        Raises BadResponse if a target is of another type than requested. IoTDA does not
+        repeat the policy in its answer.
+        """
         body: Json = page.to_json()
         if target_type is not None:
             body["target_type"] = checked_choice(
                 target_type, TARGET_TYPES, "target_type"
             )
-        row = PolicyTarget.from_json
+
+        def row(doc: Json) -> PolicyTarget:
+            target = PolicyTarget.from_json(doc)
+            if target_type and target.target_type:
+                check_same(target.target_type, target_type, "kind of target")
+            return target
+
         build = partial(ListingPage.from_json, "targets", row, page.limit)
         endpoint = Endpoint("ShowTargetsInDevicePolicy")
         path = f"{_policy_path(policy_id)}/list-targets"

@@ -74,7 +74,7 @@ PAGED = "limit=50&offset=0"
             {"devices": [], **PAGE},
             f"GET /devices?limit=5&marker={ID}&offset=10",
         ),
-        (lambda c: c.show_device("d1"), DEVICE, "GET /devices/d1"),
+        (lambda c: c.show_device("p_pump-014"), DEVICE, "GET /devices/p_pump-014"),
         (lambda c: c.freeze_device("d1"), 204, "POST /devices/d1/freeze"),
         (lambda c: c.unfreeze_device("d1"), 204, "POST /devices/d1/unfreeze"),
         (

@@ -129,10 +129,9 @@ def test_a_call_without_an_answer_is_not_failed_but_waits(
 
 
 def test_a_batch_task_that_was_created_after_the_backup_is_found(
-    record_operation: Record, inventory: Cloud, settings: Settings
+    record_operation: Record, platform: Cloud
 ) -> None:
-    settings.BATCH_TASK_ABOVE = 2
-    operation = record_operation("device.freeze", *inventory.free(5))
+    operation = record_operation("device.freeze", *platform.free(5))
     run_workers()
     [task] = operation.chunks.values_list("task_id", flat=True)
     assert task
@@ -145,7 +144,7 @@ def test_a_batch_task_that_was_created_after_the_backup_is_found(
     assert operation.chunks.get().task_id == task
     run_until_finished(operation)
     assert outcome_counts(operation) == {"ok": 5}
-    assert len(write_requests(inventory)) == 1
+    assert len(write_requests(platform)) == 1
 
 
 def test_a_held_operation_is_cancelled_before_it_is_read(

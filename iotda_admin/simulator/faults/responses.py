@@ -77,6 +77,15 @@ async def redirect(injection: Injection) -> Response:
 
 
 @wraps_request
+async def mix_up(injection: Injection) -> Response:
+    """Answer a read about the record with another id, as a gateway mixes answers up."""
+    params = injection.request.path_params
+    name = next(name for name in params if name != "project_id")
+    params[name] = injection.args["id"]
+    return injection.apply()
+
+
+@wraps_request
 async def latency(injection: Injection) -> Response:
     seconds = float(injection.args.get("seconds", 1))
     if injection.after:
