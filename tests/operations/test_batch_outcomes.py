@@ -205,7 +205,8 @@ def test_a_failed_poll_is_repeated(
 def test_unreadable_rows_are_not_requested_endlessly(
     finished: Operation, platform: Cloud
 ) -> None:
-    task = {"task_id": "a" * 24, "task_type": "freezeDevices", "status": "Success"}
+    task = {"task_type": "freezeDevices", "status": "Success"}
+    task["task_id"] = finished.chunks.get().task_id
     body = {"batchtask": task, "task_details": [], "page": {"count": 8}}
     platform.fault("ShowBatchTask", "status", status=200, body=body)
     for _look in range(3):
