@@ -40,7 +40,7 @@ from iotda_admin.operations.execution.error_policy import ErrorAction
 from iotda_admin.operations.execution.lifecycle import continue_operation
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.verbs import all_verbs, get_verb
-from iotda_admin.rate import connection
+from iotda_admin.rate import connection, own_connection
 from policies.models import Binding
 from tests.iotda.stopwatch import Stopwatch
 from tests.operation_helpers import change_form, create, run_workers
@@ -372,6 +372,7 @@ def back_up_to(file: Path) -> None:
 def put_back(file: Path) -> None:
     """Replace the database by the backup, as an administrator does."""
     connections.close_all()
+    own_connection.close_connection()
     if connections["default"].vendor == "postgresql":
         with connections["default"].cursor() as cursor:
             cursor.execute("drop schema public cascade; create schema public")

@@ -182,7 +182,7 @@ def test_the_page_of_a_running_operation_polls_until_it_ends(
     expect(page.get_by_text("Show the current progress")).to_be_hidden()
     worker.start()
     expect(page.locator("progress")).to_have_count(0, timeout=60000)
-    expect(page.locator("[hx-trigger^=every]")).to_have_count(0)
+    expect(page.locator("#operation[hx-trigger^=every]")).to_have_count(0)
 
 
 @pytest.fixture
@@ -250,7 +250,7 @@ def test_a_cancel_swaps_the_result_and_stops_polling(page: Page, running: Any) -
     dialog.get_by_role("button", name="Cancel the rest").click()
     expect(dialog).to_be_hidden()
     expect(page.locator(".counts [data-state=cancelled] b")).to_have_text("40")
-    expect(page.locator("[hx-trigger^=every]")).to_have_count(0)
+    expect(page.locator("#operation[hx-trigger^=every]")).to_have_count(0)
     assert is_whole(page)
 
 

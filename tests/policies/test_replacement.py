@@ -317,7 +317,7 @@ def test_a_lost_answer_of_the_unbind_keeps_the_bind_waiting(
     unbind, bind = pair()
     assert "IoTDA gave no clear answer" in text_of(page)
     assert f"/operations/{unbind.pk}/check/" in page
-    assert 'hx-trigger="every' in page
+    assert 's, reload"' in page
     assert "Replace a policy" not in page
     make_everything_due()
     run_workers()
