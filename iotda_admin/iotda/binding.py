@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Self
 
-from .documents import FromJson, Json, check_same, get_text, need, need_list, need_rows
+from .documents import FromJson, Json, get_text, need_list, need_rows, need_text
 
 # Anomalies kept of one result: a body may name thousands of unknown ids.
 ANOMALY_LIMIT = 50
@@ -58,18 +58,14 @@ class BindResult:
     request_id: str = ""
 
     @classmethod
-    def from_json(cls, policy_id: str, target_type: str, doc: Json) -> Self:
-        """Build the result; both lists are required, policy and type must match."""
-        result = cls(
-            need(doc, "policy_id", str),
+    def from_json(cls, doc: Json) -> Self:
+        """Build the result; the policy and both lists are required."""
+        return cls(
+            need_text(doc, "policy_id"),
             get_text(doc, "target_type"),
             tuple(need_list(doc, "success_targets", str)),
             need_rows(doc, "failure_targets", TargetFailure.from_json),
         )
-        check_same(result.policy_id, policy_id, "policy")
-        if result.target_type:
-            check_same(result.target_type, target_type, "kind of target")
-        return result
 
     def outcomes(self, sent_ids: Collection[str]) -> BindOutcomes:
         """Return what the result proves about each id that was sent; never raises.

@@ -8,7 +8,7 @@ from functools import partial
 
 from .arguments import checked
 from .base import BaseClient
-from .documents import FromJson, Json, check_same, need_rows
+from .documents import FromJson, about, need_rows
 from .listing import FIRST_PAGE, ListingPage, PageQuery
 from .responses import Endpoint
 from .transport import Response
@@ -83,12 +83,7 @@ class DeviceCalls(BaseClient):
         Raises Rejected with `not_found` (IOTDA.014000) if it does not exist, and
         BadResponse if the answer is about another device.
         """
-
-        def build(doc: Json) -> DeviceInfo:
-            device = DeviceInfo.from_json(doc)
-            check_same(device.device_id, device_id, "device")
-            return device
-
+        build = about(DeviceInfo.from_json, device_id=device_id)
         path = _device_path(device_id)
         return self._call(Endpoint("ShowDevice"), "GET", path, build)[0]
 

@@ -76,15 +76,6 @@ def code_and_message(document: Json) -> tuple[str, str]:
     return "", ""
 
 
-def check_same(found: str, requested: str, what: str) -> None:
-    """Raise Malformed if an answer is about another device, policy or task.
-
-    A gateway or a cache can mix answers up; such an answer is none.
-    """
-    if found != requested:
-        raise Malformed(f"the answer is about another {what}")
-
-
 def need[T](document: Json, key: str, kind: type[T]) -> T:
     """Return a required value; raise Malformed if it is missing or of another type."""
     value: Any = document.get(key)
@@ -128,6 +119,23 @@ def need_list[T](document: Json, key: str, kind: type[T]) -> list[T]:
 def need_rows[T](document: Json, key: str, build: Build[T]) -> tuple[T, ...]:
     """Build each object of a required list; raise Malformed if one is not an object."""
     return tuple(map(build, need_list(document, key, dict)))
+
+
+def about[T](build: Build[T], **requested: str) -> Build[T]:
+    """Return `build` that raises Malformed for an answer about something else.
+
+    A gateway or a cache can mix answers up; such an answer is none. A field that the
+    answer leaves out is not compared.
+    """
+
+    def build_same(document: Json) -> T:
+        found = build(document)
+        for name, value in requested.items():
+            if getattr(found, name) not in ("", value):
+                raise Malformed(f"the answer is about another {name}")
+        return found
+
+    return build_same
 
 
 @dataclass(frozen=True, slots=True)

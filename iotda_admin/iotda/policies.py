@@ -8,7 +8,7 @@ from typing import Literal, Self, get_args
 from .arguments import checked, checked_choice, checked_list
 from .base import BaseClient
 from .binding import BindResult
-from .documents import FromJson, Json, check_same, clean_text, need, need_list
+from .documents import Build, FromJson, Json, about, clean_text, need, need_list
 from .listing import FIRST_PAGE, ListingPage, PageQuery
 from .responses import Endpoint
 
@@ -83,12 +83,7 @@ class PolicyCalls(BaseClient):
         Raises Rejected with `not_found` if it does not exist, and BadResponse if the
         answer is about another policy.
         """
-
-        def build(doc: Json) -> DevicePolicy:
-            policy = DevicePolicy.from_json(doc)
-            check_same(policy.policy_id, policy_id, "policy")
-            return policy
-
+        build = about(DevicePolicy.from_json, policy_id=policy_id)
         path = _policy_path(policy_id)
         return self._call(Endpoint("ShowDevicePolicy"), "GET", path, build)[0]
 
@@ -130,17 +125,12 @@ class PolicyCalls(BaseClient):
         repeat the policy in its answer.
         """
         body: Json = page.to_json()
+        row: Build[PolicyTarget] = PolicyTarget.from_json
         if target_type is not None:
             body["target_type"] = checked_choice(
                 target_type, TARGET_TYPES, "target_type"
             )
-
-        def row(doc: Json) -> PolicyTarget:
-            target = PolicyTarget.from_json(doc)
-            if target_type and target.target_type:
-                check_same(target.target_type, target_type, "kind of target")
-            return target
-
+            row = about(row, target_type=target_type)
         build = partial(ListingPage.from_json, "targets", row, page.limit)
         endpoint = Endpoint("ShowTargetsInDevicePolicy")
         path = f"{_policy_path(policy_id)}/list-targets"
@@ -158,7 +148,9 @@ class PolicyCalls(BaseClient):
             "target_type": checked_choice(target_type, TARGET_TYPES, "target_type"),
             "target_ids": checked_list(target_ids, BIND_LIMIT, "target id"),
         }
-        build = partial(BindResult.from_json, policy_id, target_type)
+        build = about(
+            BindResult.from_json, policy_id=policy_id, target_type=target_type
+        )
         endpoint = Endpoint(name, write=True)
         path = f"{_policy_path(policy_id)}/{action}"
         result, response = self._call(endpoint, "POST", path, build, body=body)

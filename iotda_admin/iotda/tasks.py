@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from .arguments import checked, checked_choice, checked_list
 from .base import BaseClient
-from .documents import FromJson, Json, check_same, need
+from .documents import FromJson, Json, about, need
 from .listing import FIRST_PAGE, ListingPage, PageQuery
 from .responses import Endpoint
 from .transport import Response
@@ -115,14 +115,7 @@ class TaskCalls(BaseClient):
             "task_type": checked_choice(task_type, TASK_TYPES, "task_type"),
             "targets": checked_list(targets, BATCH_TARGET_LIMIT, "target id"),
         }
-
-        def build(doc: Json) -> BatchTaskInfo:
-            task = BatchTaskInfo.from_json(doc)
-            if task.task_name:
-                check_same(task.task_name, task_name, "batch task")
-            check_same(task.task_type, task_type, "kind of batch task")
-            return task
-
+        build = about(BatchTaskInfo.from_json, task_name=task_name, task_type=task_type)
         endpoint = Endpoint("CreateBatchTask", write=True)
         task, response = self._call(endpoint, "POST", "/batchtasks", build, body=body)
         return task.task_id, response
@@ -136,11 +129,13 @@ class TaskCalls(BaseClient):
         answer is about another task. A task that failed as a whole gives the reason in
         `status_desc` and may have no targets.
         """
-        key = "task_details"
+        key, build_task = (
+            "task_details",
+            about(BatchTaskInfo.from_json, task_id=task_id),
+        )
 
         def build(doc: Json) -> BatchTaskPage:
-            task = BatchTaskInfo.from_json(need(doc, "batchtask", dict))
-            check_same(task.task_id, task_id, "batch task")
+            task = build_task(need(doc, "batchtask", dict))
             # A task that has not finished may omit its targets (assumed).
             details = ListingPage[TaskTarget]((), 0, "", page.limit)
             if task.finished or key in doc:
@@ -156,17 +151,11 @@ class TaskCalls(BaseClient):
         self, task_type: TaskType, page: PageQuery = FIRST_PAGE
     ) -> ListingPage[BatchTaskInfo]:
         """Return one page of the tasks of one type; the API cannot list all types."""
-
-        def row(doc: Json) -> BatchTaskInfo:
-            task = BatchTaskInfo.from_json(doc)
-            check_same(task.task_type, task_type, "kind of batch task")
-            return task
-
         return self._page(
             "ListBatchTasks",
             "/batchtasks",
             page,
             "batchtasks",
-            row,
+            about(BatchTaskInfo.from_json, task_type=task_type),
             task_type=checked_choice(task_type, TASK_TYPES, "task_type"),
         )
