@@ -36,7 +36,7 @@ def waiting(inventory: Cloud, actor: Actor) -> Operation:
 def test_what_waited_is_sent_soon(waiting: Operation) -> None:
     later = timezone.now() + JUMP
     Chunk.objects.update(due_at=later)
-    Operation.objects.update(held_until=later)
+    Operation.objects.update(waits_until=later)
     recover_stalled()
     run_workers()
     assert set(target_states(waiting).values()) == {"ok"}
@@ -45,10 +45,10 @@ def test_what_waited_is_sent_soon(waiting: Operation) -> None:
 def test_what_iotda_asks_to_wait_is_waited(waiting: Operation) -> None:
     later = timezone.now() + timedelta(hours=1)
     Chunk.objects.update(due_at=later)
-    Operation.objects.update(held_until=later)
+    Operation.objects.update(waits_until=later)
     recover_stalled()
     assert set(Chunk.objects.values_list("due_at", flat=True)) == {later}
-    assert Operation.objects.get().held_until == later
+    assert Operation.objects.get().waits_until == later
 
 
 def test_a_lease_of_a_dead_process_ends(waiting: Operation, settings: Settings) -> None:

@@ -22,17 +22,18 @@ State = Target.State
 TARGETS_SHOWN = 100
 # Why an operation is held, and what to do.
 HELD = {
-    Operation.PauseCause.RESTORED: (
+    Operation.PauseCause.RESTORED: ErrorHelp(
         gettext_lazy("The database was restored from a backup."),
         gettext_lazy(
             "What was done after the backup is not recorded here, and a user may have"
             " undone it since. Continue only if this change is still right."
         ),
     ),
-    Operation.PauseCause.INTERRUPTED: (
-        gettext_lazy("It was interrupted for a long time."),
+    Operation.PauseCause.INTERRUPTED: ErrorHelp(
+        gettext_lazy("No worker was sending for a long time."),
         gettext_lazy(
-            "The targets may have been changed since. Continue only if it is still right."
+            "The targets may have been changed since. Continue only if this change is"
+            " still right."
         ),
     ),
 }
@@ -98,7 +99,7 @@ def failure_causes(operation: Operation, shown: int = TARGETS_SHOWN) -> list[Cau
 def pause_reason(operation: Operation) -> str:
     """Return why a paused operation is paused."""
     if operation.held:
-        return str(HELD[Operation.PauseCause(operation.pause_cause)][0])
+        return str(held_help(operation).meaning)
     called = operation.chunks.filter(state=ChunkState.DONE, answered_at__isnull=False)
     # Not those whose targets have chunks of their own now.
     facts = {
@@ -117,10 +118,14 @@ def pause_reason(operation: Operation) -> str:
     )
 
 
+def held_help(operation: Operation) -> ErrorHelp:
+    return HELD[Operation.PauseCause(operation.pause_cause)]
+
+
 def pause_help(operation: Operation) -> str:
     """Return what the refusal of a paused operation means, or what to do."""
     if operation.held:
-        return str(HELD[Operation.PauseCause(operation.pause_cause)][1])
+        return str(held_help(operation).next_step)
     return str(explain_code(operation.refusal_code).meaning)
 
 

@@ -66,7 +66,7 @@ class Operation(models.Model):
     finished_at = models.DateTimeField(null=True)
     cancelled_by = models.CharField(max_length=150, blank=True)
     # Nothing is sent before this time: IoTDA throttles, or cannot be reached.
-    held_until = models.DateTimeField(null=True)
+    waits_until = models.DateTimeField(null=True, db_column="held_until")
     # Calls in a row without a proper answer of IoTDA.
     strikes = models.PositiveIntegerField(default=0)
     # Calls in a row that were refused with the same answer, and that answer.

@@ -185,7 +185,7 @@ def dispatch(operation: Operation, client: Client) -> None:
     """Send one chunk now; leave several chunks, and batch tasks, to the workers."""
     # The same form sent again leads to an operation that may have to wait now.
     free = operation.chunks.exclude(
-        Q(operation__held_until__gt=timezone.now())
+        Q(operation__waits_until__gt=timezone.now())
         | Q(operation__state=Operation.State.PAUSED)
         | Q(operation__after__isnull=False, operation__after__finished_at=None)
     )

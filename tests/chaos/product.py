@@ -199,7 +199,7 @@ def expire_leases_and_waits() -> None:
     open_chunks = Chunk.objects.exclude(state=Chunk.State.DONE)
     open_chunks.update(due_at=past)
     open_chunks.filter(state=Chunk.State.SENT).update(lease_until=past)
-    Operation.objects.filter(state=Operation.State.RUNNING).update(held_until=None)
+    Operation.objects.filter(state=Operation.State.RUNNING).update(waits_until=None)
 
 
 def records(key: str) -> Records:
@@ -393,6 +393,7 @@ def continue_held(key: str) -> bool:
 def send_old_work() -> None:
     """Control of the restores: hold nothing."""
     for module in (leases, executor, reconciliation):
+        # Each module has imported the name.
         module.hold_old_work = lambda: None  # type: ignore[attr-defined]
 
 

@@ -358,14 +358,14 @@ def following(stage: Stage) -> Views:
     yield "cancel-dialog", page
     yield shown("retry-too-early", long, "retry/")
     Operation.objects.filter(pk=long.pk).update(
-        strikes=4, held_until=now() + timedelta(minutes=2)
+        strikes=4, waits_until=now() + timedelta(minutes=2)
     )
     yield shown("operation-unreached", long)
     Chunk.objects.filter(operation=long, number=1).update(
         state="followed", by_task=True, task_done=8
     )
     Target.objects.filter(chunk__number=1, operation=long).update(state="sent")
-    Operation.objects.filter(pk=long.pk).update(strikes=0, held_until=None)
+    Operation.objects.filter(pk=long.pk).update(strikes=0, waits_until=None)
     settings.IOTDA_RATE, settings.IOTDA_BURST = 0.2, 1
     yield shown("operation-followed", long)
     settings.IOTDA_RATE = 0

@@ -440,7 +440,7 @@ def test_the_longest_wait_of_several_throttled_calls_counts(
         ]
     )
     operation.refresh_from_db()
-    assert operation.held_until > timezone.now() + timedelta(seconds=50)
+    assert operation.waits_until > timezone.now() + timedelta(seconds=50)
 
 
 def test_several_chunks_are_in_flight_at_the_same_time(

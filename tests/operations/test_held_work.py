@@ -54,7 +54,7 @@ def restored() -> None:
 def hold_restored() -> None:
     """Let a worker notice that the database was restored."""
     restored()
-    run_workers()
+    hold_old_work()
     head.adopt_head()  # The transaction of a test is never committed.
 
 
@@ -112,6 +112,25 @@ def test_after_the_read_a_user_continues_it(
     assert len(write_requests(inventory)) == 2
 
 
+def test_a_backup_of_a_held_operation_is_read_once_more(
+    record_operation: Record, inventory: Cloud, actor: Actor
+) -> None:
+    """What was read before that backup may have changed since, too."""
+    devices = inventory.free(2)
+    operation = record_operation("device.freeze", *devices)
+    hold_restored()
+    read_back(operation)
+    assert outcome_counts(operation) == {"pending": 2}
+    # The backup is of now. Later a user continues, and it is restored.
+    hold_restored()
+    assert outcome_counts(operation) == {"unknown": 2}
+    assert not continue_operation(operation, actor)
+    set_status(inventory, devices[0], "FROZEN")
+    read_back(operation)
+    assert outcome_counts(operation) == {"ok": 1, "pending": 1}
+    assert write_requests(inventory) == []
+
+
 def test_a_call_without_an_answer_is_not_failed_but_waits(
     record_operation: Record, inventory: Cloud
 ) -> None:
@@ -122,7 +141,7 @@ def test_a_call_without_an_answer_is_not_failed_but_waits(
     run_workers()
     inventory.heal()
     assert outcome_counts(operation) == {"unknown": 1}
-    restored()
+    hold_restored()
     read_back(operation)
     assert outcome_counts(operation) == {"pending": 1}
     assert operation.held
@@ -138,8 +157,7 @@ def test_a_batch_task_that_was_created_after_the_backup_is_found(
     # The backup shows it as it was before.
     operation.chunks.update(state="pending", task_id="", sent_at=None, attempts=0)
     operation.targets.update(state="pending")
-    restored()
-    run_workers()
+    hold_restored()
     read_back(operation)
     assert operation.chunks.get().task_id == task
     run_until_finished(operation)
@@ -151,8 +169,7 @@ def test_a_held_operation_is_cancelled_before_it_is_read(
     record_operation: Record, inventory: Cloud, actor: Actor
 ) -> None:
     operation = record_operation("device.freeze", *inventory.free(2))
-    restored()
-    run_workers()
+    hold_restored()
     assert cancel_operation(operation, actor)
     read_back(operation)
     assert outcome_counts(operation) == {"cancelled": 2}
@@ -235,7 +252,7 @@ def test_the_page_says_why_and_asks(record_operation: Record, inventory: Cloud) 
     browser = signed_in("operator")
     text = browser.get(operation.get_absolute_url()).text
     assert "Paused: The database was restored from a backup." in text
-    assert "First 2 targets are read from IoTDA again." in text
+    assert "2 targets are being read from IoTDA again." in text
     assert 'id="continue"' not in text
     assert 'id="cancel"' in text
     read_back(operation)
@@ -254,7 +271,7 @@ def test_the_command_line_says_why(record_operation: Record, inventory: Cloud) -
     run_workers()
     operation.refresh_from_db()
     lines = "\n".join(as_lines(operation, "frozen"))
-    assert "Paused: It was interrupted for a long time." in lines
+    assert "Paused: No worker was sending for a long time." in lines
     assert "IoTDA says" not in lines
 
 

@@ -54,7 +54,7 @@ def test_the_page_shows_why_it_is_paused_and_when_it_continues(
     auditor: Client, waiting: Any, strikes: int, said: str
 ) -> None:
     until = timezone.now() + timedelta(seconds=90)
-    Operation.objects.update(held_until=until, strikes=strikes)
+    Operation.objects.update(waits_until=until, strikes=strikes)
     text = page(auditor, waiting)
     assert said in text
     assert f">{until:%Y-%m-%d %H:%M:%S} UTC</time>" in text
@@ -87,7 +87,7 @@ def test_an_operation_that_continues_shows_no_pause(
     auditor: Client, waiting: Any
 ) -> None:
     Operation.objects.update(
-        held_until=timezone.now() - timedelta(seconds=1), strikes=3
+        waits_until=timezone.now() - timedelta(seconds=1), strikes=3
     )
     assert "Continues at" not in page(auditor, waiting)
 

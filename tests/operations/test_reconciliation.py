@@ -69,7 +69,7 @@ def test_a_paused_operation_does_not_wake_a_worker(
 ) -> None:
     later = timezone.now() + timedelta(minutes=5)
     assert waits_after(0, record_operation, *inventory.free(2))
-    Operation.objects.update(held_until=later)
+    Operation.objects.update(waits_until=later)
     assert not work_waits()
 
 

@@ -158,7 +158,7 @@ def test_the_same_form_sent_again_waits_for_the_operation(
     record_operation: Callable[..., Operation], inventory: Cloud
 ) -> None:
     operation = record_operation("device.freeze", *inventory.free(1))
-    Operation.objects.update(held_until=timezone.now() + timedelta(minutes=10))
+    Operation.objects.update(waits_until=timezone.now() + timedelta(minutes=10))
     dispatch(operation, client())
     assert (outcome_counts(operation), write_requests(inventory)) == (
         {"pending": 1},

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import (
-    CommandParser,
-)
+from django.core.management.base import CommandParser
 from django.db import Error as DatabaseError
 from django.utils.datastructures import MultiValueDict
 

@@ -103,9 +103,9 @@ class OperationCommand(BaseCommand):
         self.stdout.write("\n".join(lines))
         if operation.paused:
             self.stderr.write(
-                f"{operation} is paused. Nothing more is sent until a user continues or cancels it"
-                f"\non its page: {operation.get_absolute_url()}"
-                f"\nor continues it: manage.py continue {operation}",
+                f"{operation} is paused. Nothing more is sent until a user continues it, also by"
+                f" manage.py continue {operation},"
+                f"\nor cancels it on its page: {operation.get_absolute_url()}",
                 str,
             )
             return interruption.status or 1

@@ -154,8 +154,8 @@ class Bar:
 
 
 def waits(progress: Progress) -> list[str]:
-    if not progress.held_until:
+    if not progress.waits_until:
         return [f"about {progress.wait} left"] if progress.wait else []
-    left = progress.held_until - timezone.now()
+    left = progress.waits_until - timezone.now()
     wait = format_duration(max(1.0, left.total_seconds()))
-    return [f"{progress.held_because}: again in {wait}"]
+    return [f"{progress.waits_because}: again in {wait}"]

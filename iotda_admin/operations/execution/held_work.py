@@ -42,7 +42,7 @@ Cause = Operation.PauseCause
 State = Operation.State
 OPEN = (State.RUNNING, State.PAUSED)
 # A process that sends says so in the database once in this many seconds.
-HEARTBEAT_SECONDS = 10.0
+SENDER_HEARTBEAT_SECONDS = 10.0
 
 
 class LastHeartbeat:
@@ -55,7 +55,7 @@ class LastHeartbeat:
 
     @classmethod
     def is_due(cls) -> bool:
-        return abs(time.time() - cls.at) >= HEARTBEAT_SECONDS
+        return abs(time.time() - cls.at) >= SENDER_HEARTBEAT_SECONDS
 
 
 def hold_old_work() -> None:
@@ -110,7 +110,7 @@ def hold_operations(cause: Cause, states: Collection[State], **filters: object) 
 
 def hold_operation(operation: Operation, cause: Cause) -> None:
     """Pause a locked operation. Its targets are unknown until IoTDA was read again."""
-    if operation.state not in OPEN or operation.pause_cause == cause:
+    if operation.state not in OPEN:
         return
     lock_pending_chunks(operation)
     pending = operation.targets.filter(state=Target.State.PENDING)

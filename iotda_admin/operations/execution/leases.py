@@ -144,7 +144,7 @@ def sendable_operations() -> QuerySet[Operation]:
         Q(after=None) | Q(after__finished_at__isnull=False),
         Exists(due.order_by()),
         state=Operation.State.RUNNING,
-    ).exclude(held_until__gt=timezone.now())
+    ).exclude(waits_until__gt=timezone.now())
 
 
 def work_waits() -> bool:

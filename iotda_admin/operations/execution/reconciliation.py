@@ -86,9 +86,9 @@ def correct_future_times() -> None:
     waiting = Chunk.objects.filter(state__in=Chunk.OPEN, due_at__gt=farthest)
     waiting.update(due_at=timezone.now())
     held = Operation.objects.filter(
-        state=Operation.State.RUNNING, held_until__gt=farthest
+        state=Operation.State.RUNNING, waits_until__gt=farthest
     )
-    held.update(held_until=None)
+    held.update(waits_until=None)
     # A process that is still sending extends its leases, by the same clock.
     longest = lease_expiry(lease_seconds(MOST_CALLS))
     leased = Chunk.objects.filter(state=ChunkState.SENT, lease_until__gt=longest)

@@ -107,7 +107,7 @@ class OperationWriter:
         self.stop_reason: tuple[str, str] | None = None
         # For each call, whether IoTDA failed to answer it properly.
         self.strikes: list[bool] = []
-        self.hold_until: datetime | None = None
+        self.wait_until: datetime | None = None
         # For each call, the one refusal of all its targets, else None.
         self.refusals: list[TargetOutcome | None] = []
 
@@ -227,7 +227,7 @@ class OperationWriter:
                 # The rate limit would reject the operation's other calls as well.
                 wait = error.retry_after or retry_delay(chunk.attempts)
                 until = requeue_chunk(chunk, columns, wait, attempted=False)
-                self.hold_until = max(until, self.hold_until or until)
+                self.wait_until = max(until, self.wait_until or until)
             case ErrorAction.WAIT_FOR_TASK if chunk.misses < TASKS_FULL_REFUSALS:
                 # Chunks that are no batch task need not wait.
                 columns |= {"misses": chunk.misses + 1}
@@ -302,11 +302,11 @@ class OperationWriter:
         strikes = self.operation.strikes + len(self.strikes) if all(self.strikes) else 0
         if strikes >= OUTAGE_STRIKES:
             wait = min(MAX_OUTAGE_WAIT, 2.0 ** (strikes - OUTAGE_STRIKES + 1))
-            self.hold_until = seconds_from_now(wait)
-        if strikes != self.operation.strikes or self.hold_until:
+            self.wait_until = seconds_from_now(wait)
+        if strikes != self.operation.strikes or self.wait_until:
             self.operation.strikes = strikes
-            self.operation.held_until = self.hold_until or self.operation.held_until
-            self.operation.save(update_fields=["strikes", "held_until"])
+            self.operation.waits_until = self.wait_until or self.operation.waits_until
+            self.operation.save(update_fields=["strikes", "waits_until"])
 
 
 class OutcomeBuffer:

@@ -38,9 +38,9 @@ class Progress:
     answered: int
     # Of a batch task that IoTDA works through.
     followed: BatchTaskProgress | None
-    held_until: datetime | None
+    waits_until: datetime | None
     # Why it is held.
-    held_because: str
+    waits_because: str
     # It is held because IoTDA runs as many batch tasks as it allows, and IoTDA's refusal.
     full: bool
     refusal: str
@@ -58,7 +58,7 @@ class Progress:
     def wait(self) -> str:
         """Return the remaining time in words, unless it is short."""
         short = self.seconds_left <= SHORT_SECONDS
-        return "" if short or self.held_until else format_duration(self.seconds_left)
+        return "" if short or self.waits_until else format_duration(self.seconds_left)
 
     @property
     def rate(self) -> float:
@@ -84,8 +84,8 @@ def operation_progress(operation: Operation, counts: Counts) -> Progress:
     return Progress(
         answered=answered,
         followed=batch_task_progress(operation),
-        held_until=(until := next_send_at(operation, first)),
-        held_because=hold_reason(operation, first) if until else "",
+        waits_until=(until := next_send_at(operation, first)),
+        waits_because=wait_reason(operation, first) if until else "",
         full=first is not None and first.error_code == TASKS_FULL,
         refusal=first.error_message if first else "",
         seconds_left=max(at_rate, at_pace),
@@ -108,11 +108,11 @@ def next_send_at(operation: Operation, first: Chunk | None) -> datetime | None:
     """Return when the first pending chunk may be sent, if it must wait."""
     if first is None or not operation.running:
         return None
-    until = max(first.due_at, operation.held_until or first.due_at)
+    until = max(first.due_at, operation.waits_until or first.due_at)
     return until if until > timezone.now() else None
 
 
-def hold_reason(operation: Operation, first: Chunk | None) -> str:
+def wait_reason(operation: Operation, first: Chunk | None) -> str:
     """Return why no chunk may be sent now, as the warning on each page calls it."""
     if first is not None and first.error_code == TASKS_FULL:
         return _("IoTDA runs as many batch tasks as it allows")
