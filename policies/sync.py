@@ -191,8 +191,9 @@ def store_listed(rows: Sequence[Binding], known: Mapping[Key, int]) -> set[Key]:
     mirror = Bindings()
     listed = {mirror.key_of(row): row for row in rows}
     again = [known[key] for key in listed.keys() & known.keys()]
-    for row in rows[:1]:
-        older = Binding.objects.filter(pk__in=again, read_at__lt=row.read_at)
-        older.update(read_at=row.read_at)
+    if again:
+        read_at = rows[0].read_at
+        older = Binding.objects.filter(pk__in=again, read_at__lt=read_at)
+        older.update(read_at=read_at)
     mirror.store(row for key, row in listed.items() if key not in known)
     return known.keys() - listed.keys()

@@ -93,7 +93,7 @@ def make_iotda_unreachable(settings: Any) -> None:
 def make_everything_due() -> None:
     """End all waits of chunks and operations."""
     Chunk.objects.update(due_at=timezone.now())
-    Operation.objects.update(held_until=None)
+    Operation.objects.update(waits_until=None)
 
 
 def reconcile_now() -> None:

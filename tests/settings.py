@@ -16,7 +16,7 @@ os.environ.update(
     READ_BACK_GAP="0",
     LOG_LEVEL=os.environ.get("TEST_LOG_LEVEL", "error"),
 )
-from iotda_admin.settings import *  # noqa: F403
+from iotda_admin.settings import *  # noqa: F403 - a settings module
 from iotda_admin.settings import DATA_DIR, DATABASES
 
 if "sqlite3" in str(DATABASES["default"]["ENGINE"]):

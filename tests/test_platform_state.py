@@ -27,6 +27,7 @@ from iotda_admin.rate.own_connection import NOW
 from iotda_admin.rate.platform_state import STALE_SECONDS, observe_state
 from tests.cloud import ROOT, Cloud
 from tests.conftest import HTMX, signed_in
+from tests.own_database import database_url
 
 # The state is committed beside a page's own transaction.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -354,13 +355,9 @@ for _ in range(int(sys.argv[1])):
 @pytest.fixture
 def process(inventory: Cloud) -> Callable[..., list[str]]:
     """Return a function that makes calls in another process, with other settings."""
-    name = database.settings_dict["NAME"]
-    address = f"sqlite:///{name}"
-    if database.vendor == "postgresql":
-        address = os.environ["DATABASE_URL"].rpartition("/")[0] + f"/{name}"
     env = os.environ | {
         "DJANGO_SETTINGS_MODULE": "tests.settings",
-        "DATABASE_URL": address,
+        "DATABASE_URL": database_url(),
         "IOTDA_ENDPOINT": inventory.api,
     }
 

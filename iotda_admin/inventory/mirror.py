@@ -35,7 +35,6 @@ BATCH_SIZE = 500
 ASKED_AT_ONCE = 200
 READ_AT = attrgetter("read_at")
 
-
 type Key = tuple[Any, ...]
 
 
@@ -172,8 +171,8 @@ class Mirror:
         if not keys:
             return {}
         parts = zip(self.key, zip(*keys, strict=True), strict=True)
-        among = {f"{name}__in": sorted(set(values)) for name, values in parts}
-        found = self.model._default_manager.filter(**among).order_by(*self.key)
+        named = {f"{name}__in": sorted(set(values)) for name, values in parts}
+        found = self.model._default_manager.filter(**named).order_by(*self.key)
         columns = ["pk", "read_at", *self.key, *(self.compared or ())]
         rows = found.select_for_update().only(*columns)
         return {key: row for row in rows if (key := self.key_of(row)) in keys}

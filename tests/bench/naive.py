@@ -11,12 +11,12 @@ import django
 
 django.setup()
 
-from django.contrib.auth.models import User  # noqa: E402
+from django.contrib.auth.models import User  # noqa: E402 - after setup()
 
-from iotda_admin.access.actor import Actor  # noqa: E402
-from iotda_admin.operations.models import Chunk, Operation, Target  # noqa: E402
-from iotda_admin.rate.connection import client  # noqa: E402
-from tests.operation_helpers import create  # noqa: E402
+from iotda_admin.access.actor import Actor  # noqa: E402 - after setup()
+from iotda_admin.operations.models import Chunk, Operation, Target  # noqa: E402 - after setup()
+from iotda_admin.rate.connection import client  # noqa: E402 - after setup()
+from tests.operation_helpers import create  # noqa: E402 - after setup()
 
 
 def asked(ids: Sequence[str], policy: str) -> Operation:

@@ -17,19 +17,19 @@ import django
 
 django.setup()
 
-from django.contrib.auth.models import User  # noqa: E402
-from django.db.models import Q  # noqa: E402
-from django.http import QueryDict  # noqa: E402
-from django.test import Client, RequestFactory  # noqa: E402
+from django.contrib.auth.models import User  # noqa: E402 - after setup()
+from django.db.models import Q  # noqa: E402 - after setup()
+from django.http import QueryDict  # noqa: E402 - after setup()
+from django.test import Client, RequestFactory  # noqa: E402 - after setup()
 
-from iotda_admin.audit import export  # noqa: E402
-from iotda_admin.audit.head import chain_head  # noqa: E402
-from iotda_admin.audit.models import Event  # noqa: E402
-from iotda_admin.audit.search.filters import AuditFilterForm  # noqa: E402
-from iotda_admin.audit.verify import verify_trail  # noqa: E402
-from tests.bench import trail  # noqa: E402
-from tests.bench.product import peak  # noqa: E402
-from tests.bench.questions import APART, QUESTIONS  # noqa: E402
+from iotda_admin.audit import export  # noqa: E402 - after setup()
+from iotda_admin.audit.head import chain_head  # noqa: E402 - after setup()
+from iotda_admin.audit.models import Event  # noqa: E402 - after setup()
+from iotda_admin.audit.search.filters import AuditFilterForm  # noqa: E402 - after setup()
+from iotda_admin.audit.verify import verify_trail  # noqa: E402 - after setup()
+from tests.bench import trail  # noqa: E402 - after setup()
+from tests.bench.product import peak  # noqa: E402 - after setup()
+from tests.bench.questions import APART, QUESTIONS  # noqa: E402 - after setup()
 
 
 def made(size: str) -> dict[str, Any]:

@@ -105,18 +105,29 @@ def facts(options: dict[str, Any], started: float) -> dict[str, Any]:
 
 
 def kill9(options: dict[str, Any]) -> int:
-    started, points = time.monotonic(), options["points"]
-    half = points // 2
-    found = side_by_side(
-        options,
-        points=[half, points - half],
-        seed=[options["seed"], options["seed"] + 1],
-    )
+    problem = "fewer than 30 % of the kills were during a batch"
+    return repeated(options, "points", "mid_batch", 0.3, problem)
+
+
+def repeated(
+    options: dict[str, Any], unit: str, useful: str, least: float, problem: str
+) -> int:
+    """Run a command that repeats its attack, and report it.
+
+    unit            the option with the number of repetitions
+    useful, least   the share of them that must have met what the command is for
+    """
+    started, times = time.monotonic(), options[unit]
+    half = times // 2
+    seeds = [options["seed"], options["seed"] + 1]
+    found = side_by_side(options, **{unit: [half, times - half], "seed": seeds})
     figures = facts(options, started)
-    control = alone("control", options | {"points": min(points, CONTROL_POINTS)})
-    few = found.numbers["mid_batch"] < 0.3 * points
-    problems = ["fewer than 30 % of the kills were during a batch"] if few else []
-    title = f"kill9 on {options['database']}, seed {options['seed']}, {figures['seconds']} s"
+    control = alone("control", options | {unit: min(times, CONTROL_POINTS)})
+    problems = [problem] if found.numbers[useful] < least * times else []
+    title = (
+        f"{options['command']} on {options['database']}, seed {options['seed']}, "
+        f"{figures['seconds']} s"
+    )
     return report(title, figures, found, control, problems)
 
 
@@ -160,19 +171,8 @@ def races(options: dict[str, Any]) -> int:
 
 
 def restore(options: dict[str, Any]) -> int:
-    started, backups = time.monotonic(), options["backups"]
-    half = backups // 2
-    found = side_by_side(
-        options,
-        backups=[half, backups - half],
-        seed=[options["seed"], options["seed"] + 1],
-    )
-    figures = facts(options, started)
-    control = alone("control", options | {"backups": min(backups, CONTROL_POINTS)})
-    few = found.numbers["held"] < 0.2 * backups
-    problems = ["fewer than 20 % of the backups had work to hold"] if few else []
-    title = f"restore on {options['database']}, seed {options['seed']}, {figures['seconds']} s"
-    return report(title, figures, found, control, problems)
+    problem = "fewer than 20 % of the backups had work to hold"
+    return repeated(options, "backups", "held", 0.2, problem)
 
 
 def fuzz(options: dict[str, Any]) -> int:

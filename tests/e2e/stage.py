@@ -12,7 +12,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import connection
 from playwright.sync_api import Browser, BrowserContext, CDPSession, Dialog, Error, Page
 
 from devices.models import Device, Space
@@ -26,6 +25,7 @@ from policies.models import Policy
 from tests.cloud import ROOT, Cloud
 from tests.conftest import make_user
 from tests.operation_helpers import create
+from tests.own_database import database_url
 
 FLAGS = [
     "--no-sandbox",
@@ -187,14 +187,6 @@ class Worker:
         if self.process:
             self.process.terminate()
             self.process.wait(15)
-
-
-def database_url() -> str:
-    """Return the URL of the tests' database."""
-    at = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{at['NAME']}"
-    return f"postgres://{at['USER']}:{at['PASSWORD']}@{at['HOST']}:{at['PORT'] or 5432}/{at['NAME']}"
 
 
 def noise(page: Page, heard: list[str]) -> None:

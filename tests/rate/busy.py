@@ -15,9 +15,9 @@ import django
 
 django.setup()
 
-from iotda_admin.iotda import PageQuery, Throttled  # noqa: E402
-from iotda_admin.rate import store  # noqa: E402
-from iotda_admin.rate.connection import client  # noqa: E402
+from iotda_admin.iotda import PageQuery, Throttled  # noqa: E402 - after setup()
+from iotda_admin.rate import store  # noqa: E402 - after setup()
+from iotda_admin.rate.connection import client  # noqa: E402 - after setup()
 
 WRITES = 0
 

@@ -8,23 +8,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection as database
 
 from iotda_admin.rate import store
 from iotda_admin.rate.limits import RateLimit
 from tests.cloud import ROOT, Cloud
+from tests.own_database import database_url
 
 
 @pytest.fixture
 def busy(cloud: Cloud, paced: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that runs calling processes and returns their reports."""
-    name = database.settings_dict["NAME"]
-    address = f"sqlite:///{name}"
-    if database.vendor == "postgresql":
-        address = os.environ["DATABASE_URL"].rpartition("/")[0] + f"/{name}"
     env = os.environ | {
         "DJANGO_SETTINGS_MODULE": "tests.settings",
-        "DATABASE_URL": address,
+        "DATABASE_URL": database_url(),
         "IOTDA_ENDPOINT": cloud.api,
         "IOTDA_RATE": "50",
         "IOTDA_BURST": "20",
