@@ -43,7 +43,7 @@
   }
   on("click", ({ target }) => target.closest("[data-reload]") && htmx.trigger(`#${stale}`, "reload"))
 
-  const isAutomatic = ({ requestConfig: { triggeringEvent } }) => !triggeringEvent || triggeringEvent.type.startsWith("inventory:")
+  const isAutomatic = ({ requestConfig: { triggeringEvent } }) => !triggeringEvent || /^(inventory|platform):/.test(triggeringEvent.type)
 
   // The end of a session leads to the sign-in page. A poll leaves what was typed, and a search that sends only a part of
   // its form sends all of it, so that the server keeps it.

@@ -3,7 +3,11 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.http import require_safe
-from django_htmx.http import HttpResponseStopPolling, reswap
+from django_htmx.http import (
+    HttpResponseStopPolling,
+    reswap,
+    trigger_client_event,
+)
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from iotda_admin.core import metrics
@@ -47,7 +51,9 @@ def platform(request: HttpRequest) -> HttpResponse:
     if now == before or (before == OVER and not now):
         return HttpResponse(status=204)
     context = {"failure": failure, "over": OVER if not now else ""}
-    return render(request, "health/platform.html", context)
+    response = render(request, "health/platform.html", context)
+    # The overview shows the same.
+    return trigger_client_event(response, "platform:changed")
 
 
 @require_safe

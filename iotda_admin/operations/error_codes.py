@@ -18,6 +18,8 @@ CHANGED_SINCE = "changed_since"
 NO_ANSWER = "no_answer"
 # The process that sent a chunk ended before the answer came.
 SENDER_LOST = "sender_lost"
+# Looks unsent in an old database; IoTDA is read first.
+HELD = "held"
 STOPPED = "stopped"
 CANCELLED = "cancelled"
 NOT_ALLOWED = "not_allowed"
@@ -120,6 +122,10 @@ OWN_CODES = {
     NOT_RELEASED: ErrorHelp(
         _("Not sent, because the operation that had to be done first was not done."),
         _("Open that operation to see why, then request both again."),
+    ),
+    HELD: ErrorHelp(
+        _("Not sent, as far as this database shows. IoTDA is being read again."),
+        _("Wait until it was read. Then continue or cancel the operation."),
     ),
     NOT_DIRECT: BEHIND_GATEWAY,
     MOVED: ErrorHelp(
@@ -380,7 +386,7 @@ def explain_target(state: str, code: str, http_status: int | None) -> ErrorHelp:
             return CODES[CANCELLED]
         case Target.State.SKIPPED:
             return CODES[code if code in (NOT_ALLOWED, NOT_RELEASED) else STOPPED]
-        case Target.State.UNKNOWN if code != CHANGED_SINCE:
+        case Target.State.UNKNOWN if code not in (CHANGED_SINCE, HELD):
             # Without a clear answer, the code does not explain the outcome.
             return CODES[NO_ANSWER]
     return explain_code(code, http_status)

@@ -54,6 +54,19 @@ def test_the_end_of_a_failure_leaves_the_page_where_it_is(stage: Stage) -> None:
     expect(page.locator("main #platform")).to_have_count(0)
 
 
+def test_the_overview_follows_the_warning(stage: Stage) -> None:
+    page = stage.open_page("viewer")
+    page.goto("/")
+    card = page.get_by_role("region", name="IoTDA", exact=True)
+    expect(card).to_contain_text("Answered the last call")
+    call(stage, 401)
+    page.evaluate(CHECK_PLATFORM)
+    expect(card).to_contain_text("Credentials refused")
+    call(stage)
+    page.evaluate(CHECK_PLATFORM)
+    expect(card).to_contain_text("Answered the last call")
+
+
 def top_of(page: Page) -> float:
     return float(page.evaluate(TOP))
 

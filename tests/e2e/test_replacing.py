@@ -81,9 +81,9 @@ def test_a_policy_is_replaced_without_scripts_on_a_telephone(
     listed = "/failures/?code=IOTDA.015204"
     page.goto(listed if start == "failures" else failed.get_absolute_url())
     page.get_by_role("link", name=re.compile("^Replace a policy of")).click()
+    page.get_by_role("radio").first.check()
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= 390
-    page.get_by_role("radio").first.check()
     page.get_by_label("Reason").fill(WHY)
     page.get_by_role("button", name="Unbind it and bind quarantine").click()
     if start == "failures":

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 
 from devices.models import Device
 from iotda_admin.access.actor import Actor
-from iotda_admin.accounts import login_throttle
+from iotda_admin.accounts import login_throttle, password_checks
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.execution.executor import execute_chunk, execute_due_chunks
@@ -29,7 +29,18 @@ from tests.samples import SAMPLES, known_objects
 
 type Views = Iterator[tuple[str, Page]]
 WHY = "Unpaid since March"
+PLACES = settings.PASSWORD_CHECKS_AT_ONCE + settings.PASSWORD_CHECKS_WAITING
 CHECK_PLATFORM = "document.dispatchEvent(new Event('visibilitychange'))"
+
+
+@contextmanager
+def waiting_sign_in() -> Iterator[None]:
+    """Take a place among the sign-ins that wait."""
+    password_checks.queue.acquire()
+    try:
+        yield
+    finally:
+        password_checks.queue.release()
 
 
 def signing_in(stage: Stage) -> Views:
@@ -43,6 +54,13 @@ def signing_in(stage: Stage) -> Views:
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("alert")).to_be_visible()
     yield "login-failed", page
+    with ExitStack() as others:
+        for _place in range(PLACES):
+            others.enter_context(waiting_sign_in())
+        page.get_by_label("Password").fill("wrong")
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_text("Many users are signing in")).to_be_visible()
+        yield "login-busy", page
     page.goto("/devices/?status=FROZEN")
     yield "login-and-return", page
     page.goto("/accounts/login/?next=/devices/&ended=idle")
@@ -376,7 +394,22 @@ def following(stage: Stage) -> Views:
         refusal_message="The instance is being moved.",
     )
     yield shown("operation-paused", long)
-    Operation.objects.filter(pk=long.pk).update(state="running", refusals=0)
+    Operation.objects.filter(pk=long.pk).update(pause_cause="restored")
+    page.goto("/")
+    yield "overview-paused", page
+    yield shown("operation-held", long)
+    Chunk.objects.filter(operation=long, number__gt=1).update(state="unknown")
+    Target.objects.filter(chunk__number__gt=1, operation=long).update(
+        state="unknown", error_code="held"
+    )
+    yield shown("operation-held-reading", long)
+    Operation.objects.filter(pk=long.pk).update(pause_cause="interrupted")
+    yield shown("operation-interrupted", long)
+    Chunk.objects.filter(operation=long, number__gt=1).update(state="pending")
+    Target.objects.filter(chunk__number__gt=1, operation=long).update(state="pending")
+    Operation.objects.filter(pk=long.pk).update(
+        state="running", refusals=0, pause_cause=""
+    )
     execute_chunk(long.chunks.get(number=2), client())
     cancel_operation(long, Actor(me, "admin", "web"))
     yield shown("operation-cancelling", long)

@@ -253,6 +253,9 @@ def test_the_page_says_why_and_asks(record_operation: Record, inventory: Cloud) 
     text = browser.get(operation.get_absolute_url()).text
     assert "Paused: The database was restored from a backup." in text
     assert "2 targets are being read from IoTDA again." in text
+    assert "0 of 2 answered" in text
+    assert "Not sent, as far as this database shows." in text
+    assert "gave no clear answer" not in text
     assert 'id="continue"' not in text
     assert 'id="cancel"' in text
     read_back(operation)

@@ -22,7 +22,7 @@ from iotda_admin.operations.audit_log import (
     describe_rows,
     record_operation_event,
 )
-from iotda_admin.operations.error_codes import SENDER_LOST
+from iotda_admin.operations.error_codes import HELD, SENDER_LOST
 from iotda_admin.operations.execution.lifecycle import (
     lock_operation,
     lock_pending_chunks,
@@ -123,7 +123,7 @@ def hold_operation(operation: Operation, cause: Cause) -> None:
         summary=f"hold {operation}: {describe_rows(operation, pending, unsent)}",
         detail={"not_sent": unsent, "cause": str(cause)},
     )
-    pending.update(state=Target.State.UNKNOWN, error_code=SENDER_LOST)
+    pending.update(state=Target.State.UNKNOWN, error_code=HELD)
     unread = operation.chunks.filter(state__in=[ChunkState.PENDING, ChunkState.UNKNOWN])
     # As if the sender had died: what IoTDA does not show is pending again, not failed.
     unread.update(

@@ -72,7 +72,10 @@ class Progress:
 
 def operation_progress(operation: Operation, counts: Counts) -> Progress:
     total = sum(counts.values())
-    answered = total - sum(counts.get(state, 0) for state in Target.IN_FLIGHT)
+    # Of a held operation, the unknown ones are to be read again.
+    open_states = Target.UNDECIDED if operation.held else ()
+    waiting = {*Target.IN_FLIGHT, *open_states}
+    answered = total - sum(counts.get(state, 0) for state in waiting)
     if answered == total:
         return Progress(total, None, None, "", False, "", 0.0, False, 3)
     pending = operation.chunks.filter(state=Chunk.State.PENDING)
