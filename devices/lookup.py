@@ -9,7 +9,7 @@ from devices.models import Device
 from devices.targets import known_devices
 from iotda_admin.access.scope import AnyUser, in_scope
 from iotda_admin.core.bulk_sql import among
-from iotda_admin.core.ids import Candidate, Match
+from iotda_admin.core.ids import Candidate, Match, is_id
 
 CANDIDATES_KEPT = 5
 type Row = tuple[str, str, str, str]
@@ -43,8 +43,9 @@ def find_devices(values: Sequence[str], *, user: AnyUser | None) -> dict[str, Ma
 
 
 def rows_by(devices: QuerySet[Device], column: str) -> Iterable[Row]:
+    """Yield the devices, except those whose ID cannot be sent."""
     columns = devices.values_list(column, "pk", "name", "product_name")
-    return columns.order_by("pk").iterator()
+    return (row for row in columns.order_by("pk").iterator() if is_id(row[1]))
 
 
 def add_matches(found: dict[str, Match], by: str, rows: Iterable[Row]) -> None:

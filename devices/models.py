@@ -5,10 +5,10 @@ before its product.
 """
 
 from django.db import models
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from iotda_admin.core.ids import object_url
 from iotda_admin.core.search_text import SearchTextField, TidyTextField
 
 
@@ -95,7 +95,7 @@ class Device(MirroredRow):
         ]
 
     def get_absolute_url(self) -> str:
-        return reverse("devices:device", args=[self.device_id])
+        return object_url("devices:device", self.device_id)
 
     @property
     def direct(self) -> bool:

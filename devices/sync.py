@@ -13,9 +13,16 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Device, Product, Space, status_subject
+from iotda_admin.core.ids import is_id
 from iotda_admin.inventory.drift import Drift
 from iotda_admin.inventory.mirror import Change, Mirror, batched_listing
-from iotda_admin.iotda import Client, DeviceInfo, IotdaError
+from iotda_admin.iotda import (
+    BadResponse,
+    Client,
+    DeviceInfo,
+    IotdaError,
+    is_status,
+)
 from iotda_admin.rate.retries import retrying
 
 FROZEN = Device.Status.FROZEN
@@ -92,7 +99,9 @@ class Devices(Mirror):
             if after is None:
                 drifts.append(drift_of(before, "deleted", before.status))
             elif before and before.status == FROZEN:
-                drifts.append(drift_of(after, "unfrozen", FROZEN))
+                # An odd status says nothing about a change.
+                if is_status(after.status):
+                    drifts.append(drift_of(after, "unfrozen", FROZEN))
             # Without a status we do not know what it was before.
             elif before and before.status and after.status == FROZEN:
                 drifts.append(drift_of(after, "frozen", before.status))
@@ -100,8 +109,20 @@ class Devices(Mirror):
 
     def find(self, client: Client, rows: Sequence[Device]) -> list[Model]:
         with ThreadPoolExecutor(settings.INVENTORY_IN_FLIGHT) as pool:
-            ids = [row.device_id for row in rows]
-            return list(filter(None, pool.map(partial(find_device, client), ids)))
+            return list(filter(None, pool.map(partial(self.find_one, client), rows)))
+
+    def find_one(self, client: Client, row: Device) -> Device | None:
+        """Read a device; return None if IoTDA says that it does not exist.
+
+        IoTDA cannot be asked for an ID that cannot be sent: there the list decides.
+        """
+        if not is_id(row.device_id):
+            return None
+        try:
+            return find_device(client, row.device_id)
+        except BadResponse as error:
+            self.skip(str(error), row.device_id)
+            return row
 
 
 def drift_of(row: Device, change: str, before: str) -> Drift:

@@ -23,6 +23,7 @@ from iotda_admin.core.ids import Lookup
 from iotda_admin.inventory.mirror import Change
 from iotda_admin.inventory.sync import request_sync
 from iotda_admin.iotda import (
+    BadResponse,
     Client,
     DeviceInfo,
     IotdaError,
@@ -32,6 +33,7 @@ from iotda_admin.iotda import (
     Throttled,
     Unauthorized,
     Unreachable,
+    is_status,
 )
 from iotda_admin.operations.error_codes import MOVED, NOT_DIRECT
 from iotda_admin.operations.models import Operation
@@ -215,7 +217,11 @@ class FrozenInventory(DeviceInventory):
         rows = known_devices(ids).exclude(status="")
         rows = rows.filter(read_at__lt=before) if before else rows
         found = rows.values_list("pk", "status")
-        return {pk: (status == FROZEN) == self.frozen for pk, status in found}
+        return {
+            pk: (status == FROZEN) == self.frozen
+            for pk, status in found
+            if is_status(status)
+        }
 
     def apply(
         self, operation: Operation, ids: Sequence[str], already: Sequence[str]
@@ -262,6 +268,9 @@ class FreezeSwitch(DeviceVerb):
         return not self.is_already(device) and (device.direct or not self.frozen)
 
     def is_already(self, device: Device | DeviceInfo) -> bool:
+        if isinstance(device, DeviceInfo) and not device.has_status:
+            message = f"not a status: {device.status}"
+            raise BadResponse(message, operation="ShowDevice", retryable=True)
         return (device.status == FROZEN) == self.frozen
 
     def already_rows(self, devices: QuerySet[Device]) -> QuerySet[Device]:

@@ -1,10 +1,10 @@
 """The mirror of the device policies and their bindings."""
 
 from django.db import models
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from iotda_admin.core.ids import is_id, object_url
 from policies.statements import PolicyRule, parse_statements
 
 # Source: the bind page's IOTDA.015204 and the policy pages of the platform.
@@ -35,7 +35,7 @@ class Policy(models.Model):
         return self.name or self.policy_id
 
     def get_absolute_url(self) -> str:
-        return reverse("policies:policy", args=[self.policy_id])
+        return object_url("policies:policy", self.policy_id)
 
     @property
     def rules(self) -> list[PolicyRule]:
@@ -68,6 +68,12 @@ class Binding(models.Model):
 
     def __str__(self) -> str:
         return f"{self.policy_id} on {self.target_type} {self.target_id}"
+
+    @property
+    def choosable(self) -> bool:
+        """Return whether it can be unbound: IoTDA takes its IDs and its kind of target."""
+        ids = is_id(self.policy_id) and is_id(self.target_id)
+        return ids and self.target_type in TargetType.values
 
 
 def binding_subject(policy_id: str, target_type: str, target_id: str) -> str:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from iotda_admin.access.actor import Actor
 from iotda_admin.access.scope import AnyUser, can_see_space
+from iotda_admin.core.ids import is_id
 from iotda_admin.iotda import Client, DevicePolicy, walk
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.requests import OperationRequest, TargetSpec
@@ -80,7 +81,12 @@ class BindingReader:
         Those that the inventory knows come first: if these are five, that is all.
         """
         self.until = monotonic() + settings.IOTDA_DEADLINE
-        listed = list(walk(self.client.list_device_policies))
+        # IoTDA cannot be asked for a policy whose ID cannot be sent.
+        listed = [
+            policy
+            for policy in walk(self.client.list_device_policies)
+            if is_id(policy.policy_id)
+        ]
         bound = self.bound([each for each in listed if each.policy_id in self.known])
         if len(bound) < POLICIES_PER_TARGET:
             others = [each for each in listed if each.policy_id not in self.known]

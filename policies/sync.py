@@ -12,11 +12,13 @@ from django.db.models import Model
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from iotda_admin.core.ids import is_id
 from iotda_admin.inventory.drift import Drift
 from iotda_admin.inventory.mirror import Change, Key, Mirror, batched_listing
 from iotda_admin.iotda import (
     FIRST_PAGE,
     PAGE_LIMIT,
+    BadResponse,
     Client,
     DevicePolicy,
     IotdaError,
@@ -42,10 +44,40 @@ class Policies(Mirror):
         # The list leaves the statements out, so each policy is read by itself: there are at most 50.
         listing = client.list_device_policies
         for page in batched_listing(listing, attrgetter("policy_id")):
-            yield read_policies(client, [policy.policy_id for policy, _at in page])
+            found, unread = self.read(client, [listed_row(*each) for each in page])
+            if unread and not found:
+                raise next(iter(unread.values()))
+            yield found
 
     def find(self, client: Client, rows: Sequence[Policy]) -> list[Model]:
-        return read_policies(client, [row.policy_id for row in rows])
+        # IoTDA cannot be asked for the others: there the list decides.
+        asked = [row for row in rows if is_id(row.policy_id)]
+        found, unread = self.read(client, asked)
+        return [*found, *(row for row in asked if row.policy_id in unread)]
+
+    def read(
+        self, client: Client, rows: Iterable[Policy]
+    ) -> tuple[list[Model], dict[str, BadResponse]]:
+        """Read policies by themselves; leave out those that do not exist.
+
+        Those that cannot be asked for stay as they are. The second part of the result
+        are the errors of those that IoTDA does not tell about.
+        """
+        show, found = retrying(client.show_device_policy), list[Model]()
+        unread = dict[str, BadResponse]()
+        for row in rows:
+            read_at = timezone.now()
+            try:
+                with unless_gone():
+                    found.append(
+                        policy_row(show(row.policy_id), read_at)
+                        if is_id(row.policy_id)
+                        else row
+                    )
+            except BadResponse as error:
+                self.skip(str(error), row.policy_id)
+                unread[row.policy_id] = error
+        return found, unread
 
 
 class Bindings(Mirror):
@@ -62,7 +94,7 @@ class Bindings(Mirror):
         """Yield the bindings of these policies, or of all."""
         if policy_ids is None:
             policy_ids = list(Policy.objects.values_list("pk", flat=True))
-        for policy_id in policy_ids:
+        for policy_id in filter(is_id, policy_ids):
             targets = partial(client.show_targets_in_device_policy, policy_id)
             # Deleted since the policies were listed: it has no targets any more.
             with unless_gone():
@@ -115,14 +147,10 @@ def unless_gone() -> Iterator[None]:
             raise
 
 
-def read_policies(client: Client, policy_ids: Iterable[str]) -> list[Model]:
-    """Read policies by themselves; leave out those that do not exist."""
-    show, rows = retrying(client.show_device_policy), list[Model]()
-    for policy_id in policy_ids:
-        read_at = timezone.now()
-        with unless_gone():
-            rows.append(policy_row(show(policy_id), read_at))
-    return rows
+def listed_row(policy: DevicePolicy, read_at: datetime) -> Policy:
+    row = policy_row(policy, read_at)
+    row.statements = None
+    return row
 
 
 def policy_row(policy: DevicePolicy, read_at: datetime) -> Policy:

@@ -38,7 +38,7 @@ class Cloud:
 
     def fault(
         self,
-        operation: str | Sequence[str],
+        operation: str | Sequence[str] | None,
         fault: str,
         *,
         match: dict[str, Any] | None = None,

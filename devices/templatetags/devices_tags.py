@@ -8,6 +8,7 @@ from django.utils.safestring import SafeString
 
 from devices.models import Device, Space
 from devices.verbs import DeviceVerb, permitted_verbs
+from iotda_admin.core.ids import is_id
 from iotda_admin.core.templatetags.core_tags import BADGES
 from iotda_admin.operations.verbs import Verb
 
@@ -33,7 +34,12 @@ def with_name(text: Any, device: Device) -> SafeString:
 def device_verbs(
     context: template.Context, device: Device, in_rows: bool = False
 ) -> list[DeviceVerb]:
-    """Return the verbs that the user is offered for a device, here or in its row."""
+    """Return the verbs that the user is offered for a device, here or in its row.
+
+    There are none for a device whose ID cannot be sent.
+    """
+    if not is_id(device.device_id):
+        return []
     return [
         verb
         for verb in permitted_verbs(context["user"])

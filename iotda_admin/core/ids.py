@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from django.urls import reverse
 from django.urls.converters import StringConverter
 from django.utils.translation import gettext as _
 
@@ -77,6 +78,11 @@ class TooManyIds(Exception):
 
 def is_id(value: str) -> bool:
     return ID.fullmatch(value) is not None
+
+
+def object_url(view: str, id: str) -> str:
+    """Return the address of an object of IoTDA; nothing if its ID cannot be in one."""
+    return reverse(view, args=[id]) if is_id(id) else ""
 
 
 def collect_ids(values: Iterable[tuple[int, str]], limit: int | None = None) -> IdList:

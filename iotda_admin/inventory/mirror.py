@@ -1,6 +1,7 @@
 """Listings of IoTDA, and the tables that mirror them."""
 
 import json
+import logging
 from collections.abc import (
     Callable,
     Collection,
@@ -30,7 +31,11 @@ from iotda_admin.operations.audit_log import audited_transaction
 from iotda_admin.operations.models import Operation
 from iotda_admin.rate.retries import retrying
 
+log = logging.getLogger(__name__)
+
 BATCH_SIZE = 500
+# The end of a text that was cut. No ID has it, so a cut text is never taken for an ID.
+CUT = "…"
 # IoTDA is asked for so many of the rows that a listing left out before the next ones.
 ASKED_AT_ONCE = 200
 READ_AT = attrgetter("read_at")
@@ -62,6 +67,10 @@ class Mirror:
     # The fields that show a drift, as new and missing rows do; None: nothing is a drift.
     compared: Sequence[str] | None = None
 
+    def __init__(self) -> None:
+        # The hashes of the rows that this sync could not store.
+        self.skipped = set[int]()
+
     @property
     def table(self) -> str:
         return self.model._meta.db_table
@@ -73,6 +82,8 @@ class Mirror:
     def refresh(self, client: Client, progress: Callable[[int], None]) -> None:
         """Store the whole listing, and delete the rows that IoTDA no longer has."""
         started = timezone.now()
+        self.skipped.clear()
+        client = client.skipping(self.skip)
         for rows in self.pages(client):
             self.store(rows)
             progress(len(rows))
@@ -98,8 +109,31 @@ class Mirror:
             if there:
                 return
 
+    def skip(self, problem: str, row: Any) -> None:
+        """Count a row that cannot be stored, and log it once."""
+        text = json.dumps(row, ensure_ascii=False, default=str)
+        if hash(text) not in self.skipped:
+            self.skipped.add(hash(text))
+            log.warning("skipped a row of %s: %s: %.500s", self.table, problem, text)
+
+    def storable(self, rows: Iterable[Any]) -> list[Any]:
+        """Return the rows with a key that fits; skip the others: a cut key is another."""
+        columns = [self.model._meta.get_field(name) for name in self.key]
+        limits = [getattr(column, "max_length", None) for column in columns]
+        kept = []
+        for row in rows:
+            key = self.key_of(row)
+            if fits(key, limits):
+                kept.append(row)
+            else:
+                self.skip("the ID is too long", key)
+        return kept
+
     def find(self, client: Client, rows: Sequence[Any]) -> list[Model]:
-        """Return those of the rows that IoTDA still has, as it has them now."""
+        """Return those of the rows that IoTDA still has, as it has them now.
+
+        A row that IoTDA does not tell about is returned as it is.
+        """
         keys = {self.key_of(row) for row in rows}
         listed = (row for page in self.pages(client) for row in page)
         return list(
@@ -116,7 +150,9 @@ class Mirror:
         Record what changed without an operation of ours. `not_by` is an operation that
         had changed nothing yet when the rows were read.
         """
-        latest = {self.key_of(row): row for row in sorted(rows, key=READ_AT)}
+        latest = {
+            self.key_of(row): row for row in sorted(self.storable(rows), key=READ_AT)
+        }
         for row in latest.values():
             clip_values(row)
         # In a fixed order: two transactions must not wait for each other.
@@ -238,13 +274,20 @@ class Mirror:
         return tuple(getattr(row, name) for name in self.key)
 
 
+def fits(key: tuple[Any, ...], limits: Sequence[int | None]) -> bool:
+    return all(
+        limit is None or len(value) <= limit
+        for value, limit in zip(key, limits, strict=True)
+    )
+
+
 def clip_values(row: Model) -> None:
     """Cut values longer than documented: one of them must not stop a sync."""
     for field in row._meta.concrete_fields:
         limit = getattr(field, "max_length", None)
         value = getattr(row, field.attname)
         if limit and isinstance(value, str) and len(value) > limit:
-            setattr(row, field.attname, value[:limit])
+            setattr(row, field.attname, value[: limit - len(CUT)] + CUT)
 
 
 @cache
@@ -264,7 +307,7 @@ def batched_listing[T](
         asked_at = timezone.now()
         page = fetch(query)
         items = tuple((item, asked_at) for item in page.items)
-        return ListingPage(items, page.count, page.marker, page.limit)
+        return ListingPage(items, page.count, page.marker, page.limit, page.size)
 
     rows = walk_windows(
         fetch_timed,

@@ -56,6 +56,8 @@ class MirrorState(models.Model):
     # The start of its last complete sync, and why the sync after that failed.
     fresh_at = models.DateTimeField(null=True)
     error = models.CharField(max_length=600, blank=True)
+    # How many rows of that sync could not be stored.
+    skipped = models.PositiveIntegerField(default=0)
 
     class Meta:
         default_permissions = ()

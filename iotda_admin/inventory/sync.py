@@ -2,6 +2,7 @@
 
 import logging
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -98,7 +99,9 @@ def sync_mirror(mirror: Mirror, run: SyncRun, client: Client) -> str:
     except IotdaError as failure:
         log.warning("sync of %s failed: %s", mirror.table, failure)
         error = explain_with_message(failure)
-    facts = {"error": error[:600]} if error else {"error": "", "fresh_at": started}
+    facts: dict[str, Any] = {"error": error[:600], "skipped": len(mirror.skipped)}
+    if not error:
+        facts["fresh_at"] = started
     MirrorState.objects.update_or_create(table=mirror.table, defaults=facts)
     return error
 

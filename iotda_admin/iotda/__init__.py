@@ -19,7 +19,7 @@ from .auth import AkSk, StaticToken
 from .base import CallRecord, RateLimiter
 from .binding import BindOutcome, BindResult, BindState, TargetFailure
 from .client import Client
-from .devices import DeviceInfo, Tag
+from .devices import DeviceInfo, Tag, is_status
 from .errors import (
     ALL_BUSY,
     UNTRUSTED,
@@ -103,6 +103,7 @@ __all__ = [
     "Unauthorized",
     "Unreachable",
     "UnsafeId",
+    "is_status",
     "walk",
     "walk_windows",
 ]

@@ -15,7 +15,7 @@ from requests.auth import AuthBase
 from . import responses
 from .arguments import checked, checked_endpoint, checked_header
 from .auth import AkSk
-from .documents import Build, Json
+from .documents import Build, Json, Skip
 from .errors import IotdaError, Throttled
 from .iam import PasswordToken
 from .listing import ListingPage, PageQuery
@@ -83,6 +83,7 @@ class BaseClient:
         self._observer = observer
         self._rate_limiter = rate_limiter
         self._check: Callable[[bool], None] = lambda _write: None
+        self._skip: Skip | None = None
         self._transport = Transport(pool_size=pool_size, **connecting)
 
     def checking(self, check: Callable[[bool], None]) -> Self:
@@ -93,6 +94,16 @@ class BaseClient:
         """
         other = copy(self)
         other._check = check
+        return other
+
+    def skipping(self, skip: Skip) -> Self:
+        """Return this client without an error for rows of lists that cannot be read.
+
+        `skip` gets what is wrong, and the row, possibly in several threads and more
+        than once. Such a list proves nothing about the rows that it lacks.
+        """
+        other = copy(self)
+        other._skip = skip
         return other
 
     def close(self) -> None:
@@ -108,7 +119,7 @@ class BaseClient:
         row: Build[T],
         **filters: str,
     ) -> ListingPage[T]:
-        build = partial(ListingPage.from_json, key, row, page.limit)
+        build = partial(ListingPage.from_json, key, row, page.limit, skip=self._skip)
         query = page.to_json() | filters
         return self._call(Endpoint(name), "GET", path, build, query=query)[0]
 

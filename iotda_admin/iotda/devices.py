@@ -3,15 +3,19 @@
 A missing field without a default raises BadResponse.
 """
 
+import re
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, Self
 
 from .arguments import checked
 from .base import BaseClient
-from .documents import FromJson, about, need_rows
+from .documents import FromJson, Json, Malformed, about, need_rows, text_of
 from .listing import FIRST_PAGE, ListingPage, PageQuery
 from .responses import Endpoint
 from .transport import Response
+
+_STATUS = re.compile("[A-Z_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +23,17 @@ class Tag(FromJson):
     tag_key: str = ""
     tag_value: str = ""
 
+    @classmethod
+    def from_other(cls, value: Any) -> Self:
+        return cls(tag_value=text_of(value))
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo(FromJson):
     """A device without its credentials, which the parser drops."""
 
     device_id: str
-    status: str  # ONLINE OFFLINE ABNORMAL INACTIVE FROZEN, or a new one
+    status: str = ""  # ONLINE OFFLINE ABNORMAL INACTIVE FROZEN, or a new one
     app_id: str = ""
     app_name: str = ""
     node_id: str = ""
@@ -37,7 +45,15 @@ class DeviceInfo(FromJson):
     sw_version: str = ""
     product_id: str = ""
     product_name: str = ""
+    create_time: str = ""
+    active_time: str = ""
+    connection_status_update_time: str = ""
     tags: tuple[Tag, ...] = ()
+
+    @property
+    def has_status(self) -> bool:
+        """The status is one, or a new one, so that it can be decided by."""
+        return is_status(self.status)
 
     @property
     def is_child(self) -> bool:
@@ -68,13 +84,24 @@ class Application(FromJson):
     default_app: bool = False
 
 
+def is_status(text: str) -> bool:
+    return _STATUS.fullmatch(text) is not None
+
+
+def device_from_json(document: Json) -> DeviceInfo:
+    """Build a device. An answer without a status says nothing about one."""
+    if document.get("status") is None:
+        raise Malformed("status is missing")
+    return DeviceInfo.from_json(document)
+
+
 class DeviceCalls(BaseClient):
     def list_devices(self, page: PageQuery = FIRST_PAGE) -> ListingPage[DeviceInfo]:
         """Return one page of devices, newest registration first.
 
         The API cannot filter by status.
         """
-        build = DeviceInfo.from_json
+        build = device_from_json
         return self._page("ListDevices", "/devices", page, "devices", build)
 
     def show_device(self, device_id: str) -> DeviceInfo:
@@ -83,7 +110,7 @@ class DeviceCalls(BaseClient):
         Raises Rejected with `not_found` (IOTDA.014000) if it does not exist, and
         BadResponse if the answer is about another device.
         """
-        build = about(DeviceInfo.from_json, device_id=device_id)
+        build = about(device_from_json, device_id=device_id)
         path = _device_path(device_id)
         return self._call(Endpoint("ShowDevice"), "GET", path, build)[0]
 
@@ -120,7 +147,12 @@ class DeviceCalls(BaseClient):
 
     def show_applications(self) -> tuple[Application, ...]:
         """Return all resource spaces (at most 10 per instance). Not paged."""
-        build = partial(need_rows, key="applications", build=Application.from_json)
+        build = partial(
+            need_rows,
+            key="applications",
+            build=Application.from_json,
+            skip=self._skip,
+        )
         return self._call(Endpoint("ShowApplications"), "GET", "/apps", build)[0]
 
 

@@ -1,16 +1,24 @@
 """JSON documents: a strict parser that drops secrets, and typed access to the fields.
 
-Strings lose NUL and lone surrogates, which databases refuse, and stay as IoTDA sent
-them otherwise: escape them for display. Times stay text. Unknown keys are ignored.
+Text stays as IoTDA sent it: escape it for display. Only NUL and lone surrogates, which
+databases refuse, become U+FFFD; a value of another type becomes its JSON. So no odd
+value turns into another ID. Times stay text. Unknown keys are ignored.
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, Never, Self, cast, get_args
 
 Json = dict[str, Any]
 type Build[T] = Callable[[Json], T]  # makes an object of a document
+# Gets what is wrong with a row of a list, and the row, which is left out.
+type Skip = Callable[[str, Any], None]
+
+# Python refuses to read or write longer integers. They stay text.
+DIGITS_LIMIT = 4000
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 # ShowDevice returns a device's credentials. The parser drops them, so that no object,
 # log line, traceback or error report of ours can show them.
@@ -43,7 +51,10 @@ def parse_document(body: bytes) -> tuple[Json, str]:
     """
     try:
         document = json.loads(
-            body.decode(), object_pairs_hook=_pairs, parse_constant=_no_constant
+            body.decode(),
+            object_pairs_hook=_pairs,
+            parse_constant=_no_constant,
+            parse_int=_integer,
         )
     except Malformed as exc:
         return {}, str(exc)
@@ -59,6 +70,10 @@ def _pairs(pairs: list[tuple[str, Any]]) -> Json:
     if len(document) != len(pairs):
         raise Malformed("a key is repeated")
     return {key: value for key, value in document.items() if key not in SECRET_KEYS}
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= DIGITS_LIMIT else digits
 
 
 def _no_constant(name: str) -> Never:
@@ -91,21 +106,36 @@ def get_value[T](document: Json, key: str, kind: type[T]) -> T:
 
 
 def need_text(document: Json, key: str) -> str:
-    """Return a required string; raise Malformed if it is missing or empty."""
-    value = get_text(document, key)
-    if not value:
+    """Return a required string; raise Malformed if it is missing or empty.
+
+    It is an ID: one that a database cannot store is refused, too.
+    """
+    value = need(document, key, str)
+    if not value or clean_text(value) != value:
         raise Malformed(f"{key} is missing or not str")
     return value
 
 
 def get_text(document: Json, key: str) -> str:
-    """Return a string; "" if it is absent, null or of another type."""
-    return clean_text(get_value(document, key, str))
+    """Return a value as text; "" if it is absent or null."""
+    return text_of(document.get(key))
+
+
+def text_of(value: Any) -> str:
+    """Return a string as it is, null as "", and any other value as JSON."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        value = json.dumps(value, ensure_ascii=False)
+    return clean_text(value)
 
 
 def clean_text(value: str) -> str:
-    """Remove NUL and lone surrogates: JSON can spell them, databases refuse them."""
-    return value.encode("utf-8", "replace").decode().replace("\x00", "")
+    """Replace NUL and lone surrogates: JSON can spell them, databases refuse them.
+
+    They stay visible: without them, an odd ID could become the ID of something else.
+    """
+    return UNSTORABLE.sub("\ufffd", value)
 
 
 def need_list[T](document: Json, key: str, kind: type[T]) -> list[T]:
@@ -116,9 +146,25 @@ def need_list[T](document: Json, key: str, kind: type[T]) -> list[T]:
     return values
 
 
-def need_rows[T](document: Json, key: str, build: Build[T]) -> tuple[T, ...]:
-    """Build each object of a required list; raise Malformed if one is not an object."""
-    return tuple(map(build, need_list(document, key, dict)))
+def need_rows[T](
+    document: Json, key: str, build: Build[T], skip: Skip | None = None
+) -> tuple[T, ...]:
+    """Build each object of a required list.
+
+    One that is not an object or cannot be built goes to `skip`; without that, raise
+    Malformed.
+    """
+    if skip is None:
+        return tuple(map(build, need_list(document, key, dict)))
+    rows = []
+    for value in need(document, key, list):
+        try:
+            if not isinstance(value, dict):
+                raise Malformed("a row is not an object")
+            rows.append(build(value))
+        except Malformed as exc:
+            skip(str(exc), value)
+    return tuple(rows)
 
 
 def about[T](build: Build[T], **requested: str) -> Build[T]:
@@ -142,15 +188,22 @@ def about[T](build: Build[T], **requested: str) -> Build[T]:
 class FromJson:
     """A dataclass with a document's keys as its fields; their types say how to read it.
 
-    str            required and not empty, unless the field has a default
+    str            required and not empty, unless the field has a default: then any
+                   value, as text
     int, bool      0 or False if absent or of another type
-    tuple[T, ...]  the objects of a list, each a FromJson; () if it is absent
+    tuple[T, ...]  the objects of a list, each a FromJson; () if it is absent. A value
+                   of another type is one: T.from_other says how it is shown
     other          a nested object, a FromJson
     """
 
     @classmethod
     def from_json(cls, document: Json) -> Self:
         return cls(**{field.name: _value(document, field) for field in fields(cls)})
+
+    @classmethod
+    def from_other(cls, value: Any) -> Self:
+        """Return an object that shows a value which is not an object."""
+        raise Malformed("a value is not an object")
 
 
 def _value(document: Json, field: Field[Any]) -> Any:
@@ -161,5 +214,12 @@ def _value(document: Json, field: Field[Any]) -> Any:
     if kind in (int, bool):
         return get_value(document, key, kind)
     if rows := get_args(kind):
-        return need_rows(document, key, rows[0].from_json) if document.get(key) else ()
+        values = document.get(key)
+        listed = values if isinstance(values, list) else [values] if values else []
+        return tuple(
+            rows[0].from_json(each)
+            if isinstance(each, dict)
+            else rows[0].from_other(each)
+            for each in listed
+        )
     return kind.from_json(get_value(document, key, dict))

@@ -144,6 +144,6 @@ def _renew_at(expires_at: str) -> datetime:
     try:
         expires = datetime.fromisoformat(expires_at)
         expires = expires if expires.tzinfo else expires.replace(tzinfo=UTC)
-    except ValueError:
-        expires = now + timedelta(hours=24)
-    return max(expires - RENEW_BEFORE, now + (expires - now) * 3 / 4)
+        return max(expires - RENEW_BEFORE, now + (expires - now) * 3 / 4)
+    except (ValueError, OverflowError):
+        return now + timedelta(hours=24) * 3 / 4

@@ -11,7 +11,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import islice, pairwise
 
-from .documents import Build, Json, Malformed, get_text, get_value, need, need_rows
+from .documents import (
+    Build,
+    Json,
+    Malformed,
+    Skip,
+    get_text,
+    get_value,
+    need,
+    need_rows,
+)
 from .errors import BadResponse
 
 PAGE_LIMIT = 50
@@ -58,30 +67,41 @@ class ListingPage[T]:
             documented
     marker  that of the last row, "" if IoTDA gave none (assumed for an empty page)
     limit   the one of the query
+    size    the number of rows with those that were skipped
     """
 
     items: tuple[T, ...]
     count: int
     marker: str
     limit: int = PAGE_LIMIT
+    size: int = -1
 
     @property
     def is_last(self) -> bool:
         """The page has fewer rows than its limit, so no page follows."""
-        return len(self.items) < self.limit
+        return max(self.size, len(self.items)) < self.limit
 
     @classmethod
     def from_json(
-        cls, key: str, build: Build[T], limit: int, doc: Json
+        cls,
+        key: str,
+        build: Build[T],
+        limit: int,
+        doc: Json,
+        skip: Skip | None = None,
     ) -> "ListingPage[T]":
-        page, rows = get_value(doc, "page", dict), need_rows(doc, key, build)
-        if len(rows) > limit:
+        """Build a page; rows that cannot be built go to `skip`, or else raise."""
+        page, rows = get_value(doc, "page", dict), need_rows(doc, key, build, skip)
+        if len(doc[key]) > limit:
             raise Malformed(f"{key} has more rows than requested")
+        # The count only limits the requests, so an odd one does no harm.
+        read_count = get_value if skip and "count" in page else need
         return cls(
             rows,
-            need(page, "count", int),
+            read_count(page, "count", int),
             get_text(page, "marker"),
             limit,
+            len(doc[key]),
         )
 
 
@@ -184,7 +204,7 @@ def _joined[T](
     for before, page in pairwise(pages):
         shared = page.items[:1]
         if before.is_last:
-            if shared:
+            if shared or page.size > 0:
                 return None
         elif not shared or key(shared[0]) != key(before.items[-1]):
             return None

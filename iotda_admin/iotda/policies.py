@@ -3,12 +3,12 @@
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from .arguments import checked, checked_choice, checked_list
 from .base import BaseClient
 from .binding import BindResult
-from .documents import Build, FromJson, Json, about, clean_text, need, need_list
+from .documents import Build, FromJson, Json, Malformed, about, get_text, text_of
 from .listing import FIRST_PAGE, ListingPage, PageQuery
 from .responses import Endpoint
 
@@ -34,11 +34,18 @@ class PolicyStatement:
 
     @classmethod
     def from_json(cls, doc: Json) -> Self:
+        """Build a rule. It is only shown, so values of another type are text."""
+        if not {"effect", "actions", "resources"} <= doc.keys():
+            raise Malformed("a statement has no effect, actions or resources")
         return cls(
-            clean_text(need(doc, "effect", str)),
-            tuple(map(clean_text, need_list(doc, "actions", str))),
-            tuple(map(clean_text, need_list(doc, "resources", str))),
+            get_text(doc, "effect"),
+            _texts_of(doc["actions"]),
+            _texts_of(doc["resources"]),
         )
+
+    @classmethod
+    def from_other(cls, value: Any) -> Self:
+        return cls("", (), (text_of(value),))
 
     def to_json(self) -> Json:
         return {
@@ -48,12 +55,16 @@ class PolicyStatement:
         }
 
 
+def _texts_of(value: Any) -> tuple[str, ...]:
+    return tuple(map(text_of, value if isinstance(value, list) else [value]))
+
+
 @dataclass(frozen=True, slots=True)
 class DevicePolicy(FromJson):
     """A policy. `statement` is () from ListDevicePolicies, which omits it."""
 
     policy_id: str
-    policy_name: str
+    policy_name: str = ""
     app_id: str = ""
     create_time: str = ""
     update_time: str = ""
@@ -131,7 +142,9 @@ class PolicyCalls(BaseClient):
                 target_type, TARGET_TYPES, "target_type"
             )
             row = about(row, target_type=target_type)
-        build = partial(ListingPage.from_json, "targets", row, page.limit)
+        build = partial(
+            ListingPage.from_json, "targets", row, page.limit, skip=self._skip
+        )
         endpoint = Endpoint("ShowTargetsInDevicePolicy")
         path = f"{_policy_path(policy_id)}/list-targets"
         return self._call(endpoint, "POST", path, build, body=body)[0]

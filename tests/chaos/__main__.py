@@ -26,6 +26,7 @@ DEVICES = {
     "restore": 120,
     "celery": 60,
     "fuzz": 60,
+    "odd": 120,
     "audit": 0,
 }
 # Commands whose module has another name.
@@ -54,6 +55,7 @@ def main() -> int:
     commands.choices["fuzz"].add_argument(
         "--only", type=int, help="send only this input and print it in full"
     )
+    commands.choices["odd"].add_argument("--n", type=int, default=10_000)
     commands.choices["audit"].add_argument("--n", type=int, default=1000)
     commands.choices["wire"].add_argument("--faults", nargs="*", default=[])
     options = vars(parser.parse_args())
@@ -184,6 +186,19 @@ def fuzz(options: dict[str, Any]) -> int:
     control = alone("control", options)
     title = (
         f"fuzz on {options['database']}, seed {options['seed']}, {figures['seconds']} s"
+    )
+    return report(title, figures, found, control, [])
+
+
+def odd(options: dict[str, Any]) -> int:
+    started, n = time.monotonic(), options["n"]
+    half = n // 2
+    seeds = [options["seed"], options["seed"] + 1_000_000]
+    found = side_by_side(options, n=[half, n - half], seed=seeds)
+    figures = facts(options, started)
+    control = alone("control", options)
+    title = (
+        f"odd on {options['database']}, seed {options['seed']}, {figures['seconds']} s"
     )
     return report(title, figures, found, control, [])
 

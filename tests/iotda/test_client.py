@@ -232,16 +232,16 @@ def test_a_listing_without_a_required_field_raises(
         client.list_devices()
 
 
-def test_text_loses_what_databases_refuse(wire: Wire, client: Any) -> None:
+def test_text_shows_what_databases_refuse(wire: Wire, client: Any) -> None:
     body = rb'{"device_id": "d", "status": "x", "device_name": "a\u0000b\ud800c"}'
     wire.answer = w.reply(body)
-    assert client.show_device("d").device_name == "ab?c"
+    assert client.show_device("d").device_name == "a\ufffdb\ufffdc"
     rule = rb'{"effect": "\u0000", "actions": ["a\u0000"], "resources": ["\ud800"]}'
     wire.answer = w.reply(
         rb'{"policy_id": "p", "policy_name": "n", "statement": [%b]}' % rule
     )
     assert client.show_device_policy("p").statement == (
-        PolicyStatement("", ("a",), ("?",)),
+        PolicyStatement("\ufffd", ("a\ufffd",), ("\ufffd",)),
     )
 
 

@@ -290,4 +290,4 @@ def test_an_invalid_fault_is_refused(sim: Sim, order: dict[str, Any]) -> None:
 
 
 def test_every_fault_has_a_name_of_its_own() -> None:
-    assert len(FAULT_KINDS) == 28
+    assert len(FAULT_KINDS) == 29

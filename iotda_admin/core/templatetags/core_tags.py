@@ -11,6 +11,8 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import get_current_timezone_name, localtime
 from django.utils.translation import gettext as _
 
+from iotda_admin.core.ids import is_id, object_url
+
 register = template.Library()
 
 # Icon and label of each state, because colour alone is not accessible. The tag
@@ -22,6 +24,25 @@ BADGES: dict[str, tuple[str, Any]] = {}
 @cache
 def icon(name: str) -> str:
     return get_template(f"icons/{name}.svg").render()
+
+
+@register.filter
+def sendable(id: str) -> bool:
+    """Return whether IoTDA can be asked for this ID. It shows others, which are odd."""
+    return is_id(id)
+
+
+register.simple_tag(object_url)
+
+
+@register.simple_tag
+def object_link(view: str, id: str, name: str = "", title: str = "") -> SafeString:
+    """Return the name of an object with a link to its page, if that has an address."""
+    url, shown = object_url(view, id), format_html("<bdi>{}</bdi>", name or id)
+    if not url:
+        return shown
+    hint = format_html(' title="{}"', title) if title else ""
+    return format_html('<a href="{}"{}>{}</a>', url, hint, shown)
 
 
 @register.simple_tag

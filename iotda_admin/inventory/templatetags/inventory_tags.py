@@ -30,6 +30,7 @@ def freshness(context: template.Context) -> dict[str, Any]:
         # The total is only for users who may see every device.
         "counted": last and user_spaces(request.user) is None,
         "failed_parts": failed_parts(),
+        "skipped_rows": skipped_rows(),
         "request": request,
     }
 
@@ -37,6 +38,11 @@ def freshness(context: template.Context) -> dict[str, Any]:
 @register.filter
 def drift_label(change: str) -> str:
     return str(CHANGES.get(change, change))
+
+
+def skipped_rows() -> int:
+    """Return how many rows of IoTDA the last sync could not store."""
+    return sum(MirrorState.objects.values_list("skipped", flat=True))
 
 
 def failed_parts() -> list[str]:

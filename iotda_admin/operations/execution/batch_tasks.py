@@ -6,6 +6,7 @@ created again while it may exist.
 """
 
 import logging
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from itertools import batched
@@ -78,6 +79,8 @@ ROW_READS = 3
 TARGETS_PER_TRANSACTION = 1000
 # The size of the chunks for targets whose outcome the task does not tell.
 TARGETS_PER_READ = 20
+# When IoTDA created a task.
+TASK_TIME = re.compile(r"20\d{6}T\d{6}Z")
 # The most that IoTDA's clock and ours may differ.
 CLOCK_SKEW = timedelta(hours=1)
 
@@ -128,7 +131,9 @@ def find_tasks_by_name(
     for task in walk(lambda page: client.list_batch_tasks(task_type, page)):
         if task.task_name in chunks:
             found[task.task_name] = task.task_id
-        if len(found) == len(chunks) or "" < task.create_time < since:
+        # An odd time says nothing about the tasks after it.
+        older = TASK_TIME.fullmatch(task.create_time) and task.create_time < since
+        if len(found) == len(chunks) or older:
             break
     return found
 

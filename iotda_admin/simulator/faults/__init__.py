@@ -4,4 +4,4 @@ To add a fault, write a coroutine and decorate it with `replaces_response` or wi
 `wraps_request`; its name is the fault's name.
 """
 
-from . import bodies, connections, responses  # noqa: F401 - they register their faults
+from . import bodies, connections, odd, responses  # noqa: F401 - they register their faults
