@@ -15,7 +15,7 @@ from policies.models import Policy
 from tests.cloud import Cloud
 from tests.operation_helpers import change_form
 
-ONLY_SHOWN = "IoTDA takes no such ID: it can only be shown."
+ONLY_SHOWN = "No changes: IoTDA does not accept this ID."
 
 
 def sync_again() -> Any:
