@@ -89,15 +89,15 @@ def test_a_walk_has_a_limited_number_of_pages_in_flight() -> None:
 
 
 def test_a_row_deleted_during_a_walk_hides_no_other() -> None:
-    source, read = List(1200), threading.Event()
+    source, read, first = List(1200), threading.Event(), threading.Lock()
     before = list(source.rows)
 
     def fetch(query: Any) -> Any:
-        if query.offset == 147 and len(source.rows) == 1200:
+        # Each window has a page at this offset.
+        if query.offset == 147 and first.acquire(blocking=False):
             read.wait(2)
-            source.rows.remove(
-                before[120]
-            )  # the row at offset 147 moves to a page that was read already
+            # The row at offset 147 moves to a page that was read already.
+            source.rows.remove(before[120])
         page = source.page(query)
         if query.offset == 98:
             read.set()
