@@ -166,7 +166,13 @@ def changed_response(
         template = "operations/result_dialog.html"
         return dialog_response(request, template, context, outcome.http_status)
     (row,) = device_rows([device_id])
-    context = {"device": row, "verb": verb, "operation": operation, "outcome": outcome}
+    context = {
+        "device": row,
+        "rows": [row],
+        "verb": verb,
+        "operation": operation,
+        "outcome": outcome,
+    }
     response = render(request, "devices/changed.html", context)
     return trigger_client_event(response, "dialog:close")
 

@@ -165,6 +165,8 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "iotda_admin.health.probes.Probes",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    # It adds random bytes, so that the length of a page does not give its token away.
+    "django.middleware.gzip.GZipMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "iotda_admin.core.middleware.TimeZone",
@@ -188,8 +190,7 @@ WSGI_APPLICATION = "iotda_admin.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        # Icons are included as templates, straight from where they live.
-        "DIRS": [BASE_DIR / "templates", BASE_DIR / "static"],
+        "DIRS": [BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "builtins": [

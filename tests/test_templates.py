@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from iotda_admin.core.templatetags.core_tags import BADGES
+
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 CODE = [
@@ -21,6 +23,12 @@ NAMES = {"IoTDA", "IoTDA Admin", "OP-", "Shift", "UTC", "400", "403", "404", "41
 # The last resort must not depend on anything, translations included.
 PLAIN = {"500.html"}
 
+ICONS = set(
+    re.findall(
+        r'symbol id="i-(.*?)"', (ROOT / "templates/parts/icons.html").read_text()
+    )
+)
+
 
 def ids(paths: Any) -> list[Any]:
     return [str(path.relative_to(ROOT)) for path in paths]
@@ -34,6 +42,15 @@ def test_nothing_turns_escaping_off(path: Any) -> None:
 @pytest.mark.parametrize("path", TEMPLATES, ids=ids(TEMPLATES))
 def test_there_is_no_inline_script_or_style(path: Any) -> None:
     assert re.findall(INLINE, path.read_text()) == []
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=ids(TEMPLATES))
+def test_each_icon_exists(path: Any) -> None:
+    assert set(re.findall(r'{% icon "(.*?)"', path.read_text())) <= ICONS
+
+
+def test_each_badge_has_its_icon() -> None:
+    assert {icon for icon, _label in BADGES.values()} <= ICONS
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=ids(TEMPLATES))

@@ -1,5 +1,7 @@
 """Verbs of devices as buttons, and badges of device statuses."""
 
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django import template
@@ -9,6 +11,7 @@ from django.utils.safestring import SafeString
 from devices.models import Device, Space
 from devices.verbs import DeviceVerb, permitted_verbs
 from iotda_admin.core.ids import is_id
+from iotda_admin.core.row_templates import mark, render_rows
 from iotda_admin.core.templatetags.core_tags import BADGES
 from iotda_admin.operations.verbs import Verb
 
@@ -30,23 +33,71 @@ def with_name(text: Any, device: Device) -> SafeString:
     return format_html(str(text), name=format_html("<bdi>{}</bdi>", device))
 
 
-@register.simple_tag(takes_context=True)
-def device_verbs(
-    context: template.Context, device: Device, in_rows: bool = False
-) -> list[DeviceVerb]:
-    """Return the verbs that the user is offered for a device, here or in its row.
+def offered(permitted: Sequence[Verb], device: Device) -> Iterator[DeviceVerb]:
+    """Yield the verbs that are offered for a device, none if its ID cannot be sent."""
+    if is_id(device.device_id):
+        for verb in permitted:
+            if isinstance(verb, DeviceVerb) and verb.offered(device):
+                yield verb
 
-    There are none for a device whose ID cannot be sent.
-    """
-    if not is_id(device.device_id):
-        return []
-    return [
-        verb
-        for verb in permitted_verbs(context["user"])
-        if isinstance(verb, DeviceVerb)
-        and verb.offered(device)
-        and (verb.in_rows or not in_rows)
-    ]
+
+@register.simple_tag(takes_context=True)
+def device_verbs(context: template.Context, device: Device) -> list[DeviceVerb]:
+    """Return the verbs that the user is offered for a device."""
+    return list(offered(permitted_verbs(context["user"]), device))
+
+
+@dataclass(frozen=True)
+class DeviceRowKind:
+    """What decides the markup of a device in the list, beside the user's language."""
+
+    status: str
+    direct: bool
+    sendable: bool
+    sendable_gateway: bool
+    selectable: bool
+    # The user may freeze: a reason is shown if this device cannot be frozen.
+    may_freeze: bool
+    verbs: tuple[DeviceVerb, ...]
+
+    def context(self) -> dict[str, Any]:
+        texts = ("id", "name", "product", "space", "gateway")
+        return vars(self) | {name: mark(name) for name in texts}
+
+
+@register.simple_tag(takes_context=True)
+def device_list_rows(
+    context: template.Context, devices: Iterable[Device]
+) -> SafeString:
+    """Return the rows of devices, with what the user may do with each."""
+    user = context["user"]
+    permitted = permitted_verbs(user)
+    selectable = any(verb.bulk_url for verb in permitted)
+    may_freeze = user.has_perm("devices.freeze_device")
+    rows = []
+    for device in devices:
+        sendable = is_id(device.device_id)
+        kind = DeviceRowKind(
+            status=device.status,
+            direct=device.direct,
+            sendable=sendable,
+            sendable_gateway=is_id(device.gateway_id),
+            selectable=selectable and sendable,
+            may_freeze=may_freeze,
+            verbs=tuple(v for v in offered(permitted, device) if v.in_rows),
+        )
+        rows.append((kind, row_texts(device)))
+    return render_rows("devices/device_row.html", rows)
+
+
+def row_texts(device: Device) -> dict[str, str]:
+    return {
+        "id": device.device_id,
+        "name": str(device),
+        "product": device.product_name or device.product_id,
+        "space": device.app_name or device.app_id,
+        "gateway": device.gateway_id,
+    }
 
 
 @register.simple_tag(takes_context=True)

@@ -5,7 +5,6 @@ from functools import cache
 from typing import Any
 
 from django import template
-from django.template.loader import get_template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import get_current_timezone_name, localtime
@@ -15,6 +14,7 @@ from iotda_admin.core.ids import is_id, object_url
 
 register = template.Library()
 
+
 # Icon and label of each state, because colour alone is not accessible. The tag
 # modules of the apps that define the states add them.
 BADGES: dict[str, tuple[str, Any]] = {}
@@ -22,8 +22,11 @@ BADGES: dict[str, tuple[str, Any]] = {}
 
 @register.simple_tag
 @cache
-def icon(name: str) -> str:
-    return get_template(f"icons/{name}.svg").render()
+def icon(name: str) -> SafeString:
+    """Return one of the icons in parts/icons.html, which each page contains."""
+    return format_html(
+        '<svg class="icon" aria-hidden="true"><use href="#i-{}"/></svg>', name
+    )
 
 
 @register.filter

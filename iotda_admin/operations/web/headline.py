@@ -76,6 +76,8 @@ def count_arguments(number: int) -> dict[str, Any]:
 
 def with_counts(rows: Sequence[Operation]) -> list[dict[str, Any]]:
     """Return each operation with its verb, counts, words and failures, for lists."""
+    if not rows:
+        return []
     counts = target_counts_by_operation(rows)
     words, failures = words_by_operation(rows, counts), failure_summaries(rows)
     return [

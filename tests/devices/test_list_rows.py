@@ -1,0 +1,47 @@
+"""The rows of the list: each kind is rendered once, and filled with a row's texts."""
+
+import html
+
+import pytest
+from django.test import Client
+
+from devices.models import Device
+from tests.cloud import Cloud
+from tests.conftest import signed_in
+
+
+@pytest.mark.parametrize(
+    "name", ["{id}", "{{ name }}", "{0.__class__}", "{% now 'Y' %}", "<b>&amp;\"'</b>"]
+)
+def test_a_name_is_shown_as_it_is(viewer: Client, inventory: Cloud, name: str) -> None:
+    device = Device.objects.get(pk=inventory.known_ids["online"])
+    Device.objects.filter(pk=device.pk).update(name=name)
+    text = viewer.get("/devices/", {"q": device.pk}).text
+    assert f"<bdi>{html.escape(name)}</bdi></a>" in text
+    assert f'aria-label="Copy the ID of {html.escape(name)}"' in text
+
+
+def test_each_row_has_its_own_texts(viewer: Client, inventory: Cloud) -> None:
+    text = viewer.get("/devices/").text
+    shown = list(Device.objects.all()[:50])
+    assert len(shown) > 20
+    for device in shown:
+        row = text.partition(f'<tr id="device-{device.pk}">')[2].partition("</tr>")[0]
+        assert f"<bdi>{device}</bdi>" in row
+        assert f"<bdi>{device.product_name}</bdi>" in row
+        assert f'data-state="{device.status}"' in row
+
+
+def test_a_viewer_is_offered_no_changes(inventory: Cloud) -> None:
+    """Another user's rows of the same kind were rendered before."""
+    assert 'id="act-' in signed_in("operator").get("/devices/").text
+    seen = signed_in("viewer").get("/devices/").text
+    assert 'id="act-' not in seen
+    assert 'name="target"' not in seen
+
+
+def test_the_page_is_sent_compressed(viewer: Client, inventory: Cloud) -> None:
+    whole = viewer.get("/devices/")
+    sent = viewer.get("/devices/", headers={"accept-encoding": "gzip"})
+    assert sent.headers["Content-Encoding"] == "gzip"
+    assert len(sent.content) < len(whole.content) / 4
