@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from django.template.loader import render_to_string
+from django.urls import get_script_prefix
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
@@ -39,8 +40,11 @@ class RowKind(Protocol):
 
 
 @lru_cache(KINDS_KEPT)
-def row_format(template: str, kind: RowKind, language: str | None) -> str:
-    """Return the HTML of a kind as a format string, with the names of the texts."""
+def row_format(template: str, kind: RowKind, language: str | None, prefix: str) -> str:
+    """Return the HTML of a kind as a format string, with the names of the texts.
+
+    It depends on the language, and on the prefix of the site's addresses.
+    """
     lines = render_to_string(template, kind.context())
     html = CELL.sub(r"\1", SPACES.sub(" ", lines))
     return MARK.sub(r"{\1}", html.replace("{", "{{").replace("}", "}}"))
@@ -50,9 +54,9 @@ def render_rows(
     template: str, rows: Iterable[tuple[RowKind, Mapping[str, object]]]
 ) -> SafeString:
     """Return the HTML of rows, each made of its kind and its texts."""
-    language = get_language()
+    language, prefix = get_language(), get_script_prefix()
     filled = (
-        (format_html(row_format(template, kind, language), **texts),)
+        (format_html(row_format(template, kind, language, prefix), **texts),)
         for kind, texts in rows
     )
     return format_html_join("", "{}", filled)
