@@ -71,7 +71,7 @@ class Binding(models.Model):
 
     @property
     def choosable(self) -> bool:
-        """Return whether it can be unbound: IoTDA takes its IDs and its kind of target."""
+        """Return whether it can be unbound: IoTDA accepts its IDs and target type."""
         ids = is_id(self.policy_id) and is_id(self.target_id)
         return ids and self.target_type in TargetType.values
 

@@ -60,20 +60,19 @@ class Policies(Mirror):
     ) -> tuple[list[Model], dict[str, BadResponse]]:
         """Read policies by themselves; leave out those that do not exist.
 
-        Those that cannot be asked for stay as they are. The second part of the result
-        are the errors of those that IoTDA does not tell about.
+        One that IoTDA cannot be asked for stays as it is. Also return the errors of
+        those whose answer cannot be used, by ID.
         """
         show, found = retrying(client.show_device_policy), list[Model]()
         unread = dict[str, BadResponse]()
         for row in rows:
+            if not is_id(row.policy_id):
+                found.append(row)
+                continue
             read_at = timezone.now()
             try:
                 with unless_gone():
-                    found.append(
-                        policy_row(show(row.policy_id), read_at)
-                        if is_id(row.policy_id)
-                        else row
-                    )
+                    found.append(policy_row(show(row.policy_id), read_at))
             except BadResponse as error:
                 self.skip(str(error), row.policy_id)
                 unread[row.policy_id] = error

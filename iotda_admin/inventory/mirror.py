@@ -132,7 +132,7 @@ class Mirror:
     def find(self, client: Client, rows: Sequence[Any]) -> list[Model]:
         """Return those of the rows that IoTDA still has, as it has them now.
 
-        A row that IoTDA does not tell about is returned as it is.
+        A row is returned as it is if the answer about it cannot be used.
         """
         keys = {self.key_of(row) for row in rows}
         listed = (row for page in self.pages(client) for row in page)

@@ -129,10 +129,8 @@ class TaskCalls(BaseClient):
         answer is about another task. A task that failed as a whole gives the reason in
         `status_desc` and may have no targets.
         """
-        key, build_task = (
-            "task_details",
-            about(BatchTaskInfo.from_json, task_id=task_id),
-        )
+        key = "task_details"
+        build_task = about(BatchTaskInfo.from_json, task_id=task_id)
 
         def build(doc: Json) -> BatchTaskPage:
             task = build_task(need(doc, "batchtask", dict))

@@ -9,7 +9,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests import redis_server
@@ -102,19 +102,35 @@ def alone(act: str, options: dict[str, Any]) -> Findings:
         child.end()
 
 
-def facts(options: dict[str, Any], started: float) -> dict[str, Any]:
-    return options | {"seconds": round(time.monotonic() - started, 1)}
+def finish(
+    options: dict[str, Any],
+    started: float,
+    found: Findings,
+    problems: Sequence[str] = (),
+    **for_control: Any,
+) -> int:
+    """Run the control of a command, and report both; return the exit status."""
+    figures = options | {"seconds": round(time.monotonic() - started, 1)}
+    control = alone("control", options | for_control)
+    title = (
+        f"{options['command']} on {options['database']}, seed {options['seed']}, "
+        f"{figures['seconds']} s"
+    )
+    return report(title, figures, found, control, list(problems))
 
 
-def kill9(options: dict[str, Any]) -> int:
-    problem = "fewer than 30 % of the kills were during a batch"
-    return repeated(options, "points", "mid_batch", 0.3, problem)
+def in_parts(options: dict[str, Any]) -> int:
+    """Run a command whose inputs are shared out among processes."""
+    started = time.monotonic()
+    shares = list(range(PARTS))
+    found = side_by_side(options, part=shares, parts=[PARTS] * PARTS)
+    return finish(options, started, found)
 
 
 def repeated(
     options: dict[str, Any], unit: str, useful: str, least: float, problem: str
 ) -> int:
-    """Run a command that repeats its attack, and report it.
+    """Run a command that repeats its attack.
 
     unit            the option with the number of repetitions
     useful, least   the share of them that must have met what the command is for
@@ -123,53 +139,24 @@ def repeated(
     half = times // 2
     seeds = [options["seed"], options["seed"] + 1]
     found = side_by_side(options, **{unit: [half, times - half], "seed": seeds})
-    figures = facts(options, started)
-    control = alone("control", options | {unit: min(times, CONTROL_POINTS)})
     problems = [problem] if found.numbers[useful] < least * times else []
-    title = (
-        f"{options['command']} on {options['database']}, seed {options['seed']}, "
-        f"{figures['seconds']} s"
-    )
-    return report(title, figures, found, control, problems)
+    few = {unit: min(times, CONTROL_POINTS)}
+    return finish(options, started, found, problems, **few)
 
 
-def wire(options: dict[str, Any]) -> int:
+def at_once(options: dict[str, Any]) -> int:
+    """Run a command that has processes of its own."""
     started = time.monotonic()
-    shares = list(range(PARTS))
-    found = side_by_side(options, part=shares, parts=[PARTS] * PARTS)
-    figures = facts(options, started)
-    control = alone("control", options)
-    return report(
-        f"wire on {options['database']}, {figures['seconds']} s",
-        figures,
-        found,
-        control,
-        [],
-    )
+    return finish(options, started, alone("run", options))
 
 
-def schedules(options: dict[str, Any]) -> int:
-    started = time.monotonic()
-    shares = list(range(PARTS))
-    found = side_by_side(options, part=shares, parts=[PARTS] * PARTS)
-    figures = facts(options, started)
-    control = alone("control", options)
-    title = f"schedules on {options['database']}, seeds from {options['seed']}, {figures['seconds']} s"
-    return report(title, figures, found, control, [])
+wire = schedules = in_parts
+races = audit = at_once
 
 
-def races(options: dict[str, Any]) -> int:
-    started = time.monotonic()
-    found = alone("run", options)
-    figures = facts(options, started)
-    control = alone("control", options)
-    return report(
-        f"races on {options['database']}, {figures['seconds']} s",
-        figures,
-        found,
-        control,
-        [],
-    )
+def kill9(options: dict[str, Any]) -> int:
+    problem = "fewer than 30 % of the kills were during a batch"
+    return repeated(options, "points", "mid_batch", 0.3, problem)
 
 
 def restore(options: dict[str, Any]) -> int:
@@ -177,39 +164,15 @@ def restore(options: dict[str, Any]) -> int:
     return repeated(options, "backups", "held", 0.2, problem)
 
 
+def odd(options: dict[str, Any]) -> int:
+    problem = "fewer odd values than asked for were answered"
+    return repeated(options, "n", "odd values", 1, problem)
+
+
 def fuzz(options: dict[str, Any]) -> int:
     if options["only"] is not None:
         return 1 if alone("run", options).violations else 0
-    started = time.monotonic()
-    found = side_by_side(options, part=list(range(PARTS)), parts=[PARTS] * PARTS)
-    figures = facts(options, started)
-    control = alone("control", options)
-    title = (
-        f"fuzz on {options['database']}, seed {options['seed']}, {figures['seconds']} s"
-    )
-    return report(title, figures, found, control, [])
-
-
-def odd(options: dict[str, Any]) -> int:
-    started, n = time.monotonic(), options["n"]
-    half = n // 2
-    seeds = [options["seed"], options["seed"] + 1_000_000]
-    found = side_by_side(options, n=[half, n - half], seed=seeds)
-    figures = facts(options, started)
-    control = alone("control", options)
-    title = (
-        f"odd on {options['database']}, seed {options['seed']}, {figures['seconds']} s"
-    )
-    return report(title, figures, found, control, [])
-
-
-def audit(options: dict[str, Any]) -> int:
-    started = time.monotonic()
-    found = alone("run", options)
-    figures = facts(options, started)
-    control = alone("control", options)
-    title = f"audit on {options['database']}, seed {options['seed']}, {figures['seconds']} s"
-    return report(title, figures, found, control, [])
+    return in_parts(options)
 
 
 def celery(options: dict[str, Any]) -> int:
@@ -219,12 +182,9 @@ def celery(options: dict[str, Any]) -> int:
     with redis_server.redis_for_all():
         started = time.monotonic()
         found = alone("run", options)
-        figures = facts(options, started)
-        control = alone("control", options)
-    few = found.numbers["mid_batch"] < options["kills"]
-    problems = ["not every kill was during a batch"] if few else []
-    title = f"Celery on {options['database']}, {options['targets']:,} targets, {figures['seconds']} s"
-    return report(title, figures, found, control, problems)
+        few = found.numbers["mid_batch"] < options["kills"]
+        problems = ["not every kill was during a batch"] if few else []
+        return finish(options, started, found, problems)
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ class Odd:
     def values(self, least: int) -> None:
         """Run rounds until so many odd values were answered in listings."""
         while self.findings.numbers["odd values"] < least:
-            self.round(self.seed + self.findings.numbers["rounds"])
+            self.round(self.seed * 10_000 + self.findings.numbers["rounds"])
             self.findings.numbers["rounds"] += 1
         self.cloud.heal()
 

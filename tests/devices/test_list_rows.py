@@ -21,6 +21,17 @@ def test_a_name_is_shown_as_it_is(viewer: Client, inventory: Cloud, name: str) -
     assert f'aria-label="Copy the ID of {html.escape(name)}"' in text
 
 
+@pytest.mark.parametrize("status", ["{id}", "{name!r}", "<b>", "}{"])
+def test_an_odd_status_is_shown_as_it_is(
+    viewer: Client, inventory: Cloud, status: str
+) -> None:
+    """It is part of the kind of row, not one of its texts."""
+    device = Device.objects.get(pk=inventory.known_ids["online"])
+    Device.objects.filter(pk=device.pk).update(status=status)
+    text = viewer.get("/devices/", {"q": device.pk}).text
+    assert f'data-state="{html.escape(status)}"' in text
+
+
 def test_each_row_has_its_own_texts(viewer: Client, inventory: Cloud) -> None:
     text = viewer.get("/devices/").text
     shown = list(Device.objects.all()[:50])

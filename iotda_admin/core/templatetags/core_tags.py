@@ -14,7 +14,6 @@ from iotda_admin.core.ids import is_id, object_url
 
 register = template.Library()
 
-
 # Icon and label of each state, because colour alone is not accessible. The tag
 # modules of the apps that define the states add them.
 BADGES: dict[str, tuple[str, Any]] = {}

@@ -85,10 +85,10 @@ def correct_future_times() -> None:
     farthest = seconds_from_now(LONGEST_WAIT)
     waiting = Chunk.objects.filter(state__in=Chunk.OPEN, due_at__gt=farthest)
     waiting.update(due_at=timezone.now())
-    held = Operation.objects.filter(
+    operations = Operation.objects.filter(
         state=Operation.State.RUNNING, waits_until__gt=farthest
     )
-    held.update(waits_until=None)
+    operations.update(waits_until=None)
     # A process that is still sending extends its leases, by the same clock.
     longest = lease_expiry(lease_seconds(MOST_CALLS))
     leased = Chunk.objects.filter(state=ChunkState.SENT, lease_until__gt=longest)

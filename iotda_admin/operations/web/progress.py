@@ -39,9 +39,9 @@ class Progress:
     # Of a batch task that IoTDA works through.
     followed: BatchTaskProgress | None
     waits_until: datetime | None
-    # Why it is held.
+    # Why it waits.
     waits_because: str
-    # It is held because IoTDA runs as many batch tasks as it allows, and IoTDA's refusal.
+    # It waits because IoTDA runs as many batch tasks as it allows, and IoTDA's refusal.
     full: bool
     refusal: str
     seconds_left: float
