@@ -125,7 +125,7 @@ OWN_CODES = {
     ),
     HELD: ErrorHelp(
         _("Not sent, as far as this database shows. IoTDA is being read again."),
-        _("Wait until it was read. Then continue or cancel the operation."),
+        _("Wait for the read. Then continue or cancel the operation."),
     ),
     NOT_DIRECT: BEHIND_GATEWAY,
     MOVED: ErrorHelp(

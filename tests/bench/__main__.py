@@ -7,7 +7,17 @@ import argparse
 import sys
 from typing import Any
 
-from tests.bench import audit, bind, freeze, growth, idle, intake, ratelimit, signins
+from tests.bench import (
+    audit,
+    bind,
+    freeze,
+    growth,
+    idle,
+    intake,
+    page,
+    ratelimit,
+    signins,
+)
 from tests.bench.goals import Report
 from tests.bench.peers import BIND_PEERS
 from tests.bench.stage import Stage, room_for, staged
@@ -52,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         latency=0,
         says="events in the largest of three trails",
     )
+    add(commands, "page", n=100_000, conc=1, latency=0, says="the most devices")
     return parser
 
 
@@ -120,10 +131,16 @@ def measure(stage: Stage, asked: argparse.Namespace) -> Report:
 
 def main(words: list[str] | None = None) -> int:
     asked = parser().parse_args(words)
-    if asked.command == "audit":  # it needs no platform
+    # These need no platform.
+    if asked.command == "audit":
         sizes = [asked.n // 100, asked.n // 10, asked.n]
         return print_report(
             audit.run(kind=asked.database, sizes=sizes, rounds=asked.rounds)
+        )
+    if asked.command == "page":
+        sizes = [asked.n // 10, asked.n]
+        return print_report(
+            page.run(kind=asked.database, sizes=sizes, rounds=asked.rounds)
         )
     with staged(
         room_for(asked.n), asked.database, TARGETS_LIMIT=max(asked.n, 100)

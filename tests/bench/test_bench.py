@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from tests.bench import __main__ as bench
 from tests.bench import (
@@ -16,12 +17,15 @@ from tests.bench import (
     growth,
     idle,
     intake,
+    page,
+    page_probe,
     ratelimit,
     trail,
     trail_probe,
 )
 from tests.bench.goals import Goal, Report, slope
 from tests.bench.identity import NOTHING, Identity, compare
+from tests.bench.probed import middle
 from tests.bench.stage import staged
 
 # The vendor's SDK calls it; we cannot change that.
@@ -123,7 +127,7 @@ def test_audit() -> None:
         trail.fill(size)
         reader = trail_probe.Reader()
         pages[size] = {
-            name: audit.middle([reader.answer(name) for _ in "123"])
+            name: middle([reader.answer(name) for _ in "123"])
             for name in (*FEW, "control")
         }
         alone[size] = {
@@ -138,6 +142,24 @@ def test_audit() -> None:
     assert {name for name in FEW if not found["rows"][name]} == {"apart"}
     assert alone[6000]["verify"]["bad"] == []
     assert alone[6000]["verify"]["rows"] >= 6000
+    assert report.control_fails
+
+
+@pytest.mark.django_db
+def test_page(settings: Settings) -> None:
+    settings.ROOT_URLCONF = page_probe.URLS
+    pages = {}
+    for size in (60, 120):
+        page_probe.fill(size)
+        reader = page_probe.Reader()
+        pages[size] = {name: reader.answer(name) for name in page.QUESTIONS}
+    # A time as of a slow machine; the time of a page is not tested here.
+    for answers in pages.values():
+        answers["control"]["seconds"] = 0.05
+    report = page.make_report("sqlite", 1, pages)
+    found = said(report, "pages", "sizes")["pages"]["120"]
+    assert found["list"]["rows"] == found["control"]["rows"] == 51
+    assert found["list"]["bytes"] == found["control"]["bytes"]
     assert report.control_fails
 
 

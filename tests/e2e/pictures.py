@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.stage import TELEPHONE, Stage
-from tests.e2e.tour import TOURS
+from tests.e2e.tours import TOURS
 
 SIZES: dict[str, dict[str, Any]] = {
     "1280": {"viewport": {"width": 1280, "height": 800}},

@@ -8,7 +8,8 @@ from playwright.sync_api import Page
 
 from devices.models import Device
 from tests.e2e.stage import TELEPHONE, Stage
-from tests.e2e.tour import TOURS, policy
+from tests.e2e.tours import TOURS
+from tests.e2e.tours.policies import policy
 
 tours = pytest.mark.parametrize("tour", TOURS, ids=lambda tour: tour.__name__)
 AXE = Axe().axe_script

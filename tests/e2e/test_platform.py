@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 from iotda_admin.iotda import IotdaError
 from iotda_admin.rate.connection import client
 from tests.e2e.stage import Stage
-from tests.e2e.tour import CHECK_PLATFORM
+from tests.e2e.tours.common import CHECK_PLATFORM
 
 TOP = "document.querySelector('h1').getBoundingClientRect().top"
 
