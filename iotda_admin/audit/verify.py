@@ -1,14 +1,19 @@
-"""Verify the audit trail in the database, and name the first event that was tampered with."""
+"""Verify the audit trail in the database, and name the first event that was tampered with.
+
+``verify_trail`` verifies the rows by their chain. ``verify_database`` also verifies what
+pages and exports find them by.
+"""
 
 import json
 import re
 from collections import defaultdict
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, OperationalError, transaction
 
 from iotda_admin.audit import hooks
 from iotda_admin.audit.chain import (
@@ -20,6 +25,9 @@ from iotda_admin.audit.chain import (
     event_hash,
     key_id,
 )
+from iotda_admin.audit.checks.filters import check_filters
+from iotda_admin.audit.checks.integrity import check_integrity
+from iotda_admin.audit.checks.schema import check_schema
 from iotda_admin.audit.head import Head
 from iotda_admin.audit.models import Anchor, Event, Outcome, ReasonWord
 from iotda_admin.audit.rows import (
@@ -61,11 +69,37 @@ def verify_trail(expect: str = "") -> "Verification":
     """
     with read_snapshot():
         verification = Verification(parse_head(expect or "0:"))
-        try:
-            verification.check_all()
-        except BrokenChain as broken:
-            verification.broken_at, verification.why = broken.args
+        verification.follow_chain()
         return verification
+
+
+def verify_database(expect: str = "") -> tuple["Verification", list[str]]:
+    """Verify the trail, and that pages find its events: indexes, schema and filters.
+
+    Return all errors, with what to do. Raises ValueError as ``verify_trail`` does, and
+    OperationalError if the database does not answer.
+    """
+    trail = Verification(parse_head(expect or "0:"))
+    errors: list[str] = []
+    # Even the end of a transaction can fail on a damaged file.
+    with unreadable_as(errors), read_snapshot():
+        for check in (check_integrity, check_schema, trail.follow_chain, check_filters):
+            with unreadable_as(errors), transaction.atomic():
+                errors += check()
+    return trail, errors
+
+
+@contextmanager
+def unreadable_as(errors: list[str]) -> Iterator[None]:
+    """Add an error for a damaged part of the database, and go on."""
+    try:
+        yield
+    # A damaged file of SQLite can hold values of any type in any column.
+    except (DatabaseError, TypeError, ValueError, OverflowError) as error:
+        # It does not answer, unless what was found before explains that.
+        if isinstance(error, OperationalError) and not errors:
+            raise
+        errors.append(f"The database cannot be read ({error}). Restore a backup.")
 
 
 class Verification:
@@ -76,15 +110,26 @@ class Verification:
         self.broken_at: int | None = None
         self.why = ""
         # The last event that was verified, and the id of its key.
-        self.head, self.key = chain_start(), ""
+        self.head, self.key = Head(0, ""), ""
         self.expected = expected
         self.current_key = key_id(settings.AUDIT_KEY)
         # The first event that only an expected head could prove.
         self.unproved = 0
-        self.anchors = dict(Anchor.objects.values_list("last", "hash"))
+        self.anchors: dict[int, str] = {}
         self.recorded_anchors: set[int] = set()
 
+    def follow_chain(self) -> list[str]:
+        """Return the first error, if there is one."""
+        try:
+            self.check_all()
+        except BrokenChain as broken:
+            self.broken_at, self.why = broken.args
+            return [f"Event {self.broken_at} {self.why}."]
+        return []
+
     def check_all(self) -> None:
+        self.head = chain_start()
+        self.anchors = dict(Anchor.objects.values_list("last", "hash"))
         start = self.head.seq
         if Event.objects.filter(id__lte=start).exists():
             raise BrokenChain(start, "is not the start: there are events before it")

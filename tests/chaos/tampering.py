@@ -15,8 +15,8 @@ from iotda_admin.audit.head import chain_head
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.record import record_event
 from iotda_admin.audit.rows import event_rows_after, targets_of_events
-from iotda_admin.audit.verify import verify_trail
-from tests.chaos import product
+from iotda_admin.audit.verify import verify_database, verify_trail
+from tests.chaos import product, storage
 from tests.chaos.forks import Child
 from tests.chaos.report import Findings
 from tests.chaos.stage import Stage
@@ -28,6 +28,8 @@ INSERT_ANCHOR = (
     "VALUES (%s, %s, '2026-01-01 00:00:00', 'x')"
 )
 CONTROL_RUNS = 40
+# The share of tamperings with the storage: each verifies the whole database.
+STORAGE_SHARE = 4
 WRITERS, APPENDS = 4, 250
 COLUMNS = [name for name in chain.COLUMNS if name != "id"]
 TARGET = ["target_id", "target_name", "outcome", "code", "message"]
@@ -39,18 +41,36 @@ def run(stage: Stage, options: dict[str, Any]) -> Findings:
     stage.desk(empty_trail)
     append_concurrently(findings)
     findings.add(stage.desk(tamper, options["seed"], options["n"]))
+    times = max(options["n"] // STORAGE_SHARE, 1)
+    findings.add(stage.desk(storage.tamper, options["seed"], times, all_errors))
     return findings
 
 
 def control(stage: Stage, options: dict[str, Any]) -> Findings:
-    """Without an expected head a deleted tail is not found; without the lock writers collide."""
+    """Run without what finds a tampering, so that each is a violation.
+
+    Without an expected head a deleted tail is not found, without the lock writers
+    collide, and the chain does not cover the storage.
+    """
     product.disable_logging()
     findings = Findings()
     if stage.database == "postgres":
         append_concurrently(findings, locked=False)
     stage.desk(empty_trail)
     findings.add(stage.desk(tamper, options["seed"], CONTROL_RUNS, False))
+    times = CONTROL_RUNS // STORAGE_SHARE
+    findings.add(stage.desk(storage.tamper, options["seed"], times, errors_of_rows))
     return findings
+
+
+def all_errors() -> list[str]:
+    return verify_database()[1]
+
+
+def errors_of_rows() -> list[str]:
+    """Return what the chain alone finds, without the triggers."""
+    trail = verify_trail()
+    return [] if trail.broken_at is None else [trail.why]
 
 
 # --- Many writers
