@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Device, Product, Space, status_subject
+from iotda_admin.core.database import write_if_free
 from iotda_admin.core.ids import is_id
 from iotda_admin.inventory.drift import Drift
 from iotda_admin.inventory.mirror import Change, Mirror, batched_listing
@@ -165,9 +166,9 @@ def copied(source: Any, names: Sequence[str]) -> dict[str, Any]:
 
 
 def read_device(client: Client, device_id: str) -> tuple[DeviceInfo, Device]:
-    """Read a device and store it; return it with its row."""
+    """Read a device, store it unless the database is busy; return it with its row."""
     read_at = timezone.now()
     device = client.show_device(device_id)
     row = device_row(device, read_at)
-    Devices().store([row])
+    write_if_free(partial(Devices().store, [row]))
     return device, row

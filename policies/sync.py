@@ -12,6 +12,7 @@ from django.db.models import Model
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from iotda_admin.core.database import write_if_free
 from iotda_admin.core.ids import is_id
 from iotda_admin.inventory.drift import Drift
 from iotda_admin.inventory.mirror import Change, Key, Mirror, batched_listing
@@ -175,10 +176,10 @@ def binding_row(policy_id: str, target: PolicyTarget, read_at: datetime) -> Bind
 
 
 def read_policy(client: Client, policy_id: str) -> Policy:
-    """Read a policy and store it; return its row."""
+    """Read a policy, store it unless the database is busy; return its row."""
     read_at = timezone.now()
     row = policy_row(client.show_device_policy(policy_id), read_at)
-    Policies().store([row])
+    write_if_free(partial(Policies().store, [row]))
     return row
 
 

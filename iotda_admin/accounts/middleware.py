@@ -3,14 +3,21 @@ from urllib.parse import urlencode, urlsplit
 
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+)
 from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
 
 from iotda_admin.access.kept_forms import keep_form
 from iotda_admin.access.models import KeptForm
 from iotda_admin.access.scope import user_spaces
-from iotda_admin.audit.record import record_request_event
+from iotda_admin.audit.record import record_read_event
+from iotda_admin.core.error_views import DATABASE_UNAVAILABLE, database_unavailable
 from iotda_admin.core.middleware import Middleware
 
 
@@ -55,29 +62,52 @@ def page_to_return_to(request: HttpRequest) -> str:
 
 
 class RecordDenied(Middleware):
-    """Record each denied request in the audit trail, whatever denied it."""
+    """Record each denied request in the audit trail, whatever denied it.
 
-    def process_exception(self, request: HttpRequest, exception: Exception) -> None:
-        match, path = request.resolver_match, request.path[:500]
-        ids = match.kwargs if match else {}
-        # A user with limited spaces requested an object that was not found. The answer
-        # does not say whether it exists in another space. Many such attempts are worth
-        # an auditor's attention.
-        elsewhere = (
-            isinstance(exception, Http404)
-            and ids
-            and user_spaces(request.user) is not None
-        )
-        if elsewhere or isinstance(exception, PermissionDenied):
-            named = ids.keys() & {"device_id", "target_id", "policy_id"}
-            record_request_event(
-                "denied",
-                request,
-                outcome="denied",
-                summary=path,
-                # A search for these finds the event.
-                targets=[(ids[name],) for name in sorted(named)],
-                # The URL can name an object of any space: show it only to those who see all.
-                space="*" if ids else "",
-                detail={"method": request.method, "path": path},
-            )
+    A denial that cannot be recorded is not answered as one.
+    """
+
+    def process_exception(
+        self, request: HttpRequest, exception: Exception
+    ) -> HttpResponse | None:
+        if is_denial(request, exception):
+            try:
+                record_denial(request)
+            except DATABASE_UNAVAILABLE as error:
+                return database_unavailable(request, error)
+        return None
+
+
+def is_denial(request: HttpRequest, exception: Exception) -> bool:
+    """Return whether a user tried what is not permitted.
+
+    A user with limited spaces requested an object that was not found. The answer does
+    not say whether it exists in another space. Many such attempts are worth an
+    auditor's attention.
+    """
+    if isinstance(exception, PermissionDenied):
+        return True
+    match = request.resolver_match
+    return bool(
+        isinstance(exception, Http404)
+        and match
+        and match.kwargs
+        and user_spaces(request.user) is not None
+    )
+
+
+def record_denial(request: HttpRequest) -> None:
+    match, path = request.resolver_match, request.path[:500]
+    ids = match.kwargs if match else {}
+    named = ids.keys() & {"device_id", "target_id", "policy_id"}
+    record_read_event(
+        "denied",
+        request,
+        outcome="denied",
+        summary=path,
+        # A search for these finds the event.
+        targets=[(ids[name],) for name in sorted(named)],
+        # The URL can name an object of any space: show it only to those who see all.
+        space="*" if ids else "",
+        detail={"method": request.method, "path": path},
+    )

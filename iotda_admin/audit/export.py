@@ -19,7 +19,7 @@ from iotda_admin.audit.canonical import readable_json
 from iotda_admin.audit.chain import HASHED_COLUMNS, TARGET_COLUMNS
 from iotda_admin.audit.head import chain_head
 from iotda_admin.audit.models import Outcome
-from iotda_admin.audit.record import record_request_event
+from iotda_admin.audit.record import record_read_event
 from iotda_admin.audit.rows import Rows, event_rows
 from iotda_admin.audit.search.filters import AuditFilterForm
 from iotda_admin.audit.search.indexes import Span
@@ -68,7 +68,7 @@ def record_export(
     # The filters are shown only to readers who see all that was searched.
     spaces = user_spaces(request.user)
     space = min(spaces) if spaces and len(spaces) == 1 else "*"
-    record_request_event(
+    record_read_event(
         "export",
         request,
         space=space,

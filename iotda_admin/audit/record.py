@@ -10,7 +10,11 @@ from django.http import HttpRequest
 
 from iotda_admin.access.actor import address_of, role_of
 from iotda_admin.audit.chain import NewEvent, append_events
+from iotda_admin.core.database import brief_transaction
 from iotda_admin.core.logging import request_id
+
+# How long a request that changes nothing waits for the lock of another process.
+READ_SECONDS = 0.25
 
 deferred: ContextVar[list[NewEvent] | None] = ContextVar("deferred", default=None)
 
@@ -56,6 +60,15 @@ def record_request_event(kind: str, request: HttpRequest, **columns: Any) -> Non
         address=address_of(request),
         **columns,
     )
+
+
+def record_read_event(kind: str, request: HttpRequest, **columns: Any) -> None:
+    """Append an event about a request that changes nothing, before it is answered.
+
+    Raises OperationalError soon if another process is writing to the database.
+    """
+    with brief_transaction(READ_SECONDS):
+        record_request_event(kind, request, **columns)
 
 
 @contextmanager

@@ -1,10 +1,26 @@
 """How long a process waits for the database, and how it notices a lost connection."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from sqlite3 import SQLITE_BUSY
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, Error, connection, connections
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    Error,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
+
+log = logging.getLogger(__name__)
+
+# How long a page waits for a lock to write what it can do without.
+SPARE_SECONDS = 0.1
+# PostgreSQL's code for a lock that was not free within lock_timeout.
+LOCK_NOT_AVAILABLE = "55P03"
 
 
 def pool_options(size: int, seconds: float) -> dict[str, Any]:
@@ -57,6 +73,49 @@ def limit_waits(lock: float, statement: float) -> None:
             options["options"] = flags
     elif lock:
         options["timeout"] = lock
+
+
+def write_if_free(write: Callable[[], object]) -> bool:
+    """Make a write that the answer can do without; return whether it was made.
+
+    It is given up soon if another process is writing.
+    """
+    try:
+        with brief_transaction(SPARE_SECONDS):
+            write()
+    except OperationalError as error:
+        log.warning("Not written, because the database is busy: %s", error)
+        return False
+    return True
+
+
+@contextmanager
+def brief_transaction(seconds: float) -> Iterator[None]:
+    """Open a transaction that waits at most this long for the locks of others."""
+    milliseconds = round(1000 * seconds)
+    if connection.vendor == "postgresql":
+        with transaction.atomic():
+            set_option(f"SET LOCAL lock_timeout = {milliseconds}")
+            yield
+        return
+    usual = round(1000 * connection.settings_dict["OPTIONS"]["timeout"])
+    set_option(f"PRAGMA busy_timeout = {milliseconds}")
+    try:
+        # It waits here and nowhere else: it begins with the lock of the one writer.
+        with transaction.atomic():
+            yield
+    finally:
+        set_option(f"PRAGMA busy_timeout = {usual}")
+
+
+def is_locked(error: BaseException) -> bool:
+    """Return whether a statement did nothing because it waited in vain for a lock."""
+    cause = error.__cause__
+    sqlite_code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    return (
+        sqlite_code == SQLITE_BUSY
+        or getattr(cause, "sqlstate", "") == LOCK_NOT_AVAILABLE
+    )
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import get_template
 from django.utils.translation import gettext as _
 
+from iotda_admin.core.database import is_locked
 from iotda_admin.core.http import refuse
 
 log = logging.getLogger(__name__)
@@ -64,10 +65,18 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def database_unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
     # The cause is outside of the code: a traceback for each request would hide it.
     log.error("The database did not answer: %s: %s", request.path, error)
-    sentence = _(
+    response = refuse(request, 503, "errors/busy.html", reason_of(error))
+    response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def reason_of(error: Exception) -> str:
+    if is_locked(error):
+        return _(
+            "Our database did not answer in time: another process is writing to it. "
+            "Nothing was changed or sent. Try again in a moment."
+        )
+    return _(
         "Our database did not answer in time. Your request may have been recorded: "
         "check the operations before you send it again."
     )
-    response = refuse(request, 503, "errors/busy.html", sentence)
-    response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return response

@@ -10,12 +10,13 @@ from math import inf
 from pathlib import Path
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from iotda_admin.audit.triggers import triggers_intact
+from iotda_admin.core.database import brief_transaction, set_option
 from iotda_admin.health import workers
 from iotda_admin.health.models import WriteCheck
 from iotda_admin.health.secret_key import secret_key_matches
@@ -76,18 +77,10 @@ def database_answers() -> bool:
 @contextmanager
 def short_waits() -> Iterator[None]:
     """Wait only LOCK_SECONDS for a lock in this block, which is a transaction."""
-    if connection.vendor == "postgresql":
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL statement_timeout = '{LOCK_SECONDS}s'")
-            yield
-        return
-    usual = connection.settings_dict["OPTIONS"]["timeout"]
-    with connection.cursor() as cursor:
-        try:
-            cursor.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
-            yield
-        finally:
-            cursor.execute(f"PRAGMA busy_timeout = {usual * 1000}")
+    with brief_transaction(LOCK_SECONDS):
+        if connection.vendor == "postgresql":
+            set_option(f"SET LOCAL statement_timeout = '{LOCK_SECONDS}s'")
+        yield
 
 
 def disk_has_room() -> bool:

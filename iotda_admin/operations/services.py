@@ -11,7 +11,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from iotda_admin.access.actor import Actor
+from iotda_admin.audit.record import READ_SECONDS
 from iotda_admin.core.bulk_sql import among, insert_rows
+from iotda_admin.core.database import brief_transaction
 from iotda_admin.iotda import BATCH_TARGET_LIMIT, Client
 from iotda_admin.operations.audit_log import (
     audited_transaction,
@@ -367,19 +369,20 @@ def record_denied(request: OperationRequest, actor: Actor, decision: Decision) -
     names = {target.id: target.name for target in request.targets}
     # The targets that the denial is about come first: not all are named.
     named = list(dict.fromkeys([*decision.outside, *request.ids]))[:NAMED_TARGETS]
-    record_operation_event(
-        "denied",
-        operation,
-        summary=summarize(operation, request.targets),
-        outcome="denied",
-        space=the_one(spaces_of_targets(request)),
-        targets=[(id, names.get(id, "")) for id in named],
-        detail={
-            "count": len(request.ids),
-            "targets": request.ids[:20],
-            **decision.facts,
-        },
-    )
+    with brief_transaction(READ_SECONDS):
+        record_operation_event(
+            "denied",
+            operation,
+            summary=summarize(operation, request.targets),
+            outcome="denied",
+            space=the_one(spaces_of_targets(request)),
+            targets=[(id, names.get(id, "")) for id in named],
+            detail={
+                "count": len(request.ids),
+                "targets": request.ids[:20],
+                **decision.facts,
+            },
+        )
 
 
 def summarize(operation: Operation, targets: Sequence[TargetSpec]) -> str:

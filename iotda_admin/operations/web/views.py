@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 
 from iotda_admin.access.scope import AnyUser
-from iotda_admin.audit.record import record_request_event
+from iotda_admin.audit.record import record_read_event, record_request_event
 from iotda_admin.core import csv_export
 from iotda_admin.core.free_text import single_line
 from iotda_admin.core.http import render, wants_fragment
@@ -135,7 +135,7 @@ def targets(request: HttpRequest, number: int) -> HttpResponse:
 def failures(request: HttpRequest, number: int) -> StreamingHttpResponse:
     """Return the failures as CSV. The download is audited."""
     row = visible_or_404(request, number)
-    record_request_event(
+    record_read_event(
         "export",
         request,
         operation=row.pk,
