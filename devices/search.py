@@ -9,7 +9,7 @@ from devices.sync import read_device
 from iotda_admin.core.search_text import rows_with_words
 from iotda_admin.core.tidy import tidy
 from iotda_admin.iotda import IotdaError
-from iotda_admin.rate.connection import client
+from iotda_admin.rate.page_reads import page_client
 
 # Words of names rarely have digits or signs; while one is typed, IoTDA is not asked.
 WHOLE_ID = re.compile(r"(?=.*[0-9_-])[A-Za-z0-9_-]{6,128}")
@@ -33,7 +33,8 @@ def read_unknown_device(text: str) -> bool:
     if Device.objects.filter(pk=device_id).exists():
         return False
     try:
-        read_device(client(), device_id)
+        with page_client() as iotda:
+            read_device(iotda, device_id)
     except IotdaError as error:
         if error.not_found:
             return False

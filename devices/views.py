@@ -43,7 +43,8 @@ from iotda_admin.operations.web.forms import ChangeForm, TargetsForm, valid_ids
 from iotda_admin.operations.web.headline import with_counts
 from iotda_admin.operations.web.presenters import result_context, target_history
 from iotda_admin.operations.web.responses import dialog_response, operation_response
-from iotda_admin.rate.connection import client, page_status
+from iotda_admin.rate.connection import client
+from iotda_admin.rate.page_reads import page_client, status_of_stored
 
 OPERATIONS_SHOWN = 5
 
@@ -83,10 +84,12 @@ def device(request: HttpRequest, device_id: str) -> HttpResponse:
     status, user = 200, request.user
     history = target_history(device=device_id)
     try:
-        live, row = read_device(client(), device_id)
+        with page_client() as iotda:
+            live, row = read_device(iotda, device_id)
     except IotdaError as refusal:
-        error, status = refusal, page_status(refusal)
+        error = refusal
         (row,) = device_rows([device_id])
+        status = status_of_stored(error, known=bool(row.app_id or history))
         if error.not_found and not (row.app_id or history):
             raise Http404(_("IoTDA knows no device with this ID.")) from error
     if history and not row.app_id:

@@ -7,6 +7,7 @@ is done.
 import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -17,12 +18,16 @@ from django.utils.translation import gettext as _
 from iotda_admin.access.actor import Actor
 from iotda_admin.access.scope import AnyUser, can_see_space
 from iotda_admin.core.ids import is_id
-from iotda_admin.iotda import Client, DevicePolicy, walk
+from iotda_admin.iotda import Client, DevicePolicy, IotdaError, walk
 from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.requests import OperationRequest, TargetSpec
 from iotda_admin.operations.services import OperationRejected, submit, submit_pair
 from policies.models import POLICIES_PER_TARGET, Binding, Policy
 from policies.selection import policy_verb
+
+# No policy is read after this share of the page's time. What a call does not answer in
+# the rest is shown by the last sync.
+READ_SHARE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ class BindingReader:
 
         Those that the inventory knows come first: if these are five, that is all.
         """
-        self.until = monotonic() + settings.IOTDA_DEADLINE
+        self.until = monotonic() + READ_SHARE * settings.IOTDA_DEADLINE
         # IoTDA cannot be asked for a policy whose ID cannot be sent.
         listed = [
             policy
@@ -108,9 +113,14 @@ class BindingReader:
 
     def bound(self, policies: Sequence[DevicePolicy]) -> dict[str, bool]:
         """Return the policies that the target has, and whether IoTDA confirmed each."""
-        ids = [each.policy_id for each in policies]
+        ids, context = [each.policy_id for each in policies], copy_context()
+
+        def has(policy_id: str) -> bool | None:
+            # The threads share the time of the page.
+            return context.copy().run(self.has, policy_id)
+
         with ThreadPoolExecutor(POLICIES_PER_TARGET) as pool:
-            found = dict(zip(ids, pool.map(self.has, ids), strict=True))
+            found = dict(zip(ids, pool.map(has, ids), strict=True))
         return {
             id: has is True
             for id, has in found.items()
@@ -124,8 +134,13 @@ class BindingReader:
             return None
         id = self.target.target_id
         about = bind_preview(self.target, policy_id)
-        found = policy_verb(about).read_targets(self.client, about, [id], seconds=left)
-        return found.get(id)
+        verb = policy_verb(about)
+        try:
+            return verb.read_targets(self.client, about, [id], seconds=left).get(id)
+        except IotdaError:
+            if monotonic() < self.until:
+                raise
+            return None
 
 
 def bind_preview(target: Target, policy_id: str) -> OperationRequest:

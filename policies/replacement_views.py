@@ -23,6 +23,7 @@ from iotda_admin.operations.services import OperationRejected, find_by_key
 from iotda_admin.operations.web.responses import dialog_response, result_response
 from iotda_admin.operations.web.views import visible_or_404
 from iotda_admin.rate.connection import client, page_status
+from iotda_admin.rate.page_reads import page_client
 from policies.forms import ReplaceForm
 from policies.models import POLICIES_PER_TARGET
 from policies.replacement import (
@@ -53,7 +54,8 @@ def replace_policy(request: HttpRequest, number: int, target_id: str) -> HttpRes
         if sent and form.is_valid() and was_sent(form, actor_of(request)):
             return send_replacement(request, form)
         expect_open(target)
-        context["bound"] = bound = BindingReader(client(), target).read(request.user)
+        with page_client() as iotda:
+            context["bound"] = bound = BindingReader(iotda, target).read(request.user)
         if sent and form.makes_room(full=bound.full):
             expect_bound(bound, form.cleaned_data["unbind"])
             return send_replacement(request, form, bound)

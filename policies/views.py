@@ -37,7 +37,8 @@ from iotda_admin.operations.verbs import get_verb
 from iotda_admin.operations.web.followup_views import key_of
 from iotda_admin.operations.web.presenters import policy_history
 from iotda_admin.operations.web.responses import operation_response
-from iotda_admin.rate.connection import client, page_status
+from iotda_admin.rate.connection import client
+from iotda_admin.rate.page_reads import page_client, status_of_stored
 from policies import picker
 from policies.effective import effective_policies, policies_on_target
 from policies.forms import BindForm, PolicyForm
@@ -71,12 +72,14 @@ def names_of_spaces() -> dict[str, str]:
 @require_safe
 def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
     """Read the policy from IoTDA; if that fails, show the inventory's row and say so."""
-    error = None
+    error, status = None, 200
     try:
-        row = read_policy(client(), policy_id)
+        with page_client() as iotda:
+            row = read_policy(iotda, policy_id)
     except IotdaError as refusal:
         error = refusal
         row = known_policy(request.user, policy_id, gone=refusal.not_found)
+        status = status_of_stored(error, known=bool(row.name))
     if row.app_id and not can_see_space(request.user, row.app_id):
         raise Http404
     bound = visible_bindings(request.user).filter(policy=policy_id)
@@ -90,7 +93,6 @@ def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
         "targets": with_names(page.items),
         "history": policy_history(policy_id, request.user),
     }
-    status = 200 if error is None else page_status(error)
     return render(
         request, "policies/policy.html", context, part="targets", status=status
     )

@@ -49,6 +49,7 @@ from .policies import (
     PolicyTarget,
     PolicyTargetType,
 )
+from .sockets import time_budget
 from .tasks import (
     BATCH_TARGET_LIMIT,
     RUNNING_TASK_LIMIT,
@@ -104,6 +105,7 @@ __all__ = [
     "Unreachable",
     "UnsafeId",
     "is_status",
+    "time_budget",
     "walk",
     "walk_windows",
 ]

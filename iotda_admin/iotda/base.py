@@ -106,6 +106,12 @@ class BaseClient:
         other._skip = skip
         return other
 
+    def limited_by(self, rate_limiter: RateLimiter) -> Self:
+        """Return this client with another rate limiter, on the same connections."""
+        other = copy(self)
+        other._rate_limiter = rate_limiter
+        return other
+
     def close(self) -> None:
         """Close the connections. Calls in progress may fail; `auth` stays open."""
         self._transport.close()
@@ -178,7 +184,7 @@ class BaseClient:
         started = monotonic()
         if self._rate_limiter:
             self._rate_limiter.acquire(endpoint.name)
-        budget.ends += monotonic() - started  # the deadline does not count this wait
+        budget.extend(monotonic() - started)  # the deadline does not count this wait
         self._check(endpoint.write)
         try:
             return self._transport.send(request)

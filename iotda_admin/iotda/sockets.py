@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from math import inf
 from threading import Thread
 from time import monotonic
 from typing import Any
@@ -38,6 +39,11 @@ class Budget:
 
     ends: float
     sent: bool = False
+    latest: float = inf  # the end of an outer budget
+
+    def extend(self, seconds: float) -> None:
+        """Add a wait that does not count, except in an outer budget."""
+        self.ends = min(self.ends + seconds, self.latest)
 
     def left(self) -> float:
         """Return the seconds left; raise TimeoutError if there are none."""
@@ -62,9 +68,9 @@ def current_budget() -> Budget:
 @contextmanager
 def time_budget(seconds: float) -> Iterator[Budget]:
     """Limit this thread's block to `seconds`, or to an outer budget that ends first."""
-    ends = monotonic() + seconds
     outer = _current.get(None)
-    budget = Budget(min(ends, outer.ends) if outer else ends)
+    latest = outer.ends if outer else inf
+    budget = Budget(min(monotonic() + seconds, latest), latest=latest)
     token = _current.set(budget)
     try:
         yield budget

@@ -17,8 +17,17 @@ from iotda_admin.rate.store import SlotTooFar
 DEFAULT_PAUSE_SECONDS = 1.0
 
 
+class PlatformBusy(Throttled):
+    """No call was made for a page: other calls have the places or the rate."""
+
+    busy = True
+
+
 class SharedRateLimiter:
     """The client's `RateLimiter`, with metrics. IOTDA_RATE = 0 turns it off."""
+
+    wait_share = 1.0  # of IOTDA_DEADLINE
+    error: type[Throttled] = Throttled
 
     def __init__(self) -> None:
         self._bucket = TokenBucket()
@@ -26,16 +35,22 @@ class SharedRateLimiter:
     def acquire(self, operation: str) -> None:
         """Wait for a slot, at most IOTDA_DEADLINE seconds.
 
-        Raises Throttled, and takes no slot, if the next one is further away.
+        Raises `error`, and takes no slot, if the next one is further away.
         """
         if not settings.IOTDA_RATE:
             return
         limit, started = account_limit(), time.perf_counter()
         try:
-            self._bucket.take(limit, settings.IOTDA_DEADLINE)
+            self._bucket.take(limit, self.wait_share * settings.IOTDA_DEADLINE)
         except SlotTooFar as far:
             metrics.RATE_REFUSED.inc()
-            raise limit_reached(operation, limit.rate, far.seconds) from None
+            message = limit_reached(limit.rate, far.seconds)
+            raise self.error(
+                message,
+                operation=operation,
+                retryable=True,
+                retry_after=far.seconds,
+            ) from None
         finally:
             metrics.RATE_SECONDS.inc(time.perf_counter() - started)
 
@@ -46,14 +61,20 @@ class SharedRateLimiter:
             self._bucket.pause(account_limit(), retry_after or DEFAULT_PAUSE_SECONDS)
 
 
-def limit_reached(operation: str, rate: float, seconds: float) -> Throttled:
+class PageRateLimiter(SharedRateLimiter):
+    """The limiter of pages, which wait only briefly for a slot."""
+
+    wait_share = 0.1
+    error = PlatformBusy
+
+
+def limit_reached(rate: float, seconds: float) -> str:
     text = ngettext(
         "%(rate)g call a second is allowed; the next is free in %(seconds).0f s.",
         "%(rate)g calls a second are allowed; the next is free in %(seconds).0f s.",
         1 if rate == 1 else 2,
     )
-    message = text % {"rate": rate, "seconds": max(1.0, seconds)}
-    return Throttled(message, operation=operation, retryable=True, retry_after=seconds)
+    return text % {"rate": rate, "seconds": max(1.0, seconds)}
 
 
 def estimate_seconds(calls: int) -> float:

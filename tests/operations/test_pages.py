@@ -16,6 +16,7 @@ from iotda_admin.operations.error_codes import explain_code
 from iotda_admin.operations.models import Chunk, Operation
 from iotda_admin.operations.web import presenters
 from iotda_admin.rate import connection
+from iotda_admin.rate.page_reads import page_places
 from tests.cloud import Cloud
 from tests.conftest import HTMX, signed_in
 from tests.iotda.wire import Wire, reply
@@ -153,6 +154,18 @@ def test_check_now_resolves_an_unknown_target(admin_too: Client, unknown: Any) -
     response = admin_too.post(f"{unknown.get_absolute_url()}check/")
     assert response["Location"] == unknown.get_absolute_url()
     assert outcome_counts(unknown) == {"ok": 1}
+
+
+def test_check_now_reads_nothing_without_a_place(
+    admin_too: Client, unknown: Any, inventory: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_places, "number", 0)
+    calls = len(inventory.journal())
+    response = admin_too.post(f"{unknown.get_absolute_url()}check/")
+    assert response.status_code == 503
+    assert "IoTDA is busy: nothing was read." in response.text
+    assert len(inventory.journal()) == calls
+    assert outcome_counts(unknown) == {"unknown": 1}
 
 
 def test_check_now_swaps_the_result(admin_too: Client, unknown: Any) -> None:

@@ -14,7 +14,7 @@ from iotda_admin.access.scope import AnyUser
 from iotda_admin.audit.record import record_read_event, record_request_event
 from iotda_admin.core import csv_export
 from iotda_admin.core.free_text import single_line
-from iotda_admin.core.http import render, wants_fragment
+from iotda_admin.core.http import refuse, render, wants_fragment
 from iotda_admin.core.pagination import paginate
 from iotda_admin.operations.counts import target_counts
 from iotda_admin.operations.execution import batch_tasks, reconciliation
@@ -30,7 +30,8 @@ from iotda_admin.operations.verbs import Verb, get_verb
 from iotda_admin.operations.web import export
 from iotda_admin.operations.web.headline import target_words, with_counts
 from iotda_admin.operations.web.responses import result_response
-from iotda_admin.rate.connection import client
+from iotda_admin.rate.hook import PlatformBusy
+from iotda_admin.rate.page_reads import page_client
 
 
 class StateFilter(NamedTuple):
@@ -163,8 +164,13 @@ def check(request: HttpRequest, number: int) -> HttpResponse:
         summary=f"look at {row}",
     )
     reconciliation.expire_leases()
-    reconciliation.reconcile_operation(row.pk, client(), limit=LOOKS_AT_ONCE)
-    batch_tasks.find_lost_tasks(row.pk, client())
+    try:
+        with page_client() as iotda:
+            reconciliation.reconcile_operation(row.pk, iotda, limit=LOOKS_AT_ONCE)
+            batch_tasks.find_lost_tasks(row.pk, iotda)
+    except PlatformBusy:
+        sentence = _("IoTDA is busy: nothing was read. A worker reads it later.")
+        return refuse(request, 503, "errors/busy.html", str(sentence))
     return show_operation(request, row)
 
 

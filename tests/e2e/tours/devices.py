@@ -1,12 +1,14 @@
 """Lists and pages of devices, and what changes them."""
 
 import re
+from contextlib import ExitStack
 from urllib.parse import urlencode
 
 from playwright.sync_api import expect
 
 from devices.models import Device
 from iotda_admin.inventory.models import MirrorState, SyncRun
+from iotda_admin.rate.page_reads import page_places
 from policies.models import Policy
 from tests.e2e.stage import Stage
 from tests.e2e.tours.common import WHY, Views
@@ -99,6 +101,12 @@ def device(stage: Stage) -> Views:
     stage.cloud.fault("ShowDevice", "status", status=500)
     page.goto(f"/devices/{known['offline']}/")
     yield "device-unreachable", page
+    with ExitStack() as places:
+        for _ in range(page_places.number):
+            places.enter_context(page_places.take())
+        page.reload()
+        expect(page.get_by_text("IoTDA is busy.")).to_be_visible()
+        yield "device-busy", page
 
 
 def verbs(stage: Stage) -> Views:

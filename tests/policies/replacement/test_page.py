@@ -9,6 +9,7 @@ from pytest_django import Settings
 from iotda_admin.access.actor import Actor
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Operation
+from policies import replacement
 from policies.models import Binding, Policy
 from tests.cloud import Cloud
 from tests.conftest import HTMX
@@ -192,9 +193,9 @@ def test_a_resolved_failure_is_not_replaced(
 
 
 def test_policies_with_too_many_targets_are_shown_by_the_last_sync(
-    me: Client, failed: Operation, inventory: Cloud, settings: Settings
+    me: Client, failed: Operation, inventory: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.IOTDA_DEADLINE = 0
+    monkeypatch.setattr(replacement, "READ_SHARE", 0)
     text = me.get(page_of(failed)).text
     assert sorted(choices(text)) == on_target(inventory, failed)
     assert text.count("By the last sync") == 5
