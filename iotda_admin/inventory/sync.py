@@ -1,6 +1,7 @@
 """Sync the inventory with IoTDA, on request and at intervals."""
 
 import logging
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -22,12 +23,17 @@ State = SyncRun.State
 SILENCE_SECONDS = 120
 # After a failed sync the next one starts sooner than INVENTORY_REFRESH says.
 RETRY_SECONDS = 30
+# The least seconds between the end of a sync and the start of a requested one.
+REST_SECONDS = 5
 # A page that was requested before a removal is stored sooner than this after it.
 PAGE_READ_TIME = timedelta(minutes=5)
 
 
 def request_sync() -> SyncRun:
-    """Ask the worker for a sync; one that waits or runs already serves everyone."""
+    """Ask the worker for a sync; one that waits or runs already serves everyone.
+
+    The worker starts it when ``rest_seconds`` is 0.
+    """
     open_runs = SyncRun.objects.filter(state__in=[State.REQUESTED, State.RUNNING])
     return open_runs.first() or SyncRun.objects.create()
 
@@ -35,8 +41,25 @@ def request_sync() -> SyncRun:
 def sync_if_due() -> None:
     fail_silent_runs()
     run = SyncRun.objects.filter(state=State.REQUESTED).last()
-    if run or is_due():
+    if not rest_seconds() if run else is_due():
         run_sync(run or SyncRun.objects.create(), configured_client())
+
+
+def rest_seconds() -> int:
+    """Return how many seconds a requested sync has to wait after the last one.
+
+    It waits as long as the last one took, so that users who request one after another
+    take at most half of the calls that IoTDA allows.
+    """
+    last = SyncRun.objects.exclude(finished_at=None).first()
+    if last is None or last.finished_at is None:
+        return 0
+    took = last.finished_at - (last.started_at or last.finished_at)
+    longest = max(settings.INVENTORY_REFRESH, REST_SECONDS)
+    rest = min(max(took.total_seconds(), REST_SECONDS), longest)
+    ago = (timezone.now() - last.finished_at).total_seconds()
+    # An end in the future is from before the clock was set back.
+    return math.ceil(max(0, rest - ago)) if ago >= 0 else 0
 
 
 def is_due() -> bool:

@@ -1,16 +1,26 @@
 """The button that syncs the inventory, and the line that shows its age."""
 
+import re
 from datetime import timedelta
 
 import pytest
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from iotda_admin.access.models import Grant
 from iotda_admin.inventory import sync
 from iotda_admin.inventory.models import MirrorState, SyncRun
 from tests.cloud import Cloud
 from tests.conftest import HTMX
+
+
+def end_rest(seconds: float = 5) -> None:
+    """Move the last sync so far into the past that a requested one starts."""
+    run = SyncRun.objects.exclude(finished_at=None).get()
+    run.started_at -= timedelta(seconds=seconds)
+    run.finished_at -= timedelta(seconds=seconds)
+    run.save()
 
 
 def test_every_signed_in_user_may_request_a_sync(viewer: Client) -> None:
@@ -23,10 +33,56 @@ def test_the_line_polls_until_the_sync_ends(viewer: Client, inventory: Cloud) ->
     response = viewer.post("/inventory/refresh/", headers=HTMX)
     assert 'hx-trigger="load delay:1s"' in response.text
     assert "<html" not in response.text
+    end_rest()
     sync.sync_if_due()
     response = viewer.get("/inventory/", headers=HTMX)
     assert "hx-trigger" not in response.text
     assert "inventory:synced" in response.headers["HX-Trigger"]
+
+
+def test_a_requested_sync_waits_as_long_as_the_last_one_took(
+    viewer: Client, inventory: Cloud
+) -> None:
+    now = timezone.now()
+    SyncRun.objects.update(started_at=now - timedelta(seconds=100), finished_at=now)
+    response = viewer.post("/inventory/refresh/", headers=HTMX)
+    assert re.search(r"The next sync starts in \d+ s", response.text)
+    sync.sync_if_due()
+    assert SyncRun.objects.first().state == "asked"
+    end_rest(100)
+    sync.sync_if_due()
+    assert SyncRun.objects.first().state == "done"
+
+
+@pytest.mark.parametrize(
+    ("took", "ago", "rest"),
+    [
+        (0.1, 0, 5),
+        (60, 20, 40),
+        (60, 60, 0),
+        # A sync may take longer than the interval of all syncs, or its clock was set.
+        (7200, 0, 300),
+        # The clock was set back since.
+        (60, -3600, 0),
+        (-3600, 0, 5),
+    ],
+)
+def test_the_rest_has_bounds_and_needs_no_right_clock(
+    took: float,
+    ago: float,
+    rest: int,
+    db: None,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings.INVENTORY_REFRESH = 300
+    now = timezone.now()
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    end = now - timedelta(seconds=ago)
+    SyncRun.objects.create(
+        state="failed", started_at=end - timedelta(seconds=took), finished_at=end
+    )
+    assert sync.rest_seconds() == rest
 
 
 def test_repeated_requests_are_one_sync(viewer: Client) -> None:

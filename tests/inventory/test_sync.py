@@ -155,7 +155,7 @@ def test_a_sync_is_due_only_if_the_last_one_is_old(inventory: Cloud) -> None:
     assert sync.is_due()
 
 
-def test_a_requested_sync_runs(inventory: Cloud) -> None:
+def test_a_requested_sync_runs(cloud: Cloud, db: None) -> None:
     sync.request_sync()
     sync.sync_if_due()
     assert SyncRun.objects.first().state == "done"

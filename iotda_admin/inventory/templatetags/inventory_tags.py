@@ -12,6 +12,7 @@ from iotda_admin.access.scope import user_spaces
 from iotda_admin.inventory.drift import CHANGES
 from iotda_admin.inventory.mirror import mirrors
 from iotda_admin.inventory.models import MirrorState, SyncRun
+from iotda_admin.inventory.sync import rest_seconds
 
 register = template.Library()
 
@@ -27,6 +28,7 @@ def freshness(context: template.Context) -> dict[str, Any]:
         "fresh_at": fresh_at,
         "age": timesince(fresh_at) if fresh_at and now() - fresh_at > minute else "",
         "last": last,
+        "rest": rest_seconds() if last and last.state == SyncRun.State.REQUESTED else 0,
         # The total is only for users who may see every device.
         "counted": last and user_spaces(request.user) is None,
         "failed_parts": failed_parts(),
