@@ -125,6 +125,7 @@ WORKER_JOBS = {
     "iotda_admin.operations.execution.batch_tasks.poll_due_tasks": 1,
     "iotda_admin.inventory.sync.sync_if_due": 1,
     "iotda_admin.failures.auto_resolve.resolve_by_inventory": 5,
+    "iotda_admin.audit.denials.record_counted_denials": 10,
     "iotda_admin.audit.head.log_head": 3600,
     "iotda_admin.accounts.sessions.prune_sessions": 3600,
     "iotda_admin.access.kept_forms.prune_kept_forms": 3600,

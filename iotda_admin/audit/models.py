@@ -1,7 +1,7 @@
 """The audit trail: events, the outcomes of their targets, and anchors of archived segments.
 
 Only ``audit.record`` adds rows. Database triggers reject changes and deletions; see
-``audit.triggers``.
+``audit.triggers``. ``DenialCount`` is no part of the trail.
 """
 
 from typing import Any, NoReturn
@@ -211,3 +211,23 @@ class Anchor(AppendOnlyModel):
     class Meta:
         default_permissions = ()
         ordering = ["last"]
+
+
+class DenialCount(models.Model):
+    """The denied requests of one user in a minute, until they are all in the trail."""
+
+    actor_id = models.BigIntegerField(primary_key=True)
+    since = models.DateTimeField()
+    requests = models.PositiveIntegerField(default=0)
+    # About those without an event of their own: columns of the event that they become,
+    # the end, their different summaries, and their targets.
+    columns = models.JSONField(default=dict)
+    until = models.DateTimeField(null=True)
+    summaries = models.JSONField(default=list)
+    targets = models.JSONField(default=list)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.requests} denied requests of user {self.actor_id}"

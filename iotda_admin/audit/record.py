@@ -10,6 +10,8 @@ from django.http import HttpRequest
 
 from iotda_admin.access.actor import address_of, role_of
 from iotda_admin.audit.chain import NewEvent, append_events
+from iotda_admin.audit.denials import append_denial
+from iotda_admin.audit.models import Event
 from iotda_admin.core.database import brief_transaction
 from iotda_admin.core.logging import request_id
 
@@ -31,6 +33,8 @@ def record_event(
     A target is its id, name, outcome, code and message; all but the id are optional.
     Names are stored beside ids because an account or a device can be deleted later.
 
+    Many denied requests of one user become one event; see ``audit.denials``.
+
     Call it as the last statement in the transaction of the change: if the event cannot
     be written, the change must not happen, and no other process can append until the
     transaction ends.
@@ -45,7 +49,9 @@ def record_event(
     columns = {"request_id": request_id.get(), **columns, "kind": kind}
     event = NewEvent(columns, targets)
     events = deferred.get()
-    if events is None:
+    if kind == Event.Kind.DENIED:
+        append_denial(event)
+    elif events is None:
         append_events([event])
     else:
         events.append(event)

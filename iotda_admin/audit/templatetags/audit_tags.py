@@ -27,6 +27,7 @@ DETAILS = {
     "needs": _("Required permission"),
     "not_sent": _("Not sent"),
     "path": _("Address"),
+    "requests": _("Requests"),
     "status": _("HTTP status"),
     "targets": _("Targets"),
     # Users and roles, as on the pages that change them.
