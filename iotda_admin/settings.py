@@ -168,7 +168,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     # It adds random bytes, so that the length of a page does not give its token away.
     "django.middleware.gzip.GZipMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "iotda_admin.accounts.sessions.Sessions",
     "django.middleware.locale.LocaleMiddleware",
     "iotda_admin.core.middleware.TimeZone",
     "django.middleware.common.CommonMiddleware",
@@ -284,6 +284,7 @@ AUTH_PASSWORD_VALIDATORS = [
 # Since the user's last action, and since sign-in in any case.
 SESSION_IDLE_MINUTES = env.integer("SESSION_IDLE_MINUTES", 30, low=1, high=720)
 SESSION_HOURS = env.integer("SESSION_HOURS", 12, low=1, high=24)
+SESSION_ENGINE = "iotda_admin.accounts.sessions"
 SESSION_COOKIE_AGE = SESSION_HOURS * 3600
 # Failed logins for one account from one address, and for how long it is then locked.
 LOGIN_TRIES = env.integer("LOGIN_TRIES", 5, low=1, high=100)

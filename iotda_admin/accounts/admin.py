@@ -1,5 +1,6 @@
 """Users and roles in Django's admin, for superusers only. Every change is audited."""
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -106,11 +107,16 @@ class SuperuserOnly:
         self, request: HttpRequest, *args: Any, **kwargs: Any
     ) -> HttpResponse:
         try:
-            with audited_transaction():
+            with transaction_of_post(request):
                 return super().changeform_view(request, *args, **kwargs)  # type: ignore[misc,no-any-return]
         except OverflowError as error:
             # A forged key that is too large for the database.
             raise BadRequest from error
+
+
+def transaction_of_post(request: HttpRequest) -> AbstractContextManager[None]:
+    """Return a transaction for a change; showing its form needs none."""
+    return audited_transaction() if request.method == "POST" else nullcontext()
 
 
 class AccountAdmin(SuperuserOnly, UserAdmin):  # type: ignore[type-arg]
@@ -155,7 +161,7 @@ class AccountAdmin(SuperuserOnly, UserAdmin):  # type: ignore[type-arg]
     def user_change_password(
         self, request: HttpRequest, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        with audited_transaction():
+        with transaction_of_post(request):
             return super().user_change_password(request, *args, **kwargs)
 
 

@@ -1,20 +1,25 @@
-"""End sessions: after a time without an action, and at a maximum age."""
+"""Sessions: how they are stored, and when they end."""
 
 import logging
 import time
+from functools import partial
 from itertools import batched
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, logout
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.backends import db
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
-from django.http import HttpRequest
+from django.db import OperationalError
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import ngettext
 
+from iotda_admin.core.database import write_if_free
 from iotda_admin.core.middleware import Middleware
 
 log = logging.getLogger(__name__)
@@ -26,6 +31,34 @@ SAVE_EVERY_SECONDS = 30
 POLLED = {"inventory:freshness", "operations:operation", "platform"}
 
 
+class SessionStore(db.SessionStore):
+    """Django's, but it tells a database that does not answer from a deleted session."""
+
+    def save(self, must_create: bool = False) -> None:
+        try:
+            super().save(must_create)
+        except UpdateError as error:
+            if isinstance(busy := error.__context__, OperationalError):
+                raise busy from busy.__cause__
+            raise
+
+
+class Sessions(SessionMiddleware):
+    """Django's, but a page does not wait to save that its messages were shown.
+
+    If it cannot be saved, they are shown once more.
+    """
+
+    def process_response(
+        self, request: HttpRequest, response: HttpResponse
+    ) -> HttpResponse:
+        save = partial(super().process_response, request, response)
+        if request.method not in ("GET", "HEAD") or not request.session.modified:
+            return save()
+        write_if_free(save)
+        return response
+
+
 class SessionLimits(Middleware):
     """Sign out users whose session has exceeded a limit."""
 
@@ -35,9 +68,15 @@ class SessionLimits(Middleware):
         now = int(time.time())
         if ended := exceeded_limit(request.session, now):
             request.session_ended = ended  # type: ignore[attr-defined]
-            logout(request)
+            end_session(request)
         elif must_save(request, now - request.session[SEEN]):
             save_activity(request.session, now)
+
+
+def end_session(request: HttpRequest) -> None:
+    """Sign the user out; if the database is busy, only for this request."""
+    if not write_if_free(partial(logout, request)):
+        request.user = AnonymousUser()
 
 
 def start_clock(session: SessionBase) -> None:
@@ -74,11 +113,9 @@ def save_activity(session: SessionBase, now: int) -> None:
     before = session.modified
     session[SEEN], session[SIGNED_IN] = now, min(session[SIGNED_IN], now)
     try:
-        session.save()
+        write_if_free(session.save)
     except UpdateError:
-        log.warning(
-            "A session was not saved: it ended in another process, or the database is busy"
-        )
+        log.warning("A session was not saved: it ended in another process")
     session.modified = before
 
 

@@ -25,6 +25,7 @@ from iotda_admin.audit.head import Head, chain_head, remember_head
 from iotda_admin.audit.models import Event, Outcome, ReasonWord
 from iotda_admin.audit.search.words import reason_words
 from iotda_admin.core.bulk_sql import insert_statement
+from iotda_admin.core.database import note_commit
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ def append_events(events: Sequence[NewEvent]) -> None:
     """
     with transaction.atomic(savepoint=False):
         lock_chain()
+        transaction.on_commit(note_commit)
         before = end = chain_head()
         rows, outcomes, words = [], [], []
         for event in events:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from sqlite3 import SQLITE_BUSY
 from typing import Any
 
@@ -17,10 +18,12 @@ from django.db import (
 
 log = logging.getLogger(__name__)
 
+# Whether the current request has committed a change that is recorded.
+committed: ContextVar[bool] = ContextVar("committed", default=False)
 # How long a page waits for a lock to write what it can do without.
 SPARE_SECONDS = 0.1
-# PostgreSQL's code for a lock that was not free within lock_timeout.
-LOCK_NOT_AVAILABLE = "55P03"
+# PostgreSQL's codes: a lock was not free within lock_timeout, and a deadlock.
+LOCK_NOT_AVAILABLE, DEADLOCK = "55P03", "40P01"
 
 
 def pool_options(size: int, seconds: float) -> dict[str, Any]:
@@ -108,14 +111,20 @@ def brief_transaction(seconds: float) -> Iterator[None]:
         set_option(f"PRAGMA busy_timeout = {usual}")
 
 
+def note_commit() -> None:
+    """Remember that this request has committed a change; for `on_commit`."""
+    committed.set(True)
+
+
 def is_locked(error: BaseException) -> bool:
     """Return whether a statement did nothing because it waited in vain for a lock."""
     cause = error.__cause__
-    sqlite_code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
-    return (
-        sqlite_code == SQLITE_BUSY
-        or getattr(cause, "sqlstate", "") == LOCK_NOT_AVAILABLE
-    )
+    busy = getattr(cause, "sqlite_errorcode", 0) & 0xFF == SQLITE_BUSY
+    return busy or getattr(cause, "sqlstate", "") == LOCK_NOT_AVAILABLE
+
+
+def is_deadlock(error: BaseException) -> bool:
+    return getattr(error.__cause__, "sqlstate", "") == DEADLOCK
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import get_template
 from django.utils.translation import gettext as _
 
-from iotda_admin.core.database import is_locked
+from iotda_admin.core.database import committed, is_locked
 from iotda_admin.core.http import refuse
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def database_unavailable(request: HttpRequest, error: Exception) -> HttpResponse
 
 
 def reason_of(error: Exception) -> str:
-    if is_locked(error):
+    if is_locked(error) and not committed.get():
         return _(
             "Our database did not answer in time: another process is writing to it. "
             "Nothing was changed or sent. Try again in a moment."

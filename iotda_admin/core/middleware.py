@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 
 from iotda_admin.core import metrics
+from iotda_admin.core.database import committed
 from iotda_admin.core.error_views import DATABASE_UNAVAILABLE, database_unavailable
 from iotda_admin.core.logging import request_id
 from iotda_admin.core.time_zone import zone_named
@@ -128,6 +129,10 @@ class BodyLimit(Middleware):
 
 class DatabaseErrors(Middleware):
     """Answer 503 when the database is locked, full or down."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        committed.set(False)
+        return self.get_response(request)
 
     def process_exception(
         self, request: HttpRequest, exception: Exception

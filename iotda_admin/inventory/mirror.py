@@ -23,6 +23,7 @@ from django.utils import timezone
 from django.utils.module_loading import autodiscover_modules
 
 from iotda_admin.core.bulk_sql import among, insert_rows, upsert_rows
+from iotda_admin.core.database import is_deadlock
 from iotda_admin.core.search_text import search_text_fields
 from iotda_admin.inventory.drift import Drift, record_drift
 from iotda_admin.inventory.models import MirrorState, RemovedRow
@@ -162,10 +163,10 @@ class Mirror:
                 continue
             try:
                 self.store_compared(dict(batch), not_by)
-            except OperationalError:
-                if connection.in_atomic_block:
+            except OperationalError as error:
+                if connection.in_atomic_block or not is_deadlock(error):
                     raise
-                # A deadlock with a worker that writes the results of several operations.
+                # With a worker that writes the results of several operations.
                 self.store_compared(dict(batch), not_by)
 
     def upsert(self, rows: Sequence[Model]) -> None:

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from iotda_admin.audit.record import deferred_events, record_event
+from iotda_admin.core.database import note_commit
 from iotda_admin.operations.counts import format_counts
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.verbs import Outcomes
@@ -35,6 +36,7 @@ def audited_transaction(*, durable: bool = False) -> Iterator[None]:
     The audit trail is locked only then, so no other lock is waited for under that lock.
     """
     with transaction.atomic(durable=durable), deferred_events():
+        transaction.on_commit(note_commit)
         yield
 
 

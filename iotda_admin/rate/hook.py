@@ -10,7 +10,7 @@ from iotda_admin.iotda import Throttled
 from iotda_admin.rate import store
 from iotda_admin.rate.limiter import TokenBucket
 from iotda_admin.rate.limits import account_limit
-from iotda_admin.rate.own_connection import StoreUnavailable
+from iotda_admin.rate.own_connection import TIMEOUT_SECONDS, StoreUnavailable
 from iotda_admin.rate.store import SlotTooFar
 
 # The pause when IoTDA throttles a call without a Retry-After.
@@ -27,10 +27,11 @@ class SharedRateLimiter:
     """The client's `RateLimiter`, with metrics. IOTDA_RATE = 0 turns it off."""
 
     wait_share = 1.0  # of IOTDA_DEADLINE
+    store_seconds = TIMEOUT_SECONDS
     error: type[Throttled] = Throttled
 
     def __init__(self) -> None:
-        self._bucket = TokenBucket()
+        self._bucket = TokenBucket(self.store_seconds)
 
     def acquire(self, operation: str) -> None:
         """Wait for a slot, at most IOTDA_DEADLINE seconds.
@@ -65,6 +66,7 @@ class PageRateLimiter(SharedRateLimiter):
     """The limiter of pages, which wait only briefly for a slot."""
 
     wait_share = 0.1
+    store_seconds = 0.1
     error = PlatformBusy
 
 

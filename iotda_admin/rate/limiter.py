@@ -8,7 +8,7 @@ from math import inf
 
 from iotda_admin.rate import store
 from iotda_admin.rate.limits import BLOCK_SECONDS, RateLimit
-from iotda_admin.rate.own_connection import StoreUnavailable
+from iotda_admin.rate.own_connection import TIMEOUT_SECONDS, StoreUnavailable
 from iotda_admin.rate.store import SlotTooFar
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,9 @@ class TokenBucket:
     soon, and a pause that one process meets reaches all within a block.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, store_seconds: float = TIMEOUT_SECONDS) -> None:
+        """Wait at most `store_seconds` for the store, then limit only this process."""
+        self._store_seconds = store_seconds
         self._turn = threading.Lock()
         self._waiting: deque[None] = deque()
         # `_turn` guards the attributes below, except the count of pauses.
@@ -94,7 +96,9 @@ class TokenBucket:
         size = self._block_size * 2 if now - self._last_slot < BLOCK_SECONDS else 1
         self._block_size = min(limit.block, max(size, len(self._waiting)))
         try:
-            wait = store.reserve_slots(limit, self._block_size, ends - now)
+            wait = store.reserve_slots(
+                limit, self._block_size, ends - now, self._store_seconds
+            )
         except StoreUnavailable as error:
             log.warning(
                 "cannot reach the shared rate limit (%s): this process limits itself",

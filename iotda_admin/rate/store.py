@@ -6,7 +6,7 @@ from django.db import connection
 
 from iotda_admin.rate import own_connection
 from iotda_admin.rate.limits import RateLimit
-from iotda_admin.rate.own_connection import LATER_OF, NOW
+from iotda_admin.rate.own_connection import LATER_OF, NOW, TIMEOUT_SECONDS
 
 # More than any call waits for a slot: IOTDA_DEADLINE is at most 120 s.
 FAR_SECONDS = 121
@@ -44,14 +44,20 @@ class SlotTooFar(Exception):
     seconds: float
 
 
-def reserve_slots(limit: RateLimit, count: int, timeout: float) -> float:
-    """Reserve `count` slots.
+def reserve_slots(
+    limit: RateLimit,
+    count: int,
+    timeout: float,
+    store_seconds: float = TIMEOUT_SECONDS,
+) -> float:
+    """Reserve `count` slots; wait at most `store_seconds` for the database.
 
     Return the seconds until the first is due, negative within the burst. Raises
     SlotTooFar if that is more than `timeout`, and StoreUnavailable.
     """
     cost = count * limit.interval
-    ahead = _execute(RESERVE, limit, cost=cost, timeout=max(0.0, timeout))
+    numbers = {"cost": cost, "timeout": max(0.0, timeout)}
+    ahead = _execute(RESERVE, limit, store_seconds, **numbers)
     if ahead is None:
         raise SlotTooFar(seconds_until_slot(limit))
     return ahead - cost - limit.tolerance
@@ -68,14 +74,19 @@ def seconds_until_slot(limit: RateLimit, calls: int = 1) -> float:
     return max(0.0, ahead + (calls - 1) * limit.interval - limit.tolerance)
 
 
-def _execute(sql: str, limit: RateLimit, **numbers: float) -> float | None:
+def _execute(
+    sql: str,
+    limit: RateLimit,
+    store_seconds: float = TIMEOUT_SECONDS,
+    **numbers: float,
+) -> float | None:
     params: dict[str, str | float] = {
         "name": limit.name,
         "tolerance": limit.tolerance,
         "far": FAR_SECONDS + limit.tolerance + limit.interval,
         **numbers,
     }
-    row = own_connection.execute(_complete(sql), params)
+    row = own_connection.execute(_complete(sql), params, timeout=store_seconds)
     return None if row is None else float(row[0])
 
 
