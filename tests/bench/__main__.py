@@ -16,7 +16,6 @@ from tests.bench import (
     intake,
     page,
     ratelimit,
-    signins,
 )
 from tests.bench.goals import Report
 from tests.bench.peers import BIND_PEERS
@@ -49,10 +48,6 @@ def parser() -> argparse.ArgumentParser:
     )
     idling = add(commands, "idle", n=100, conc=1, latency=0, says="simulated devices")
     idling.add_argument("--seconds", type=float, default=30)
-    signing = add(
-        commands, "sign-ins", n=100, conc=1, latency=0, says="devices", file="signins"
-    )
-    signing.add_argument("--seconds", type=float, default=10)
     add(commands, "input", n=100_000, conc=8, latency=20, file="intake")
     add(
         commands,
@@ -119,8 +114,6 @@ def measure(stage: Stage, asked: argparse.Namespace) -> Report:
             )
         case "idle":
             return idle.run(stage, seconds=asked.seconds, rounds=asked.rounds)
-        case "sign-ins":
-            return signins.run(stage, seconds=asked.seconds, rounds=asked.rounds)
         case "input":
             return intake.run(
                 stage, n=asked.n, rounds=asked.rounds, latency_ms=asked.latency_ms

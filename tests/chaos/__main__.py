@@ -27,6 +27,7 @@ DEVICES = {
     "celery": 60,
     "fuzz": 60,
     "odd": 120,
+    "starve": 120,
     "audit": 0,
 }
 # Commands whose module has another name.
@@ -56,6 +57,15 @@ def main() -> int:
         "--only", type=int, help="send only this input and print it in full"
     )
     commands.choices["odd"].add_argument("--n", type=int, default=10_000)
+    starving = commands.choices["starve"]
+    starving.add_argument("--pages", type=int, default=160, help="requested at once")
+    starving.add_argument("--latency", type=float, default=8, help="of IoTDA, seconds")
+    starving.add_argument("--clients", type=int, default=140, help="slow ones")
+    starving.add_argument("--sign-ins", type=int, default=64, help="side by side")
+    starving.add_argument(
+        "--duration", type=float, default=15, help="of an attack, seconds"
+    )
+    starving.add_argument("--facts", action="store_true", help="time does not count")
     commands.choices["audit"].add_argument("--n", type=int, default=1000)
     commands.choices["wire"].add_argument("--faults", nargs="*", default=[])
     options = vars(parser.parse_args())
@@ -151,7 +161,7 @@ def at_once(options: dict[str, Any]) -> int:
 
 
 wire = schedules = in_parts
-races = audit = at_once
+races = audit = starve = at_once
 
 
 def kill9(options: dict[str, Any]) -> int:

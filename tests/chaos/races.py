@@ -1,16 +1,11 @@
 """Concurrency: one form sent twenty times, one contested device, four workers."""
 
 import itertools
-import os
 import random
-import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from copy import copy
 from multiprocessing.connection import Connection
 from typing import Any
@@ -22,8 +17,8 @@ from tests.chaos import product, truth
 from tests.chaos.forks import Child, call_in_child
 from tests.chaos.report import Findings
 from tests.chaos.stage import Stage
-from tests.cloud import ROOT
-from tests.operations.deployment import Browser, answers, until
+from tests.chaos.web import web_server
+from tests.operations.deployment import Browser
 
 POSTS, FIGHTERS, WORKERS = 20, 8, 4
 VERBS = ("device.freeze", "device.unfreeze")
@@ -50,8 +45,8 @@ def one_form(stage: Stage, findings: Findings) -> None:
     stage.cloud.reset(60)
     device = stage.cloud.known_ids["online"]
     path = f"/devices/{device}/freeze/"
-    with web_server() as base:
-        browser = Browser(base, "operator")
+    with web_server(stage.cloud, "--threads", "16") as web:
+        browser = web.browser("operator")
         form = browser.form(path) | {"reason": "chaos"}
         # Each with connections of its own, as two tabs have them.
         senders = [same_session(browser) for _n in range(POSTS)]
@@ -80,39 +75,6 @@ def same_session(browser: Browser) -> Browser:
     twin.http.trust_env = False
     twin.http.cookies.update(browser.http.cookies)
     return twin
-
-
-@contextmanager
-def web_server() -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    words = [
-        "iotda_admin.wsgi",
-        "--bind",
-        address,
-        "--workers",
-        "2",
-    ]
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-m",
-        "gunicorn",
-        *words,
-        "--threads",
-        "16",
-    ]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=os.environ, stderr=subprocess.DEVNULL
-    )
-    try:
-        until(lambda: answers(f"http://{address}/healthz"))
-        yield f"http://{address}"
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def one_device(

@@ -133,14 +133,14 @@ class Browser:
         self.base, self.http = base, requests.Session()
         self.http.trust_env = False
         form = self.form("/accounts/login/") | {"username": name, "password": password}
-        assert self.http.post(f"{base}/accounts/login/", form, timeout=10).ok
+        assert self.http.post(f"{base}/accounts/login/", form, timeout=PATIENCE).ok
 
     def form(self, path: str) -> dict[str, str]:
         """The hidden fields of the page's form."""
-        page = self.http.get(self.base + path, timeout=10).text
+        page = self.http.get(self.base + path, timeout=PATIENCE).text
         return dict(
             re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page)
         )
 
     def send(self, path: str, form: dict[str, str]) -> requests.Response:
-        return self.http.post(self.base + path, form, timeout=20)
+        return self.http.post(self.base + path, form, timeout=PATIENCE)
