@@ -82,17 +82,19 @@ def device(request: HttpRequest, device_id: str) -> HttpResponse:
     """Read the device from IoTDA; if that fails, show the inventory's row and say so."""
     error = live = None
     status, user = 200, request.user
-    history = target_history(device=device_id)
     try:
         with page_client() as iotda:
             live, row = read_device(iotda, device_id)
     except IotdaError as refusal:
         error = refusal
         (row,) = device_rows([device_id])
-        status = status_of_stored(error, known=bool(row.app_id or history))
-        if error.not_found and not (row.app_id or history):
+    history = [] if row.app_id else target_history(device=device_id)
+    if error:
+        known = bool(row.app_id or history)
+        if error.not_found and not known:
             raise Http404(_("IoTDA knows no device with this ID.")) from error
-    if history and not row.app_id:
+        status = status_of_stored(error, known=known)
+    if history:
         # It is no longer in the inventory: its operations have its name and its space.
         history = [each for each in history if covers_operation(user, each.operation)]
         if not history:
