@@ -15,6 +15,7 @@ from iotda_admin.inventory.mirror import Mirror, mirrors
 from iotda_admin.inventory.models import MirrorState, RemovedRow, SyncRun
 from iotda_admin.iotda import Client, IotdaError
 from iotda_admin.rate.connection import client as configured_client
+from iotda_admin.rate.hook import YieldingRateLimiter
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,8 @@ RETRY_SECONDS = 30
 REST_SECONDS = 5
 # A page that was requested before a removal is stored sooner than this after it.
 PAGE_READ_TIME = timedelta(minutes=5)
+# Changes go first at the rate limit.
+rate_limiter = YieldingRateLimiter()
 
 
 def request_sync() -> SyncRun:
@@ -93,7 +96,7 @@ def run_sync(run: SyncRun, client: Client) -> bool:
     """
     if not claim_run(run):
         return False
-    failed = {}
+    client, failed = client.limited_by(rate_limiter), {}
     try:
         for mirror in mirrors():
             if error := sync_mirror(mirror, run, client):

@@ -29,9 +29,10 @@ class SharedRateLimiter:
     wait_share = 1.0  # of IOTDA_DEADLINE
     store_seconds = TIMEOUT_SECONDS
     error: type[Throttled] = Throttled
+    yields = False  # to calls of other limiters
 
     def __init__(self) -> None:
-        self._bucket = TokenBucket(self.store_seconds)
+        self._bucket = TokenBucket(self.store_seconds, yields=self.yields)
 
     def acquire(self, operation: str) -> None:
         """Wait for a slot, at most IOTDA_DEADLINE seconds.
@@ -62,7 +63,13 @@ class SharedRateLimiter:
             self._bucket.pause(account_limit(), retry_after or DEFAULT_PAUSE_SECONDS)
 
 
-class PageRateLimiter(SharedRateLimiter):
+class YieldingRateLimiter(SharedRateLimiter):
+    """The limiter of reads that nothing waits for: changes go first."""
+
+    yields = True
+
+
+class PageRateLimiter(YieldingRateLimiter):
     """The limiter of pages, which wait only briefly for a slot."""
 
     wait_share = 0.1

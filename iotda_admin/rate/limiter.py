@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 from math import inf
 
 from iotda_admin.rate import store
@@ -15,6 +16,9 @@ log = logging.getLogger(__name__)
 
 # A slot that was not used for this long is void: it would add to a later burst.
 SLOT_LIFETIME_SECONDS = 0.5
+# A bucket that yields queues for a block if it had no slot for this long. Meanwhile it
+# tries again when one should be due, and this much later.
+YIELD_SECONDS, RETRY_SECONDS = 1.0, 0.01
 # After a failure of the store, do not try it again for this long.
 STORE_RETRY_SECONDS = 5.0
 
@@ -25,11 +29,16 @@ class TokenBucket:
     One thread reserves the next block for all, when the last slot of the block before
     is due. So a process is at most a block ahead of the others: their calls get slots
     soon, and a pause that one process meets reaches all within a block.
+
+    A bucket that `yields` takes only slots that are due now, and leaves half of the
+    burst to the others. If they take all slots, it queues for one block a second.
     """
 
-    def __init__(self, store_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self, store_seconds: float = TIMEOUT_SECONDS, *, yields: bool = False
+    ) -> None:
         """Wait at most `store_seconds` for the store, then limit only this process."""
-        self._store_seconds = store_seconds
+        self._store_seconds, self._yields = store_seconds, yields
         self._turn = threading.Lock()
         self._waiting: deque[None] = deque()
         # `_turn` guards the attributes below, except the count of pauses.
@@ -96,9 +105,7 @@ class TokenBucket:
         size = self._block_size * 2 if now - self._last_slot < BLOCK_SECONDS else 1
         self._block_size = min(limit.block, max(size, len(self._waiting)))
         try:
-            wait = store.reserve_slots(
-                limit, self._block_size, ends - now, self._store_seconds
-            )
+            wait = self._reserve(limit, ends)
         except StoreUnavailable as error:
             log.warning(
                 "cannot reach the shared rate limit (%s): this process limits itself",
@@ -113,6 +120,19 @@ class TokenBucket:
         ]
         self._last_slot = self._local_next = slots[-1]
         return slots
+
+    def _reserve(self, limit: RateLimit, ends: float) -> float:
+        """Reserve the block in the store; return the seconds until it is due."""
+        size, store_seconds = self._block_size, self._store_seconds
+        queues_at = self._last_slot + YIELD_SECONDS if self._yields else -inf
+        half = replace(limit, burst=limit.burst / 2)
+        while (now := time.monotonic()) < min(queues_at, ends):
+            try:
+                return store.reserve_slots(half, size, 0, store_seconds)
+            except SlotTooFar as far:
+                due = now + far.seconds + RETRY_SECONDS
+                self._sleep_until(min(due, queues_at, ends))
+        return store.reserve_slots(limit, size, ends - now, store_seconds)
 
     def _local_slot(self, limit: RateLimit, ends: float) -> float:
         """Return a slot without the store: at the rate, without a burst."""
