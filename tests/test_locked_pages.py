@@ -6,7 +6,6 @@ other writers. It ends only after the answer, so a page that waited for it would
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
@@ -37,6 +36,7 @@ from tests.operation_helpers import (
     write_requests,
 )
 from tests.operations.test_followups import form
+from tests.own_database import other_writer
 from tests.policies.replacement.conftest import choices, page_of
 from tests.samples import Known
 from tests.test_changes import CHANGES, known
@@ -67,25 +67,6 @@ LONGEST_MS = 500
 BUSY = "another process is writing to it. Nothing was changed or sent."
 
 
-@pytest.fixture
-def locked(inventory: Cloud) -> Callable[..., Any]:
-    """Return a context in which another process is writing."""
-
-    @contextmanager
-    def locked() -> Iterator[None]:
-        with closing(connection.copy()) as other, other.cursor() as cursor:
-            other.set_autocommit(False)
-            if other.vendor == "sqlite":
-                cursor.execute("BEGIN IMMEDIATE")
-            else:
-                tables = ", ".join(connection.introspection.table_names())
-                cursor.execute(f"LOCK TABLE {tables} IN EXCLUSIVE MODE")
-            yield
-            other.rollback()
-
-    return locked
-
-
 def waits_briefly(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
     """Check that a statement that needs the lock does not wait long for it."""
     if sql.startswith(WRITES) or "FOR UPDATE" in sql:
@@ -105,8 +86,8 @@ def get(client: Client, url: str) -> Any:
         return client.get(url)
 
 
-def test_a_denial_that_cannot_be_recorded_is_a_503(locked: Any, viewer: Client) -> None:
-    with locked():
+def test_a_denial_that_cannot_be_recorded_is_a_503(viewer: Client) -> None:
+    with other_writer():
         page = get(viewer, "/audit/")
     assert page.status_code == 503
     assert BUSY in page.text
@@ -117,23 +98,21 @@ def test_a_denial_that_cannot_be_recorded_is_a_503(locked: Any, viewer: Client) 
 
 
 def test_an_object_of_another_space_is_not_found_only_once_that_is_recorded(
-    locked: Any, inventory: Cloud
+    inventory: Cloud,
 ) -> None:
     here, there, *_more = inventory.known_ids["free_by_space"]
     user = user_or_anonymous("viewer", here)
     [device, *_others] = inventory.known_ids["free_by_space"][there]
     client = Client()
     client.force_login(user)
-    with locked():
+    with other_writer():
         assert get(client, f"/devices/{device}/").status_code == 503
     assert get(client, f"/devices/{device}/").status_code == 404
 
 
 @pytest.mark.parametrize("url", ["/audit/export.csv", "/audit/export.jsonl"])
-def test_a_download_begins_only_once_it_is_recorded(
-    locked: Any, auditor: Client, url: str
-) -> None:
-    with locked():
+def test_a_download_begins_only_once_it_is_recorded(auditor: Client, url: str) -> None:
+    with other_writer():
         page = get(auditor, url)
     assert page.status_code == 503
     assert BUSY in page.text
@@ -147,11 +126,11 @@ def save_is_due(client: Client) -> None:
     session.save()
 
 
-def test_no_page_waits(locked: Any, things: dict[str, Any]) -> None:
+def test_no_page_waits(things: dict[str, Any]) -> None:
     user = user_or_anonymous("admin", things["home"])
     client, pages = browser_of(user), urls(things)
     save_is_due(client)
-    with locked():
+    with other_writer():
         answered = {name: get(client, url).status_code for name, url in pages.items()}
     # Denials and downloads are recorded before they are answered.
     downloads = {"audit:export", "audit:export_lines", "operations:failures"}
@@ -165,12 +144,12 @@ def test_no_page_waits(locked: Any, things: dict[str, Any]) -> None:
     assert age >= 60
 
 
-def test_no_page_of_the_admin_waits(locked: Any, at_one: dict[str, str]) -> None:
+def test_no_page_of_the_admin_waits(at_one: dict[str, str]) -> None:
     user = user_or_anonymous("superuser")
     user.is_staff = True
     user.save()
     client = browser_of(user)
-    with locked():
+    with other_writer():
         answered = {
             path: get(client, url).status_code
             for path, url in at_one.items()
@@ -183,13 +162,13 @@ def test_no_page_of_the_admin_waits(locked: Any, at_one: dict[str, str]) -> None
 
 
 def test_what_was_read_is_shown_and_stored_at_the_next_visit(
-    locked: Any, operator: Client, inventory: Cloud
+    operator: Client, inventory: Cloud
 ) -> None:
     device, policy = inventory.known_ids["online"], inventory.known_ids["policy"]
     Device.objects.filter(pk=device).update(name="an old name")
     Policy.objects.filter(pk=policy).update(name="an old name")
     pages = [f"/devices/{device}/", f"/policies/{policy}/"]
-    with locked():
+    with other_writer():
         assert ["an old name" in get(operator, url).text for url in pages] == [
             False,
             False,
@@ -202,24 +181,22 @@ def test_what_was_read_is_shown_and_stored_at_the_next_visit(
         assert row.name != "an old name"
 
 
-def test_a_message_is_shown_once_more_if_that_cannot_be_saved(
-    locked: Any, operator: Client
-) -> None:
+def test_a_message_is_shown_once_more_if_that_cannot_be_saved(operator: Client) -> None:
     operator.post("/failures/take/")
     shown = "Select at least one failure"
-    with locked():
+    with other_writer():
         assert shown in get(operator, "/failures/").text
     assert shown in operator.get("/failures/").text
     assert shown not in operator.get("/failures/").text
 
 
 def test_a_session_that_is_over_ends_though_that_cannot_be_recorded_yet(
-    locked: Any, viewer: Client
+    viewer: Client,
 ) -> None:
     session = viewer.session
     session[sessions.SEEN] = 0
     session.save()
-    with locked():
+    with other_writer():
         to_login = get(viewer, "/devices/")
         assert to_login["Location"] == "/accounts/login/?next=/devices/&ended=idle"
         assert get(viewer, to_login["Location"]).status_code == 200
@@ -230,7 +207,6 @@ def test_a_session_that_is_over_ends_though_that_cannot_be_recorded_yet(
 
 
 def test_a_page_waits_only_briefly_for_the_shared_rate(
-    locked: Any,
     operator: Client,
     inventory: Cloud,
     settings: Settings,
@@ -245,7 +221,7 @@ def test_a_page_waits_only_briefly_for_the_shared_rate(
         return execute(sql, params, timeout=timeout)
 
     monkeypatch.setattr(own_connection, "execute", timed)
-    with locked():
+    with other_writer():
         page = get(operator, f"/devices/{inventory.known_ids['online']}/")
     assert page.status_code == 200
     assert 0 < max(waits) <= 0.1
@@ -269,7 +245,7 @@ def is_busy(answer: Any) -> bool:
 
 
 def test_every_change_of_iotda_is_a_503_that_says_that_nothing_was_sent(
-    locked: Any, known: Known, cloud: Cloud, soon: None
+    known: Known, cloud: Cloud, soon: None
 ) -> None:
     roles = {max(change.allowed - {"admin"}) for change in CHANGES}
     clients = {role: signed_in(role) for role in roles}
@@ -277,7 +253,7 @@ def test_every_change_of_iotda_is_a_503_that_says_that_nothing_was_sent(
     for change in CHANGES:
         client = clients[max(change.allowed - {"admin"})]
         url, sent = change.url(known), change.form(known)
-        with locked():
+        with other_writer():
             answers[change.name] = client.post(url, sent)
     assert {name: is_busy(each) for name, each in answers.items()} == dict.fromkeys(
         answers, True
@@ -351,11 +327,11 @@ def buttons(
 
 
 def test_every_other_button_is_a_503_that_says_that_nothing_was_changed(
-    locked: Any, buttons: tuple[Client, dict[str, Any]], inventory: Cloud, soon: None
+    buttons: tuple[Client, dict[str, Any]], inventory: Cloud, soon: None
 ) -> None:
     client, sent = buttons
     writes, events = write_requests(inventory), Event.objects.count()
-    with locked():
+    with other_writer():
         answers = {
             url: (Client() if "login" in url else client).post(url, data)
             for url, data in sent.items()
@@ -375,33 +351,30 @@ def test_every_other_button_is_a_503_that_says_that_nothing_was_changed(
     )
 
 
-def test_a_message_that_cannot_be_saved_is_a_503(
-    locked: Any, operator: Client, soon: None
-) -> None:
+def test_a_message_that_cannot_be_saved_is_a_503(operator: Client, soon: None) -> None:
     """Django reports it as a session that was deleted."""
     operator.raise_request_exception = False
-    with locked():
+    with other_writer():
         assert is_busy(operator.post("/failures/take/"))
 
 
 def test_a_replacement_is_a_503_too(
-    locked: Any, me: Client, full: Operation, inventory: Cloud, soon: None
+    me: Client, full: Operation, inventory: Cloud, soon: None
 ) -> None:
     url, before = page_of(full), len(write_requests(inventory))
     chosen = choices(me.get(url).text)[0]
-    with locked():
+    with other_writer():
         assert is_busy(me.post(url, change_form(unbind=chosen)))
     assert len(write_requests(inventory)) == before
 
 
 def test_a_lock_after_the_change_was_recorded_is_not_called_nothing(
-    locked: Any,
     operator: Client,
     inventory: Cloud,
     soon: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    device, send, lock = inventory.free(1)[0], IotdaClient.freeze_device, locked()
+    device, send, lock = inventory.free(1)[0], IotdaClient.freeze_device, other_writer()
 
     def freeze_device(client: IotdaClient, device_id: str) -> Any:
         lock.__enter__()

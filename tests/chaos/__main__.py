@@ -28,6 +28,8 @@ DEVICES = {
     "fuzz": 60,
     "odd": 120,
     "starve": 120,
+    "locked": 60,
+    "restarted": 60,
     "audit": 0,
 }
 # Commands whose module has another name.
@@ -66,6 +68,13 @@ def main() -> int:
         "--duration", type=float, default=15, help="of an attack, seconds"
     )
     starving.add_argument("--facts", action="store_true", help="time does not count")
+    commands.choices["locked"].add_argument(
+        "--hold", type=float, default=60, help="the lock for so many seconds"
+    )
+    commands.choices["locked"].add_argument(
+        "--facts", action="store_true", help="time does not count"
+    )
+    commands.choices["restarted"].add_argument("--restarts", type=int, default=5)
     commands.choices["audit"].add_argument("--n", type=int, default=1000)
     commands.choices["wire"].add_argument("--faults", nargs="*", default=[])
     options = vars(parser.parse_args())
@@ -161,7 +170,7 @@ def at_once(options: dict[str, Any]) -> int:
 
 
 wire = schedules = in_parts
-races = audit = starve = at_once
+races = audit = locked = starve = at_once
 
 
 def kill9(options: dict[str, Any]) -> int:
@@ -177,6 +186,13 @@ def restore(options: dict[str, Any]) -> int:
 def odd(options: dict[str, Any]) -> int:
     problem = "fewer odd values than asked for were answered"
     return repeated(options, "n", "odd values", 1, problem)
+
+
+def restarted(options: dict[str, Any]) -> int:
+    """Run with a server of its own, beside the database of the stage."""
+    started, found = time.monotonic(), alone("run", options)
+    its_own = options | {"database": "postgres"}
+    return finish(its_own, started, found, database=options["database"])
 
 
 def fuzz(options: dict[str, Any]) -> int:

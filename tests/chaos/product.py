@@ -14,6 +14,7 @@ from typing import Any
 import requests
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.db import connections, transaction
 from django.template.loader import get_template
@@ -24,6 +25,7 @@ from django.utils.module_loading import import_string
 
 from devices.models import Device
 from iotda_admin.access.actor import Actor
+from iotda_admin.accounts.sessions import SEEN, SessionStore
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.inventory.sync import run_sync
 from iotda_admin.iotda import Rejected, walk
@@ -41,7 +43,7 @@ from iotda_admin.operations.execution.lifecycle import continue_operation
 from iotda_admin.operations.models import Chunk, Operation, Target
 from iotda_admin.operations.verbs import all_verbs, get_verb
 from iotda_admin.rate import connection, own_connection
-from policies.models import Binding
+from policies.models import Binding, Policy
 from tests.iotda.stopwatch import Stopwatch
 from tests.operation_helpers import change_form, create, run_workers
 
@@ -95,6 +97,18 @@ def direct_devices() -> dict[str, str]:
     """Return every device that can be frozen, with its status at IoTDA."""
     found = walk(connection.client().list_devices)
     return {d.device_id: d.status for d in found if d.gateway_id in ("", d.device_id)}
+
+
+def policies() -> list[str]:
+    return list(Policy.objects.values_list("pk", flat=True))
+
+
+def age_sessions() -> None:
+    """Let the next request of each session save the time of its last action."""
+    for row in Session.objects.all():
+        session = SessionStore(row.pk)
+        session[SEEN] -= 60
+        session.save()
 
 
 def actor(name: str = "admin") -> Actor:
