@@ -7,6 +7,7 @@ other writers. It ends only after the answer, so a page that waited for it would
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -45,6 +46,7 @@ from tests.test_matrix import (
     at_one,
     browser_of,
     expected,
+    mixed,
     things,
     urls,
     user_or_anonymous,
@@ -108,6 +110,17 @@ def test_an_object_of_another_space_is_not_found_only_once_that_is_recorded(
     with other_writer():
         assert get(client, f"/devices/{device}/").status_code == 503
     assert get(client, f"/devices/{device}/").status_code == 404
+
+
+def test_a_preview_of_what_is_denied_is_recorded_before_it_is_answered(
+    things: dict[str, Any],
+) -> None:
+    name, user = "policies:unbind", user_or_anonymous("policy admin", things["home"])
+    (_get, url, look), *_ = mixed(name, urls(things)[name], things)
+    client, page = browser_of(user), f"{url}?{urlencode(look, doseq=True)}"
+    with other_writer():
+        assert is_busy(get(client, page))
+    assert get(client, page).status_code == 403
 
 
 @pytest.mark.parametrize("url", ["/audit/export.csv", "/audit/export.jsonl"])
