@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, fields
+from functools import cache, partial
 from typing import Any, Never, Self, cast, get_args
 
 Json = dict[str, Any]
@@ -69,6 +70,8 @@ def _pairs(pairs: list[tuple[str, Any]]) -> Json:
     document = dict(pairs)
     if len(document) != len(pairs):
         raise Malformed("a key is repeated")
+    if SECRET_KEYS.isdisjoint(document):
+        return document
     return {key: value for key, value in document.items() if key not in SECRET_KEYS}
 
 
@@ -118,16 +121,17 @@ def need_text(document: Json, key: str) -> str:
 
 def get_text(document: Json, key: str) -> str:
     """Return a value as text; "" if it is absent or null."""
-    return text_of(document.get(key))
+    value = document.get(key, "")
+    if isinstance(value, str) and value.isprintable():
+        return value  # nothing to replace: the usual case is quick
+    return text_of(value)
 
 
 def text_of(value: Any) -> str:
     """Return a string as it is, null as "", and any other value as JSON."""
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        value = json.dumps(value, ensure_ascii=False)
-    return clean_text(value)
+    if isinstance(value, str):
+        return clean_text(value)
+    return "" if value is None else clean_text(json.dumps(value, ensure_ascii=False))
 
 
 def clean_text(value: str) -> str:
@@ -198,7 +202,9 @@ class FromJson:
 
     @classmethod
     def from_json(cls, document: Json) -> Self:
-        return cls(**{field.name: _value(document, field) for field in fields(cls)})
+        # mypy takes the class for one of its objects.
+        readers = _readers(cls)  # type: ignore[arg-type]
+        return cls(*[read(document, key) for key, read in readers])
 
     @classmethod
     def from_other(cls, value: Any) -> Self:
@@ -206,20 +212,29 @@ class FromJson:
         raise Malformed("a value is not an object")
 
 
-def _value(document: Json, field: Field[Any]) -> Any:
-    key, kind = field.name, cast(Any, field.type)
+type Read = Callable[[Json, str], Any]  # a value of a document by its key
+
+
+@cache
+def _readers(cls: type[FromJson]) -> list[tuple[str, Read]]:
+    return [(field.name, _reader(field)) for field in fields(cls)]
+
+
+def _reader(field: Field[Any]) -> Read:
+    kind = cast(Any, field.type)
     if kind is str:
-        read = need_text if field.default is MISSING else get_text
-        return read(document, key)
+        return need_text if field.default is MISSING else get_text
     if kind in (int, bool):
-        return get_value(document, key, kind)
+        return partial(get_value, kind=kind)
     if rows := get_args(kind):
-        values = document.get(key)
-        listed = values if isinstance(values, list) else [values] if values else []
-        return tuple(
-            rows[0].from_json(each)
-            if isinstance(each, dict)
-            else rows[0].from_other(each)
-            for each in listed
-        )
-    return kind.from_json(get_value(document, key, dict))
+        return partial(_get_rows, kind=rows[0])
+    return lambda document, key: kind.from_json(get_value(document, key, dict))
+
+
+def _get_rows(document: Json, key: str, kind: type[FromJson]) -> tuple[FromJson, ...]:
+    values = document.get(key)
+    listed = values if isinstance(values, list) else [values] if values else []
+    return tuple(
+        kind.from_json(each) if isinstance(each, dict) else kind.from_other(each)
+        for each in listed
+    )

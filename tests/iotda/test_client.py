@@ -245,6 +245,25 @@ def test_text_shows_what_databases_refuse(wire: Wire, client: Any) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("Pump 14", "Pump 14"),
+        ("泵\n\u200e\u00a014\t", "泵\n\u200e\u00a014\t"),
+        ("", ""),
+        (None, ""),
+        (14, "14"),
+        ({"en": "Pump\0"}, '{"en": "Pump\\u0000"}'),
+    ],
+)
+def test_other_text_stays_as_it_was_sent(
+    wire: Wire, client: Any, sent: Any, read: str
+) -> None:
+    body = {"device_id": "d", "status": "x", "device_name": sent}
+    wire.answer = w.reply(body)
+    assert client.show_device("d").device_name == read
+
+
 def test_a_gzipped_response_is_read(wire: Wire, client: Any) -> None:
     wire.answer = w.gzipped({"devices": [], "page": {"count": 0}})
     assert client.list_devices().count == 0
