@@ -130,7 +130,7 @@ class DeviceVerb(Verb):
             device = show_device(client, device_id, request, changed=request.resent)
             if outcome := self.outcome_without_call(device, request):
                 return VerbAnswer({device_id: outcome})
-            response: Response | Rejected = self.call(client, request)
+            response: Response | Rejected = self.call_confirmed(client, request)
             outcome = TargetOutcome(State.OK)
         except Rejected as error:
             if not self.means_already(error, request):
@@ -151,6 +151,15 @@ class DeviceVerb(Verb):
         if self.direct_only and device.is_child:
             return TargetOutcome(State.FAILED, NOT_DIRECT)
         return None
+
+    def call_confirmed(self, client: Client, request: VerbRequest) -> Response:
+        """Send the change; raise a refusal only if the device agrees with it."""
+        try:
+            return self.call(client, request)
+        except Rejected as error:
+            already = self.means_already(error, request)
+            self.confirm_refusal(client, request, error, already=already)
+            raise
 
     def call(self, client: Client, request: VerbRequest) -> Response:
         """Send the change of the one device of the request."""
@@ -193,7 +202,13 @@ def show_device(
     changed: the change of the request may have been made before
     """
     read_at = timezone.now()
-    device = client.show_device(device_id)
+    try:
+        device = client.show_device(device_id)
+    except Rejected as error:
+        if not error.not_found:
+            raise
+        # The answer names no device, so a second one has to say the same.
+        device = client.show_device(device_id)
     request.seen.append(Seen(device, read_at, changed))
     return device
 

@@ -22,6 +22,7 @@ from iotda_admin.iotda import (
     BadResponse,
     Client,
     DevicePolicy,
+    FetchPage,
     IotdaError,
     PolicyTarget,
     walk,
@@ -95,13 +96,33 @@ class Bindings(Mirror):
         if policy_ids is None:
             policy_ids = list(Policy.objects.values_list("pk", flat=True))
         for policy_id in filter(is_id, policy_ids):
-            targets = partial(client.show_targets_in_device_policy, policy_id)
             # Deleted since the policies were listed: it has no targets any more.
             with unless_gone():
-                for page in batched_listing(
-                    targets, attrgetter("target_type", "target_id")
-                ):
-                    yield [binding_row(policy_id, *each) for each in page]
+                yield from self.pages_of(client, policy_id)
+
+    def pages_of(self, client: Client, policy_id: str) -> Iterator[list[Model]]:
+        """Yield the bindings of a policy; new ones only if they are listed twice.
+
+        The answers do not name the policy, so one may be about another.
+        """
+        new = set[Key]()
+        for rows in self.listed(client, policy_id):
+            stored = self.stored_keys(policy_id, rows)
+            new |= rows.keys() - stored
+            yield [row for key, row in rows.items() if key in stored]
+        for rows in self.listed(client, policy_id) if new else ():
+            yield [row for key, row in rows.items() if key in new]
+
+    def listed(self, client: Client, policy_id: str) -> Iterator[dict[Key, Model]]:
+        targets = partial(client.show_targets_in_device_policy, policy_id)
+        for page in batched_listing(targets, attrgetter("target_type", "target_id")):
+            rows = [binding_row(policy_id, *each) for each in page]
+            yield {self.key_of(row): row for row in rows}
+
+    def stored_keys(self, policy_id: str, keys: Iterable[Key]) -> set[Key]:
+        ids = [target_id for _policy, _type, target_id in keys]
+        found = Binding.objects.filter(policy=policy_id, target_id__in=ids)
+        return set(found.values_list(*self.key))
 
     def drifts(self, changes: Sequence[Change]) -> list[Drift]:
         rows = [after or before for after, before in changes]
@@ -200,14 +221,29 @@ def refresh_bindings(client: Client, policy_id: str) -> None:
     with suppress(IotdaError):
         Policies().store([policy_row(policy.result(), started)])
         if first:
-            found = walk(
+            read = partial(listed_bindings, policy_id, started)
+            rows, whole = read(
                 lambda page: first.result() if page == FIRST_PAGE else targets(page)
             )
-            listed = islice(found, REREAD_LIMIT)
-            rows = [binding_row(policy_id, target, started) for target in listed]
-            gone = store_listed(rows, known)
-            if next(found, None) is None:
+            # The answers do not name the policy: what differs must be listed twice.
+            again = rows if rows.keys() == known.keys() else read(targets)[0]
+            doubtful = rows.keys() ^ again.keys()
+            agreed = [row for key, row in rows.items() if key not in doubtful]
+            gone = store_listed(agreed, known) - doubtful
+            if whole:
                 Bindings().delete_gone(gone, started, started)
+
+
+def listed_bindings(
+    policy_id: str, read_at: datetime, fetch_page: FetchPage[PolicyTarget]
+) -> tuple[dict[Key, Binding], bool]:
+    """Return at most REREAD_LIMIT bindings of a policy, and whether these are all."""
+    found, key_of = walk(fetch_page), Bindings().key_of
+    rows = [
+        binding_row(policy_id, target, read_at)
+        for target in islice(found, REREAD_LIMIT)
+    ]
+    return {key_of(row): row for row in rows}, next(found, None) is None
 
 
 def store_listed(rows: Sequence[Binding], known: Mapping[Key, int]) -> set[Key]:

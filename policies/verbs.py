@@ -26,6 +26,7 @@ from iotda_admin.iotda import (
     Client,
     IotdaError,
     PolicyTargetType,
+    Rejected,
     walk,
 )
 from iotda_admin.operations.error_codes import CODES
@@ -202,7 +203,13 @@ class PolicyVerb(PolicyOptions, Verb):
         operation, ids = request.operation, request.ids
         call = client.bind_device_policy if self.bound else client.unbind_device_policy
         target_type = cast(PolicyTargetType, operation.target_type)
-        answer = call(operation.policy_id, target_type, ids)
+        try:
+            answer = call(operation.policy_id, target_type, ids)
+        except Rejected as error:
+            # One of several targets may be the cause: they are sent again one by one.
+            if len(ids) == 1 or error.status == 404:
+                self.confirm_refusal(client, request, error, already=False)
+            raise
         found = answer.outcomes(ids)
         if found.anomalies:
             anomalies = "; ".join(found.anomalies)
@@ -213,6 +220,18 @@ class PolicyVerb(PolicyOptions, Verb):
         }
         outcomes |= self.find_already(client, request, outcomes)
         return VerbAnswer(outcomes, answer.status, answer.request_id)
+
+    def agrees_with(
+        self, client: Client, request: VerbRequest, error: Rejected, *, already: bool
+    ) -> bool:
+        if error.status != 404:
+            return super().agrees_with(client, request, error, already=already)
+        # It says that the policy does not exist.
+        try:
+            client.show_device_policy(request.operation.policy_id)
+        except Rejected as second:
+            return second.status == 404
+        return False
 
     def find_already(
         self,
@@ -235,7 +254,7 @@ class PolicyVerb(PolicyOptions, Verb):
         if not doubtful:
             return {}
         with suppress(IotdaError):
-            standing = self.read_targets(
+            standing = self.read_twice(
                 client, request.operation, doubtful, seconds=settings.IOTDA_DEADLINE
             )
             return {
@@ -246,9 +265,14 @@ class PolicyVerb(PolicyOptions, Verb):
         return {}
 
     def read_back(self, client: Client, request: VerbRequest) -> Mapping[str, bool]:
-        return self.read_targets(
+        return self.read_twice(
             client, request.operation, request.ids, heartbeat=request.heartbeat
         )
+
+    def read_twice(self, *args: Any, **options: Any) -> Mapping[str, bool]:
+        """Return what two listings of the targets agree on: neither names the policy."""
+        first, second = (self.read_targets(*args, **options) for _ in range(2))
+        return {id: now for id, now in first.items() if second.get(id) == now}
 
     def read_targets(
         self,

@@ -9,13 +9,9 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
 from typing import Self
 
 from .documents import FromJson, Json, get_text, need_list, need_rows, need_text
-
-# Anomalies kept of one result: a body may name thousands of unknown ids.
-ANOMALY_LIMIT = 50
 
 
 class BindState(StrEnum):
@@ -67,6 +63,12 @@ class BindResult:
             need_rows(doc, "failure_targets", TargetFailure.from_json),
         )
 
+    @property
+    def named(self) -> list[str]:
+        """The ids in both lists, as often as they are there."""
+        failures = [failure.target_id for failure in self.failure_targets]
+        return [*self.success_targets, *failures]
+
     def outcomes(self, sent_ids: Collection[str]) -> BindOutcomes:
         """Return what the result proves about each id that was sent; never raises.
 
@@ -74,23 +76,18 @@ class BindResult:
         failed   in failure_targets only, with its first code and message
         unknown  in both lists or in neither: read the platform back
 
-        An id that was not sent, or that is named twice, becomes an anomaly.
+        An id that is named twice becomes an anomaly.
         """
         succeeded = set(self.success_targets)
         failed = {row.target_id: row for row in reversed(self.failure_targets)}
         by_id = {
             sent: _outcome(sent in succeeded, failed.get(sent)) for sent in sent_ids
         }
-        anomalies = islice(self._anomalies(by_id), ANOMALY_LIMIT)
-        return BindOutcomes(by_id, tuple(anomalies))
+        return BindOutcomes(by_id, tuple(self._anomalies(by_id)))
 
     def _anomalies(self, by_id: Collection[str]) -> Iterator[str]:
-        failures = [failure.target_id for failure in self.failure_targets]
-        both = set(self.success_targets) & set(failures)
-        named = Counter([*self.success_targets, *failures])
-        for extra in named:
-            if extra not in by_id:
-                yield f"not sent: {extra[:128]!a}"
+        failures = {failure.target_id for failure in self.failure_targets}
+        both, named = failures.intersection(self.success_targets), Counter(self.named)
         for sent in by_id:
             if sent in both:
                 yield f"both bound and refused: {sent}"

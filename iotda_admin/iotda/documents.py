@@ -7,7 +7,7 @@ value turns into another ID. Times stay text. Unknown keys are ignored.
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import MISSING, Field, dataclass, fields
 from functools import cache, partial
 from typing import Any, Never, Self, cast, get_args
@@ -174,18 +174,28 @@ def need_rows[T](
 def about[T](build: Build[T], **requested: str) -> Build[T]:
     """Return `build` that raises Malformed for an answer about something else.
 
-    A gateway or a cache can mix answers up; such an answer is none. A field that the
-    answer leaves out is not compared.
+    A gateway or a cache can mix answers up; such an answer is none.
     """
 
     def build_same(document: Json) -> T:
         found = build(document)
         for name, value in requested.items():
-            if getattr(found, name) not in ("", value):
-                raise Malformed(f"the answer is about another {name}")
+            require_same(name, getattr(found, name), value)
         return found
 
     return build_same
+
+
+def require_same(name: str, found: str, requested: str) -> None:
+    """Raise Malformed for another value; one that the answer leaves out is none."""
+    if found not in ("", requested):
+        raise Malformed(f"the answer is about another {name}")
+
+
+def require_requested(found: Iterable[str], requested: Collection[str]) -> None:
+    """Raise Malformed if one of these targets was not requested."""
+    if not set(found) <= set(requested):
+        raise Malformed("the answer is about other targets")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,16 @@ from typing import Any, Literal, Self, get_args
 from .arguments import checked, checked_choice, checked_list
 from .base import BaseClient
 from .binding import BindResult
-from .documents import Build, FromJson, Json, Malformed, about, get_text, text_of
+from .documents import (
+    Build,
+    FromJson,
+    Json,
+    Malformed,
+    about,
+    get_text,
+    require_requested,
+    text_of,
+)
 from .listing import FIRST_PAGE, ListingPage, PageQuery
 from .responses import Endpoint
 
@@ -77,6 +86,13 @@ class PolicyTarget(FromJson):
     target_type: str = ""  # device product app
 
 
+def policy_from_json(document: Json) -> DevicePolicy:
+    """Build a policy. An answer without a name, such as that to a bind, shows none."""
+    if document.get("policy_name") is None:
+        raise Malformed("policy_name is missing")
+    return DevicePolicy.from_json(document)
+
+
 class PolicyCalls(BaseClient):
     def list_device_policies(
         self, page: PageQuery = FIRST_PAGE
@@ -94,7 +110,7 @@ class PolicyCalls(BaseClient):
         Raises Rejected with `not_found` if it does not exist, and BadResponse if the
         answer is about another policy.
         """
-        build = about(DevicePolicy.from_json, policy_id=policy_id)
+        build = about(policy_from_json, policy_id=policy_id)
         path = _policy_path(policy_id)
         return self._call(Endpoint("ShowDevicePolicy"), "GET", path, build)[0]
 
@@ -108,7 +124,8 @@ class PolicyCalls(BaseClient):
 
         It is not atomic, and HTTP 200 does not mean success: see `BindResult.outcomes`.
         A target has at most 5 policies; one more fails with IOTDA.015204. The result
-        for a target that has the policy already is not documented.
+        for a target that has the policy already is not documented. Raises BadResponse
+        if the answer names another policy or target: read the policy's targets back.
         """
         name = "BindDevicePolicy"
         return self._bind(name, "bind", policy_id, target_type, target_ids)
@@ -161,9 +178,15 @@ class PolicyCalls(BaseClient):
             "target_type": checked_choice(target_type, TARGET_TYPES, "target_type"),
             "target_ids": checked_list(target_ids, BIND_LIMIT, "target id"),
         }
-        build = about(
+        build_any = about(
             BindResult.from_json, policy_id=policy_id, target_type=target_type
         )
+
+        def build(doc: Json) -> BindResult:
+            result = build_any(doc)
+            require_requested(result.named, body["target_ids"])
+            return result
+
         endpoint = Endpoint(name, write=True)
         path = f"{_policy_path(policy_id)}/{action}"
         result, response = self._call(endpoint, "POST", path, build, body=body)

@@ -9,7 +9,8 @@ leases or retries: those belong to the execution wing.
 
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +21,7 @@ from django.utils.functional import Promise
 from iotda_admin.access.roles import declare_permission
 from iotda_admin.access.scope import AnyUser
 from iotda_admin.core.ids import Lookup
-from iotda_admin.iotda import Client, IotdaError, Rejected, TaskType
+from iotda_admin.iotda import BadResponse, Client, IotdaError, Rejected, TaskType
 from iotda_admin.operations.error_codes import documented_code
 from iotda_admin.operations.models import Operation, Target
 
@@ -331,6 +332,36 @@ class Verb:
     def read_back(self, client: Client, request: VerbRequest) -> Standing:
         """Read which targets now are as the operation requested. Write nothing."""
         raise NotImplementedError
+
+    def confirm_refusal(
+        self, client: Client, request: VerbRequest, error: Rejected, *, already: bool
+    ) -> None:
+        """Raise BadResponse if IoTDA shows the targets otherwise than a refusal says.
+
+        A refusal names no target, so it may be about others.
+
+        already: whether it says that they are as requested
+        """
+        if error.retryable or error.maybe_applied or Verb.stops(self, error):
+            return
+        with suppress(IotdaError):
+            if self.agrees_with(client, request, error, already=already):
+                return
+        raise BadResponse(
+            error.message,
+            operation=error.operation,
+            code=error.code,
+            status=error.status,
+            request_id=error.request_id,
+            maybe_applied=True,
+        ) from error
+
+    def agrees_with(
+        self, client: Client, request: VerbRequest, error: Rejected, *, already: bool
+    ) -> bool:
+        """Return whether IoTDA shows the targets as a refusal says; it may raise."""
+        standing = self.read_back(client, replace(request, seen=[]))
+        return all(standing.get(id) == already for id in request.ids)
 
     def stops(self, error: IotdaError) -> bool:
         """Return whether the rest of the operation would meet the same refusal."""

@@ -270,8 +270,8 @@ class Odd:
             document = self.call("raw", "GET", f"{own}/{id}")
         except IotdaError:
             return False
-        status = kind == "policies" or document.get("status") is not None
-        return document.get(key) == id and status
+        shown = {"devices": "status", "policies": "policy_name"}[kind]
+        return document.get(key) == id and document.get(shown) is not None
 
     # Changes.
 

@@ -159,7 +159,7 @@ def test_a_device_frozen_between_read_and_call_is_already_frozen(
         "error_msg": "The device is already frozen.",
     }
     if repeat == "error":
-        inventory.fault("FreezeDevice", "status", **code)
+        inventory.fault("FreezeDevice", "status", moment="after", **code)
     freeze(operator, device)
     assert outcome_counts(Operation.objects.get()) == {
         "already" if repeat == "error" else "ok": 1

@@ -186,7 +186,6 @@ def test_a_bind_without_a_usable_response_may_have_been_applied(
     ("fault", "states"),
     [
         ("missing_target", ["unknown", "ok"]),
-        ("extra_target", ["ok", "ok"]),
         ("dup_target", ["ok", "ok"]),
         ("both_lists", ["unknown", "ok"]),
     ],
@@ -203,7 +202,7 @@ def test_an_odd_bind_result_leaves_doubtful_ids_unknown(
     assert len(outcomes.anomalies) == 1
 
 
-@pytest.mark.parametrize("fault", ["wrong_policy_id", "bad_types"])
+@pytest.mark.parametrize("fault", ["wrong_policy_id", "extra_target", "bad_types"])
 def test_a_result_about_something_else_raises(
     sim: Sim, client: Any, fault: str
 ) -> None:

@@ -160,14 +160,26 @@ def test_contradicting_rows_leave_the_device_unknown(
     )
 
 
-def test_repeated_rows_and_rows_of_other_devices_change_nothing(
+def test_repeated_rows_change_nothing(
     finished: Operation, devices: Sequence[str], platform: Cloud
 ) -> None:
     rows = [(id, "Success", "") for id in devices]
-    set_task_result(
-        platform, finished, [*rows, rows[0], ("unknown-device", "Success", "")]
-    )
+    set_task_result(platform, finished, [*rows, rows[0]])
     poll_tasks_now()
+    assert outcome_counts(finished) == {"ok": 8}
+
+
+def test_rows_of_other_devices_are_those_of_another_task(
+    finished: Operation, devices: Sequence[str], platform: Cloud
+) -> None:
+    """After three such answers each device is read."""
+    rows = [(id, "Fail", "IOTDA.014038") for id in (*devices, "not-requested")]
+    set_task_result(platform, finished, rows)
+    for _poll in range(2):
+        poll_tasks_now()
+        assert outcome_counts(finished) == {"sent": 8}
+    poll_tasks_now()
+    reconcile_now()
     assert outcome_counts(finished) == {"ok": 8}
 
 

@@ -4,7 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection
 
-from iotda_admin.iotda import BatchTaskInfo, TaskProgress, TaskTarget
+from iotda_admin.iotda import BadResponse, BatchTaskInfo, TaskProgress, TaskTarget
 from iotda_admin.operations.error_codes import TASK_FAILED, TASK_STOPPED
 from iotda_admin.operations.verbs import State, TargetOutcome, Verb
 
@@ -17,14 +17,18 @@ def parse_task_rows(
     """Return what a finished task tells about the targets `ids`; None: not ended.
 
     Targets that the task does not mention, or contradicts itself about, are missing.
+    Raise BadResponse for rows of other targets: they are those of another task.
     """
+    if others := {row.target for row in rows}.difference(ids):
+        message = f"the task shows {len(others)} targets that were not requested"
+        raise BadResponse(message, retryable=True)
     failed = task.status in ("Fail", "Stopped") and nothing_changed(task.task_progress)
     if not rows and failed:
         code = TASK_FAILED if task.status == "Fail" else TASK_STOPPED
         return dict.fromkeys(ids, TargetOutcome(State.FAILED, code, task.status_desc))
     # By target and state: more than one state is a contradiction.
     found: dict[str, dict[State | None, TargetOutcome | None]] = defaultdict(dict)
-    for row in known_rows(task, rows, ids):
+    for row in rows:
         outcome = parse_row(row, verb)
         found[row.target].setdefault(outcome.state if outcome else None, outcome)
     clear = {
@@ -49,21 +53,6 @@ def nothing_changed(progress: TaskProgress) -> bool:
     """
     ended = progress.fail + progress.stopped + progress.removed
     return not progress.success and 0 < progress.total == ended
-
-
-def known_rows(
-    task: BatchTaskInfo, rows: Collection[TaskTarget], ids: Collection[str]
-) -> list[TaskTarget]:
-    """Return the rows of our targets; log how many others there are."""
-    requested = set(ids)
-    known = [row for row in rows if row.target in requested]
-    if len(rows) > len(known):
-        log.warning(
-            "batch task %s has rows of %d targets that were not requested",
-            task.task_id,
-            len(rows) - len(known),
-        )
-    return known
 
 
 def parse_row(row: TaskTarget, verb: Verb) -> TargetOutcome | None:

@@ -211,6 +211,10 @@ class TaskPoll(ReaderLease):
 
     def poll(self, client: Client) -> None:
         found = client.show_batch_task(self.chunk.task_id)
+        own_name = task_name(self.operation, self.chunk.number)
+        if found.task.task_name not in ("", own_name):
+            self.search_by_name()
+            return
         self.finished = found.task.finished
         self.update(task_done=ended_targets(found.task.task_progress), error_message="")
         if not self.finished:
@@ -220,6 +224,21 @@ class TaskPoll(ReaderLease):
         targets = dict(self.chunk.targets.values_list("target_id", "stood_before"))
         outcomes = parse_task_rows(found.task, rows, self.verb, targets)
         self.record_all(outcomes, targets)
+
+    def search_by_name(self) -> None:
+        """Search for the task again: the ID that the creation returned is another's."""
+        message = f"{self.chunk.task_id} is another batch task"
+        log.warning("%s: %s", self.chunk, message)
+        with audited_transaction():
+            lock_operation(self.operation.pk)
+            open_targets(self.chunk).update(state=State.UNKNOWN, error_message=message)
+            self.update(
+                state=ChunkState.UNKNOWN,
+                task_id="",
+                due_at=timezone.now(),
+                misses=0,
+                error_message=message,
+            )
 
     def next_poll(self) -> datetime:
         age = timezone.now() - (self.chunk.sent_at or timezone.now())
