@@ -27,6 +27,7 @@ DEVICES = {
     "celery": 60,
     "fuzz": 60,
     "odd": 120,
+    "identity": 120,
     "starve": 120,
     "locked": 60,
     "restarted": 60,
@@ -59,6 +60,7 @@ def main() -> int:
         "--only", type=int, help="send only this input and print it in full"
     )
     commands.choices["odd"].add_argument("--n", type=int, default=10_000)
+    commands.choices["identity"].add_argument("--rounds", type=int, default=1000)
     starving = commands.choices["starve"]
     starving.add_argument("--pages", type=int, default=160, help="requested at once")
     starving.add_argument("--latency", type=float, default=8, help="of IoTDA, seconds")
@@ -186,6 +188,11 @@ def restore(options: dict[str, Any]) -> int:
 def odd(options: dict[str, Any]) -> int:
     problem = "fewer odd values than asked for were answered"
     return repeated(options, "n", "odd values", 1, problem)
+
+
+def identity(options: dict[str, Any]) -> int:
+    problem = "fewer answers were mixed up than asked for"
+    return repeated(options, "rounds", "mix-ups", 1, problem)
 
 
 def restarted(options: dict[str, Any]) -> int:

@@ -1,6 +1,7 @@
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -130,6 +131,20 @@ def test_latency_delays_a_correct_response(sim: Sim, moment: str) -> None:
     start = time.monotonic()
     assert bind(sim).json()["success_targets"] == bound(sim) != []
     assert time.monotonic() - start >= 0.03
+
+
+def test_swap_exchanges_the_answers_of_two_requests(sim: Sim) -> None:
+    first, second = sim.known.free[:2]
+    sim.fault("swap", BIND, seconds=30)
+    with ThreadPoolExecutor() as pool:
+        answers = [pool.submit(sim.bind, id) for id in (first, second)]
+        named = [each.result().json()["success_targets"] for each in answers]
+    assert (named, bound(sim)) == ([[second], [first]], [first, second])
+
+
+def test_swap_waits_for_a_second_request_only_so_long(sim: Sim) -> None:
+    sim.fault("swap", BIND, seconds=0)
+    assert bind(sim).json()["success_targets"] == bound(sim) != []
 
 
 def test_a_delayed_request_is_applied_after_the_client_has_left(sim: Sim) -> None:
@@ -290,4 +305,4 @@ def test_an_invalid_fault_is_refused(sim: Sim, order: dict[str, Any]) -> None:
 
 
 def test_every_fault_has_a_name_of_its_own() -> None:
-    assert len(FAULT_KINDS) == 29
+    assert len(FAULT_KINDS) == 30

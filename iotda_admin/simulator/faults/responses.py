@@ -86,6 +86,26 @@ async def mix_up(injection: Injection) -> Response:
 
 
 @wraps_request
+async def swap(injection: Injection) -> Response:
+    """Exchange the answers of two requests that come at the same time.
+
+    The first one waits `seconds` for another one.
+    """
+    response, fault = injection.apply(), injection.fault
+    if fault.waiting:
+        (first, answer), fault.waiting = fault.waiting, None
+        answer.set_result(response)
+        return first
+    answer = asyncio.get_running_loop().create_future()
+    fault.waiting = (response, answer)
+    try:
+        return await asyncio.wait_for(answer, float(injection.args.get("seconds", 1)))
+    except TimeoutError:
+        fault.waiting = None
+        return response
+
+
+@wraps_request
 async def latency(injection: Injection) -> Response:
     seconds = float(injection.args.get("seconds", 1))
     if injection.after:

@@ -1,11 +1,13 @@
 """Which requests a fault acts on. The same seed gives the same schedule."""
 
+import asyncio
 import random
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from typing import Annotated, Any
 
 from ..schema import NoExtraKeys, between
+from ..server import Response
 from ..state.journal import Entry
 
 
@@ -48,6 +50,8 @@ class Fault:
             new.match,
         )
         self.seen = self.fired = 0
+        # The answer that `swap` exchanges, and where to put the other one.
+        self.waiting: tuple[Response, asyncio.Future[Response]] | None = None
         self._random = random.Random(new.match.seed)  # noqa: S311
 
     def selects(self, entry: Entry) -> bool:
