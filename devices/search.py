@@ -6,6 +6,7 @@ from django.db.models import Q, QuerySet
 
 from devices.models import Device
 from devices.sync import read_device
+from iotda_admin.access.scope import AnyUser, in_scope
 from iotda_admin.core.search_text import rows_with_words
 from iotda_admin.core.tidy import tidy
 from iotda_admin.iotda import IotdaError
@@ -22,15 +23,16 @@ def devices_matching(devices: QuerySet[Device], text: str) -> QuerySet[Device]:
     return exact if whole and exact.exists() else rows_with_words(devices, text)
 
 
-def read_unknown_device(text: str) -> bool:
-    """Store a device that IoTDA has and the inventory has not, if this is a whole ID.
+def read_unknown_device(text: str, user: AnyUser) -> bool:
+    """Store a device that IoTDA has and the user's inventory has not, by its whole ID.
 
-    Raises IotdaError if IoTDA gives no answer.
+    A device of another space is read like an unknown one, so that nothing shows whether
+    it exists. Raises IotdaError if IoTDA gives no answer.
     """
     device_id = tidy(text)
     if not WHOLE_ID.fullmatch(device_id):
         return False
-    if Device.objects.filter(pk=device_id).exists():
+    if in_scope(Device.objects.filter(pk=device_id), user).exists():
         return False
     try:
         with page_client() as iotda:

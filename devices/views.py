@@ -36,7 +36,7 @@ from iotda_admin.operations.search import operations_named
 from iotda_admin.operations.services import (
     OperationRejected,
     find_by_key,
-    record_denied,
+    record_denied_preview,
     submit,
 )
 from iotda_admin.operations.web.forms import ChangeForm, TargetsForm, valid_ids
@@ -56,7 +56,7 @@ def devices(request: HttpRequest) -> HttpResponse:
     page = paginate(found, request)
     if not page.items:
         try:
-            if read_unknown_device(form.query):
+            if read_unknown_device(form.query, request.user):
                 found = form.devices()
                 page = paginate(found, request)
         except IotdaError as refusal:
@@ -234,7 +234,7 @@ def selection_response(
     }
     if not decision.allowed and not confirmed:
         status = 403
-        record_denied(preview, actor_of(request), decision)
+        record_denied_preview(preview, actor_of(request), decision)
     return render(request, "devices/change_many.html", context, status=status)
 
 

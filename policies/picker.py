@@ -70,7 +70,7 @@ class Picker:
             return found
         # Without an answer of IoTDA, the inventory's is shown: nothing.
         with suppress(IotdaError):
-            if read_unknown_device(self.query):
+            if read_unknown_device(self.query, self.user):
                 return list(self.matching()[: FOUND_SHOWN + 1])
         return found
 

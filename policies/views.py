@@ -30,7 +30,7 @@ from iotda_admin.operations.services import (
     OperationRejected,
     dispatch,
     find_by_key,
-    record_denied,
+    record_denied_preview,
     submit,
 )
 from iotda_admin.operations.verbs import get_verb
@@ -329,7 +329,7 @@ def unbind(
         form.lenient()
         status = 200 if decision.allowed else 403
         if not decision.allowed:
-            record_denied(selection.request, actor_of(request), decision)
+            record_denied_preview(selection.request, actor_of(request), decision)
     context = {
         "policy": policy,
         "form": form,

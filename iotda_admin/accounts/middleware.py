@@ -16,7 +16,7 @@ from django_htmx.http import HttpResponseClientRedirect
 from iotda_admin.access.kept_forms import keep_form
 from iotda_admin.access.models import KeptForm
 from iotda_admin.access.scope import user_spaces
-from iotda_admin.audit.record import record_read_event
+from iotda_admin.audit.record import record_read_event, record_request_event
 from iotda_admin.core.error_views import DATABASE_UNAVAILABLE, database_unavailable
 from iotda_admin.core.middleware import Middleware
 
@@ -100,7 +100,8 @@ def record_denial(request: HttpRequest) -> None:
     match, path = request.resolver_match, request.path[:500]
     ids = match.kwargs if match else {}
     named = ids.keys() & {"device_id", "target_id", "policy_id"}
-    record_read_event(
+    reads = request.method in ("GET", "HEAD")
+    (record_read_event if reads else record_request_event)(
         "denied",
         request,
         outcome="denied",

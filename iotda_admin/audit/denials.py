@@ -4,6 +4,7 @@ The first in a minute have events of their own. The others are counted in a row,
 becomes one event: with the first denied request after the minute, or by the worker.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,11 +17,12 @@ from iotda_admin.audit.models import DenialCount, Event
 
 MINUTE = timedelta(minutes=1)
 OWN_EVENTS = 10
-# What the event of the counted requests names, at most.
-NAMED_REQUESTS = 20
-NAMED_TARGETS = 200
+# The most different values of each kind that the event of the counted requests names.
+NAMED = {"addresses": 50, "requests": 50, "targets": 200}
 # The columns of an event that belong to its user, not to what was denied.
 USER_COLUMNS = ("actor_id", "actor_name", "role", "source", "address", "request_id")
+# The columns that say what was denied, before the summary.
+REQUEST_COLUMNS = ("verb", "target_type", "policy_id", "ticket", "reason")
 
 
 @transaction.atomic
@@ -49,40 +51,55 @@ def append_denial(event: NewEvent) -> None:
 
 def count_denial(row: DenialCount, event: NewEvent) -> None:
     columns = storable(event.columns)
-    summary, space = columns["summary"], columns.get("space", "")
+    space = columns.get("space", "")
     if row.columns and row.columns["space"] != space:
         space = "*"
     row.columns = {
         "space": space,
-        "summary": summary,
         **{name: columns[name] for name in USER_COLUMNS if name in columns},
     }
     row.until = timezone.now()
-    if summary not in row.summaries and len(row.summaries) < NAMED_REQUESTS:
-        row.summaries.append(summary)
-    for target in storable([list(target) for target in event.targets]):
-        if target not in row.targets and len(row.targets) < NAMED_TARGETS:
-            row.targets.append(target)
+    targets = storable([list(target) for target in event.targets])
+    row.facts["count"] = row.requests - OWN_EVENTS
+    # An event names only some of the targets of a request.
+    count = columns.get("detail", {}).get("count", len(targets))
+    row.facts["target_count"] = row.facts.get("target_count", 0) + count
+    add_values(row, "addresses", [columns.get("address") or columns.get("source", "")])
+    add_values(row, "requests", [request_text(columns)])
+    add_values(row, "targets", targets)
+
+
+def request_text(columns: dict[str, Any]) -> str:
+    """Return what was requested, in one line: method or verb, ticket, reason, summary."""
+    method = columns.get("detail", {}).get("method", "")
+    parts = [method, *(columns.get(name, "") for name in REQUEST_COLUMNS)]
+    return " ".join([*filter(None, parts), columns["summary"]])
+
+
+def add_values(row: DenialCount, kind: str, values: Iterable[Any]) -> None:
+    known = row.facts.setdefault(kind, [])
+    for value in values:
+        if value not in known and len(known) < NAMED[kind]:
+            known.append(value)
 
 
 def counted_event(row: DenialCount) -> list[NewEvent]:
     """Return the event of the requests that have none of their own, if there are any."""
-    more = row.requests - OWN_EVENTS
-    if more <= 0:
+    if not row.facts:
         return []
-    columns: dict[str, Any] = {
+    detail = row.facts | {
+        "since": in_utc(row.since),
+        "until": in_utc(row.until or row.since),
+    }
+    targets = [tuple(target) for target in detail.pop("targets")]
+    columns = {
         **row.columns,
         "kind": Event.Kind.DENIED,
         "outcome": "denied",
-        "summary": f"{more} more denied requests, the last: {row.columns['summary']}",
-        "detail": {
-            "count": more,
-            "since": in_utc(row.since),
-            "until": in_utc(row.until or row.since),
-            "requests": row.summaries,
-        },
+        "summary": f"{detail['count']} more denied requests: {detail['requests'][0]}",
+        "detail": detail,
     }
-    return [NewEvent(columns, [tuple(target) for target in row.targets])]
+    return [NewEvent(columns, targets)]
 
 
 def in_utc(moment: datetime) -> str:
@@ -92,11 +109,12 @@ def in_utc(moment: datetime) -> str:
 def record_counted_denials() -> None:
     """Append the events of minutes that have ended; the worker calls this."""
     now = timezone.now()
-    for actor_id in DenialCount.objects.values_list("pk", flat=True):
+    counted = DenialCount.objects.filter(requests__gt=OWN_EVENTS)
+    for actor_id in counted.values_list("pk", flat=True):
         with transaction.atomic():
-            rows = DenialCount.objects.select_for_update().filter(pk=actor_id)
-            row = rows.first()
+            # Another process can have appended it meanwhile.
+            row = counted.select_for_update().filter(pk=actor_id).first()
             if row and abs(now - row.since) > MINUTE:
-                if events := counted_event(row):
-                    append_events(events)
-                row.delete()
+                append_events(counted_event(row))
+                # The row stays: a request that has read it must find it.
+                DenialCount(actor_id=actor_id, since=now).save()

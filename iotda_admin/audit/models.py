@@ -219,12 +219,11 @@ class DenialCount(models.Model):
     actor_id = models.BigIntegerField(primary_key=True)
     since = models.DateTimeField()
     requests = models.PositiveIntegerField(default=0)
-    # About those without an event of their own: columns of the event that they become,
-    # the end, their different summaries, and their targets.
-    columns = models.JSONField(default=dict)
+    # About those without an event of their own: the end, columns of the event that they
+    # become, and its detail with the targets.
     until = models.DateTimeField(null=True)
-    summaries = models.JSONField(default=list)
-    targets = models.JSONField(default=list)
+    columns = models.JSONField(default=dict)
+    facts = models.JSONField(default=dict)
 
     class Meta:
         default_permissions = ()

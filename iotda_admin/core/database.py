@@ -87,17 +87,21 @@ def write_if_free(write: Callable[[], object]) -> bool:
         with brief_transaction(SPARE_SECONDS):
             write()
     except OperationalError as error:
-        log.warning("Not written, because the database is busy: %s", error)
+        busy = is_locked(error) or is_deadlock(error)
+        log.log(logging.WARNING if busy else logging.ERROR, "Not written: %s", error)
         return False
     return True
 
 
 @contextmanager
 def brief_transaction(seconds: float) -> Iterator[None]:
-    """Open a transaction that waits at most this long for the locks of others."""
+    """Open a transaction that waits at most this long for the locks of others.
+
+    Inside another transaction it would limit the waits of that one, too.
+    """
     milliseconds = round(1000 * seconds)
     if connection.vendor == "postgresql":
-        with transaction.atomic():
+        with transaction.atomic(durable=True):
             set_option(f"SET LOCAL lock_timeout = {milliseconds}")
             yield
         return
@@ -105,7 +109,7 @@ def brief_transaction(seconds: float) -> Iterator[None]:
     set_option(f"PRAGMA busy_timeout = {milliseconds}")
     try:
         # It waits here and nowhere else: it begins with the lock of the one writer.
-        with transaction.atomic():
+        with transaction.atomic(durable=True):
             yield
     finally:
         set_option(f"PRAGMA busy_timeout = {usual}")

@@ -35,7 +35,7 @@ rate_limiter = YieldingRateLimiter()
 def request_sync() -> SyncRun:
     """Ask the worker for a sync; one that waits or runs already serves everyone.
 
-    The worker starts it when ``rest_seconds`` is 0.
+    ``seconds_until_sync`` says when the worker starts it.
     """
     open_runs = SyncRun.objects.filter(state__in=[State.REQUESTED, State.RUNNING])
     return open_runs.first() or SyncRun.objects.create()
@@ -43,40 +43,31 @@ def request_sync() -> SyncRun:
 
 def sync_if_due() -> None:
     fail_silent_runs()
+    if SyncRun.objects.filter(state=State.RUNNING).exists():
+        return
     run = SyncRun.objects.filter(state=State.REQUESTED).last()
-    if not rest_seconds() if run else is_due():
+    if not seconds_until_sync(requested=run is not None):
         run_sync(run or SyncRun.objects.create(), configured_client())
 
 
-def rest_seconds() -> int:
-    """Return how many seconds a requested sync has to wait after the last one.
+def seconds_until_sync(*, requested: bool = False) -> int:
+    """Return in how many seconds the worker starts the next sync.
 
-    It waits as long as the last one took, so that users who request one after another
-    take at most half of the calls that IoTDA allows.
+    A requested one waits as long as the last one took, so that users who request one
+    after another take at most half of the calls that IoTDA allows.
     """
     last = SyncRun.objects.exclude(finished_at=None).first()
     if last is None or last.finished_at is None:
         return 0
-    took = last.finished_at - (last.started_at or last.finished_at)
-    longest = max(settings.INVENTORY_REFRESH, REST_SECONDS)
-    rest = min(max(took.total_seconds(), REST_SECONDS), longest)
-    ago = (timezone.now() - last.finished_at).total_seconds()
-    # An end in the future is from before the clock was set back.
-    return math.ceil(max(0, rest - ago)) if ago >= 0 else 0
-
-
-def is_due() -> bool:
-    last = SyncRun.objects.first()
-    if last is None:
-        return True
-    if last.finished_at is None:
-        return False
-    wait = settings.INVENTORY_REFRESH
+    wait: float = settings.INVENTORY_REFRESH
     if last.state == State.FAILED:
         wait = min(wait, RETRY_SECONDS)
+    if requested:
+        took = last.finished_at - (last.started_at or last.finished_at)
+        wait = min(wait, max(took.total_seconds(), REST_SECONDS))
+    ago = (timezone.now() - last.finished_at).total_seconds()
     # An end in the future is from before the clock was set back.
-    ago = timezone.now() - last.finished_at
-    return not timedelta(0) <= ago <= timedelta(seconds=wait)
+    return math.ceil(max(0, wait - ago)) if ago >= 0 else 0
 
 
 def fail_silent_runs(seconds: float = SILENCE_SECONDS) -> None:

@@ -364,25 +364,32 @@ def record_targets(operation: Operation, request: OperationRequest) -> Sequence[
 
 
 def record_denied(request: OperationRequest, actor: Actor, decision: Decision) -> None:
-    """Record a denied request, or a denied preview of one, in the audit trail."""
+    """Record a denied request in the audit trail."""
     operation = build_operation(request, actor)
     names = {target.id: target.name for target in request.targets}
     # The targets that the denial is about come first: not all are named.
     named = list(dict.fromkeys([*decision.outside, *request.ids]))[:NAMED_TARGETS]
+    record_operation_event(
+        "denied",
+        operation,
+        summary=summarize(operation, request.targets),
+        outcome="denied",
+        space=the_one(spaces_of_targets(request)),
+        targets=[(id, names.get(id, "")) for id in named],
+        detail={
+            "count": len(request.ids),
+            "targets": request.ids[:20],
+            **decision.facts,
+        },
+    )
+
+
+def record_denied_preview(
+    request: OperationRequest, actor: Actor, decision: Decision
+) -> None:
+    """Record a denied preview of a request. Raises OperationalError as a read does."""
     with brief_transaction(READ_SECONDS):
-        record_operation_event(
-            "denied",
-            operation,
-            summary=summarize(operation, request.targets),
-            outcome="denied",
-            space=the_one(spaces_of_targets(request)),
-            targets=[(id, names.get(id, "")) for id in named],
-            detail={
-                "count": len(request.ids),
-                "targets": request.ids[:20],
-                **decision.facts,
-            },
-        )
+        record_denied(request, actor, decision)
 
 
 def summarize(operation: Operation, targets: Sequence[TargetSpec]) -> str:

@@ -102,6 +102,17 @@ def test_an_emptied_index_that_hides_denied_events_is_named(trail: None) -> None
 
 
 @sqlite_only
+def test_a_trigger_that_hides_counted_denials_is_reported() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TRIGGER fewer AFTER UPDATE ON audit_denialcount "
+            "BEGIN DELETE FROM audit_denialcount; END"
+        )
+    (error,) = check_schema()
+    assert error.startswith("Trigger fewer is not part of this version")
+
+
+@sqlite_only
 def test_a_damaged_value_is_an_error_beside_all_others(trail: None) -> None:
     def damage(execute: Callable[[str], Any], _dice: Any) -> str:
         for each in ("update", "insert"):

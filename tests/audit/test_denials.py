@@ -1,4 +1,4 @@
-"""Many denied requests of one user become one event, and none is lost."""
+"""Many denied requests of one user become one event."""
 
 from datetime import timedelta
 
@@ -6,13 +6,16 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from devices.models import Device
+from iotda_admin.access.actor import Actor
 from iotda_admin.audit.denials import OWN_EVENTS, record_counted_denials
 from iotda_admin.audit.models import DenialCount, Event
 from iotda_admin.audit.record import record_event
 from iotda_admin.audit.verify import verify_database
+from iotda_admin.operations.services import NotAllowed
 from tests.cloud import Cloud
 from tests.conftest import make_user
-from tests.operation_helpers import change_form
+from tests.operation_helpers import change_form, create
 
 pytestmark = pytest.mark.django_db
 
@@ -45,15 +48,18 @@ def test_a_loop_of_denied_requests_becomes_one_event(
     move_clock(1.1)
     record_counted_denials()
     event = denials()[OWN_EVENTS]
-    assert event.summary == "31 more denied requests, the last: /devices/d-2/freeze/"
+    assert event.summary == "31 more denied requests: POST /devices/d-1/freeze/"
     assert (event.actor_name, event.outcome, event.source) == (
         "viewer",
         "denied",
         "web",
     )
     assert event.detail["count"] == 31
-    assert event.detail["requests"] == [f"/devices/d-{n}/freeze/" for n in (1, 2)]
-    assert not DenialCount.objects.exists()
+    paths = [f"POST /devices/d-{n}/freeze/" for n in (1, 2)]
+    assert (event.detail["requests"], event.detail["target_count"]) == (paths, 31)
+    # It is appended once.
+    record_counted_denials()
+    assert len(denials()) == OWN_EVENTS + 1
     # A search for a device that only a counted request named finds the event.
     page = auditor.get("/audit/", {"target": "d-2"}).text
     assert "31 more denied requests" in page
@@ -114,9 +120,29 @@ def test_requests_about_two_spaces_are_shown_to_readers_of_both() -> None:
     assert (event.space, event.detail["requests"]) == ("*", ["a", "b"])
 
 
+def test_the_event_names_each_address_verb_and_ticket(
+    viewer: Client, inventory: Cloud
+) -> None:
+    for address in ("10.0.0.1", "6.6.6.6", "10.0.0.1"):
+        viewer.defaults["REMOTE_ADDR"] = address
+        deny(viewer, OWN_EVENTS)
+    operator = make_user("operator", "one-space")
+    record_event("denied", actor=operator, summary="own", address="::1")
+    DenialCount.objects.filter(actor_id=operator.pk).update(requests=OWN_EVENTS)
+    ids = list(Device.objects.values_list("pk", flat=True)[:30])
+    with pytest.raises(NotAllowed):
+        create("device.freeze", ids, Actor(operator, "", "cli"), ticket="INC-7")
+    move_clock(1.1)
+    record_counted_denials()
+    web, cli = (event.detail for event in denials()[-2:])
+    assert web["addresses"] == ["6.6.6.6", "10.0.0.1"]
+    assert (cli["addresses"], cli["target_count"]) == (["cli"], 30)
+    assert cli["requests"][0].startswith("device.freeze device INC-7 ")
+
+
 def test_the_number_of_named_requests_is_limited(viewer: Client) -> None:
-    for n in range(OWN_EVENTS + 25):
+    for n in range(OWN_EVENTS + 60):
         deny(viewer, 1, f"d-{n}")
     row = DenialCount.objects.get()
-    assert (len(row.summaries), len(row.targets)) == (20, 25)
+    assert (len(row.facts["requests"]), len(row.facts["targets"])) == (50, 60)
     assert timezone.now() - row.since < timedelta(minutes=1)

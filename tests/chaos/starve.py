@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import cycle, islice
-from math import inf
 from pathlib import Path
 from threading import Event, Thread, Timer
 from typing import Any
@@ -107,7 +106,7 @@ class Attack:
         # Until then the processors are busy with the pages that do not wait.
         rendered = max([page.ended for page in stored], default=0.0)
         first = [each for each in lists.result() if each.began < rendered]
-        self.check("lists requested with the pages", first, inf)
+        self.check("lists requested with the pages", first, LIST_SECONDS)
         rest = lists.result()[len(first) :]
         self.check("lists beside waiting pages", rest, LIST_SECONDS)
 

@@ -306,3 +306,16 @@ def test_a_device_that_is_not_synced_yet_can_be_chosen_for_a_policy(
     missing = policyadmin.post("/policies/selection.bind/", form | {"q": "late-0002"})
     assert missing.status_code == 200
     assert 'id="add-' not in missing.text
+
+
+def test_a_search_does_not_show_whether_a_device_of_another_space_exists(
+    inventory: Cloud, settings: Settings
+) -> None:
+    here, there = list(inventory.known_ids["free_by_space"])[:2]
+    viewer = Client()
+    viewer.force_login(make_user("viewer", here))
+    make_iotda_unreachable(settings)
+    ids = [inventory.known_ids["free_by_space"][there][0], "not-anywhere-1"]
+    for device_id in ids:
+        page = viewer.get("/devices/", {"q": device_id}).text
+        assert "The request to IoTDA failed." in page

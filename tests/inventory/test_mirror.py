@@ -144,11 +144,11 @@ def test_a_sync_that_was_given_up_does_not_report_success(inventory: Cloud) -> N
 
 def test_a_failed_sync_is_due_again_soon(inventory: Cloud) -> None:
     run = SyncRun.objects.create(state="failed", finished_at=timezone.now())
-    assert not sync.is_due()
+    assert sync.seconds_until_sync() > 0
     SyncRun.objects.filter(pk=run.pk).update(
         finished_at=timezone.now() - timedelta(seconds=31)
     )
-    assert sync.is_due()
+    assert sync.seconds_until_sync() == 0
 
 
 def test_a_run_is_claimed_once(inventory: Cloud) -> None:

@@ -54,14 +54,26 @@ def test_a_requested_sync_waits_as_long_as_the_last_one_took(
     assert SyncRun.objects.first().state == "done"
 
 
+def test_a_request_does_not_delay_a_sync_that_is_due(
+    viewer: Client, inventory: Cloud
+) -> None:
+    run = SyncRun.objects.get()
+    run.state, run.started_at = "failed", run.finished_at - timedelta(seconds=200)
+    run.save()
+    end_rest(sync.RETRY_SECONDS + 1)
+    viewer.post("/inventory/refresh/")
+    sync.sync_if_due()
+    assert SyncRun.objects.first().state == "done"
+
+
 @pytest.mark.parametrize(
     ("took", "ago", "rest"),
     [
         (0.1, 0, 5),
-        (60, 20, 40),
-        (60, 60, 0),
-        # A sync may take longer than the interval of all syncs, or its clock was set.
-        (7200, 0, 300),
+        (20, 5, 15),
+        (20, 20, 0),
+        # A failed sync is repeated after 30 s, requested or not.
+        (7200, 0, 30),
         # The clock was set back since.
         (60, -3600, 0),
         (-3600, 0, 5),
@@ -82,7 +94,7 @@ def test_the_rest_has_bounds_and_needs_no_right_clock(
     SyncRun.objects.create(
         state="failed", started_at=end - timedelta(seconds=took), finished_at=end
     )
-    assert sync.rest_seconds() == rest
+    assert sync.seconds_until_sync(requested=True) == rest
 
 
 def test_repeated_requests_are_one_sync(viewer: Client) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 from django.db import connection
 
+from iotda_admin.audit.models import DenialCount
 from iotda_admin.audit.triggers import DELETABLE
 
-AUDIT_TABLES = list(DELETABLE)
+# The trail, and the denied requests that are not in it yet.
+AUDIT_TABLES = [*DELETABLE, DenialCount._meta.db_table]
 
 
 def fetch(sql: str, params: Sequence[Any] | None = None) -> list[Any]:

@@ -4,6 +4,7 @@
 compares them, and says how to write them after a migration or for a new trigger.
 """
 
+import json
 from pathlib import Path
 
 from django.db import connection
@@ -12,7 +13,8 @@ from iotda_admin.audit.checks import AUDIT_TABLES, fetch
 
 SQLITE_SCHEMA = """
     SELECT type || ' ' || name, coalesce(sql, 'by SQLite') FROM sqlite_master
-    WHERE lower(tbl_name) IN (%s, %s, %s, %s) OR lower(name) IN (%s, %s, %s, %s)
+    WHERE lower(tbl_name) IN (SELECT value FROM json_each(%s))
+    OR lower(name) IN (SELECT value FROM json_each(%s))
 """
 # All that changes which rows a query finds, or which rows can be changed.
 POSTGRESQL_SCHEMA = """
@@ -72,7 +74,7 @@ def found_schema() -> dict[str, str]:
     if connection.vendor == "postgresql":
         rows = fetch(POSTGRESQL_SCHEMA, [AUDIT_TABLES])
     else:
-        rows = fetch(SQLITE_SCHEMA, [*AUDIT_TABLES, *AUDIT_TABLES])
+        rows = fetch(SQLITE_SCHEMA, [json.dumps(AUDIT_TABLES)] * 2)
     return {part: " ".join(text.split()) for part, text in rows}
 
 

@@ -16,10 +16,9 @@ class Migration(migrations.Migration):
                 ('actor_id', models.BigIntegerField(primary_key=True, serialize=False)),
                 ('since', models.DateTimeField()),
                 ('requests', models.PositiveIntegerField(default=0)),
-                ('columns', models.JSONField(default=dict)),
                 ('until', models.DateTimeField(null=True)),
-                ('summaries', models.JSONField(default=list)),
-                ('targets', models.JSONField(default=list)),
+                ('columns', models.JSONField(default=dict)),
+                ('facts', models.JSONField(default=dict)),
             ],
             options={
                 'default_permissions': (),

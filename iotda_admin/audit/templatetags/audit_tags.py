@@ -15,6 +15,7 @@ register = template.Library()
 KINDS = dict(Event.Kind.choices)
 # The labels of the keys in ``Event.detail``.
 DETAILS = {
+    "addresses": _("Addresses"),
     "batch_task": _("IoTDA's batch task"),
     "by_task": _("By a batch task"),
     "cannot_read": _("Cannot be read"),
@@ -29,6 +30,7 @@ DETAILS = {
     "path": _("Address"),
     "requests": _("Requests"),
     "status": _("HTTP status"),
+    "target_count": _("Number of targets"),
     "targets": _("Targets"),
     # Users and roles, as on the pages that change them.
     "username": _("User name"),

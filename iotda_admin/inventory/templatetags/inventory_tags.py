@@ -12,7 +12,7 @@ from iotda_admin.access.scope import user_spaces
 from iotda_admin.inventory.drift import CHANGES
 from iotda_admin.inventory.mirror import mirrors
 from iotda_admin.inventory.models import MirrorState, SyncRun
-from iotda_admin.inventory.sync import rest_seconds
+from iotda_admin.inventory.sync import seconds_until_sync
 
 register = template.Library()
 
@@ -21,6 +21,7 @@ register = template.Library()
 def freshness(context: template.Context) -> dict[str, Any]:
     """Show how old the inventory is, with a button to sync it."""
     last = SyncRun.objects.first()
+    waits = last and last.state == SyncRun.State.REQUESTED
     fresh_at = MirrorState.newest() or SyncRun.fresh_at()
     minute = timedelta(minutes=1)
     request = context["request"]
@@ -28,7 +29,7 @@ def freshness(context: template.Context) -> dict[str, Any]:
         "fresh_at": fresh_at,
         "age": timesince(fresh_at) if fresh_at and now() - fresh_at > minute else "",
         "last": last,
-        "rest": rest_seconds() if last and last.state == SyncRun.State.REQUESTED else 0,
+        "wait": seconds_until_sync(requested=True) if waits else 0,
         # The total is only for users who may see every device.
         "counted": last and user_spaces(request.user) is None,
         "failed_parts": failed_parts(),

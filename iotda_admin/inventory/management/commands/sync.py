@@ -26,7 +26,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, if_due: bool, take_over: bool, **options: Any) -> None:
         sync.fail_silent_runs(0 if take_over else sync.SILENCE_SECONDS)
-        if if_due and not sync.is_due():
+        if if_due and sync.seconds_until_sync():
             self.stdout.write("The inventory is up to date.")
             return
         started = time.monotonic()
