@@ -27,6 +27,7 @@ from iotda_admin.iotda import (
     Client,
     DeviceInfo,
     IotdaError,
+    OutOfTime,
     Rejected,
     Response,
     TaskType,
@@ -185,7 +186,7 @@ class DeviceVerb(Verb):
                     errors.append(error)
                     lost = sum(isinstance(each, Unreachable) for each in errors)
                     if lost == LOST_READS or isinstance(
-                        error, Throttled | Unauthorized
+                        error, Throttled | Unauthorized | OutOfTime
                     ):
                         break
             request.heartbeat()

@@ -23,7 +23,7 @@ from iotda_admin.operations.services import OperationRejected, find_by_key
 from iotda_admin.operations.web.responses import dialog_response, result_response
 from iotda_admin.operations.web.views import visible_or_404
 from iotda_admin.rate.connection import client, page_status
-from iotda_admin.rate.page_reads import page_client
+from iotda_admin.rate.page_reads import change_client, page_client
 from policies.forms import ReplaceForm
 from policies.models import POLICIES_PER_TARGET
 from policies.replacement import (
@@ -54,7 +54,7 @@ def replace_policy(request: HttpRequest, number: int, target_id: str) -> HttpRes
         if sent and form.is_valid() and was_sent(form, actor_of(request)):
             return send_replacement(request, form)
         expect_open(target)
-        with page_client() as iotda:
+        with change_client() if sent else page_client(patient=True) as iotda:
             context["bound"] = bound = BindingReader(iotda, target).read(request.user)
         if sent and form.makes_room(full=bound.full):
             expect_bound(bound, form.cleaned_data["unbind"])

@@ -25,6 +25,7 @@ from .errors import (
     UNTRUSTED,
     BadResponse,
     IotdaError,
+    OutOfTime,
     ProxyFailed,
     Rejected,
     Throttled,
@@ -49,7 +50,7 @@ from .policies import (
     PolicyTarget,
     PolicyTargetType,
 )
-from .sockets import time_budget
+from .sockets import longest_wait, time_budget
 from .tasks import (
     BATCH_TARGET_LIMIT,
     RUNNING_TASK_LIMIT,
@@ -85,6 +86,7 @@ __all__ = [
     "FetchPage",
     "IotdaError",
     "ListingPage",
+    "OutOfTime",
     "PageQuery",
     "PasswordToken",
     "PolicyStatement",
@@ -105,6 +107,7 @@ __all__ = [
     "Unreachable",
     "UnsafeId",
     "is_status",
+    "longest_wait",
     "time_budget",
     "walk",
     "walk_windows",

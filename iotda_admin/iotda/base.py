@@ -181,6 +181,8 @@ class BaseClient:
     def _exchange(
         self, endpoint: Endpoint, request: Request, budget: Budget
     ) -> Response:
+        if budget.cut_short:
+            raise responses.out_of_time(endpoint, budget)
         started = monotonic()
         if self._rate_limiter:
             self._rate_limiter.acquire(endpoint.name)

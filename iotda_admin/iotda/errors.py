@@ -5,6 +5,7 @@
     IotdaError
     ├── Unreachable      no usable HTTP response: refused, DNS, TLS, deadline, reset
     │   └── ProxyFailed  the proxy did not forward the request
+    ├── OutOfTime        the caller's time for several calls is over
     ├── BadResponse      an HTTP response, neither a documented success nor a refusal
     └── Rejected         an HTTP error status
         ├── Throttled    asked to slow down; not executed
@@ -21,6 +22,7 @@ Decide by the facts, not by the class::
 
 import unicodedata
 from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
 
 MESSAGE_LIMIT = 512
 CODE_LIMIT = 64
@@ -49,6 +51,7 @@ def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:
 # not sent because other calls had all connections.
 UNTRUSTED = "no trusted TLS connection"
 ALL_BUSY = "all connections are busy"
+OUT_OF_TIME = "The time for these calls was over before its answer."
 
 
 @dataclass(eq=False)
@@ -65,6 +68,8 @@ class IotdaError(Exception):
     retry_after    seconds that IoTDA asks to wait (at most 3600), None if it did not
     clock_skew_s   our clock minus the platform's in seconds, None if it gave no time
     """
+
+    busy: ClassVar[bool] = False  # a limit of ours ended the call, so it says little
 
     message: str = ""
     _: KW_ONLY
@@ -108,6 +113,15 @@ class Unreachable(IotdaError):
 
 class ProxyFailed(Unreachable):
     """The proxy cannot be reached or refuses the request; 407: it needs a login."""
+
+
+class OutOfTime(IotdaError):
+    """The `time_budget` of several calls ended before the deadline of this one.
+
+    Says nothing about IoTDA: it may have had little time, or no request.
+    """
+
+    busy = True
 
 
 class BadResponse(IotdaError):

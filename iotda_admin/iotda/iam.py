@@ -5,6 +5,7 @@ import json
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import inf
 from time import monotonic
 from typing import Unpack
 
@@ -94,7 +95,10 @@ class PasswordToken(AuthBase):
     def _token_other_than(self, refused: str) -> _Token:
         """Return a token; one thread fetches it while the others wait for the lock."""
         started = monotonic()
-        if not self._lock.acquire(timeout=max(0.0, current_budget().ends - started)):
+        budget = current_budget()
+        if not self._lock.acquire(timeout=max(0.0, budget.ends - started)):
+            if budget.cut_short:
+                raise responses.out_of_time(CREATE_TOKEN, budget)
             name = CREATE_TOKEN.name
             raise Unreachable("no token in time", operation=name, retryable=True)
         try:
@@ -120,10 +124,14 @@ class PasswordToken(AuthBase):
         return self._token
 
     def _request_token(self) -> _Token:
+        call = current_budget()
         with time_budget(self._deadline) as budget:
+            budget.slack = inf  # the call may end this one; what ends the call counts
             try:
                 response = self._transport.send(self._request)
             except WIRE_ERRORS as exc:
+                if call.cut_short:
+                    raise responses.out_of_time(CREATE_TOKEN, call) from exc
                 raise responses.wire_error(exc, CREATE_TOKEN, budget) from exc
 
         def build(document: Json) -> _Token:

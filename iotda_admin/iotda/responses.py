@@ -20,9 +20,11 @@ from urllib3.exceptions import (
 from .documents import ERROR_KEYS, Build, Json, code_and_message, parse_document
 from .errors import (
     ALL_BUSY,
+    OUT_OF_TIME,
     UNTRUSTED,
     BadResponse,
     IotdaError,
+    OutOfTime,
     ProxyFailed,
     Rejected,
     Throttled,
@@ -76,9 +78,21 @@ def wire_error(exc: Exception, endpoint: Endpoint, budget: Budget) -> IotdaError
         )
     if isinstance(exc, requests.RequestException):
         exc.request = exc.response = None  # they contain the token
+    if budget.cut_short:
+        return out_of_time(endpoint, budget)
     maybe = endpoint.write and budget.sent
     return Unreachable(
         _reason(exc, budget),
+        operation=endpoint.name,
+        maybe_applied=maybe,
+        retryable=not maybe,
+    )
+
+
+def out_of_time(endpoint: Endpoint, budget: Budget) -> OutOfTime:
+    maybe = endpoint.write and budget.sent
+    return OutOfTime(
+        OUT_OF_TIME,
         operation=endpoint.name,
         maybe_applied=maybe,
         retryable=not maybe,

@@ -37,13 +37,18 @@ type Addresses = Sequence[tuple[int, int, int, str, Any]]  # as getaddrinfo retu
 class Budget:
     """The time left for one call, and whether its first byte may have been sent."""
 
-    ends: float
+    own_end: float
     sent: bool = False
     latest: float = inf  # the end of an outer budget
+    slack: float = 0.0  # an outer budget that takes less away does not cut it short
+
+    @property
+    def ends(self) -> float:
+        return min(self.own_end, self.latest)
 
     def extend(self, seconds: float) -> None:
         """Add a wait that does not count, except in an outer budget."""
-        self.ends = min(self.ends + seconds, self.latest)
+        self.own_end += seconds
 
     def left(self) -> float:
         """Return the seconds left; raise TimeoutError if there are none."""
@@ -55,6 +60,11 @@ class Budget:
     @property
     def spent(self) -> bool:
         return monotonic() >= self.ends
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether an outer budget is over and left this one much less than its time."""
+        return self.latest <= min(monotonic(), self.own_end - self.slack)
 
 
 _current: ContextVar[Budget] = ContextVar("budget")  # each thread has its own
@@ -70,12 +80,18 @@ def time_budget(seconds: float) -> Iterator[Budget]:
     """Limit this thread's block to `seconds`, or to an outer budget that ends first."""
     outer = _current.get(None)
     latest = outer.ends if outer else inf
-    budget = Budget(min(monotonic() + seconds, latest), latest=latest)
+    budget = Budget(monotonic() + seconds, latest=latest, slack=seconds / 10)
     token = _current.set(budget)
     try:
         yield budget
     finally:
         _current.reset(token)
+
+
+def longest_wait() -> float:
+    """Return the seconds until the budget ends that is around this thread's call."""
+    budget = _current.get(None)
+    return budget.latest - monotonic() if budget else inf
 
 
 def _limit(sock: socket.socket) -> None:

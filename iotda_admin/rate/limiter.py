@@ -19,6 +19,8 @@ SLOT_LIFETIME_SECONDS = 0.5
 # A bucket that yields queues for a block if it had no slot for this long. Meanwhile it
 # tries again when one should be due, and this much later.
 YIELD_SECONDS, RETRY_SECONDS = 1.0, 0.01
+# A bucket that yields waits for the store only so long: its caller may try again.
+YIELD_STORE_SECONDS = 0.1
 # After a failure of the store, do not try it again for this long.
 STORE_RETRY_SECONDS = 5.0
 
@@ -32,13 +34,11 @@ class TokenBucket:
 
     A bucket that `yields` takes only slots that are due now, and leaves half of the
     burst to the others. If they take all slots, it queues for one block a second.
+    Without the store it has no slots; another bucket then limits only this process.
     """
 
-    def __init__(
-        self, store_seconds: float = TIMEOUT_SECONDS, *, yields: bool = False
-    ) -> None:
-        """Wait at most `store_seconds` for the store, then limit only this process."""
-        self._store_seconds, self._yields = store_seconds, yields
+    def __init__(self, *, yields: bool = False) -> None:
+        self._yields = yields
         self._turn = threading.Lock()
         self._waiting: deque[None] = deque()
         # `_turn` guards the attributes below, except the count of pauses.
@@ -48,7 +48,10 @@ class TokenBucket:
         self._store_retry_at = self._local_next = -inf
 
     def take(self, limit: RateLimit, timeout: float) -> None:
-        """Wait for a slot; raise SlotTooFar if that would take over `timeout` s."""
+        """Wait for a slot; raise SlotTooFar if that would take over `timeout` s.
+
+        A bucket that yields raises StoreUnavailable.
+        """
         ends = time.monotonic() + timeout
         behind = len(self._waiting) * limit.interval - limit.tolerance
         if behind > timeout:
@@ -107,6 +110,8 @@ class TokenBucket:
         try:
             wait = self._reserve(limit, ends)
         except StoreUnavailable as error:
+            if self._yields:
+                raise
             log.warning(
                 "cannot reach the shared rate limit (%s): this process limits itself",
                 error,
@@ -123,7 +128,8 @@ class TokenBucket:
 
     def _reserve(self, limit: RateLimit, ends: float) -> float:
         """Reserve the block in the store; return the seconds until it is due."""
-        size, store_seconds = self._block_size, self._store_seconds
+        size = self._block_size
+        store_seconds = YIELD_STORE_SECONDS if self._yields else TIMEOUT_SECONDS
         queues_at = self._last_slot + YIELD_SECONDS if self._yields else -inf
         half = replace(limit, burst=limit.burst / 2)
         while (now := time.monotonic()) < min(queues_at, ends):

@@ -52,15 +52,26 @@ def fit_places(threads: int) -> None:
 
 
 @contextmanager
-def page_client() -> Iterator[Client]:
+def page_client(*, patient: bool = False) -> Iterator[Client]:
     """Yield the client for the reads of one page.
 
-    Together they take at most IOTDA_DEADLINE, and a tenth more if the last of them has
-    to wait for the rate limit. Raise PlatformBusy at once if no place is free; a call
-    raises it if the rate limit has no slot soon.
+    Together they take at most IOTDA_DEADLINE; after that a call raises OutOfTime. Raise
+    PlatformBusy at once if no place is free; a call raises it if the rate limit has no
+    slot soon, or none within the time if `patient`.
     """
+    limiter = page_limiter.patient() if patient else page_limiter
     with page_places.take(), time_budget(settings.IOTDA_DEADLINE):
-        yield client().limited_by(page_limiter)
+        yield client().limited_by(limiter)
+
+
+@contextmanager
+def change_client() -> Iterator[Client]:
+    """Yield the client for the reads that a change needs, with IOTDA_DEADLINE for all.
+
+    They take no place and do not let other changes go first.
+    """
+    with time_budget(settings.IOTDA_DEADLINE):
+        yield client()
 
 
 def status_of_stored(error: IotdaError, *, known: bool) -> int:

@@ -59,7 +59,7 @@ def reserve_slots(
     numbers = {"cost": cost, "timeout": max(0.0, timeout)}
     ahead = _execute(RESERVE, limit, store_seconds, **numbers)
     if ahead is None:
-        raise SlotTooFar(seconds_until_slot(limit))
+        raise SlotTooFar(seconds_until_slot(limit, store_seconds=store_seconds))
     return ahead - cost - limit.tolerance
 
 
@@ -68,9 +68,11 @@ def pause_slots(limit: RateLimit, seconds: float) -> None:
     _execute(PAUSE, limit, ahead=seconds + limit.tolerance)
 
 
-def seconds_until_slot(limit: RateLimit, calls: int = 1) -> float:
+def seconds_until_slot(
+    limit: RateLimit, calls: int = 1, store_seconds: float = TIMEOUT_SECONDS
+) -> float:
     """Return the seconds until the last of `calls` calls, if nothing else calls."""
-    ahead = _execute(PEEK, limit) or 0.0
+    ahead = _execute(PEEK, limit, store_seconds) or 0.0
     return max(0.0, ahead + (calls - 1) * limit.interval - limit.tolerance)
 
 

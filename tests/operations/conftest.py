@@ -13,6 +13,9 @@ from iotda_admin.rate.connection import client
 from tests.cloud import Cloud
 from tests.operation_helpers import create, run_workers
 from tests.operations.deployment import Deployment
+from tests.rate.conftest import paced
+
+__all__ = ["paced"]
 
 
 @pytest.fixture

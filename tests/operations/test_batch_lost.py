@@ -15,6 +15,7 @@ from iotda_admin.iotda import RUNNING_TASK_LIMIT, TASK_TYPES, TaskType
 from iotda_admin.operations.cli.report import as_lines
 from iotda_admin.operations.error_codes import TASKS_FULL
 from iotda_admin.operations.execution import reconciliation
+from iotda_admin.operations.execution.batch_tasks import poll_due_tasks
 from iotda_admin.operations.execution.leases import lease_chunk
 from iotda_admin.operations.execution.result_writer import (
     TASKS_FULL_REFUSALS,
@@ -372,6 +373,28 @@ def test_a_user_can_have_a_lost_task_searched_for_at_once(
     client.force_login(actor.user)
     client.post(f"/operations/{operation.pk}/check/")
     assert operation.chunks.get().state == "followed"
+
+
+def test_a_search_for_a_lost_task_that_runs_out_of_time_delays_no_worker(
+    record_operation: Callable[..., Operation],
+    actor: Actor,
+    client: Client,
+    devices: Sequence[str],
+    platform: Cloud,
+    settings: Settings,
+) -> None:
+    platform.fault("CreateBatchTask", "drop", moment="after", match={"times": 1})
+    operation = record_operation("device.freeze", *devices)
+    run_workers()
+    make_everything_due()
+    client.force_login(actor.user)
+    connection.client()  # each call has longer than the page
+    settings.IOTDA_DEADLINE = 0.2
+    platform.fault("ListBatchTasks", "hang", seconds=5)
+    assert client.post(f"/operations/{operation.pk}/check/").status_code == 503
+    platform.heal()
+    poll_due_tasks()
+    assert outcome_counts(operation) == {"ok": 8}
 
 
 def test_devices_that_a_found_task_may_still_change_are_not_sent_again(

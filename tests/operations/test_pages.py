@@ -13,9 +13,11 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from iotda_admin.access.actor import Actor
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.error_codes import explain_code
+from iotda_admin.operations.execution import reconciliation
 from iotda_admin.operations.models import Chunk, Operation
 from iotda_admin.operations.web import presenters
-from iotda_admin.rate import connection
+from iotda_admin.rate import connection, store
+from iotda_admin.rate.limits import account_limit
 from iotda_admin.rate.page_reads import page_places
 from tests.cloud import Cloud
 from tests.conftest import HTMX, signed_in
@@ -166,6 +168,31 @@ def test_check_now_reads_nothing_without_a_place(
     assert "IoTDA is busy: nothing was read." in response.text
     assert len(inventory.journal()) == calls
     assert outcome_counts(unknown) == {"unknown": 1}
+
+
+@pytest.mark.parametrize("limit", ["rate", "time"])
+def test_a_check_that_a_limit_of_ours_ends_says_so_and_delays_no_worker(
+    limit: str,
+    paced: Callable[..., Any],
+    admin_too: Client,
+    unknown: Any,
+    inventory: Cloud,
+    settings: Settings,
+) -> None:
+    if limit == "rate":
+        paced(10, 10)
+        store.pause_slots(account_limit(), 3000)
+    else:
+        connection.client()  # each call has longer than the page
+        settings.IOTDA_DEADLINE = 0.2
+        inventory.fault("ShowDevice", "hang", seconds=5)
+    response = admin_too.post(f"{unknown.get_absolute_url()}check/", headers=HTMX)
+    assert response.status_code == 503
+    assert "IoTDA is busy: nothing was read." in response.text
+    inventory.heal()
+    paced(0)
+    reconciliation.reconcile_due()
+    assert outcome_counts(unknown) == {"ok": 1}
 
 
 def test_check_now_swaps_the_result(admin_too: Client, unknown: Any) -> None:

@@ -7,10 +7,12 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from iotda_admin.iotda import time_budget
-from iotda_admin.rate import store
+from iotda_admin.iotda import OutOfTime, Unreachable, time_budget
+from iotda_admin.rate import connection, store
+from iotda_admin.rate.connection import client
 from iotda_admin.rate.limits import account_limit
-from iotda_admin.rate.page_reads import fit_places, page_places
+from iotda_admin.rate.models import PlatformState
+from iotda_admin.rate.page_reads import fit_places, page_client, page_places
 from policies.models import Policy
 from tests.cloud import Cloud
 
@@ -111,3 +113,31 @@ def test_waits_for_the_rate_limit_count_in_an_outer_time() -> None:
     with time_budget(5) as page, time_budget(8) as call:
         call.extend(10)
         assert call.ends == page.ends
+
+
+@pytest.mark.usefixtures("transactional_db")
+def test_calls_that_the_time_of_a_page_cuts_short_are_no_outage(
+    inventory: Cloud, settings: Settings
+) -> None:
+    client()  # each call has longer than the page
+    settings.IOTDA_DEADLINE = 0.2
+    inventory.fault("ShowDevice", "hang", seconds=5)
+    with page_client() as iotda:
+        for _ in range(3):
+            with pytest.raises(OutOfTime) as caught:
+                iotda.show_device(inventory.known_ids["online"])
+    assert caught.value.retryable
+    assert not PlatformState.objects.exists()
+    assert len(inventory.journal("ShowDevice")) <= 1
+
+
+@pytest.mark.usefixtures("transactional_db")
+def test_a_call_that_had_the_whole_time_of_a_page_is_a_failure_of_iotda(
+    inventory: Cloud, settings: Settings
+) -> None:
+    settings.IOTDA_DEADLINE = 0.5
+    connection.client.cache_clear()
+    inventory.fault("ShowDevice", "hang", seconds=5)
+    with page_client() as iotda, pytest.raises(Unreachable):
+        iotda.show_device(inventory.known_ids["online"])
+    assert PlatformState.objects.get().kind == PlatformState.Kind.UNREACHABLE

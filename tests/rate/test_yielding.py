@@ -1,8 +1,9 @@
 """Pages and syncs let changes go first at the rate limit."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Event, Thread
+from threading import Event, Semaphore, Thread
 from typing import Any
 
 import pytest
@@ -12,12 +13,15 @@ from pytest_django import Settings
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.inventory.sync import run_sync
 from iotda_admin.rate import limiter as limiter_module
-from iotda_admin.rate import store
+from iotda_admin.rate import own_connection, store
 from iotda_admin.rate.connection import client
+from iotda_admin.rate.hook import PageRateLimiter, PlatformBusy, YieldingRateLimiter
 from iotda_admin.rate.limiter import TokenBucket
 from iotda_admin.rate.limits import RateLimit, account_limit
+from iotda_admin.rate.models import Limit
 from iotda_admin.rate.own_connection import NOW
 from tests.cloud import Cloud
+from tests.own_database import other_writer
 
 LIMIT = RateLimit(rate=10, burst=10, name="test")
 # Of the 9 calls of the burst, reads take at most 5.
@@ -128,3 +132,50 @@ def test_changes_need_not_wait_for_pages(
         for _ in range(12):
             assert "IoTDA is busy." not in viewer.get(f"/devices/{device}/").text
     assert max(seconds) == 0
+
+
+@pytest.mark.parametrize("limiter", [PageRateLimiter, YieldingRateLimiter])
+def test_a_read_that_cannot_reach_the_shared_rate_is_not_made(
+    limiter: type[YieldingRateLimiter],
+    inventory: Cloud,
+    paced: Callable[..., Any],
+    settings: Settings,
+) -> None:
+    """Also not after that, while all processes pause."""
+    settings.IOTDA_DEADLINE = 0.3
+    paced(10, 10)
+    device, reads = inventory.known_ids["online"], client().limited_by(limiter())
+    with other_writer(), pytest.raises(PlatformBusy, match="database"):
+        reads.show_device(device)
+    store.pause_slots(account_limit(), 3000)
+    with pytest.raises(PlatformBusy):
+        reads.show_device(device)
+    assert not inventory.journal("ShowDevice")
+
+
+def test_a_sync_waits_for_a_locked_database(
+    inventory: Cloud,
+    paced: Callable[..., Any],
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings.IOTDA_DEADLINE = 60
+    paced(10, 10)
+    device, tries = inventory.known_ids["online"], Semaphore(0)
+    reads, execute = client().limited_by(YieldingRateLimiter()), own_connection.execute
+
+    def counted(*args: Any, **options: Any) -> Any:
+        try:
+            return execute(*args, **options)
+        finally:
+            tries.release()
+
+    monkeypatch.setattr(own_connection, "execute", counted)
+    with ThreadPoolExecutor(1) as pool:
+        with other_writer():
+            read = pool.submit(reads.show_device, device)
+            for _ in range(2):
+                assert tries.acquire(timeout=60)
+            assert not inventory.journal("ShowDevice")
+        assert read.result().device_id == device
+    assert Limit.objects.exists()

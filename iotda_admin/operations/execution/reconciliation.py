@@ -248,6 +248,13 @@ class ReadBack(ReaderLease):
         return [id for ids in self.targets.values() for id in ids]
 
     def postpone(self, error: IotdaError) -> None:
+        """Read the chunks later. If a limit for pages ended the read, raise `error`.
+
+        Then they stay due: the worker, which has no such limit, reads them at once.
+        """
+        if error.busy:
+            self.update(due_at=timezone.now())
+            raise error
         self.update(
             due_at=seconds_from_now(RETRY_SECONDS), error_message=error.message[:512]
         )

@@ -16,6 +16,7 @@ from iotda_admin.core import csv_export
 from iotda_admin.core.free_text import single_line
 from iotda_admin.core.http import refuse, render, wants_fragment
 from iotda_admin.core.pagination import paginate
+from iotda_admin.iotda import OutOfTime
 from iotda_admin.operations.counts import target_counts
 from iotda_admin.operations.execution import batch_tasks, reconciliation
 from iotda_admin.operations.models import Operation, Target
@@ -165,10 +166,10 @@ def check(request: HttpRequest, number: int) -> HttpResponse:
     )
     reconciliation.expire_leases()
     try:
-        with page_client() as iotda:
+        with page_client(patient=True) as iotda:
             reconciliation.reconcile_operation(row.pk, iotda, limit=LOOKS_AT_ONCE)
             batch_tasks.find_lost_tasks(row.pk, iotda)
-    except PlatformBusy:
+    except (PlatformBusy, OutOfTime):
         sentence = _("IoTDA is busy: nothing was read. A worker reads it later.")
         return refuse(request, 503, "errors/busy.html", str(sentence))
     return show_operation(request, row)

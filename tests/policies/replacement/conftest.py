@@ -11,8 +11,9 @@ from tests.failures.conftest import me, record_operation, start_operation
 from tests.operation_helpers import (
     write_requests,
 )
+from tests.rate.conftest import paced
 
-__all__ = ["me", "record_operation", "start_operation"]
+__all__ = ["me", "paced", "record_operation", "start_operation"]
 type Start = Callable[..., Operation]
 
 

@@ -1,6 +1,8 @@
 """Choose a policy of a full target on its page, and replace it."""
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -9,6 +11,10 @@ from pytest_django import Settings
 from iotda_admin.access.actor import Actor
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.models import Operation
+from iotda_admin.rate import connection, page_reads, store
+from iotda_admin.rate.hook import PageRateLimiter
+from iotda_admin.rate.limits import account_limit
+from iotda_admin.rate.models import PlatformState
 from policies import replacement
 from policies.models import Binding, Policy
 from tests.cloud import Cloud
@@ -211,6 +217,49 @@ def test_without_an_answer_of_iotda_nothing_can_be_chosen(
     assert response.status_code == 503
     assert "Nothing was sent." in response.text
     assert Operation.objects.count() == 1
+
+
+def test_a_slow_answer_is_no_outage(
+    transactional_db: None,
+    me: Client,
+    failed: Operation,
+    inventory: Cloud,
+    settings: Settings,
+) -> None:
+    connection.client()  # each call has longer than the page
+    settings.IOTDA_DEADLINE = 0.2
+    inventory.fault("ListDevicePolicies", "hang", seconds=5)
+    for _ in range(3):
+        response = me.get(page_of(failed))
+    assert response.status_code == 503
+    assert "IoTDA is busy." in response.text
+    assert not PlatformState.objects.exists()
+
+
+def test_the_page_waits_for_the_rate_limit(
+    paced: Callable[..., Any],
+    me: Client,
+    failed: Operation,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(page_reads, "page_limiter", PageRateLimiter())
+    settings.IOTDA_DEADLINE = 20
+    paced(100, 100)
+    store.pause_slots(account_limit(), 3)
+    response = me.get(page_of(failed))
+    assert response.status_code == 200
+    assert len(choices(response.text)) == 5
+
+
+def test_a_replacement_takes_no_place_of_pages(
+    me: Client, failed: Operation, inventory: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = on_target(inventory, failed)[0]
+    monkeypatch.setattr(page_reads.page_places, "number", 0)
+    assert me.get(page_of(failed)).status_code == 503
+    assert me.post(page_of(failed), change_form(unbind=chosen)).status_code == 302
+    assert sent(inventory, 1)[0] == ("UnbindDevicePolicy", chosen)
 
 
 def test_the_form_is_kept_when_the_session_has_ended(
