@@ -78,7 +78,6 @@ class Device(MirroredRow):
     tags = models.JSONField(default=list)
     search_text = SearchTextField(["device_id", "node_id", "name"])
     tidy_name = TidyTextField(["name"])
-    read_at = models.DateTimeField(default=timezone.now, db_index=True)
 
     class Meta(MirroredRow.Meta):
         ordering = ["device_id"]

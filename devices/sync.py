@@ -76,8 +76,9 @@ class Products(Mirror):
             ]
 
 
-DEVICE_FIELDS = [
-    "node_id", "status", "node_type", "gateway_id", "product_id", "product_name",
+# The fields that IoTDA calls the same.
+SAME_NAMES = [
+    "device_id", "node_id", "status", "node_type", "gateway_id", "product_id", "product_name",
     "app_id", "app_name", "fw_version", "sw_version", "description",
 ]  # fmt: skip
 
@@ -87,12 +88,12 @@ class Devices(Mirror):
     model = Device
     title = _("Devices")
     key = ["device_id"]
-    fields = [*DEVICE_FIELDS, "name", "tags"]
+    fields = [*SAME_NAMES[1:], "name", "tags"]
     compared = ["status"]
 
-    def pages(self, client: Client) -> Iterator[list[Model]]:
+    def pages(self, client: Client) -> Iterator[list[Any]]:
         for page in batched_listing(client.list_devices, attrgetter("device_id")):
-            yield [device_row(device, read_at) for device, read_at in page]
+            yield [self.row(*values_of(device), read_at) for device, read_at in page]
 
     def drifts(self, changes: Sequence[Change]) -> list[Drift]:
         drifts = []
@@ -152,13 +153,16 @@ def find_device(client: Client, device_id: str) -> Device | None:
 
 def device_row(device: DeviceInfo, read_at: datetime) -> Device:
     """Return the unsaved row of a device that was requested at this time."""
-    return Device(
-        device_id=device.device_id,
-        name=device.device_name,
-        tags=[[tag.tag_key, tag.tag_value] for tag in device.tags],
-        read_at=read_at,
-        **copied(device, DEVICE_FIELDS),
-    )
+    return Device(**Devices.row(*values_of(device), read_at)._asdict())
+
+
+get_same_names = attrgetter(*SAME_NAMES, "device_name")
+
+
+def values_of(device: DeviceInfo) -> tuple[Any, ...]:
+    """Return the values of a row: its key and its fields."""
+    tags = [[tag.tag_key, tag.tag_value] for tag in device.tags]
+    return (*get_same_names(device), tags)
 
 
 def copied(source: Any, names: Sequence[str]) -> dict[str, Any]:

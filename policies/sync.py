@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 from itertools import chain, islice
 from operator import attrgetter
+from typing import Any
 
 from django.db.models import Model
 from django.utils import timezone
@@ -91,7 +92,7 @@ class Bindings(Mirror):
 
     def pages(
         self, client: Client, policy_ids: Iterable[str] | None = None
-    ) -> Iterator[list[Model]]:
+    ) -> Iterator[list[Any]]:
         """Yield the bindings of these policies, or of all."""
         if policy_ids is None:
             policy_ids = list(Policy.objects.values_list("pk", flat=True))
@@ -100,7 +101,7 @@ class Bindings(Mirror):
             with unless_gone():
                 yield from self.pages_of(client, policy_id)
 
-    def pages_of(self, client: Client, policy_id: str) -> Iterator[list[Model]]:
+    def pages_of(self, client: Client, policy_id: str) -> Iterator[list[Any]]:
         """Yield the bindings of a policy; new ones only if they are listed twice.
 
         The answers do not name the policy, so one may be about another.
@@ -113,7 +114,7 @@ class Bindings(Mirror):
         for rows in self.listed(client, policy_id) if new else ():
             yield [row for key, row in rows.items() if key in new]
 
-    def listed(self, client: Client, policy_id: str) -> Iterator[dict[Key, Model]]:
+    def listed(self, client: Client, policy_id: str) -> Iterator[dict[Key, Any]]:
         targets = partial(client.show_targets_in_device_policy, policy_id)
         for page in batched_listing(targets, attrgetter("target_type", "target_id")):
             rows = [binding_row(policy_id, *each) for each in page]
@@ -150,7 +151,7 @@ class Bindings(Mirror):
             )
         return drifts
 
-    def find(self, client: Client, rows: Sequence[Binding]) -> list[Model]:
+    def find(self, client: Client, rows: Sequence[Binding]) -> list[Any]:
         """List the targets of their policies again: IoTDA cannot be asked for one."""
         wanted = {self.key_of(row) for row in rows}
         policy_ids = dict.fromkeys(row.policy_id for row in rows)
@@ -187,13 +188,8 @@ def policy_row(policy: DevicePolicy, read_at: datetime) -> Policy:
     )
 
 
-def binding_row(policy_id: str, target: PolicyTarget, read_at: datetime) -> Binding:
-    return Binding(
-        policy_id=policy_id,
-        target_type=target.target_type,
-        target_id=target.target_id,
-        read_at=read_at,
-    )
+def binding_row(policy_id: str, target: PolicyTarget, read_at: datetime) -> Any:
+    return Bindings.row(policy_id, target.target_type, target.target_id, read_at)
 
 
 def read_policy(client: Client, policy_id: str) -> Policy:
@@ -236,7 +232,7 @@ def refresh_bindings(client: Client, policy_id: str) -> None:
 
 def listed_bindings(
     policy_id: str, read_at: datetime, fetch_page: FetchPage[PolicyTarget]
-) -> tuple[dict[Key, Binding], bool]:
+) -> tuple[dict[Key, Any], bool]:
     """Return at most REREAD_LIMIT bindings of a policy, and whether these are all."""
     found, key_of = walk(fetch_page), Bindings().key_of
     rows = [
@@ -246,7 +242,7 @@ def listed_bindings(
     return {key_of(row): row for row in rows}, next(found, None) is None
 
 
-def store_listed(rows: Sequence[Binding], known: Mapping[Key, int]) -> set[Key]:
+def store_listed(rows: Sequence[Any], known: Mapping[Key, int]) -> set[Key]:
     """Store listed bindings of one policy. Return which of the known ones are missing.
 
     `known` are the primary keys of the stored bindings. Rows that are only confirmed need

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import AutoField, F, Field, Lookup, Model
+from django.db.models import AutoField, F, Field, IntegerField, Lookup, Model
 from django.db.models.sql.compiler import SQLCompiler
 
 
@@ -98,7 +98,7 @@ def upsert_rows(
         return set(cursor.fetchall())
 
 
-def among(column: str, values: Iterable[str]) -> "Among":
+def among(column: str, values: Iterable[str | int]) -> "Among":
     """Return the condition that a column has one of these values, however many.
 
     It is one parameter: databases limit their number.
@@ -120,6 +120,8 @@ class Among(Lookup):
     ) -> tuple[str, tuple[Any, ...]]:
         column, params = self.process_lhs(compiler, connection)
         if connection.vendor == "postgresql":
-            return f"{column} = ANY(%s::text[])", (*params, self.rhs)
+            integers = isinstance(self.lhs.output_field, IntegerField)
+            kind = "bigint" if integers else "text"
+            return f"{column} = ANY(%s::{kind}[])", (*params, self.rhs)
         listed = "SELECT value FROM json_each(%s)"
         return f"{column} IN ({listed})", (*params, json.dumps(self.rhs))

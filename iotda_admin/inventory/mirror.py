@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import defaultdict, namedtuple
 from collections.abc import (
     Callable,
     Collection,
@@ -14,11 +15,11 @@ from datetime import datetime
 from functools import cache
 from itertools import batched
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from django.conf import settings
 from django.db import OperationalError, connection
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.utils import timezone
 from django.utils.module_loading import autodiscover_modules
 
@@ -68,6 +69,18 @@ class Mirror:
     # The fields that show a drift, as new and missing rows do; None: nothing is a drift.
     compared: Sequence[str] | None = None
 
+    # The key and the fields, and a row of their values with `read_at`: it is lighter
+    # than a model, and most rows are only compared.
+    names: ClassVar[Sequence[str]]
+    row: ClassVar[Any]
+    get_key: ClassVar["attrgetter[Any]"]
+    get_values: ClassVar["attrgetter[Any]"]
+
+    def __init_subclass__(cls) -> None:
+        cls.names = [*cls.key, *cls.fields]
+        cls.row = namedtuple("row", [*cls.names, "read_at"])  # type: ignore[misc]
+        cls.get_key, cls.get_values = attrgetter(*cls.key), attrgetter(*cls.names)
+
     def __init__(self) -> None:
         # The hashes of the rows that this sync could not store.
         self.skipped = set[int]()
@@ -76,8 +89,12 @@ class Mirror:
     def table(self) -> str:
         return self.model._meta.db_table
 
-    def pages(self, client: Client) -> Iterator[list[Model]]:
-        """Yield the whole listing as unsaved rows."""
+    @property
+    def queryset(self) -> QuerySet[Any]:
+        return self.model._default_manager.all()
+
+    def pages(self, client: Client) -> Iterator[list[Any]]:
+        """Yield the whole listing: each row as `row` or as an unsaved model."""
         raise NotImplementedError
 
     def refresh(self, client: Client, progress: Callable[[int], None]) -> None:
@@ -98,7 +115,7 @@ class Mirror:
         No listing is proof: rows come and go while it is read, and its count can be
         wrong. A listing that leaves out rows which exist is not trusted any further.
         """
-        left_out = self.model._default_manager.filter(read_at__lt=started)
+        left_out = self.queryset.filter(read_at__lt=started)
         while rows := list(left_out.order_by("read_at", "pk")[:ASKED_AT_ONCE]):
             asked_at = timezone.now()
             found = self.find(client, rows)
@@ -117,20 +134,25 @@ class Mirror:
             self.skipped.add(hash(text))
             log.warning("skipped a row of %s: %s: %.500s", self.table, problem, text)
 
-    def storable(self, rows: Iterable[Any]) -> list[Any]:
-        """Return the rows with a key that fits; skip the others: a cut key is another."""
+    def storable(self, rows: Iterable[Any]) -> dict[Key, Model]:
+        """Return models of the rows whose key fits, with values that fit.
+
+        Skip the other rows: a cut key is another.
+        """
         columns = [self.model._meta.get_field(name) for name in self.key]
         limits = [getattr(column, "max_length", None) for column in columns]
-        kept = []
+        kept = {}
         for row in rows:
             key = self.key_of(row)
             if fits(key, limits):
-                kept.append(row)
+                model = row if isinstance(row, Model) else self.model(**row._asdict())
+                clip_values(model)
+                kept[key] = model
             else:
                 self.skip("the ID is too long", key)
         return kept
 
-    def find(self, client: Client, rows: Sequence[Any]) -> list[Model]:
+    def find(self, client: Client, rows: Sequence[Any]) -> list[Any]:
         """Return those of the rows that IoTDA still has, as it has them now.
 
         A row is returned as it is if the answer about it cannot be used.
@@ -145,21 +167,17 @@ class Mirror:
         """Return which of these changes are to be recorded, in words for the trail."""
         return []
 
-    def store(self, rows: Iterable[Model], *, not_by: Operation | None = None) -> None:
+    def store(self, rows: Iterable[Any], *, not_by: Operation | None = None) -> None:
         """Insert or update rows, except those that are known from a later time.
 
         Record what changed without an operation of ours. `not_by` is an operation that
         had changed nothing yet when the rows were read.
         """
-        latest = {
-            self.key_of(row): row for row in sorted(self.storable(rows), key=READ_AT)
-        }
-        for row in latest.values():
-            clip_values(row)
+        latest = {self.key_of(row): row for row in sorted(rows, key=READ_AT)}
         # In a fixed order: two transactions must not wait for each other.
         for batch in batched(sorted(latest.items()), BATCH_SIZE):
             if self.compared is None:
-                self.upsert([row for _key, row in batch])
+                self.upsert(list(self.storable(dict(batch).values()).values()))
                 continue
             try:
                 self.store_compared(dict(batch), not_by)
@@ -176,22 +194,43 @@ class Mirror:
     def store_compared(self, rows: Mapping[Key, Any], not_by: Operation | None) -> None:
         with audited_transaction():
             stored = self.lock(rows)
-            new = self.without_removed(
-                {key: row for key, row in rows.items() if key not in stored}
-            )
-            inserted = upsert_rows(list(new.values()), self.key)
-            changes = [
-                Change(row, stored.get(key))
-                for key, row in rows.items()
-                if key in inserted
-                or (key in stored and stored[key].read_at <= row.read_at)
-            ]
-            self.upsert([change.after for change in changes if change.before])
-            self.record_changes(changes, not_by)
-            # Another transaction was faster: compare with what it has inserted.
-            late = {key: new[key] for key in new.keys() - inserted}
-            if late:
-                self.store_compared(late, not_by)
+            if changed := self.confirm(rows, stored):
+                self.store_changed(self.storable(changed), stored, not_by)
+
+    def confirm(self, rows: Mapping[Key, Any], stored: Mapping[Key, Any]) -> list[Any]:
+        """Move `read_at` of locked rows that are as they were; return the others."""
+        changed, confirmed = [], defaultdict[datetime, list[Any]](list)
+        for key, row in rows.items():
+            before = stored.get(key)
+            if before is None or self.get_values(before) != self.get_values(row):
+                changed.append(row)
+            elif before.read_at < row.read_at:
+                confirmed[row.read_at].append(before.pk)
+        for read_at, pks in confirmed.items():
+            self.queryset.filter(among("pk", pks)).update(read_at=read_at)
+        return changed
+
+    def store_changed(
+        self,
+        rows: Mapping[Key, Any],
+        stored: Mapping[Key, Any],
+        not_by: Operation | None,
+    ) -> None:
+        """Insert rows, or update the stored ones, which are locked; record changes."""
+        new = self.without_removed(
+            {key: row for key, row in rows.items() if key not in stored}
+        )
+        inserted = upsert_rows(list(new.values()), self.key)
+        changes = [
+            Change(row, stored.get(key))
+            for key, row in rows.items()
+            if key in inserted or (key in stored and stored[key].read_at <= row.read_at)
+        ]
+        self.upsert([change.after for change in changes if change.before])
+        self.record_changes(changes, not_by)
+        # Another transaction was faster: compare with what it has inserted.
+        if late := {key: new[key] for key in new.keys() - inserted}:
+            self.store_compared(late, not_by)
 
     def is_changed(self, change: Change) -> bool:
         after, before = change
@@ -201,17 +240,13 @@ class Mirror:
         )
 
     def lock(self, keys: Collection[Key]) -> dict[Key, Any]:
-        """Lock the rows with these keys in their order; return them by key.
-
-        They have only the fields that a drift is found by.
-        """
+        """Lock the rows with these keys in their order; return their values by key."""
         if not keys:
             return {}
         parts = zip(self.key, zip(*keys, strict=True), strict=True)
-        named = {f"{name}__in": sorted(set(values)) for name, values in parts}
-        found = self.model._default_manager.filter(**named).order_by(*self.key)
-        columns = ["pk", "read_at", *self.key, *(self.compared or ())]
-        rows = found.select_for_update().only(*columns)
+        named = [among(name, set(values)) for name, values in parts]
+        found = self.queryset.filter(*named).order_by(*self.key).select_for_update()
+        rows = found.values_list("pk", "read_at", *self.names, named=True)
         return {key: row for row in rows if (key := self.key_of(row)) in keys}
 
     def without_removed(self, rows: Mapping[Key, Any]) -> Mapping[Key, Any]:
@@ -242,11 +277,8 @@ class Mirror:
         with audited_transaction():
             stored = self.lock(keys)
             gone = [row for row in stored.values() if row.read_at < started]
-            pks = [row.pk for row in gone]
-            rows = self.model._default_manager.filter(pk__in=pks)
-            changes = [Change(None, row) for row in rows.order_by()]
-            rows.delete()
-            self.record_changes(changes, None, read_at)
+            self.queryset.filter(among("pk", [row.pk for row in gone])).delete()
+            self.record_changes([Change(None, row) for row in gone], None, read_at)
 
     def record_changes(
         self,
@@ -269,10 +301,11 @@ class Mirror:
         template = RemovedRow(table=self.table)
         insert_rows(template, ["key"], [(json.dumps(key),) for key in sorted(keys)])
         pks = [row.pk for row in self.lock(keys).values()]
-        self.model._default_manager.filter(pk__in=pks).delete()
+        self.queryset.filter(among("pk", pks)).delete()
 
     def key_of(self, row: Any) -> Key:
-        return tuple(getattr(row, name) for name in self.key)
+        key = self.get_key(row)
+        return key if len(self.key) > 1 else (key,)
 
 
 def fits(key: tuple[Any, ...], limits: Sequence[int | None]) -> bool:
@@ -284,11 +317,17 @@ def fits(key: tuple[Any, ...], limits: Sequence[int | None]) -> bool:
 
 def clip_values(row: Model) -> None:
     """Cut values longer than documented: one of them must not stop a sync."""
-    for field in row._meta.concrete_fields:
-        limit = getattr(field, "max_length", None)
-        value = getattr(row, field.attname)
-        if limit and isinstance(value, str) and len(value) > limit:
-            setattr(row, field.attname, value[: limit - len(CUT)] + CUT)
+    for name, limit in length_limits(type(row)):
+        value = getattr(row, name)
+        if isinstance(value, str) and len(value) > limit:
+            setattr(row, name, value[: limit - len(CUT)] + CUT)
+
+
+@cache
+def length_limits(model: type[Model]) -> list[tuple[str, int]]:
+    fields = model._meta.concrete_fields
+    limited = [(field.attname, getattr(field, "max_length", None)) for field in fields]
+    return [(name, limit) for name, limit in limited if limit]
 
 
 @cache

@@ -16,6 +16,7 @@ from tests.bench import (
     intake,
     page,
     ratelimit,
+    sync,
 )
 from tests.bench.goals import Report
 from tests.bench.peers import BIND_PEERS
@@ -57,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
         latency=0,
         says="events in the largest of three trails",
     )
+    add(commands, "sync", n=20_000, conc=1, latency=0, says="simulated devices")
     add(commands, "page", n=100_000, conc=1, latency=0, says="the most devices")
     return parser
 
@@ -118,6 +120,8 @@ def measure(stage: Stage, asked: argparse.Namespace) -> Report:
             return intake.run(
                 stage, n=asked.n, rounds=asked.rounds, latency_ms=asked.latency_ms
             )
+        case "sync":
+            return sync.run(stage, rounds=asked.rounds, latency_ms=asked.latency_ms)
         case _:
             return freeze.run(stage, n=asked.n, task_speed=asked.task_speed, **common)
 

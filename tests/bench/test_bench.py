@@ -20,6 +20,7 @@ from tests.bench import (
     page,
     page_probe,
     ratelimit,
+    sync,
     trail,
     trail_probe,
 )
@@ -106,6 +107,15 @@ def test_input(stage: Any) -> None:
     report = intake.run(stage, n=60, rounds=1, latency_ms=1)
     recorded = {way: rounds[0][1] for way, rounds in report.figures["ways"].items()}
     assert recorded == dict.fromkeys(intake.WAYS, 60)
+    assert report.control_fails
+
+
+def test_sync(stage: Any) -> None:
+    report = sync.run(stage, rounds=1, latency_ms=0)
+    found = said(report, "seconds", "rows")
+    assert found["rows"] > 500
+    assert found["seconds"].keys() == set(sync.WAYS)
+    # Few rows: each sync needs much more than the goal.
     assert report.control_fails
 
 

@@ -65,6 +65,25 @@ def test_renamed_spaces_and_products_are_renamed(inventory: Cloud) -> None:
     assert Product.objects.get(pk=product).name == "Renamed-too"
 
 
+def test_a_sync_writes_only_what_changed(inventory: Cloud) -> None:
+    changed, tagged = inventory.known_ids["online"], inventory.free(1)[0]
+    tags = Device.objects.get(pk=tagged).tags
+    # A row that is written gets its search text again.
+    Device.objects.update(search_text="as before")
+    Device.objects.filter(pk=tagged).update(tags=[["floor", "2"]])
+    Binding.objects.update(read_at=timezone.now() - timedelta(hours=1))
+    inventory.call("PATCH", f"devices/{changed}", json={"description": "new"})
+    started = timezone.now()
+    assert sync_again()
+    written = Device.objects.exclude(search_text="as before")
+    assert {row.pk for row in written} == {changed, tagged}
+    assert Device.objects.get(pk=changed).description == "new"
+    assert Device.objects.get(pk=tagged).tags == tags
+    # The others are as they were, at the time of this sync.
+    for model in (Space, Product, Device, Policy, Binding):
+        assert not model.objects.filter(read_at__lt=started).exists(), model
+
+
 def test_a_deleted_policy_loses_its_bindings(inventory: Cloud) -> None:
     policy = inventory.known_ids["policy"]
     assert Binding.objects.filter(policy=policy).exists()

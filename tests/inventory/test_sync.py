@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -107,6 +107,31 @@ def test_a_sync_does_not_overwrite_newer_rows(inventory: Cloud) -> None:
     )
     Devices().store([older])
     assert Device.objects.get(pk=device).status == "FROZEN"
+
+
+def test_an_unchanged_row_is_known_from_its_newest_read(inventory: Cloud) -> None:
+    now = timezone.now()
+    older, newer = now - timedelta(seconds=1), now + timedelta(seconds=1)
+    first, second = Device.objects.all()[:2]
+    Devices().store([read_again(first, newer), read_again(second, now)])
+    # Neither an equal nor another value of an earlier read counts.
+    Devices().store([read_again(first, now), read_again(second, older)])
+    Devices().store([read_again(first, now, "X"), read_again(second, older, "X")])
+    stored = Device.objects.in_bulk([first.pk, second.pk])
+    assert stored[first.pk].read_at == newer
+    assert stored[second.pk].read_at == now
+    assert stored[first.pk].status == first.status
+    assert stored[second.pk].status == second.status
+    # The row of a later read does.
+    Devices().store([read_again(second, newer, "X")])
+    assert Device.objects.get(pk=second.pk).status == "X"
+
+
+def read_again(row: Device, read_at: datetime, status: str = "") -> Any:
+    """Return a row as a listing yields it."""
+    values = (getattr(row, name) for name in Devices.names)
+    found = Devices.row(*values, read_at)
+    return found._replace(status=status or row.status)
 
 
 def test_an_earlier_read_stores_no_row_that_an_operation_removed_meanwhile(
