@@ -332,9 +332,11 @@ def test_an_unreachable_iotda_is_shown_and_recorded(
 def test_a_rejection_of_the_first_call_stops_the_rest(
     policyadmin: Client, inventory: Cloud, status: int, code: str
 ) -> None:
-    inventory.fault(
-        "BindDevicePolicy", "status", status=status, error_code=code, error_msg="No."
-    )
+    answer = {"status": status, "error_code": code, "error_msg": "No."}
+    inventory.fault("BindDevicePolicy", "status", **answer)
+    if status == 404:
+        # Without this, it may be the answer about another policy.
+        inventory.fault("ShowDevicePolicy", "status", **answer)
     ids = [f"d{n}" for n in range(45)]
     bind(policyadmin, inventory, pasted="\n".join(ids))
     run_workers()
