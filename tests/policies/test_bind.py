@@ -332,7 +332,7 @@ def test_an_unreachable_iotda_is_shown_and_recorded(
 def test_a_rejection_of_the_first_call_stops_the_rest(
     policyadmin: Client, inventory: Cloud, status: int, code: str
 ) -> None:
-    answer = {"status": status, "error_code": code, "error_msg": "No."}
+    answer: Any = {"status": status, "error_code": code, "error_msg": "No."}
     inventory.fault("BindDevicePolicy", "status", **answer)
     if status == 404:
         # Without this, it may be the answer about another policy.
