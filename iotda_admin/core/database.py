@@ -101,7 +101,7 @@ def brief_transaction(seconds: float) -> Iterator[None]:
     """
     milliseconds = round(1000 * seconds)
     if connection.vendor == "postgresql":
-        with transaction.atomic(durable=True):
+        with transaction.atomic():
             set_option(f"SET LOCAL lock_timeout = {milliseconds}")
             yield
         return
@@ -109,7 +109,7 @@ def brief_transaction(seconds: float) -> Iterator[None]:
     set_option(f"PRAGMA busy_timeout = {milliseconds}")
     try:
         # It waits here and nowhere else: it begins with the lock of the one writer.
-        with transaction.atomic(durable=True):
+        with transaction.atomic():
             yield
     finally:
         set_option(f"PRAGMA busy_timeout = {usual}")
