@@ -69,7 +69,8 @@ class PasswordToken(AuthBase):
             "identity": {"methods": ["password"], "password": {"user": person}},
             "scope": {"project": {"id": project_id}},
         }
-        self._request = Request("POST", url, json={"auth": login})
+        headers = {"Accept-Encoding": "gzip", "User-Agent": "iotda-admin"}
+        self._request = Request("POST", url, headers=headers, json={"auth": login})
         self._deadline = deadline
         self._transport = Transport(
             pool_size=1,

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from http.client import HTTPException
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any, TypedDict
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
 from requests import PreparedRequest
-from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Retry, Timeout
 from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProxyError
+from urllib3.util import make_headers
 from urllib3.util.ssl_ import create_urllib3_context
 
 from .sockets import TimedConnection, TimedTLS, current_budget
@@ -49,6 +49,8 @@ WIRE_ERRORS = (
     TooLarge,
     ProxyFailure,
 )
+# Send once, and follow no redirect: it would take the body and the token elsewhere.
+ONCE = Retry(False, redirect=False)
 # How http.client says that a proxy refuses a tunnel.
 TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")
 
@@ -86,11 +88,6 @@ class _TLSPool(HTTPSConnectionPool):
 _POOLS = {"http": _Pool, "https": _TLSPool}
 
 
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Never follow: requests would send body and X-Auth-Token to another host."""
-
-
 @cache
 def _tls_context(*ca_bundles: str) -> ssl.SSLContext:
     """Return one context for these bundles: parsing one takes about 20 ms."""
@@ -101,25 +98,22 @@ def _tls_context(*ca_bundles: str) -> ssl.SSLContext:
     return context
 
 
-class _Adapter(HTTPAdapter):
-    """urllib3's pools with our connections in them."""
-
-    def __init__(self, pool_size: int, ca_bundle: str) -> None:
-        self._tls = _tls_context(DEFAULT_CA_BUNDLE_PATH, ca_bundle)
-        super().__init__(pool_maxsize=pool_size, max_retries=0, pool_block=True)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=self._tls, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, ssl_context=self._tls, **kwargs)
-        manager.pool_classes_by_scheme = _POOLS
-        return manager
-
-    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Rely on the context; requests would parse the bundle for each connection."""
-        conn.cert_reqs = "CERT_REQUIRED"
+def _pool_manager(pool_size: int, proxy: str, ca_bundle: str) -> PoolManager:
+    """Return urllib3's pools with our connections in them."""
+    options: dict[str, Any] = {
+        "maxsize": pool_size,
+        "block": True,
+        "ssl_context": _tls_context(DEFAULT_CA_BUNDLE_PATH, ca_bundle),
+        "cert_reqs": "CERT_REQUIRED",
+    }
+    manager = PoolManager(**options)
+    if proxy:
+        parts = urlsplit(proxy)
+        person = unquote(f"{parts.username or ''}:{parts.password or ''}")
+        named = make_headers(proxy_basic_auth=person) if parts.username else {}
+        manager = ProxyManager(proxy, proxy_headers=named, **options)
+    manager.pool_classes_by_scheme = _POOLS
+    return manager
 
 
 class Connecting(TypedDict, total=False):
@@ -146,41 +140,55 @@ class Transport:
         self._connect_timeout = connect_timeout
         # An empty pool blocks without a time limit, so a thread takes a slot first.
         self._slots = threading.BoundedSemaphore(pool_size)
-        self._session = _Session()
-        self._session.trust_env = False
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.proxies = {"all": proxy}
         host = urlsplit(proxy).netloc.rpartition("@")[2]  # without its password
         self._proxy = f"the proxy {host}" if host else "a proxy"
-        adapter = _Adapter(pool_size, ca_bundle)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        self._manager = _pool_manager(pool_size, proxy, ca_bundle)
 
     def send(self, request: requests.Request) -> Response:
         """Sign and send a request within the thread's budget.
 
         To sign it may fetch a token from IAM. Raises one of WIRE_ERRORS.
         """
-        prepared = self._session.prepare_request(request)
+        prepared = request.prepare()
         if not self._slots.acquire(timeout=current_budget().left()):
             raise NoFreeConnection("all connections are busy")
         try:
-            response = self._session.send(
-                prepared,
-                stream=True,
-                timeout=(self._connect_timeout, current_budget().left()),
-                allow_redirects=False,
-            )
+            response = self._open(prepared)
             with response:
                 body = self._masked(_read(response), prepared)
-        except requests.exceptions.ProxyError as exc:
+        except ProxyError as exc:
             refused = TUNNEL_REFUSED.search(str(exc))
             raise self._proxy_failure(int(refused[1]) if refused else None) from None
         finally:
             self._slots.release()
-        if response.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-            raise self._proxy_failure(response.status_code)
-        return Response(response.status_code, response.headers, body, prepared)
+        if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            raise self._proxy_failure(response.status)
+        return Response(response.status, response.headers, body, prepared)
+
+    def _open(self, request: PreparedRequest) -> BaseHTTPResponse:
+        """Send the request, and return the response before its body.
+
+        This is what requests does, without its sessions: they take as long as urllib3.
+        """
+        url = str(request.url)
+        parts = urlsplit(url)
+        pool = self._manager.connection_from_host(
+            parts.hostname, parts.port, parts.scheme
+        )
+        # A proxy of plain HTTP gets the whole address.
+        whole = isinstance(self._manager, ProxyManager) and parts.scheme == "http"
+        return pool.urlopen(
+            str(request.method),
+            url if whole else request.path_url,
+            request.body,
+            dict(request.headers.items()),
+            retries=ONCE,
+            redirect=False,
+            assert_same_host=False,
+            timeout=Timeout(self._connect_timeout, current_budget().left()),
+            preload_content=False,
+            decode_content=False,
+        )
 
     def _proxy_failure(self, status: int | None) -> ProxyFailure:
         match status:
@@ -200,13 +208,13 @@ class Transport:
         return body
 
     def close(self) -> None:
-        self._session.close()
+        self._manager.clear()
 
 
-def _read(response: requests.Response) -> bytes:
+def _read(response: BaseHTTPResponse) -> bytes:
     body = bytearray()
     # Decode in small pieces: a few kB of gzip can expand to gigabytes.
-    for piece in response.raw.stream(PIECE, decode_content=True):
+    for piece in response.stream(PIECE, decode_content=True):
         body += piece
         if len(body) > BODY_LIMIT:
             raise TooLarge
