@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from django.conf import settings
@@ -18,6 +18,7 @@ from iotda_admin.core.ids import is_id
 from iotda_admin.inventory.drift import Drift
 from iotda_admin.inventory.mirror import Change, Mirror, batched_listing
 from iotda_admin.iotda import (
+    LISTED_TEXTS,
     BadResponse,
     Client,
     DeviceInfo,
@@ -76,24 +77,18 @@ class Products(Mirror):
             ]
 
 
-# The fields that IoTDA calls the same.
-SAME_NAMES = [
-    "device_id", "node_id", "status", "node_type", "gateway_id", "product_id", "product_name",
-    "app_id", "app_name", "fw_version", "sw_version", "description",
-]  # fmt: skip
-
-
 class Devices(Mirror):
     order = 3
     model = Device
     title = _("Devices")
     key = ["device_id"]
-    fields = [*SAME_NAMES[1:], "name", "tags"]
+    # As the client lists them: IoTDA calls the name device_name.
+    fields = [*LISTED_TEXTS[1:-1], "name", "tags"]
     compared = ["status"]
 
     def pages(self, client: Client) -> Iterator[list[Any]]:
-        for page in batched_listing(client.list_devices, attrgetter("device_id")):
-            yield [self.row(*values_of(device), read_at) for device, read_at in page]
+        for page in batched_listing(client.list_device_values, itemgetter(0)):
+            yield [self.row._make((*values, read_at)) for values, read_at in page]
 
     def drifts(self, changes: Sequence[Change]) -> list[Drift]:
         drifts = []
@@ -153,16 +148,9 @@ def find_device(client: Client, device_id: str) -> Device | None:
 
 def device_row(device: DeviceInfo, read_at: datetime) -> Device:
     """Return the unsaved row of a device that was requested at this time."""
-    return Device(**Devices.row(*values_of(device), read_at)._asdict())
-
-
-get_same_names = attrgetter(*SAME_NAMES, "device_name")
-
-
-def values_of(device: DeviceInfo) -> tuple[Any, ...]:
-    """Return the values of a row: its key and its fields."""
     tags = [[tag.tag_key, tag.tag_value] for tag in device.tags]
-    return (*get_same_names(device), tags)
+    values = [*attrgetter(*LISTED_TEXTS)(device), tags, read_at]
+    return Device(**Devices.row._make(values)._asdict())
 
 
 def copied(source: Any, names: Sequence[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ For 100,000 rows Django's bulk_create takes four times as long as insert_rows();
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import connection
@@ -64,6 +64,27 @@ def update_rows(
         cursor.executemany(sql, list(rows))
 
 
+def set_of_rows(
+    model: type[Model], name: str, keys: Mapping[Any, Sequence[str | int]]
+) -> None:
+    """Set a field to each of these values, for the rows with its primary keys."""
+    field: Field[Any, Any] = model._meta.get_field(name)  # type: ignore[assignment]
+    quote, pk = connection.ops.quote_name, model._meta.pk
+    listed, param = _listed(pk)
+    sql = (
+        f"UPDATE {quote(model._meta.db_table)} SET {quote(str(field.column))} = %s"  # noqa: S608
+        f" WHERE {quote(str(pk.column))} {listed}"
+    )
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            sql,
+            [
+                (field.get_db_prep_save(value, connection), param(some))
+                for value, some in keys.items()
+            ],
+        )
+
+
 def upsert_rows(
     rows: Sequence[Model], key: Sequence[str], update: Sequence[str] = ()
 ) -> set[tuple[Any, ...]]:
@@ -119,9 +140,13 @@ class Among(Lookup):
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
     ) -> tuple[str, tuple[Any, ...]]:
         column, params = self.process_lhs(compiler, connection)
-        if connection.vendor == "postgresql":
-            integers = isinstance(self.lhs.output_field, IntegerField)
-            kind = "bigint" if integers else "text"
-            return f"{column} = ANY(%s::{kind}[])", (*params, self.rhs)
-        listed = "SELECT value FROM json_each(%s)"
-        return f"{column} IN ({listed})", (*params, json.dumps(self.rhs))
+        listed, param = _listed(self.lhs.output_field)
+        return f"{column} {listed}", (*params, param(self.rhs))
+
+
+def _listed(field: Any) -> tuple[str, Callable[[Sequence[Any]], Any]]:
+    """Return the condition on a column after its name, and what makes its parameter."""
+    if connection.vendor == "postgresql":
+        kind = "bigint" if isinstance(field, IntegerField) else "text"
+        return f"= ANY(%s::{kind}[])", list
+    return "IN (SELECT value FROM json_each(%s))", json.dumps

