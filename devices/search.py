@@ -1,26 +1,67 @@
 """Finds devices by what a user types: words, an ID, an ID that was not synced yet."""
 
 import re
+from dataclasses import dataclass
 
+from django.db import connection
 from django.db.models import Q, QuerySet
 
 from devices.models import Device
+from devices.search_index import in_search_index, index_finds_at_most, index_query
 from devices.sync import read_device
 from iotda_admin.access.scope import AnyUser, in_scope
-from iotda_admin.core.search_text import rows_with_words
+from iotda_admin.core.search_text import has_words, readings
 from iotda_admin.core.tidy import tidy
 from iotda_admin.iotda import IotdaError
 from iotda_admin.rate.page_reads import page_client
 
+# So many devices are found by the index and sorted; of more, the list is read in order
+# until a page is full.
+FEW = 10_000
+# The devices that show which trigrams are frequent.
+SAMPLE = 200
 # Words of names rarely have digits or signs; while one is typed, IoTDA is not asked.
 WHOLE_ID = re.compile(r"(?=.*[0-9_-])[A-Za-z0-9_-]{6,128}")
 
 
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """The devices that a search found, and whether they are few enough to be sorted."""
+
+    rows: QuerySet[Device]
+    few: bool
+
+
 def devices_matching(devices: QuerySet[Device], text: str) -> QuerySet[Device]:
     """Match the words of a name or ID; a whole ID finds only its device."""
+    return search_devices(devices, text).rows
+
+
+def search_devices(devices: QuerySet[Device], text: str) -> Matches:
+    """Return the device that a whole ID names, or those with all words of the text."""
     whole = tidy(text)
     exact = devices.filter(Q(device_id=whole) | Q(node_id=whole))
-    return exact if whole and exact.exists() else rows_with_words(devices, text)
+    if whole and exact.exists():
+        return Matches(exact, few=True)
+    *as_typed, last = readings(text)
+    for words in as_typed:
+        found = with_words(devices, words)
+        if not found.few or found.rows.exists():
+            return found
+    return with_words(devices, last)
+
+
+def with_words(devices: QuerySet[Device], words: set[str]) -> Matches:
+    """Return the devices with these words, by the index if it finds few."""
+    rows = devices.filter(has_words(words))
+    if connection.vendor == "postgresql":
+        # Its planner estimates how many they are, and uses the index by itself.
+        return Matches(rows, few=rows.order_by()[: FEW + 1].count() <= FEW)
+    texts = Device.objects.order_by("pk").values_list("search_text", flat=True)
+    query = index_query(words, list(texts[:SAMPLE]))
+    if query and index_finds_at_most(query, FEW):
+        return Matches(rows.filter(in_search_index(query)), few=True)
+    return Matches(rows, few=False)
 
 
 def read_unknown_device(text: str, user: AnyUser) -> bool:

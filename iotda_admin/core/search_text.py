@@ -94,16 +94,20 @@ def search_text_fields(model: type[Model]) -> list[str]:
 
 
 def rows_with_words[M: Model](rows: QuerySet[M], text: str) -> QuerySet[M]:
-    """Return the rows that contain all words of the text.
+    """Return the rows that contain all words of the text."""
+    words, *others = readings(text)
+    found = rows.filter(has_words(words))
+    return rows.filter(has_words(others[0])) if others and not found.exists() else found
+
+
+def readings(text: str) -> list[set[str]]:
+    """Return the words of a text, and then those to search for if nothing has them.
 
     Quotes, brackets and commas around a word count only if a row has them too.
     """
     words = set(normalize_text(text).split())
     bare = {tidy(word) for word in words} - {""}
-    found = rows.filter(has_words(words))
-    if bare in (words, set()) or found.exists():
-        return found
-    return rows.filter(has_words(bare))
+    return [words] if bare in (words, set()) else [words, bare]
 
 
 def has_words(words: Iterable[str]) -> Q:

@@ -154,8 +154,9 @@ def restore_postgresql(path: Path) -> None:
         raise MaintenanceError(
             "The database is not empty. Create an empty one, and set DATABASE_URL to it."
         )
+    # An extension that an admin had created there has a comment that is theirs.
     options = ["--single-transaction", "--exit-on-error", "--no-owner", "--no-acl"]
-    run_client("pg_restore", [*options, str(path)])
+    run_client("pg_restore", [*options, "--no-comments", str(path)])
 
 
 def run_client(program: str, options: Sequence[str]) -> None:

@@ -124,4 +124,14 @@ def highest_ids(source: Any) -> dict[str, int]:
 def unknown_tables(source: Any) -> list[str]:
     """Return the tables of the source that belong to no app of this version."""
     known = {*map(table_name, stored_tables()), "django_migrations"}
-    return sorted(set(source.introspection.table_names()) - known)
+    return sorted(tables_of_rows(source) - known)
+
+
+def tables_of_rows(database: Any) -> set[str]:
+    """Return the tables of a database without SQLite's index for the search of devices."""
+    tables = set(database.introspection.table_names())
+    if database.vendor == "sqlite":
+        with database.cursor() as cursor:
+            cursor.execute("SELECT name FROM pragma_table_list WHERE type = 'table'")
+            tables &= {name for (name,) in cursor.fetchall()}
+    return tables

@@ -17,6 +17,7 @@ from iotda_admin.maintenance.source import (
     open_source,
     stored_tables,
     table_name,
+    tables_of_rows,
     unchanged_snapshot,
 )
 from tests.cloud import Cloud
@@ -79,7 +80,7 @@ def run(path: Path, sql: str) -> list[tuple[Any, ...]]:
 
 
 def test_every_stored_table_is_moved(db: None) -> None:
-    tables = set(connection.introspection.table_names()) - {"django_migrations"}
+    tables = tables_of_rows(connection) - {"django_migrations"}
     assert tables ^ set(map(table_name, stored_tables())) == set()
 
 
