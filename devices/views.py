@@ -24,6 +24,7 @@ from iotda_admin.access.scope import (
     in_scope,
     user_spaces,
 )
+from iotda_admin.core.concurrency import limit_concurrency
 from iotda_admin.core.http import render, wants_fragment
 from iotda_admin.core.pagination import paginate
 from iotda_admin.inventory.drift import drift_history
@@ -77,6 +78,7 @@ def devices(request: HttpRequest) -> HttpResponse:
     return render(request, "devices/devices.html", context, part="list")
 
 
+@limit_concurrency("iotda reads")
 @require_safe
 def device(request: HttpRequest, device_id: str) -> HttpResponse:
     """Read the device from IoTDA; if that fails, show the inventory's row and say so."""

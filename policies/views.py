@@ -18,6 +18,7 @@ from devices.models import Device, Space
 from iotda_admin.access.actor import actor_of
 from iotda_admin.access.kept_forms import keeps_form
 from iotda_admin.access.scope import AnyUser, can_see_space, in_scope, user_spaces
+from iotda_admin.core.concurrency import limit_concurrency
 from iotda_admin.core.http import render
 from iotda_admin.core.id_import import list_as_text
 from iotda_admin.core.ids import is_id
@@ -69,6 +70,7 @@ def names_of_spaces() -> dict[str, str]:
     return dict(Space.objects.values_list("app_id", "name"))
 
 
+@limit_concurrency("iotda reads")
 @require_safe
 def policy(request: HttpRequest, policy_id: str) -> HttpResponse:
     """Read the policy from IoTDA; if that fails, show the inventory's row and say so."""

@@ -17,7 +17,7 @@ os.environ.update(
     LOG_LEVEL=os.environ.get("TEST_LOG_LEVEL", "error"),
 )
 from iotda_admin.settings import *  # noqa: F403 - a settings module
-from iotda_admin.settings import DATA_DIR, DATABASES
+from iotda_admin.settings import DATA_DIR, DATABASES, ROOT_URLCONF
 
 if "sqlite3" in str(DATABASES["default"]["ENGINE"]):
     # A file, not memory: the live server, the worker and the test are different connections.
@@ -26,6 +26,7 @@ if "sqlite3" in str(DATABASES["default"]["ENGINE"]):
         DATABASES["default"]["OPTIONS"]["timeout"] = int(
             os.environ["TEST_LOCK_SECONDS"]
         )
+ROOT_URLCONF = os.environ.get("TEST_ROOT_URLCONF", ROOT_URLCONF)
 # Argon2 costs a tenth of a second for each user of each test.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {

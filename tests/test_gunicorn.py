@@ -1,5 +1,7 @@
 """What gunicorn does with our settings, before the product sees a request."""
 
+import os
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -11,8 +13,13 @@ import pytest
 import requests
 
 from iotda_admin.core import gunicorn_worker
-from iotda_admin.core.gunicorn_worker import HEAD_SECONDS, BoundedReader
+from iotda_admin.core.gunicorn_worker import (
+    HEAD_SECONDS,
+    WAITING_FOR_EACH,
+    BoundedReader,
+)
 from tests.cloud import Cloud
+from tests.held_site import GATE
 from tests.operations.deployment import Deployment
 
 HTTPS = {"X-Forwarded-Proto": "https"}
@@ -51,21 +58,25 @@ def test_headers_of_a_proxy_count_only_behind_a_proxy(deployment: Deployment) ->
     assert status(f"{base}/devices/", {}) == 301
 
 
-def test_slow_clients_hold_no_thread(deployment: Deployment) -> None:
-    """Twelve clients send the head of a request byte by byte; there are four threads."""
+POST_HEAD = (
+    b"POST /accounts/login/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("begun", [b"", POST_HEAD])
+def test_slow_clients_hold_no_thread(deployment: Deployment, begun: bytes) -> None:
+    """Twelve clients send a head or a body byte by byte; there are four threads."""
     base = deployment.start_web()
-    host, port = urlsplit(base).hostname, urlsplit(base).port
     with ExitStack() as stack:
-        slow = [
-            stack.enter_context(socket.create_connection((host, port)))
-            for _ in range(12)
-        ]
-        for byte in b"GET / HTTP/1.1":
+        slow = [stack.enter_context(connected(base)) for _ in range(12)]
+        for client in slow:
+            client.sendall(begun)
+        for byte in b"GET / HT":
             for client in slow:
                 client.sendall(bytes([byte]))
         began = time.monotonic()
-        for _ in range(3):
-            assert status(f"{base}/healthz", {}) == 200
+        for path in ("/healthz", "/accounts/login/", "/healthz"):
+            assert status(f"{base}{path}", HTTPS) in (200, 301)
         assert time.monotonic() - began < HEAD_SECONDS
         # They are not waited for longer.
         for client in slow:
@@ -73,13 +84,76 @@ def test_slow_clients_hold_no_thread(deployment: Deployment) -> None:
             assert client.recv(1000) == b""
 
 
+def test_clients_that_do_not_close_hold_up_nobody(deployment: Deployment) -> None:
+    base = deployment.start_web()
+    with ExitStack() as stack:
+        lazy = [stack.enter_context(connected(base)) for _ in range(12)]
+        for client in lazy:
+            client.sendall(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.0 200")
+        began = time.monotonic()
+        assert status(f"{base}/healthz", {}) == 200
+        assert time.monotonic() - began < HEAD_SECONDS
+        for client in lazy:
+            client.settimeout(2 * HEAD_SECONDS)
+            while client.recv(4096):
+                pass
+
+
+def test_a_client_may_ask_before_it_sends_the_body(deployment: Deployment) -> None:
+    with connected(deployment.start_web()) as client:
+        client.sendall(
+            POST_HEAD.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+        )
+        assert client.recv(4096).startswith(b"HTTP/1.1 100 ")
+
+
+def test_a_limited_view_leaves_threads_and_connections_free(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    """One of four threads serves it, 16 requests wait, one more is refused."""
+    os.mkfifo(tmp_path / GATE)
+    deployment.env |= {
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "TEST_ROOT_URLCONF": "tests.held_site",
+    }
+    base = deployment.start_web()
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(connected(base)) for _ in range(WAITING_FOR_EACH + 2)
+        ]
+        for client in clients:
+            client.sendall(b"GET /held/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        refused = first_answer(clients)
+        assert b" 503 " in refused
+        assert b"Nothing was changed." in refused
+        assert status(f"{base}/healthz", {}) == 200
+        while clients:
+            (tmp_path / GATE).open("wb").close()
+            assert first_answer(clients).endswith(b"passed")
+
+
+def first_answer(clients: list[socket.socket]) -> bytes:
+    """Return the next answer, and take its client off the list."""
+    ready, _, _ = select.select(clients, [], [], 60)
+    clients.remove(ready[0])
+    answer = b""
+    while not answer.endswith((b"passed", b"</html>\n")):
+        answer += ready[0].recv(4096)
+    return answer
+
+
+def connected(base: str) -> socket.socket:
+    address = urlsplit(base)
+    return socket.create_connection((address.hostname, address.port), timeout=60)
+
+
 def test_a_connection_is_kept_for_several_requests_in_pieces(
     deployment: Deployment,
 ) -> None:
     base = deployment.start_web()
-    address = (urlsplit(base).hostname, urlsplit(base).port)
     request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with socket.create_connection(address, timeout=10) as client:
+    with connected(base) as client:
         for middle in (0, 5, len(request) - 2):
             for part in filter(None, (request[:middle], request[middle:])):
                 client.sendall(part)

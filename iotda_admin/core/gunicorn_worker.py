@@ -1,13 +1,20 @@
-"""The worker of gunicorn, which gives no thread to a client that sends slowly.
+"""The worker of gunicorn, which keeps threads free.
 
 Gunicorn's own worker reads the head of a request in a thread, without a limit of time: as
 many slow clients as there are threads stop the site. Its ``timeout`` does not end them.
+And after each answer its main loop waits up to 2 s for the client to close the connection.
+This one waits for clients without a thread and without a pause of the main loop, and lets
+the requests to some views wait until few enough of them are being served.
 """
 
 import errno
+import re
 import socket
 import struct
 import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from selectors import EVENT_READ
 from typing import Any
@@ -18,10 +25,33 @@ from gunicorn.workers.gthread import (  # type: ignore[import-untyped]
     ThreadWorker,
 )
 
-# The head of a request has to arrive within this time, however many pieces it comes in.
+from iotda_admin.core.concurrency import group_of_target, requests_at_once
+
+# The head and a short body have to arrive within this time, in however many pieces. As
+# long may a client take to close a connection.
 HEAD_SECONDS = 10.0
-# A longer one goes to the parser, which knows the limits.
+# A longer head goes to the parser, which knows the limits. A longer body is read in a
+# thread.
 HEAD_BYTES = 65_536
+REQUEST_LINE = re.compile(rb"[A-Z]+ (\S+) HTTP/")
+BODY_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,5})[ \t]*\r\n", re.I)
+EXPECT = re.compile(rb"\r\nexpect:", re.I)
+# So many requests to a group of views wait for each that is served.
+WAITING_FOR_EACH = 16
+BUSY_PAGE = b"""<!doctype html>
+<html lang="en"><title>IoTDA Admin is busy</title>
+<h1>IoTDA Admin is busy</h1>
+<p>Too many requests to this page are waiting. Nothing was changed.
+Try again in 5 seconds.</p></html>
+"""
+BUSY = b"""HTTP/1.1 503 Service Unavailable\r
+Content-Type: text/html; charset=utf-8\r
+Content-Length: %d\r
+Retry-After: 5\r
+Cache-Control: no-store\r
+Connection: close\r
+\r
+%s""" % (len(BUSY_PAGE), BUSY_PAGE)
 # A body may pause for this long in all, and then has to arrive at this rate.
 BODY_SECONDS = 20.0
 BYTES_PER_SECOND = 20_000
@@ -57,8 +87,58 @@ class BoundedReader:
         return getattr(self.connection, name)
 
 
+def is_complete(data: bytes) -> bool:
+    """Return whether a thread would not wait for the head or a short body."""
+    head, end, body = data.partition(b"\r\n\r\n")
+    if not end or EXPECT.search(head):
+        return bool(end)
+    length = BODY_LENGTH.search(head + b"\r\n")
+    return length is None or len(body) >= int(length[1])
+
+
+def received(client: socket.socket) -> bytes | None:
+    """Return what has arrived: nothing at the end or after an error, None for no data."""
+    try:
+        return client.recv(HEAD_BYTES)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
+
+
+class Group:
+    """The requests to the views of a group; used in the main loop only."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.served = limit, 0
+        self.waiting = deque[Any]()
+
+    @property
+    def full(self) -> bool:
+        return len(self.waiting) >= WAITING_FOR_EACH * self.limit
+
+
+class Connection(TConn):  # type: ignore[misc]
+    """A connection that is not closed before its client has read the answer."""
+
+    def __init__(self, worker: "BufferingWorker", *address: Any) -> None:
+        super().__init__(worker.cfg, *address)
+        self.worker, self.group = worker, None
+        self.head = b""
+
+    def close(self, graceful: bool = False) -> None:
+        if graceful:
+            self.worker.await_close(self)
+        else:
+            super().close()
+
+
 class BufferingWorker(ThreadWorker):  # type: ignore[misc]
-    """Collects the head of each request in the main loop, and then uses a thread."""
+    """Collects the start of each request in the main loop, and then uses a thread."""
+
+    def init_process(self) -> None:
+        self.groups: dict[str, Group] = {}
+        super().init_process()
 
     def accept(self, listener: socket.socket) -> None:
         try:
@@ -71,17 +151,45 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0)
         )
         self.nr_conns += 1
-        conn = TConn(self.cfg, client, address, listener.getsockname())
+        conn = Connection(self, client, address, listener.getsockname())
         conn.parser = http.get_parser(self.cfg, BoundedReader(client), address)
         self.await_head(conn)
 
-    def await_head(self, conn: Any) -> None:
-        conn.head = b""
+    def await_data(self, conn: Any, callback: Callable[..., None]) -> None:
         conn.sock.setblocking(False)
         conn.timeout = time.monotonic() + HEAD_SECONDS
         self.pending_conns.append(conn)
-        callback = partial(self.on_pending_socket_readable, conn)
-        self.poller.register(conn.sock, EVENT_READ, callback)
+        self.poller.register(conn.sock, EVENT_READ, partial(callback, conn))
+
+    def end_wait(self, conn: Any) -> None:
+        self.poller.unregister(conn.sock)
+        self.pending_conns.remove(conn)
+
+    def drop(self, conn: Any) -> None:
+        self.nr_conns -= 1
+        conn.close()
+
+    def await_head(self, conn: Any) -> None:
+        conn.head = b""
+        self.await_data(conn, self.on_pending_socket_readable)
+
+    def await_close(self, conn: Any) -> None:
+        """Close a connection of which the requests are answered when its client has.
+
+        Closed at once, it could lose the end of the answer.
+        """
+        self.nr_conns += 1  # gunicorn no longer counts it
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.drop(conn)
+        else:
+            self.await_data(conn, self.on_closing_socket_readable)
+
+    def on_closing_socket_readable(self, conn: Any, client: socket.socket) -> None:
+        if received(client) == b"":
+            self.end_wait(conn)
+            self.drop(conn)
 
     def on_client_socket_readable(self, conn: Any, client: socket.socket) -> None:
         """Collect the head of the next request of a kept connection."""
@@ -90,23 +198,57 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self.await_head(conn)
 
     def on_pending_socket_readable(self, conn: Any, client: socket.socket) -> None:
-        try:
-            data = client.recv(HEAD_BYTES)
-        except BlockingIOError:
+        data = received(client)
+        conn.head += data or b""
+        if data != b"" and len(conn.head) < HEAD_BYTES and not is_complete(conn.head):
             return
-        except OSError:
-            data = b""
-        conn.head += data
-        incomplete = b"\r\n\r\n" not in conn.head and len(conn.head) < HEAD_BYTES
-        if data and incomplete:
-            return
-        self.poller.unregister(client)
-        self.pending_conns.remove(conn)
+        self.end_wait(conn)
         if not data:
-            self.nr_conns -= 1
-            conn.close()
+            self.drop(conn)
             return
         conn.data_ready = True
         conn.parser.unreader.unread(conn.head)
         conn.parser.unreader.sock.begin()
         self.enqueue_req(conn)
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Give a request its thread, or a place in the queue of its group."""
+        group = self.group_of(conn.parser.unreader.buf.getvalue())
+        if group and group.served >= group.limit:
+            if group.full:
+                self.refuse(conn)
+            else:
+                group.waiting.append(conn)
+            return
+        self.begin(conn, group)
+
+    def begin(self, conn: Any, group: Group | None) -> None:
+        if group:
+            group.served += 1
+        conn.group = group
+        super().enqueue_req(conn)
+
+    def refuse(self, conn: Any) -> None:
+        conn.sock.setblocking(False)
+        with suppress(OSError):
+            conn.sock.send(BUSY)
+        self.nr_conns -= 1
+        conn.close(graceful=True)
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        group, conn.group = conn.group, None
+        # The next request on this connection may have arrived, and is queued here.
+        super().finish_request(conn, fs)
+        if group:
+            group.served -= 1
+            if group.waiting:
+                self.begin(group.waiting.popleft(), group)
+
+    def group_of(self, head: bytes) -> Group | None:
+        line = REQUEST_LINE.match(head[: self.cfg.limit_request_line])
+        name = group_of_target(line[1].decode("latin-1")) if line else ""
+        if not name:
+            return None
+        if name not in self.groups:
+            self.groups[name] = Group(requests_at_once(name, self.cfg.threads))
+        return self.groups[name]
