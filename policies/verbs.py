@@ -11,7 +11,6 @@ from math import inf
 from time import monotonic
 from typing import Any, ClassVar, cast
 
-from django.conf import settings
 from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -23,6 +22,7 @@ from iotda_admin.core.ids import Lookup
 from iotda_admin.inventory.mirror import Change
 from iotda_admin.iotda import (
     BIND_LIMIT,
+    BindResult,
     Client,
     IotdaError,
     PolicyTargetType,
@@ -51,6 +51,8 @@ from policies.targets import bindings_of, devices_of, known_targets, other_space
 
 log = logging.getLogger(__name__)
 
+# How long the targets of a policy, which may be very many, are listed for one refusal.
+LISTING_SECONDS = 10.0
 UPSERT_BINDING = """
     INSERT INTO policies_binding (policy_id, target_type, target_id, read_at)
     VALUES (%s, %s, %s, %s)
@@ -201,10 +203,8 @@ class PolicyVerb(PolicyOptions, Verb):
 
     def send(self, client: Client, request: VerbRequest) -> VerbAnswer:
         operation, ids = request.operation, request.ids
-        call = client.bind_device_policy if self.bound else client.unbind_device_policy
-        target_type = cast(PolicyTargetType, operation.target_type)
         try:
-            answer = call(operation.policy_id, target_type, ids)
+            answer = self.call(client, request)
         except Rejected as error:
             # One of several targets may be the cause: they are sent again one by one.
             if len(ids) == 1 or error.status == 404:
@@ -221,16 +221,38 @@ class PolicyVerb(PolicyOptions, Verb):
         outcomes |= self.find_already(client, request, outcomes)
         return VerbAnswer(outcomes, answer.status, answer.request_id)
 
+    def call(self, client: Client, request: VerbRequest) -> BindResult:
+        call = client.bind_device_policy if self.bound else client.unbind_device_policy
+        target_type = cast(PolicyTargetType, request.operation.target_type)
+        return call(request.operation.policy_id, target_type, request.ids)
+
     def agrees_with(
         self, client: Client, request: VerbRequest, error: Rejected, *, already: bool
     ) -> bool:
-        if error.status != 404:
-            return super().agrees_with(client, request, error, already=already)
-        # It says that the policy does not exist.
+        if error.status == 404:
+            return self.is_gone(client, request.operation.policy_id)
+        standing = self.read_twice(
+            client, request.operation, request.ids, seconds=LISTING_SECONDS
+        )
+        if standing.keys() >= set(request.ids):
+            return all(standing[id] == already for id in request.ids)
+        return self.is_refused_again(client, request, error)
+
+    def is_gone(self, client: Client, policy_id: str) -> bool:
         try:
-            client.show_device_policy(request.operation.policy_id)
+            client.show_device_policy(policy_id)
+        except Rejected as error:
+            return error.status == 404
+        return False
+
+    def is_refused_again(
+        self, client: Client, request: VerbRequest, error: Rejected
+    ) -> bool:
+        """Send a refused request again: the policy has too many targets to list."""
+        try:
+            self.call(client, request)
         except Rejected as second:
-            return second.status == 404
+            return (second.status, second.code) == (error.status, error.code)
         return False
 
     def find_already(
@@ -255,7 +277,7 @@ class PolicyVerb(PolicyOptions, Verb):
             return {}
         with suppress(IotdaError):
             standing = self.read_twice(
-                client, request.operation, doubtful, seconds=settings.IOTDA_DEADLINE
+                client, request.operation, doubtful, seconds=LISTING_SECONDS
             )
             return {
                 id: replace(outcome, state=State.ALREADY)
@@ -297,7 +319,6 @@ class PolicyVerb(PolicyOptions, Verb):
                 if not missing:
                     break
                 if monotonic() > until:
-                    # A policy may have very many targets.
                     return dict.fromkeys(set(ids) - missing, self.bound)
         except IotdaError as error:
             # A policy that is gone is bound to nothing.

@@ -255,6 +255,24 @@ def test_a_refusal_of_another_change_does_not_hide_that_this_one_was_made(
     assert outcome_counts(operation) == {"ok": 1}
 
 
+@pytest.mark.parametrize(("times", "outcome"), [(1, "ok"), (2, "failed")])
+def test_a_refused_bind_of_a_policy_with_many_targets_is_sent_again(
+    record_operation: Record,
+    inventory: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+    times: int,
+    outcome: str,
+) -> None:
+    """Its targets take too long to list for each refusal."""
+    monkeypatch.setattr("policies.verbs.LISTING_SECONDS", 0)
+    inventory.fault("BindDevicePolicy", "status", **FULL, match={"times": times})
+    operation = record_operation("policy.bind", *inventory.free(1), policy="policy")
+    dispatch(operation, client())
+    assert len(inventory.journal("BindDevicePolicy")) == 2
+    reconcile_now()
+    assert outcome_counts(operation) == {outcome: 1}
+
+
 def test_a_freeze_is_not_already_done_because_another_one_was_refused(
     record_operation: Record, inventory: Cloud
 ) -> None:
