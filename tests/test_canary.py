@@ -176,11 +176,16 @@ def places(loud: Loud, pages: dict[str, str]) -> dict[str, str]:
     """Return all stored, displayed and logged text, and the command lines."""
     found = {f"page {path}": text for path, text in pages.items()}
     with closing(sqlite3.connect(loud.folder / "iotda-admin.sqlite3")) as database:
-        for row in database.iterdump():
-            table = row.split('"')[1] if '"' in row else ""
+        # Without the search index, which has its text in other tables.
+        tables = database.execute(
+            "select name from sqlite_master"
+            " where type = 'table' and sql not like 'create virtual table%'"
+        )
+        for (table,) in tables.fetchall():
             # Django keeps the key of a session there, and nobody is shown that table.
             if table != "django_session":
-                found[f"table {table}"] = found.get(f"table {table}", "") + row
+                rows = database.execute(f'select * from "{table}"').fetchall()
+                found[f"table {table}"] = str(rows)
     found["log"] = loud.log.read_text()
     found["processes"] = (
         b"\n".join(commands()).replace(b"\0", b" ").decode(errors="replace")

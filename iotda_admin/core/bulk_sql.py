@@ -5,13 +5,25 @@ For 100,000 rows Django's bulk_create takes four times as long as insert_rows();
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cache, partial
 from typing import Any
 
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import AutoField, F, Field, IntegerField, Lookup, Model
+from django.db.models import (
+    DateTimeField,
+    F,
+    Field,
+    IntegerField,
+    JSONField,
+    Lookup,
+    Model,
+)
 from django.db.models.sql.compiler import SQLCompiler
+
+type Fields = Sequence[Field[Any, Any]]
 
 
 def insert_rows(
@@ -86,37 +98,97 @@ def set_of_rows(
 
 
 def upsert_rows(
-    rows: Sequence[Model], key: Sequence[str], update: Sequence[str] = ()
+    model: type[Model],
+    names: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    key: Sequence[str],
+    update: Sequence[str] = (),
 ) -> set[tuple[Any, ...]]:
-    """Insert rows, or update the fields `update` of those whose key exists.
+    """Insert rows, the values of the fields `names`, which begin with `key`.
 
-    A stored row stays as it is if its `read_at` is later, or without `update`. Return the
-    keys of the rows that were written.
+    Of a row whose key exists the fields `update` are written, unless its `read_at` is
+    later. Return the keys that were written. On SQLite these are all of them: its only
+    writer has looked before which rows exist.
     """
-    if not rows:
-        return set()
-    meta, quote = rows[0]._meta, connection.ops.quote_name
-    fields = [f for f in meta.concrete_fields if not isinstance(f, AutoField)]
-    column = {field.attname: str(field.column) for field in fields}
-    values = [
-        f.get_db_prep_save(f.pre_save(row, True), connection)
-        for row in rows
-        for f in fields
-    ]
-    into = table_with_columns(meta.db_table, list(column.values()))
-    marks = ", ".join([f"({', '.join(['%s'] * len(fields))})"] * len(rows))
-    keys = ", ".join(quote(column[name]) for name in key)
-    updated = [quote(column[name]) for name in update]
-    sets = ", ".join(f"{name} = excluded.{name}" for name in updated)
-    newer = f"{quote(meta.db_table)}.read_at <= excluded.read_at"
+    fields, quote = _fields(model, names), connection.ops.quote_name
+    columns, table = [str(field.column) for field in fields], model._meta.db_table
+    keys = ", ".join(map(quote, columns[: len(key)]))
+    sets = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in update)
+    newer = f"{quote(table)}.read_at <= excluded.read_at"
     action = f"UPDATE SET {sets} WHERE {newer}" if update else "NOTHING"
+    end = f"ON CONFLICT ({keys}) DO {action}"
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {into} VALUES {marks}"  # noqa: S608
-            f" ON CONFLICT ({keys}) DO {action} RETURNING {keys}",
-            values,
-        )
-        return set(cursor.fetchall())
+        if connection.vendor == "postgresql":
+            source, param = _record_set(fields, rows)
+            into, listed = (
+                table_with_columns(table, columns),
+                ", ".join(map(quote, columns)),
+            )
+            sql = f"INSERT INTO {into} SELECT {listed} FROM {source} {end} RETURNING {keys}"  # noqa: S608
+            cursor.execute(sql, [param])
+            return set(cursor.fetchall())
+        statement = f"{insert_statement(table, columns)} {end}"
+        cursor.executemany(statement, list(_for_sqlite(fields, rows)))
+    return {tuple(row[: len(key)]) for row in rows}
+
+
+def update_changed_rows(
+    model: type[Model], names: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> None:
+    """Update the fields `names`; a row is their values, then its primary key.
+
+    On PostgreSQL it is one statement: executemany takes twice the processor time.
+    """
+    fields = _fields(model, [*names, model._meta.pk.name])
+    quote, table = connection.ops.quote_name, model._meta.db_table
+    if connection.vendor != "postgresql":
+        update_rows(model, names, _for_sqlite(fields, rows))
+        return
+    source, param = _record_set(fields, rows)
+    *columns, pk = (quote(str(field.column)) for field in fields)
+    values = ", ".join(f"{column} = v.{column}" for column in columns)
+    sql = f"UPDATE {quote(table)} t SET {values} FROM {source} WHERE t.{pk} = v.{pk}"  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [param])
+
+
+def _fields(model: type[Model], names: Sequence[str]) -> Fields:
+    return [model._meta.get_field(name) for name in names]  # type: ignore[misc]
+
+
+def _for_sqlite(
+    fields: Fields, rows: Iterable[Sequence[Any]]
+) -> Iterator[Sequence[Any]]:
+    """Convert the values that SQLite does not take; the others are stored as they are."""
+    special = [
+        (at, cache(partial(field.get_db_prep_save, connection=connection)))
+        if isinstance(field, DateTimeField)  # the rows of a page have the same time
+        else (at, partial(field.get_db_prep_save, connection=connection))
+        for at, field in enumerate(fields)
+        if isinstance(field, DateTimeField | JSONField)
+    ]
+    for row in rows:
+        values = list(row)
+        for at, convert in special:
+            values[at] = convert(values[at])
+        yield values
+
+
+def _record_set(fields: Fields, rows: Iterable[Sequence[Any]]) -> tuple[str, str]:
+    """Return PostgreSQL's table `v` of these rows, and its parameter.
+
+    It is one text: the driver would convert each element of an array by itself.
+    """
+    columns = [str(field.column) for field in fields]
+    # Without the length: a cast would cut a value silently.
+    kinds = [str(f.rel_db_type(connection)).partition("(")[0] for f in fields]
+    quote = connection.ops.quote_name
+    typed = ", ".join(
+        f"{quote(column)} {kind}" for column, kind in zip(columns, kinds, strict=True)
+    )
+    records = [dict(zip(columns, row, strict=True)) for row in rows]
+    text = json.dumps(records, ensure_ascii=False, default=datetime.isoformat)
+    return f"jsonb_to_recordset(%s::jsonb) AS v({typed})", text
 
 
 def among(column: str, values: Iterable[str | int]) -> "Among":

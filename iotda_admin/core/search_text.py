@@ -88,9 +88,9 @@ def untidy_as_tidy(text: str) -> str:
     return "" if (tidied := tidy(text)) == text else tidied
 
 
-def search_text_fields(model: type[Model]) -> list[str]:
+def search_text_fields(model: type[Model]) -> list[SearchTextField]:
     fields = model._meta.concrete_fields
-    return [each.name for each in fields if isinstance(each, SearchTextField)]
+    return [each for each in fields if isinstance(each, SearchTextField)]
 
 
 def rows_with_words[M: Model](rows: QuerySet[M], text: str) -> QuerySet[M]:

@@ -23,9 +23,15 @@ from django.db.models import Model, QuerySet
 from django.utils import timezone
 from django.utils.module_loading import autodiscover_modules
 
-from iotda_admin.core.bulk_sql import among, insert_rows, set_of_rows, upsert_rows
+from iotda_admin.core.bulk_sql import (
+    among,
+    insert_rows,
+    set_of_rows,
+    update_changed_rows,
+    upsert_rows,
+)
 from iotda_admin.core.database import is_deadlock
-from iotda_admin.core.search_text import search_text_fields
+from iotda_admin.core.search_text import SearchTextField, search_text_fields
 from iotda_admin.inventory.drift import Drift, record_drift
 from iotda_admin.inventory.models import MirrorState, RemovedRow
 from iotda_admin.iotda import Client, FetchPage, ListingPage, PageQuery, walk_windows
@@ -137,20 +143,16 @@ class Mirror:
             self.skipped.add(hash(text))
             log.warning("skipped a row of %s: %s: %.500s", self.table, problem, text)
 
-    def storable(self, rows: Iterable[Any]) -> dict[Key, Model]:
-        """Return models of the rows whose key fits, with values that fit.
+    def storable(self, rows: Iterable[Any]) -> dict[Key, Any]:
+        """Return the rows whose key fits, with values that fit.
 
         Skip the other rows: a cut key is another.
         """
-        columns = [self.model._meta.get_field(name) for name in self.key]
-        limits = [getattr(column, "max_length", None) for column in columns]
         kept = {}
         for row in rows:
-            key = self.key_of(row)
-            if fits(key, limits):
-                model = row if isinstance(row, Model) else self.model(**row._asdict())
-                clip_values(model)
-                kept[key] = model
+            key, clipped = self.key_of(row), clip_values(row, length_limits(self.model))
+            if self.key_of(clipped) == key:
+                kept[key] = clipped
             else:
                 self.skip("the ID is too long", key)
         return kept
@@ -176,11 +178,12 @@ class Mirror:
         Record what changed without an operation of ours. `not_by` is an operation that
         had changed nothing yet when the rows were read.
         """
-        latest = {self.key_of(row): row for row in sorted(rows, key=READ_AT)}
+        ordered = sorted(rows, key=READ_AT)
+        latest = {self.key_of(row): self.as_row(row) for row in ordered}
         # In a fixed order: two transactions must not wait for each other.
         for batch in batched(sorted(latest.items()), BATCH_SIZE):
             if self.compared is None:
-                self.upsert(list(self.storable(dict(batch).values()).values()))
+                self.upsert(self.storable(dict(batch).values()).values(), self.fields)
                 continue
             try:
                 self.store_compared(dict(batch), not_by)
@@ -189,10 +192,6 @@ class Mirror:
                     raise
                 # With a worker that writes the results of several operations.
                 self.store_compared(dict(batch), not_by)
-
-    def upsert(self, rows: Sequence[Model]) -> None:
-        columns = [*self.fields, "read_at", *search_text_fields(self.model)]
-        upsert_rows(rows, self.key, columns)
 
     def store_compared(self, rows: Mapping[Key, Any], not_by: Operation | None) -> None:
         with audited_transaction():
@@ -203,9 +202,10 @@ class Mirror:
     def confirm(self, rows: Mapping[Key, Any], stored: Mapping[Key, Any]) -> list[Any]:
         """Move `read_at` of locked rows that are as they were; return the others."""
         changed, confirmed = [], defaultdict[datetime, list[Any]](list)
+        width = len(self.names)
         for key, row in rows.items():
             before = stored.get(key)
-            if before is None or self.values_of(before) != self.values_of(row):
+            if before is None or before[:width] != row[:width]:
                 changed.append(row)
             elif before.read_at < row.read_at:
                 confirmed[row.read_at].append(before.pk)
@@ -222,17 +222,65 @@ class Mirror:
         new = self.without_removed(
             {key: row for key, row in rows.items() if key not in stored}
         )
-        inserted = upsert_rows(list(new.values()), self.key)
+        inserted = self.upsert(new.values())
         changes = [
             Change(row, stored.get(key))
             for key, row in rows.items()
             if key in inserted or (key in stored and stored[key].read_at <= row.read_at)
         ]
-        self.upsert([change.after for change in changes if change.before])
+        self.update([change for change in changes if change.before])
         self.record_changes(changes, not_by)
         # Another transaction was faster: compare with what it has inserted.
         if late := {key: new[key] for key in new.keys() - inserted}:
             self.store_compared(late, not_by)
+
+    def upsert(self, rows: Collection[Any], update: Sequence[str] = ()) -> set[Key]:
+        """Insert rows, or update these fields of those that exist and are not newer.
+
+        Return the keys of the rows that were written.
+        """
+        if not rows:
+            return set()
+        fields = search_text_fields(self.model)
+        derived = ["read_at", *(field.name for field in fields)]
+        values = [
+            (*row, *(self.search_text(field, row) for field in fields)) for row in rows
+        ]
+        written = [*update, *derived] if update else []
+        return upsert_rows(
+            self.model, [*self.names, *derived], values, self.key, written
+        )
+
+    def update(self, changes: Iterable[Change]) -> None:
+        """Write the columns that changed: an index of another one stays as it is."""
+        groups = defaultdict(list)
+        for after, before in changes:
+            pairs = zip(self.row._fields, after, before, strict=False)
+            groups[tuple(name for name, new, old in pairs if new != old)].append(
+                (after, before.pk)
+            )
+        groups.pop((), None)  # after values were cut, they are as they were
+        for names, rows in groups.items():
+            texts = [
+                field
+                for field in search_text_fields(self.model)
+                if not set(names).isdisjoint(field.sources)
+            ]
+            values = [
+                (
+                    *(getattr(row, name) for name in names),
+                    *(self.search_text(field, row) for field in texts),
+                    pk,
+                )
+                for row, pk in rows
+            ]
+            written = [*names, *(field.name for field in texts)]
+            update_changed_rows(self.model, written, values)
+
+    def search_text(self, field: SearchTextField, row: Any) -> str:
+        key = self.key[0]
+        sources = [key if name == "pk" else name for name in field.sources]
+        return field.text_of([getattr(row, name) for name in sources])
 
     def is_changed(self, change: Change) -> bool:
         after, before = change
@@ -306,37 +354,31 @@ class Mirror:
         pks = [row.pk for row in self.lock(keys).values()]
         self.queryset.filter(among("pk", pks)).delete()
 
-    def values_of(self, row: Any) -> tuple[Any, ...]:
-        """Return the values of the key and the fields."""
-        listed = isinstance(row, tuple)
-        values: Key = row[: len(self.names)] if listed else self.get_values(row)
-        return values
+    def as_row(self, row: Any) -> Any:
+        if isinstance(row, tuple):
+            return row
+        return self.row(*self.get_values(row), row.read_at)
 
     def key_of(self, row: Any) -> Key:
         key = self.get_key(row)
         return key if len(self.key) > 1 else (key,)
 
 
-def fits(key: tuple[Any, ...], limits: Sequence[int | None]) -> bool:
-    return all(
-        limit is None or len(value) <= limit
-        for value, limit in zip(key, limits, strict=True)
-    )
-
-
-def clip_values(row: Model) -> None:
+def clip_values(row: Any, limits: Mapping[str, int]) -> Any:
     """Cut values longer than documented: one of them must not stop a sync."""
-    for name, limit in length_limits(type(row)):
-        value = getattr(row, name)
-        if isinstance(value, str) and len(value) > limit:
-            setattr(row, name, value[: limit - len(CUT)] + CUT)
+    long = {
+        name: value
+        for name, value in zip(row._fields, row, strict=True)
+        if name in limits and len(value) > limits[name]
+    }
+    cut = {name: value[: limits[name] - len(CUT)] + CUT for name, value in long.items()}
+    return row._replace(**cut) if cut else row
 
 
 @cache
-def length_limits(model: type[Model]) -> list[tuple[str, int]]:
-    fields = model._meta.concrete_fields
-    limited = [(field.attname, getattr(field, "max_length", None)) for field in fields]
-    return [(name, limit) for name, limit in limited if limit]
+def length_limits(model: type[Model]) -> dict[str, int]:
+    limits = ((f.attname, getattr(f, "max_length", None)) for f in model._meta.fields)
+    return {name: limit for name, limit in limits if limit}
 
 
 @cache

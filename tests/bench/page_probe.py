@@ -59,7 +59,7 @@ def fill(size: int) -> None:
     """Add devices up to this number."""
     numbers = range(Device.objects.count(), size)
     for some in batched(numbers, TOGETHER):
-        Devices().upsert([device(number) for number in some])
+        Devices().store(map(device, some))
 
 
 class Reader:

@@ -16,13 +16,18 @@ import json
 from time import perf_counter, process_time
 from unittest import mock
 from devices.models import Device
+from iotda_admin.core.bulk_sql import update_changed_rows
 from iotda_admin.inventory.mirror import Mirror
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.inventory.sync import run_sync
 from iotda_admin.rate.connection import client
 
 def write_all(mirror, rows, stored):
-    return list(rows.values())
+    width = len(mirror.key)
+    names = [*mirror.names[width:], "read_at"]
+    values = [(*row[width:], stored[key].pk) for key, row in rows.items()]
+    update_changed_rows(mirror.model, names, values)
+    return []
 
 way = {way!r}
 if way == "changed":

@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 import stamina
+from django.db.models import AutoField
 from django.utils import timezone
 from pytest_django import Settings
 
 from devices.models import Device, Product, Space
+from iotda_admin.core.search_text import search_text_fields
 from iotda_admin.inventory import sync
+from iotda_admin.inventory.mirror import mirrors
 from iotda_admin.inventory.models import SyncRun
 from iotda_admin.rate import connection
 from policies.models import Binding, Policy
@@ -66,22 +69,33 @@ def test_renamed_spaces_and_products_are_renamed(inventory: Cloud) -> None:
 
 
 def test_a_sync_writes_only_what_changed(inventory: Cloud) -> None:
-    changed, tagged = inventory.known_ids["online"], inventory.free(1)[0]
+    renamed, tagged = inventory.known_ids["online"], inventory.free(1)[0]
     tags = Device.objects.get(pk=tagged).tags
-    # A row that is written gets its search text again.
+    # It is written again with the columns that it is made of, and with no others.
     Device.objects.update(search_text="as before")
     Device.objects.filter(pk=tagged).update(tags=[["floor", "2"]])
     Binding.objects.update(read_at=timezone.now() - timedelta(hours=1))
-    inventory.call("PATCH", f"devices/{changed}", json={"description": "new"})
+    inventory.call("PATCH", f"devices/{renamed}", json={"device_name": "New"})
     started = timezone.now()
     assert sync_again()
-    written = Device.objects.exclude(search_text="as before")
-    assert {row.pk for row in written} == {changed, tagged}
-    assert Device.objects.get(pk=changed).description == "new"
+    written = Device.objects.exclude(search_text="as before").get()
+    assert (written.pk, written.name) == (renamed, "New")
+    assert written.search_text == f"{renamed} {written.node_id} new".lower()
     assert Device.objects.get(pk=tagged).tags == tags
     # The others are as they were, at the time of this sync.
     for model in (Space, Product, Device, Policy, Binding):
         assert not model.objects.filter(read_at__lt=started).exists(), model
+
+
+def test_a_mirror_stores_each_column_of_its_table() -> None:
+    for mirror in mirrors():
+        derived = [field.name for field in search_text_fields(mirror.model)]
+        columns = {*mirror.names, "read_at", *derived}
+        assert columns == {
+            field.attname
+            for field in mirror.model._meta.concrete_fields
+            if not isinstance(field, AutoField)
+        }
 
 
 def test_a_deleted_policy_loses_its_bindings(inventory: Cloud) -> None:

@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from devices.models import Device, Product, Space
+from devices.search_index import INDEX
 from devices.sync import Devices, device_row, read_device
 from iotda_admin.inventory import sync
 from iotda_admin.inventory.models import MirrorState, SyncRun
@@ -226,7 +227,9 @@ def secrets_of(device: Any) -> list[Any]:
 
 def whole_database() -> Iterator[str]:
     with database.cursor() as cursor:
-        for table in database.introspection.table_names(cursor):
+        tables = database.introspection.table_names(cursor)
+        # The search index has no rows of its own: its text is in other tables.
+        for table in {*tables} - {INDEX}:
             cursor.execute(f'select * from "{table}"')
             yield str(cursor.fetchall())
 
@@ -299,7 +302,9 @@ def test_a_value_that_is_too_long_does_not_stop_a_sync(inventory: Cloud) -> None
     long = replace(
         device, status="S" * 40, device_name="n" * 400, description="d" * 3000
     )
-    Devices().store([device_row(long, timezone.now())])
+    read_at = timezone.now()
+    for _time in range(2):
+        Devices().store([device_row(long, read_at)])
     row = Device.objects.get(pk=device.device_id)
     assert (len(row.status), len(row.name), len(row.description)) == (16, 256, 2048)
 
