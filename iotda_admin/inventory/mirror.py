@@ -93,6 +93,8 @@ class Mirror:
     def __init__(self) -> None:
         # The hashes of the rows that this sync could not store.
         self.skipped = set[int]()
+        # How many rows were inserted or updated because they differ, and deleted.
+        self.changed = self.gone = 0
 
     @property
     def table(self) -> str:
@@ -110,6 +112,7 @@ class Mirror:
         """Store the whole listing, and delete the rows that IoTDA no longer has."""
         started = timezone.now()
         self.skipped.clear()
+        self.changed = self.gone = 0
         client = client.skipping(self.skip)
         for rows in self.pages(client):
             self.store(rows)
@@ -229,6 +232,7 @@ class Mirror:
             if key in inserted or (key in stored and stored[key].read_at <= row.read_at)
         ]
         self.update([change for change in changes if change.before])
+        self.changed += len(changes)
         self.record_changes(changes, not_by)
         # Another transaction was faster: compare with what it has inserted.
         if late := {key: new[key] for key in new.keys() - inserted}:
@@ -330,6 +334,7 @@ class Mirror:
             gone = [row for row in stored.values() if row.read_at < started]
             self.queryset.filter(among("pk", [row.pk for row in gone])).delete()
             self.record_changes([Change(None, row) for row in gone], None, read_at)
+            self.gone += len(gone)
 
     def record_changes(
         self,

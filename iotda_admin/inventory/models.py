@@ -20,7 +20,14 @@ class SyncRun(models.Model):
     finished_at = models.DateTimeField(null=True)
     # The heartbeat of a running sync: without one its worker is dead.
     alive_at = models.DateTimeField(null=True)
+    # The rows that were read, and the devices and bindings among them that are new or
+    # changed; the rows that were deleted.
     rows = models.PositiveIntegerField(default=0)
+    changed = models.PositiveIntegerField(default=0)
+    gone = models.PositiveIntegerField(default=0)
+    # The calls to IoTDA, and those of them that failed.
+    calls = models.PositiveIntegerField(default=0)
+    failed_calls = models.PositiveIntegerField(default=0)
     error = models.CharField(max_length=600, blank=True)
 
     class Meta:
@@ -41,6 +48,21 @@ class SyncRun(models.Model):
     def is_open(self) -> bool:
         """Return whether it waits or runs."""
         return self.state in (self.State.REQUESTED, self.State.RUNNING)
+
+    @property
+    def seconds(self) -> float:
+        """Return how long it took, or takes so far."""
+        if not self.started_at:
+            return 0.0
+        ended = self.finished_at or timezone.now()
+        return max(0.0, (ended - self.started_at).total_seconds())
+
+    def seconds_left(self) -> float | None:
+        """Estimate how long it takes still; None without a complete sync before it."""
+        before = type(self).objects.filter(state=self.State.DONE, rows__gt=0).first()
+        if not (before and self.rows and self.state == self.State.RUNNING):
+            return None
+        return self.seconds * max(0, before.rows - self.rows) / self.rows
 
     @classmethod
     def fresh_at(cls) -> datetime | None:

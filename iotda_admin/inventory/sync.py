@@ -3,16 +3,20 @@
 import logging
 import math
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from iotda_admin.access.scope import user_spaces
 from iotda_admin.inventory.connection_errors import explain_error
 from iotda_admin.inventory.mirror import Mirror, mirrors
 from iotda_admin.inventory.models import MirrorState, RemovedRow, SyncRun
+from iotda_admin.inventory.progress import SyncProgress
 from iotda_admin.iotda import Client, IotdaError
 from iotda_admin.rate.connection import client as configured_client
 from iotda_admin.rate.hook import YieldingRateLimiter
@@ -39,6 +43,11 @@ def request_sync() -> SyncRun:
     """
     open_runs = SyncRun.objects.filter(state__in=[State.REQUESTED, State.RUNNING])
     return open_runs.first() or SyncRun.objects.create()
+
+
+def sees_counts(user: User | AnonymousUser) -> bool:
+    """Return whether the user may see every device, and so how many there are."""
+    return user_spaces(user) is None
 
 
 def sync_if_due() -> None:
@@ -87,11 +96,13 @@ def run_sync(run: SyncRun, client: Client) -> bool:
     """
     if not claim_run(run):
         return False
-    client, failed = client.limited_by(rate_limiter), {}
+    progress, failed = SyncProgress(run), {}
+    client = client.limited_by(rate_limiter).observed_by(progress.observe)
     try:
         for mirror in mirrors():
-            if error := sync_mirror(mirror, run, client):
+            if error := sync_mirror(mirror, progress, client):
                 failed[mirror.title] = error
+        progress.write()
     except BaseException:
         finish_run(run, State.FAILED, "The sync failed because of a bug; see the log.")
         raise
@@ -107,15 +118,16 @@ def run_sync(run: SyncRun, client: Client) -> bool:
     return run.state == State.DONE
 
 
-def sync_mirror(mirror: Mirror, run: SyncRun, client: Client) -> str:
+def sync_mirror(mirror: Mirror, progress: SyncProgress, client: Client) -> str:
     """Sync one mirror, and record how old it is. Return why it failed, or nothing."""
     started, error = timezone.now(), ""
     reset_future_reads(mirror)
     try:
-        mirror.refresh(client, lambda rows: record_progress(run, rows))
+        mirror.refresh(client, partial(progress.add, mirror))
     except IotdaError as failure:
         log.warning("sync of %s failed: %s", mirror.table, failure)
         error = explain_with_message(failure)
+        progress.add(mirror, 0)
     facts: dict[str, Any] = {"error": error[:600], "skipped": len(mirror.skipped)}
     if not error:
         facts["fresh_at"] = started
@@ -151,11 +163,6 @@ def claim_run(run: SyncRun) -> bool:
         return False
     run.refresh_from_db()
     return bool(claimed)
-
-
-def record_progress(run: SyncRun, rows: int) -> None:
-    run.rows += rows
-    SyncRun.objects.filter(pk=run.pk).update(alive_at=timezone.now(), rows=run.rows)
 
 
 def finish_run(run: SyncRun, state: State, error: str = "") -> None:

@@ -8,11 +8,20 @@ from iotda_admin.core.http import render, wants_fragment
 from iotda_admin.inventory import sync
 from iotda_admin.inventory.models import SyncRun
 
+RUNS_SHOWN = 30
+
 
 @require_safe
 def freshness(request: HttpRequest) -> HttpResponse:
-    """Show the age of the inventory. Polled during a sync; lists reload at its end."""
-    response = render(request, "inventory/freshness.html", {}, part="line")
+    """Show the age of the inventory, and the last syncs.
+
+    The age is polled during a sync; lists reload at its end.
+    """
+    context = {
+        "runs": SyncRun.objects.exclude(started_at=None)[:RUNS_SHOWN],
+        "counted": sync.sees_counts(request.user),
+    }
+    response = render(request, "inventory/freshness.html", context, part="line")
     last = SyncRun.objects.first()
     if last and not last.is_open:
         trigger_client_event(response, "inventory:synced")

@@ -112,6 +112,12 @@ class BaseClient:
         other._rate_limiter = rate_limiter
         return other
 
+    def observed_by(self, observer: Callable[[CallRecord], None]) -> Self:
+        """Return this client with another observer, on the same connections."""
+        other = copy(self)
+        other._observer = observer
+        return other
+
     def close(self) -> None:
         """Close the connections. Calls in progress may fail; `auth` stays open."""
         self._transport.close()

@@ -8,11 +8,11 @@ from django.utils.timesince import timesince
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from iotda_admin.access.scope import user_spaces
 from iotda_admin.inventory.drift import CHANGES
 from iotda_admin.inventory.mirror import mirrors
 from iotda_admin.inventory.models import MirrorState, SyncRun
-from iotda_admin.inventory.sync import seconds_until_sync
+from iotda_admin.inventory.sync import seconds_until_sync, sees_counts
+from iotda_admin.operations.web.progress import format_duration
 
 register = template.Library()
 
@@ -22,6 +22,7 @@ def freshness(context: template.Context) -> dict[str, Any]:
     """Show how old the inventory is, with a button to sync it."""
     last = SyncRun.objects.first()
     waits = last and last.state == SyncRun.State.REQUESTED
+    left = last.seconds_left() if last else None
     fresh_at = MirrorState.newest() or SyncRun.fresh_at()
     minute = timedelta(minutes=1)
     request = context["request"]
@@ -30,12 +31,17 @@ def freshness(context: template.Context) -> dict[str, Any]:
         "age": timesince(fresh_at) if fresh_at and now() - fresh_at > minute else "",
         "last": last,
         "wait": seconds_until_sync(requested=True) if waits else 0,
-        # The total is only for users who may see every device.
-        "counted": last and user_spaces(request.user) is None,
+        "counted": last and sees_counts(request.user),
+        "left": format_duration(left) if left is not None else "",
         "failed_parts": failed_parts(),
         "skipped_rows": skipped_rows(),
         "request": request,
     }
+
+
+@register.filter
+def duration(seconds: float) -> str:
+    return format_duration(seconds)
 
 
 @register.filter
