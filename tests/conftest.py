@@ -28,6 +28,7 @@ from iotda_admin.inventory.models import MirrorState, SyncRun
 from iotda_admin.inventory.sync import run_sync
 from iotda_admin.rate import connection, own_connection, platform_state
 from policies.models import Binding, Policy
+from tests import migrated
 from tests.cloud import Cloud
 
 # On a loaded machine a deadline or a slow example is no failure.
@@ -223,3 +224,4 @@ def actor(db: None) -> Actor:
 def home(tmp_path_factory: pytest.TempPathFactory) -> None:
     # The vendor's SDK writes into the home folder when it is imported.
     os.environ["HOME"] = str(tmp_path_factory.mktemp("home"))
+    os.environ[migrated.KEPT] = str(tmp_path_factory.getbasetemp() / "migrated.sqlite3")

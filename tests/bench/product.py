@@ -22,7 +22,8 @@ and exists (select 1 from audit_event where operation={0} and kind='operation.en
 """
 PREPARE = """
 from django.core.management import call_command
-call_command("migrate", verbosity=0)
+from tests.migrated import migrate
+migrate()
 call_command("collectstatic", interactive=False, verbosity=0)
 call_command("demo_users")
 call_command("sync")

@@ -45,6 +45,7 @@ from iotda_admin.operations.verbs import all_verbs, get_verb
 from iotda_admin.rate import connection, own_connection
 from policies.models import Binding, Policy
 from tests.iotda.stopwatch import Stopwatch
+from tests.migrated import migrate
 from tests.operation_helpers import change_form, create, run_workers
 
 SIMULATED_LOGIN = ("demo-domain", "demo-user", "demo-password")
@@ -80,7 +81,7 @@ class Records:
 
 
 def prepare() -> None:
-    call_command("migrate", verbosity=0)
+    migrate()
     call_command("demo_users")
     assert run_sync(SyncRun.objects.create(), connection.client())
 

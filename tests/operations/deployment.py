@@ -20,7 +20,8 @@ from tests.cloud import ROOT, Cloud
 
 PREPARE = """
 from django.core.management import call_command
-call_command("migrate", verbosity=0)
+from tests.migrated import migrate
+migrate()
 call_command("demo_users")
 call_command("sync")
 """
