@@ -13,6 +13,16 @@
     if (one(region).textContent !== text) one(region).textContent = text
   }
 
+  // A cookie remembers the theme, so that the server sends the page with it; "" follows the system
+  const remember = (name, value) => {
+    document.cookie = `iotda_admin_${name}=${value};path=/;max-age=31536000;samesite=lax${location.protocol === "https:" ? ";secure" : ""}`
+  }
+  click("[data-theme-toggle]", () => {
+    const { dataset } = document.documentElement
+    dataset.theme = { "": "light", light: "dark", dark: "" }[dataset.theme]
+    remember("theme", dataset.theme)
+  })
+
   // A status message leaves after 6 seconds, unless it may be unread or is in use
   let leaving
   const isKept = () => document.hidden || one(".notice:is(:hover, :focus-within) > #status")
@@ -52,7 +62,7 @@
   })
 
   // Tell the server the reader's time zone, for times in downloads and filters
-  document.cookie = `iotda_admin_zone=${Intl.DateTimeFormat().resolvedOptions().timeZone};path=/;max-age=31536000;samesite=lax${location.protocol === "https:" ? ";secure" : ""}`
+  remember("zone", Intl.DateTimeFormat().resolvedOptions().timeZone)
 
   // The button of a form names what is chosen
   on("change", ({ target: { form, dataset } }) => {
@@ -163,4 +173,131 @@
     if (focused && document.activeElement === document.body) one(focused)?.focus({ preventScroll: true })
     focused = undefined
   })
+
+  // A refresh never replaces what a person works on. Polls and syncs swap the regions <… id data-changed="message">. If one
+  // is in use, the page shows the message and offers to reload; ticks and text that was typed meanwhile stay.
+  {
+    const FIELDS = "input:not([type=hidden], [type=file]), textarea, select"
+    const isBox = field => ["checkbox", "radio"].includes(field.type)
+    const stateOf = field => isBox(field) ? field.checked : field.value
+    const keyOf = field => isBox(field) ? `${field.name}=${field.value}` : field.id || field.name
+    const initialState = field => {
+      if (isBox(field)) return field.defaultChecked
+      if (!field.options) return field.defaultValue
+      return ([...field.options].find(option => option.defaultSelected) ?? field.options[0])?.value
+    }
+    const isChanged = field => stateOf(field) !== initialState(field)
+    const states = () => new Map(all(FIELDS).map(field => [keyOf(field), stateOf(field)]))
+
+    const isInUse = region => {
+      const selection = getSelection()
+      return all(FIELDS, region).some(field => isChanged(field) || field === document.activeElement)
+        || (!selection.isCollapsed && selection.containsNode(region, true))
+        || all("dialog[open] [hx-target]").some(form => region.querySelector(form.getAttribute("hx-target")))
+    }
+
+    // What a reader sees, without what scripts change
+    const contentOf = region => {
+      const copy = region.cloneNode(true)
+      for (const time of all("time", copy)) time.replaceWith(time.dateTime)
+      for (const count of all("[data-selected-count]", copy)) count.remove()
+      return copy.textContent.replace(/\s+/g, " ")
+    }
+    const differs = (region, html) => {
+      const next = new DOMParser().parseFromString(html, "text/html").getElementById(region.id)
+      return !next || contentOf(next) !== contentOf(region)
+    }
+
+    let stale
+    const offer = region => {
+      const message = region?.dataset.changed ?? ""
+      const place = document.querySelector("#changed")
+      if (place.textContent !== message) place.textContent = message
+      stale = region?.id
+    }
+    on("click", ({ target }) => target.closest("[data-reload]") && htmx.trigger(`#${stale}`, "reload"))
+
+    const isAutomatic = ({ requestConfig: { triggeringEvent } }) => !triggeringEvent || /^(inventory|platform):/.test(triggeringEvent.type)
+
+    // The end of a session leads to the sign-in page. A poll leaves what was typed, and a search that sends only a part of
+    // its form sends all of it, so that the server keeps it.
+    on("htmx:beforeOnLoad", event => {
+      const { detail } = event
+      if (!detail.xhr.getResponseHeader("HX-Redirect")) return
+      if (isAutomatic(detail) && all(FIELDS).some(isChanged)) {
+        document.querySelector("#alert").textContent = document.body.dataset.msgSessionEnded
+      } else if (detail.elt.matches("form [hx-params]")) {
+        detail.elt.form.submit()
+      } else return
+      event.preventDefault()
+    })
+
+    // A page in the background does not poll IoTDA's state; it does so when it is seen again
+    on("htmx:beforeRequest", event => event.detail.elt.id === "platform" && document.hidden && event.preventDefault())
+    // Its warning keeps its height, so that the page stays where it is
+    on("htmx:beforeSwap", ({ target }) => {
+      if (target.matches("main > #platform")) target.style.minHeight = `${target.getBoundingClientRect().height}px`
+    })
+
+    let kept = new Map()
+    on("htmx:beforeRequest", ({ detail: { xhr } }) => { xhr.statesBefore = states() })
+    on("htmx:beforeSwap", ({ detail }) => {
+      const { target, xhr } = detail
+      const region = target.closest("[data-changed]")
+      kept = new Map()
+      if (!detail.shouldSwap) return
+      if (region === target && isAutomatic(detail) && isInUse(region)) {
+        detail.shouldSwap = false
+        return differs(region, detail.serverResponse) && offer(region)
+      }
+      if (region === target) offer()
+      for (const field of all(FIELDS, target)) {
+        const typedMeanwhile = stateOf(field) !== xhr.statesBefore?.get(keyOf(field))
+        if (typedMeanwhile || (region && isBox(field) && isChanged(field))) kept.set(keyOf(field), stateOf(field))
+      }
+    })
+    on("htmx:afterSwap", () => {
+      for (const field of kept.size ? all(FIELDS) : []) {
+        if (kept.has(keyOf(field))) field[isBox(field) ? "checked" : "value"] = kept.get(keyOf(field))
+      }
+    })
+  }
+
+  // Row selection: <input data-check-all="name"> in a table's head checks all row checkboxes of that name and reflects
+  // their state; shift-click checks a range; [data-selected-count] and [data-selection-bar] in the form show the count.
+  {
+    const boxes = head => all(`[name="${head.dataset.checkAll}"]:enabled`, head.closest("form, table"))
+
+    const count = head => {
+      const form = head.closest("form") || document
+      const rows = boxes(head)
+      const checked = rows.filter(box => box.checked).length
+      const matching = form.querySelector("[data-check-matching]:checked")  // all rows that match the filter, on every page
+      const total = matching ? Number(matching.dataset.checkMatching) : checked
+      head.checked = checked > 0 && checked === rows.length
+      head.indeterminate = checked > 0 && checked < rows.length
+      for (const place of all("[data-selected-count]", form)) place.textContent = total.toLocaleString(document.documentElement.lang)
+      for (const bar of all("[data-selection-bar]", form)) {
+        bar.hidden = total === 0
+        for (const button of all("button", bar)) button.disabled = total === 0
+      }
+    }
+
+    let last
+    document.addEventListener("click", ({ target, shiftKey }) => {
+      if (target.type !== "checkbox") return
+      for (const head of all("[data-check-all]", target.closest("form, table") || document)) {
+        const rows = boxes(head)
+        const [from, to] = [rows.indexOf(last), rows.indexOf(target)].sort((a, b) => a - b)
+        if (head === target) for (const box of rows) box.checked = head.checked
+        else if (shiftKey && from >= 0) for (const box of rows.slice(from, to)) box.checked = target.checked
+        count(head)
+      }
+      last = target
+    })
+
+    const recount = () => all("[data-check-all]").forEach(count)
+    for (const type of ["htmx:afterSwap", "htmx:oobAfterSwap"]) document.addEventListener(type, recount)
+    addEventListener("pageshow", recount)  // the browser restores checkboxes when the user goes back
+  }
 })()

@@ -14,6 +14,9 @@ from iotda_admin.core.ids import is_id, object_url
 
 register = template.Library()
 
+# static/app.js sets it.
+THEME_COOKIE = "iotda_admin_theme"
+
 # Icon and label of each state, because colour alone is not accessible. The tag
 # modules of the apps that define the states add them.
 BADGES: dict[str, tuple[str, Any]] = {}
@@ -26,6 +29,14 @@ def icon(name: str) -> SafeString:
     return format_html(
         '<svg class="icon" aria-hidden="true"><use href="#i-{}"/></svg>', name
     )
+
+
+@register.simple_tag(takes_context=True)
+def theme(context: template.Context) -> str:
+    """Return the theme that the reader has chosen: light, dark, or "" for the system's."""
+    request = context.get("request")
+    chosen = request.COOKIES.get(THEME_COOKIE, "") if request else ""
+    return chosen if chosen in ("light", "dark") else ""
 
 
 @register.filter
