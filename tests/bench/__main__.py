@@ -18,6 +18,7 @@ from tests.bench import (
     ratelimit,
     sync,
 )
+from tests.bench.busy import Usage, spinning
 from tests.bench.goals import Report
 from tests.bench.peers import BIND_PEERS
 from tests.bench.stage import Stage, room_for, staged
@@ -58,8 +59,12 @@ def parser() -> argparse.ArgumentParser:
         latency=0,
         says="events in the largest of three trails",
     )
-    add(commands, "sync", n=20_000, conc=1, latency=0, says="simulated devices")
+    add(commands, "sync", n=20_000, conc=11, latency=20, says="simulated devices")
     add(commands, "page", n=100_000, conc=1, latency=0, says="the most devices")
+    for command in commands.choices.values():
+        command.add_argument(
+            "--busy", type=int, default=0, help="processes that spin beside it"
+        )
     return parser
 
 
@@ -121,28 +126,35 @@ def measure(stage: Stage, asked: argparse.Namespace) -> Report:
                 stage, n=asked.n, rounds=asked.rounds, latency_ms=asked.latency_ms
             )
         case "sync":
-            return sync.run(stage, rounds=asked.rounds, latency_ms=asked.latency_ms)
+            return sync.run(stage, **common)
         case _:
             return freeze.run(stage, n=asked.n, task_speed=asked.task_speed, **common)
 
 
-def main(words: list[str] | None = None) -> int:
-    asked = parser().parse_args(words)
+def run_command(asked: argparse.Namespace) -> Report:
     # These need no platform.
     if asked.command == "audit":
         sizes = [asked.n // 100, asked.n // 10, asked.n]
-        return print_report(
-            audit.run(kind=asked.database, sizes=sizes, rounds=asked.rounds)
-        )
+        return audit.run(kind=asked.database, sizes=sizes, rounds=asked.rounds)
     if asked.command == "page":
         sizes = [asked.n // 10, asked.n]
-        return print_report(
-            page.run(kind=asked.database, sizes=sizes, rounds=asked.rounds)
-        )
+        return page.run(kind=asked.database, sizes=sizes, rounds=asked.rounds)
     with staged(
         room_for(asked.n), asked.database, TARGETS_LIMIT=max(asked.n, 100)
     ) as stage:
-        return print_report(measure(stage, asked))
+        return measure(stage, asked)
+
+
+def main(words: list[str] | None = None) -> int:
+    asked = parser().parse_args(words)
+    usage = Usage()
+    with spinning(asked.busy):
+        report = run_command(asked)
+        # The processes that spin have not ended, so they do not count.
+        report.whole = usage.so_far()
+    if asked.busy:
+        report.facts["busy"] = asked.busy
+    return print_report(report)
 
 
 def print_report(report: Report) -> int:

@@ -40,6 +40,8 @@ class Report:
     figures: dict[str, Any] = field(default_factory=dict)
     identity: Identity = NOTHING
     goals: list[Goal] = field(default_factory=list)
+    # The seconds of the wall, and of the processor for all processes of the command.
+    whole: dict[str, float] = field(default_factory=dict)
     # A known bad solution, measured the same way, has to miss its goals.
     control: str = ""
     controls: list[Goal] = field(default_factory=list)
@@ -61,6 +63,7 @@ class Report:
             "command": self.command,
             **self.facts,
             **self.figures,
+            "whole": self.whole,
             "identity": vars(self.identity),
             "goals": {goal.name: goal.shown() for goal in self.goals},
             "control": {
@@ -84,6 +87,9 @@ class Report:
             *self.notes,
             "",
         ]
+        if self.whole:
+            wall, processor = self.whole["wall"], self.whole["processor"]
+            lines += [f"in all {wall:.1f} s, {processor:.1f} s of processor time", ""]
         lines += [f"  {goal_text(goal)}" for goal in self.goals]
         counts = ", ".join(
             f"{name} {count}" for name, count in vars(self.identity).items()

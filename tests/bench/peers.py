@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import batched
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -119,6 +119,22 @@ def sdk_pool(cloud: Cloud, policy: str, ids: Sequence[str], conc: int) -> Run:
 def sdk_freeze_pool(cloud: Cloud, ids: Sequence[str], conc: int) -> Run:
     client = sdk(cloud, conc)
     return pooled(conc, lambda some: sdk_freeze(client, some), batched(ids, 1))
+
+
+def sdk_listing(cloud: Cloud, pages: int) -> tuple[float, float, int]:
+    """List devices, one page after the other; keep none.
+
+    Return the seconds of the wall and of this thread's processor, and the devices.
+    """
+    client, marker, found = sdk(cloud, 1), None, 0
+    wall, processor = perf_counter(), thread_time()
+    for _page in range(pages):
+        answer = client.list_devices(v5.ListDevicesRequest(limit=50, marker=marker))
+        found += len(answer.devices)
+        marker = answer.page.marker
+        if len(answer.devices) < 50:
+            break
+    return perf_counter() - wall, thread_time() - processor, found
 
 
 def pooled(

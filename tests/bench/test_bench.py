@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
+from signal import SIGKILL
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from tests.bench import (
     trail,
     trail_probe,
 )
+from tests.bench.busy import spinning
 from tests.bench.goals import Goal, Report, slope
 from tests.bench.identity import NOTHING, Identity, compare
 from tests.bench.probed import middle
@@ -111,10 +114,11 @@ def test_input(stage: Any) -> None:
 
 
 def test_sync(stage: Any) -> None:
-    report = sync.run(stage, rounds=1, latency_ms=0)
+    report = sync.run(stage, conc=4, rounds=1, latency_ms=1)
     found = said(report, "seconds", "rows")
     assert found["rows"] > 500
-    assert found["seconds"].keys() == set(sync.WAYS)
+    assert found["seconds"].keys() == {"sdk", *sync.WAYS}
+    assert found["moved"] > 0
     # Few rows: each sync needs much more than the goal.
     assert report.control_fails
 
@@ -239,6 +243,35 @@ def test_a_missed_goal_a_passing_control_or_a_lost_target_fails_the_run(
 )
 def test_a_poll_is_distinguished_from_a_page(query: str, page: bool) -> None:
     assert freeze.is_page_turn(query) == page
+
+
+def test_other_load_ends_with_the_command() -> None:
+    processes = []
+
+    def interrupted() -> None:
+        with spinning(2) as started:
+            processes.extend(started)
+            assert [process.poll() for process in processes] == [None, None]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [process.poll() for process in processes] == [-SIGKILL, -SIGKILL]
+
+
+def test_every_command_can_run_beside_other_load_and_prints_its_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = Report("x", {}, [["t"]], goals=[GOOD], controls=[BAD])
+    monkeypatch.setattr(bench, "run_command", lambda asked: report)
+    assert bench.main(["bind", "--busy", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "busy 1" in printed
+    assert re.search(r"in all [\d.]+ s, [\d.]+ s of processor time", printed)
+    assert json.loads(printed.splitlines()[-1])["whole"].keys() == {
+        "wall",
+        "processor",
+    }
 
 
 def test_a_slope_is_the_slope_of_the_logarithms() -> None:
