@@ -9,6 +9,7 @@ from itertools import chain, islice
 from operator import attrgetter
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Model
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -43,7 +44,7 @@ class Policies(Mirror):
     key = ["policy_id"]
     fields = ["name", "app_id", "statements", "create_time", "update_time"]
 
-    def pages(self, client: Client) -> Iterator[list[Model]]:
+    def pages(self, client: Client) -> Iterator[list[Any]]:
         # The list leaves the statements out, so each policy is read by itself: there are at most 50.
         listing = client.list_device_policies
         for page in batched_listing(listing, attrgetter("policy_id")):
@@ -59,27 +60,34 @@ class Policies(Mirror):
         return [*found, *(row for row in asked if row.policy_id in unread)]
 
     def read(
-        self, client: Client, rows: Iterable[Policy]
-    ) -> tuple[list[Model], dict[str, BadResponse]]:
+        self, client: Client, rows: Sequence[Policy]
+    ) -> tuple[list[Policy], dict[str, BadResponse]]:
         """Read policies by themselves; leave out those that do not exist.
 
         One that IoTDA cannot be asked for stays as it is. Also return the errors of
         those whose answer cannot be used, by ID.
         """
-        show, found = retrying(client.show_device_policy), list[Model]()
-        unread = dict[str, BadResponse]()
-        for row in rows:
-            if not is_id(row.policy_id):
-                found.append(row)
-                continue
-            read_at = timezone.now()
-            try:
-                with unless_gone():
-                    found.append(policy_row(show(row.policy_id), read_at))
-            except BadResponse as error:
-                self.skip(str(error), row.policy_id)
-                unread[row.policy_id] = error
-        return found, unread
+        with ThreadPoolExecutor(settings.INVENTORY_IN_FLIGHT) as pool:
+            answers = list(pool.map(partial(self.read_one, client), rows))
+        unread = {
+            row.policy_id: answer
+            for row, answer in zip(rows, answers, strict=True)
+            if isinstance(answer, BadResponse)
+        }
+        return [each for each in answers if isinstance(each, Policy)], unread
+
+    def read_one(self, client: Client, row: Policy) -> Policy | BadResponse | None:
+        if not is_id(row.policy_id):
+            return row
+        read_at = timezone.now()
+        try:
+            with unless_gone():
+                show = retrying(client.show_device_policy)
+                return policy_row(show(row.policy_id), read_at)
+        except BadResponse as error:
+            self.skip(str(error), row.policy_id)
+            return error
+        return None
 
 
 class Bindings(Mirror):
