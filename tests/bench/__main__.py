@@ -10,6 +10,7 @@ from typing import Any
 from tests.bench import (
     audit,
     bind,
+    first_view,
     freeze,
     growth,
     idle,
@@ -61,6 +62,15 @@ def parser() -> argparse.ArgumentParser:
     )
     add(commands, "sync", n=20_000, conc=11, latency=20, says="simulated devices")
     add(commands, "page", n=100_000, conc=1, latency=0, says="the most devices")
+    add(
+        commands,
+        "first-view",
+        n=10_000,
+        conc=1,
+        latency=0,
+        says="simulated devices",
+        file="first_view",
+    )
     for command in commands.choices.values():
         command.add_argument(
             "--busy", type=int, default=0, help="processes that spin beside it"
@@ -125,6 +135,8 @@ def measure(stage: Stage, asked: argparse.Namespace) -> Report:
             return intake.run(
                 stage, n=asked.n, rounds=asked.rounds, latency_ms=asked.latency_ms
             )
+        case "first-view":
+            return first_view.run(stage, rounds=asked.rounds)
         case "sync":
             return sync.run(stage, **common)
         case _:

@@ -15,6 +15,7 @@ from tests.bench import __main__ as bench
 from tests.bench import (
     audit,
     bind,
+    first_view,
     freeze,
     growth,
     idle,
@@ -31,6 +32,7 @@ from tests.bench.goals import Goal, Report, slope
 from tests.bench.identity import NOTHING, Identity, compare
 from tests.bench.probed import middle
 from tests.bench.stage import staged
+from tests.e2e.chromium import find_chromium
 
 # The vendor's SDK calls it; we cannot change that.
 pytestmark = pytest.mark.filterwarnings(
@@ -103,6 +105,18 @@ def test_freeze(stage: Any) -> None:
 def test_idle(stage: Any) -> None:
     report = idle.run(stage, seconds=1, rounds=1, warm_up=3)
     assert said(report, "percent")["percent"].keys() == {"worker", "polling"}
+    assert report.control_fails
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not find_chromium(), reason="Chromium is not installed")
+def test_first_view(stage: Any) -> None:
+    peer = {"TEST_ROOT_URLCONF": "tests.bench.page_urls"}
+    report = first_view.run(stage, rounds=1, settings=peer)
+    views = said(report, "views")["views"]
+    assert views.keys() == set(first_view.PAGES)
+    # The page, a style sheet and two scripts.
+    assert {views[name]["requests"] for name in ("device list", "sign-in")} == {4}
     assert report.control_fails
 
 

@@ -16,7 +16,8 @@ SHARES = {
     "device.freeze": 18,
     "device.unfreeze": 17,
 }
-DEADLINE = 0.3
+# Seconds of IOTDA_DEADLINE while the faults are met, and before.
+DEADLINE, PATIENCE = 0.3, 60
 WRITES = [*truth.CALLS, truth.TASK]
 READS = ["ShowDevice", "ShowTargetsInDevicePolicy", "ShowBatchTask", "ListBatchTasks"]
 FAST = {"task_delay_s": 0.02, "task_speed": 2000}
@@ -146,7 +147,6 @@ class Attack:
         frozen = {("", id) for id, status in self.devices.items() if status == "FROZEN"}
         self.at_start = frozen | {(row["policy_id"], row["target_id"]) for row in rows}
         self.desk(product.keep_inventory)
-        self.desk(product.set_deadline, DEADLINE)
 
     def one(self, seed: int, findings: Findings) -> None:
         """The seed alone decides the requests and the faults."""
@@ -159,7 +159,9 @@ class Attack:
         # Freezing one by one, or by the platform's batch task.
         self.desk(product.freeze_by_task_above, chance.choice([5, 500]))
         changes = self.changes(chance)
+        self.desk(product.set_deadline, PATIENCE)
         platform = self.prepare(changes, chance.random() < 0.5)
+        self.desk(product.set_deadline, DEADLINE)
         before = Platform((), platform.has)
         keys = [f"{seed & 0xFFFFFFFF:08x}{n:024x}" for n in range(len(changes))]
         faults = schedule(chance, changes)

@@ -14,7 +14,8 @@ from pytest_django.live_server_helper import LiveServer
 
 from tests.cloud import Cloud
 from tests.conftest import make_user
-from tests.e2e.stage import FLAGS, Stage, Visitors, Worker, find_chromium, noise
+from tests.e2e.chromium import FLAGS, find_chromium
+from tests.e2e.stage import Stage, Visitors, Worker, noise
 
 OpenPage = Callable[..., Page]
 

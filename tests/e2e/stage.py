@@ -1,7 +1,6 @@
 """What the browser tests and the screenshots share."""
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -27,28 +26,7 @@ from tests.conftest import make_user
 from tests.operation_helpers import create
 from tests.own_database import database_url
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-site-isolation-trials",
-    "--disable-features=SpareRendererForSitePerProcess",
-    "--process-per-site",
-    "--in-process-gpu",
-]
-
-
 PATIENCE = 20.0
-
-
-def find_chromium() -> str | None:
-    return shutil.which("chromium") or shutil.which("chromium-browser")
-
-
 TELEPHONE: dict[str, Any] = {
     "viewport": {"width": 390, "height": 844},
     "is_mobile": True,
