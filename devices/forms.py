@@ -1,12 +1,11 @@
 from typing import Any
 
 from django import forms
-from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Device, Product, Space
-from devices.search import devices_matching
-from iotda_admin.access.scope import AnyUser, in_scope
+from devices.ranges import Narrowed
+from iotda_admin.access.scope import AnyUser, in_scope, user_spaces
 from iotda_admin.core.search_text import visible_text
 
 # The filters that choose one value, and the column of each.
@@ -48,14 +47,13 @@ class FilterForm(forms.Form):
         """The text to search for; nothing if a filter is invalid."""
         return self.cleaned_data["q"] if self.is_valid() else ""
 
-    def devices(self) -> QuerySet[Device]:
-        """Return the matching devices; none for an invalid filter, which the page explains."""
+    def narrowed(self) -> Narrowed:
+        """Return the devices of the filters; none for an invalid one, which the page explains."""
         if not self.is_valid():
-            return Device.objects.none()
+            return Narrowed({}, frozenset())
         asked = self.cleaned_data
         values = {COLUMNS[name]: asked[name] for name in COLUMNS if asked[name]}
-        found = in_scope(Device.objects.filter(**values), self.user)
-        return devices_matching(found, asked["q"]) if asked["q"] else found
+        return Narrowed(values, user_spaces(self.user))
 
     def applied(self) -> list[tuple[str, Any, Any]]:
         """Name, label and value of each filter that is on, for the chips."""

@@ -64,7 +64,7 @@ class Device(MirroredRow):
 
     device_id = models.CharField(max_length=128, primary_key=True)
     node_id = models.CharField(max_length=64, db_index=True)
-    name = models.CharField(max_length=256, blank=True, db_index=True)
+    name = models.CharField(max_length=256, blank=True)
     # No choices on these two: IoTDA may send undocumented values.
     status = models.CharField(max_length=16)
     node_type = models.CharField(max_length=16)
@@ -81,10 +81,20 @@ class Device(MirroredRow):
 
     class Meta(MirroredRow.Meta):
         ordering = ["device_id"]
-        # Each filter of the list is followed by the key that the list is paged by.
+        # See devices/finding.py for the pages that they serve.
         indexes = [
-            models.Index(fields=[name, "device_id"])
-            for name in ("status", "product_id", "app_id", "node_type")
+            models.Index(fields=fields, name=name)
+            for name, fields in (
+                ("device_by_kind", ["node_type", "status", "device_id"]),
+                (
+                    "device_by_product",
+                    ["product_id", "app_id", "node_type", "status", "device_id"],
+                ),
+                ("device_by_space", ["app_id", "node_type", "status", "device_id"]),
+                ("device_by_name", ["name", "device_id"]),
+                ("device_by_product_name", ["product_id", "name", "device_id"]),
+                ("device_by_space_name", ["app_id", "name", "device_id"]),
+            )
         ] + [
             models.Index(
                 fields=["tidy_name"],

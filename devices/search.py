@@ -7,9 +7,10 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 
 from devices.models import Device
-from devices.search_index import in_search_index, index_finds_at_most, index_query
+from devices.search_index import found_by_index, index_query
 from devices.sync import read_device
 from iotda_admin.access.scope import AnyUser, in_scope
+from iotda_admin.core.bulk_sql import among
 from iotda_admin.core.search_text import has_words, readings
 from iotda_admin.core.tidy import tidy
 from iotda_admin.iotda import IotdaError
@@ -30,6 +31,7 @@ class Matches:
 
     rows: QuerySet[Device]
     few: bool
+    words: frozenset[str] = frozenset()
 
 
 def devices_matching(devices: QuerySet[Device], text: str) -> QuerySet[Device]:
@@ -40,8 +42,11 @@ def devices_matching(devices: QuerySet[Device], text: str) -> QuerySet[Device]:
 def search_devices(devices: QuerySet[Device], text: str) -> Matches:
     """Return the device that a whole ID names, or those with all words of the text."""
     whole = tidy(text)
-    exact = devices.filter(Q(device_id=whole) | Q(node_id=whole))
-    if whole and exact.exists():
+    # All, and then those of the filters: together their indexes would not be used.
+    named = Device.objects.filter(Q(device_id=whole) | Q(node_id=whole)).order_by()
+    ids = list(named.values_list("pk", flat=True)[:FEW]) if whole else []
+    exact = devices.filter(among("device_id", ids))
+    if ids and exact.exists():
         return Matches(exact, few=True)
     *as_typed, last = readings(text)
     for words in as_typed:
@@ -56,12 +61,13 @@ def with_words(devices: QuerySet[Device], words: set[str]) -> Matches:
     rows = devices.filter(has_words(words))
     if connection.vendor == "postgresql":
         # Its planner estimates how many they are, and uses the index by itself.
-        return Matches(rows, few=rows.order_by()[: FEW + 1].count() <= FEW)
+        few = rows.order_by()[: FEW + 1].count() <= FEW
+        return Matches(rows, few, frozenset(words))
     texts = Device.objects.order_by("pk").values_list("search_text", flat=True)
     query = index_query(words, list(texts[:SAMPLE]))
-    if query and index_finds_at_most(query, FEW):
-        return Matches(rows.filter(in_search_index(query)), few=True)
-    return Matches(rows, few=False)
+    if query and (found := found_by_index(query, FEW)):
+        return Matches(rows.filter(found), few=True)
+    return Matches(rows, few=False, words=frozenset(words))
 
 
 def read_unknown_device(text: str, user: AnyUser) -> bool:

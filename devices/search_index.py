@@ -5,6 +5,7 @@ Made after each ``migrate`` and not by a migration: on SQLite a later change of 
 drops its triggers, and on PostgreSQL the extension may be allowed later.
 """
 
+import json
 import logging
 from typing import Any
 
@@ -104,13 +105,8 @@ def install_postgresql_index(cursor: Any) -> None:
         )
 
 
-def in_search_index(query: str) -> "InSearchIndex":
-    """Return the condition that FTS5 finds a device by this query (SQLite only)."""
-    return InSearchIndex(F("search_text"), query)
-
-
-class InSearchIndex(Lookup):
-    """See ``in_search_index``."""
+class HasRowid(Lookup):
+    """The condition that a row has one of these rowids of SQLite."""
 
     prepare_rhs = False
 
@@ -118,16 +114,17 @@ class InSearchIndex(Lookup):
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
     ) -> tuple[str, tuple[Any, ...]]:
         table = connection.ops.quote_name(self.lhs.alias)
-        found = f"SELECT rowid FROM {INDEX} WHERE {INDEX} MATCH %s"  # noqa: S608
-        return f"{table}.rowid IN ({found})", (self.rhs,)
+        listed = "SELECT value FROM json_each(%s)"
+        return f"{table}.rowid IN ({listed})", (json.dumps(self.rhs),)
 
 
-def index_finds_at_most(query: str, limit: int) -> bool:
-    """Return whether FTS5 finds no more devices than this."""
-    sql = f"SELECT 1 FROM {INDEX} WHERE {INDEX} MATCH %s LIMIT 1 OFFSET %s"  # noqa: S608
+def found_by_index(query: str, limit: int) -> HasRowid | None:
+    """Return the condition that FTS5 finds a device; None if it finds more than this."""
+    sql = f"SELECT rowid FROM {INDEX} WHERE {INDEX} MATCH %s LIMIT %s"  # noqa: S608
     with connection.cursor() as cursor:
-        cursor.execute(sql, [query, limit])
-        return cursor.fetchone() is None
+        cursor.execute(sql, [query, limit + 1])
+        rowids = [rowid for (rowid,) in cursor.fetchall()]
+    return None if len(rowids) > limit else HasRowid(F("search_text"), rowids)
 
 
 def index_query(words: set[str], sample: list[str]) -> str:

@@ -16,7 +16,12 @@ def known_devices(ids: Iterable[str]) -> QuerySet[Device]:
 
 
 def count_statuses(devices: QuerySet[Device]) -> Counter[str]:
-    return Counter(dict(devices.values_list("status").annotate(Count("pk"))))
+    # By kind of node too: so the database reads an index in its order.
+    counted = devices.order_by().values_list("node_type", "status", Count("pk"))
+    counts = Counter[str]()
+    for _node_type, status, count in counted:
+        counts[status] += count
+    return counts
 
 
 def device_rows(ids: Sequence[str]) -> list[Device]:

@@ -10,8 +10,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import trigger_client_event
 
+from devices.finding import DeviceList, Sort
 from devices.forms import FilterForm
 from devices.models import Device
+from devices.ranges import Number
 from devices.search import read_unknown_device
 from devices.selection import DeviceSelection, select_devices
 from devices.sync import read_device
@@ -26,7 +28,6 @@ from iotda_admin.access.scope import (
 )
 from iotda_admin.core.concurrency import limit_concurrency
 from iotda_admin.core.http import render, wants_fragment
-from iotda_admin.core.pagination import paginate
 from iotda_admin.inventory.drift import drift_history
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.counts import overall_outcome
@@ -53,24 +54,25 @@ OPERATIONS_SHOWN = 5
 @require_safe
 def devices(request: HttpRequest) -> HttpResponse:
     form = FilterForm(request.GET, user=request.user)
-    found, error = form.devices(), None
-    page = paginate(found, request)
+    sort, error = Sort.of(request), None
+    found = DeviceList(form, sort)
+    page = found.page(request)
     if not page.items:
         try:
             if read_unknown_device(form.query, request.user):
-                found = form.devices()
-                page = paginate(found, request)
+                found = DeviceList(form, sort)
+                page = found.page(request)
         except IotdaError as refusal:
             error = refusal
-    alone = not (page.next or page.previous)
-    # The count of a search reads all devices once more.
-    total = len(page.items) if form.query and alone else found.count()
+    alone, shown = not (page.next or page.previous), len(page.items)
     named = operations_named(form.query, request.user)
     operations = list(named[: OPERATIONS_SHOWN + 1])
     context = {
         "form": form,
         "page": page,
-        "total": total,
+        # The number of a search may be less than what the page shows.
+        "number": Number(shown) if alone else found.number.at_least(shown),
+        "sort": sort,
         "error": error,
         "operations": with_counts(operations[:OPERATIONS_SHOWN]),
         "more_operations": len(operations) > OPERATIONS_SHOWN,

@@ -100,6 +100,19 @@ def row_texts(device: Device) -> dict[str, str]:
     }
 
 
+@register.inclusion_tag("devices/column_head.html", takes_context=True)
+def column_head(context: template.Context, name: str, label: str) -> dict[str, str]:
+    """Return the heading of a column, whose link sorts by it, or the other way round."""
+    sort, query = context["sort"], context["request"].GET.copy()
+    for parameter in ("after", "before"):
+        query.pop(parameter, None)
+    direction = ""
+    if sort.name == name:
+        direction = "descending" if sort.descending else "ascending"
+    query["sort"] = f"-{name}" if direction == "ascending" else name
+    return {"label": label, "href": f"?{query.urlencode()}", "direction": direction}
+
+
 @register.simple_tag(takes_context=True)
 def bulk_verbs(context: template.Context) -> list[Verb]:
     """Return the verbs that the user is offered for the selected devices."""

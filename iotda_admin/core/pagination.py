@@ -1,7 +1,8 @@
 """Keyset pagination: every page costs the same, and no row slips between two pages."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from urllib.parse import urlencode
 
 from django.db.models import Model, QuerySet
@@ -29,29 +30,50 @@ def paginate[T: Model](
 ) -> Page[T]:
     """Return the page that ?after= or ?before= names, or the first one."""
     field = rows.model._meta.pk if key == "pk" else rows.model._meta.get_field(key)
-    after, before = (
-        valid_key(field, request.GET.get(name, "")) for name in ("after", "before")
+
+    def fetch(edge: str | None, backwards: bool, limit: int) -> list[T]:
+        ascending = backwards == descending
+        ordered = rows.order_by(key if ascending else f"-{key}")
+        if edge:
+            ordered = ordered.filter(**{f"{key}__{'gt' if ascending else 'lt'}": edge})
+        return list(ordered[:limit])
+
+    return turn_page(
+        request, fetch, attrgetter(key), lambda text: valid_key(field, text), size
     )
 
-    backwards = bool(before)
-    ascending = backwards == descending
-    ordered = rows.order_by(key if ascending else f"-{key}")
-    if edge := before or after:
-        ordered = ordered.filter(**{f"{key}__{'gt' if ascending else 'lt'}": edge})
-    found = list(ordered[: size + 1])
-    if edge and not found:
+
+def turn_page[T, E](
+    request: HttpRequest,
+    fetch: Callable[[E | None, bool, int], list[T]],
+    edge_of: Callable[[T], object],
+    read_edge: Callable[[str], E | None],
+    size: int = PAGE_SIZE,
+) -> Page[T]:
+    """Return the page that ?after= or ?before= names, or the first one.
+
+    fetch(edge, backwards, limit) returns the first rows beyond an edge, in the order of
+    this direction; `edge_of` returns the text of a row's edge, and `read_edge` reads it.
+    """
+    after, before = (
+        read_edge(request.GET.get(name, "")) or None for name in ("after", "before")
+    )
+    backwards = before is not None
+    edge = before if backwards else after
+    found = fetch(edge, backwards, size + 1)
+    if edge is not None and not found:
         # Past either end, because rows are gone or the key was invalid: the first page.
-        backwards, after = False, ""
-        found = list(rows.order_by(f"-{key}" if descending else key)[: size + 1])
+        backwards, after = False, None
+        found = fetch(None, False, size + 1)
     more, items = len(found) > size, found[:size]
     if backwards:
         items.reverse()
-    earlier = more if backwards else after
+    earlier = more if backwards else after is not None
     later = items and (backwards or more)
     return Page(
         items,
-        next=page_link(request, after=getattr(items[-1], key)) if later else "",
-        previous=page_link(request, before=getattr(items[0], key)) if earlier else "",
+        next=page_link(request, after=edge_of(items[-1])) if later else "",
+        previous=page_link(request, before=edge_of(items[0])) if earlier else "",
     )
 
 

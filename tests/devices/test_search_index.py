@@ -115,7 +115,7 @@ def plan(db: None) -> Callable[[Any], str]:
 def test_the_index_is_used(plan: Callable[[Any], str]) -> None:
     store(["north gate", "south gate"])
     rows = search_devices(Device.objects.order_by(), "north").rows
-    assert ("devices_search" in plan(rows)) or "VIRTUAL TABLE" in plan(rows)
+    assert "devices_search" in plan(rows) or "rowid=?" in plan(rows)
 
 
 @sqlite

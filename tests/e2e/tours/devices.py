@@ -21,6 +21,7 @@ def lists(stage: Stage) -> Views:
     for name, url in [
         ("devices", "/devices/"),
         ("devices-filtered", "/devices/?status=FROZEN&node_type=GATEWAY"),
+        ("devices-sorted", "/devices/?node_type=GATEWAY&sort=-name"),
         ("devices-none", "/devices/?q=no-such-device"),
         ("devices-wrong-filter", "/devices/?status=MELTED"),
         ("policies", "/policies/"),
