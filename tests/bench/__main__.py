@@ -10,6 +10,7 @@ from typing import Any
 from tests.bench import (
     audit,
     bind,
+    find,
     first_view,
     freeze,
     growth,
@@ -71,6 +72,12 @@ def parser() -> argparse.ArgumentParser:
         says="simulated devices",
         file="first_view",
     )
+    finding = commands.add_parser("find", help="tests/bench/find.py")
+    finding.add_argument(
+        "--sizes", default="2e4,2e5", help="devices; 1e6 takes minutes to make"
+    )
+    finding.add_argument("--rounds", type=int, default=3)
+    finding.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     for command in commands.choices.values():
         command.add_argument(
             "--busy", type=int, default=0, help="processes that spin beside it"
@@ -148,6 +155,9 @@ def run_command(asked: argparse.Namespace) -> Report:
     if asked.command == "audit":
         sizes = [asked.n // 100, asked.n // 10, asked.n]
         return audit.run(kind=asked.database, sizes=sizes, rounds=asked.rounds)
+    if asked.command == "find":
+        sizes = [int(float(size)) for size in asked.sizes.split(",")]
+        return find.run(kind=asked.database, sizes=sizes, rounds=asked.rounds)
     if asked.command == "page":
         sizes = [asked.n // 10, asked.n]
         return page.run(kind=asked.database, sizes=sizes, rounds=asked.rounds)

@@ -121,6 +121,6 @@ def ask_probe(reader: subprocess.Popen[str], name: str) -> dict[str, Any]:
 
 
 def middle(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the last answer, with the median of the seconds."""
-    seconds = median(one["seconds"] for one in samples)
-    return {**samples[-1], "seconds": seconds}
+    """Return the last answer, with the medians of its times."""
+    times = samples[-1].keys() & {"seconds", "processor", "wall"}
+    return samples[-1] | {name: median(one[name] for one in samples) for name in times}

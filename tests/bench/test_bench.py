@@ -15,6 +15,9 @@ from tests.bench import __main__ as bench
 from tests.bench import (
     audit,
     bind,
+    find,
+    find_probe,
+    find_questions,
     first_view,
     freeze,
     growth,
@@ -188,6 +191,25 @@ def test_page(settings: Settings) -> None:
     found = said(report, "pages", "sizes")["pages"]["120"]
     assert found["list"]["rows"] == found["control"]["rows"] == 51
     assert found["list"]["bytes"] == found["control"]["bytes"]
+    assert report.control_fails
+
+
+@pytest.mark.django_db
+def test_find() -> None:
+    found = {}
+    for size in (3000, 6000):
+        find_probe.fill(size)
+        reader = find_probe.Reader()
+        found[size] = {name: reader.answer(name) for name in find_questions.ASKED}
+    # A time as of a slow machine; the time of a search is not tested here.
+    found[6000]["control"]["seconds"] = 1.0
+    report = find.make_report("sqlite", 1, found)
+    counts = {name: one["count"] for name, one in found[6000].items()}
+    assert len(said(report, "found", "slopes")["slopes"]) == len(counts)
+    assert counts["substring, found"] == counts["whole ID"] == counts["node ID"] == 1
+    assert counts["two Chinese characters"] == 2
+    assert counts["frozen, product, space, direct"] > 0
+    assert counts["control"] == counts["substring, not found"] == 0
     assert report.control_fails
 
 
