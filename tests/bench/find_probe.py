@@ -76,6 +76,10 @@ def fill(size: int) -> None:
     for some in batches(Device.objects.count(), size):
         with transaction.atomic():
             insert_rows(Device(), COLUMNS, map(device, some))
+
+
+def fill_and_vacuum(size: str) -> None:
+    fill(int(size))
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             # As the server does by itself, later.
@@ -141,7 +145,7 @@ def questions() -> None:
 
 
 WHAT: dict[str, Callable[..., None]] = {
-    "fill": lambda size: fill(int(size)),
+    "fill": fill_and_vacuum,
     "questions": questions,
 }
 
