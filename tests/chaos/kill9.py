@@ -96,14 +96,6 @@ CONTROL = Plan(
 )
 
 
-# Killed while IoTDA holds back the answer of an applied call: nothing is random here.
-CONTROL = Plan(
-    "worker",
-    "during a call, after applying",
-    holds={"operation": list(truth.CALLS), "nth": 1, "moment": "after"},
-)
-
-
 def control(stage: Stage, options: dict[str, Any]) -> Findings:
     """Run the same with one transaction around calls and records: it has to fail."""
     attack = Attack(stage, options["seed"], intents=False)
