@@ -97,11 +97,27 @@ def distinct(column: str, **equal: str) -> list[str]:
 
 
 def device_kinds() -> Kinds:
-    """Return the node types and statuses that exist."""
+    """Return the node types and statuses that exist, each found by an index."""
+    after = f"""
+        FROM {TABLE} WHERE (node_type, status) > (found.node_type, found.status)
+        ORDER BY node_type, status LIMIT 1
+    """
     return [
         (node_type, status)
-        for node_type in distinct("node_type")
-        for status in distinct("status", node_type=node_type)
+        for node_type, status in query(
+            f"""
+            WITH RECURSIVE found(node_type, status) AS (
+                SELECT * FROM (
+                    SELECT node_type, status FROM {TABLE}
+                    ORDER BY node_type, status LIMIT 1
+                ) AS first
+                UNION ALL
+                SELECT (SELECT node_type {after}), (SELECT status {after}) FROM found
+                WHERE found.node_type IS NOT NULL
+            )
+            SELECT node_type, status FROM found WHERE node_type IS NOT NULL
+            """  # noqa: S608
+        )
     ]
 
 

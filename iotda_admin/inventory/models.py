@@ -59,8 +59,10 @@ class SyncRun(models.Model):
 
     def seconds_left(self) -> float | None:
         """Estimate how long it takes still; None without a complete sync before it."""
+        if self.state != self.State.RUNNING or not self.rows:
+            return None
         before = type(self).objects.filter(state=self.State.DONE, rows__gt=0).first()
-        if not (before and self.rows and self.state == self.State.RUNNING):
+        if before is None:
             return None
         return self.seconds * max(0, before.rows - self.rows) / self.rows
 
@@ -86,12 +88,6 @@ class MirrorState(models.Model):
 
     def __str__(self) -> str:
         return f"{self.table} of {self.fresh_at}"
-
-    @classmethod
-    def newest(cls) -> datetime | None:
-        """Return when the last sync began that read any of the parts."""
-        known = cls.objects.exclude(fresh_at=None).order_by("-fresh_at")
-        return known.values_list("fresh_at", flat=True).first()
 
 
 class RemovedRow(models.Model):

@@ -1,5 +1,6 @@
 """The age of the inventory."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,7 +24,9 @@ def freshness(context: template.Context) -> dict[str, Any]:
     last = SyncRun.objects.first()
     waits = last and last.state == SyncRun.State.REQUESTED
     left = last.seconds_left() if last else None
-    fresh_at = MirrorState.newest() or SyncRun.fresh_at()
+    parts = MirrorState.objects.in_bulk()
+    times = [part.fresh_at for part in parts.values() if part.fresh_at]
+    fresh_at = max(times) if times else SyncRun.fresh_at()
     minute = timedelta(minutes=1)
     request = context["request"]
     return {
@@ -33,8 +36,9 @@ def freshness(context: template.Context) -> dict[str, Any]:
         "wait": seconds_until_sync(requested=True) if waits else 0,
         "counted": last and sees_counts(request.user),
         "left": format_duration(left) if left is not None else "",
-        "failed_parts": failed_parts(),
-        "skipped_rows": skipped_rows(),
+        "failed_parts": failed_parts(parts),
+        # Those that the last sync could not store.
+        "skipped_rows": sum(part.skipped for part in parts.values()),
         "request": request,
     }
 
@@ -49,17 +53,12 @@ def drift_label(change: str) -> str:
     return str(CHANGES.get(change, change))
 
 
-def skipped_rows() -> int:
-    """Return how many rows of IoTDA the last sync could not store."""
-    return sum(MirrorState.objects.values_list("skipped", flat=True))
-
-
-def failed_parts() -> list[str]:
+def failed_parts(states: Mapping[str, MirrorState]) -> list[str]:
     """Say what the last sync could not read and how old it is, once for each reason."""
-    failed = MirrorState.objects.exclude(error="").in_bulk()
     titles: dict[tuple[str, datetime | None], list[str]] = {}
     for mirror in mirrors():
-        if state := failed.get(mirror.table):
+        state = states.get(mirror.table)
+        if state and state.error:
             same = titles.setdefault((state.error, state.fresh_at), [])
             same.append(str(mirror.title))
     texts = []
