@@ -1,14 +1,16 @@
 from django.urls import path
 
 from devices import views
+from devices.status_push import receive_status
 from devices.verbs import DeviceVerb
 from iotda_admin.operations.verbs import all_verbs
 
 app_name = "devices"
-# No ID has a dot, so "selection." is never taken for a device.
+# No ID has a dot, so these are never taken for a device.
 urlpatterns = [
     path("", views.devices, name="devices"),
     path("selection.paste/", views.paste, name="paste"),
+    path("status.push/", receive_status, name="status_push"),
     path("<id:device_id>/", views.device, name="device"),
 ]
 for verb in all_verbs():

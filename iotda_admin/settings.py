@@ -98,6 +98,8 @@ IOTDA_BURST = env.integer("IOTDA_BURST", 10, low=1, high=100_000)
 # --- What this product does ---------------------------------------------------------------------
 INVENTORY_REFRESH = env.number("INVENTORY_REFRESH", 300, low=10, high=86_400)
 INVENTORY_IN_FLIGHT = env.integer("INVENTORY_IN_FLIGHT", 4, low=1, high=11)
+# What IoTDA's data forwarding sends to prove itself. Empty: nothing is received.
+IOTDA_PUSH_SECRET = env.token("IOTDA_PUSH_SECRET")
 # Seconds between the two reads that must both miss a change before it counts as not applied.
 READ_BACK_GAP = env.number("READ_BACK_GAP", 5, low=0, high=600)
 # Requested work of which nothing was sent for so many seconds is held: a user continues it. 0: never.

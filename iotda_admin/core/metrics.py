@@ -103,6 +103,12 @@ RATE_REFUSED = Counter(
 THROTTLED = Counter(
     "iotda_admin_iotda_throttled", "Times that IoTDA throttled a call", registry=OWN
 )
+PUSHED = Counter(
+    "iotda_admin_pushed",
+    "Messages of IoTDA about devices, by what became of them",
+    ["result"],
+    registry=OWN,
+)
 
 
 def registry() -> CollectorRegistry:
