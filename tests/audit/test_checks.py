@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.http import QueryDict
+from pytest_django import Settings
 
 from iotda_admin.audit.checks import filters
 from iotda_admin.audit.checks.filters import check_filters, filters_of
@@ -41,6 +42,11 @@ postgresql_only = pytest.mark.skipif(
 # in `event_at` the search reads the whole trail, and the others belong to the chain.
 NO_FILTER = {"event_actor_id", "event_at", "outcome_event", "reason_word_event"}
 DICE = random.Random(1)
+MANY_COPIES = """
+    INSERT INTO audit_event SELECT (jsonb_populate_record(
+        e, jsonb_build_object('id', e.id + 1000 * n, 'hash', md5(e.id || '-' || n))
+    )).* FROM audit_event e, generate_series(1, 500) n
+"""
 
 
 @pytest.fixture
@@ -141,6 +147,22 @@ def test_a_filter_notices_that_its_index_is_empty(trail: None, index: str) -> No
 def test_the_integrity_check_names_an_emptied_index(trail: None, index: str) -> None:
     with storage.tampered(empty, DICE, index):
         assert index in " ".join(check_integrity())
+
+
+@postgresql_only
+def test_a_partial_index_with_all_rows_is_compared(settings: Settings) -> None:
+    """PostgreSQL prefers the primary key if it is smaller: it has the same order."""
+    settings.WORKING_HOURS = frozenset(), *settings.WORKING_HOURS[1:]
+    storage.make_trail()
+    with transaction.atomic():
+        storage.execute_postgresql(MANY_COPIES)
+        transaction.set_rollback(True)
+    storage.execute_postgresql("REINDEX INDEX audit_event_pkey")
+    assert not Event.objects.filter(outside_hours=False).exists()
+    assert check_integrity() == []
+    with storage.tampered(empty, DICE, "event_outside_hours"):
+        (error,) = check_integrity()
+    assert "Index event_outside_hours of audit_event does not hold the rows" in error
 
 
 @postgresql_only
