@@ -16,6 +16,7 @@ from tests.bench import (
     growth,
     idle,
     intake,
+    memory,
     page,
     ratelimit,
     sync,
@@ -72,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
         says="simulated devices",
         file="first_view",
     )
+    add(commands, "memory", n=10_000, conc=1, latency=0, says="requests")
     finding = commands.add_parser("find", help="tests/bench/find.py")
     finding.add_argument(
         "--sizes", default="2e4,2e5", help="devices; 1e6 takes minutes to make"
@@ -161,6 +163,9 @@ def run_command(asked: argparse.Namespace) -> Report:
     if asked.command == "page":
         sizes = [asked.n // 10, asked.n]
         return page.run(kind=asked.database, sizes=sizes, rounds=asked.rounds)
+    if asked.command == "memory":
+        with staged(memory.DEVICES, asked.database) as stage:
+            return memory.run(stage, n=asked.n, rounds=asked.rounds)
     with staged(
         room_for(asked.n), asked.database, TARGETS_LIMIT=max(asked.n, 100)
     ) as stage:

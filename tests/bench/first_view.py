@@ -15,6 +15,7 @@ from tests.operations import deployment
 
 REQUESTS, BYTES, SHARE_OF_ADMIN = 4, 30_000, 0.6
 LIST, ADMIN = "device list", "Django's admin"
+PEER = "tests.bench.page_urls"
 PAGES = {
     LIST: "/devices/",
     "overview": "/",
@@ -24,13 +25,11 @@ PAGES = {
 PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 
 
-WITH_PEER = {"DJANGO_SETTINGS_MODULE": "tests.bench.peer_settings"}
-
-
-def run(
-    stage: Stage, *, rounds: int, settings: Mapping[str, str] = WITH_PEER
-) -> Report:
-    with stage.product(**settings) as product, ThreadPoolExecutor(1) as pool:
+def run(stage: Stage, *, rounds: int) -> Report:
+    with (
+        stage.product(TEST_ROOT_URLCONF=PEER) as product,
+        ThreadPoolExecutor(1) as pool,
+    ):
         # Playwright needs a thread of its own: the tests have another browser open.
         views = pool.submit(open_in_turns, product, rounds).result()
     facts = {"database": stage.kind, "devices": stage.devices, "rounds": rounds}

@@ -30,7 +30,7 @@ call_command("sync")
 """
 # Override the settings of a real deployment in .env or the shell.
 SETTINGS = {
-    "DJANGO_SETTINGS_MODULE": "iotda_admin.settings",
+    "DJANGO_SETTINGS_MODULE": "tests.bench.settings",
     "HTTPS": "False",
     "DEBUG": "False",
     "LOG_LEVEL": "error",

@@ -23,6 +23,7 @@ from tests.bench import (
     growth,
     idle,
     intake,
+    memory,
     page,
     page_probe,
     ratelimit,
@@ -107,20 +108,27 @@ def test_freeze(stage: Any) -> None:
 
 def test_idle(stage: Any) -> None:
     report = idle.run(stage, seconds=1, rounds=1, warm_up=3)
-    assert said(report, "percent")["percent"].keys() == {"worker", "polling"}
+    assert said(report, "percent")["percent"].keys() == {"worker", "web", "polling"}
     assert report.control_fails
 
 
 @pytest.mark.browser
 @pytest.mark.skipif(not find_chromium(), reason="Chromium is not installed")
 def test_first_view(stage: Any) -> None:
-    peer = {"TEST_ROOT_URLCONF": "tests.bench.page_urls"}
-    report = first_view.run(stage, rounds=1, settings=peer)
+    report = first_view.run(stage, rounds=1)
     views = said(report, "views")["views"]
     assert views.keys() == set(first_view.PAGES)
     # The page, a style sheet and two scripts.
     assert {views[name]["requests"] for name in ("device list", "sign-in")} == {4}
     assert report.control_fails
+
+
+def test_memory(stage: Any) -> None:
+    report = memory.run(stage, n=90, rounds=1)
+    found = said(report, "megabytes", "requests")
+    assert found["requests"] == 90
+    assert found["megabytes"].keys() == set(memory.SIDES)
+    assert all(10 < mb < 1000 for some in found["megabytes"].values() for mb in some)
 
 
 def test_input(stage: Any) -> None:
