@@ -23,6 +23,7 @@ from django.views.decorators.http import require_POST
 from devices.models import Device
 from devices.sync import Devices, read_device
 from iotda_admin.core import metrics
+from iotda_admin.core.concurrency import limit_concurrency
 from iotda_admin.core.database import write_if_free
 from iotda_admin.core.ids import is_id
 from iotda_admin.iotda import IotdaError
@@ -50,6 +51,7 @@ class Unusable(Exception):
     """A message that says nothing about a device that we could store."""
 
 
+@limit_concurrency("pushed statuses")
 @login_not_required
 @csrf_exempt
 @require_POST

@@ -16,7 +16,7 @@ from django.urls import Resolver404, resolve
 # A client may name the scheme and the host before the path.
 ORIGIN = re.compile(r"^https?://[^/]*", re.I)
 # The share of the threads for each group of views.
-SHARES = {"iotda reads": 0.5, "password checks": 0.25}
+SHARES = {"iotda reads": 0.5, "password checks": 0.25, "pushed statuses": 0.25}
 
 
 def limit_concurrency[V: Callable[..., Any]](group: str) -> Callable[[V], V]:

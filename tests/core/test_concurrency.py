@@ -42,6 +42,7 @@ def test_each_page_that_shows_an_object_of_iotda_is_limited() -> None:
         ("/accounts/login/?next=/devices/a/", "password checks"),
         ("/accounts/%6Cogin/", "password checks"),
         ("/accounts/password/", "password checks"),
+        ("/devices/status.push/?secret=x", "pushed statuses"),
         ("/devices/", ""),
         ("/nothing/", ""),
         ("*", ""),
