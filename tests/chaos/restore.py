@@ -2,6 +2,7 @@
 
 import random
 import time
+from math import ceil
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ UNDOES = {
 }
 # A worker goes on this often before a user is asked.
 ROUNDS = 4
+# So many seconds are waited for calls, which a batch task does not make.
+PATIENCE = 0.2
 
 
 def run(stage: Stage, options: dict[str, Any]) -> Findings:
@@ -64,11 +67,11 @@ class Attack:
         """Restore one backup, and see what is sent without and with a user."""
         self.number += 1
         change, file = self.change(), self.desk(product.new_backup, self.number)
-        self.cloud.switch(latency_ms=self.chance.choice([2, 5, 10]), **FAST)
+        self.cloud.switch(latency_ms=self.chance.choice([5, 20, 60]), **FAST)
         self.cloud.call("DELETE", "journal")
         key = self.key(0)
         self.desk(product.create_operation, change.verb, change.ids, change.policy, key)
-        self.back_up_meanwhile(file)
+        self.back_up_meanwhile(file, change)
         self.desk(product.run_until_finished, [key])
         self.work_later(change)
         self.platform.read(self.cloud.journal())
@@ -108,10 +111,14 @@ class Attack:
         most = 60 if policy or self.chance.random() < 0.3 else 25
         return Change(verb, tuple(ids[: self.chance.randint(10, most)]), policy)
 
-    def back_up_meanwhile(self, file: Path) -> None:
+    def back_up_meanwhile(self, file: Path, change: Change) -> None:
+        """Back up when some calls have arrived, however fast this machine is."""
         child = Child(work)
         child.pipe.recv()
-        time.sleep(self.chance.random() * 0.25)
+        calls = ceil(len(change.ids) / 20) if change.policy else len(change.ids)
+        arrived, until = self.chance.randrange(calls), time.monotonic() + PATIENCE
+        while len(self.writes()) < arrived and time.monotonic() < until:
+            time.sleep(0.001)
         self.desk(product.back_up_to, file)
         child.wait()
 
