@@ -31,7 +31,8 @@ SORTS = {
     "product": ("product_id", "product_name"),
     "space": ("app_id", "app_name"),
 }
-EDGE_LENGTH = 400
+# A name of 256 characters and an ID of 128, some of them escaped.
+EDGE_LENGTH = 2500
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,13 @@ class Sort:
         """Return the text of a device's place in this order, for the URL of a page."""
         if not self.name:
             return device.pk
-        return json.dumps([getattr(device, self.column), device.pk])
+        return json.dumps([getattr(device, self.column), device.pk], ensure_ascii=False)
 
     def read_edge(self, text: str) -> Edge | None:
         if not self.name:
             return Edge("", text[:EDGE_LENGTH]) if text and "\0" not in text else None
         try:
-            match json.loads(text[: 2 * EDGE_LENGTH]):
+            match json.loads(text[:EDGE_LENGTH]):
                 case [str(value), str(device_id)] if is_storable(value + device_id):
                     return Edge(value, device_id)
         except ValueError:

@@ -13,7 +13,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
@@ -26,6 +25,7 @@ from iotda_admin.core import metrics
 from iotda_admin.core.concurrency import limit_concurrency
 from iotda_admin.core.database import write_if_free
 from iotda_admin.core.ids import is_id
+from iotda_admin.inventory.models import RemovedRow
 from iotda_admin.iotda import IotdaError
 from iotda_admin.rate.page_reads import page_client
 
@@ -42,7 +42,7 @@ WHATS = {("device.status", "update"): "status", ("device", "delete"): DELETED}
 @dataclass(frozen=True)
 class Message:
     device_id: str
-    # A status, or DELETED.
+    # Empty: the device was deleted.
     status: str
     at: datetime
 
@@ -64,7 +64,7 @@ def receive_status(request: HttpRequest) -> HttpResponse:
     if not secret:
         raise Http404
     if not constant_time_compare(request.GET.get("secret", ""), secret):
-        raise PermissionDenied
+        return counted("wrong secret", 403)
     if len(request.body) > BYTES:
         return counted("too large", 413)
     try:
@@ -85,8 +85,8 @@ def read_message(body: bytes) -> Message:
         what = WHATS[document["resource"], document["event"]]
         data = document["notify_data"]
         device_id = data["header"]["device_id"]
-        status = DELETED
-        if what == "status":
+        status = ""
+        if what != DELETED:
             status = (data.get("body") or document["body"])["status"]
         at = time_of(document)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
@@ -94,7 +94,7 @@ def read_message(body: bytes) -> Message:
     if not (isinstance(device_id, str) and is_id(device_id) and type(status) is str):
         raise Unusable("not understood")
     status = SPELLING.get(status, status)
-    if status != DELETED and status not in Device.Status.values:
+    if what != DELETED and status not in Device.Status.values:
         raise Unusable("unknown status")
     if at > timezone.now() + AHEAD:
         raise Unusable("from the future")
@@ -139,8 +139,8 @@ def store_message(message: Message) -> str:
     # A message of the same time may be an earlier one that is repeated.
     if device.read_at >= message.at:
         return "known already"
-    if message.status == DELETED:
-        Devices().delete_gone({(device.pk,)}, message.at, message.at)
+    if not message.status:
+        delete(device.pk, message.at)
         return "deleted"
     if device.frozen and message.status != Device.Status.FROZEN:
         # It may be unfrozen, or only the end of the connection: IoTDA has to say.
@@ -148,3 +148,10 @@ def store_message(message: Message) -> str:
     device.status, device.read_at = message.status, message.at
     Devices().store([device])
     return "stored"
+
+
+def delete(device_id: str, at: datetime) -> None:
+    """Delete a device, also for a sync that has listed it before and stores it now."""
+    devices, key = Devices(), (device_id,)
+    devices.delete_gone({key}, at, at)
+    RemovedRow.objects.create(table=devices.table, key=json.dumps(key), removed_at=at)

@@ -1,10 +1,12 @@
 """What gunicorn does with our settings, before the product sees a request."""
 
+import errno
 import os
+import re
 import select
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +19,8 @@ from iotda_admin.core.gunicorn_worker import (
     HEAD_SECONDS,
     WAITING_FOR_EACH,
     BoundedReader,
+    BufferingWorker,
+    body_to_await,
 )
 from tests.cloud import Cloud
 from tests.held_site import GATE
@@ -103,9 +107,60 @@ def test_clients_that_do_not_close_hold_up_nobody(deployment: Deployment) -> Non
 def test_a_client_may_ask_before_it_sends_the_body(deployment: Deployment) -> None:
     with connected(deployment.start_web()) as client:
         client.sendall(
-            POST_HEAD.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+            b"POST /nothing/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
+            b"Expect: 100-continue\r\n\r\n"
         )
         assert client.recv(4096).startswith(b"HTTP/1.1 100 ")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"Content-Length: 100000",
+        b"Content-Length: 0000009",
+        b"Content-Length: 9\r\nExpect: 100-continue",
+        b"Transfer-Encoding: chunked",
+    ],
+)
+def test_a_limited_view_takes_no_long_body(deployment: Deployment, body: bytes) -> None:
+    """A thread would wait for it, and few threads serve such a view."""
+    with connected(deployment.start_web()) as client:
+        client.sendall(
+            b"POST /accounts/login/ HTTP/1.1\r\nHost: localhost\r\n"
+            + body
+            + b"\r\n\r\n"
+        )
+        assert client.recv(4096).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(
+    ("head", "length"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", 0),
+        (POST_HEAD, 9),
+        (b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", 0),
+        (b"POST / HTTP/1.1\r\ncontent-length:  7 \r\n\r\n", 7),
+        (b"POST / HTTP/1.1\r\nContent-Length: 65536\r\n\r\n", None),
+        (b"POST / HTTP/1.1\r\nContent-Length: 7\r\nContent-Length: 7\r\n\r\n", None),
+        (b"POST / HTTP/1.1\r\nContent-Length: +7\r\n\r\n", None),
+    ],
+)
+def test_a_short_body_is_awaited(head: bytes, length: int | None) -> None:
+    assert body_to_await(head) == length
+
+
+def test_a_worker_outlives_a_system_without_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Full:
+        def accept(self) -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    switched = list[bool]()
+    worker = object.__new__(BufferingWorker)
+    monkeypatch.setattr(worker, "set_accept_enabled", switched.append, raising=False)
+    worker.accept(Full())  # type: ignore[arg-type]
+    assert switched == [False]
 
 
 def test_a_limited_view_leaves_threads_and_connections_free(
@@ -137,10 +192,7 @@ def first_answer(clients: list[socket.socket]) -> bytes:
     """Return the next answer, and take its client off the list."""
     ready, _, _ = select.select(clients, [], [], 60)
     clients.remove(ready[0])
-    answer = b""
-    while not answer.endswith((b"passed", b"</html>\n")):
-        answer += ready[0].recv(4096)
-    return answer
+    return whole_answer(ready[0])
 
 
 def connected(base: str) -> socket.socket:
@@ -158,7 +210,32 @@ def test_a_connection_is_kept_for_several_requests_in_pieces(
             for part in filter(None, (request[:middle], request[middle:])):
                 client.sendall(part)
                 time.sleep(0.1)
-            assert client.recv(4096).startswith(b"HTTP/1.1 200")
+            assert whole_answer(client).startswith(b"HTTP/1.1 200")
+        # Two and a half requests at once, after an empty line.
+        client.sendall(b"\r\n" + 2 * request + request[:9])
+        for _ in range(2):
+            assert whole_answer(client).startswith(b"HTTP/1.1 200")
+        client.sendall(request[9:])
+        assert whole_answer(client).startswith(b"HTTP/1.1 200")
+
+
+def whole_answer(client: socket.socket) -> bytes:
+    """Read an answer, and nothing of the next one."""
+    head = read_until(client, lambda data: data.endswith(b"\r\n\r\n"))
+    if b"Transfer-Encoding: chunked" in head:
+        return head + read_until(client, lambda data: data.endswith(b"0\r\n\r\n"))
+    found = re.search(rb"content-length: (\d+)", head, re.I)
+    assert found, head
+    return head + read_until(client, lambda data: len(data) == int(found[1]))
+
+
+def read_until(client: socket.socket, holds: Callable[[bytes], bool]) -> bytes:
+    data = b""
+    while not holds(data):
+        piece = client.recv(1)
+        assert piece, data
+        data += piece
+    return data
 
 
 @pytest.fixture

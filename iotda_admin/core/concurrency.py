@@ -13,8 +13,9 @@ from urllib.parse import unquote
 
 from django.urls import Resolver404, resolve
 
-# A client may name the scheme and the host before the path.
-ORIGIN = re.compile(r"^https?://[^/]*", re.I)
+# A client may name a scheme and a host before the path, and what is not for the server
+# after it.
+PATH = re.compile(r"(?:[a-z][a-z0-9+.-]*://[^/?#]*)?([^?#]*)", re.I)
 # The share of the threads for each group of views.
 SHARES = {"iotda reads": 0.5, "password checks": 0.25, "pushed statuses": 0.25}
 
@@ -31,7 +32,8 @@ def limit_concurrency[V: Callable[..., Any]](group: str) -> Callable[[V], V]:
 
 def group_of_target(target: str) -> str:
     """Return the group of the view that the target of a request leads to, or ""."""
-    path = unquote(ORIGIN.sub("", target, count=1).partition("?")[0])
+    found = PATH.match(target)
+    path = unquote(found[1]) if found else ""
     try:
         match = resolve(path.removeprefix(os.environ.get("SCRIPT_NAME", "")))
     except Resolver404:

@@ -33,32 +33,51 @@ HEAD_SECONDS = 10.0
 # A longer head goes to the parser, which knows the limits. A longer body is read in a
 # thread.
 HEAD_BYTES = 65_536
-REQUEST_LINE = re.compile(rb"[A-Z]+ (\S+) HTTP/")
+HEAD_END = b"\r\n\r\n"
+REQUEST_LINE = re.compile(rb"\s*[A-Z]+ (\S+) HTTP/")
 BODY_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,5})[ \t]*\r\n", re.I)
-EXPECT = re.compile(rb"\r\nexpect:", re.I)
+# What says that a request has a body, or that the client holds it back.
+NAMES_BODY = re.compile(rb"\r\n(content-length|transfer-encoding|expect):", re.I)
 # So many requests to a group of views wait for each that is served.
 WAITING_FOR_EACH = 16
-BUSY_PAGE = b"""<!doctype html>
-<html lang="en"><title>IoTDA Admin is busy</title>
-<h1>IoTDA Admin is busy</h1>
-<p>Too many requests to this page are waiting. Nothing was changed.
-Try again in 5 seconds.</p></html>
-"""
-BUSY = b"""HTTP/1.1 503 Service Unavailable\r
-Content-Type: text/html; charset=utf-8\r
-Content-Length: %d\r
-Retry-After: 5\r
-Cache-Control: no-store\r
-Connection: close\r
-\r
-%s""" % (len(BUSY_PAGE), BUSY_PAGE)
 # A body may pause for this long in all, and then has to arrive at this rate.
 BODY_SECONDS = 20.0
 BYTES_PER_SECOND = 20_000
 # A client that takes nothing of the answer for this long is disconnected.
 SEND_SECONDS = 20
-# What accept() raises if the client has gone again.
+# What accept() raises if the client has gone again, and if the system has no room.
 GONE = (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK)
+NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+def refusal(status: str, title: str, text: str) -> bytes:
+    """Return the answer to a request that gets no thread."""
+    page = f"""<!doctype html>
+<html lang="en"><title>{title}</title>
+<h1>{title}</h1>
+<p>{text} Nothing was changed.</p></html>
+"""
+    head = (
+        f"HTTP/1.1 {status}",
+        "Content-Type: text/html; charset=utf-8",
+        f"Content-Length: {len(page)}",
+        "Retry-After: 5",
+        "Cache-Control: no-store",
+        "Connection: close",
+    )
+    return "\r\n".join([*head, "", page]).encode()
+
+
+BUSY = refusal(
+    "503 Service Unavailable",
+    "IoTDA Admin is busy",
+    "Too many requests to this page are waiting. Try again in 5 seconds.",
+)
+TOO_LONG = refusal(
+    "413 Content Too Large",
+    "The request is too long",
+    "This page takes only short forms of a known length.",
+)
 
 
 class BoundedReader:
@@ -87,13 +106,21 @@ class BoundedReader:
         return getattr(self.connection, name)
 
 
-def is_complete(data: bytes) -> bool:
-    """Return whether a thread would not wait for the head or a short body."""
-    head, end, body = data.partition(b"\r\n\r\n")
-    if not end or EXPECT.search(head):
-        return bool(end)
-    length = BODY_LENGTH.search(head + b"\r\n")
-    return length is None or len(body) >= int(length[1])
+def body_to_await(head: bytes) -> int | None:
+    """Return the bytes of a short body; None if a thread has to read the body."""
+    named = NAMES_BODY.findall(head)
+    if not named:
+        return 0
+    length = BODY_LENGTH.search(head)
+    if len(named) > 1 or length is None or len(head) + int(length[1]) > HEAD_BYTES:
+        return None
+    return int(length[1])
+
+
+def bytes_to_await(data: bytes) -> int:
+    """Return how much of a request is collected before it gets a thread."""
+    head, end, _body = data.partition(HEAD_END)
+    return len(head + end) + (body_to_await(head + end) or 0) if end else HEAD_BYTES
 
 
 def received(client: socket.socket) -> bytes | None:
@@ -124,7 +151,8 @@ class Connection(TConn):  # type: ignore[misc]
     def __init__(self, worker: "BufferingWorker", *address: Any) -> None:
         super().__init__(worker.cfg, *address)
         self.worker, self.group = worker, None
-        self.head = b""
+        # What has arrived of the next request, and its length once its head is whole.
+        self.head, self.awaited = bytearray(), 0
 
     def close(self, graceful: bool = False) -> None:
         if graceful:
@@ -144,7 +172,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         try:
             client, address = listener.accept()
         except OSError as error:
-            if error.errno not in GONE:
+            if error.errno in NO_ROOM:
+                self.set_accept_enabled(False)  # until the next turn of the loop
+            elif error.errno not in GONE:
                 raise
             return
         client.setsockopt(
@@ -169,8 +199,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self.nr_conns -= 1
         conn.close()
 
-    def await_head(self, conn: Any) -> None:
-        conn.head = b""
+    def await_head(self, conn: Any, begun: bytes = b"") -> None:
+        conn.head, conn.awaited = bytearray(), 0
+        self.add(conn, begun)
         self.await_data(conn, self.on_pending_socket_readable)
 
     def await_close(self, conn: Any) -> None:
@@ -199,24 +230,42 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
 
     def on_pending_socket_readable(self, conn: Any, client: socket.socket) -> None:
         data = received(client)
-        conn.head += data or b""
-        if data != b"" and len(conn.head) < HEAD_BYTES and not is_complete(conn.head):
+        if data is None or (data and not self.add(conn, data)):
             return
         self.end_wait(conn)
         if not data:
             self.drop(conn)
             return
         conn.data_ready = True
-        conn.parser.unreader.unread(conn.head)
+        conn.parser.unreader.unread(bytes(conn.head))
         conn.parser.unreader.sock.begin()
         self.enqueue_req(conn)
 
+    def add(self, conn: Any, data: bytes) -> bool:
+        """Add what has arrived; return whether it is enough for a thread."""
+        known = max(0, len(conn.head) - len(HEAD_END))
+        conn.head += data
+        if conn.head.startswith((b"\r", b"\n")):
+            conn.head = conn.head.lstrip(b"\r\n")  # empty lines before the request
+        # Searched once: a client may send byte by byte.
+        if not conn.awaited and conn.head.find(HEAD_END, known) >= 0:
+            conn.awaited = bytes_to_await(bytes(conn.head))
+        return len(conn.head) >= (conn.awaited or HEAD_BYTES)
+
     def enqueue_req(self, conn: Any) -> None:
         """Give a request its thread, or a place in the queue of its group."""
-        group = self.group_of(conn.parser.unreader.buf.getvalue())
+        begun = conn.parser.unreader.buf.getvalue()
+        if len(begun) < bytes_to_await(begun):
+            # A part of it came with the last request.
+            self.await_head(conn, conn.parser.unreader.take_buffered())
+            return
+        group = self.group_of(begun)
+        if group and body_to_await(begun.partition(HEAD_END)[0] + HEAD_END) is None:
+            self.refuse(conn, TOO_LONG)
+            return
         if group and group.served >= group.limit:
             if group.full:
-                self.refuse(conn)
+                self.refuse(conn, BUSY)
             else:
                 group.waiting.append(conn)
             return
@@ -228,10 +277,10 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         conn.group = group
         super().enqueue_req(conn)
 
-    def refuse(self, conn: Any) -> None:
+    def refuse(self, conn: Any, answer: bytes) -> None:
         conn.sock.setblocking(False)
         with suppress(OSError):
-            conn.sock.send(BUSY)
+            conn.sock.send(answer)
         self.nr_conns -= 1
         conn.close(graceful=True)
 

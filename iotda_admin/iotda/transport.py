@@ -154,8 +154,12 @@ class Transport:
             raise NoFreeConnection("all connections are busy")
         try:
             response = self._open(prepared)
-            with response:
-                body = self._masked(_read(response), prepared)
+            try:
+                with response:
+                    body = self._masked(_read(response), prepared)
+            finally:
+                # A connection whose body was not read to its end is closed by now.
+                response.release_conn()
         except ProxyError as exc:
             refused = TUNNEL_REFUSED.search(str(exc))
             raise self._proxy_failure(int(refused[1]) if refused else None) from None
@@ -186,6 +190,7 @@ class Transport:
             redirect=False,
             assert_same_host=False,
             timeout=Timeout(self._connect_timeout, current_budget().left()),
+            pool_timeout=current_budget().left(),  # type: ignore[arg-type]
             preload_content=False,
             decode_content=False,
         )

@@ -41,6 +41,8 @@ def test_each_page_that_shows_an_object_of_iotda_is_limited() -> None:
         ("https://desk.example.com/devices/a/", "iotda reads"),
         ("/accounts/login/?next=/devices/a/", "password checks"),
         ("/accounts/%6Cogin/", "password checks"),
+        ("/accounts/login/#x", "password checks"),
+        ("ftp://host/accounts/login/", "password checks"),
         ("/accounts/password/", "password checks"),
         ("/devices/status.push/?secret=x", "pushed statuses"),
         ("/devices/", ""),

@@ -221,3 +221,10 @@ def test_an_odd_page_key_of_a_sorted_list_still_shows_rows(
 
 def test_an_unknown_order_is_that_of_the_ids(viewer: Client, inventory: Cloud) -> None:
     assert find(viewer, sort="tags") == find(viewer, sort="-") == find(viewer)
+
+
+@pytest.mark.parametrize("name", ["中" * 256, "😀" * 128, '"' * 256, "\\" * 256])
+def test_the_edge_of_a_page_may_be_a_long_name(name: str) -> None:
+    device = Device(device_id="d" * 128, name=name)
+    sort = Sort("name")
+    assert sort.read_edge(sort.edge_of(device)) == Edge(name, device.pk)

@@ -14,6 +14,7 @@ from pytest_django import Settings
 
 from devices.models import Device
 from devices.status_push import Unusable, read_message
+from devices.sync import Devices
 from iotda_admin.access.actor import Actor
 from iotda_admin.audit.models import Event
 from iotda_admin.operations.execution.executor import execute_due_chunks
@@ -80,6 +81,8 @@ def test_a_wrong_secret_is_refused(inventory: Cloud) -> None:
         document = message(device, "OFFLINE", later(1))
         assert push(document, f"/devices/status.push/{wrong}")[0] == 403
     assert status_of(device) == "ONLINE"
+    # Nobody can fill the trail that way.
+    assert not Event.objects.exists()
 
 
 def test_a_status_is_stored(inventory: Cloud) -> None:
@@ -156,6 +159,26 @@ def test_a_deleted_device_leaves_the_inventory(inventory: Cloud) -> None:
     assert not Device.objects.filter(pk=device).exists()
     assert [each["change"] for each in drifts()] == ["deleted"]
     assert push(message(device, "ONLINE", later(2))) == (200, "unknown device")
+
+
+def test_a_sync_that_began_before_does_not_restore_a_deleted_device(
+    inventory: Cloud,
+) -> None:
+    row = Device.objects.get(pk=inventory.known_ids["online"])
+    push(deletion(row.pk, later(1)))
+    Devices().store([row])
+    assert not Device.objects.filter(pk=row.pk).exists()
+    # Registered again with the same ID.
+    row.read_at = later(2)
+    Devices().store([row])
+    assert Device.objects.filter(pk=row.pk).exists()
+
+
+def test_only_a_deletion_deletes(inventory: Cloud) -> None:
+    device = inventory.known_ids["online"]
+    for status in ("deleted", "DELETED", ""):
+        assert push(message(device, status, later(1))) == (200, "unknown status")
+    assert status_of(device) == "ONLINE"
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,18 @@ def test_it_stops_reading_at_the_body_limit(
     assert wire.sent < 24e6
 
 
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_an_answer_that_is_not_read_to_its_end_leaves_its_connection(
+    wire: Wire, client: Any, encoding: str
+) -> None:
+    """Without it the pool is empty after some, and the next call hangs."""
+    wire.answer = w.long(wire, encoding)
+    for _ in range(40):
+        failure(client, "read")
+    wire.answer = w.reply({"devices": [], "page": {"count": 0}})
+    assert not client.list_devices().items
+
+
 @pytest.mark.parametrize("status", [302, 307, 308])
 def test_a_redirect_is_not_followed(wire: Wire, client: Any, status: int) -> None:
     other = w.Wire()

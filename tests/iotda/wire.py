@@ -152,6 +152,18 @@ def huge(wire: Wire) -> Callable[..., Any]:
     return answer
 
 
+def long(wire: Wire, encoding: str = "identity") -> Callable[..., Any]:
+    """200 MB of blanks, with their length."""
+
+    def answer(sock: Any, request: Any) -> None:
+        names = "Content-Length: 209715200", f"Content-Encoding: {encoding}"
+        wire.push(sock, head(200, *names) + b"\r\n")
+        for _ in range(3200):
+            wire.push(sock, b" " * 65536)
+
+    return answer
+
+
 def bomb() -> Callable[..., Any]:
     """200 MB of zeros as 200 kB of gzip."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
