@@ -16,7 +16,8 @@ from devices.models import Device, Product, Space, status_subject
 from iotda_admin.core.database import write_if_free
 from iotda_admin.core.ids import is_id
 from iotda_admin.inventory.drift import Drift
-from iotda_admin.inventory.mirror import Change, Mirror, batched_listing
+from iotda_admin.inventory.listings import batched_listing
+from iotda_admin.inventory.mirror import Change, Mirror
 from iotda_admin.iotda import (
     LISTED_TEXTS,
     BadResponse,

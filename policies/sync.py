@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
-from itertools import chain, islice
+from itertools import batched, chain, islice
 from operator import attrgetter
 from typing import Any
 
@@ -17,7 +17,8 @@ from django.utils.translation import gettext_lazy as _
 from iotda_admin.core.database import write_if_free
 from iotda_admin.core.ids import is_id
 from iotda_admin.inventory.drift import Drift
-from iotda_admin.inventory.mirror import Change, Key, Mirror, batched_listing
+from iotda_admin.inventory.listings import batched_listing, batched_listings
+from iotda_admin.inventory.mirror import Change, Key, Mirror
 from iotda_admin.iotda import (
     FIRST_PAGE,
     PAGE_LIMIT,
@@ -26,6 +27,8 @@ from iotda_admin.iotda import (
     DevicePolicy,
     FetchPage,
     IotdaError,
+    ListingPage,
+    PageQuery,
     PolicyTarget,
     walk,
 )
@@ -104,29 +107,33 @@ class Bindings(Mirror):
         """Yield the bindings of these policies, or of all."""
         if policy_ids is None:
             policy_ids = list(Policy.objects.values_list("pk", flat=True))
-        for policy_id in filter(is_id, policy_ids):
-            # Deleted since the policies were listed: it has no targets any more.
-            with unless_gone():
-                yield from self.pages_of(client, policy_id)
+        for some in batched(filter(is_id, policy_ids), settings.INVENTORY_IN_FLIGHT):
+            yield from self.pages_of(client, some)
 
-    def pages_of(self, client: Client, policy_id: str) -> Iterator[list[Any]]:
-        """Yield the bindings of a policy; new ones only if they are listed twice.
+    def pages_of(
+        self, client: Client, policy_ids: Iterable[str]
+    ) -> Iterator[list[Any]]:
+        """Yield the bindings of policies; new ones only if they are listed twice.
 
         The answers do not name the policy, so one may be about another.
         """
         new = set[Key]()
-        for rows in self.listed(client, policy_id):
+        for policy_id, rows in self.listed(client, policy_ids):
             stored = self.stored_keys(policy_id, rows)
             new |= rows.keys() - stored
             yield [row for key, row in rows.items() if key in stored]
-        for rows in self.listed(client, policy_id) if new else ():
+        again = {policy_id for policy_id, *_target in new}
+        for _policy, rows in self.listed(client, again):
             yield [row for key, row in rows.items() if key in new]
 
-    def listed(self, client: Client, policy_id: str) -> Iterator[dict[Key, Any]]:
-        targets = partial(client.show_targets_in_device_policy, policy_id)
-        for page in batched_listing(targets, attrgetter("target_type", "target_id")):
+    def listed(
+        self, client: Client, policy_ids: Iterable[str]
+    ) -> Iterator[tuple[str, dict[Key, Any]]]:
+        targets = {id: partial(targets_page, client, id) for id in policy_ids}
+        key = attrgetter("target_type", "target_id")
+        for policy_id, page in batched_listings(targets, key):
             rows = [binding_row(policy_id, *each) for each in page]
-            yield {self.key_of(row): row for row in rows}
+            yield policy_id, {self.key_of(row): row for row in rows}
 
     def stored_keys(self, policy_id: str, keys: Iterable[Key]) -> set[Key]:
         ids = [target_id for _policy, _type, target_id in keys]
@@ -165,6 +172,15 @@ class Bindings(Mirror):
         policy_ids = dict.fromkeys(row.policy_id for row in rows)
         listed = chain.from_iterable(self.pages(client, policy_ids))
         return [row for row in listed if self.key_of(row) in wanted]
+
+
+def targets_page(
+    client: Client, policy_id: str, query: PageQuery
+) -> ListingPage[PolicyTarget]:
+    """Return a page of a policy's targets; none if it was deleted meanwhile."""
+    with unless_gone():
+        return client.show_targets_in_device_policy(policy_id, query)
+    return ListingPage((), 0, "")
 
 
 @contextmanager

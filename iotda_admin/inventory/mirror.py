@@ -17,7 +17,6 @@ from itertools import batched
 from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple
 
-from django.conf import settings
 from django.db import OperationalError, connection
 from django.db.models import Model, QuerySet
 from django.utils import timezone
@@ -33,15 +32,14 @@ from iotda_admin.core.bulk_sql import (
 from iotda_admin.core.database import is_deadlock
 from iotda_admin.core.search_text import SearchTextField, search_text_fields
 from iotda_admin.inventory.drift import Drift, record_drift
+from iotda_admin.inventory.listings import BATCH_SIZE
 from iotda_admin.inventory.models import MirrorState, RemovedRow
-from iotda_admin.iotda import Client, FetchPage, ListingPage, PageQuery, walk_windows
+from iotda_admin.iotda import Client
 from iotda_admin.operations.audit_log import audited_transaction
 from iotda_admin.operations.models import Operation
-from iotda_admin.rate.retries import retrying
 
 log = logging.getLogger(__name__)
 
-BATCH_SIZE = 500
 # The end of a text that was cut. No ID has it, so a cut text is never taken for an ID.
 CUT = "…"
 # IoTDA is asked for so many of the rows that a listing left out before the next ones.
@@ -391,23 +389,3 @@ def mirrors() -> list[Mirror]:
     """Return the mirrors in the modules `sync` of all apps, in their order."""
     autodiscover_modules("sync")
     return [cls() for cls in sorted(Mirror.__subclasses__(), key=lambda c: c.order)]
-
-
-def batched_listing[T](
-    fetch_page: FetchPage[T], key: Callable[[T], object]
-) -> Iterator[tuple[tuple[T, datetime], ...]]:
-    """Yield a whole listing in batches, each row with the time when it was requested."""
-    fetch = retrying(fetch_page)
-
-    def fetch_timed(query: PageQuery) -> ListingPage[tuple[T, datetime]]:
-        asked_at = timezone.now()
-        page = fetch(query)
-        items = tuple((item, asked_at) for item in page.items)
-        return ListingPage(items, page.count, page.marker, page.limit, page.size)
-
-    rows = walk_windows(
-        fetch_timed,
-        key=lambda row: key(row[0]),
-        in_flight=settings.INVENTORY_IN_FLIGHT,
-    )
-    return batched(rows, BATCH_SIZE)
