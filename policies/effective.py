@@ -1,15 +1,22 @@
-"""Which policies are in effect on a device, and through what."""
+"""Which policies are in effect on a device, through what, and what they allow."""
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Device
-from iotda_admin.access.scope import AnyUser
-from policies.models import POLICIES_PER_TARGET, Binding, TargetType
+from devices.targets import known_devices
+from iotda_admin.access.scope import AnyUser, in_scope
+from policies.models import POLICIES_PER_TARGET, Binding, Policy, TargetType
 from policies.permissions import visible_policies
+from policies.targets import devices_of
+from policies.topics import TopicAccess, TopicRule, decide, topic_rules
 
+# The first of so many targets that the inventory knows is the example of a binding.
+EXAMPLES = 20
 THROUGH = {
     TargetType.DEVICE: _("This device"),
     TargetType.PRODUCT: _("Its product"),
@@ -23,15 +30,19 @@ def policies_on_target(kind: str, target_id: str, user: AnyUser) -> dict[str, An
 
 
 def effective_policies(device: Device, user: AnyUser) -> dict[str, Any]:
-    through = (
+    context = describe_bindings(reaching(device), TargetType.DEVICE, user)
+    for binding in context["bindings"]:
+        binding.through = THROUGH[binding.target_type]
+    return context
+
+
+def reaching(device: Device) -> Q:
+    """Return the condition of bindings that bring a policy to this device."""
+    return (
         Q(target_type=TargetType.DEVICE, target_id=device.device_id)
         | Q(target_type=TargetType.PRODUCT, target_id=device.product_id)
         | Q(target_type=TargetType.SPACE, target_id=device.app_id)
     )
-    context = describe_bindings(through, TargetType.DEVICE, user)
-    for binding in context["bindings"]:
-        binding.through = THROUGH[binding.target_type]
-    return context
 
 
 def describe_bindings(through: Q, kind: str, user: AnyUser) -> dict[str, Any]:
@@ -43,3 +54,114 @@ def describe_bindings(through: Q, kind: str, user: AnyUser) -> dict[str, Any]:
         "own": bound.filter(target_type=kind).count(),
         "limit": POLICIES_PER_TARGET,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRules:
+    """What the policies in effect on a device say, by the inventory.
+
+    rules   the denials first; ``policy`` of a rule is None if the user may not see it
+    unread  the policies whose statements are unknown, None for those not to be seen
+    """
+
+    rules: Sequence[TopicRule]
+    unread: Sequence[Policy | None]
+
+    def decide(self, action: str, topic: str) -> TopicAccess:
+        return decide(self.rules, action, topic, complete=not self.unread)
+
+    @property
+    def listed(self) -> list[tuple[TopicRule, TopicRule | None]]:
+        """Return each rule, and the denial that leaves nothing of it, if there is one."""
+        denials = [rule for rule in self.rules if rule.denies]
+        return [
+            (rule, None if rule.denies else first_cover(denials, rule))
+            for rule in self.rules
+        ]
+
+
+def rules_of_device(device: Device, user: AnyUser) -> DeviceRules:
+    """Return the rules of all policies on the device, its product and its space.
+
+    Those of policies that the user may not see count, too, but are not named.
+    """
+    bindings = list(Binding.objects.filter(reaching(device)))
+    ids = {binding.policy_id for binding in bindings}
+    policies = Policy.objects.in_bulk(ids)
+    visible = set(
+        visible_policies(user).filter(pk__in=ids).values_list("pk", flat=True)
+    )
+    rules: list[TopicRule] = []
+    unread: dict[str, Policy | None] = {}
+    for binding in bindings:
+        policy = policies.get(binding.policy_id)
+        named = policy if binding.policy_id in visible else None
+        if policy is None or policy.statements is None:
+            unread[binding.policy_id] = named
+            continue
+        through = THROUGH.get(TargetType(binding.target_type))
+        rules += topic_rules(policy.rules, device.device_id, named, through)
+    rules.sort(key=lambda rule: (not rule.denies, rule.topic))
+    return DeviceRules(rules, list(unread.values()))
+
+
+def first_cover(rules: Iterable[TopicRule], other: TopicRule) -> TopicRule | None:
+    """Return the first of these rules that is for all that the other one is for."""
+    return next((rule for rule in rules if rule.covers(other)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleEffect:
+    """What a rule of a policy would do on a device beside the rules that are there.
+
+    denied_by  a denial that leaves nothing of it
+    same_as    a rule that says the same already
+    ends       what the device may do now and this denial would end
+    """
+
+    rule: TopicRule
+    denied_by: TopicRule | None
+    same_as: TopicRule | None
+    ends: Sequence[TopicRule]
+
+
+@dataclass(frozen=True, slots=True)
+class BindingEffect:
+    """What a policy would change on one device, an example of the targets chosen."""
+
+    device: Device
+    rules: Sequence[RuleEffect]
+    unread: Sequence[Policy | None]
+
+
+def effect_of_binding(
+    policy: Policy | None, target_type: str, ids: Sequence[str], user: AnyUser
+) -> BindingEffect | None:
+    """Return what binding the policy changes on the first device that it would reach."""
+    if policy is None or policy.statements is None or not ids:
+        return None
+    first = ids[:EXAMPLES]
+    reached = devices_of(target_type, first)
+    rows = known_devices(first) if reached is None else reached
+    device = in_scope(rows, user).order_by("pk").first()
+    if device is None:
+        return None
+    there = rules_of_device(device, user)
+    new = topic_rules(policy.rules, device.device_id, policy)
+    effects = [effect_of_rule(rule, there.rules) for rule in new]
+    return BindingEffect(device, effects, there.unread)
+
+
+def effect_of_rule(rule: TopicRule, there: Sequence[TopicRule]) -> RuleEffect:
+    denials = [each for each in there if each.denies]
+    alike = [each for each in there if each.effect == rule.effect]
+    ends = [
+        each
+        for each in there
+        if rule.denies
+        and each.allows
+        and rule.covers(each)
+        and not first_cover(denials, each)
+    ]
+    denied_by = None if rule.denies else first_cover(denials, rule)
+    return RuleEffect(rule, denied_by, first_cover(alike, rule), ends)

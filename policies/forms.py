@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from devices.lookup import find_devices
 from devices.models import Space
 from iotda_admin.access.scope import AnyUser, in_scope
+from iotda_admin.core.forms import LineField
 from iotda_admin.core.ids import Lookup, is_id
 from iotda_admin.operations.models import Target
 from iotda_admin.operations.verbs import OtherSpace, get_verb
@@ -21,7 +22,9 @@ from iotda_admin.operations.web.forms import (
 )
 from policies.models import Policy, TargetType
 from policies.permissions import visible_policies
+from policies.statements import PUBLISH, SUBSCRIBE
 from policies.targets import other_space
+from policies.topics import SYSTEM_PREFIX, TOPIC_LIMIT
 
 
 def device_lookup(target_type: str, user: AnyUser | None) -> Lookup | None:
@@ -29,6 +32,34 @@ def device_lookup(target_type: str, user: AnyUser | None) -> Lookup | None:
     if target_type != TargetType.DEVICE:
         return None
     return partial(find_devices, user=user)
+
+
+class TopicForm(forms.Form):
+    """Asks whether a device may publish or subscribe to a topic."""
+
+    action = forms.ChoiceField(
+        label=_("Action"),
+        choices={PUBLISH: _("publish to"), SUBSCRIBE: _("subscribe to")},
+    )
+    topic = LineField(
+        label=_("Topic"),
+        max_length=TOPIC_LIMIT,
+        error_messages={
+            "required": _("Enter a topic."),
+            "max_length": _("A topic has at most %(limit_value)d characters."),
+        },
+    )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        topic = cleaned.get("topic", "")
+        if topic.startswith(SYSTEM_PREFIX):
+            message = _("Policies do not apply to topics that begin with $oc.")
+            self.add_error("topic", message)
+        elif cleaned.get("action") == PUBLISH and {"+", "#"} & {*topic}:
+            message = _("No device can publish to a topic with + or #.")
+            self.add_error("topic", message)
+        return cleaned
 
 
 class PolicyField(forms.ModelChoiceField):  # type: ignore[type-arg]

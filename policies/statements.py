@@ -21,20 +21,33 @@ class PolicyRule:
 
     @property
     def effect_word(self) -> str:
-        return {"ALLOW": _("Allow"), "DENY": _("Deny")}.get(self.effect, self.effect)
+        return effect_word(self.effect)
 
     @property
     def actions_words(self) -> str:
-        words = {
-            (PUBLISH, SUBSCRIBE): _("to publish and subscribe to"),
-            (PUBLISH,): _("to publish to"),
-            (SUBSCRIBE,): _("to subscribe to"),
-        }
-        return words.get(tuple(sorted(self.actions))) or ", ".join(self.actions)
+        return actions_words(self.actions)
 
     @property
     def topics(self) -> list[str]:
         return [resource.removeprefix("topic:") for resource in self.resources]
+
+    @property
+    def has_mqtt_wildcards(self) -> bool:
+        """Return whether it has + or #, which are no wildcards in a policy."""
+        return any(wildcard in topic for topic in self.topics for wildcard in "+#")
+
+
+def effect_word(effect: str) -> str:
+    return {"ALLOW": _("Allow"), "DENY": _("Deny")}.get(effect, effect)
+
+
+def actions_words(actions: Sequence[str]) -> str:
+    words = {
+        (PUBLISH, SUBSCRIBE): _("to publish and subscribe to"),
+        (PUBLISH,): _("to publish to"),
+        (SUBSCRIBE,): _("to subscribe to"),
+    }
+    return words.get(tuple(sorted(actions))) or ", ".join(actions)
 
 
 def parse_statements(statements: list[dict[str, Any]] | None) -> list[PolicyRule]:

@@ -19,7 +19,7 @@ from iotda_admin.access.actor import actor_of
 from iotda_admin.access.kept_forms import keeps_form
 from iotda_admin.access.scope import AnyUser, can_see_space, in_scope, user_spaces
 from iotda_admin.core.concurrency import limit_concurrency
-from iotda_admin.core.http import render
+from iotda_admin.core.http import render, wants_fragment
 from iotda_admin.core.id_import import list_as_text
 from iotda_admin.core.ids import is_id
 from iotda_admin.core.pagination import paginate
@@ -41,8 +41,13 @@ from iotda_admin.operations.web.responses import operation_response
 from iotda_admin.rate.connection import client
 from iotda_admin.rate.page_reads import page_client, status_of_stored
 from policies import picker
-from policies.effective import effective_policies, policies_on_target
-from policies.forms import BindForm, PolicyForm
+from policies.effective import (
+    effect_of_binding,
+    effective_policies,
+    policies_on_target,
+    rules_of_device,
+)
+from policies.forms import BindForm, PolicyForm, TopicForm
 from policies.models import Binding, Policy, TargetType
 from policies.permissions import theirs, visible_bindings, visible_policies
 from policies.selection import TargetSelection, select_targets
@@ -118,11 +123,19 @@ def with_names(bindings: Sequence[Binding]) -> list[tuple[Binding, str]]:
 
 @require_safe
 def of_device(request: HttpRequest, device_id: str) -> HttpResponse:
-    """The policies in effect on a device, for its page."""
+    """The policies in effect on a device, and whether they allow a topic."""
     device = get_object_or_404(
         in_scope(Device.objects.all(), request.user), pk=device_id
     )
-    context = {"device": device, **effective_policies(device, request.user)}
+    rules = rules_of_device(device, request.user)
+    form = TopicForm(request.GET if "topic" in request.GET else None)
+    asked = form.cleaned_data if form.is_valid() else None
+    context = {"device": device, "form": form, "rules": rules, "asked": asked}
+    if asked:
+        context["access"] = rules.decide(asked["action"], asked["topic"])
+    if form.is_bound and wants_fragment(request):
+        return render(request, "policies/topic_access.html", context)
+    context |= effective_policies(device, request.user)
     return render(request, "policies/of_device.html", context, part="policies")
 
 
@@ -198,6 +211,9 @@ def bind_context(
     return {
         "form": form,
         "policy": policy,
+        "effect": effect_of_binding(
+            policy, choices.target_type, [*choices.ids, *read_ids], request.user
+        ),
         "policies": labelled_policies(policies),
         "outside": decision.outside,
         "forbidden": decision.message,

@@ -70,7 +70,7 @@ def _add_products(state: State) -> list[Product]:
 
 def _add_policies(state: State) -> dict[str, Policy]:
     defaults = [
-        (DEFAULT_POLICY, name, "ALLOW", [PUBLISH, SUBSCRIBE], ["topic:#"])
+        (DEFAULT_POLICY, name, "ALLOW", [PUBLISH, SUBSCRIBE], ["topic:*"])
         for name in SPACES
     ]
     policies = {}

@@ -123,13 +123,13 @@ POLICIES = (
         "plant-north",
         "ALLOW",
         [PUBLISH],
-        [f"{OWN}/telemetry", f"{OWN}/events/#"],
+        [f"{OWN}/telemetry", f"{OWN}/events/*"],
     ),
-    ("deny_debug", "plant-north", "DENY", [PUBLISH, SUBSCRIBE], [f"{OWN}/debug/#"]),
-    ("commands_subscribe", "plant-north", "ALLOW", [SUBSCRIBE], [f"{OWN}/commands/+"]),
-    ("firmware_read_only", "plant-north", "ALLOW", [SUBSCRIBE], ["topic:/ota/#"]),
-    ("quarantine", "plant-north", "DENY", [PUBLISH, SUBSCRIBE], ["topic:#"]),
-    ("press-alarms", "plant-south", "ALLOW", [PUBLISH], ["topic:/alarms/press/+"]),
+    ("deny_debug", "plant-north", "DENY", [PUBLISH, SUBSCRIBE], [f"{OWN}/debug/*"]),
+    ("commands_subscribe", "plant-north", "ALLOW", [SUBSCRIBE], [f"{OWN}/commands/*"]),
+    ("firmware_read_only", "plant-north", "ALLOW", [SUBSCRIBE], ["topic:/ota/*"]),
+    ("quarantine", "plant-north", "DENY", [PUBLISH, SUBSCRIBE], ["topic:*"]),
+    ("press-alarms", "plant-south", "ALLOW", [PUBLISH], ["topic:/alarms/press/*"]),
     (
         "meter-readings",
         "city-water",
@@ -142,9 +142,9 @@ POLICIES = (
         "city-water",
         "ALLOW",
         [PUBLISH, SUBSCRIBE],
-        [f"{OWN}/valve/+", "topic:/valves/all"],
+        [f"{OWN}/valve/*", "topic:/valves/all"],
     ),
-    ("lab-everything", "lab", "ALLOW", [PUBLISH, SUBSCRIBE], ["topic:/lab/#"]),
+    ("lab-everything", "lab", "ALLOW", [PUBLISH, SUBSCRIBE], ["topic:/lab/*"]),
 )
 
 SITES = ("north", "south", "hall-B", "Zurich", "上海", "Plzen", "東京")

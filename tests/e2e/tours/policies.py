@@ -69,3 +69,23 @@ def policy(stage: Stage) -> Views:
     stage.cloud.fault("ShowDevicePolicy", "status", status=500)
     page.goto(f"/policies/{known['policy']}/")
     yield "policy-unreachable", page
+
+
+def topics(stage: Stage) -> Views:
+    page = stage.open_page("viewer")
+    device = stage.cloud.known_ids["full"]
+    page.goto(f"/devices/{device}/")
+    answer = page.locator("#topic-access")
+    for name, topic in [
+        ("allowed", "/alarms"),
+        ("denied", f"/v1/{device}/debug/x"),
+        ("invalid", "$oc/devices"),
+    ]:
+        page.get_by_label("Topic").fill(topic)
+        page.get_by_role("button", name="Check", exact=True).click()
+        word = {"allowed": "Yes.", "denied": "No.", "invalid": "$oc"}[name]
+        expect(answer).to_contain_text(word)
+        yield f"topic-{name}", page
+    page.goto(f"/policies/of.device/{device}/")
+    page.locator("#fold-rules > summary").click()
+    yield "topic-rules", page
