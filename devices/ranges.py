@@ -29,6 +29,11 @@ SORTED_ROWS = 5_000
 # SQLite allows 500.
 RANGES_A_QUERY = 50
 KIND = ("node_type", "status")
+# The columns that the list needs.
+LISTED = (
+    "device_id, name, status, gateway_id, node_type,"
+    " product_id, product_name, app_id, app_name"
+)
 
 type Conditions = dict[str, str]
 type Kinds = Sequence[tuple[str, str]]
@@ -98,27 +103,28 @@ def distinct(column: str, **equal: str) -> list[str]:
 
 def device_kinds() -> Kinds:
     """Return the node types and statuses that exist, each found by an index."""
-    after = f"""
-        FROM {TABLE} WHERE (node_type, status) > (found.node_type, found.status)
-        ORDER BY node_type, status LIMIT 1
-    """
-    return [
-        (node_type, status)
-        for node_type, status in query(
-            f"""
-            WITH RECURSIVE found(node_type, status) AS (
-                SELECT * FROM (
-                    SELECT node_type, status FROM {TABLE}
-                    ORDER BY node_type, status LIMIT 1
-                ) AS first
-                UNION ALL
-                SELECT (SELECT node_type {after}), (SELECT status {after}) FROM found
-                WHERE found.node_type IS NOT NULL
-            )
-            SELECT node_type, status FROM found WHERE node_type IS NOT NULL
-            """  # noqa: S608
+    kinds = query(
+        f"""
+        WITH RECURSIVE types(node_type) AS (
+            SELECT min(node_type) FROM {TABLE}
+            UNION ALL
+            SELECT (
+                SELECT min(node_type) FROM {TABLE} WHERE node_type > types.node_type
+            ) FROM types WHERE node_type IS NOT NULL
+        ), kinds(node_type, status) AS (
+            SELECT node_type, (
+                SELECT min(status) FROM {TABLE} WHERE node_type = types.node_type
+            ) FROM types WHERE node_type IS NOT NULL
+            UNION ALL
+            SELECT node_type, (
+                SELECT min(status) FROM {TABLE}
+                WHERE node_type = kinds.node_type AND status > kinds.status
+            ) FROM kinds WHERE status IS NOT NULL
         )
-    ]
+        SELECT node_type, status FROM kinds WHERE status IS NOT NULL
+        """  # noqa: S608
+    )
+    return sorted(map(tuple, kinds))
 
 
 def values_in_order(column: str, shown: str) -> list[str]:
@@ -247,9 +253,17 @@ def first_by_value(places: Iterable[Narrowed], turn: Turn) -> list[Device]:
             values += its
         order = f"place, device_id {turn.order}"
         found |= {id: place for place, id in first_of(parts, values, order, turn)}
-    devices = Device.objects.filter(pk__in=found).order_by("pk")
-    ordered = devices.reverse() if turn.descending else devices
-    return sorted(ordered, key=lambda device: found[device.pk])[: turn.limit]
+    devices = read_devices(list(found), f"device_id {turn.order}")
+    return sorted(devices, key=lambda device: found[device.pk])[: turn.limit]
+
+
+def read_devices(ids: Sequence[str], order: str) -> list[Device]:
+    """Return these devices with the columns that the list needs, in this order."""
+    if not ids:
+        return []
+    marks = ", ".join(["%s"] * len(ids))
+    sql = f"SELECT {LISTED} FROM {TABLE} WHERE device_id IN ({marks}) ORDER BY {order}"  # noqa: S608
+    return list(Device.objects.raw(sql, ids))
 
 
 def is_full(found: Mapping[str, int], limit: int, place: int) -> bool:
@@ -276,8 +290,7 @@ def first_by_name(narrowed: Narrowed, turn: Turn, few: bool) -> list[Device]:
         # An expression, so that the ranges are not read in the order of the name.
         sorting = order.replace("name", "name || ''") if few else order
         found += [id for _name, id in first_of(parts, values, sorting, turn)]
-    devices = Device.objects.filter(pk__in=found).order_by("name", "pk")
-    return list((devices.reverse() if turn.descending else devices)[: turn.limit])
+    return read_devices(found, order)[: turn.limit]
 
 
 def ranges_by_name(narrowed: Narrowed) -> list[Conditions]:

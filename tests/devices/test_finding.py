@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.http import QueryDict
 from django.test import Client
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +15,7 @@ from devices import ranges, search
 from devices.finding import DeviceList, Sort
 from devices.forms import FilterForm
 from devices.models import Device, Product, Space
-from devices.ranges import Edge, Narrowed, Number, count_devices
+from devices.ranges import Edge, Narrowed, Number, count_devices, device_kinds
 from iotda_admin.access.models import Grant
 from tests.cloud import Cloud
 from tests.devices.test_list import find, shown
@@ -228,3 +229,28 @@ def test_the_edge_of_a_page_may_be_a_long_name(name: str) -> None:
     device = Device(device_id="d" * 128, name=name)
     sort = Sort("name")
     assert sort.read_edge(sort.edge_of(device)) == Edge(name, device.pk)
+
+
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="counts SQLite's steps")
+def test_the_kinds_of_more_devices_are_found_in_as_many_steps(db: None) -> None:
+    kinds = [("ENDPOINT", "ONLINE"), ("GATEWAY", "FROZEN"), ("GATEWAY", "OFFLINE")]
+    steps = []
+    for size in (30, 300):
+        Device.objects.bulk_create(
+            Device(
+                device_id=f"{size}-{n}",
+                node_type=kinds[n % 3][0],
+                status=kinds[n % 3][1],
+            )
+            for n in range(size)
+        )
+        taken: list[None] = []
+        database = connection.connection
+        # Called after each step of SQLite's machine.
+        database.set_progress_handler(lambda taken=taken: taken.append(None), 1)
+        try:
+            assert device_kinds() == kinds
+        finally:
+            database.set_progress_handler(None, 1)
+        steps.append(len(taken))
+    assert steps[0] == steps[1]
