@@ -194,8 +194,16 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [BASE_DIR / "templates"],
-        "APP_DIRS": True,
         "OPTIONS": {
+            "loaders": [
+                (
+                    "django.template.loaders.cached.Loader",
+                    [
+                        "iotda_admin.core.template_loader.Loader",
+                        "django.template.loaders.app_directories.Loader",
+                    ],
+                )
+            ],
             "builtins": [
                 "iotda_admin.core.templatetags.core_tags",
                 "iotda_admin.access.templatetags.access_tags",
@@ -246,6 +254,8 @@ CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL")
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English"))]
+# The sentences are written in it: a single language needs no catalogue.
+USE_I18N = len(LANGUAGES) > 1
 FORMAT_MODULE_PATH = "iotda_admin.core.formats"
 # What a page shows until the browser has said which zone the reader is in, and what working hours are in.
 TIME_ZONE = env.time_zone("TIME_ZONE", "UTC")

@@ -40,9 +40,11 @@
     here.setAttribute("aria-current", "page")
   })
 
-  // Drop empty filters from the URLs of lists
-  on("htmx:configRequest", ({ detail: { verb, formData } }) => {
+  // Drop empty filters from the URLs of lists. A link with hx-get and no URL there loads its href.
+  on("htmx:configRequest", ({ detail }) => {
+    const { verb, formData, elt } = detail
     if (verb === "get") for (const [name, value] of [...formData]) if (!value) formData.delete(name)
+    if (elt.getAttribute("hx-get") === "") detail.path = elt.getAttribute("href")
   })
 
   // Wait with a search until the input method has the whole text
@@ -81,13 +83,23 @@
   on("htmx:responseError", ({ detail: { xhr } }) => xhr.shown || showMessage("#alert", "ResponseError", xhr.status))
   click("[data-dismiss]", button => one(button.dataset.dismiss).replaceChildren())
 
+  // A selector that finds an element again after its region or row was replaced
+  const selectorOf = element => {
+    const { id, localName, classList, dataset: { copy } } = element
+    const row = element.closest("tr[id]")
+    if (id) return `#${CSS.escape(id)}`
+    if (row) return `#${CSS.escape(row.id)} ${classList.length ? `.${classList[0]}` : localName}`
+    if (copy) return `[data-copy="${CSS.escape(copy)}"]`
+    return localName === "a" && `a[href="${CSS.escape(element.getAttribute("href"))}"]`
+  }
+
   // Dialogs
   let opener
   const close = dialog => dialog.close()
   const open = body => {
     const dialog = one("#dialog")
     if (!dialog.open) {
-      opener = document.activeElement.id
+      opener = selectorOf(document.activeElement)
       dialog.showModal()
       dialog.append(one(".notices"))  // content outside a modal dialog is inert
     }
@@ -105,10 +117,18 @@
     if (target.id !== "dialog" || target.open) return
     document.body.append(one(".notices"))
     one("#dialog-body").replaceChildren()
-    if (document.activeElement === document.body) (document.getElementById(opener) || one("#main")).focus()
+    if (document.activeElement === document.body) ((opener && one(opener)) || one("#main")).focus()
   }))
 
-  // Copy buttons
+  // Copy buttons. Each row of a long list gets its own from here, because without a script it does nothing.
+  const addCopyButtons = () => {
+    const button = one("#copy-button")?.content.firstElementChild
+    for (const id of button ? all("tr .id:not(:has(.copy))") : []) {
+      const copy = id.appendChild(button.cloneNode(true))
+      copy.dataset.copy = one("code", id).textContent
+      copy.ariaLabel = copy.ariaLabel.replace("{name}", one("bdi", id.parentElement).textContent)
+    }
+  }
   click("[data-copy], [data-copy-target]", async ({ dataset }) => {
     try {
       await navigator.clipboard.writeText(dataset.copy ?? one(dataset.copyTarget).textContent.trim())
@@ -148,6 +168,7 @@
   // Ages and focus, on load and after each swap
   on("htmx:afterSwap", ({ detail: { target } }) => {
     showAges()
+    addCopyButtons()
     if (target?.id === "dialog-body" && target.children.length) open(target)
   })
   on("htmx:oobAfterSwap", showAges)
@@ -157,13 +178,13 @@
     ;(wrong || target.closest("[data-focus]") || one("[data-focus]", target))?.focus()
   })
   showAges()
+  addCopyButtons()
 
   // A poll keeps open folds open and the focus where it is
   let folds = new Map(), focused
   on("htmx:beforeSwap", ({ detail: { target } }) => {
     folds = new Map(all("details[id]", target).map(fold => [fold.id, fold.open]))
-    const link = target.contains(document.activeElement) && document.activeElement
-    focused = link && !link.id && (link.dataset.copy ? `[data-copy="${CSS.escape(link.dataset.copy)}"]` : link.matches("a") && `a[href="${CSS.escape(link.getAttribute("href"))}"]`)
+    focused = target.contains(document.activeElement) && selectorOf(document.activeElement)
   })
   on("htmx:afterSwap", () => {
     for (const [id, open] of folds) {

@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 from django.template.loader import render_to_string
 from django.urls import get_script_prefix
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
 KINDS_KEPT = 500
 SPACES = re.compile(r"\s+")
-CELL = re.compile(r" ?(</?t[dr]\b[^>]*>) ?")
+TAG = re.compile(r" ?(<[^>]*>) ?")
 # No text of a row can contain a mark: each process has its own.
 TOKEN = secrets.token_hex(8)
 MARK = re.compile(rf"mark-([a-z_]+)-{TOKEN}")
@@ -46,7 +46,7 @@ def row_format(template: str, kind: RowKind, language: str | None, prefix: str) 
     It depends on the language, and on the prefix of the site's addresses.
     """
     lines = render_to_string(template, kind.context())
-    html = CELL.sub(r"\1", SPACES.sub(" ", lines))
+    html = TAG.sub(r"\1", SPACES.sub(" ", lines))
     return MARK.sub(r"{\1}", html.replace("{", "{{").replace("}", "}}"))
 
 
@@ -55,8 +55,9 @@ def render_rows(
 ) -> SafeString:
     """Return the HTML of rows, each made of its kind and its texts."""
     language, prefix = get_language(), get_script_prefix()
-    filled = (
-        (format_html(row_format(template, kind, language, prefix), **texts),)
+    filled = [
+        format_html(row_format(template, kind, language, prefix), **texts)
         for kind, texts in rows
-    )
-    return format_html_join("", "{}", filled)
+    ]
+    # Once for all rows: format_html_join formats each of them again.
+    return format_html("{}" * (len(filled) + 1), "", *filled)

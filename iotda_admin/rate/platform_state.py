@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import FloatField
-from django.db.models.expressions import RawSQL
 from django.utils.translation import gettext as _
 
 from iotda_admin.iotda import (
@@ -76,6 +74,8 @@ FAIL = """
         error = excluded.error
     RETURNING failures
 """
+# Each page reads it.
+SHOWN = "SELECT *, {now} AS now FROM rate_platformstate WHERE kind <> ''"
 PEEK = "SELECT kind FROM rate_platformstate WHERE id = 1"
 # A call that began before the last failure says nothing about the time after it; the
 # clock of SQLite counts milliseconds. A failure in the future is from before the clock
@@ -198,8 +198,8 @@ def _execute(sql: str, **params: str | float) -> tuple[Any, ...] | None:
 
 def current_failure() -> PlatformFailure | None:
     """Return the shared state, unless IoTDA answers; one query."""
-    now = RawSQL(NOW[connection.vendor], (), FloatField())  # noqa: S611
-    row = PlatformState.objects.exclude(kind="").annotate(now=now).first()
+    sql = SHOWN.format(now=NOW[connection.vendor])
+    row: Any = next(iter(PlatformState.objects.raw(sql)), None)
     return _failure_of(row, row.now) if row else None
 
 

@@ -94,7 +94,7 @@ def test_a_freeze_is_filled_in_after_signing_in(stage: Stage, *, scripts: bool) 
     page = open_page(stage, scripts=scripts)
     device = stage.cloud.known_ids["online"]
     page.goto(f"/devices/?q={device}")
-    page.locator(f"#act-{device}").click()
+    page.locator(f"#device-{device} .button").click()
     explain(page)
     end_session()
     press(page, "Freeze")

@@ -46,19 +46,19 @@ def test_a_user_signs_in_with_the_keyboard(stage: Stage) -> None:
 def test_a_device_is_frozen_with_the_keyboard(page: Page, stage: Stage) -> None:
     device = stage.cloud.known_ids["online"]
     find(page, device)
-    tab_to(page, f"#act-{device}")
+    tab_to(page, f"#device-{device} .button")
     page.keyboard.press("Enter")
     expect(page.get_by_label("Reason")).to_be_focused()
     page.keyboard.type(f"{WHY}\n")
     expect(page.get_by_role("dialog")).to_be_hidden()
-    expect(page.locator(f"#act-{device}")).to_be_focused()
+    expect(page.locator(f"#device-{device} .button")).to_be_focused()
     assert stage.cloud.status(device) == "FROZEN"
 
 
 def test_the_dialog_keeps_the_focus_and_returns_it(page: Page, stage: Stage) -> None:
     device = stage.cloud.known_ids["online"]
     find(page, device)
-    tab_to(page, f"#act-{device}")
+    tab_to(page, f"#device-{device} .button")
     page.keyboard.press("Enter")
     expect(page.get_by_label("Reason")).to_be_focused()
     for _ in range(12):
@@ -68,7 +68,7 @@ def test_the_dialog_keeps_the_focus_and_returns_it(page: Page, stage: Stage) -> 
         )
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
-    expect(page.locator(f"#act-{device}")).to_be_focused()
+    expect(page.locator(f"#device-{device} .button")).to_be_focused()
 
 
 def test_a_policy_is_bound_with_the_keyboard(page: Page, stage: Stage) -> None:

@@ -121,5 +121,5 @@ def test_the_buttons_stay_visible_beside_the_longest_names(stage: Stage) -> None
     page.goto(f"/devices/?q={device.pk}")
     for width in (390, 1000, 1280):
         page.set_viewport_size({"width": width, "height": 800})
-        button = page.locator(f"#act-{device.pk}").bounding_box()
+        button = page.locator(f"#device-{device.pk} .button").bounding_box()
         assert button["x"] + button["width"] < width

@@ -122,7 +122,7 @@ def test_no_page_runs_or_draws_injected_markup(state: Poisoned, stage: Stage) ->
 def by_hand(page: Page, state: Poisoned) -> None:
     """Open what htmx fetches: a dialog, a search, a choice, a preview."""
     page.goto("/devices/")
-    page.locator(f"#act-{state.devices[0]}").click()
+    page.locator(f"#device-{state.devices[0]} .button").click()
     expect(page.get_by_role("dialog")).to_be_visible()
     page.goto(f"/policies/{state.policies[0]}/bind/")
     page.get_by_label("Find devices").fill("alert")

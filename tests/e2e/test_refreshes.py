@@ -83,7 +83,7 @@ def test_a_sync_that_changes_nothing_offers_nothing(page: Page, stage: Stage) ->
 def test_a_dialog_keeps_its_row_and_its_text(page: Page, stage: Stage) -> None:
     device = stage.cloud.known_ids["online"]
     page.goto(f"/devices/?status=ONLINE&q={device}")
-    page.locator(f"#act-{device}").click()
+    page.locator(f"#device-{device} .button").click()
     page.get_by_label("Reason").fill(WHY)
     Device.objects.filter(pk=device).update(status="OFFLINE")
     with page.expect_response("**/devices/?*"):
@@ -109,7 +109,7 @@ def test_a_tick_survives_the_change_of_its_row(page: Page, stage: Stage) -> None
     device = Device.objects.get(pk=stage.cloud.known_ids["online"])
     page.goto(f"/devices/?q={device.pk}")
     box = tick(page, device)
-    page.locator(f"#act-{device.pk}").click()
+    page.locator(f"#device-{device.pk} .button").click()
     page.get_by_label("Reason").fill(WHY)
     page.get_by_role("dialog").get_by_role("button", name="Freeze").click()
     expect(page.locator(f"#device-{device.pk}")).to_contain_text("Frozen")

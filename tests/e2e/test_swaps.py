@@ -38,7 +38,7 @@ def is_whole(page: Page) -> bool:
 
 
 def freeze(page: Page, device: str) -> None:
-    page.locator(f"#act-{device}").click()
+    page.locator(f"#device-{device} .button").click()
     page.get_by_label("Reason").fill(WHY)
     page.get_by_role("dialog").get_by_role("button", name="Freeze").click()
 
@@ -331,7 +331,7 @@ def test_a_message_leaves_after_a_while_or_when_it_is_dismissed(
     expect(message).to_contain_text("is frozen")
     page.mouse.move(0, 0)
     expect(message).to_be_empty(timeout=5000)
-    page.locator(f"#act-{device}").click()
+    page.locator(f"#device-{device} .button").click()
     page.get_by_label("Reason").fill(WHY)
     page.get_by_role("dialog").get_by_role("button", name="Unfreeze").click()
     expect(message).to_contain_text("is no longer frozen")
@@ -368,7 +368,7 @@ def test_a_failed_freeze_keeps_the_dialog_open_and_shows_why(
 def test_a_rejection_is_shown_inside_the_open_dialog(page: Page, stage: Stage) -> None:
     device = stage.cloud.known_ids["online"]
     page.goto(f"/devices/?q={device}")
-    page.locator(f"#act-{device}").click()
+    page.locator(f"#device-{device} .button").click()
     page.get_by_label("Reason").fill(WHY)
     stage.user("admin").groups.clear()
     page.get_by_role("dialog").get_by_role("button", name="Freeze").click()
@@ -458,3 +458,18 @@ def test_what_cannot_change_is_shown_and_downloaded_before_it_is_bound(
     expect(cannot).to_have_count(0)
     page.get_by_role("button", name="Bind", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("OP-")
+
+
+def test_each_row_of_the_list_can_copy_its_id(page: Page, stage: Stage) -> None:
+    """Also a row that came with a swap: the script adds the buttons."""
+    device = Device.objects.get(pk=stage.cloud.known_ids["online"])
+    page.goto("/devices/")
+    rows = page.locator("#rows tbody tr")
+    expect(rows.locator(".copy")).to_have_count(rows.count())
+    page.get_by_label("Search devices").fill(device.pk)
+    expect(rows).to_have_count(1)
+    button = page.locator(f"#device-{device.pk}").get_by_role("button")
+    expect(button).to_have_accessible_name(f"Copy the ID of {device}")
+    expect(button).to_have_attribute("data-copy", device.pk)
+    freeze(page, device.pk)
+    expect(page.locator(f"#device-{device.pk} .copy")).to_have_count(1)

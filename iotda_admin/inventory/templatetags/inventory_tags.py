@@ -26,7 +26,7 @@ def freshness(context: template.Context) -> dict[str, Any]:
     left = last.seconds_left() if last else None
     parts = MirrorState.objects.in_bulk()
     times = [part.fresh_at for part in parts.values() if part.fresh_at]
-    fresh_at = max(times) if times else SyncRun.fresh_at()
+    fresh_at = max(times) if times else last and SyncRun.fresh_at()
     minute = timedelta(minutes=1)
     request = context["request"]
     return {

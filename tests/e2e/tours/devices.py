@@ -129,7 +129,7 @@ def freezing(stage: Stage) -> Views:
     page.goto(
         "/devices/?status=ONLINE&product=" + Device.objects.get(pk=online).product_id
     )
-    page.locator(f"#act-{online}").click()
+    page.locator(f"#device-{online} .button").click()
     expect(page.get_by_role("dialog")).to_be_visible()
     yield "dialog", page
     page.get_by_label("Reason").fill("   ")
@@ -149,7 +149,7 @@ def freezing(stage: Stage) -> Views:
     yield "dialog-failed", page
     page.keyboard.press("Escape")
     stage.cloud.heal()
-    page.locator(f"#act-{online}").click()
+    page.locator(f"#device-{online} .button").click()
     page.get_by_label("Reason").fill(WHY)
     page.get_by_role("dialog").get_by_role("button", name="Freeze").click()
     expect(page.get_by_role("status")).to_contain_text("is frozen")
