@@ -62,6 +62,26 @@ def test_headers_of_a_proxy_count_only_behind_a_proxy(deployment: Deployment) ->
     assert status(f"{base}/devices/", {}) == 301
 
 
+def test_the_processes_share_what_was_loaded_before_them(
+    deployment: Deployment,
+) -> None:
+    """And nothing that a fork would break: neither threads nor connections."""
+    # In PostgreSQL's case the start asks a database without our tables.
+    deployment.env["DATABASE_URL"] = os.environ.get("DATABASE_URL", "")
+    deployment.start_web("--workers", "2")
+    parent = Path(f"/proc/{deployment.processes[-1].pid}")
+    assert len(list((parent / "task").iterdir())) == 1
+    opened = [os.readlink(file) for file in (parent / "fd").iterdir()]
+    sockets = [file for file in opened if file.startswith("socket:")]
+    assert len(sockets) == 1, "the one that listens"
+    assert [file for file in opened if "sqlite3" in file] == []
+    for child in (parent / "task" / parent.name / "children").read_text().split():
+        rollup = Path(f"/proc/{child}/smaps_rollup").read_text()
+        found = re.search(r"^Shared_Dirty:\s+(\d+) kB", rollup, re.M)
+        assert found
+        assert int(found[1]) > 20_000
+
+
 POST_HEAD = (
     b"POST /accounts/login/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
 )

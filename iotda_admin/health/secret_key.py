@@ -48,7 +48,10 @@ def require_secret_key() -> None:
     except DatabaseError:
         matches = True
     if not connection.in_atomic_block:
-        # The main thread answers no requests; the pool has a place for each that does.
+        # The main thread answers no requests. The processes that are forked from this
+        # one could not use its pool: a pool has threads.
         connection.close()
+        if connection.vendor == "postgresql":
+            connection.close_pool()  # type: ignore[attr-defined]
     if not matches:
         raise ImproperlyConfigured(DIFFERS)

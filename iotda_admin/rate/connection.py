@@ -21,7 +21,10 @@ from iotda_admin.rate.platform_state import observe_state
 
 @cache
 def client() -> Client:
-    """Return the process's client; create it at the first call, after any fork.
+    """Return the process's client; create it at the first call.
+
+    The web server creates it before its processes are forked, which is harmless: it has
+    neither connections nor threads before its first call.
 
     Raises ImproperlyConfigured for a wrong endpoint or wrong credentials.
     """
