@@ -63,6 +63,7 @@ policies:unbind mixed                     302  403  403  403  403  403   302  40
 policies:replace                          302  403  403  404  403  404   302  403  403  404  403  404
 policies:replace outside                  302  403  403  404  403  404   302  403  403  404  403  404
 operations:operations                     302  200  200  200  200  200   302  405  405  405  405  405
+operations:operations_csv                 302  200  200  200  200  200   302  405  405  405  405  405
 operations:operation                      302  200  200  200  200  200   302  405  405  405  405  405
 operations:operation outside              302  404  404  404  404  404   302  405  405  405  405  405
 operations:targets                        302  200  200  200  200  200   302  405  405  405  405  405

@@ -14,12 +14,11 @@ from typing import Any
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 
-from iotda_admin.access.scope import user_spaces
 from iotda_admin.audit.canonical import readable_json
 from iotda_admin.audit.chain import HASHED_COLUMNS, TARGET_COLUMNS
 from iotda_admin.audit.head import chain_head
 from iotda_admin.audit.models import Outcome
-from iotda_admin.audit.record import record_read_event
+from iotda_admin.audit.record import record_export_event
 from iotda_admin.audit.rows import Rows, event_rows
 from iotda_admin.audit.search.filters import AuditFilterForm
 from iotda_admin.audit.search.indexes import Span
@@ -64,17 +63,8 @@ def record_export(
 ) -> tuple[TrailSearch, int]:
     """Record the export as an event. Return the search, and the id where it ends."""
     head = chain_head()
-    filters = {name: str(value) for name, value in form.active.items()}
-    # The filters are shown only to readers who see all that was searched.
-    spaces = user_spaces(request.user)
-    space = min(spaces) if spaces and len(spaces) == 1 else "*"
-    record_read_event(
-        "export",
-        request,
-        space=space,
-        summary=f"audit trail as {format}",
-        detail={"filters": filters, "head": str(head)},
-    )
+    summary = f"audit trail as {format}"
+    record_export_event(request, summary, form.active, head=str(head))
     return TrailSearch(form, request.user), head.seq + 1
 
 

@@ -1,6 +1,6 @@
 """Append events to the audit trail."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -9,6 +9,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpRequest
 
 from iotda_admin.access.actor import address_of, role_of
+from iotda_admin.access.scope import user_spaces
 from iotda_admin.audit.chain import NewEvent, append_events
 from iotda_admin.audit.denials import append_denial
 from iotda_admin.audit.models import Event
@@ -75,6 +76,25 @@ def record_read_event(kind: str, request: HttpRequest, **columns: Any) -> None:
     """
     with brief_transaction(READ_SECONDS):
         record_request_event(kind, request, **columns)
+
+
+def record_export_event(
+    request: HttpRequest, summary: str, filters: Mapping[str, object], **detail: str
+) -> None:
+    """Append the event of a download of a list, with its filters.
+
+    Only readers who see all that was searched see the event. Raises as
+    ``record_read_event`` does.
+    """
+    spaces = user_spaces(request.user)
+    texts = {name: str(value) for name, value in filters.items()}
+    record_read_event(
+        "export",
+        request,
+        space=min(spaces) if spaces and len(spaces) == 1 else "*",
+        summary=summary,
+        detail={"filters": texts, **detail},
+    )
 
 
 @contextmanager

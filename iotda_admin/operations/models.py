@@ -312,6 +312,12 @@ class Target(models.Model):
                 condition=models.Q(state__in=["failed", "unknown"], resolved_at=None),
                 name="target_unsolved",
             ),
+            # All failures, by cause.
+            models.Index(
+                fields=["error_code", "operation"],
+                condition=models.Q(state__in=["failed", "unknown"]),
+                name="target_failure_code",
+            ),
         ]
 
     def __str__(self) -> str:

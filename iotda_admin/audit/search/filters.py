@@ -14,8 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from iotda_admin.audit import hooks
 from iotda_admin.audit.models import Event
 from iotda_admin.audit.search.words import reason_words
-from iotda_admin.core.forms import IdFilter, LineField
-from iotda_admin.core.search import operation_number
+from iotda_admin.core.forms import CodeFilter, IdFilter, LineField, OperationField
 from iotda_admin.core.time_zone import (
     occurs_twice,
     resolve_local_time,
@@ -89,19 +88,6 @@ class BoundaryField(forms.DateTimeField):
         return resolve_local_time(at, timezone.get_current_timezone(), later=self.later)
 
 
-class OperationField(forms.CharField):
-    """The number of an operation, as people write it."""
-
-    default_error_messages = {"invalid": _("Write an operation number like OP-12.")}
-
-    def to_python(self, value: Any) -> Any:
-        text = str(super().to_python(value))
-        number = operation_number(text)
-        if text and number is None:
-            raise ValidationError(self.error_messages["invalid"], code="invalid")
-        return number
-
-
 class AuditFilterForm(forms.Form):
     """One field per filter. While a filter is invalid, nothing is found."""
 
@@ -121,7 +107,7 @@ class AuditFilterForm(forms.Form):
     outcome = forms.ChoiceField(
         label=_("Outcome"), choices=[("", _("Any outcome")), *OUTCOMES]
     )
-    code = IdFilter(label=_("Error code"), max_length=64)
+    code = CodeFilter(label=_("Error code"), max_length=64)
     reason = forms.CharField(
         label=_("Words of the reason"), max_length=200, validators=[validate_words]
     )
@@ -146,11 +132,6 @@ class AuditFilterForm(forms.Form):
         self.time_zone: ZoneInfo = named or timezone.get_current_timezone()
         with timezone.override(self.time_zone):
             self.full_clean()
-
-    def clean_code(self) -> str:
-        """Return IoTDA's codes in upper case, as IoTDA writes them; ours as they are."""
-        code: str = self.cleaned_data["code"]
-        return code.upper() if "." in code else code
 
     @property
     def active(self) -> dict[str, Any]:

@@ -1,14 +1,37 @@
-"""What did not succeed, as rows for a spreadsheet."""
+"""Operations, and what did not succeed, as rows for a spreadsheet."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
+from itertools import batched
 
-from iotda_admin.operations.counts import UNSUCCESSFUL
+from django.db.models import QuerySet
+
+from iotda_admin.operations.counts import UNSUCCESSFUL, target_counts_by_operation
 from iotda_admin.operations.error_codes import ErrorHelp, explain_target
-from iotda_admin.operations.models import Operation
+from iotda_admin.operations.models import Operation, Target
 from iotda_admin.operations.resolutions import read_resolution
 
+OPERATION_COLUMNS = [
+    "operation",
+    "verb",
+    "state",
+    "target_type",
+    "policy",
+    "targets",
+    *Target.State.values,
+    "actor",
+    "role",
+    "source",
+    "reason",
+    "ticket",
+    "created_at",
+    "finished_at",
+    "retry_of",
+    "undo_of",
+]
+# Operations whose targets are counted in one statement.
+COUNTED = 500
 FAILURE_COLUMNS = [
     "id",
     "name",
@@ -67,5 +90,35 @@ def resolution_cells(at: datetime | None, by: str) -> tuple[str, ...]:
     """Return when a failure was resolved, by what and how; empty for an open one."""
     if at is None:
         return "", "", ""
-    # The rows are streamed when the user's time zone is no longer active.
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}", *read_resolution(by)
+    return utc_cell(at), *read_resolution(by)
+
+
+def operation_rows(operations: QuerySet[Operation]) -> Iterator[list[object]]:
+    """Yield a row for each operation, newest first, with its number of targets by state."""
+    for group in batched(operations.iterator(chunk_size=COUNTED), COUNTED):
+        counts = target_counts_by_operation(group)
+        for each in group:
+            numbers = [counts[each.pk].get(state, 0) for state in Target.State.values]
+            yield [
+                each,
+                each.verb,
+                each.state,
+                each.target_type,
+                each.policy_name or each.policy_id,
+                sum(numbers),
+                *numbers,
+                each.actor_name,
+                each.role,
+                each.source,
+                each.reason,
+                each.ticket,
+                utc_cell(each.created_at),
+                utc_cell(each.finished_at),
+                f"OP-{each.retry_of_id}" if each.retry_of_id else "",
+                f"OP-{each.undo_of_id}" if each.undo_of_id else "",
+            ]
+
+
+def utc_cell(at: datetime | None) -> str:
+    """Return a time for a table: its rows are streamed when no time zone is active."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}" if at else ""

@@ -8,6 +8,7 @@ from iotda_admin.operations.web.followup_views import cancel, follow_up, proceed
 app_name = "operations"
 urlpatterns = [
     path("", views.operations, name="operations"),
+    path("operations.csv", views.operations_csv, name="operations_csv"),
     path("<int:number>/", views.operation, name="operation"),
     path("<int:number>/targets/", views.targets, name="targets"),
     path("<int:number>/failures.csv", views.failures, name="failures"),

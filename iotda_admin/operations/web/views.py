@@ -1,64 +1,34 @@
 import re
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 
 from iotda_admin.access.scope import AnyUser
-from iotda_admin.audit.record import record_read_event, record_request_event
+from iotda_admin.audit.record import (
+    record_export_event,
+    record_read_event,
+    record_request_event,
+)
 from iotda_admin.core import csv_export
-from iotda_admin.core.free_text import single_line
 from iotda_admin.core.http import refuse, render, wants_fragment
 from iotda_admin.core.pagination import paginate
 from iotda_admin.iotda import OutOfTime
 from iotda_admin.operations.counts import target_counts
 from iotda_admin.operations.execution import batch_tasks, reconciliation
 from iotda_admin.operations.models import Operation, Target
-from iotda_admin.operations.open_failures import (
-    HAS_FAILURES,
-    with_failures,
-    with_open_failures,
-)
 from iotda_admin.operations.permissions import visible_operations
-from iotda_admin.operations.search import with_ticket
 from iotda_admin.operations.verbs import Verb, get_verb
 from iotda_admin.operations.web import export
+from iotda_admin.operations.web.filters import STATE_FILTERS, OperationFilterForm
 from iotda_admin.operations.web.headline import target_words, with_counts
 from iotda_admin.operations.web.responses import result_response
 from iotda_admin.rate.hook import PlatformBusy
 from iotda_admin.rate.page_reads import page_client
 
-
-class StateFilter(NamedTuple):
-    """A tab of the list: its label, and how it narrows the operations."""
-
-    label: str | Promise
-    narrow: Callable[[QuerySet[Operation]], QuerySet[Operation]]
-
-
-def in_state(state: Operation.State) -> StateFilter:
-    return StateFilter(state.label, lambda rows: rows.filter(state=state))
-
-
-STATE_FILTERS = {
-    "running": in_state(Operation.State.RUNNING),
-    "paused": in_state(Operation.State.PAUSED),
-    # Operations with failures have tabs of their own.
-    "done": StateFilter(
-        Operation.State.DONE.label,
-        lambda rows: rows.filter(~HAS_FAILURES, state=Operation.State.DONE),
-    ),
-    "open-failures": StateFilter(_("With open failures"), with_open_failures),
-    "failures": StateFilter(_("With failures (all)"), with_failures),
-    "stopped": in_state(Operation.State.STOPPED),
-    "cancelled": in_state(Operation.State.CANCELLED),
-}
 # Each check costs calls while a user waits; the worker does the rest.
 LOOKS_AT_ONCE = 5
 
@@ -81,23 +51,26 @@ def visible_or_404(request: HttpRequest, number: int) -> Operation:
 
 @require_safe
 def operations(request: HttpRequest) -> HttpResponse:
-    rows = visible_operations(request.user)
-    if mine := "mine" in request.GET:
-        rows = rows.filter(actor=request.user.pk)
-    if ticket := single_line(request.GET.get("ticket", "")):
-        rows = rows.filter(with_ticket(ticket))
-    if state := one_of(list(STATE_FILTERS), request):
-        rows = STATE_FILTERS[state].narrow(rows)
-    page = paginate(rows, request, key="id", descending=True)
+    form = OperationFilterForm(request.GET, request.user)
+    page = paginate(form.operations(), request, key="id", descending=True)
     context = {
+        "form": form,
         "page": page,
         "rows": with_counts(page.items),
         "states": [(name, each.label) for name, each in STATE_FILTERS.items()],
-        "state": state,
-        "mine": mine,
-        "ticket": ticket,
     }
     return render(request, "operations/operations.html", context, part="list")
+
+
+@require_safe
+def operations_csv(request: HttpRequest) -> StreamingHttpResponse:
+    """Return the list as filtered as CSV. The download is audited."""
+    form = OperationFilterForm(request.GET, request.user)
+    rows = form.operations()
+    record_export_event(request, "operations as CSV", form.described)
+    return csv_export.csv_response(
+        "operations.csv", export.OPERATION_COLUMNS, export.operation_rows(rows)
+    )
 
 
 def one_of(states: Sequence[str], request: HttpRequest) -> str:
