@@ -340,6 +340,21 @@ BODY_LIMIT = TARGETS_LIMIT * 300 + 2_000_000
 
 DATA_UPLOAD_MAX_NUMBER_FILES = 5
 
+# How the tickets of the organisation are written, and where they are.
+TICKET_PATTERN = env.regex("TICKET_PATTERN", r".*")
+TICKET_EXAMPLE = env.text(
+    "TICKET_EXAMPLE",
+    "INC-4711",
+    pattern=f"(?:{TICKET_PATTERN})",
+    means="a ticket that TICKET_PATTERN matches",
+)
+TICKET_REQUIRED = env.flag("TICKET_REQUIRED", False)
+TICKET_URL = env.text(
+    "TICKET_URL",
+    pattern=r"(https?://[^\s{}]*\{ticket\}[^\s{}]*)?",
+    means="an address such as https://desk.example.com/browse/{ticket}",
+)
+
 CSRF_FAILURE_VIEW = "iotda_admin.accounts.views.csrf_failure"
 
 # Without it processes do not share their counters, and there is no /metrics.

@@ -56,6 +56,15 @@ def text(
     return value
 
 
+def regex(name: str, default: str) -> str:
+    value = raw(name, default)
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise invalid(name, f"a regular expression ({error})") from None
+    return value
+
+
 def register_secret(value: str) -> str:
     secrets_read.update(value.split())
     return value

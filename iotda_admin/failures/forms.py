@@ -7,17 +7,11 @@ from django.utils.translation import gettext_lazy as _
 from iotda_admin.access.scope import AnyUser
 from iotda_admin.core.forms import IdFilter, LineField
 from iotda_admin.core.search import equals
-from iotda_admin.operations.verbs import all_verbs
+from iotda_admin.core.tickets import TicketField
+from iotda_admin.operations.web.filters import verb_choices
 
 ME, NOBODY = "me", "nobody"
 ASSIGNEES = {ME: _("me"), NOBODY: _("nobody")}
-
-
-def verb_choices() -> list[tuple[str, Any]]:
-    return [
-        ("", _("Any change")),
-        *((verb.name, verb.title) for verb in all_verbs()),
-    ]
 
 
 class FailureFilterForm(forms.Form):
@@ -72,7 +66,7 @@ class NoteForm(forms.Form):
     """Only changed fields are saved."""
 
     note = LineField(label=_("Note"), required=False, max_length=500)
-    ticket = LineField(label=_("Ticket"), required=False, max_length=64)
+    ticket = TicketField(label=_("Ticket"), required=False)
 
 
 class ResolveForm(forms.Form):

@@ -5,12 +5,14 @@ from functools import cache
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import get_current_timezone_name, localtime
 from django.utils.translation import gettext as _
 
 from iotda_admin.core.ids import is_id, object_url
+from iotda_admin.core.tickets import ticket_url
 
 register = template.Library()
 
@@ -46,6 +48,20 @@ def sendable(id: str) -> bool:
 
 
 register.simple_tag(object_url)
+
+
+@register.simple_tag
+def ticket(ticket: str) -> SafeString:
+    """Return a ticket, with a link to it if its system has addresses."""
+    url, shown = ticket_url(ticket), format_html("<bdi>{}</bdi>", ticket)
+    if not url:
+        return shown
+    return format_html('<a href="{}" rel="noreferrer external">{}</a>', url, shown)
+
+
+@register.simple_tag
+def ticket_hint() -> str:
+    return _("For example %(ticket)s.") % {"ticket": settings.TICKET_EXAMPLE}
 
 
 @register.simple_tag

@@ -35,6 +35,7 @@ from iotda_admin.core.ids import (
     resolve_ids,
 )
 from iotda_admin.core.text_files import UnreadableFile
+from iotda_admin.core.tickets import TicketField
 from iotda_admin.operations.requests import OperationRequest, TargetSpec
 from iotda_admin.operations.verbs import OtherSpace, Verb
 
@@ -67,7 +68,7 @@ class ChangeForm(forms.Form):
             "required": gettext_lazy("Say why: the reason is kept in the audit trail.")
         },
     )
-    ticket = LineField(label=gettext_lazy("Ticket"), max_length=64, required=False)
+    ticket = TicketField(label=gettext_lazy("Ticket"))
     key = forms.RegexField(
         r"\A[0-9a-f]{32}\Z",
         widget=forms.HiddenInput,
@@ -77,6 +78,10 @@ class ChangeForm(forms.Form):
 
     typed = forms.CharField(required=False, max_length=256, strip=False)
     other_space = forms.BooleanField(required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["ticket"].required = settings.TICKET_REQUIRED
 
     def confirm_other_space(self, elsewhere: Sequence[OtherSpace]) -> None:
         """Require that targets outside the policy's resource space are confirmed."""
