@@ -177,7 +177,7 @@ MIDDLEWARE = [
     "iotda_admin.core.middleware.BodyLimit",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "iotda_admin.accounts.current_request.CurrentRequest",
+    "iotda_admin.access.current_request.CurrentRequest",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "iotda_admin.core.middleware.DatabaseErrors",

@@ -21,7 +21,8 @@ from django.db.models.signals import (
 from devices.models import Space
 from iotda_admin.access.models import EVERY_SPACE, Grant, RoleLimit
 from iotda_admin.access.roles import permission_label
-from iotda_admin.accounts import current_request, sessions
+from iotda_admin.accounts import sessions
+from iotda_admin.accounts.account_events import record_account_event
 
 # The recorded fields of each model, besides its links.
 AUDITED_FIELDS: dict[type[Model], tuple[str, ...]] = {
@@ -66,7 +67,7 @@ def record_change(
         f"{name}: {plain_value(old)} → {plain_value(new)}"
         for name, (old, new) in changes.items()
     )
-    current_request.record_account_event(
+    record_account_event(
         "account.changed",
         space=space,
         summary=f"{kind} {owner}: {text}",

@@ -6,7 +6,9 @@ from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from iotda_admin.accounts import current_request, login_throttle
+from iotda_admin.access.current_request import client_address
+from iotda_admin.accounts import login_throttle
+from iotda_admin.accounts.account_events import record_account_event
 from iotda_admin.accounts.password_checks import TooManyChecks, place_for_check
 
 
@@ -17,7 +19,7 @@ def counted_attempt(form: "SignInForm | OwnPasswordForm", name: str) -> Iterator
     After too many, the form is invalid and has the time to wait. It is busy, and nothing
     is counted, while many other passwords are checked.
     """
-    address = current_request.client_address()
+    address = client_address()
     with ExitStack() as stack:
         try:
             stack.enter_context(place_for_check())
@@ -60,7 +62,7 @@ class OwnPasswordForm(PasswordChangeForm):
             try:
                 return super().clean_old_password()
             except ValidationError:
-                current_request.record_account_event(
+                record_account_event(
                     "login.failed",
                     outcome="denied",
                     summary="wrong old password, to change it",

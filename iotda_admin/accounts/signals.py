@@ -12,8 +12,8 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 
 from iotda_admin.access.actor import address_of
+from iotda_admin.access.current_request import client_address
 from iotda_admin.accounts import sessions
-from iotda_admin.accounts.current_request import client_address
 from iotda_admin.audit.record import record_event, record_request_event
 
 # Why a session ended, if the user did not sign out.

@@ -9,6 +9,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpRequest
 
 from iotda_admin.access.actor import address_of, role_of
+from iotda_admin.access.current_request import client_facts
 from iotda_admin.access.scope import user_spaces
 from iotda_admin.audit.chain import NewEvent, append_events
 from iotda_admin.audit.denials import append_denial
@@ -48,6 +49,8 @@ def record_event(
             **columns,
         }
     columns = {"request_id": request_id.get(), **columns, "kind": kind}
+    if columns.get("source") == "web" and (facts := client_facts()):
+        columns["detail"] = {**columns.get("detail", {}), **facts}
     event = NewEvent(columns, targets)
     events = deferred.get()
     if kind == Event.Kind.DENIED:

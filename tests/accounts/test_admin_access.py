@@ -20,10 +20,8 @@ def test_a_denied_request_is_recorded_with_its_method_and_path(
     url = "/admin/auth/user/1/change/"
     assert getattr(viewer, method)(url, {"is_superuser": "on"}).status_code == 403
     event = Event.objects.get(kind="denied")
-    assert (event.actor_name, event.detail) == (
-        "viewer",
-        {"method": method.upper(), "path": url},
-    )
+    assert event.actor_name == "viewer"
+    assert (event.detail["method"], event.detail["path"]) == (method.upper(), url)
 
 
 def test_a_denied_user_is_not_sent_to_the_login_page(anonymous: Client) -> None:

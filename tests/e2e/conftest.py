@@ -9,15 +9,17 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from tests.cloud import Cloud
 from tests.conftest import make_user
 from tests.e2e.chromium import FLAGS, find_chromium
-from tests.e2e.stage import Stage, Visitors, Worker, noise
+from tests.e2e.stage import PATIENCE, Stage, Visitors, Worker, noise
 
 OpenPage = Callable[..., Page]
+# Other processes can slow a page down a lot; no test promises how long it takes.
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -59,7 +61,7 @@ def open_page(visitors: Visitors, live_server: LiveServer) -> Iterator[OpenPage]
         if role:
             sign_in(context, live_server.url, role)
         page = context.new_page()
-        page.set_default_timeout(7000)
+        page.set_default_timeout(PATIENCE * 1000)
         noise(page, heard)
         return page
 

@@ -77,6 +77,8 @@ def test_an_auditor_finds_an_operation_without_a_mouse(
     expect(page.get_by_role("heading", level=1)).to_have_text("Audit")
     # The browser has sent its time zone by now.
     expect(page.locator("thead")).to_contain_text("Asia/Shanghai (UTC+08:00)")
+    # Its script listens to the keyboard.
+    page.wait_for_load_state()
     page.keyboard.press("/")
     page.keyboard.type(f"{TICKET}\n")
     expect(page.locator(".chip")).to_contain_text(TICKET)

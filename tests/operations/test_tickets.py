@@ -80,7 +80,7 @@ def test_a_ticket_from_before_the_pattern_has_no_link(settings: Settings) -> Non
     assert ticket_url("") == ""
 
 
-def test_a_pattern_that_is_none_stops_the_start(
+def test_a_pattern_that_cannot_be_read_stops_the_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TICKET_PATTERN", "INC-[0-9")

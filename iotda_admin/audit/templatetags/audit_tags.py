@@ -29,9 +29,11 @@ DETAILS = {
     "not_sent": _("Not sent"),
     "path": _("Address"),
     "requests": _("Requests"),
+    "session": _("Session"),
     "status": _("HTTP status"),
     "target_count": _("Number of targets"),
     "targets": _("Targets"),
+    "user_agent": _("Browser"),
     # Users and roles, as on the pages that change them.
     "username": _("User name"),
     "email": _("Email address"),

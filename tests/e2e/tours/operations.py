@@ -71,6 +71,9 @@ def results(stage: Stage) -> Views:
     for name, url in [
         ("operations", "/operations/"),
         ("operations-running", "/operations/?state=running"),
+        ("operations-filtered", "/operations/?verb=policy.bind&ticket=inc-4711&mine=1"),
+        ("operations-none", "/operations/?ticket=INC-1"),
+        ("operations-wrong-filter", "/operations/?number=x&since=yesterday"),
         ("overview", "/"),
         ("audit", "/audit/"),
         ("audit-none", "/audit/?q=no-such-thing"),

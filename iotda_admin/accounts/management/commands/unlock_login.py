@@ -3,7 +3,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
 
-from iotda_admin.accounts import current_request, login_throttle
+from iotda_admin.accounts import login_throttle
+from iotda_admin.accounts.account_events import record_account_event
 
 
 class Command(BaseCommand):
@@ -18,7 +19,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{name} has no failed logins.")
             return
         changes = {"sign-in": ["locked", "unlocked"]}
-        current_request.record_account_event(
+        record_account_event(
             "account.changed",
             summary=f"user {name}: sign-in unlocked",
             targets=[(name, f"user {name}")],
