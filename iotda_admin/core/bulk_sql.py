@@ -20,6 +20,7 @@ from django.db.models import (
     JSONField,
     Lookup,
     Model,
+    QuerySet,
 )
 from django.db.models.sql.compiler import SQLCompiler
 
@@ -150,6 +151,28 @@ def update_changed_rows(
     sql = f"UPDATE {quote(table)} t SET {values} FROM {source} WHERE t.{pk} = v.{pk}"  # noqa: S608
     with connection.cursor() as cursor:
         cursor.execute(sql, [param])
+
+
+def values_of_rows(
+    queryset: QuerySet[Any], names: Sequence[str]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the values of the fields `names`, as `values_list` does, in less time.
+
+    Equal values of a column may be one object.
+    """
+    query = queryset.values_list(*names).query
+    compiler = query.get_compiler(connection=connection)
+    sql, params = compiler.as_sql()
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        rows = cursor.fetchall()
+    columns = [column for column, _sql, _alias in compiler.select]
+    converted = list(zip(*rows, strict=True))
+    for at, (converters, column) in compiler.get_converters(columns).items():
+        for convert in converters if rows else ():
+            once = cache(partial(convert, expression=column, connection=connection))
+            converted[at] = tuple(map(once, converted[at]))
+    return zip(*converted, strict=True)
 
 
 def _fields(model: type[Model], names: Sequence[str]) -> Fields:

@@ -28,6 +28,7 @@ from iotda_admin.core.bulk_sql import (
     set_of_rows,
     update_changed_rows,
     upsert_rows,
+    values_of_rows,
 )
 from iotda_admin.core.database import is_deadlock
 from iotda_admin.core.search_text import SearchTextField, search_text_fields
@@ -298,7 +299,7 @@ class Mirror:
         parts = zip(self.key, zip(*keys, strict=True), strict=True)
         named = [among(name, set(values)) for name, values in parts]
         found = self.queryset.filter(*named).order_by(*self.key).select_for_update()
-        values = found.values_list(*self.names, "read_at", "pk")
+        values = values_of_rows(found, [*self.names, "read_at", "pk"])
         rows = map(self.stored_row._make, values)
         return {key: row for row in rows if (key := self.key_of(row)) in keys}
 

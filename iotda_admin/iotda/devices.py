@@ -99,10 +99,14 @@ def is_status(text: str) -> bool:
 
 
 def device_from_json(document: Json) -> DeviceInfo:
-    """Build a device. An answer without a status says nothing about one."""
+    need_status(document)
+    return DeviceInfo.from_json(document)
+
+
+def need_status(document: Json) -> None:
+    """Raise Malformed without a status: such an answer says nothing about a device."""
     if document.get("status") is None:
         raise Malformed("status is missing")
-    return DeviceInfo.from_json(document)
 
 
 # The texts of a row of ListDevices, as DeviceValues has them.
@@ -121,19 +125,25 @@ LISTED_TEXTS = (
     "description",
     "device_name",
 )
-# They, and then the tags as pairs.
+TAG_TEXTS = ("tag_key", "tag_value")
+# The listed texts, and then the tags as pairs.
 type DeviceValues = tuple[str | list[list[str]], ...]
 
 
 def device_values(document: Json) -> DeviceValues:
     """Return values of a device, read as for DeviceInfo, in a fifth of its time."""
-    if document.get("status") is None:
-        raise Malformed("status is missing")
+    need_status(document)
     texts = get_texts(document, LISTED_TEXTS)
     if not texts[0] or texts[0] != document["device_id"]:
         need_text(document, "device_id")
-    tags = get_objects(document, "tags", Tag)
-    return (*texts, [[tag.tag_key, tag.tag_value] for tag in tags])
+    return (*texts, tag_pairs(document))
+
+
+def tag_pairs(document: Json) -> list[list[str]]:
+    tags = document.get("tags")
+    if isinstance(tags, list) and all(isinstance(tag, dict) for tag in tags):
+        return [get_texts(tag, TAG_TEXTS) for tag in tags]
+    return [[tag.tag_key, tag.tag_value] for tag in get_objects(document, "tags", Tag)]
 
 
 class DeviceCalls(BaseClient):

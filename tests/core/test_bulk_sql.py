@@ -3,8 +3,8 @@
 import pytest
 from django.db import connection
 
-from devices.models import Product
-from iotda_admin.core.bulk_sql import among, insert_rows
+from devices.models import Device, Product
+from iotda_admin.core.bulk_sql import among, insert_rows, values_of_rows
 from iotda_admin.operations.requests import OperationRequest
 from policies.models import Binding
 from policies.targets import bindings_of
@@ -39,3 +39,11 @@ def test_the_bindings_of_many_targets_are_not_looked_up_one_by_one(
     assert found.count() == len(ids)
     if connection.vendor == "postgresql":
         assert "Nested Loop" not in found.explain()
+
+
+@pytest.mark.usefixtures("inventory")
+def test_the_values_of_rows_are_those_that_django_reads() -> None:
+    rows = Device.objects.order_by("pk")
+    names = ["pk", *(field.name for field in Device._meta.concrete_fields)]
+    assert [*map(tuple, values_of_rows(rows, names))] == [*rows.values_list(*names)]
+    assert not [*values_of_rows(rows.filter(pk="-"), names)]
