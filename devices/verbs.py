@@ -19,6 +19,7 @@ from devices.models import Device, status_subject
 from devices.sync import Devices, device_row
 from devices.targets import device_rows, known_devices
 from iotda_admin.access.scope import AnyUser
+from iotda_admin.core.bulk_sql import values_of_rows
 from iotda_admin.core.ids import Lookup
 from iotda_admin.inventory.mirror import Change
 from iotda_admin.inventory.sync import request_sync
@@ -38,7 +39,7 @@ from iotda_admin.iotda import (
 )
 from iotda_admin.operations.error_codes import MOVED, NOT_DIRECT
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.requests import OperationRequest, target_specs
+from iotda_admin.operations.requests import OperationRequest, TargetSpec, target_specs
 from iotda_admin.operations.task_slots import create_task
 from iotda_admin.operations.verbs import (
     Seen,
@@ -232,11 +233,12 @@ class FrozenInventory(DeviceInventory):
     ) -> Mapping[str, bool]:
         rows = known_devices(ids).exclude(status="")
         rows = rows.filter(read_at__lt=before) if before else rows
-        found = rows.values_list("pk", "status")
+        found: dict[str, str] = dict(values_of_rows(rows, ["pk", "status"]))
+        odd = {status for status in set(found.values()) if not is_status(status)}
         return {
             pk: (status == FROZEN) == self.frozen
-            for pk, status in found
-            if is_status(status)
+            for pk, status in found.items()
+            if status not in odd
         }
 
     def apply(
@@ -414,7 +416,9 @@ class Delete(DeviceVerb):
     def resolve(self, client: Client, request: OperationRequest) -> OperationRequest:
         # Of a device that the inventory knows, a 404 means that it was deleted before.
         targets = [
-            target._replace(stood_before=False) if target.space else target
+            TargetSpec(target.id, target.name, False, target.space)
+            if target.space
+            else target
             for target in target_specs(known_devices(request.ids), request.ids)
         ]
         return replace(request, targets=targets)

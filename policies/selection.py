@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext_lazy
 
 from iotda_admin.access.scope import AnyUser, in_scope
-from iotda_admin.core.bulk_sql import among
+from iotda_admin.core.bulk_sql import among, values_of_rows
 from iotda_admin.operations.requests import OperationRequest
 from iotda_admin.operations.verbs import get_verb
 from iotda_admin.operations.web.target_lists import TargetList, changed_now
@@ -108,7 +108,7 @@ def select_targets(
     """Sort the targets of a request. ``outside`` are those not in the user's spaces."""
     verb = policy_verb(request)
     rows = in_scope(known_targets(request.target_type, request.ids), user)
-    known = set(rows.order_by().values_list("pk", flat=True))
+    known = {pk for (pk,) in values_of_rows(rows.order_by(), ["pk"])}
     cannot = dict.fromkeys(
         set(outside) & set(request.ids), _("not in your resource spaces")
     )

@@ -31,7 +31,7 @@ from iotda_admin.iotda import (
 )
 from iotda_admin.operations.error_codes import CODES
 from iotda_admin.operations.models import Operation
-from iotda_admin.operations.requests import OperationRequest, target_specs
+from iotda_admin.operations.requests import OperationRequest, TargetSpec, target_specs
 from iotda_admin.operations.verbs import (
     OtherSpace,
     State,
@@ -191,7 +191,8 @@ class PolicyVerb(PolicyOptions, Verb):
                 id: s for id, s in standing.items() if not (s and id in unknown)
             }
         targets = [
-            target._replace(stood_before=standing.get(target.id)) for target in targets
+            TargetSpec(id, name, standing.get(id), space)
+            for id, name, _unknown, space in targets
         ]
         return replace(request, targets=targets)
 

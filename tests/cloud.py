@@ -24,13 +24,15 @@ class Cloud:
 
     def call(self, method: str, path: str, **kwargs: Any) -> Any:
         response = self.http.request(
-            method, f"{self.control}/_sim/{path}", timeout=10, **kwargs
+            method, f"{self.control}/_sim/{path}", **{"timeout": 10, **kwargs}
         )
         response.raise_for_status()
         return response.json() if response.content else None
 
     def reset(self, devices: int = 60, **settings: Any) -> None:
-        self.call("POST", "reset", json={"devices": devices, "settings": settings})
+        about = {"devices": devices, "settings": settings}
+        # Very many devices take long on a loaded machine.
+        self.call("POST", "reset", json=about, timeout=10 + devices / 1000)
         self.known_ids: dict[str, Any] = self.call("GET", "known-ids")
 
     def switch(self, **settings: Any) -> None:

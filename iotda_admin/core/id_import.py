@@ -25,7 +25,7 @@ from iotda_admin.core.id_columns import (
     is_heading,
     simplified,
 )
-from iotda_admin.core.ids import IdList, collect_ids, is_id
+from iotda_admin.core.ids import IdList, collect_ids, collect_lines, is_id
 from iotda_admin.core.text_files import UnreadableFile, open_text
 from iotda_admin.core.tidy import SEPARATORS, strip_invisible, tidy
 from iotda_admin.core.xlsx import is_zip, sheet_rows
@@ -72,14 +72,18 @@ def read_id_file(
 ) -> IdList:
     """Return the IDs of a file. Raise UnreadableFile, ColumnNeeded or TooManyIds.
 
-    Hold one row in memory at a time, unless the file is JSON or an Excel sheet.
+    Hold a few rows in memory at a time, unless the file is JSON or an Excel sheet.
     """
     if is_zip(file):
         rows = sheet_rows(file, limit * CELLS_PER_TARGET)
         return table_values(rows, kind, column).ids(limit)
     text = open_text(file)
     try:
-        return text_values(text.readline, limit, kind, column).ids(limit)
+        found = None if column else read_plain_list(text, limit)
+        if found is None:
+            text.seek(0)
+            found = text_values(text.readline, limit, kind, column).ids(limit)
+        return found
     finally:
         text.detach()
 
@@ -89,11 +93,23 @@ def read_id_text(
 ) -> IdList:
     """Return the IDs of a text as `read_id_file` does."""
     if column is None and IDS_WITH_DIGITS.fullmatch(text):
-        return collect_ids(enumerate(text.splitlines(), 1), limit)
+        return collect_lines(text.splitlines(), limit)
     # StringIO would copy the text with four bytes a character.
     found = split_lines(text)
     values = text_values(lambda _size: next(found, ""), limit, kind, column)
     return values.ids(limit)
+
+
+def read_plain_list(text: IO[str], limit: int) -> IdList | None:
+    """Return the IDs of a text that has one on each line; None for any other text."""
+    lines = list[str]()
+    while piece := text.read(LINE_LIMIT):
+        rest = text.readline(LINE_LIMIT)
+        whole = len(rest) < LINE_LIMIT and len(lines) <= limit * LINES_PER_TARGET
+        if not (whole and IDS_WITH_DIGITS.fullmatch(piece + rest)):
+            return None
+        lines += (piece + rest).splitlines()
+    return collect_lines(lines, limit)
 
 
 def list_as_text(ids: Sequence[str]) -> str:

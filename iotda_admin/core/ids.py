@@ -12,7 +12,8 @@ from django.utils.translation import gettext as _
 from iotda_admin.core.text_files import UnreadableFile
 
 # As IoTDA documents its ids. Nothing else reaches the path of a call.
-ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+ID_LENGTH = 128
+ID = re.compile(rf"[A-Za-z0-9_-]{{1,{ID_LENGTH}}}")
 PROBLEMS_KEPT = 10
 # The longest name of a target.
 NAME_LENGTH = 256
@@ -103,6 +104,19 @@ def collect_ids(values: Iterable[tuple[int, str]], limit: int | None = None) -> 
                 raise TooManyIds
     found.ids = list(seen)
     return found
+
+
+def collect_lines(lines: Sequence[str], limit: int) -> IdList:
+    """Return the ids of a text that has one on each line, as `collect_ids` does.
+
+    The caller has checked their characters.
+    """
+    if max(map(len, lines), default=0) > ID_LENGTH:
+        return collect_ids(enumerate(lines, 1), limit)
+    ids = list(dict.fromkeys(lines))
+    if len(ids) > limit:
+        raise TooManyIds
+    return IdList(ids, len(lines) - len(ids))
 
 
 def resolve_ids(found: IdList, lookup: Lookup) -> None:

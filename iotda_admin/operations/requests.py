@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self
 
 from django.db.models import QuerySet
 
+from iotda_admin.core.bulk_sql import values_of_rows
 from iotda_admin.operations.models import Operation
 
 
@@ -28,13 +29,11 @@ class TargetSpec(NamedTuple):
 
 def target_specs(rows: QuerySet[Any], ids: Sequence[str]) -> list[TargetSpec]:
     """Return each target with the name and space of its row; an unknown one without."""
-    columns = rows.order_by().values_list("pk", "name", "app_id")
-    known = {id: (name, space) for id, name, space in columns}
-    return [
-        TargetSpec(id, name, space=space)
-        for id in ids
-        for name, space in [known.get(id, ("", ""))]
-    ]
+    known = {
+        id: TargetSpec(id, name, None, space)
+        for id, name, space in values_of_rows(rows.order_by(), ["pk", "name", "app_id"])
+    }
+    return [known.get(id) or TargetSpec(id, space="") for id in ids]
 
 
 @dataclass(frozen=True)

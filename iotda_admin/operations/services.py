@@ -40,7 +40,7 @@ from iotda_admin.operations.permissions import (
     spaces_of_targets,
 )
 from iotda_admin.operations.requests import OperationRequest, TargetSpec
-from iotda_admin.operations.verbs import StoodBefore, get_verb
+from iotda_admin.operations.verbs import get_verb
 
 # Up to this number of targets, conflicts are looked for before IoTDA is read.
 CHECKED_FIRST = 1000
@@ -90,9 +90,9 @@ def submit(request: OperationRequest, actor: Actor, client: Client) -> Operation
     leased = None
     try:
         with audited_transaction(durable=True):
-            operation, chunks = record(resolved, actor)
-            if len(chunks) == 1 and not chunks[0].by_task:
-                leased = lease_locked_chunk(chunks[0], decision)
+            operation, chunk = record(resolved, actor)
+            if chunk and not chunk.by_task:
+                leased = lease_locked_chunk(chunk, decision)
     except IntegrityError:
         operation = find_or_conflict(request, actor)
     if leased:
@@ -162,7 +162,7 @@ def record_pair(
     """Record both or neither; return the first."""
     try:
         with audited_transaction(durable=True):
-            operation, _chunks = record(first, actor)
+            operation, _chunk = record(first, actor)
             record(replace(second, after=operation), actor)
             check()
             return operation
@@ -285,10 +285,11 @@ def check_conflicts(request: OperationRequest) -> None:
         raise Conflict(message % facts)
 
 
-def record(
-    request: OperationRequest, actor: Actor
-) -> tuple[Operation, Sequence[Chunk]]:
-    """Write the operation, its spaces, chunks and targets, and its audit event."""
+def record(request: OperationRequest, actor: Actor) -> tuple[Operation, Chunk | None]:
+    """Write the operation, its spaces, chunks and targets, and its audit event.
+
+    Return it, and its chunk if there is only one.
+    """
     operation = build_operation(request, actor)
     operation.save(force_insert=True)
     spaces = spaces_of_targets(request)
@@ -296,7 +297,7 @@ def record(
     OperationSpace.objects.bulk_create(
         OperationSpace(operation=operation, app_id=app_id) for app_id in spaces
     )
-    chunks = record_targets(operation, request)
+    chunk = record_targets(operation, request)
     record_operation_event(
         "operation.asked",
         operation,
@@ -306,7 +307,7 @@ def record(
         ],
         detail={"targets": len(request.targets)},
     )
-    return operation, chunks
+    return operation, chunk
 
 
 def build_operation(request: OperationRequest, actor: Actor) -> Operation:
@@ -332,35 +333,41 @@ def build_operation(request: OperationRequest, actor: Actor) -> Operation:
     )
 
 
-def record_targets(operation: Operation, request: OperationRequest) -> Sequence[Chunk]:
-    """Write the targets in chunks: one write request each, or one batch task each."""
+def record_targets(operation: Operation, request: OperationRequest) -> Chunk | None:
+    """Write the targets in chunks: one write request each, or one batch task each.
+
+    Return the chunk if there is only one.
+    """
     verb = get_verb(operation.verb)
     by_task = verb.goes_by_task(len(request.targets))
-    stood: StoodBefore = (
-        verb.inventory.standing(request.ids, operation)
-        if by_task
-        else {target.id: target.stood_before for target in request.targets}
-    )
+    standing = verb.inventory.standing(request.ids, operation) if by_task else None
     size = BATCH_TARGET_LIMIT if by_task else verb.chunk_size
-    groups = list(batched(request.targets, size))
-    chunks = Chunk.objects.bulk_create(
-        Chunk(operation=operation, number=number, by_task=by_task)
-        for number in range(1, len(groups) + 1)
-    )
+    first = Chunk(operation=operation, number=1, by_task=by_task)
+    chunks = record_chunks(first, -(-len(request.targets) // size))
     rows = (
         (
             target.id,
-            chunk.pk,
+            chunk,
             target.name[:256],
             verb.subject(operation, target.id),
-            stood.get(target.id),
+            target.stood_before if standing is None else standing.get(target.id),
         )
-        for chunk, group in zip(chunks, groups, strict=True)
+        for chunk, group in zip(chunks, batched(request.targets, size), strict=True)
         for target in group
     )
     columns = ["target_id", "chunk", "name", "subject", "stood_before"]
     insert_rows(Target(operation=operation), columns, rows)
-    return chunks
+    return first if len(chunks) == 1 else None
+
+
+def record_chunks(first: Chunk, count: int) -> Sequence[int]:
+    """Write a chunk, or so many of them; return their primary keys."""
+    if count == 1:
+        first.save(force_insert=True)
+        return [first.pk]
+    insert_rows(first, ["number"], ((number,) for number in range(1, count + 1)))
+    chunks = Chunk.objects.filter(operation=first.operation).order_by("number")
+    return list(chunks.values_list("pk", flat=True))
 
 
 def record_denied(request: OperationRequest, actor: Actor, decision: Decision) -> None:

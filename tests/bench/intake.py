@@ -30,7 +30,7 @@ def run(stage: Stage, *, n: int, rounds: int, latency_ms: float) -> Report:
         report.table.append(
             [way, f"{seconds:.2f}", f"{recorded:.0f}", f"{more / 1e6:.0f}"]
         )
-        report.goals.append(Goal(f"seconds: {way}", seconds, "<=", 2.0))
+        report.goals.append(Goal(f"seconds: {way}", seconds, "<=", 1.5))
         report.goals.append(Goal(f"not recorded: {way}", n - recorded, "<=", 0))
     report.figures = {
         "ways": {way: [list(one) for one in found] for way, found in rows.items()}
