@@ -42,6 +42,8 @@ class CanonicalJson(models.TextField):  # type: ignore[type-arg]
 def storable(value: Any) -> Any:
     """Return a value without what databases cannot store: NUL and lone surrogates."""
     match value:
+        case str() if value.isprintable():
+            return str(value)  # neither is printable, and this test is quick
         case str():
             return value.replace("\0", "").encode("utf-8", "replace").decode()
         case dict():

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from itertools import chain, repeat
+from operator import le
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -46,6 +47,8 @@ AT, KIND, REASON, OUTSIDE_HOURS, DETAIL = map(
 # The columns of a target, without its own id and that of its event.
 TARGET_FIELDS = Outcome._meta.concrete_fields[2:]
 TARGET_COLUMNS = [field.attname for field in TARGET_FIELDS]
+TARGET_LENGTHS = [field.max_length or 0 for field in TARGET_FIELDS]
+BLANK_TARGET = [""] * len(TARGET_FIELDS)
 # Kinds that introduce a reason; the other events of an operation repeat it.
 KINDS_WITH_REASON = {
     Event.Kind.OPERATION_REQUESTED,
@@ -118,6 +121,8 @@ def stored_value(value: Any, field: "Field[Any, Any]") -> Any:
 
 def stored_target(target: Sequence[str]) -> list[str]:
     """Return all columns of a target, of which the last may be missing."""
+    if "".join(target).isprintable() and all(map(le, map(len, target), TARGET_LENGTHS)):
+        return [*map(str, target), *BLANK_TARGET[len(target) :]]  # as most are
     return list(map(stored_value, chain(target, repeat("")), TARGET_FIELDS))
 
 

@@ -4,14 +4,17 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import OperationalError, connection
 from django.test import Client, RequestFactory
 from pytest_django import Settings
 
 from devices.models import Space
 from iotda_admin.access.actor import address_of
-from iotda_admin.audit.models import Event
+from iotda_admin.audit.chain import TARGET_COLUMNS
+from iotda_admin.audit.models import Event, Outcome
 from iotda_admin.audit.record import record_event
+from iotda_admin.operations.models import Target
 from tests.cloud import Cloud
 from tests.conftest import make_user
 from tests.operation_helpers import bind_form
@@ -200,6 +203,24 @@ def test_nul_characters_are_removed(auditor: Client) -> None:
     record_event("denied", summary="a\0b", detail={"path": ["\0"], "q": {"\0": "c\0"}})
     event = Event.objects.get(kind="denied")
     assert (event.summary, event.detail) == ("ab", {"path": [""], "q": {"": "c"}})
+
+
+@pytest.mark.parametrize(
+    ("told", "stored"),
+    [
+        (("d1",), ["d1", "", "", "", ""]),
+        (("d1", "Lampe Süd", Target.State.OK), ["d1", "Lampe Süd", "ok", "", ""]),
+        (("d\0" + "1" * 200, "\ud800"), ["d" + "1" * 127, "?", "", "", ""]),
+        (("d1", "n" * 300, "ok", "c" * 65), ["d1", "n" * 256, "ok", "c" * 64, ""]),
+    ],
+)
+def test_a_target_is_stored_as_its_columns_can_hold_it(
+    auditor: Client, told: Any, stored: list[str]
+) -> None:
+    record_event("chunk.answered", targets=[told])
+    call_command("audit_verify")
+    outcome = Outcome.objects.values_list(*TARGET_COLUMNS).last()
+    assert list(outcome or ()) == stored
 
 
 def test_an_event_shows_changes_in_words(auditor: Client) -> None:
