@@ -100,6 +100,10 @@ def record_export_event(
     )
 
 
+def events_are_deferred() -> bool:
+    return deferred.get() is not None
+
+
 @contextmanager
 def deferred_events() -> Iterator[None]:
     """Append the events recorded in this block together, at its end.
@@ -107,7 +111,7 @@ def deferred_events() -> Iterator[None]:
     For transactions that take other locks: waiting for those while holding the lock
     of the trail could deadlock. Use it inside the transaction.
     """
-    if deferred.get() is not None:
+    if events_are_deferred():
         yield
         return
     events: list[NewEvent] = []

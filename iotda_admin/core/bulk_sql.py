@@ -175,6 +175,49 @@ def values_of_rows(
     return zip(*converted, strict=True)
 
 
+def lock_rows(
+    model: type[Model], names: Sequence[str], keys: Iterable[int]
+) -> list[tuple[Any, ...]]:
+    """Lock the rows with these primary keys; return the values of the fields `names`.
+
+    SQLite's only writer has locked all of them.
+    """
+    quote, pk = connection.ops.quote_name, model._meta.pk
+    columns = ", ".join(quote(str(field.column)) for field in _fields(model, names))
+    listed, param = _listed(pk)
+    key, lock = quote(str(pk.column)), connection.ops.for_update_sql()
+    sql = f"SELECT {columns} FROM {quote(model._meta.db_table)} WHERE {key} {listed} ORDER BY {key}"  # noqa: S608
+    if connection.features.has_select_for_update:
+        sql += f" {lock}"
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [param(list(keys))])
+        return list(cursor.fetchall())
+
+
+def update_where(
+    model: type[Model], values: Mapping[str, Any], /, **conditions: Any
+) -> None:
+    """Set fields to `values` in the rows whose fields equal the `conditions`.
+
+    A list as a condition stands for any of its values. For few rows this takes a fraction
+    of the time of a queryset, most of which builds the statement.
+    """
+    quote, sets, tests, params = connection.ops.quote_name, [], [], []
+    for field, value in zip(_fields(model, list(values)), values.values(), strict=True):
+        sets.append(f"{quote(str(field.column))} = %s")
+        params.append(field.get_db_prep_save(value, connection))
+    for name, value in conditions.items():
+        (field,), listed = _fields(model, [name]), "= %s"
+        if isinstance(value, list):
+            listed, param = _listed(getattr(field, "target_field", field))
+            value = param(value)
+        tests.append(f"{quote(str(field.column))} {listed}")
+        params.append(value)
+    sql = f"UPDATE {quote(model._meta.db_table)} SET {', '.join(sets)} WHERE {' AND '.join(tests)}"  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+
+
 def _fields(model: type[Model], names: Sequence[str]) -> Fields:
     return [model._meta.get_field(name) for name in names]  # type: ignore[misc]
 

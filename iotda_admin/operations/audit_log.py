@@ -8,7 +8,11 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 
-from iotda_admin.audit.record import deferred_events, record_event
+from iotda_admin.audit.record import (
+    deferred_events,
+    events_are_deferred,
+    record_event,
+)
 from iotda_admin.core.database import note_commit
 from iotda_admin.operations.counts import format_counts
 from iotda_admin.operations.models import Chunk, Operation, Target
@@ -34,7 +38,11 @@ def audited_transaction(*, durable: bool = False) -> Iterator[None]:
     """Open a transaction that appends its audit events at its end.
 
     The audit trail is locked only then, so no other lock is waited for under that lock.
+    Inside another such transaction it is a part of that: both are committed, or neither.
     """
+    if events_are_deferred() and not durable:
+        yield
+        return
     with transaction.atomic(durable=durable), deferred_events():
         transaction.on_commit(note_commit)
         yield

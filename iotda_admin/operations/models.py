@@ -98,6 +98,11 @@ class Operation(models.Model):
         return self.state == self.State.RUNNING
 
     @property
+    def must_wait(self) -> bool:
+        """Whether nothing is to be sent now, because of a limit or an outage."""
+        return self.waits_until is not None and self.waits_until > timezone.now()
+
+    @property
     def paused(self) -> bool:
         return self.state == self.State.PAUSED
 

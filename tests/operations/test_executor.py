@@ -212,6 +212,24 @@ def test_throttling_pauses_the_whole_operation_until_its_wait_is_over(
     assert outcome_counts(operation) == {"ok": 10, "failed": 35}
 
 
+def test_throttling_also_stops_what_is_leased_in_advance(
+    start_operation: Callable[..., Operation], inventory: Cloud, settings: Settings
+) -> None:
+    settings.IOTDA_IN_FLIGHT, settings.PAUSE_AFTER_REFUSALS = 2, 0
+    inventory.fault(
+        "BindDevicePolicy", "throttle", match={"ids": ["nobody-01200"]}, retry_after=30
+    )
+    operation = start_operation("policy.bind", *(f"nobody-{n:05}" for n in range(2400)))
+    run_workers()
+    answered = operation.chunks.exclude(http_status=None).count()
+    # The throttled call is the 61st; the rest is neither sent nor an attempt.
+    assert 60 < answered < 70
+    waiting = operation.chunks.filter(state="pending", http_status=None)
+    assert waiting.count() == 120 - answered
+    assert not waiting.exclude(attempts=0).exists()
+    assert len(write_requests(inventory)) == answered
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -454,6 +472,18 @@ def test_several_chunks_are_in_flight_at_the_same_time(
         e["time"] for e in inventory.journal("ShowDevice")
     )
     assert ninth - second < 0.5
+
+
+def test_many_chunks_are_leased_and_recorded_together(
+    record_operation: Callable[..., Operation], inventory: Cloud, settings: Settings
+) -> None:
+    settings.PAUSE_AFTER_REFUSALS = 0
+    record_operation("policy.bind", *(f"nobody-{n}" for n in range(4000)))
+    inventory.switch(latency_ms=20)
+    with CaptureQueriesContext(database) as queries:
+        run_workers()
+    assert len(write_requests(inventory)) == 200
+    assert len(queries) < 600
 
 
 def test_an_exception_of_the_product_leaves_the_target_unknown(

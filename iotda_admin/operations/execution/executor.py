@@ -18,7 +18,7 @@ from django.db import DatabaseError, OperationalError, close_old_connections
 from iotda_admin.iotda import Client, IotdaError, Unreachable
 from iotda_admin.operations.audit_log import audited_transaction
 from iotda_admin.operations.error_codes import SENDER_LOST
-from iotda_admin.operations.execution.error_policy import ErrorAction, classify
+from iotda_admin.operations.execution.error_policy import ErrorAction
 from iotda_admin.operations.execution.held_work import hold_old_work
 from iotda_admin.operations.execution.leases import (
     HEARTBEAT_SECONDS,
@@ -37,7 +37,11 @@ log = logging.getLogger(__name__)
 # How long a stopping process waits for its calls; later answers are read back instead.
 SHUTDOWN_SECONDS = 6.0
 # Results that arrive within this time are written in one transaction.
-GROUP_SECONDS = 0.02
+GROUP_SECONDS = 0.05
+# What the senders need in this time is leased in advance, but not more chunks than this:
+# other operations wait for them, and they are read back if this process dies.
+AHEAD_SECONDS = 0.5
+MOST_AHEAD = 100
 HALTED = "SELECT 1 FROM operations_operation WHERE id = %(id)s AND state <> 'running'"
 
 
@@ -88,14 +92,6 @@ def send_request(
     return ChunkResult(leased, answer=answer)
 
 
-def stops_operation(result: ChunkResult) -> bool:
-    """Return whether recording this result will stop the operation."""
-    if result.error is None:
-        return False
-    leased = result.leased
-    return classify(result.error, leased.verb, leased.request) is ErrorAction.STOP
-
-
 def execute_due_chunks(
     client: Client,
     should_stop: StopCheck = lambda: False,
@@ -119,13 +115,17 @@ class WorkerPool:
 
     def __init__(self, client: Client, size: int) -> None:
         self.client = client
-        # Lease as many again in advance, so that no sender waits for the writer.
-        self.size, self.capacity = size, 2 * size
+        self.size = self.ahead = size
+        # How many results came since chunks were leased.
+        self.done, self.leased_at = 0, time.monotonic()
         self.to_send = queue.SimpleQueue[LeasedChunk | None]()
         self.results = queue.SimpleQueue[ChunkResult]()
         self.in_flight: dict[int, LeasedChunk] = {}
-        # Operations with a rejection that the rest would meet as well.
+        # Operations with an answer that the rest would get as well, until all of their
+        # calls have ended.
         self.stopped: set[int] = set()
+        # Their last refusals: what all targets were answered, and how often in a row.
+        self.refusals: dict[int, tuple[str, int]] = {}
         self.threads: list[threading.Thread] = []
         self.schedule = Schedule()
         self.next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
@@ -148,9 +148,23 @@ class WorkerPool:
                 self.results.put(ChunkResult(leased))
                 continue
             result = send_request(leased, self.client, self.is_halted)
-            if stops_operation(result):
+            if self.ends_sending(result):
                 self.stopped.add(leased.operation.pk)
             self.results.put(result)
+
+    def ends_sending(self, result: ChunkResult) -> bool:
+        """Return whether recording this result stops or pauses the operation, or lets it
+        wait: what is leased of it in advance is then not sent.
+        """
+        operation, refusal = result.leased.operation, result.refusal
+        code = refusal and (refusal.code or refusal.message)
+        if not code or code in operation.accepted_refusals:
+            self.refusals.pop(operation.pk, None)
+            return result.action in (ErrorAction.STOP, ErrorAction.WAIT)
+        before, count = self.refusals.get(operation.pk, (code, 0))
+        count = count + 1 if code == before else 1
+        self.refusals[operation.pk] = code, count
+        return count == settings.PAUSE_AFTER_REFUSALS
 
     def is_halted(self, operation: Operation) -> bool:
         """Read whether another process has paused, stopped or cancelled an operation.
@@ -171,11 +185,26 @@ class WorkerPool:
         results: list[ChunkResult] = []
         while True:
             stopping = should_stop()
-            room = self.capacity - len(self.in_flight) + len(results)
-            self.enqueue(self.write_and_lease(results, 0 if stopping else room))
+            room = 0 if stopping else self.room(len(results))
+            self.enqueue(self.write_and_lease(results, room))
             if stopping or not self.in_flight:
                 return
             results = self.collect(HEARTBEAT_SECONDS)
+
+    def room(self, done: int) -> int:
+        """Return how many chunks to lease, so that no sender waits for the writer.
+
+        It is 0 while enough are left: many at once cost little more than one.
+        """
+        self.done += done
+        left = len(self.in_flight) - done
+        if left > self.size + self.ahead // 2:
+            return 0
+        now = time.monotonic()
+        needed = round(AHEAD_SECONDS * self.done / max(now - self.leased_at, 0.001))
+        self.ahead = max(self.size, min(needed, MOST_AHEAD))
+        self.done, self.leased_at = 0, now
+        return self.size + self.ahead - left
 
     def collect(self, seconds: float) -> list[ChunkResult]:
         """Wait for a result, and for a few more while the senders are busy.
@@ -186,8 +215,9 @@ class WorkerPool:
         try:
             found.append(self.results.get(timeout=seconds))
             until = time.monotonic() + GROUP_SECONDS
-            while len(found) < self.size:
-                left = until - time.monotonic() if self.to_send.qsize() > 1 else 0
+            while len(found) < MOST_AHEAD:
+                busy = self.to_send.qsize() >= self.size and not found[-1].error
+                left = until - time.monotonic() if busy else 0
                 found.append(self.results.get(block=left > 0, timeout=max(left, 0)))
         except queue.Empty:
             pass
@@ -199,7 +229,7 @@ class WorkerPool:
         """Record the results and lease up to `room` chunks, in one transaction."""
         for result in results:
             self.in_flight.pop(result.leased.chunk.pk, None)
-        if any(result.failed for result in results):
+        if any(result.failed or not result.answer for result in results):
             # The operation may have to wait now, or may be stopped or paused.
             self.schedule.expires_at = 0.0
         while True:
@@ -208,7 +238,10 @@ class WorkerPool:
                     hold_old_work()
                 with audited_transaction(durable=True):
                     halted = write_results(results, busy=self.busy_operations())
-                    self.stopped |= halted & self.busy_operations()
+                    # A stopped operation with nothing in flight here is recorded as such,
+                    # unless its answer came too late: then the next call gets it again.
+                    self.stopped |= halted
+                    self.stopped &= self.busy_operations()
                     leased = self.schedule.lease(room, exclude=self.stopped)
                     self.extend_leases()
             except OperationalError as error:
@@ -224,9 +257,6 @@ class WorkerPool:
                 self.write_one_by_one(results)
                 results = []
             else:
-                # A stopped operation with nothing in flight here is recorded as stopped,
-                # unless its rejection came too late: then a later lease meets it again.
-                self.stopped &= self.busy_operations()
                 return leased
 
     def busy_operations(self) -> set[int]:

@@ -21,6 +21,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from iotda_admin.access.scope import load_actor_user
+from iotda_admin.core.bulk_sql import lock_rows, update_where
 from iotda_admin.iotda import RUNNING_TASK_LIMIT
 from iotda_admin.operations.audit_log import audited_transaction, record_chunk_event
 from iotda_admin.operations.error_codes import NOT_ALLOWED
@@ -258,7 +259,7 @@ def mark_sent(
     for pk, id, name, stood in pending.order_by("pk").values_list(*columns):
         leased[pk].names[id] = name
         leased[pk].request.stood_before[id] = stood
-    pending.update(state=State.SENT)
+    update_where(Target, {"state": State.SENT}, chunk=list(leased), state=State.PENDING)
     for each in leased.values():
         record_chunk_sent(each.chunk, each.names)
     return list(leased.values())
@@ -301,19 +302,24 @@ def record_chunk_sent(chunk: Chunk, names: Mapping[str, str]) -> None:
     record_chunk_event("chunk.sent", chunk, {}, names, detail=detail)
 
 
-def still_leased(leased_chunks: Iterable[LeasedChunk]) -> QuerySet[Chunk]:
-    """Return the chunks that no other process has taken over."""
-    tokens = ((leased.chunk.pk, leased.chunk.token) for leased in leased_chunks)
-    return Chunk.objects.with_tokens(tokens).filter(state=ChunkState.SENT)
+def lock_still_leased(leased_chunks: Iterable[LeasedChunk]) -> set[int]:
+    """Lock the chunks that no other process has taken over, and return their keys."""
+    own = {
+        (leased.chunk.pk, leased.chunk.token, ChunkState.SENT)
+        for leased in leased_chunks
+    }
+    keys = [pk for pk, _token, _state in own]
+    rows = lock_rows(Chunk, ["id", "token", "state"], keys)
+    return {row[0] for row in own.intersection(rows)}
 
 
+@transaction.atomic(savepoint=False)
 def heartbeat(leased_chunks: Sequence[LeasedChunk]) -> None:
     """Extend the leases of the chunks in flight."""
     seconds = lease_seconds()
     valid_until = time.monotonic() + seconds
-    rows = still_leased(leased_chunks)
-    rows.update(lease_until=lease_expiry(seconds))
-    own = set(rows.values_list("pk", flat=True))
+    own = lock_still_leased(leased_chunks)
+    Chunk.objects.filter(pk__in=own).update(lease_until=lease_expiry(seconds))
     extended = [leased for leased in leased_chunks if leased.chunk.pk in own]
     for leased in leased_chunks:
         if leased.chunk.pk not in own:

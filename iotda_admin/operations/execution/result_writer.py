@@ -12,7 +12,13 @@ from django.conf import settings
 from django.db.models import F, Max, QuerySet
 from django.utils import timezone
 
-from iotda_admin.core.bulk_sql import among, insert_rows, update_rows
+from iotda_admin.core.bulk_sql import (
+    among,
+    insert_rows,
+    update_changed_rows,
+    update_rows,
+    update_where,
+)
 from iotda_admin.iotda import IotdaError
 from iotda_admin.operations.audit_log import audited_transaction, record_chunk_event
 from iotda_admin.operations.error_codes import NOT_SENT, TASKS_FULL_HOURS
@@ -20,7 +26,7 @@ from iotda_admin.operations.execution.error_policy import ErrorAction, classify
 from iotda_admin.operations.execution.leases import (
     OUTAGE_STRIKES,
     LeasedChunk,
-    still_leased,
+    lock_still_leased,
 )
 from iotda_admin.operations.execution.lifecycle import (
     finish_operation,
@@ -47,6 +53,11 @@ TASK_POLL_SECONDS = 2
 # Before a batch task is sent again that IoTDA had no room for.
 TASKS_FULL_SECONDS = 20
 TASKS_FULL_REFUSALS = TASKS_FULL_HOURS * 3600 // TASKS_FULL_SECONDS
+# What is written of an answered chunk.
+ANSWERED_COLUMNS = (
+    "state", "due_at", "lease_until", "answered_at",
+    "http_status", "request_id", "error_code", "error_message",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +75,23 @@ class ChunkResult:
         return self.error is not None or any(
             outcome.state == State.FAILED for outcome in outcomes
         )
+
+    @property
+    def action(self) -> ErrorAction | None:
+        """What its error means; None without one."""
+        leased = self.leased
+        if self.error is None:
+            return None
+        return classify(self.error, leased.verb, leased.request)
+
+    @property
+    def refusal(self) -> TargetOutcome | None:
+        """The one answer with which IoTDA refused all targets, if it did."""
+        if self.answer:
+            return refusal_in(self.answer.outcomes)
+        if self.error and self.action is ErrorAction.FAIL:
+            return TargetOutcome(State.FAILED, self.error.code, self.error.message)
+        return None
 
 
 def write_results(
@@ -87,7 +115,7 @@ def write_results(
             # Stopped while these were in flight: do not leave requeued chunks pending.
             if operation.pk not in busy or operation.ended_early:
                 finish_operation(operation)
-            if not operation.running:
+            if not operation.running or operation.must_wait:
                 halted.add(operation.pk)
     return halted
 
@@ -99,10 +127,10 @@ class OperationWriter:
         self.operation, self.inline = operation, inline
         self.verb = get_verb(operation.verb)
         self.buffer = OutcomeBuffer(operation)
-        # X-Request-Ids with their chunks, by the new state of the chunks and HTTP status.
-        self.answered: dict[tuple[str, int | None], list[tuple[str, int]]] = (
-            defaultdict(list)
-        )
+        # Rows of ANSWERED_COLUMNS.
+        self.answered: list[tuple[Any, ...]] = []
+        # The chunks for which no call was made.
+        self.unsent: list[Chunk] = []
         # Code and message of an error that all further calls would meet as well.
         self.stop_reason: tuple[str, str] | None = None
         # For each call, whether IoTDA failed to answer it properly.
@@ -112,14 +140,16 @@ class OperationWriter:
         self.refusals: list[TargetOutcome | None] = []
 
     def write(self, results: Sequence[ChunkResult]) -> None:
-        locked = still_leased(result.leased for result in results).select_for_update()
-        own = set(locked.values_list("pk", flat=True))
+        own = lock_still_leased(result.leased for result in results)
         results = [each for each in results if each.leased.chunk.pk in own]
         seen = [each for result in results for each in result.leased.request.seen]
         self.verb.inventory.store(self.operation, seen)
         for result in results:
             self.write_result(result)
-        self.write_answered_chunks()
+        if self.unsent:
+            requeue_chunks(self.unsent, {}, wait=0, attempted=False)
+        if self.answered:
+            update_changed_rows(Chunk, ANSWERED_COLUMNS, self.answered)
         self.buffer.write()
         self.count_strikes()
         self.count_refusals()
@@ -137,7 +167,7 @@ class OperationWriter:
         elif result.error:
             self.write_error(leased, result.error)
         else:
-            requeue_chunk(leased.chunk, {}, wait=0, attempted=False)
+            self.unsent.append(leased.chunk)
 
     def write_answer(self, leased: LeasedChunk, answer: VerbAnswer) -> None:
         unclear = TargetOutcome(State.UNKNOWN)
@@ -148,31 +178,14 @@ class OperationWriter:
         kind, state = "chunk.answered", ChunkState.DONE
         if any(outcome.state == State.UNKNOWN for outcome in outcomes.values()):
             kind, state = "chunk.unanswered", ChunkState.UNKNOWN
-        self.answered[state, answer.status].append(
-            (answer.request_id[:128], leased.chunk.pk)
-        )
+        due_at, now = first_read_back(), timezone.now()
+        call = (answer.status, answer.request_id[:128], "", "", leased.chunk.pk)
+        self.answered.append((str(state), due_at, None, now, *call))
         self.strikes.append(False)
         self.note_refusal(outcomes)
         self.buffer.add(leased.chunk, outcomes, whole=True)
         detail = {"status": answer.status}
         self.record_event(kind, leased, outcomes, answer.request_id, detail)
-
-    def write_answered_chunks(self) -> None:
-        for (state, status), rows in self.answered.items():
-            # One statement for all of them; only the request ids differ.
-            columns = {"request_id": rows[0][0]} if len(rows) == 1 else {}
-            Chunk.objects.filter(pk__in=[pk for _request_id, pk in rows]).update(
-                state=state,
-                due_at=first_read_back(),
-                lease_until=None,
-                answered_at=timezone.now(),
-                http_status=status,
-                error_code="",
-                error_message="",
-                **columns,
-            )
-            if len(rows) > 1:
-                update_rows(Chunk, ["request_id"], rows)
 
     def write_task(self, leased: LeasedChunk, answer: VerbAnswer) -> None:
         """Write that IoTDA accepted the batch task; its targets stay sent until it ends."""
@@ -226,14 +239,14 @@ class OperationWriter:
             case ErrorAction.WAIT:
                 # The rate limit would reject the operation's other calls as well.
                 wait = error.retry_after or retry_delay(chunk.attempts)
-                until = requeue_chunk(chunk, columns, wait, attempted=False)
+                until = requeue_chunks([chunk], columns, wait, attempted=False)
                 self.wait_until = max(until, self.wait_until or until)
             case ErrorAction.WAIT_FOR_TASK if chunk.misses < TASKS_FULL_REFUSALS:
                 # Chunks that are no batch task need not wait.
                 columns |= {"misses": chunk.misses + 1}
-                requeue_chunk(chunk, columns, TASKS_FULL_SECONDS, attempted=False)
+                requeue_chunks([chunk], columns, TASKS_FULL_SECONDS, attempted=False)
             case ErrorAction.RETRY if not self.inline and chunk.attempts < MAX_ATTEMPTS:
-                requeue_chunk(chunk, columns, retry_delay(chunk.attempts))
+                requeue_chunks([chunk], columns, retry_delay(chunk.attempts))
             case ErrorAction.SPLIT:
                 end_chunk(chunk, columns)
                 split_chunk(chunk)
@@ -267,11 +280,8 @@ class OperationWriter:
 
     def note_refusal(self, outcomes: Outcomes) -> None:
         """Note whether all targets of a call were refused with the same answer."""
-        states = {each.state for each in outcomes.values()}
-        if states == {State.FAILED} and len({o.code for o in outcomes.values()}) == 1:
-            self.refusals.append(next(iter(outcomes.values())))
-        elif states != {State.UNKNOWN}:
-            self.refusals.append(None)
+        if {each.state for each in outcomes.values()} != {State.UNKNOWN}:
+            self.refusals.append(refusal_in(outcomes))
 
     def count_refusals(self) -> None:
         """Count the equal refusals in a row.
@@ -343,8 +353,8 @@ class OutcomeBuffer:
         for outcome, chunks in self.whole_chunks.items():
             # Only sent targets: a chunk that was sent again may have left out some
             # whose outcome can no longer be known.
-            Target.objects.filter(chunk__in=chunks, state=State.SENT).update(
-                **outcome_columns(outcome)
+            update_where(
+                Target, outcome_columns(outcome), chunk=chunks, state=State.SENT
             )
         for outcome, ids in self.single_targets.items():
             # Not by chunk: each statement would read all targets of a large one.
@@ -355,6 +365,14 @@ class OutcomeBuffer:
         if self.succeeded:
             inventory = get_verb(self.operation.verb).inventory
             inventory.apply(self.operation, self.succeeded, self.already)
+
+
+def refusal_in(outcomes: Outcomes) -> TargetOutcome | None:
+    """Return one outcome if all targets were refused with the same code."""
+    if len({(each.state, each.code) for each in outcomes.values()}) != 1:
+        return None
+    first = next(iter(outcomes.values()))
+    return first if first.state == State.FAILED else None
 
 
 def mark_already(outcomes: Outcomes, stood_before: StoodBefore) -> Outcomes:
@@ -406,22 +424,26 @@ def retry_delay(attempts: int) -> float:
     return min(60.0, 2.0**attempts) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
-def requeue_chunk(
-    chunk: Chunk, columns: Mapping[str, Any], wait: float, *, attempted: bool = True
+def requeue_chunks(
+    chunks: Sequence[Chunk],
+    columns: Mapping[str, Any],
+    wait: float,
+    *,
+    attempted: bool = True,
 ) -> datetime:
-    """Send a chunk that was not executed again later; return when.
+    """Send chunks that were not executed again later; return when.
 
     Without `attempted`, it does not count towards MAX_ATTEMPTS.
     """
-    due_at = seconds_from_now(wait)
-    release_lease(
-        chunk,
+    due_at, keys = seconds_from_now(wait), [chunk.pk for chunk in chunks]
+    Chunk.objects.filter(pk__in=keys).update(
         state=ChunkState.PENDING,
+        lease_until=None,
         due_at=due_at,
         attempts=F("attempts") - int(not attempted),
         **columns,
     )
-    chunk.targets.filter(state=State.SENT).update(state=State.PENDING)
+    update_where(Target, {"state": State.PENDING}, chunk=keys, state=State.SENT)
     return due_at
 
 
