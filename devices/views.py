@@ -12,6 +12,7 @@ from django_htmx.http import trigger_client_event
 
 from devices.finding import DeviceList, Sort
 from devices.forms import FilterForm
+from devices.matching import with_matching
 from devices.models import Device
 from devices.ranges import Number
 from devices.search import read_unknown_device
@@ -196,7 +197,8 @@ def change_devices(
     if request.method != "POST":
         return redirect("devices:devices")
     lookup = verb.inventory.lookup("device", request.user)
-    form = TargetsForm(request.POST, request.FILES, lookup=lookup)
+    data = with_matching(request.POST, request.user)
+    form = TargetsForm(data, request.FILES, lookup=lookup)
     if form.unreadable or ("upload" in form.data and not form.targets()):
         return paste_response(request, form, form.status)
     if "csv" in form.data:
@@ -250,7 +252,7 @@ def is_confirmed(form: TargetsForm) -> bool:
 def read_selection(
     request: HttpRequest, verb: DeviceVerb, form: TargetsForm
 ) -> tuple[DeviceSelection, Decision]:
-    ids = valid_ids([*request.POST.getlist("target"), *form.read_ids()])
+    ids = valid_ids([*(form["target"].data or []), *form.read_ids()])
     # Others are not offered it, and would learn which IDs exist in other spaces.
     sees_all = user_spaces(request.user) is None
     if sees_all and form.data.get("leave_out") == "unknown":

@@ -2,7 +2,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from django.contrib.auth.decorators import permission_required
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.http import (
     Http404,
     HttpRequest,
@@ -14,6 +14,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
+from devices.matching import with_matching
 from devices.models import Device, Space
 from iotda_admin.access.actor import actor_of
 from iotda_admin.access.kept_forms import keeps_form
@@ -57,18 +58,15 @@ from policies.targets import known_targets, names_of_targets
 
 @require_safe
 def policies(request: HttpRequest) -> HttpResponse:
-    bound = Count("bindings", filter=theirs(request.user, "bindings__"))
-    rows = (
-        visible_policies(request.user)
-        .annotate(targets=bound)
-        .order_by("name", "policy_id")
-    )
-    return render(
-        request,
-        "policies/policies.html",
-        {"policies": rows, "spaces": names_of_spaces()},
-        part="list",
-    )
+    context = {"policies": listed_policies(request.user), "spaces": names_of_spaces()}
+    return render(request, "policies/policies.html", context, part="list")
+
+
+def listed_policies(user: AnyUser) -> QuerySet[Policy]:
+    """Return the policies that the user may see, with the number of their targets."""
+    bound = Count("bindings", filter=theirs(user, "bindings__"))
+    rows = visible_policies(user).annotate(targets=bound)
+    return rows.order_by("name", "policy_id")
 
 
 def names_of_spaces() -> dict[str, str]:
@@ -166,7 +164,7 @@ def bind(
 
     It works the same without JavaScript.
     """
-    data: QueryDict = request.POST
+    data = with_matching(request.POST, request.user)
     refusal = None
     form = BindForm(data or None, request.FILES, user=request.user)
     if "csv" in data:

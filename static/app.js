@@ -297,7 +297,8 @@
       const total = matching ? Number(matching.dataset.checkMatching) : checked
       head.checked = checked > 0 && checked === rows.length
       head.indeterminate = checked > 0 && checked < rows.length
-      for (const place of all("[data-selected-count]", form)) place.textContent = total.toLocaleString(document.documentElement.lang)
+      const shown = total.toLocaleString(document.documentElement.lang) + (matching?.dataset.more || "")
+      for (const place of all("[data-selected-count]", form)) place.textContent = shown
       for (const bar of all("[data-selection-bar]", form)) {
         bar.hidden = total === 0
         for (const button of all("button", bar)) button.disabled = total === 0

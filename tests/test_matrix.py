@@ -42,10 +42,12 @@ TABLE = """
                                           anon view oper pola audi admi  anon view oper pola audi admi
 overview                                  302  200  200  200  200  200   302  405  405  405  405  405
 devices:devices                           302  200  200  200  200  200   302  405  405  405  405  405
+devices:devices_csv                       302  200  200  200  200  200   302  405  405  405  405  405
 devices:device                            302  200  200  200  200  200   302  405  405  405  405  405
 devices:device outside                    302  404  404  404  404  404   302  405  405  405  405  405
 devices:status_push                       405  405  405  405  405  405   404  404  404  404  404  404
 policies:policies                         302  200  200  200  200  200   302  405  405  405  405  405
+policies:policies_csv                     302  200  200  200  200  200   302  405  405  405  405  405
 policies:policy                           302  200  200  200  200  200   302  405  405  405  405  405
 policies:policy outside                   302  404  404  404  404  404   302  405  405  405  405  405
 policies:of_device                        302  200  200  200  200  200   302  405  405  405  405  405
@@ -81,6 +83,7 @@ operations:undo outside                   302  404  404  404  404  404   302  40
 operations:cancel                         302  403  200  403  403  200   302  403  302  403  403  302
 operations:cancel outside                 302  404  404  404  404  404   302  404  404  404  404  404
 failures:failures                         302  403  200  200  200  200   302  405  405  405  405  405
+failures:failures_csv                     302  403  200  200  200  200   302  405  405  405  405  405
 failures:take                             302  302  302  302  302  302   302  403  302  302  403  302
 failures:give_back                        302  302  302  302  302  302   302  403  302  302  403  302
 failures:note                             302  302  302  302  302  302   302  403  302  302  403  302

@@ -32,6 +32,9 @@ def lists(stage: Stage) -> Views:
     for box in page.get_by_label(re.compile("^Select (?!all)")).all()[:3]:
         box.check()
     yield "devices-selected", page
+    page.locator("[name=matching]").check()
+    yield "devices-all-selected", page
+    page.locator("[name=matching]").uncheck()
     page.get_by_role("button", name=re.compile("^Freeze")).click()
     # Wait for the next page; in between, the page is neither of the two.
     expect(page.get_by_label("Reason")).to_be_visible()
