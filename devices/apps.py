@@ -8,6 +8,8 @@ class DevicesConfig(AppConfig):
     verbose_name = _("Devices")
 
     def ready(self) -> None:
+        from devices.counts import install_counts
         from devices.search_index import install_search_index
 
         post_migrate.connect(install_search_index, sender=self)
+        post_migrate.connect(install_counts, sender=self)

@@ -15,6 +15,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import QuerySet
 
+from devices.counts import COLUMNS, count_kept
 from devices.models import Device
 from iotda_admin.core.search_text import has_words, normalize_text
 
@@ -205,6 +206,9 @@ def where(conditions: Conditions, words: Iterable[str] = ()) -> tuple[str, list[
 def count_devices(narrowed: Narrowed) -> Number:
     """Count up to a limit; of a search, those among the first rows that are read."""
     words, found = narrowed.words, 0
+    if not words and narrowed.values.keys() <= {*COLUMNS}:
+        number = count_kept(narrowed.values, narrowed.spaces)
+        return Number(min(number, COUNT_LIMIT), more=number > COUNT_LIMIT)
     left = SEARCHED_ROWS if words else COUNT_LIMIT
     hit, typed = where({}, words)
     # Without a search the index is enough.

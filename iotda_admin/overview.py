@@ -5,9 +5,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
+from devices.counts import count_statuses
 from devices.models import Device, Product, Space
-from devices.targets import count_statuses
-from iotda_admin.access.scope import in_scope
+from iotda_admin.access.scope import in_scope, user_spaces
 from iotda_admin.core.http import render
 from iotda_admin.failures.queries import COUNT_LIMIT, count_open_failures
 from iotda_admin.failures.views import SEE_FAILURES
@@ -22,8 +22,7 @@ from iotda_admin.operations.web.headline import with_counts
 
 @require_safe
 def overview(request: HttpRequest) -> HttpResponse:
-    mine = in_scope(Device.objects.order_by(), request.user)
-    counts = count_statuses(mine)
+    counts = count_statuses(user_spaces(request.user))
     operations = visible_operations(request.user)
     context = {
         "total": counts.total(),

@@ -126,6 +126,8 @@ WORKER_JOBS = {
     "iotda_admin.operations.execution.reconciliation.reconcile_due": 1,
     "iotda_admin.operations.execution.batch_tasks.poll_due_tasks": 1,
     "iotda_admin.inventory.sync.sync_if_due": 1,
+    "devices.counts.sum_up_counts": 60,
+    "devices.counts.repair_counts": 3600,
     "iotda_admin.failures.auto_resolve.resolve_by_inventory": 5,
     "iotda_admin.audit.denials.record_counted_denials": 10,
     "iotda_admin.audit.head.log_head": 3600,

@@ -16,6 +16,8 @@ from iotda_admin.operations.models import Chunk, ChunkState
 
 SOURCE = "source"
 SQLITE_HEADER = b"SQLite format 3\0"
+# Triggers keep it in the new database, too, from the first device that is copied.
+KEPT_BY_TRIGGERS = {"devices_counts"}
 
 
 class MaintenanceError(Exception):
@@ -128,8 +130,11 @@ def unknown_tables(source: Any) -> list[str]:
 
 
 def tables_of_rows(database: Any) -> set[str]:
-    """Return the tables of a database without SQLite's index for the search of devices."""
-    tables = set(database.introspection.table_names())
+    """Return the tables of a database without those that follow from others.
+
+    On SQLite the index for the search of devices has some, too.
+    """
+    tables = set(database.introspection.table_names()) - KEPT_BY_TRIGGERS
     if database.vendor == "sqlite":
         with database.cursor() as cursor:
             cursor.execute("SELECT name FROM pragma_table_list WHERE type = 'table'")
