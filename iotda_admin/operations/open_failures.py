@@ -15,6 +15,9 @@ from iotda_admin.operations.models import Operation, Target
 # `resolved_by` of a failure ends so if a later operation failed on its target too.
 FAILED_AGAIN = ", which failed again"
 TARGETS_PER_STATEMENT = 1000
+# Fewer open failures than this are looked for among the targets of an operation that has
+# ended; of more, those targets are looked for among them.
+FEW_FAILURES = 1000
 HAS_FAILURES = Exists(
     Target.objects.filter(
         operation=OuterRef("pk"), state__in=Target.FAILURES
@@ -101,6 +104,10 @@ def resolve_same_subjects(
     own: QuerySet[Target], operations: QuerySet[Operation], by: str
 ) -> int:
     """Resolve the open failures of these operations on the subjects of `own`."""
+    found = unresolved_failures().order_by().values_list("target_id", flat=True)
+    few = list(found[:FEW_FAILURES])
+    if len(few) < FEW_FAILURES:
+        own = own.filter(among("target_id", few))
     keys = own.order_by().values_list("target_id", "subject")
     resolved = 0
     # By value, not as a subquery of `own`: PostgreSQL has no statistics of new rows

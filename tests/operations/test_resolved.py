@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from iotda_admin.operations import open_failures
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.resolutions import (
     failure_summary,
@@ -68,6 +69,19 @@ def resolve(failed: Operation, start_operation: Start) -> Callable[[int], Operat
         return later
 
     return resolve
+
+
+@pytest.mark.parametrize("few", [0, 3, 4])
+def test_a_later_success_resolves_a_failure_however_many_are_open(
+    failed: Operation,
+    resolve: Callable[[int], Operation],
+    monkeypatch: pytest.MonkeyPatch,
+    few: int,
+) -> None:
+    monkeypatch.setattr(open_failures, "FEW_FAILURES", few)
+    later = resolve(2)
+    resolved = failed.targets.exclude(resolved_at=None)
+    assert list(resolved.values_list("resolved_by", flat=True)) == [str(later)] * 2
 
 
 def test_failed_is_not_partly_failed(
