@@ -2,12 +2,15 @@
 
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from pytest_django import Settings
 
 from iotda_admin.health.workers import record_heartbeat
+from iotda_admin.operations.execution import wakeups
 from iotda_admin.operations.execution.wakeups import make_listener, notify_workers
 
 LONG = 20
@@ -32,6 +35,38 @@ def test_a_commit_of_another_process_wakes_a_listener() -> None:
     other.join()
     if connection.vendor == "postgresql":
         listener.session.close()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("idle_workers", [1, 3])
+def test_on_sqlite_new_work_wakes_a_worker_before_it_looks_for_commits(
+    monkeypatch: pytest.MonkeyPatch, idle_workers: int
+) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL notifies")
+    monkeypatch.setattr(wakeups, "POLL_SECONDS", LONG)
+    listeners = [make_listener() for _ in range(idle_workers)]
+    other = threading.Timer(0.3, commit_elsewhere)
+    other.start()
+    began = time.monotonic()
+    listeners[0].wait(LONG)
+    assert time.monotonic() - began < LONG / 2
+    other.join()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_file_in_place_of_the_pipe_does_not_make_workers_spin(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL notifies")
+    settings.DATA_DIR = tmp_path
+    (tmp_path / "wake-up").write_text("restored from a backup")
+    monkeypatch.setattr(wakeups, "POLL_SECONDS", 0.3)
+    listener, began = make_listener(), time.monotonic()
+    notify_workers()
+    listener.wait(0.1)
+    assert time.monotonic() - began >= 0.3
 
 
 @pytest.mark.django_db(transaction=True)

@@ -4,7 +4,12 @@ A wake-up carries no data and may get lost: a worker reads our rows every second
 """
 
 import logging
+import os
+import select
+import stat
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import psycopg
 from django.conf import settings
@@ -32,13 +37,44 @@ FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 1.0, 30.0
 def notify_workers() -> None:
     """Wake all workers once the current transaction is committed.
 
-    SQLite needs no message: the commit itself changes the counter that workers read.
+    On SQLite the commit itself changes the counter that workers read.
     """
     if settings.CELERY_BROKER_URL:
         transaction.on_commit(import_string(f"{__package__}.celery_app.notify_celery"))
     elif connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute(f"NOTIFY {CHANNEL}")
+    else:
+        transaction.on_commit(wake_one_worker)
+
+
+def wake_up_pipe() -> Path:
+    """Return the named pipe through which an idle worker on SQLite is woken at once."""
+    return Path(settings.DATA_DIR) / "wake-up"
+
+
+def wake_one_worker() -> None:
+    # The others, and a worker of another user, see the commit soon.
+    with suppress(OSError):
+        pipe = os.open(wake_up_pipe(), os.O_WRONLY | os.O_NONBLOCK)
+        try:
+            if stat.S_ISFIFO(os.fstat(pipe).st_mode):
+                os.write(pipe, b".")
+        finally:
+            os.close(pipe)
+
+
+def open_wake_up_pipe() -> int | None:
+    """Return the reading end; None if there can be no pipe, or another file is there."""
+    pipe = wake_up_pipe()
+    try:
+        if not pipe.is_fifo():
+            os.mkfifo(pipe, 0o600)
+        # Also for writing: a pipe without writers would always be readable.
+        return os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    except OSError as error:
+        log.info("Looking for work every %s s: %s", POLL_SECONDS, error)
+        return None
 
 
 def database_version() -> object:
@@ -71,17 +107,24 @@ class WorkDetector:
 
 
 class SqliteListener:
-    """Wakes at every commit of another connection."""
+    """Wakes at a message through the pipe, and soon after any other commit."""
 
     def __init__(self) -> None:
         self.seen = database_version()
+        self.pipe = open_wake_up_pipe()
 
     def wait(self, seconds: float) -> None:
         until, before = time.monotonic() + seconds, self.seen
         while self.seen == before and time.monotonic() < until:
             # First: while others write all the time, the caller rests as well.
-            time.sleep(POLL_SECONDS)
+            self.rest()
             self.seen = database_version()
+
+    def rest(self) -> None:
+        if self.pipe is None:
+            time.sleep(POLL_SECONDS)
+        elif select.select([self.pipe], [], [], POLL_SECONDS)[0]:
+            os.read(self.pipe, 4096)
 
 
 class PostgresListener:
