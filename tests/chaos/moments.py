@@ -6,7 +6,7 @@ The SQL statements show what a transaction does, so the product needs no hooks.
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -50,23 +50,23 @@ class DeathPoint:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-def step_of(sql: str, params: Any) -> str:
-    """Which of our steps a statement belongs to, "" for none."""
+def step_of(sql: str, rows: Sequence[Any]) -> str:
+    """Which of our steps a statement belongs to, "" for none; with its rows of parameters."""
     if sql.startswith('INSERT INTO "operations_operation"'):
         return "ask"
     if sql.startswith('INSERT INTO "operations_chunk"'):
         return "split"
-    if sql.startswith('UPDATE "operations_chunk"') and "sent" in set_to(sql, params):
+    if sql.startswith('UPDATE "operations_chunk"') and "sent" in set_to(sql, rows):
         return "claim"
-    if sql.startswith('UPDATE "operations_target"') and SETTLED & set_to(sql, params):
+    if sql.startswith('UPDATE "operations_target"') and SETTLED & set_to(sql, rows):
         return "record"
     return ""
 
 
-def set_to(sql: str, params: Any) -> set[Any]:
+def set_to(sql: str, rows: Sequence[Any]) -> set[Any]:
     """Return the values that an UPDATE sets, without those of its WHERE clause."""
-    assigned = sql.partition(" WHERE ")[0]
-    return set((params or ())[: assigned.count("%s")])
+    assigned = sql.partition(" WHERE ")[0].count("%s")
+    return {value for params in rows for value in (params or ())[:assigned]}
 
 
 class Watch:
@@ -84,7 +84,7 @@ class Watch:
         many: bool,
         context: Any,
     ) -> Any:
-        step = step_of(sql, params)
+        step = step_of(sql, params if many else [params])
         if context["connection"].in_atomic_block:
             self.steps().add(step)
             return execute(sql, params, many, context)
