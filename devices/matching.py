@@ -1,6 +1,7 @@
 """All devices of a filter: as the targets of a change, or as CSV."""
 
 from collections.abc import Iterator
+from itertools import batched
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -9,12 +10,14 @@ from django.views.decorators.http import require_safe
 
 from devices.finding import DeviceList, Sort
 from devices.forms import FilterForm
+from devices.freezes import FrozenState, frozen_states
 from devices.models import Device
 from iotda_admin.access.scope import AnyUser
 from iotda_admin.audit.record import record_export_event
 from iotda_admin.core.csv_export import csv_response
 from iotda_admin.core.id_import import list_as_text
 from iotda_admin.core.ids import is_id
+from iotda_admin.operations.web.export import utc_cell
 
 # The field of a form that asks for all devices of a filter, given as a query string.
 FIELD = "matching"
@@ -29,8 +32,15 @@ COLUMNS = [
     "product_name",
     "app_id",
     "app_name",
-    "read_at",
 ]
+FROZEN_COLUMNS = [
+    "frozen_since",
+    "frozen_by",
+    "frozen_reason",
+    "frozen_ticket",
+    "frozen_operation",
+]
+ROWS_AT_ONCE = 1000
 
 
 def devices_of_filter(query: QueryDict, user: AnyUser) -> QuerySet[Device]:
@@ -67,9 +77,23 @@ def devices_csv(request: HttpRequest) -> StreamingHttpResponse:
     filters = {name: value for name, value in chosen.items() if value}
     record_export_event(request, "devices as CSV", filters)
     rows = devices_of_filter(request.GET, request.user)
-    return csv_response("devices.csv", COLUMNS, device_cells(rows))
+    columns = [*COLUMNS, "read_at", *FROZEN_COLUMNS]
+    return csv_response("devices.csv", columns, device_cells(rows))
 
 
 def device_cells(rows: QuerySet[Device]) -> Iterator[tuple[object, ...]]:
-    for *cells, read_at in rows.values_list(*COLUMNS).iterator(chunk_size=2000):
-        yield *cells, f"{read_at:%Y-%m-%d %H:%M:%SZ}"
+    found = rows.only(*COLUMNS, "read_at").iterator(chunk_size=ROWS_AT_ONCE)
+    for devices in batched(found, ROWS_AT_ONCE):
+        frozen = frozen_states(devices)
+        for each in devices:
+            cells = (getattr(each, name) for name in COLUMNS)
+            yield *cells, utc_cell(each.read_at), *frozen_cells(frozen.get(each.pk))
+
+
+def frozen_cells(frozen: FrozenState | None) -> tuple[object, ...]:
+    if frozen is None:
+        return ("",) * len(FROZEN_COLUMNS)
+    since = utc_cell(frozen.since)
+    if (by := frozen.operation) is None:
+        return since, "", "", "", ""
+    return since, by.actor_name, by.reason, by.ticket, by

@@ -12,6 +12,7 @@ from django_htmx.http import trigger_client_event
 
 from devices.finding import DeviceList, Sort
 from devices.forms import FilterForm
+from devices.freezes import frozen_states
 from devices.matching import with_matching
 from devices.models import Device
 from devices.ranges import Number
@@ -115,6 +116,7 @@ def device(request: HttpRequest, device_id: str) -> HttpResponse:
         "live": live,
         "error": error,
         "history": history,
+        "frozen": frozen_states([row]).get(device_id),
         "drifts": [
             drift
             for drift in drift_history("device", device_id)

@@ -1,6 +1,6 @@
 """Verbs of devices as buttons, and badges of device statuses."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from devices.freezes import FrozenState, frozen_states
 from devices.models import Device, Space
 from devices.verbs import DeviceVerb, permitted_verbs
 from iotda_admin.core.ids import is_id
@@ -59,22 +60,24 @@ class DeviceRowKind:
     # The user may freeze: a reason is shown if this device cannot be frozen.
     may_freeze: bool
     verbs: tuple[DeviceVerb, ...]
+    # It is known who froze the device.
+    frozen_known: bool
 
     def context(self) -> dict[str, Any]:
-        texts = ("id", "name", "product", "space", "gateway")
+        texts = ("id", "name", "product", "space", "gateway", "frozen")
         return vars(self) | {name: mark(name) for name in texts}
 
 
 @register.simple_tag(takes_context=True)
 def device_list_rows(
-    context: template.Context, devices: Iterable[Device]
+    context: template.Context, devices: Sequence[Device]
 ) -> SafeString:
     """Return the rows of devices, with what the user may do with each."""
     user = context["user"]
     permitted = permitted_verbs(user)
     selectable = any(verb.bulk_url for verb in permitted)
     may_freeze = user.has_perm("devices.freeze_device")
-    rows = []
+    rows, frozen = [], frozen_states(devices)
     for device in devices:
         sendable = is_id(device.device_id)
         kind = DeviceRowKind(
@@ -85,18 +88,20 @@ def device_list_rows(
             selectable=selectable and sendable,
             may_freeze=may_freeze,
             verbs=tuple(v for v in offered(permitted, device) if v.in_rows),
+            frozen_known=device.pk in frozen,
         )
-        rows.append((kind, row_texts(device)))
+        rows.append((kind, row_texts(device, frozen.get(device.pk))))
     return render_rows("devices/device_row.html", rows)
 
 
-def row_texts(device: Device) -> dict[str, str]:
+def row_texts(device: Device, frozen: FrozenState | None) -> dict[str, str]:
     return {
         "id": device.device_id,
         "name": str(device),
         "product": device.product_name or device.product_id,
         "space": device.app_name or device.app_id,
         "gateway": device.gateway_id,
+        "frozen": frozen.line if frozen else "",
     }
 
 
