@@ -8,6 +8,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 SDK_ALGORITHM = "SDK-HMAC-SHA256"
@@ -34,6 +35,7 @@ def canonical_query(pairs: Iterable[tuple[str, str]]) -> str:
     return "&".join(f"{encoded(key)}={encoded(value)}" for key, value in sorted(pairs))
 
 
+@lru_cache(maxsize=256)
 def canonical_path(path: str) -> str:
     """Return the path with encoded segments and the final slash of the signature."""
     canonical = "/".join(encoded(segment) for segment in unquote(path).split("/"))

@@ -5,7 +5,7 @@ import ssl
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any, TypedDict
@@ -149,7 +149,7 @@ class Transport:
 
         To sign it may fetch a token from IAM. Raises one of WIRE_ERRORS.
         """
-        prepared = request.prepare()
+        prepared = _prepared(request)
         if not self._slots.acquire(timeout=current_budget().left()):
             raise NoFreeConnection("all connections are busy")
         try:
@@ -214,6 +214,28 @@ class Transport:
 
     def close(self) -> None:
         self._manager.clear()
+
+
+def _prepared(request: requests.Request) -> PreparedRequest:
+    """Return what `Request.prepare` makes of it, without cookies, files and hooks."""
+    prepared = PreparedRequest()
+    prepared.method = request.method
+    if request.params:
+        prepared.prepare_url(request.url, request.params)
+    else:
+        prepared.url = _encoded_url(request.url)
+    prepared.prepare_headers(request.headers)
+    prepared.prepare_body(request.data, None, request.json)
+    prepared.prepare_auth(request.auth, request.url)
+    return prepared
+
+
+@lru_cache(maxsize=256)
+def _encoded_url(url: str) -> str | None:
+    """The calls of an operation often have one address, which takes as long as a body."""
+    prepared = PreparedRequest()
+    prepared.prepare_url(url, None)
+    return prepared.url
 
 
 def _read(response: BaseHTTPResponse) -> bytes:
