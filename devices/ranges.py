@@ -300,12 +300,15 @@ def first_by_name(narrowed: Narrowed, turn: Turn, few: bool) -> list[Device]:
 def ranges_by_name(narrowed: Narrowed) -> list[Conditions]:
     """Return the ranges of the indexes by name, with the other conditions.
 
-    Those are expressions, so that no other index is used, whose rows are sorted.
+    On SQLite those are expressions, so that no other index is used, whose rows are
+    sorted. PostgreSQL chooses by how many rows have a value, which it does not know of
+    an expression.
     """
-    kind = {f"{n} || ''": narrowed.values[n] for n in KIND if n in narrowed.values}
+    apart = "" if connection.vendor == "postgresql" else " || ''"
+    kind = {n + apart: narrowed.values[n] for n in KIND if n in narrowed.values}
     return [
         {
-            "app_id || ''" if n == "app_id" and "product_id" in group else n: value
+            n + apart if n == "app_id" and "product_id" in group else n: value
             for n, value in group.items()
         }
         | kind
