@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar
 
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -17,9 +18,9 @@ from django.utils.translation import ngettext_lazy
 from devices.lookup import find_devices
 from devices.models import Device, status_subject
 from devices.sync import Devices, device_row
-from devices.targets import device_rows, known_devices
-from iotda_admin.access.scope import AnyUser
-from iotda_admin.core.bulk_sql import values_of_rows
+from devices.targets import device_rows, devices_behind, known_devices
+from iotda_admin.access.scope import AnyUser, in_scope
+from iotda_admin.core.bulk_sql import among, values_of_rows
 from iotda_admin.core.ids import Lookup
 from iotda_admin.inventory.mirror import Change
 from iotda_admin.inventory.sync import request_sync
@@ -92,9 +93,25 @@ class DeviceVerb(Verb):
     effect: Words
     effect_many: Words
     already_many: Words
+    # What it means for devices behind the changed one, or ones, if it means anything.
+    effect_behind: Words = ""
+    effect_behind_many: Words = ""
     # Shown with the changed row, so only if it stays.
     done: Words
     already: Words
+
+    def words_behind(self, ids: Sequence[str], user: AnyUser) -> str:
+        """Return the sentence about the devices behind these that the user may see.
+
+        Those that are changed themselves are not counted.
+        """
+        words = self.effect_behind_many if len(ids) > 1 else self.effect_behind
+        if not words:
+            return ""
+        behind = in_scope(devices_behind(ids), user).exclude(among("pk", ids))
+        if not (n := behind.count()):
+            return ""
+        return str(words % {"n": n, "shown": intcomma(n)})
 
     @property
     def url(self) -> str:
@@ -328,6 +345,16 @@ class Freeze(FreezeSwitch):
     danger = True
     effect = _("It cannot connect to IoTDA until someone unfreezes it.")
     effect_many = _("They cannot connect to IoTDA until someone unfreezes them.")
+    effect_behind = ngettext_lazy(
+        "%(shown)s device behind it loses its connection.",
+        "%(shown)s devices behind it lose their connection.",
+        "n",
+    )
+    effect_behind_many = ngettext_lazy(
+        "%(shown)s device behind them loses its connection.",
+        "%(shown)s devices behind them lose their connection.",
+        "n",
+    )
     done = _("{name} is frozen.")
     already = _("{name} was frozen already.")
     already_many = ngettext_lazy(
@@ -403,6 +430,12 @@ class Delete(DeviceVerb):
     summary = "Deletes devices from IoTDA for good."
     effect = _("It is removed from IoTDA for good. This cannot be undone.")
     effect_many = _("They are removed from IoTDA for good. This cannot be undone.")
+    effect_behind = ngettext_lazy(
+        "IoTDA refuses to delete a gateway with devices behind it: %(shown)s device.",
+        "IoTDA refuses to delete a gateway with devices behind it: %(shown)s devices.",
+        "n",
+    )
+    effect_behind_many = effect_behind
     already_many = ngettext_lazy(
         "%(shown)s is deleted already", "%(shown)s are deleted already", "n"
     )

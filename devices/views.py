@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.core.exceptions import PermissionDenied
 from django.http import (
     Http404,
@@ -19,11 +21,12 @@ from devices.ranges import Number
 from devices.search import read_unknown_device
 from devices.selection import DeviceSelection, select_devices
 from devices.sync import read_device
-from devices.targets import device_rows, known_devices
+from devices.targets import device_rows, devices_behind, known_devices
 from devices.verbs import DeviceVerb, permitted_verbs
 from iotda_admin.access.actor import actor_of
 from iotda_admin.access.kept_forms import keeps_form
 from iotda_admin.access.scope import (
+    AnyUser,
     can_see_space,
     in_scope,
     user_spaces,
@@ -51,6 +54,7 @@ from iotda_admin.rate.connection import client
 from iotda_admin.rate.page_reads import page_client, status_of_stored
 
 OPERATIONS_SHOWN = 5
+BEHIND_SHOWN = 20
 
 
 @require_safe
@@ -117,6 +121,7 @@ def device(request: HttpRequest, device_id: str) -> HttpResponse:
         "error": error,
         "history": history,
         "frozen": frozen_states([row]).get(device_id),
+        **behind_gateway(row, user),
         "drifts": [
             drift
             for drift in drift_history("device", device_id)
@@ -124,6 +129,13 @@ def device(request: HttpRequest, device_id: str) -> HttpResponse:
         ],
     }
     return render(request, "devices/device.html", context, status=status)
+
+
+def behind_gateway(gateway: Device, user: AnyUser) -> dict[str, Any]:
+    """Return the devices behind a gateway that the user may see: the first, and how many."""
+    rows = in_scope(devices_behind([gateway.pk]), user)
+    first = list(rows.order_by("name", "pk")[:BEHIND_SHOWN])
+    return {"behind": first, "behind_total": rows.count() if first else 0}
 
 
 def require_permission(request: HttpRequest, verb: DeviceVerb) -> None:
@@ -150,6 +162,7 @@ def change_device(
         "device": row or Device(device_id=device_id),
         "verb": verb,
         "form": form,
+        "behind": verb.words_behind([device_id], request.user),
         "confirmation": confirmation,
     }
     status = 422 if form.is_bound else 200
@@ -234,6 +247,7 @@ def selection_response(
         "form": form if confirmed else form.lenient(),
         "verb": verb,
         "selection": selection,
+        "behind": verb.words_behind(changing, request.user),
         "by_task": verb.goes_by_task(len(changing)),
         "confirmation": verb.confirmation(preview, changing) if changing else "",
         "refusal": refusal,

@@ -141,7 +141,8 @@ def test_a_device_behind_a_gateway_has_no_freeze(
 
 @pytest.mark.parametrize(
     ("role", "shown"),
-    [("viewer", 0), ("auditor", 0), ("operator", 51), ("policy admin", 51)],
+    # Those of 50 rows, of the whole page and of the whole list.
+    [("viewer", 0), ("auditor", 0), ("operator", 52), ("policy admin", 52)],
 )
 def test_rows_have_checkboxes_only_for_users_with_a_bulk_action(
     role: str, shown: int, inventory: Cloud
@@ -201,15 +202,12 @@ def crawl(browser: Any, *urls: Any) -> tuple[Any, ...]:
     while waiting:
         url = waiting.pop()
         name = resolve(url.partition("?")[0]).view_name
-        if (
-            url in found
-            or visits[name] == 4
-            or name in ("operations:failures", "audit:export", "audit:export_lines")
-        ):
+        if url in found or visits[name] == 4:
             continue
         response = browser.get(url)
         found[url], visits[name] = response.status_code, visits[name] + 1
-        if response.status_code == 200:
+        # A file has no links.
+        if response.status_code == 200 and not response.streaming:
             waiting += [
                 html.unescape(link)
                 for link in re.findall(
