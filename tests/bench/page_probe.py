@@ -4,6 +4,7 @@ python -m tests.bench.page_probe fill SIZE
 python -m tests.bench.page_probe questions
 """
 
+import gc
 import json
 import sys
 import time
@@ -97,6 +98,9 @@ def questions() -> None:
     """Answer the questions of standard input, so that several sizes can take turns."""
     settings.ROOT_URLCONF = URLS
     reader = Reader()
+    # As gunicorn.conf.py does; otherwise a collection falls on the same page each round.
+    gc.collect()
+    gc.freeze()
     for line in sys.stdin:
         print(json.dumps(reader.answer(line.strip())), flush=True)
 
