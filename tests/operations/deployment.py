@@ -26,7 +26,7 @@ call_command("demo_users")
 call_command("sync")
 """
 # Generous: a loaded machine may take long to start a process.
-PATIENCE = 60
+PATIENCE = 120
 
 
 class Deployment:
