@@ -119,7 +119,7 @@ def test_the_trail_names_who_cancelled_it(
         "policy admin",
         "127.0.0.1",
     )
-    assert (event.operation, event.detail) == (running.pk, {"not_sent": 25})
+    assert (event.operation, event.detail["not_sent"]) == (running.pk, 25)
     assert (
         Event.objects.filter(kind="operation.ended", operation=running.pk).count() == 1
     )
