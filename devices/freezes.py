@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
@@ -11,7 +12,10 @@ from devices.models import Device
 from devices.verbs import Freeze
 from iotda_admin.audit.models import Event, Outcome
 from iotda_admin.core.bulk_sql import among
-from iotda_admin.operations.models import Operation, Target
+from iotda_admin.operations.models import Target
+
+# What is said of the operation that froze a device.
+ABOUT = ("actor_name", "reason", "ticket")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +27,17 @@ class FrozenState:
     """
 
     since: datetime
-    operation: Operation | None = None
+    operation: int | None = None
+    who: str = ""
+    reason: str = ""
+    ticket: str = ""
 
     @property
     def line(self) -> str:
         """Return it in one line: by whom, since which day, and the ticket."""
-        parts = [_("outside IoTDA Admin")]
-        if self.operation:
-            parts = [self.operation.actor_name]
-        parts.append(f"{localtime(self.since):%Y-%m-%d}")
-        if self.operation and self.operation.ticket:
-            parts.append(self.operation.ticket)
-        return ", ".join(parts)
+        who = self.who if self.operation else _("outside IoTDA Admin")
+        day = f"{localtime(self.since):%Y-%m-%d}"
+        return ", ".join(filter(None, (who, day, self.ticket)))
 
 
 def frozen_states(devices: Iterable[Device]) -> dict[str, FrozenState]:
@@ -60,18 +63,14 @@ def last_operations(ids: Collection[str]) -> dict[str, FrozenState]:
         state=Target.State.OK,
         settled_at__isnull=False,
     )
-    return {
-        row.target_id: FrozenState(row.settled_at, row.operation)  # type: ignore[arg-type]
-        for row in rows.select_related("operation").order_by("pk")
-    }
+    columns = ("settled_at", "operation", *(f"operation__{name}" for name in ABOUT))
+    found = rows.order_by("pk").values_list("target_id", *columns)
+    return {target_id: FrozenState(*values) for target_id, *values in found}
 
 
 def drifts_to_frozen(ids: Collection[str]) -> dict[str, datetime]:
     rows = Outcome.objects.filter(
         among("target_id", ids), event__kind=Event.Kind.DRIFT
-    ).select_related("event")
-    return {
-        row.target_id: row.event.at
-        for row in rows.order_by("event")
-        if row.event.detail.get("change") == "frozen"
-    }
+    ).order_by("event")
+    found: Iterable[Any] = rows.values_list("target_id", "event__at", "event__detail")
+    return {id: at for id, at, detail in found if detail.get("change") == "frozen"}

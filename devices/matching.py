@@ -93,7 +93,6 @@ def device_cells(rows: QuerySet[Device]) -> Iterator[tuple[object, ...]]:
 def frozen_cells(frozen: FrozenState | None) -> tuple[object, ...]:
     if frozen is None:
         return ("",) * len(FROZEN_COLUMNS)
-    since = utc_cell(frozen.since)
-    if (by := frozen.operation) is None:
-        return since, "", "", "", ""
-    return since, by.actor_name, by.reason, by.ticket, by
+    operation = f"OP-{frozen.operation}" if frozen.operation else ""
+    about = (frozen.who, frozen.reason, frozen.ticket, operation)
+    return utc_cell(frozen.since), *about

@@ -120,7 +120,7 @@ def device(request: HttpRequest, device_id: str) -> HttpResponse:
         "live": live,
         "error": error,
         "history": history,
-        "frozen": frozen_states([row]).get(device_id),
+        **frozen_by(row),
         **behind_gateway(row, user),
         "drifts": [
             drift
@@ -129,6 +129,14 @@ def device(request: HttpRequest, device_id: str) -> HttpResponse:
         ],
     }
     return render(request, "devices/device.html", context, status=status)
+
+
+def frozen_by(device: Device) -> dict[str, Any]:
+    """Return since when a frozen device is so, and the operation that froze it."""
+    frozen = frozen_states([device]).get(device.pk)
+    number = frozen.operation if frozen else None
+    by = Operation.objects.filter(pk=number).first() if number else None
+    return {"frozen": frozen, "frozen_by": by}
 
 
 def behind_gateway(gateway: Device, user: AnyUser) -> dict[str, Any]:
