@@ -1,8 +1,12 @@
 """What wakes a worker: a notification on PostgreSQL, any commit on SQLite."""
 
+import os
+import select
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,21 +41,42 @@ def test_a_commit_of_another_process_wakes_a_listener() -> None:
         listener.session.close()
 
 
+def wait_for_work(together: threading.Barrier, listening: threading.Barrier) -> float:
+    """Wait as an idle worker does; return when it was woken."""
+    together.wait(LONG)
+    listener: Any = make_listener()
+    assert listener.pipe is not None
+    listening.wait(LONG)
+    listener.wait(LONG)
+    os.close(listener.pipe)
+    connection.close()
+    return time.monotonic()
+
+
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("idle_workers", [1, 3])
-def test_on_sqlite_new_work_wakes_a_worker_before_it_looks_for_commits(
-    monkeypatch: pytest.MonkeyPatch, idle_workers: int
+@pytest.mark.parametrize("workers", [1, 3])
+def test_on_sqlite_new_work_wakes_workers_before_they_look_for_commits(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path, workers: int
 ) -> None:
+    """Also if they start together, and are woken before one of them reads the message."""
     if connection.vendor != "sqlite":
         pytest.skip("PostgreSQL notifies")
+    settings.DATA_DIR = tmp_path
+    together, listening = threading.Barrier(workers), threading.Barrier(workers + 1)
+
+    def select_together(*arguments: Any) -> Any:
+        found = select.select(*arguments)
+        together.wait(LONG)
+        return found
+
     monkeypatch.setattr(wakeups, "POLL_SECONDS", LONG)
-    listeners = [make_listener() for _ in range(idle_workers)]
-    other = threading.Timer(0.3, commit_elsewhere)
-    other.start()
-    began = time.monotonic()
-    listeners[0].wait(LONG)
-    assert time.monotonic() - began < LONG / 2
-    other.join()
+    monkeypatch.setattr(wakeups, "select", SimpleNamespace(select=select_together))
+    with ThreadPoolExecutor(workers + 1) as pool:
+        idle = [pool.submit(wait_for_work, together, listening) for _ in range(workers)]
+        listening.wait(LONG)
+        began = time.monotonic()
+        pool.submit(commit_elsewhere).result()
+        assert all(each.result() - began < LONG / 2 for each in idle)
 
 
 @pytest.mark.django_db(transaction=True)

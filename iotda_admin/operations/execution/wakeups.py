@@ -68,8 +68,10 @@ def open_wake_up_pipe() -> int | None:
     """Return the reading end; None if there can be no pipe, or another file is there."""
     pipe = wake_up_pipe()
     try:
-        if not pipe.is_fifo():
+        with suppress(FileExistsError):
             os.mkfifo(pipe, 0o600)
+        if not pipe.is_fifo():
+            raise FileExistsError(f"{pipe} is no named pipe.")
         # Also for writing: a pipe without writers would always be readable.
         return os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
     except OSError as error:
@@ -124,7 +126,9 @@ class SqliteListener:
         if self.pipe is None:
             time.sleep(POLL_SECONDS)
         elif select.select([self.pipe], [], [], POLL_SECONDS)[0]:
-            os.read(self.pipe, 4096)
+            # Another worker, which was woken as well, may have read it.
+            with suppress(BlockingIOError):
+                os.read(self.pipe, 4096)
 
 
 class PostgresListener:
