@@ -1,6 +1,6 @@
 """Who froze the devices that are frozen now, since when, and why."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,13 +9,15 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from devices.models import Device
-from devices.verbs import Freeze
+from devices.verbs import Delete, Freeze, Unfreeze
 from iotda_admin.audit.models import Event, Outcome
 from iotda_admin.core.bulk_sql import among
 from iotda_admin.operations.models import Target
 
 # What is said of the operation that froze a device.
-ABOUT = ("actor_name", "reason", "ticket")
+ABOUT = ("operation__actor_name", "operation__reason", "operation__ticket")
+# What ends the state that a freeze left, or is one.
+CHANGES_STATUS = [verb.name for verb in (Freeze, Unfreeze, Delete)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,37 +42,53 @@ class FrozenState:
         return ", ".join(filter(None, (who, day, self.ticket)))
 
 
+# A device, when it was changed, and its state then; None: not frozen.
+type Change = tuple[str, datetime, FrozenState | None]
+
+
 def frozen_states(devices: Iterable[Device]) -> dict[str, FrozenState]:
     """Return the state of each of these devices that is frozen, if it is known.
 
     It is what came last: an operation that froze the device, or a sync that found it
-    frozen although no operation had done it.
+    frozen although no operation had done it. If what came last left it unfrozen, nobody
+    knows who froze it.
     """
     ids = [each.pk for each in devices if each.status == Device.Status.FROZEN]
     if not ids:
         return {}
-    found = last_operations(ids)
-    for target_id, at in drifts_to_frozen(ids).items():
-        if target_id not in found or found[target_id].since < at:
-            found[target_id] = FrozenState(at)
-    return found
+    # Events before these are archived: what came after an older freeze is not known.
+    known_since = Event.objects.order_by("pk").values_list("at", flat=True).first()
+    last = dict[str, tuple[datetime, FrozenState | None]]()
+    for id, at, state in [*changes_by_operations(ids), *changes_outside(ids)]:
+        if id not in last or last[id][0] < at:
+            last[id] = at, state
+    return {
+        id: state
+        for id, (at, state) in last.items()
+        if state and known_since and at >= known_since
+    }
 
 
-def last_operations(ids: Collection[str]) -> dict[str, FrozenState]:
+def changes_by_operations(ids: Collection[str]) -> Iterator[Change]:
+    """Yield the changes of these devices by operations, and the state after each."""
     rows = Target.objects.filter(
         among("target_id", ids),
-        operation__verb=Freeze.name,
+        operation__verb__in=CHANGES_STATUS,
         state=Target.State.OK,
         settled_at__isnull=False,
     )
-    columns = ("settled_at", "operation", *(f"operation__{name}" for name in ABOUT))
-    found = rows.order_by("pk").values_list("target_id", *columns)
-    return {target_id: FrozenState(*values) for target_id, *values in found}
+    columns = ("target_id", "operation__verb", "settled_at", "operation", *ABOUT)
+    for id, verb, at, *about in rows.order_by().values_list(*columns):
+        yield id, at, FrozenState(at, *about) if verb == Freeze.name else None
 
 
-def drifts_to_frozen(ids: Collection[str]) -> dict[str, datetime]:
+def changes_outside(ids: Collection[str]) -> Iterator[Change]:
+    """Yield the changes of these devices outside of this product."""
     rows = Outcome.objects.filter(
         among("target_id", ids), event__kind=Event.Kind.DRIFT
-    ).order_by("event")
+    ).order_by()
     found: Iterable[Any] = rows.values_list("target_id", "event__at", "event__detail")
-    return {id: at for id, at, detail in found if detail.get("change") == "frozen"}
+    for id, at, detail in found:
+        change = detail.get("change")
+        if change in ("frozen", "unfrozen", "deleted"):
+            yield id, at, FrozenState(at) if change == "frozen" else None

@@ -1,10 +1,9 @@
 """All devices of a filter: as the targets of a change, or as CSV."""
 
-from collections.abc import Iterator
-from itertools import batched
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 
 from django.conf import settings
-from django.db.models import QuerySet
 from django.http import HttpRequest, QueryDict, StreamingHttpResponse
 from django.views.decorators.http import require_safe
 
@@ -12,6 +11,7 @@ from devices.finding import DeviceList, Sort
 from devices.forms import FilterForm
 from devices.freezes import FrozenState, frozen_states
 from devices.models import Device
+from devices.ranges import Edge
 from iotda_admin.access.scope import AnyUser
 from iotda_admin.audit.record import record_export_event
 from iotda_admin.core.csv_export import csv_response
@@ -40,14 +40,15 @@ FROZEN_COLUMNS = [
     "frozen_ticket",
     "frozen_operation",
 ]
-ROWS_AT_ONCE = 1000
+ROWS_AT_ONCE = 2000
 
 
-def devices_of_filter(query: QueryDict, user: AnyUser) -> QuerySet[Device]:
-    """Return the devices of a filter that the user may see, by ID."""
-    found = DeviceList(FilterForm(query, user=user), Sort())
-    rows = found.many.rows() if found.few is None else found.few
-    return rows.order_by("pk")
+def pages_of_filter(query: QueryDict, user: AnyUser) -> Iterator[list[str]]:
+    """Yield the IDs of a filter's devices that the user may see, in their order."""
+    found, edge = DeviceList(FilterForm(query, user=user), Sort()), None
+    while page := found.fetch(edge, False, ROWS_AT_ONCE):
+        yield [device.pk for device in page]
+        edge = Edge("", page[-1].pk)
 
 
 def with_matching(data: QueryDict, user: AnyUser) -> QueryDict:
@@ -60,8 +61,8 @@ def with_matching(data: QueryDict, user: AnyUser) -> QueryDict:
     query = data.get(FIELD)
     if query is None:
         return data
-    ids = devices_of_filter(QueryDict(query), user).values_list("pk", flat=True)
-    listed = [id for id in ids[: settings.TARGETS_LIMIT + 1] if is_id(id)]
+    ids = chain.from_iterable(pages_of_filter(QueryDict(query), user))
+    listed = list(islice(filter(is_id, ids), settings.TARGETS_LIMIT + 1))
     fields = data.copy()
     for name in (FIELD, "target"):
         fields.pop(name, None)
@@ -76,14 +77,15 @@ def devices_csv(request: HttpRequest) -> StreamingHttpResponse:
     chosen = form.cleaned_data if form.is_valid() else request.GET.dict()
     filters = {name: value for name, value in chosen.items() if value}
     record_export_event(request, "devices as CSV", filters)
-    rows = devices_of_filter(request.GET, request.user)
+    pages = pages_of_filter(request.GET, request.user)
     columns = [*COLUMNS, "read_at", *FROZEN_COLUMNS]
-    return csv_response("devices.csv", columns, device_cells(rows))
+    return csv_response("devices.csv", columns, device_cells(pages))
 
 
-def device_cells(rows: QuerySet[Device]) -> Iterator[tuple[object, ...]]:
-    found = rows.only(*COLUMNS, "read_at").iterator(chunk_size=ROWS_AT_ONCE)
-    for devices in batched(found, ROWS_AT_ONCE):
+def device_cells(pages: Iterable[list[str]]) -> Iterator[tuple[object, ...]]:
+    for ids in pages:
+        known = Device.objects.in_bulk(ids)
+        devices = [known[id] for id in ids if id in known]
         frozen = frozen_states(devices)
         for each in devices:
             cells = (getattr(each, name) for name in COLUMNS)

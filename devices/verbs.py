@@ -103,12 +103,15 @@ class DeviceVerb(Verb):
     def words_behind(self, ids: Sequence[str], user: AnyUser) -> str:
         """Return the sentence about the devices behind these that the user may see.
 
-        Those that are changed themselves are not counted.
+        Those that are changed themselves are not counted, but for a deletion: nothing
+        makes sure that IoTDA deletes them before their gateway.
         """
         words = self.effect_behind_many if len(ids) > 1 else self.effect_behind
         if not words:
             return ""
-        behind = in_scope(devices_behind(ids), user).exclude(among("pk", ids))
+        behind = in_scope(devices_behind(ids), user)
+        if self.row_stays:
+            behind = behind.exclude(among("pk", ids))
         if not (n := behind.count()):
             return ""
         return str(words % {"n": n, "shown": intcomma(n)})

@@ -141,7 +141,7 @@ def frozen_by(device: Device) -> dict[str, Any]:
 
 def behind_gateway(gateway: Device, user: AnyUser) -> dict[str, Any]:
     """Return the devices behind a gateway that the user may see: the first, and how many."""
-    rows = in_scope(devices_behind([gateway.pk]), user)
+    rows = in_scope(devices_behind([gateway.pk]), user).only("name", "status")
     first = list(rows.order_by("name", "pk")[:BEHIND_SHOWN])
     return {"behind": first, "behind_total": rows.count() if first else 0}
 

@@ -347,7 +347,7 @@ TICKET_PATTERN = env.regex("TICKET_PATTERN", r".*")
 TICKET_EXAMPLE = env.text(
     "TICKET_EXAMPLE",
     "INC-4711",
-    pattern=f"(?:{TICKET_PATTERN})",
+    pattern=TICKET_PATTERN,
     means="a ticket that TICKET_PATTERN matches",
 )
 TICKET_REQUIRED = env.flag("TICKET_REQUIRED", False)

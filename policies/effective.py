@@ -17,6 +17,8 @@ from policies.topics import TopicAccess, TopicRule, decide, topic_rules
 
 # The first of so many targets that the inventory knows is the example of a binding.
 EXAMPLES = 20
+# Each rule that is listed is compared with each denial.
+RULES_LISTED = 100
 THROUGH = {
     TargetType.DEVICE: _("This device"),
     TargetType.PRODUCT: _("Its product"),
@@ -72,12 +74,20 @@ class DeviceRules:
 
     @property
     def listed(self) -> list[tuple[TopicRule, TopicRule | None]]:
-        """Return each rule, and the denial that leaves nothing of it, if there is one."""
-        denials = [rule for rule in self.rules if rule.denies]
+        """Return each rule, and the denial that leaves nothing of it, if there is one.
+
+        Only those of policies that the user may see, and the first of very many.
+        """
+        rules = [rule for rule in self.rules if rule.policy][:RULES_LISTED]
+        denials = [rule for rule in self.rules if rule.denies][:RULES_LISTED]
         return [
             (rule, None if rule.denies else first_cover(denials, rule))
-            for rule in self.rules
+            for rule in rules
         ]
+
+    @property
+    def not_listed(self) -> int:
+        return len(self.rules) - len(self.listed)
 
 
 def rules_of_device(device: Device, user: AnyUser) -> DeviceRules:
@@ -114,15 +124,17 @@ def first_cover(rules: Iterable[TopicRule], other: TopicRule) -> TopicRule | Non
 class RuleEffect:
     """What a rule of a policy would do on a device beside the rules that are there.
 
-    denied_by  a denial that leaves nothing of it
+    denied_by  a denial that leaves nothing of it, also of the same policy
+    partly     a denial of some of its topics
     same_as    a rule that says the same already
-    ends       what the device may do now and this denial would end
+    ends       what the device may do now, of which this denial ends all or a part
     """
 
     rule: TopicRule
-    denied_by: TopicRule | None
-    same_as: TopicRule | None
-    ends: Sequence[TopicRule]
+    denied_by: TopicRule | None = None
+    partly: TopicRule | None = None
+    same_as: TopicRule | None = None
+    ends: Sequence[TopicRule] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,25 +155,29 @@ def effect_of_binding(
     first = ids[:EXAMPLES]
     reached = devices_of(target_type, first)
     rows = known_devices(first) if reached is None else reached
-    device = in_scope(rows, user).order_by("pk").first()
-    if device is None:
-        return None
-    there = rules_of_device(device, user)
-    new = topic_rules(policy.rules, device.device_id, policy)
-    effects = [effect_of_rule(rule, there.rules) for rule in new]
-    return BindingEffect(device, effects, there.unread)
+    # Without an order, which would sort all devices of a space.
+    for device in in_scope(rows, user).order_by()[:1]:
+        there = rules_of_device(device, user)
+        new = topic_rules(policy.rules, device.device_id, policy)[:RULES_LISTED]
+        old = there.rules[:RULES_LISTED]
+        effects = [effect_of_rule(rule, old, new) for rule in new]
+        return BindingEffect(device, effects, there.unread)
+    return None
 
 
-def effect_of_rule(rule: TopicRule, there: Sequence[TopicRule]) -> RuleEffect:
-    denials = [each for each in there if each.denies]
-    alike = [each for each in there if each.effect == rule.effect]
-    ends = [
-        each
-        for each in there
-        if rule.denies
-        and each.allows
-        and rule.covers(each)
-        and not first_cover(denials, each)
-    ]
-    denied_by = None if rule.denies else first_cover(denials, rule)
-    return RuleEffect(rule, denied_by, first_cover(alike, rule), ends)
+def effect_of_rule(
+    rule: TopicRule, there: Sequence[TopicRule], new: Sequence[TopicRule]
+) -> RuleEffect:
+    """Return the effect beside the rules that are there, and the others of its policy."""
+    alike = first_cover((each for each in there if each.effect == rule.effect), rule)
+    if rule.denies:
+        denials = [each for each in there if each.denies]
+        ends = [
+            each
+            for each in there
+            if each.allows and rule.overlaps(each) and not first_cover(denials, each)
+        ]
+        return RuleEffect(rule, same_as=alike, ends=ends)
+    denials = [each for each in (*there, *new) if each.denies]
+    partly = next((each for each in denials if each.overlaps(rule)), None)
+    return RuleEffect(rule, first_cover(denials, rule), partly, alike)

@@ -43,12 +43,15 @@ class TopicForm(forms.Form):
     )
     topic = LineField(
         label=_("Topic"),
-        max_length=TOPIC_LIMIT,
-        error_messages={
-            "required": _("Enter a topic."),
-            "max_length": _("A topic has at most %(limit_value)d characters."),
-        },
+        error_messages={"required": _("Enter a topic.")},
     )
+
+    def clean_topic(self) -> str:
+        topic: str = self.cleaned_data["topic"]
+        if len(topic.encode(errors="replace")) > TOPIC_LIMIT:
+            message = _("A topic has at most %(limit)d bytes.")
+            raise ValidationError(message % {"limit": TOPIC_LIMIT})
+        return topic
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}

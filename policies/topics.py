@@ -83,6 +83,11 @@ class TopicRule:
             return False
         return covers(self.mqtt_pattern if mqtt else self.pattern, topic)
 
+    def overlaps(self, other: "TopicRule") -> bool:
+        """Return whether both are for the same action on some topic."""
+        both = set(self.actions) & set(other.actions)
+        return bool(both) and overlap(self.pattern, other.pattern)
+
     def covers(self, other: "TopicRule") -> bool:
         """Return whether it is for every action and every topic of the other rule."""
         return all(self.applies(action, other.pattern) for action in other.actions)
@@ -161,6 +166,35 @@ def level_ends(topic: Pattern, start: int) -> Iterable[int]:
         if topic[position] in ("/", Wildcard.ANY, Wildcard.ONE):
             return
         yield position + 1
+
+
+def overlap(one: Pattern, other: Pattern) -> bool:
+    """Return whether there is a topic that both patterns match."""
+    waiting, seen = [(0, 0)], {(0, 0)}
+    while waiting:
+        i, j = waiting.pop()
+        if (i, j) == (len(one), len(other)):
+            return True
+        steps = {*steps_of(one, i, other, j)}
+        steps |= {(a, b) for b, a in steps_of(other, j, one, i)}
+        waiting += steps - seen
+        seen |= steps
+    return False
+
+
+def steps_of(one: Pattern, i: int, other: Pattern, j: int) -> Iterable[tuple[int, int]]:
+    """Yield how far both patterns are after the next part of the first one."""
+    if i == len(one):
+        return
+    part, following = one[i], other[j] if j < len(other) else Wildcard.ANY
+    if part is Wildcard.ANY:
+        yield i + 1, j
+        if j < len(other):
+            yield i, j + 1
+    elif following is not Wildcard.ANY and (
+        Wildcard.ONE in (part, following) or part == following
+    ):
+        yield i + 1, j + 1
 
 
 def stands_for(part: str | Wildcard, character: str | Wildcard) -> bool:

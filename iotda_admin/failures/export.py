@@ -47,7 +47,9 @@ def failures_csv(request: HttpRequest) -> StreamingHttpResponse:
     state, code = request.GET.get("state", ""), request.GET.get("code", "")
     visible = operations_in_queue(request.user)
     rows = filter_failures(visible, form.filters(request.user))
-    if state == Target.State.UNKNOWN or code:
+    if state == Target.State.UNKNOWN:
+        rows = rows.filter(state=state)
+    elif code:
         rows = in_group(rows, state, code)
     filters = {**form.values, "state": state, "code": code}
     chosen = {name: value for name, value in filters.items() if value}

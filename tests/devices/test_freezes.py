@@ -100,3 +100,23 @@ def test_a_freeze_that_found_it_frozen_does_not_count(
     assert Device.objects.get(pk=frozen).status == "FROZEN"
     assert "operator" not in row_of(viewer, frozen)
     assert head_of(viewer, frozen) == ""
+
+
+def test_a_device_that_an_operation_unfroze_names_nobody(
+    device: str, viewer: Client
+) -> None:
+    """It was frozen outside before a sync has seen it unfrozen."""
+    client = change("freeze", device)
+    change("unfreeze", device, by=client, key="2" * 32)
+    Device.objects.filter(pk=device).update(status="FROZEN")
+    assert "operator" not in row_of(viewer, device)
+    assert head_of(viewer, device) == ""
+
+
+def test_a_freeze_before_the_archived_events_names_nobody(
+    device: str, viewer: Client
+) -> None:
+    change("freeze", device)
+    assert "operator" in row_of(viewer, device)
+    Target.objects.update(settled_at=timezone.now() - timedelta(days=400))
+    assert "operator" not in row_of(viewer, device)

@@ -78,7 +78,8 @@ def test_deleting_says_that_iotda_refuses_it(
     together = [gateway.pk, *(f"child-{number}" for number in range(4))]
     form = {"target": together}
     text = policyadmin.post("/devices/selection.delete/", form).text
-    assert "IoTDA refuses to delete a gateway" not in text
+    # The gateway may be the first that is sent.
+    assert words in text
 
 
 def test_unfreezing_says_nothing_about_them(operator: Client, gateway: Device) -> None:

@@ -115,6 +115,15 @@ def test_more_than_one_operation_may_have_are_refused(
     assert not Operation.objects.exists()
 
 
+def test_ids_that_cannot_be_sent_do_not_hide_that_there_are_too_many(
+    operator: Client, inventory: Cloud, many: set[str], settings: Settings
+) -> None:
+    Device.objects.filter(pk="device-0").update(device_id="device.0")
+    settings.TARGETS_LIMIT = MANY - 2
+    response = operator.post(SELECT, {"matching": "q=herd"})
+    assert response.status_code == 413
+
+
 def test_a_device_that_cannot_be_chosen_is_left_out(
     operator: Client, inventory: Cloud, many: set[str]
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 
 from iotda_admin.audit.models import Event
+from iotda_admin.failures import queries
 from iotda_admin.failures.models import Assignment
 from iotda_admin.operations.models import Operation, Target
 from tests.cloud import Cloud
@@ -68,3 +69,13 @@ def test_an_operator_gets_only_the_failures_of_the_own_operations(
     failed: Operation,
 ) -> None:
     assert rows_of(signed_in("operator").get("/failures/failures.csv")) == []
+
+
+def test_the_file_has_every_unknown_target(
+    auditor: Client, failed: Operation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page counts up to a limit."""
+    monkeypatch.setattr(queries, "COUNT_LIMIT", 0)
+    Target.objects.filter(state="failed").update(state="unknown")
+    rows = rows_of(auditor.get("/failures/failures.csv", {"state": "unknown"}))
+    assert len(rows) == 2

@@ -13,7 +13,7 @@ from iotda_admin.core.tickets import ticket_url
 from iotda_admin.operations.cli.command import VerbCommand
 from iotda_admin.operations.models import Operation
 from iotda_admin.operations.verbs import get_verb
-from tests.cloud import Cloud
+from tests.cloud import ROOT, Cloud
 from tests.operation_helpers import change_form, write_requests
 
 SENTENCE = "“INC-7” is not a ticket. Write it like INC-4711."
@@ -86,3 +86,14 @@ def test_a_pattern_that_cannot_be_read_stops_the_start(
     monkeypatch.setenv("TICKET_PATTERN", "INC-[0-9")
     with pytest.raises(ImproperlyConfigured, match="TICKET_PATTERN must be a regular"):
         env.regex("TICKET_PATTERN", ".*")
+
+
+def test_a_pattern_may_begin_with_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    pattern = r"(?i)inc-\d+|chg\d+"
+    monkeypatch.setenv("TICKET_PATTERN", pattern)
+    monkeypatch.setenv("TICKET_EXAMPLE", "CHG1")
+    text = (ROOT / "iotda_admin/settings.py").read_text()
+    lines = text.partition("TICKET_PATTERN = ")[2].partition("TICKET_REQUIRED")[0]
+    found: dict[str, Any] = {"env": env}
+    exec(f"TICKET_PATTERN = {lines}", found)
+    assert (found["TICKET_PATTERN"], found["TICKET_EXAMPLE"]) == (pattern, "CHG1")

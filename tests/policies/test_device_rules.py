@@ -108,7 +108,11 @@ def test_policies_of_other_spaces_count_without_being_named(
     text = ask(client, device, PUBLISH, "/x")
     assert "<strong>No.</strong>" in text
     assert "a policy outside of your resource spaces" in text
-    assert "secret" not in client.get(f"/policies/of.device/{device.pk}/").text
+    assert "<code>/x</code>" not in text
+    page = client.get(f"/policies/of.device/{device.pk}/").text
+    assert "secret" not in page
+    assert "<code>/x</code>" not in page
+    assert "1 more counts, but is not shown" in " ".join(page.split())
 
 
 @pytest.mark.parametrize(
@@ -116,7 +120,8 @@ def test_policies_of_other_spaces_count_without_being_named(
     [
         (PUBLISH, "$oc/devices/x", "do not apply to topics that begin with $oc"),
         (PUBLISH, "/a/+", "No device can publish to a topic with + or #."),
-        (PUBLISH, "x" * 129, "at most 128 characters"),
+        (PUBLISH, "x" * 129, "at most 128 bytes"),
+        (PUBLISH, "水" * 43, "at most 128 bytes"),
         (PUBLISH, "", "Enter a topic."),
         ("fly", "/x", ""),
     ],
@@ -137,7 +142,7 @@ def test_the_page_lists_all_rules_and_those_without_effect(
     url = f"/policies/of.device/{device.pk}/"
     response: Any = viewer.get(url, {"action": PUBLISH, "topic": "/v1/a"})
     text = " ".join(response.text.split())
-    assert "All 2 rules for this device" in text
+    assert "2 rules for this device" in text
     assert "No effect: <bdi>quarantine</bdi> denies it." in text
     assert 'value="/v1/a"' in text
     assert "<strong>No.</strong>" in text
@@ -159,7 +164,7 @@ def test_the_bind_page_says_what_changes_for_a_device(
         ("ALLOW", [PUBLISH], "/v1/x"),
         ("ALLOW", [PUBLISH], "/debug/x"),
         ("DENY", [PUBLISH], "/debug/x"),
-        ("DENY", BOTH, "*"),
+        ("DENY", BOTH, "/other/*"),
     )
     allowed, void, same, ends = bind_page(policyadmin, narrow, device).split("<li ")[1:]
     assert "it is so already by:" in allowed
@@ -168,10 +173,30 @@ def test_the_bind_page_says_what_changes_for_a_device(
     assert "<bdi>no-debug</bdi></a>" in void
     assert "it is so already by:" in same
     assert "<bdi>no-debug</bdi></a>" in same
-    assert "Ends what is allowed now:" in ends
+    assert "Ends what is allowed now, or a part of it:" in ends
     assert "<bdi>open</bdi></a>" in ends
-    new = make_policy("new", ("DENY", [SUBSCRIBE], "/only/this"))
-    assert "New for it." in bind_page(policyadmin, new, device)
+    part = make_policy("part", ("DENY", [SUBSCRIBE], "/only/this"))
+    assert "or a part of it:" in bind_page(policyadmin, part, device)
+
+
+def test_the_bind_page_counts_denials_of_a_part_and_of_the_policy_itself(
+    policyadmin: Client, device: Device
+) -> None:
+    bind(make_policy("no-debug", ("DENY", BOTH, "/v1/debug")), "device", device.pk)
+    mixed = make_policy(
+        "mixed",
+        ("ALLOW", [PUBLISH], "/v1/*"),
+        ("ALLOW", [SUBSCRIBE], "/v2/a"),
+        ("DENY", BOTH, "/v2/*"),
+        ("ALLOW", [PUBLISH], "/v3"),
+    )
+    part, own, denial, new = bind_page(policyadmin, mixed, device).split("<li ")[1:]
+    assert "a part is denied by:" in part
+    assert "<bdi>no-debug</bdi></a>" in part
+    assert "it is denied by:" in own
+    assert "<bdi>mixed</bdi></a>" in own
+    assert "New for it." in denial
+    assert "New for it." in new
 
 
 def test_the_bind_page_takes_a_device_of_the_product_as_an_example(
@@ -180,8 +205,9 @@ def test_the_bind_page_takes_a_device_of_the_product_as_an_example(
     policy = make_policy("new", ("ALLOW", BOTH, "/${devices.deviceId}/x"))
     form = bind_form(policy.pk, device.product_id, target_type="product", act="find")
     text = policyadmin.post(BIND, form).text
-    example = Device.objects.filter(product_id=device.product_id).earliest("pk")
-    assert f"<code>/{example.pk}/x</code>" in text
+    rows = Device.objects.filter(product_id=device.product_id)
+    examples = [f"<code>/{each.pk}/x</code>" for each in rows]
+    assert sum(example in text for example in examples) == 1
 
 
 def test_the_statements_point_out_what_is_no_wildcard(

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import pytest
@@ -97,6 +98,47 @@ def test_a_rule_that_covers_another_is_for_each_topic_of_it() -> None:
             if other.applies(action, topic):
                 assert one.applies(action, topic), (one.topic, other.topic, topic)
     assert covered > RULES / 100
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "common"),
+    [
+        ("*", "", True),
+        ("a/*", "*/b", True),
+        ("a?", "?b", True),
+        ("a?", "b?", False),
+        ("a*c", "ab", False),
+        ("*a*", "b*c", True),
+        ("??", "a", False),
+        ("a", "ab", False),
+        ("a*", "a", True),
+        ("/v1/+", "/v1/*", True),
+        ("/v1/+", "/v1/x", False),
+    ],
+)
+def test_patterns_overlap_if_a_topic_matches_both(
+    one: str, other: str, common: bool
+) -> None:
+    first, second = rules_of(rule("ALLOW", one), rule("DENY", other))
+    assert first.overlaps(second) is common
+    assert second.overlaps(first) is common
+
+
+def test_overlaps_equal_those_of_all_short_topics() -> None:
+    dice, seen = random.Random(6), set()
+    topics = ["".join(each) for n in range(5) for each in product("ab", repeat=n)]
+    for _ in range(2000):
+        texts = [some(dice, ["a", "b", "*", "?"], 4) for _ in range(2)]
+        first, second = (rules_of(rule("ALLOW", text))[0] for text in texts)
+        common = any(
+            all(each.applies(PUBLISH, topic) for each in (first, second))
+            for topic in topics
+        )
+        if any(len(text) > 3 for text in texts) and not common:
+            continue
+        assert first.overlaps(second) is common, texts
+        seen.add(common)
+    assert seen == {True, False}
 
 
 def rules_of(*rules: PolicyRule) -> list[TopicRule]:
