@@ -3,7 +3,7 @@
 Triggers keep them, so that each kind of write does, in the transaction of the write. On
 SQLite, which has one writer, a row is updated. On PostgreSQL a row is added for each
 change, because writers of the same row would wait for each other, and could deadlock; a
-number is the sum of its rows, and the worker replaces them by the sum.
+number is the sum of its rows, and the worker and each sync replace them by the sum.
 
 Made after each ``migrate``: on SQLite a later change of the table drops its triggers.
 """
@@ -104,12 +104,13 @@ SUM_UP = f"""
 """  # noqa: S608
 
 # One statement, which sees the rows and their counts at the same moment.
-REPAIR = f"""
-    INSERT INTO {COUNTS} SELECT {LISTED}, sum(number) FROM (
+DIFFERENCES = f"""
+    SELECT {LISTED}, sum(number) FROM (
         SELECT {LISTED}, count(*) AS number FROM {TABLE} GROUP BY {LISTED}
         UNION ALL SELECT {LISTED}, -number FROM {COUNTS}
     ) AS compared WHERE true GROUP BY {LISTED} HAVING sum(number) <> 0
 """  # noqa: S608
+REPAIR = f"INSERT INTO {COUNTS} {DIFFERENCES}"
 
 
 def count_statuses(spaces: Collection[str] | None) -> Counter[str]:
@@ -172,6 +173,11 @@ def repair(cursor: Any) -> int:
 
 def repair_counts() -> None:
     """Compare the counts with the rows; the worker calls this."""
+    with connection.cursor() as cursor:
+        # On SQLite nobody else could write while all devices are counted by a write.
+        cursor.execute(DIFFERENCES)
+        if cursor.fetchone() is None:
+            return
     with transaction.atomic(), connection.cursor() as cursor:
         wrong = repair(cursor)
     if wrong:
@@ -179,7 +185,10 @@ def repair_counts() -> None:
 
 
 def sum_up_counts() -> None:
-    """Replace the rows that changes have added by their sums; the worker calls this."""
+    """Replace the rows that changes have added by their sums.
+
+    A sync calls this after each page, and the worker each minute.
+    """
     if connection.vendor != "postgresql":
         return
     with transaction.atomic(), connection.cursor() as cursor:

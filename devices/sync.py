@@ -1,6 +1,6 @@
 """Syncs resource spaces, products and devices."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
@@ -12,6 +12,7 @@ from django.db.models import Model
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from devices.counts import sum_up_counts
 from devices.models import Device, Product, Space, status_subject
 from iotda_admin.core.database import write_if_free
 from iotda_admin.core.ids import is_id
@@ -90,6 +91,14 @@ class Devices(Mirror):
     def pages(self, client: Client) -> Iterator[list[Any]]:
         for page in batched_listing(client.list_device_values, itemgetter(0)):
             yield [self.row._make((*values, read_at)) for values, read_at in page]
+
+    def refresh(self, client: Client, progress: Callable[[int], None]) -> None:
+        def stored(number: int) -> None:
+            # The worker sums up only between two syncs, and may not run at all.
+            sum_up_counts()
+            progress(number)
+
+        super().refresh(client, stored)
 
     def drifts(self, changes: Sequence[Change]) -> list[Drift]:
         drifts = []

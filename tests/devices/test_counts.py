@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection, transaction
 from django.test import Client
 from hypothesis import HealthCheck, given, settings
@@ -138,6 +139,19 @@ def test_the_counts_follow_a_sync_a_change_and_a_message(
     agree()
 
 
+def test_a_sync_leaves_no_row_for_each_change(
+    inventory: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also without a worker."""
+    monkeypatch.setattr(counts, "ROWS_KEPT", 50)
+    Device.objects.update(status="MELTED")
+    call_command("sync")
+    agree()
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {COUNTS}")
+        assert cursor.fetchone()[0] <= 50
+
+
 @pytest.fixture
 def wrong(db: None) -> None:
     insert_many(5, ("north", "GATEWAY", "ONLINE"))
@@ -178,6 +192,23 @@ def test_migrate_counts_the_devices_of_a_database_without_counts(db: None) -> No
             cursor.execute(f"DROP TRIGGER {COUNTS}_{event}{on}")
         cursor.execute(f"DROP TABLE {COUNTS} CASCADE" if on else f"DROP TABLE {COUNTS}")
     install_counts()
+    agree()
+
+
+def repair_without_waiting() -> None:
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("PRAGMA busy_timeout = 0")
+    repair_counts()
+    connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_right_counts_are_compared_while_another_process_writes() -> None:
+    insert_many(4, ("north", "GATEWAY", "ONLINE"))
+    with transaction.atomic(), ThreadPoolExecutor(1) as pool:
+        Device.objects.filter(pk="d0").update(status="OFFLINE")
+        pool.submit(repair_without_waiting).result(timeout=20)
     agree()
 
 
