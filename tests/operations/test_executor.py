@@ -399,6 +399,31 @@ def test_a_stopped_executor_requeues_what_it_has_not_begun(
     ) == {0}
 
 
+def test_what_was_leased_for_a_former_rate_is_returned(
+    record_operation: Callable[..., Operation],
+    inventory: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Other operations do not wait for it after IoTDA has become slower."""
+    monkeypatch.setattr(executor, "SLOW_SECONDS", 0)
+    devices = inventory.free(10)
+    operation = record_operation("device.freeze", *devices)
+    executor.execute_chunk(operation.chunks.first(), client())
+    inventory.switch(latency_ms=1000)
+    pool = executor.WorkerPool(client(), 1)
+    pool.enqueue(pool.write_and_lease([], 9))
+    pool.ahead = operation.chunks.filter(state="sent").count()
+    assert pool.ahead == 9
+    pool.run(iter([False, True]).__next__)
+    assert operation.chunks.filter(state="pending").count() >= 5
+    inventory.switch(latency_ms=0)
+    pool.shut_down()
+    run_workers()
+    assert outcome_counts(operation) == {"ok": 10}
+    sent = [id for entry in write_requests(inventory) for id in entry["target_ids"]]
+    assert sorted(sent) == sorted(devices)
+
+
 def test_unstarted_chunks_of_a_cancelled_operation_are_cancelled(
     record_operation: Callable[..., Operation], actor: Actor, inventory: Cloud
 ) -> None:

@@ -42,6 +42,8 @@ GROUP_SECONDS = 0.05
 # other operations wait for them, and they are read back if this process dies.
 AHEAD_SECONDS = 0.5
 MOST_AHEAD = 100
+# What they have not used up by then was too much: IoTDA has become slower.
+SLOW_SECONDS = 4 * AHEAD_SECONDS
 HALTED = "SELECT 1 FROM operations_operation WHERE id = %(id)s AND state <> 'running'"
 
 
@@ -194,16 +196,21 @@ class WorkerPool:
     def room(self, done: int) -> int:
         """Return how many chunks to lease, so that no sender waits for the writer.
 
-        It is 0 while enough are left: many at once cost little more than one.
+        It is 0 while enough are left: many at once cost little more than one. If these
+        are far too many at the present rate, the others are returned.
         """
         self.done += done
         left = len(self.in_flight) - done
-        if left > self.size + self.ahead // 2:
-            return 0
         now = time.monotonic()
+        enough = left > self.size + self.ahead // 2
+        if enough and now - self.leased_at < SLOW_SECONDS:
+            return 0
         needed = round(AHEAD_SECONDS * self.done / max(now - self.leased_at, 0.001))
         self.ahead = max(self.size, min(needed, MOST_AHEAD))
         self.done, self.leased_at = 0, now
+        if enough:
+            self.requeue_unstarted(keep=self.ahead)
+            return 0
         return self.size + self.ahead - left
 
     def collect(self, seconds: float) -> list[ChunkResult]:
@@ -285,20 +292,22 @@ class WorkerPool:
         while self.in_flight and not hurried():
             self.write_and_lease(self.collect(HEARTBEAT_SECONDS), 0)
 
-    def requeue_unstarted(self) -> None:
-        """Return the chunks that no sender has started.
+    def requeue_unstarted(self, keep: int = 0) -> None:
+        """Return the chunks that no sender has started, but for the first ones.
 
         They are recorded like results, so that those of an operation that was
         cancelled meanwhile are cancelled as well.
         """
-        unstarted: list[ChunkResult] = []
+        unstarted: list[LeasedChunk] = []
         try:
             while leased := self.to_send.get_nowait():
-                unstarted.append(ChunkResult(leased))
+                unstarted.append(leased)
         except queue.Empty:
             pass
-        if unstarted:
-            self.write_and_lease(unstarted, 0)
+        for leased in unstarted[:keep]:
+            self.to_send.put(leased)
+        if surplus := unstarted[keep:]:
+            self.write_and_lease([ChunkResult(leased) for leased in surplus], 0)
 
     def shut_down(self) -> None:
         """Requeue what is not started, wait briefly for the rest, and end the senders."""
