@@ -149,7 +149,10 @@ class BindingEffect:
 def effect_of_binding(
     policy: Policy | None, target_type: str, ids: Sequence[str], user: AnyUser
 ) -> BindingEffect | None:
-    """Return what binding the policy changes on the first device that it would reach."""
+    """Return what binding the policy changes on the first device that it would reach.
+
+    None without such a device, and for very many rules, which are not compared.
+    """
     if policy is None or policy.statements is None or not ids:
         return None
     first = ids[:EXAMPLES]
@@ -158,9 +161,10 @@ def effect_of_binding(
     # Without an order, which would sort all devices of a space.
     for device in in_scope(rows, user).order_by()[:1]:
         there = rules_of_device(device, user)
-        new = topic_rules(policy.rules, device.device_id, policy)[:RULES_LISTED]
-        old = there.rules[:RULES_LISTED]
-        effects = [effect_of_rule(rule, old, new) for rule in new]
+        new = topic_rules(policy.rules, device.device_id, policy)
+        if max(len(new), len(there.rules)) > RULES_LISTED:
+            return None
+        effects = [effect_of_rule(rule, there.rules, new) for rule in new]
         return BindingEffect(device, effects, there.unread)
     return None
 

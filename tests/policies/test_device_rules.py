@@ -7,6 +7,7 @@ from django.test import Client
 
 from devices.models import Device
 from iotda_admin.access.models import Grant
+from policies.effective import RULES_LISTED
 from policies.models import Binding, Policy
 from policies.statements import PUBLISH, SUBSCRIBE
 from tests.cloud import Cloud
@@ -218,3 +219,14 @@ def test_the_statements_point_out_what_is_no_wildcard(
     hint = "+ and # stand for themselves"
     assert hint in viewer.get(f"/policies/{policy.pk}/").text
     assert hint not in viewer.get("/policies/plain/").text
+
+
+def test_the_bind_page_compares_all_rules_or_none(
+    policyadmin: Client, device: Device
+) -> None:
+    """A denial among those left out would make a sentence false."""
+    rules = [("ALLOW", BOTH, f"/v1/{n}") for n in range(RULES_LISTED)]
+    new = make_policy("new", *rules)
+    assert "New for it." in bind_page(policyadmin, new, device)
+    many = make_policy("many", *rules, ("DENY", BOTH, "*"))
+    assert bind_page(policyadmin, many, device) == ""
